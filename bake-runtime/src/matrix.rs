@@ -1,0 +1,124 @@
+//! Matrix products on slices: a checked door to the `gemm` crate.
+
+use gemm::Parallelism;
+
+use crate::elementary::Real;
+
+/// A matrix that lies in a slice, with any distance between its rows and between its columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows one after the other.
+    pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows whose beginnings are `row_stride` apart.
+    pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(), "the slice is too short for the matrix");
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    pub(crate) fn rows(self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(self) -> usize {
+        self.cols
+    }
+
+    /// Some of the rows of a matrix that is not transposed.
+    pub(crate) fn narrow(self, rows: std::ops::Range<usize>) -> Self {
+        assert!(self.col_stride == 1 && rows.end <= self.rows, "the rows are not all there");
+        Self::strided(&self.data[(rows.start * self.row_stride).min(self.data.len())..], rows.len(), self.cols, self.row_stride)
+    }
+
+    /// The transposed matrix, over the same slice.
+    pub(crate) fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+}
+
+/// Which threads a product uses.
+#[derive(Clone, Copy)]
+pub(crate) enum Threads {
+    /// The calling one, where work is already divided.
+    One,
+    /// All of rayon's.
+    All,
+}
+
+/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the other.
+///
+/// The result does not depend on the number of threads: they divide rows and columns, never the sums.
+pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: Matrix<'_, T>, scale: T, threads: Threads) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    assert_eq!(k, b.rows, "the inner sizes differ");
+    assert_eq!(out.len(), m * n, "the result has another size");
+    let parallelism = match threads {
+        Threads::One => Parallelism::None,
+        Threads::All => Parallelism::Rayon(0),
+    };
+    // SAFETY: `out` holds m rows of n elements and is borrowed alone; `Matrix` has checked when it was made that its slice holds the
+    // last element of its last row, and transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            T::real(1.0),
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919) % 23) as f64 - 11.0).collect()
+    }
+
+    #[test]
+    fn products_of_all_layouts_are_the_sums_they_should_be() {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (1, 40, 32), (33, 17, 64), (0, 3, 2), (3, 2, 0)] {
+            let (a, b) = (numbers(m * (k + 2)), numbers(k * n));
+            let want = |i: usize, j: usize| (0..k).map(|l| a[i * (k + 2) + l] * b[l * n + j]).sum::<f64>();
+            let bt: Vec<f64> = (0..n).flat_map(|j| (0..k).map(move |l| (l, j))).map(|(l, j)| b[l * n + j]).collect();
+            let a = Matrix::strided(&a, m, k, k + 2);
+            for b in [Matrix::new(&b, k, n), Matrix::new(&bt, n, k).t()] {
+                for threads in [Threads::One, Threads::All] {
+                    let mut out = vec![1.0; m * n];
+                    multiply(&mut out, true, a, b, 2.0, threads);
+                    for (x, (i, j)) in out.iter().zip((0..m).flat_map(|i| (0..n).map(move |j| (i, j)))) {
+                        assert_eq!(*x, 1.0 + 2.0 * want(i, j));
+                    }
+                    multiply(&mut out, false, a, b, 1.0, threads);
+                    assert!(m * n == 0 || out[0] == want(0, 0));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Models: a decoder with its tokenizer and chat template.
+
+pub(crate) mod attention;
+pub(crate) mod cache;
+pub(crate) mod chat;
+pub(crate) mod decoder;
+pub(crate) mod generate;
+pub(crate) mod kernel;
+pub(crate) mod linear;
+pub(crate) mod mlp;
+pub(crate) mod norm;
+#[cfg(test)]
+mod parity;
+pub(crate) mod rope;
+pub(crate) mod sample;
+#[cfg(feature = "tiny")]
+mod tiny;
+pub(crate) mod tokenizer;
+pub(crate) mod weights;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use bake_spec::{Config, Hash, KeyHasher};
+use candle_core::{Device, Tensor};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::adapter::Adapter;
+use crate::error::{Error, ErrorKind, Result};
+use chat::{ChatTemplate, Message};
+use decoder::{Decoder, WeightView};
+use tokenizer::Tokenizer;
+use weights::Weights;
+
+/// A language model: weights, tokenizer and chat template.
+///
+/// Cloning is cheap; the weights are shared.
+///
+/// ```
+/// let model = bake_runtime::Model::tiny()?;
+/// assert_eq!(model.config().layers, 6);
+/// # Ok::<(), bake_runtime::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Model {
+    decoder: Decoder,
+    text: Arc<TextSide>,
+}
+
+/// What turns conversations into tokens and tokens into text.
+struct TextSide {
+    name: String,
+    hash: Hash,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    end_tokens: BTreeSet<u32>,
+}
+
+/// The files of a model's folder that are not weights.
+struct Files {
+    /// The folder, for messages.
+    folder: Cow<'static, str>,
+    config: Cow<'static, str>,
+    tokenizer: Cow<'static, [u8]>,
+    tokenizer_config: Option<Cow<'static, str>>,
+    generation_config: Option<Cow<'static, str>>,
+    /// A chat template beside `tokenizer_config.json`.
+    template: Option<Cow<'static, str>>,
+}
+
+impl Model {
+    /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in `tokenizer_config.json` or
+    /// `chat_template.jinja`), and weights in `model.safetensors` or in the files of `model.safetensors.index.json`.
+    ///
+    /// Weights in f32, f16 and bf16 are read; on the processor all computation is in f32.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, describes a model of another family, or does not belong to the others. The message names it.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+        let read = |name: &str| match std::fs::read_to_string(dir.join(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::with_source(ErrorKind::Model, format!("cannot read {}", dir.join(name).display()), e)),
+        };
+        let need = |name: &str| match read(name)? {
+            Some(text) => Ok(text),
+            None => {
+                let message = format!("{} is not there; name the folder of a model in the Hugging Face format", dir.join(name).display());
+                Err(Error::new(ErrorKind::Model, message))
+            }
+        };
+        let files = Files {
+            folder: dir.display().to_string().into(),
+            config: need("config.json")?.into(),
+            tokenizer: need("tokenizer.json")?.into_bytes().into(),
+            tokenizer_config: read("tokenizer_config.json")?.map(Cow::Owned),
+            generation_config: read("generation_config.json")?.map(Cow::Owned),
+            template: read("chat_template.jinja")?.map(Cow::Owned),
+        };
+        let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
+        Self::assemble(name, &files, &Weights::open_model(dir)?, device)
+    }
+
+    /// The small model inside the library (feature `tiny`): a reader of short documents. Its card is `models/tiny/README.md`.
+    ///
+    /// # Errors
+    /// None is known; the bytes are part of the program.
+    #[cfg(feature = "tiny")]
+    pub fn tiny() -> Result<Self> {
+        Self::assemble("tiny".into(), &tiny::FILES, &Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors")?, &Device::Cpu)
+    }
+
+    fn assemble(name: String, files: &Files, weights: &Weights, device: &Device) -> Result<Self> {
+        let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
+        let tokenizer = Tokenizer::parse(&files.tokenizer, config.vocab_size, &format!("{}/tokenizer.json", files.folder))?;
+        let tokenizer_config = TokenizerConfig::parse(files)?;
+        let template = tokenizer_config.template(files)?;
+        let end_tokens = end_tokens(files, &tokenizer, tokenizer_config.eos_token.as_ref().and_then(TokenName::text))?;
+        let hash = KeyHasher::new("model", 1)
+            .field("config", &files.config)
+            .field("tokenizer", &Hash::of(&files.tokenizer))
+            .field("tokenizer_config", &files.tokenizer_config)
+            .field("generation_config", &files.generation_config)
+            .field("template", &files.template)
+            .field("weights", &weights.hashes())
+            .finish();
+        let decoder = Decoder::load(config, weights, device)?;
+        Ok(Self { decoder, text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }) })
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &Config {
+        self.decoder.config()
+    }
+
+    /// The model's name: that of its folder, or `tiny`.
+    pub fn name(&self) -> &str {
+        &self.text.name
+    }
+
+    /// The hash of all that the model is made of.
+    pub fn hash(&self) -> &Hash {
+        &self.text.hash
+    }
+
+    /// The token ids of a conversation, up to where the assistant speaks.
+    ///
+    /// Only the chat template makes control tokens: one that is written out in a message stays text.
+    ///
+    /// # Errors
+    /// When the model's chat template refuses the conversation.
+    pub fn encode(&self, messages: &[Message<'_>]) -> Result<Vec<u32>> {
+        self.text.template.encode(&self.text.tokenizer, messages, true)
+    }
+
+    /// The text of token ids, without control tokens.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot decode them.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.text.tokenizer.decode(ids)
+    }
+
+    /// Logits `[tokens, vocabulary]` and final hidden states `[tokens, hidden]`, after the last norm, at every position of a sequence.
+    ///
+    /// # Errors
+    /// When the sequence is empty, longer than the context, or holds ids that the model does not have.
+    pub fn forward(&self, ids: &[u32], adapter: Option<&Adapter>) -> Result<Forward> {
+        if ids.is_empty() {
+            return Err(Error::new(ErrorKind::Context, "there are no tokens to compute"));
+        }
+        let hidden = self.decoder.forward(ids, &Arc::from([ids.len()]), WeightView { adapter, dropout: None })?;
+        Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
+    }
+
+    /// The model with an adapter folded into its weights, at no cost for a token. What the adapter does not change is shared.
+    ///
+    /// # Errors
+    /// When the tensors cannot be multiplied, as on a device without memory.
+    pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
+        Ok(Self { decoder: self.decoder.folded(adapter)?, text: self.text.clone() })
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.text.tokenizer
+    }
+
+    pub(crate) fn ends(&self, token: u32) -> bool {
+        self.text.end_tokens.contains(&token)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("name", &self.text.name).field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+/// What [`Model::forward`] computes.
+#[derive(Debug)]
+pub struct Forward {
+    /// `[tokens, vocabulary]`.
+    pub logits: Tensor,
+    /// `[tokens, hidden]`, after the last norm.
+    pub hidden: Tensor,
+}
+
+#[derive(Default, Deserialize)]
+struct TokenizerConfig {
+    bos_token: Option<TokenName>,
+    eos_token: Option<TokenName>,
+    chat_template: Option<Templates>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TokenName {
+    Text(String),
+    Added { content: String },
+}
+
+impl TokenName {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Added { content: text } => Some(text),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Templates {
+    One(String),
+    Several(Vec<NamedTemplate>),
+}
+
+#[derive(Deserialize)]
+struct NamedTemplate {
+    name: String,
+    template: String,
+}
+
+impl TokenizerConfig {
+    fn parse(files: &Files) -> Result<Self> {
+        let Some(json) = &files.tokenizer_config else { return Ok(Self::default()) };
+        serde_json::from_str(json).map_err(|e| {
+            let message = format!("{}/tokenizer_config.json is not a tokenizer's configuration", files.folder);
+            Error::with_source(ErrorKind::Tokenizer, message, e)
+        })
+    }
+
+    fn template(&self, files: &Files) -> Result<ChatTemplate> {
+        let (source, name) = match (&files.template, &self.chat_template) {
+            (Some(source), _) => (source.as_ref(), "chat_template.jinja"),
+            (None, Some(Templates::One(source))) => (source.as_str(), "tokenizer_config.json"),
+            (None, Some(Templates::Several(all))) => match all.iter().find(|t| t.name == "default") {
+                Some(default) => (default.template.as_str(), "tokenizer_config.json"),
+                None => return Err(self.no_template(files)),
+            },
+            (None, None) => return Err(self.no_template(files)),
+        };
+        let token = |name: &Option<TokenName>| name.as_ref().and_then(TokenName::text).map(str::to_owned);
+        ChatTemplate::new(source.to_owned(), token(&self.bos_token), token(&self.eos_token), format!("{}/{name}", files.folder))
+    }
+
+    fn no_template(&self, files: &Files) -> Error {
+        let message = format!(
+            "{} has no chat template, neither in tokenizer_config.json nor in chat_template.jinja; \
+             use the chat or instruct version of the model",
+            files.folder
+        );
+        Error::new(ErrorKind::Tokenizer, message)
+    }
+}
+
+/// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the tokenizer's own.
+fn end_tokens(files: &Files, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<BTreeSet<u32>> {
+    let parse = |json: &str, file: &str| -> Result<Value> {
+        let wrong = |e| Error::with_source(ErrorKind::Model, format!("{}/{file} is not valid JSON", files.folder), e);
+        serde_json::from_str(json).map_err(wrong)
+    };
+    let ids = |value: &Value| -> Vec<u32> {
+        let ids = value.get("eos_token_id").map(|v| v.as_array().cloned().unwrap_or_else(|| vec![v.clone()])).unwrap_or_default();
+        ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
+    };
+    let mut tokens: BTreeSet<u32> = match &files.generation_config {
+        Some(json) => ids(&parse(json, "generation_config.json")?).into_iter().collect(),
+        None => BTreeSet::new(),
+    };
+    if tokens.is_empty() {
+        tokens.extend(ids(&parse(&files.config, "config.json")?));
+    }
+    tokens.extend(eos_token.and_then(|token| tokenizer.id(token)));
+    if tokens.is_empty() {
+        let message = format!("{} names no token that ends an answer; set `eos_token_id` in generation_config.json", files.folder);
+        return Err(Error::new(ErrorKind::Model, message));
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,230 @@
+//! The decoder: token ids in, final hidden states out. One implementation, described by a [`Config`].
+
+use std::sync::Arc;
+
+use bake_spec::{Config, Projection};
+use candle_core::{DType, Device, Tensor};
+
+use crate::adapter::Adapter;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::attention::{self, Heads};
+use crate::model::cache::KvCache;
+use crate::model::linear::Linear;
+use crate::model::mlp::swiglu;
+use crate::model::norm::RmsNorm;
+use crate::model::rope::RopeTable;
+use crate::model::weights::Weights;
+
+/// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971).
+#[derive(Clone)]
+pub(crate) struct Decoder {
+    config: Config,
+    embedding: Tensor,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    head: Tensor,
+    rope: RopeTable,
+}
+
+/// One block: attention and feed-forward layer, each after a norm and around a residual.
+#[derive(Clone)]
+pub(crate) struct Block {
+    attention_norm: RmsNorm,
+    mlp_norm: RmsNorm,
+    /// In the order of [`Projection::ALL`].
+    projections: Vec<Linear>,
+}
+
+/// Which weights a pass uses: the base's own, or the base's with an adapter viewed on top.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct WeightView<'a> {
+    pub(crate) adapter: Option<&'a Adapter>,
+    pub(crate) dropout: Option<&'a dyn DropoutMasks>,
+}
+
+/// Where a training pass gets its dropout masks from: the same for a block that is computed again.
+pub(crate) trait DropoutMasks {
+    /// A mask of this shape, `[tokens, inputs]`.
+    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> candle_core::Result<Tensor>;
+}
+
+/// How the tokens of a pass see each other.
+pub(crate) enum Attention<'a> {
+    /// Whole sequences of these lengths, with gradients.
+    Whole(&'a Arc<[usize]>),
+    /// New tokens of sequences in a cache.
+    Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
+}
+
+/// New tokens of one sequence.
+pub(crate) struct Run<'a> {
+    /// The tokens; at least one.
+    pub(crate) ids: &'a [u32],
+    /// The slots of the tokens before them.
+    pub(crate) past: &'a [u32],
+}
+
+impl Decoder {
+    pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let embedding = weights.tensor("model.embed_tokens.weight", &[vocab, hidden], device)?;
+        let head = if config.tied_head { embedding.clone() } else { weights.tensor("lm_head.weight", &[vocab, hidden], device)? };
+        let norm = |name: &str| -> Result<RmsNorm> { Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps)) };
+        let blocks = (0..config.layers)
+            .map(|layer| {
+                let prefix = format!("model.layers.{layer}");
+                let projection = |p: Projection| -> Result<Linear> {
+                    let (name, shape) = (format!("{prefix}.{}.{}", p.module(), p.name()), config.projection_shape(p));
+                    let weight = weights.tensor(&format!("{name}.weight"), &shape, device)?;
+                    let bias = match config.has_bias(p) {
+                        true => Some(weights.tensor(&format!("{name}.bias"), &shape[..1], device)?),
+                        false => None,
+                    };
+                    Ok(Linear::new(weight, bias))
+                };
+                Ok(Block {
+                    attention_norm: norm(&format!("{prefix}.input_layernorm.weight"))?,
+                    mlp_norm: norm(&format!("{prefix}.post_attention_layernorm.weight"))?,
+                    projections: Projection::ALL.into_iter().map(projection).collect::<Result<_>>()?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let norm = norm("model.norm.weight")?;
+        let rope = RopeTable::new(&config.rope, config.head_dim, config.context);
+        Ok(Self { config, embedding, blocks, norm, head, rope })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The output head `[vocabulary, hidden]`: `logits = hidden · headᵀ`.
+    pub(crate) fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        self.embedding.device()
+    }
+
+    /// The decoder with an adapter folded into its weights. What the adapter does not change is shared.
+    pub(crate) fn folded(&self, adapter: &Adapter) -> Result<Self> {
+        let mut folded = self.clone();
+        for (layer, block) in folded.blocks.iter_mut().enumerate() {
+            for (linear, projection) in block.projections.iter_mut().zip(Projection::ALL) {
+                if let Some(change) = adapter.change(layer, projection) {
+                    *linear = linear.folded(change)?;
+                }
+            }
+        }
+        Ok(folded)
+    }
+
+    /// An empty cache with room for `capacity` tokens.
+    pub(crate) fn cache(&self, capacity: usize) -> Result<KvCache> {
+        Ok(KvCache::new(self.config.layers, self.config.kv_size(), capacity, DType::F32, self.device())?)
+    }
+
+    /// Token embeddings `[tokens, hidden]`.
+    pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            let message = format!("token {id} is not one of the model's {}", self.config.vocab_size);
+            return Err(Error::new(ErrorKind::Tokenizer, message));
+        }
+        Ok(self.embedding.index_select(&Tensor::new(ids, self.device())?, 0)?)
+    }
+
+    /// Positions `0..length` for each sequence, one after the other.
+    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Arc<[u32]>> {
+        self.check_context(lengths.iter().copied().max().unwrap_or(0))?;
+        Ok(lengths.iter().flat_map(|&length| 0..length as u32).collect())
+    }
+
+    /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie one after the other.
+    pub(crate) fn forward(&self, ids: &[u32], lengths: &Arc<[usize]>, view: WeightView<'_>) -> Result<Tensor> {
+        let positions = self.positions(lengths)?;
+        let mut x = self.embed(ids)?;
+        for layer in 0..self.blocks.len() {
+            x = self.block(layer, &x, &positions, &Attention::Whole(lengths), view)?;
+        }
+        self.finish(&x)
+    }
+
+    /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose keys and values go into the cache.
+    ///
+    /// Returns the slots of the new tokens too, in their order.
+    pub(crate) fn extend(&self, cache: &mut KvCache, runs: &[Run<'_>], view: WeightView<'_>) -> Result<(Tensor, std::ops::Range<u32>)> {
+        let counts: Vec<usize> = runs.iter().map(|run| run.ids.len()).collect();
+        self.check_context(runs.iter().map(|run| run.past.len() + run.ids.len()).max().unwrap_or(0))?;
+        let new = cache.reserve(counts.iter().sum())?;
+        let (mut next, mut slots, mut ids, mut positions) = (new.start, Vec::with_capacity(runs.len()), Vec::new(), Vec::new());
+        for run in runs {
+            let end = next + run.ids.len() as u32;
+            slots.push(run.past.iter().copied().chain(next..end).collect());
+            positions.extend(run.past.len() as u32..(run.past.len() + run.ids.len()) as u32);
+            ids.extend_from_slice(run.ids);
+            next = end;
+        }
+        let positions = positions.into();
+        let mut x = self.embed(&ids)?;
+        let attention = Attention::Cached { cache, start: new.start, counts: &counts, slots: &slots };
+        for layer in 0..self.blocks.len() {
+            x = self.block(layer, &x, &positions, &attention, view)?;
+        }
+        Ok((self.finish(&x)?, new))
+    }
+
+    /// One block: `[tokens, hidden]` in and out.
+    pub(crate) fn block(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        positions: &Arc<[u32]>,
+        attention: &Attention<'_>,
+        view: WeightView<'_>,
+    ) -> Result<Tensor> {
+        let block = &self.blocks[layer];
+        let linear = |projection: Projection, x: &Tensor| -> Result<Tensor> {
+            let change = view.adapter.and_then(|adapter| adapter.change(layer, projection));
+            let mask = match (change, view.dropout) {
+                (Some(_), Some(dropout)) => Some(dropout.mask(layer, projection, x.dims2()?)?),
+                _ => None,
+            };
+            Ok(block.projections[projection as usize].forward(x, change, mask)?)
+        };
+        let normed = block.attention_norm.forward(x)?;
+        let q = self.rope.rotate(&linear(Projection::Query, &normed)?, positions)?;
+        let k = self.rope.rotate(&linear(Projection::Key, &normed)?, positions)?;
+        let v = linear(Projection::Value, &normed)?;
+        let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads, width: self.config.head_dim };
+        let mixed = match attention {
+            Attention::Whole(lengths) => attention::causal(heads, lengths, &q, &k, &v)?,
+            Attention::Cached { cache, start, counts, slots } => {
+                let (k, v) = cache.write(layer, *start, &k, &v)?;
+                attention::cached(heads, counts, slots, &q, k, v)?
+            }
+        };
+        let x = (x + linear(Projection::Output, &mixed)?)?;
+        let normed = block.mlp_norm.forward(&x)?;
+        let hidden = swiglu(&linear(Projection::Gate, &normed)?, &linear(Projection::Up, &normed)?)?;
+        Ok((x + linear(Projection::Down, &hidden)?)?)
+    }
+
+    /// The last norm.
+    pub(crate) fn finish(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.norm.forward(x)?)
+    }
+
+    /// `[tokens, vocabulary]` out of final hidden states `[tokens, hidden]`.
+    pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None)?)
+    }
+
+    fn check_context(&self, tokens: usize) -> Result<()> {
+        if tokens <= self.config.context {
+            return Ok(());
+        }
+        let message = format!("{tokens} tokens do not fit the model's context of {}", self.config.context);
+        Err(Error::new(ErrorKind::Context, message))
+    }
+}

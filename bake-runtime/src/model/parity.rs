@@ -1,0 +1,181 @@
+//! Comparison with the reference implementations (transformers and PEFT), on the data in `tests/fixtures`.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+
+use crate::model::chat::{Message, Role};
+use crate::model::decoder::WeightView;
+use crate::model::generate::Sequence;
+use crate::{Adapter, Model};
+
+const TOLERANCE: f32 = 1e-4;
+const MODELS: [&str; 2] = ["llama", "llama-tied"];
+const PROMPTS: [&str; 3] = ["p0", "p1", "p2"];
+
+fn fixtures(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(path)
+}
+
+fn model(name: &str) -> Model {
+    Model::load(&fixtures("models").join(name), &Device::Cpu).unwrap()
+}
+
+struct Expected(std::collections::HashMap<String, Tensor>);
+
+impl Expected {
+    fn read(dir: &Path) -> Self {
+        Self(candle_core::safetensors::load(dir.join("expected.safetensors"), &Device::Cpu).unwrap())
+    }
+
+    fn ids(&self, name: &str) -> Vec<u32> {
+        self.0[name].to_vec1::<i64>().unwrap().into_iter().map(|id| id as u32).collect()
+    }
+
+    fn json(dir: &Path) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap()
+    }
+}
+
+/// `max |got − want| / max |want|`.
+fn error(got: &Tensor, want: &Tensor) -> f32 {
+    assert_eq!(got.dims(), want.dims());
+    let largest = |t: &Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    largest(&(got - want).unwrap()) / largest(want)
+}
+
+fn argmax(logits: &[f32]) -> u32 {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as u32
+}
+
+fn greedy(model: &Model, prompt: &[u32], steps: usize, adapter: Option<&Adapter>) -> Vec<u32> {
+    let view = WeightView { adapter, dropout: None };
+    let mut sequence = Sequence::new(model).unwrap();
+    let (mut logits, mut ids) = (sequence.read(model, prompt, view).unwrap(), Vec::new());
+    for _ in 0..steps {
+        ids.push(argmax(&logits));
+        logits = sequence.push(model, &ids[ids.len() - 1..], view).unwrap();
+    }
+    ids
+}
+
+#[test]
+fn logits_and_hidden_states_at_every_position() {
+    for name in MODELS {
+        let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));
+        for prompt in PROMPTS {
+            let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
+            for (what, got) in [("logits", &got.logits), ("hidden", &got.hidden)] {
+                let error = error(got, &want.0[&format!("{what}.{prompt}")]);
+                assert!(error < TOLERANCE, "{name} {prompt} {what}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn both_spellings_of_a_configuration_give_one_model() {
+    for name in MODELS {
+        let dir = tempfile::tempdir().unwrap();
+        let from = fixtures("models").join(name);
+        for file in ["tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+        }
+        std::fs::copy(from.join("config.legacy.json"), dir.path().join("config.json")).unwrap();
+        let legacy = Model::load(dir.path(), &Device::Cpu).unwrap();
+        let logits = |m: &Model| m.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap();
+        assert_eq!(logits(&legacy), logits(&model(name)));
+    }
+}
+
+#[test]
+fn cached_decoding() {
+    for name in MODELS {
+        let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));
+        for prompt in ["p1", "p2"] {
+            let ids = want.ids(&format!("input_ids.{prompt}"));
+            let want = &want.0[&format!("kv_logits.{prompt}")];
+            let mut sequence = Sequence::new(&model).unwrap();
+            sequence.read(&model, &ids[..20], WeightView::default()).unwrap();
+            let logits: Vec<f32> = ids[20..].iter().flat_map(|&id| sequence.push(&model, &[id], WeightView::default()).unwrap()).collect();
+            let error = error(&Tensor::from_vec(logits, want.shape(), &Device::Cpu).unwrap(), want);
+            assert!(error < TOLERANCE, "{name} {prompt}: {error}");
+        }
+    }
+}
+
+#[test]
+fn greedy_tokens() {
+    for name in MODELS {
+        let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));
+        for prompt in PROMPTS {
+            let want_ids = want.ids(&format!("greedy.{prompt}"));
+            let got = greedy(&model, &want.ids(&format!("input_ids.{prompt}")), want_ids.len(), None);
+            assert_eq!(got, want_ids, "{name} {prompt}");
+        }
+    }
+}
+
+#[test]
+fn adapters_viewed_and_folded() {
+    let base = model("llama-tied");
+    for kind in ["all-linear", "qv", "rslora"] {
+        let dir = fixtures("adapters").join(format!("llama-tied-{kind}"));
+        let (want, json) = (Expected::read(&dir), Expected::json(&dir));
+        let adapter = Adapter::load(&dir, &base).unwrap();
+        let folded = base.folded(&adapter).unwrap();
+        for (i, prompt) in PROMPTS.into_iter().enumerate() {
+            let ids = want.ids(&format!("input_ids.{prompt}"));
+            let viewed = base.forward(&ids, Some(&adapter)).unwrap().logits;
+            let merged = folded.forward(&ids, None).unwrap().logits;
+            for (what, got) in [("logits", &viewed), ("merged_logits", &merged)] {
+                let error = error(got, &want.0[&format!("{what}.{prompt}")]);
+                assert!(error < TOLERANCE, "{kind} {prompt} {what}: {error}");
+            }
+            let greedy_ids: Vec<u32> = serde_json::from_value(json["prompts"][i]["greedy"].clone()).unwrap();
+            assert_eq!(greedy(&base, &ids, greedy_ids.len(), Some(&adapter)), greedy_ids, "{kind} {prompt}");
+            assert_eq!(greedy(&folded, &ids, greedy_ids.len(), None), greedy_ids, "{kind} {prompt}");
+        }
+    }
+}
+
+#[test]
+fn adapters_survive_a_round_trip() {
+    let base = model("llama-tied");
+    let adapter = Adapter::load(&fixtures("adapters/llama-tied-qv"), &base).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    adapter.save(dir.path(), "llama-tied").unwrap();
+    let again = Adapter::load(dir.path(), &base).unwrap();
+    let logits = |a: &Adapter| base.forward(&[5, 7, 300, 2], Some(a)).unwrap().logits.to_vec2::<f32>().unwrap();
+    assert_eq!(logits(&adapter), logits(&again));
+}
+
+#[test]
+fn tokenizers_and_chat_templates() {
+    for name in MODELS {
+        let (model, json) = (model(name), Expected::json(&fixtures("models").join(name)));
+        for case in json["tokenizer"]["encode"].as_array().unwrap() {
+            let text = case["text"].as_str().unwrap();
+            let want: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            assert_eq!(model.tokenizer().encode(text).unwrap(), want, "{name} {text:?}");
+        }
+        for case in json["tokenizer"]["chat"].as_array().unwrap() {
+            let messages: Vec<Message<'_>> = case["messages"].as_array().unwrap().iter().map(message).collect();
+            let prompt = case["add_generation_prompt"].as_bool().unwrap();
+            let template = &model.text.template;
+            assert_eq!(template.render(&messages, prompt).unwrap(), case["text"].as_str().unwrap(), "{name}");
+            let want: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            assert_eq!(template.encode(model.tokenizer(), &messages, prompt).unwrap(), want, "{name}");
+        }
+    }
+}
+
+pub(crate) fn message(json: &Value) -> Message<'_> {
+    let role = match json["role"].as_str().unwrap() {
+        "system" => Role::System,
+        "user" => Role::User,
+        _ => Role::Assistant,
+    };
+    Message::new(role, json["content"].as_str().unwrap())
+}

@@ -1,0 +1,22 @@
+//! The default model, as bytes of the library.
+
+use std::borrow::Cow;
+
+use super::Files;
+
+macro_rules! file {
+    ($name:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny/", $name)
+    };
+}
+
+pub(super) const FILES: Files = Files {
+    folder: Cow::Borrowed("models/tiny"),
+    config: Cow::Borrowed(include_str!(file!("config.json"))),
+    tokenizer: Cow::Borrowed(include_bytes!(file!("tokenizer.json"))),
+    tokenizer_config: Some(Cow::Borrowed(include_str!(file!("tokenizer_config.json")))),
+    generation_config: Some(Cow::Borrowed(include_str!(file!("generation_config.json")))),
+    template: None,
+};
+
+pub(super) static WEIGHTS: &[u8] = include_bytes!(file!("model.safetensors"));

@@ -1,0 +1,167 @@
+//! Weights out of safetensors: one file, several behind an index, or bytes in the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bake_spec::Hash;
+use candle_core::{Device, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, Metadata};
+
+use crate::error::{Error, ErrorKind, Result};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The tensors of a checkpoint, read when they are asked for.
+pub(crate) struct Weights {
+    shards: Vec<Shard>,
+}
+
+struct Shard {
+    name: String,
+    bytes: Bytes,
+    metadata: Metadata,
+    data_start: usize,
+}
+
+enum Bytes {
+    Static(&'static [u8]),
+    Mapped(memmap2::Mmap),
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Static(bytes) => bytes,
+            Self::Mapped(bytes) => bytes,
+        }
+    }
+}
+
+impl Weights {
+    /// The checkpoint of a model's folder: `model.safetensors`, or the files that `model.safetensors.index.json` names.
+    pub(crate) fn open_model(dir: &Path) -> Result<Self> {
+        let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
+        let paths = if single.is_file() {
+            vec![single]
+        } else if index.is_file() {
+            shard_paths(&index)?
+        } else {
+            let message = format!("{} holds neither {SINGLE} nor {INDEX}; name a folder with a model in safetensors", dir.display());
+            return Err(Error::new(ErrorKind::Model, message));
+        };
+        Ok(Self { shards: paths.iter().map(|path| Shard::open(path, ErrorKind::Model)).collect::<Result<_>>()? })
+    }
+
+    /// One safetensors file; errors are of the given kind.
+    pub(crate) fn open(path: &Path, kind: ErrorKind) -> Result<Self> {
+        Ok(Self { shards: vec![Shard::open(path, kind)?] })
+    }
+
+    /// A safetensors file inside the program.
+    pub(crate) fn embedded(bytes: &'static [u8], name: &str) -> Result<Self> {
+        Ok(Self { shards: vec![Shard::new(Bytes::Static(bytes), name.to_owned(), ErrorKind::Model)?] })
+    }
+
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.shards.iter().flat_map(|shard| shard.metadata.tensors().into_keys())
+    }
+
+    /// The shape of a tensor, where there is one.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shards.iter().find_map(|shard| shard.metadata.info(name)).map(|info| info.shape.as_slice())
+    }
+
+    /// A tensor in f32, which must have this shape.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let Some((shard, info)) = self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(name)?))) else {
+            let files = self.shards.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(
+                ErrorKind::Model,
+                format!("{files} has no tensor `{name}`; the checkpoint does not belong to its config.json"),
+            ));
+        };
+        if info.shape != shape {
+            let message = format!(
+                "{}: tensor `{name}` has shape {:?}, but the configuration asks for {shape:?}; the checkpoint does not belong to it",
+                shard.name, info.shape
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let data = &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1];
+        let data = match info.dtype {
+            Dtype::F32 => widen(data, f32::from_le_bytes),
+            Dtype::F16 => widen(data, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => widen(data, |b| bf16::from_le_bytes(b).to_f32()),
+            other => {
+                let message = format!("{}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16", shard.name);
+                return Err(Error::new(ErrorKind::Model, message));
+            }
+        };
+        Ok(Tensor::from_vec(data, shape, device)?)
+    }
+
+    /// The hash of all files.
+    pub(crate) fn hashes(&self) -> Vec<Hash> {
+        self.shards.iter().map(|shard| Hash::of(&shard.bytes)).collect()
+    }
+}
+
+impl Shard {
+    fn open(path: &Path, kind: ErrorKind) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
+        // SAFETY: the bytes are only read, and checked where they are used; as every program that maps weights, this one counts on
+        // no other process shortening the file while it is mapped.
+        let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
+        Self::new(Bytes::Mapped(bytes), name, kind)
+    }
+
+    fn new(bytes: Bytes, name: String, kind: ErrorKind) -> Result<Self> {
+        // Checks that the header is whole, and that every tensor lies inside the file and has the size that its shape says.
+        let (header, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|e| Error::with_source(kind, format!("{name} is not a whole safetensors file; fetch it again"), e))?;
+        Ok(Self { name, bytes, metadata, data_start: header + 8 })
+    }
+}
+
+/// Elements of `N` bytes as f32.
+fn widen<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
+    data.as_chunks::<N>().0.par_iter().with_min_len(1 << 14).map(|&bytes| read(bytes)).collect()
+}
+
+/// The files that an index names, which must lie beside it.
+fn shard_paths(index: &Path) -> Result<Vec<PathBuf>> {
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", index.display()));
+    let text = std::fs::read_to_string(index).map_err(|e| error(format!("cannot be read: {e}")))?;
+    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
+    let dir = index.parent().unwrap_or(Path::new(""));
+    let names: BTreeSet<String> = weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(error("names no file".into()));
+    }
+    names
+        .into_iter()
+        .map(|name| {
+            let path = dir.join(&name);
+            if Path::new(&name).components().count() != 1 || name == ".." {
+                return Err(error(format!("names `{name}`, which does not lie beside it")));
+            }
+            if !path.is_file() {
+                return Err(error(format!("names {}, which is not there; fetch the whole checkpoint", path.display())));
+            }
+            Ok(path)
+        })
+        .collect()
+}

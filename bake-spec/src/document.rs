@@ -1,0 +1,65 @@
+//! Documents: the texts whose knowledge is baked.
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+use crate::hash::Hash;
+
+/// Reads a document: UTF-8 text, without a byte order mark, with `\n` at the ends of its lines and nothing around it.
+///
+/// So the same text has the same hash on every machine, however its version control writes line ends.
+///
+/// # Errors
+/// When the file cannot be read, is not UTF-8 (the message names the line), or holds nothing but white space.
+pub fn read(path: &Path) -> Result<String, Error> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(ErrorKind::Document, format!("the document {shown} does not exist; paths are relative to the folder of Cargo.toml"))
+        }
+        _ if path.is_dir() => Error::new(ErrorKind::Document, format!("the document {shown} is a folder; name a text file in it")),
+        _ => Error::io(ErrorKind::Document, format!("cannot read the document {shown}"), e),
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|e| {
+        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
+        Error::new(ErrorKind::Document, format!("the document {shown} is not UTF-8 text (line {line}); save it as UTF-8"))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    match text.trim() {
+        "" => Err(Error::new(ErrorKind::Document, format!("the document {shown} is empty; write what the model must know into it"))),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// The hash of a document's text as [`read`] returns it.
+pub fn hash(text: &str) -> Hash {
+    Hash::of(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(bytes: &[u8]) -> Result<String, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.md");
+        std::fs::write(&path, bytes).unwrap();
+        read(&path).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn line_ends_and_marks_do_not_change_a_document() {
+        assert_eq!(of(b"\xef\xbb\xbf# A\r\n\r\nText\r\n").unwrap(), "# A\n\nText");
+        assert_eq!(of(b"# A\n\nText").unwrap(), "# A\n\nText");
+    }
+
+    #[test]
+    fn what_is_no_document_is_named() {
+        assert!(of(b" \r\n\t").unwrap_err().contains("a.md is empty"));
+        assert!(of(b"one\ntwo \xff\n").unwrap_err().contains("not UTF-8 text (line 2)"));
+        let error = read(Path::new("no/such.md")).unwrap_err();
+        assert!(error.to_string().contains("no/such.md does not exist"), "{error}");
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read(dir.path()).unwrap_err().to_string().contains("is a folder"));
+    }
+}

@@ -1,0 +1,134 @@
+//! Addresses: the blake3 hash of all that determines a thing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A blake3 hash of 32 bytes, written as 64 hexadecimal digits.
+///
+/// ```
+/// let hash = bake_spec::Hash::of(b"a document");
+/// assert_eq!(hash.to_string().parse::<bake_spec::Hash>()?, hash);
+/// # Ok::<(), &'static str>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    /// The hash of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first eight digits, enough for a person to tell two hashes apart.
+    pub fn short(&self) -> String {
+        self.to_string()[..8].to_owned()
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Hash {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match blake3::Hash::from_hex(text) {
+            Ok(hash) => Ok(Self(*hash.as_bytes())),
+            Err(_) => Err("not a hash of 64 hexadecimal digits"),
+        }
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Gathers named fields into a [`Hash`].
+///
+/// Fields are framed by their lengths and hashed in the order in which they come, so that no two different sequences of fields
+/// give the same bytes. The domain and the version keep the keys of different things, and of different ways to make a thing, apart.
+///
+/// ```
+/// use bake_spec::KeyHasher;
+/// let key = |seed: u64| KeyHasher::new("rollouts", 1).field("seed", &seed).finish();
+/// assert_eq!(key(1), key(1));
+/// assert_ne!(key(1), key(2));
+/// ```
+pub struct KeyHasher(blake3::Hasher);
+
+impl KeyHasher {
+    /// A hasher for keys of one kind of thing, made in one way.
+    pub fn new(domain: &str, version: u32) -> Self {
+        let mut hasher = Self(blake3::Hasher::new());
+        hasher.frame(domain.as_bytes());
+        hasher.frame(&version.to_le_bytes());
+        hasher
+    }
+
+    /// Adds a field, in its JSON form. Structures keep the order of their fields, and numbers are written in the shortest form that
+    /// reads back to the same value, so equal values have equal forms.
+    ///
+    /// # Panics
+    /// When the value has no JSON form, as a map with keys that are not text. No type of this crate is so.
+    pub fn field(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        self.frame(name.as_bytes());
+        self.frame(&serde_json::to_vec(value).expect("the value has a JSON form"));
+        self
+    }
+
+    /// The hash of all fields.
+    pub fn finish(self) -> Hash {
+        Hash(*self.0.finalize().as_bytes())
+    }
+
+    fn frame(&mut self, bytes: &[u8]) {
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_keep_fields_apart() {
+        let key = |a: &str, b: &str| KeyHasher::new("test", 1).field("a", a).field("b", b).finish();
+        assert_ne!(key("xy", ""), key("x", "y"));
+        assert_ne!(KeyHasher::new("test", 1).finish(), KeyHasher::new("test", 2).finish());
+        assert_ne!(KeyHasher::new("test", 1).finish(), KeyHasher::new("other", 1).finish());
+    }
+
+    #[test]
+    fn text_that_is_no_hash_is_refused() {
+        for text in ["", "12", "zz", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64)] {
+            assert!(text.parse::<Hash>().is_err(), "{text:?}");
+        }
+        assert!(serde_json::from_str::<Hash>("\"12\"").is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! What a bake *is*: its recipe, the documents it names, the hashes that address it, and the store that keeps what was made.
+//!
+//! This crate runs no model and prints nothing. Applications link it for the recipe and the store; the macro and the tools link it with
+//! the feature `syntax` as well, for the grammar of `bake!` and its checks.
+
+pub mod config;
+pub mod document;
+mod error;
+mod hash;
+pub mod recipe;
+mod store;
+
+pub use config::{Config, Projection};
+pub use error::{Error, ErrorKind};
+pub use hash::{Hash, KeyHasher};
+pub use recipe::{Declaration, Recipe, TargetName};
+pub use store::{DIR_VARIABLE, Store, StoreLock};

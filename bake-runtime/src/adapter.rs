@@ -3,12 +3,14 @@
 mod lora;
 mod peft;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use bake_spec::{Config, Projection};
 
-use crate::error::Result;
-pub(crate) use crate::model::linear::LowRank;
+use crate::error::{Error, ErrorKind, Result};
+pub(crate) use crate::model::linear::{LowRank, LowRankGradient};
 pub(crate) use lora::initial;
 
 /// A low-rank change of some of a model's linear layers.
@@ -60,14 +62,57 @@ impl Adapter {
         self.iter().map(|(_, _, change)| change.a.elem_count() + change.b.elem_count()).sum()
     }
 
-    /// The same values, out of the reach of training.
-    pub(crate) fn detached(&self) -> Result<Self> {
-        let mut adapter = Self::empty(self.changes.len());
-        for (layer, projection, change) in self.iter() {
-            let (a, b) = (change.a.copy()?.detach(), change.b.copy()?.detach());
-            adapter.set(layer, projection, LowRank { a, b, scale: change.scale });
+    pub(crate) fn change_mut(&mut self, layer: usize, projection: Projection) -> Option<&mut LowRank> {
+        self.changes.get_mut(layer)?[projection as usize].as_mut()
+    }
+
+    /// The lowest block that is changed.
+    pub(crate) fn lowest_layer(&self) -> usize {
+        self.iter().next().map_or(self.changes.len(), |(layer, ..)| layer)
+    }
+}
+
+/// The gradients of an adapter.
+#[derive(Default)]
+pub(crate) struct Gradients(BTreeMap<(usize, Projection), LowRankGradient>);
+
+impl Gradients {
+    pub(crate) fn set(&mut self, layer: usize, projection: Projection, gradient: LowRankGradient) {
+        self.0.insert((layer, projection), gradient);
+    }
+
+    /// All of them, in the order of [`Adapter::iter`].
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Projection, &LowRankGradient)> {
+        self.0.iter().map(|(&(layer, projection), gradient)| (layer, projection, gradient))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut LowRankGradient> {
+        self.0.values_mut()
+    }
+
+    /// Adds the gradients of another pass.
+    pub(crate) fn add(&mut self, other: Self) -> Result<()> {
+        for (place, new) in other.0 {
+            match self.0.entry(place) {
+                Entry::Vacant(entry) => drop(entry.insert(new)),
+                Entry::Occupied(mut entry) => {
+                    let sum = entry.get_mut();
+                    (sum.a, sum.b) = ((&sum.a + new.a)?, (&sum.b + new.b)?);
+                }
+            }
         }
-        Ok(adapter)
+        Ok(())
+    }
+
+    /// Fails where a variable of the adapter has no gradient: it would stay as it is, and training would look alive.
+    pub(crate) fn check_complete(&self, adapter: &Adapter) -> Result<()> {
+        match adapter.iter().find(|&(layer, projection, _)| !self.0.contains_key(&(layer, projection))) {
+            None => Ok(()),
+            Some((layer, projection, _)) => {
+                let message = format!("`{}` got no gradient in the first backward pass, so it cannot learn", layer_name(layer, projection));
+                Err(Error::new(ErrorKind::Training, message))
+            }
+        }
     }
 }
 

@@ -103,19 +103,16 @@ pub(crate) fn maximum<T: Real>(a: &[T]) -> T {
 #[inline(always)]
 pub(crate) fn softmax<T: Real>(row: &mut [T]) {
     let max = maximum(row);
+    // Two loops: the first is vector code for short rows too, as those of attention in training are.
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
     let mut lanes = [T::real(0.0); LANES];
-    let (full, rest) = row.as_chunks_mut::<LANES>();
+    let (full, rest) = row.as_chunks::<LANES>();
     for chunk in full {
         for i in 0..LANES {
-            chunk[i] = (chunk[i] - max).exp();
             lanes[i] += chunk[i];
         }
     }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *x = (*x - max).exp();
-        *lane += *x;
-    }
-    let sum = lanes.iter().fold(T::real(0.0), |s, &x| s + x);
+    let sum = lanes.iter().chain(rest).fold(T::real(0.0), |s, &x| s + x);
     let scale = T::real(1.0) / sum;
     row.iter_mut().for_each(|x| *x *= scale);
 }

@@ -1,11 +1,12 @@
 //! Models: a decoder with its tokenizer and chat template.
 
 pub(crate) mod attention;
+pub(crate) mod block;
 pub(crate) mod cache;
 pub(crate) mod chat;
+pub(crate) mod cpu;
 pub(crate) mod decoder;
 pub(crate) mod generate;
-pub(crate) mod kernel;
 pub(crate) mod linear;
 pub(crate) mod mlp;
 pub(crate) mod norm;
@@ -30,8 +31,9 @@ use serde_json::Value;
 
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind, Result};
+use block::WeightView;
 use chat::{ChatTemplate, Message};
-use decoder::{Decoder, WeightView};
+use decoder::Decoder;
 use tokenizer::Tokenizer;
 use weights::Weights;
 
@@ -172,7 +174,7 @@ impl Model {
         if ids.is_empty() {
             return Err(Error::new(ErrorKind::Context, "there are no tokens to compute"));
         }
-        let hidden = self.decoder.forward(ids, &Arc::from([ids.len()]), WeightView { adapter, dropout: None })?;
+        let hidden = self.decoder.forward(ids, &[ids.len()], WeightView { adapter, dropout: None })?;
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
     }
 

@@ -36,9 +36,61 @@ pub fn hash(text: &str) -> Hash {
     Hash::of(text.as_bytes())
 }
 
+/// The sections of a Markdown document, each with the document's title before it.
+///
+/// A section begins at a heading of the highest level that stands more than once. What comes before the first of them is the title
+/// (headings) and a section of its own (anything else). A document without such headings is one section.
+///
+/// ```
+/// let text = "# Mac\n\n## Slow\nRestart it.\n\n## Loud\nMove it.";
+/// assert_eq!(bake_spec::document::sections(text), ["# Mac\n\n## Slow\nRestart it.", "# Mac\n\n## Loud\nMove it."]);
+/// ```
+pub fn sections(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let levels: Vec<usize> = text
+        .lines()
+        .map(|line| {
+            fenced ^= line.trim_start().starts_with("```");
+            if fenced { 0 } else { heading_level(line) }
+        })
+        .collect();
+    let Some(level) = (1..=6).find(|level| levels.iter().filter(|l| *l == level).count() > 1) else {
+        return vec![text.to_owned()];
+    };
+    let (mut title, mut parts) = (Vec::new(), vec![Vec::new()]);
+    for (line, &at) in text.lines().zip(&levels) {
+        match at {
+            _ if at == level => parts.push(vec![line]),
+            1.. if at < level => title.push(line),
+            _ => parts.last_mut().expect("there is always a part").push(line),
+        }
+    }
+    let title = title.join("\n");
+    let bodies = parts.iter().map(|lines| lines.join("\n")).filter(|body| !body.trim().is_empty());
+    bodies.map(|body| crate::recipe::join_paragraphs([title.trim(), body.trim()])).collect()
+}
+
+/// The level of a Markdown heading; 0 where the line is none.
+fn heading_level(line: &str) -> usize {
+    let level = line.bytes().take_while(|&b| b == b'#').count();
+    if (1..=6).contains(&level) && line[level..].starts_with([' ', '\t']) { level } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sections_are_cut_where_headings_repeat() {
+        assert_eq!(sections("No headings.\nAt all."), ["No headings.\nAt all."]);
+        assert_eq!(sections("# Only one\nText."), ["# Only one\nText."]);
+        assert_eq!(sections("# A\na\n# B\nb\n## C\nc"), ["# A\na", "# B\nb\n## C\nc"]);
+        assert_eq!(
+            sections("# T\nIntro.\n## A\na\n```\n## no\n```\n## B"),
+            ["# T\n\nIntro.", "# T\n\n## A\na\n```\n## no\n```", "# T\n\n## B"]
+        );
+        assert_eq!(sections("#hash\n#tag"), ["#hash\n#tag"]);
+    }
 
     fn of(bytes: &[u8]) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();

@@ -258,4 +258,7 @@ pub trait TargetName: Copy + std::fmt::Debug + Eq + Send + Sync + 'static {
 
     /// The place in [`Recipe::targets`].
     fn index(self) -> usize;
+
+    /// The name in the declaration.
+    fn name(self) -> &'static str;
 }

@@ -2,22 +2,16 @@
 
 use bake_spec::recipe::Lora;
 use bake_spec::{Config, KeyHasher, Projection};
-use candle_core::{DType, Device, Var};
+use candle_core::{DType, Device, Tensor};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Adapter, LowRank, layer_name, shapes};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A variable of an adapter, by the name that PEFT gives it.
-pub(crate) struct NamedVar {
-    pub(crate) name: String,
-    pub(crate) var: Var,
-}
-
-/// An adapter that changes nothing yet, over variables that training moves: A is drawn uniformly from ±1/√inputs, as PEFT does (Kaiming
+/// An adapter that changes nothing yet: A is drawn uniformly from ±1/√inputs, as PEFT does (Kaiming
 /// with a = √5), and B is zero.
-pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) -> Result<(Adapter, Vec<NamedVar>)> {
+pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) -> Result<Adapter> {
     let projections = projections(lora)?;
     let layers = match lora.layers {
         Some((start, end)) if start < end && end <= config.layers => start..end,
@@ -26,7 +20,7 @@ pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) 
         }
         None => 0..config.layers,
     };
-    let (mut adapter, mut vars) = (Adapter::empty(config.layers), Vec::new());
+    let mut adapter = Adapter::empty(config.layers);
     for layer in layers {
         for &projection in &projections {
             let (a_shape, b_shape) = shapes(config, projection, lora.rank);
@@ -44,15 +38,11 @@ pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) 
             let mut rng = ChaCha8Rng::from_seed(*key.as_bytes());
             let bound = 1.0 / (a_shape[1] as f32).sqrt();
             let data: Vec<f32> = (0..a_shape[0] * a_shape[1]).map(|_| rng.random_range(-bound..bound)).collect();
-            let a = Var::from_vec(data, &a_shape[..], device)?;
-            let b = Var::zeros(&b_shape[..], DType::F32, device)?;
-            let scale = lora.alpha / lora.rank as f64;
-            adapter.set(layer, projection, LowRank { a: a.as_tensor().clone(), b: b.as_tensor().clone(), scale });
-            vars.push(NamedVar { name: format!("{name}.lora_A"), var: a });
-            vars.push(NamedVar { name: format!("{name}.lora_B"), var: b });
+            let (a, b) = (Tensor::from_vec(data, &a_shape[..], device)?, Tensor::zeros(&b_shape[..], DType::F32, device)?);
+            adapter.set(layer, projection, LowRank { a, b, scale: lora.alpha / lora.rank as f64 });
         }
     }
-    Ok((adapter, vars))
+    Ok(adapter)
 }
 
 /// The projections that a recipe names, in the order of a block.

@@ -3,14 +3,11 @@
 //! Tokens of all sequences lie one after the other. In training a sequence's keys are its own tokens; in generation they are slots of
 //! a [cache](super::cache). Both share one kernel for a sequence and a group of heads.
 
-use std::sync::Arc;
-
-use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
 use crate::elementary::{Real, softmax, vectorised};
 use crate::matrix::{Matrix, Threads, multiply};
-use crate::model::kernel::{Kernel, View, apply3, with_slice};
+use crate::model::cpu::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
 /// Query rows whose scores are computed together; the scratch of a thread is this many rows of keys.
 const QUERY_BLOCK: usize = 64;
@@ -39,8 +36,16 @@ impl Heads {
 /// Attention within sequences of the given lengths: each token sees its own and earlier tokens of its sequence.
 ///
 /// `q` is `[tokens, queries * width]`, `k` and `v` are `[tokens, keys * width]`; the result has the shape of `q`.
-pub(crate) fn causal(heads: Heads, lengths: &Arc<[usize]>, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    apply3(Causal { heads, lengths: lengths.clone() }, q, k, v)
+pub(crate) fn causal(heads: Heads, lengths: &[usize], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    in_real!(q, T => tensor(with_slices([q, k, v], |[q, k, v]| causal_rows::<T>(heads, lengths, q, k, v))?, q.shape()))
+}
+
+/// The gradients of [`causal`] with respect to queries, keys and values.
+pub(crate) fn causal_backward(heads: Heads, lengths: &[usize], q: &Tensor, k: &Tensor, v: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+    in_real!(q, T => {
+        let [dq, dk, dv] = with_slices([q, k, v, dy], |[q, k, v, dy]| causal_rows_backward::<T>(heads, lengths, q, k, v, dy))?;
+        Ok([tensor(dq, q.shape())?, tensor(dk, k.shape())?, tensor(dv, v.shape())?])
+    })
 }
 
 /// Attention of new tokens to the slots of a cache.
@@ -48,15 +53,28 @@ pub(crate) fn causal(heads: Heads, lengths: &Arc<[usize]>, q: &Tensor, k: &Tenso
 /// Sequence i has `counts[i]` rows of `q`, which are the last of the positions whose slots are `slots[i]`. `k` and `v` are
 /// `[capacity, keys * width]`.
 pub(crate) fn cached(heads: Heads, counts: &[usize], slots: &[Vec<u32>], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    let rows = |q: &[f32], k: &[f32], v: &[f32]| cached_rows(heads, counts, slots, q, k, v);
-    let out = with_slice(q, |q| with_slice(k, |k| with_slice(v, |v| rows(q, k, v))))???;
-    Tensor::from_vec(out, q.shape(), q.device())
+    tensor(with_slices([q, k, v], |[q, k, v]| cached_rows(heads, counts, slots, q, k, v))?, q.shape())
+}
+
+fn causal_rows<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[T]) -> Vec<T> {
+    let mut out = vec![T::zero(); q.len()];
+    let tasks = tiles(&mut out, lengths, heads.keys, heads.group() * heads.width);
+    run_tasks(tasks, q.len(), Vec::new, |scores, Tile { first, count, head, out, .. }| {
+        let keys = columns(k, first, count, head, heads.keys, heads.width);
+        let values = columns(v, first, count, head, heads.keys, heads.width);
+        for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
+            let q = columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
+            attend(q, keys, values, T::real(heads.scale()), scores, out);
+        }
+    });
+    interleave(heads, lengths, out, heads.queries)
 }
 
 fn cached_rows(heads: Heads, counts: &[usize], slots: &[Vec<u32>], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
     let mut out = vec![0f32; q.len()];
     let tasks = tiles(&mut out, counts, heads.keys, heads.group() * heads.width);
-    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, Tile { sequence, first, count, head, out }| {
+    let read = slots.iter().map(Vec::len).sum::<usize>() * heads.keys * heads.width;
+    run_tasks(tasks, read, Scratch::default, |scratch, Tile { sequence, first, count, head, out }| {
         let slots = &slots[sequence];
         scratch.gather(heads, slots, head, k, v);
         let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
@@ -67,6 +85,54 @@ fn cached_rows(heads: Heads, counts: &[usize], slots: &[Vec<u32>], q: &[f32], k:
         }
     });
     interleave(heads, counts, out, heads.queries)
+}
+
+/// With P the probabilities, which are computed again, and O = P V: `dV = Pᵀ dO`, `dP = dO Vᵀ`, `dS = P ∘ (dP − rowsum(P ∘ dP))`,
+/// `dQ = scale · dS K`, `dK = scale · dSᵀ Q`.
+fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[T], dy: &[T]) -> [Vec<T>; 3] {
+    let scale = T::real(heads.scale());
+    let (mut dq, mut dk, mut dv) = (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
+    let tasks = tiles(&mut dq, lengths, heads.keys, heads.group() * heads.width)
+        .into_iter()
+        .zip(tiles(&mut dk, lengths, heads.keys, heads.width))
+        .zip(tiles(&mut dv, lengths, heads.keys, heads.width))
+        .collect::<Vec<_>>();
+    let scratch = || (Vec::new(), Vec::new());
+    run_tasks(
+        tasks,
+        q.len(),
+        scratch,
+        |(p, dp), ((Tile { first, count, head, out: dq, .. }, Tile { out: dk, .. }), Tile { out: dv, .. })| {
+            let keys = columns(k, first, count, head, heads.keys, heads.width);
+            let values = columns(v, first, count, head, heads.keys, heads.width);
+            for (member, dq) in dq.chunks_exact_mut(count * heads.width).enumerate() {
+                let head = head * heads.group() + member;
+                let q = columns(q, first, count, head, heads.queries, heads.width);
+                let dy = columns(dy, first, count, head, heads.queries, heads.width);
+                for block in blocks(count) {
+                    let seen = block.end;
+                    let (q, dy, keys) = (q.narrow(block.clone()), dy.narrow(block.clone()), keys.narrow(0..seen));
+                    probabilities(q, keys, scale, p);
+                    dp.clear();
+                    dp.resize(p.len(), T::zero());
+                    multiply(dp, false, dy, values.narrow(0..seen).t(), T::one(), Threads::One);
+                    let weights = Matrix::new(p, block.len(), seen);
+                    multiply(&mut dv[..seen * heads.width], true, weights.t(), dy, T::one(), Threads::One);
+                    vectorised(|| {
+                        for (p, dp) in p.chunks_exact(seen).zip(dp.chunks_exact_mut(seen)) {
+                            let along = p.iter().zip(dp.iter()).fold(T::zero(), |sum, (&p, &dp)| sum + p * dp);
+                            p.iter().zip(dp).for_each(|(&p, dp)| *dp = p * (*dp - along));
+                        }
+                    });
+                    let ds = Matrix::new(dp, block.len(), seen);
+                    let dq = &mut dq[block.start * heads.width..block.end * heads.width];
+                    multiply(dq, false, ds, keys, scale, Threads::One);
+                    multiply(&mut dk[..seen * heads.width], true, ds.t(), q, scale, Threads::One);
+                }
+            }
+        },
+    );
+    [(dq, heads.queries), (dk, heads.keys), (dv, heads.keys)].map(|(tiles, per_token)| interleave(heads, lengths, tiles, per_token))
 }
 
 #[derive(Default)]
@@ -130,19 +196,16 @@ fn interleave<T: Real>(heads: Heads, counts: &[usize], tiles: Vec<T>, per_token:
     for &count in counts {
         let region = start * row..(start + count) * row;
         let tile = &tiles[region.clone()];
-        out[region].par_chunks_mut(row).enumerate().for_each(|(i, out)| {
-            for (head, out) in out.chunks_exact_mut(heads.width).enumerate() {
-                out.copy_from_slice(&tile[(head * count + i) * heads.width..][..heads.width]);
+        fill_rows(&mut out[region], row, |first, rows| {
+            for (i, out) in rows.chunks_exact_mut(row).enumerate() {
+                for (head, out) in out.chunks_exact_mut(heads.width).enumerate() {
+                    out.copy_from_slice(&tile[(head * count + first + i) * heads.width..][..heads.width]);
+                }
             }
         });
         start += count;
     }
     out
-}
-
-struct Causal {
-    heads: Heads,
-    lengths: Arc<[usize]>,
 }
 
 /// One head's columns of the tokens of one sequence.
@@ -175,76 +238,10 @@ fn tiles<'a, T>(mut buffer: &'a mut [T], counts: &[usize], keys: usize, per_toke
     tiles
 }
 
-impl Kernel<3> for Causal {
-    const NAME: &'static str = "causal-attention";
-
-    fn forward<T: Real>(&self, [q, k, v]: [View<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
-        let heads = self.heads;
-        let mut out = vec![T::zero(); q.data.len()];
-        let tasks = tiles(&mut out, &self.lengths, heads.keys, heads.group() * heads.width);
-        tasks.into_par_iter().for_each_init(Vec::new, |scores, Tile { first, count, head, out, .. }| {
-            let keys = columns(k.data, first, count, head, heads.keys, heads.width);
-            let values = columns(v.data, first, count, head, heads.keys, heads.width);
-            for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
-                let q = columns(q.data, first, count, head * heads.group() + member, heads.queries, heads.width);
-                attend(q, keys, values, T::real(heads.scale()), scores, out);
-            }
-        });
-        Ok((interleave(heads, &self.lengths, out, heads.queries), q.shape.clone()))
-    }
-
-    /// With P the probabilities, which are computed again, and O = P V: `dV = Pᵀ dO`, `dP = dO Vᵀ`, `dS = P ∘ (dP − rowsum(P ∘ dP))`,
-    /// `dQ = scale · dS K`, `dK = scale · dSᵀ Q`.
-    fn backward<T: Real>(&self, [q, k, v]: [View<'_, T>; 3], dy: &[T], _wanted: [bool; 3]) -> Result<[Option<Vec<T>>; 3]> {
-        let heads = self.heads;
-        let scale = T::real(heads.scale());
-        let (mut dq, mut dk, mut dv) = (vec![T::zero(); q.data.len()], vec![T::zero(); k.data.len()], vec![T::zero(); v.data.len()]);
-        let tasks = tiles(&mut dq, &self.lengths, heads.keys, heads.group() * heads.width)
-            .into_iter()
-            .zip(tiles(&mut dk, &self.lengths, heads.keys, heads.width))
-            .zip(tiles(&mut dv, &self.lengths, heads.keys, heads.width))
-            .collect::<Vec<_>>();
-        tasks.into_par_iter().for_each_init(
-            || (Vec::new(), Vec::new()),
-            |(p, dp), ((Tile { first, count, head, out: dq, .. }, Tile { out: dk, .. }), Tile { out: dv, .. })| {
-                let keys = columns(k.data, first, count, head, heads.keys, heads.width);
-                let values = columns(v.data, first, count, head, heads.keys, heads.width);
-                for (member, dq) in dq.chunks_exact_mut(count * heads.width).enumerate() {
-                    let head = head * heads.group() + member;
-                    let q = columns(q.data, first, count, head, heads.queries, heads.width);
-                    let dy = columns(dy, first, count, head, heads.queries, heads.width);
-                    for block in blocks(count) {
-                        let seen = block.end;
-                        let (q, dy, keys) = (q.narrow(block.clone()), dy.narrow(block.clone()), keys.narrow(0..seen));
-                        probabilities(q, keys, scale, p);
-                        dp.clear();
-                        dp.resize(p.len(), T::zero());
-                        multiply(dp, false, dy, values.narrow(0..seen).t(), T::one(), Threads::One);
-                        let weights = Matrix::new(p, block.len(), seen);
-                        multiply(&mut dv[..seen * heads.width], true, weights.t(), dy, T::one(), Threads::One);
-                        vectorised(|| {
-                            for (p, dp) in p.chunks_exact(seen).zip(dp.chunks_exact_mut(seen)) {
-                                let along = p.iter().zip(dp.iter()).fold(T::zero(), |sum, (&p, &dp)| sum + p * dp);
-                                p.iter().zip(dp).for_each(|(&p, dp)| *dp = p * (*dp - along));
-                            }
-                        });
-                        let ds = Matrix::new(dp, block.len(), seen);
-                        let dq = &mut dq[block.start * heads.width..block.end * heads.width];
-                        multiply(dq, false, ds, keys, scale, Threads::One);
-                        multiply(&mut dk[..seen * heads.width], true, ds.t(), q, scale, Threads::One);
-                    }
-                }
-            },
-        );
-        let rows = |tiles, per_token| Some(interleave(heads, &self.lengths, tiles, per_token));
-        Ok([rows(dq, heads.queries), rows(dk, heads.keys), rows(dv, heads.keys)])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kernel::gradient_check::{check, noise};
+    use crate::model::cpu::gradient_check::{check, noise};
     use candle_core::{DType, Device};
 
     const HEADS: Heads = Heads { queries: 4, keys: 2, width: 3 };
@@ -255,17 +252,20 @@ mod tests {
 
     #[test]
     fn gradients_are_the_slopes() {
-        let lengths: Arc<[usize]> = Arc::from([1, 4, 3]);
-        check(&inputs(8), |x| causal(HEADS, &lengths, &x[0], &x[1], &x[2]));
+        check_gradients(HEADS, &[1, 4, 3], &inputs(8));
     }
 
     #[test]
     fn gradients_cross_blocks_of_queries() {
         // More rows than a block: the rows of a second block also reach the keys of the first.
-        let lengths: Arc<[usize]> = Arc::from([QUERY_BLOCK + 2]);
         let heads = Heads { queries: 1, keys: 1, width: 2 };
         let inputs: Vec<Tensor> = (1..=3).map(|seed| noise(&[QUERY_BLOCK + 2, 2], seed)).collect();
-        check(&inputs, |x| causal(heads, &lengths, &x[0], &x[1], &x[2]));
+        check_gradients(heads, &[QUERY_BLOCK + 2], &inputs);
+    }
+
+    fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
+        let backward = |x: &[Tensor], dy: &Tensor| causal_backward(heads, lengths, &x[0], &x[1], &x[2], dy).map(Vec::from);
+        check(inputs, |x| causal(heads, lengths, &x[0], &x[1], &x[2]), backward);
     }
 
     /// The definition, one score at a time.
@@ -293,8 +293,7 @@ mod tests {
     fn sequences_see_themselves_and_the_past_only() {
         let lengths = [3, 1, 100, 7];
         let inputs = inputs(111);
-        let got: Vec<f64> =
-            causal(HEADS, &Arc::from(lengths), &inputs[0], &inputs[1], &inputs[2]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let got: Vec<f64> = causal(HEADS, &lengths, &inputs[0], &inputs[1], &inputs[2]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         for (got, want) in got.iter().zip(reference(&lengths, &inputs)) {
             assert!((got - want).abs() < 1e-12);
         }
@@ -303,7 +302,7 @@ mod tests {
     #[test]
     fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
         let inputs = inputs(20);
-        let whole = causal(HEADS, &Arc::from([20]), &inputs[0], &inputs[1], &inputs[2]).unwrap();
+        let whole = causal(HEADS, &[20], &inputs[0], &inputs[1], &inputs[2]).unwrap();
         // Position i lies in slot 7 i mod 23 of a cache of 23 slots.
         let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
         let scattered = |t: &Tensor| {

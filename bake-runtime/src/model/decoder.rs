@@ -1,16 +1,13 @@
 //! The decoder: token ids in, final hidden states out. One implementation, described by a [`Config`].
 
-use std::sync::Arc;
-
 use bake_spec::{Config, Projection};
 use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::attention::{self, Heads};
+use crate::model::block::{Attention, Block, Pass, WeightView};
 use crate::model::cache::KvCache;
 use crate::model::linear::Linear;
-use crate::model::mlp::swiglu;
 use crate::model::norm::RmsNorm;
 use crate::model::rope::RopeTable;
 use crate::model::weights::Weights;
@@ -24,36 +21,6 @@ pub(crate) struct Decoder {
     norm: RmsNorm,
     head: Tensor,
     rope: RopeTable,
-}
-
-/// One block: attention and feed-forward layer, each after a norm and around a residual.
-#[derive(Clone)]
-pub(crate) struct Block {
-    attention_norm: RmsNorm,
-    mlp_norm: RmsNorm,
-    /// In the order of [`Projection::ALL`].
-    projections: Vec<Linear>,
-}
-
-/// Which weights a pass uses: the base's own, or the base's with an adapter viewed on top.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct WeightView<'a> {
-    pub(crate) adapter: Option<&'a Adapter>,
-    pub(crate) dropout: Option<&'a dyn DropoutMasks>,
-}
-
-/// Where a training pass gets its dropout masks from: the same for a block that is computed again.
-pub(crate) trait DropoutMasks {
-    /// A mask of this shape, `[tokens, inputs]`.
-    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> candle_core::Result<Tensor>;
-}
-
-/// How the tokens of a pass see each other.
-pub(crate) enum Attention<'a> {
-    /// Whole sequences of these lengths, with gradients.
-    Whole(&'a Arc<[usize]>),
-    /// New tokens of sequences in a cache.
-    Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
 }
 
 /// New tokens of one sequence.
@@ -135,19 +102,20 @@ impl Decoder {
     }
 
     /// Positions `0..length` for each sequence, one after the other.
-    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Arc<[u32]>> {
+    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Vec<u32>> {
         self.check_context(lengths.iter().copied().max().unwrap_or(0))?;
         Ok(lengths.iter().flat_map(|&length| 0..length as u32).collect())
     }
 
+    /// A pass over tokens at these positions.
+    pub(crate) fn pass<'a>(&'a self, positions: &'a [u32], attention: Attention<'a>, view: WeightView<'a>) -> Pass<'a> {
+        Pass { config: &self.config, rope: &self.rope, positions, attention, view }
+    }
+
     /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie one after the other.
-    pub(crate) fn forward(&self, ids: &[u32], lengths: &Arc<[usize]>, view: WeightView<'_>) -> Result<Tensor> {
+    pub(crate) fn forward(&self, ids: &[u32], lengths: &[usize], view: WeightView<'_>) -> Result<Tensor> {
         let positions = self.positions(lengths)?;
-        let mut x = self.embed(ids)?;
-        for layer in 0..self.blocks.len() {
-            x = self.block(layer, &x, &positions, &Attention::Whole(lengths), view)?;
-        }
-        self.finish(&x)
+        self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(lengths), view))
     }
 
     /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose keys and values go into the cache.
@@ -165,54 +133,26 @@ impl Decoder {
             ids.extend_from_slice(run.ids);
             next = end;
         }
-        let positions = positions.into();
-        let mut x = self.embed(&ids)?;
         let attention = Attention::Cached { cache, start: new.start, counts: &counts, slots: &slots };
-        for layer in 0..self.blocks.len() {
-            x = self.block(layer, &x, &positions, &attention, view)?;
-        }
-        Ok((self.finish(&x)?, new))
+        let hidden = self.through(self.embed(&ids)?, &self.pass(&positions, attention, view))?;
+        Ok((hidden, new))
     }
 
-    /// One block: `[tokens, hidden]` in and out.
-    pub(crate) fn block(
-        &self,
-        layer: usize,
-        x: &Tensor,
-        positions: &Arc<[u32]>,
-        attention: &Attention<'_>,
-        view: WeightView<'_>,
-    ) -> Result<Tensor> {
-        let block = &self.blocks[layer];
-        let linear = |projection: Projection, x: &Tensor| -> Result<Tensor> {
-            let change = view.adapter.and_then(|adapter| adapter.change(layer, projection));
-            let mask = match (change, view.dropout) {
-                (Some(_), Some(dropout)) => Some(dropout.mask(layer, projection, x.dims2()?)?),
-                _ => None,
-            };
-            Ok(block.projections[projection as usize].forward(x, change, mask)?)
-        };
-        let normed = block.attention_norm.forward(x)?;
-        let q = self.rope.rotate(&linear(Projection::Query, &normed)?, positions)?;
-        let k = self.rope.rotate(&linear(Projection::Key, &normed)?, positions)?;
-        let v = linear(Projection::Value, &normed)?;
-        let heads = Heads { queries: self.config.heads, keys: self.config.kv_heads, width: self.config.head_dim };
-        let mixed = match attention {
-            Attention::Whole(lengths) => attention::causal(heads, lengths, &q, &k, &v)?,
-            Attention::Cached { cache, start, counts, slots } => {
-                let (k, v) = cache.write(layer, *start, &k, &v)?;
-                attention::cached(heads, counts, slots, &q, k, v)?
-            }
-        };
-        let x = (x + linear(Projection::Output, &mixed)?)?;
-        let normed = block.mlp_norm.forward(&x)?;
-        let hidden = swiglu(&linear(Projection::Gate, &normed)?, &linear(Projection::Up, &normed)?)?;
-        Ok((x + linear(Projection::Down, &hidden)?)?)
+    /// All blocks and the last norm.
+    fn through(&self, mut x: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        for (layer, block) in self.blocks.iter().enumerate() {
+            x = block.forward(layer, &x, pass)?.0;
+        }
+        Ok(self.norm.forward(&x)?)
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// The last norm.
-    pub(crate) fn finish(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.norm.forward(x)?)
+    pub(crate) fn norm(&self) -> &RmsNorm {
+        &self.norm
     }
 
     /// `[tokens, vocabulary]` out of final hidden states `[tokens, hidden]`.

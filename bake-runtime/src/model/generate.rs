@@ -7,8 +7,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
+use crate::model::block::WeightView;
 use crate::model::cache::KvCache;
-use crate::model::decoder::{Run, WeightView};
+use crate::model::decoder::Run;
 use crate::model::sample::Sampling;
 
 /// Answers that are generated together. What a plan computes does not depend on timing, so neither do its results.
@@ -35,7 +36,8 @@ pub(crate) struct Completion {
 /// A cache that holds what all of some token sequences begin with.
 pub(crate) struct SharedPrefix {
     pub(crate) cache: KvCache,
-    slots: Vec<u32>,
+    /// The slots of the prefix.
+    pub(crate) slots: Vec<u32>,
 }
 
 impl SharedPrefix {
@@ -59,11 +61,6 @@ impl SharedPrefix {
     /// Tokens of the prefix.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    /// The slots of the prefix.
-    pub(crate) fn slots(&self) -> &[u32] {
-        &self.slots
     }
 
     /// Forgets everything but the prefix.

@@ -1,11 +1,10 @@
 //! Linear layers: frozen weights, and low-rank changes as a view on them (Hu et al. 2021, arXiv 2106.09685).
 
-use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
 use crate::elementary::Real;
 use crate::matrix::{Matrix, Threads, multiply};
-use crate::model::kernel::{Kernel, View, apply1, apply3, with_slice};
+use crate::model::cpu::{in_real, tensor, with_slice, with_slices};
 
 /// `y = x Wᵀ + bias`, with a frozen weight `[outputs, inputs]`.
 #[derive(Clone, Debug)]
@@ -25,19 +24,63 @@ pub(crate) struct LowRank {
     pub(crate) scale: f64,
 }
 
+/// A change as a pass sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Change<'a> {
+    pub(crate) low_rank: &'a LowRank,
+    /// Multiplies what goes into the change, `[tokens, inputs]`: dropout.
+    pub(crate) mask: Option<&'a Tensor>,
+}
+
+/// The gradients of a [`LowRank`].
+#[derive(Clone, Debug)]
+pub(crate) struct LowRankGradient {
+    pub(crate) a: Tensor,
+    pub(crate) b: Tensor,
+}
+
+/// What becomes of the gradient with respect to a layer's input.
+pub(crate) enum Wanted {
+    /// It is not computed.
+    Nothing,
+    Alone,
+    AddedTo(Tensor),
+}
+
 impl Linear {
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias }
     }
 
-    /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`.
+    /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`, added to `onto` where it is given.
+    pub(crate) fn forward(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Tensor> {
+        let shape = (x.dim(0)?, self.weight.dim(0)?);
+        in_real!(x, T => tensor(self.rows::<T>(x, change, onto)?, shape))
+    }
+
+    /// The gradient with respect to `x`, as it is wanted, and the gradients of the change.
     ///
-    /// `mask`, of the shape of `x`, multiplies what goes into the low-rank change: dropout.
-    pub(crate) fn forward(&self, x: &Tensor, change: Option<&LowRank>, mask: Option<Tensor>) -> Result<Tensor> {
-        match change {
-            None => apply1(Frozen(self.clone()), x),
-            Some(LowRank { a, b, scale }) => apply3(Adapted { linear: self.clone(), scale: *scale, mask }, x, a, b),
-        }
+    /// The weight is frozen: it has no gradient, which saves a product and a weight's worth of memory.
+    pub(crate) fn backward(
+        &self,
+        x: &Tensor,
+        dy: &Tensor,
+        change: Option<Change<'_>>,
+        wanted: Wanted,
+    ) -> Result<(Option<Tensor>, Option<LowRankGradient>)> {
+        in_real!(x, T => {
+            let (g, gradient) = match change {
+                Some(change) => change.backward::<T>(x, dy).map(|(g, gradient)| (Some(g), Some(gradient)))?,
+                None => (None, None),
+            };
+            let onto = match wanted {
+                Wanted::Nothing => return Ok((None, gradient)),
+                Wanted::Alone => None,
+                Wanted::AddedTo(sum) => Some(sum),
+            };
+            let dx = self.input_gradient::<T>(dy, change.zip(g), onto)?;
+            Ok((Some(tensor(dx, x.shape())?), gradient))
+        })
     }
 
     /// The layer with the change folded into its weight, so that it costs what it cost before.
@@ -46,116 +89,102 @@ impl Linear {
         Ok(Self { weight: (&self.weight + change)?, bias: self.bias.clone() })
     }
 
-    fn product<T: Real>(&self, x: View<'_, T>) -> Result<Vec<T>> {
-        let (rows, inputs) = x.rows();
-        let outputs = self.weight.dim(0)?;
-        let mut y = vec![T::zero(); rows * outputs];
+    fn rows<T: Real>(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Vec<T>> {
+        let ((rows, inputs), outputs) = (x.dims2()?, self.weight.dim(0)?);
+        let mut y = match onto {
+            Some(onto) => with_slice(onto, <[T]>::to_vec)?,
+            None => vec![T::zero(); rows * outputs],
+        };
         if let Some(bias) = &self.bias {
-            with_slice(bias, |bias: &[T]| y.par_chunks_mut(outputs).for_each(|row| row.copy_from_slice(bias)))?;
+            with_slice(bias, |bias: &[T]| {
+                y.chunks_exact_mut(outputs).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b));
+            })?;
         }
-        with_slice(&self.weight, |weight| {
+        let add = onto.is_some() || self.bias.is_some();
+        with_slices([x, &self.weight], |[x, weight]| {
             let weight = Matrix::new(weight, outputs, inputs);
-            multiply(&mut y, self.bias.is_some(), Matrix::new(x.data, rows, inputs), weight.t(), T::one(), Threads::All);
+            multiply(&mut y, add, Matrix::new(x, rows, inputs), weight.t(), T::one(), Threads::All);
         })?;
+        if let Some(change) = change {
+            let LowRank { a, b, scale } = change.low_rank;
+            let x = change.masked(x)?;
+            with_slices([&x, a, b], |[x, a, b]| {
+                let low = low::<T>(Matrix::new(x, rows, inputs), a);
+                let rank = a.len() / inputs;
+                let (low, b) = (Matrix::new(&low, rows, rank), Matrix::new(b, outputs, rank));
+                multiply(&mut y, true, low, b.t(), T::real(*scale), Threads::All);
+            })?;
+        }
         Ok(y)
     }
 
-    /// `dx = dy W`. The weight is frozen: it has no gradient, which saves a product and a weight's worth of memory.
-    fn product_backward<T: Real>(&self, rows: usize, dy: &[T]) -> Result<Vec<T>> {
-        let (outputs, inputs) = self.weight.dims2()?;
-        let mut dx = vec![T::zero(); rows * inputs];
-        with_slice(&self.weight, |weight| {
-            multiply(&mut dx, false, Matrix::new(dy, rows, outputs), Matrix::new(weight, outputs, inputs), T::one(), Threads::All);
+    /// `dy W + (g A) ∘ mask`, added to `onto`; `g = scale · dy B` comes with its change.
+    fn input_gradient<T: Real>(&self, dy: &Tensor, change: Option<(Change<'_>, Vec<T>)>, onto: Option<Tensor>) -> Result<Vec<T>> {
+        let (rows, (outputs, inputs)) = (dy.dim(0)?, self.weight.dims2()?);
+        let add = onto.is_some();
+        let mut dx = match onto {
+            Some(onto) => with_slice(&onto, <[T]>::to_vec)?,
+            None => vec![T::zero(); rows * inputs],
+        };
+        with_slices([dy, &self.weight], |[dy, weight]| {
+            let weight = Matrix::new(weight, outputs, inputs);
+            multiply(&mut dx, add, Matrix::new(dy, rows, outputs), weight, T::one(), Threads::All);
         })?;
+        let Some((Change { low_rank, mask }, g)) = change else { return Ok(dx) };
+        let rank = low_rank.a.dim(0)?;
+        let product = |out: &mut [T], add: bool| {
+            with_slice(&low_rank.a, |a| {
+                multiply(out, add, Matrix::new(&g, rows, rank), Matrix::new(a, rank, inputs), T::one(), Threads::All);
+            })
+        };
+        match mask {
+            None => product(&mut dx, true)?,
+            Some(mask) => {
+                let mut through = vec![T::zero(); rows * inputs];
+                product(&mut through, false)?;
+                with_slice(mask, |mask: &[T]| dx.iter_mut().zip(&through).zip(mask).for_each(|((dx, &t), &m)| *dx += t * m))?;
+            }
+        }
         Ok(dx)
     }
 }
 
-struct Frozen(Linear);
-
-impl Kernel<1> for Frozen {
-    const NAME: &'static str = "frozen-linear";
-
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
-        let y = self.0.product(x)?;
-        Ok((y, Shape::from((x.rows().0, self.0.weight.dim(0)?))))
+impl Change<'_> {
+    /// With `x̂ = x ∘ mask`, `l = x̂ Aᵀ` and `g = scale · dy B`: `dA = gᵀ x̂` and `dB = scale · dyᵀ l`. Returns g too.
+    fn backward<T: Real>(&self, x: &Tensor, dy: &Tensor) -> Result<(Vec<T>, LowRankGradient)> {
+        let LowRank { a, b, scale } = self.low_rank;
+        let ((rows, inputs), (outputs, rank)) = (x.dims2()?, b.dims2()?);
+        let scale = T::real(*scale);
+        let (mut g, mut da, mut db) = (vec![T::zero(); rows * rank], vec![T::zero(); rank * inputs], vec![T::zero(); outputs * rank]);
+        with_slices([&self.masked(x)?, dy, a, b], |[x, dy, a, b]| {
+            let (x, dy) = (Matrix::new(x, rows, inputs), Matrix::new(dy, rows, outputs));
+            multiply(&mut g, false, dy, Matrix::new(b, outputs, rank), scale, Threads::All);
+            multiply(&mut da, false, Matrix::new(&g, rows, rank).t(), x, T::one(), Threads::All);
+            let low = low(x, a);
+            multiply(&mut db, false, dy.t(), Matrix::new(&low, rows, rank), scale, Threads::All);
+        })?;
+        Ok((g, LowRankGradient { a: tensor(da, a.shape())?, b: tensor(db, b.shape())? }))
     }
 
-    fn backward<T: Real>(&self, [x]: [View<'_, T>; 1], dy: &[T], _wanted: [bool; 1]) -> Result<[Option<Vec<T>>; 1]> {
-        Ok([Some(self.0.product_backward(x.rows().0, dy)?)])
-    }
-}
-
-/// `y = x Wᵀ + bias + scale · (x ∘ mask) Aᵀ Bᵀ`, of x, A and B.
-struct Adapted {
-    linear: Linear,
-    scale: f64,
-    mask: Option<Tensor>,
-}
-
-impl Adapted {
     /// `x ∘ mask`.
-    fn masked<T: Real>(&self, x: &[T]) -> Result<Option<Vec<T>>> {
-        let Some(mask) = &self.mask else { return Ok(None) };
-        with_slice(mask, |mask: &[T]| Some(x.iter().zip(mask).map(|(&x, &m)| x * m).collect()))
+    fn masked(&self, x: &Tensor) -> Result<Tensor> {
+        self.mask.map_or_else(|| Ok(x.clone()), |mask| x * mask)
     }
 }
 
-impl Kernel<3> for Adapted {
-    const NAME: &'static str = "adapted-linear";
-
-    fn forward<T: Real>(&self, [x, a, b]: [View<'_, T>; 3]) -> Result<(Vec<T>, Shape)> {
-        let ((rows, inputs), (outputs, rank)) = (x.rows(), b.rows());
-        let mut y = self.linear.product(x)?;
-        let masked = self.masked(x.data)?;
-        let x = Matrix::new(masked.as_deref().unwrap_or(x.data), rows, inputs);
-        let mut low = vec![T::zero(); rows * rank];
-        multiply(&mut low, false, x, Matrix::new(a.data, rank, inputs).t(), T::one(), Threads::All);
-        let (low, b) = (Matrix::new(&low, rows, rank), Matrix::new(b.data, outputs, rank));
-        multiply(&mut y, true, low, b.t(), T::real(self.scale), Threads::All);
-        Ok((y, Shape::from((rows, outputs))))
-    }
-
-    /// With `x̂ = x ∘ mask`, `l = x̂ Aᵀ` and `g = scale · dy B`: `dx = dy W + (g A) ∘ mask`, `dA = gᵀ x̂`, `dB = scale · dyᵀ l`.
-    fn backward<T: Real>(&self, [x, a, b]: [View<'_, T>; 3], dy: &[T], wanted: [bool; 3]) -> Result<[Option<Vec<T>>; 3]> {
-        let ((rows, inputs), (outputs, rank)) = (x.rows(), b.rows());
-        let scale = T::real(self.scale);
-        let masked = self.masked(x.data)?;
-        let x = Matrix::new(masked.as_deref().unwrap_or(x.data), rows, inputs);
-        let (a, b) = (Matrix::new(a.data, rank, inputs), Matrix::new(b.data, outputs, rank));
-        let dy_matrix = Matrix::new(dy, rows, outputs);
-        let mut g = vec![T::zero(); rows * rank];
-        multiply(&mut g, false, dy_matrix, b, scale, Threads::All);
-        let g = Matrix::new(&g, rows, rank);
-        let dx = match wanted[0] {
-            false => None,
-            true => {
-                let mut dx = self.linear.product_backward(rows, dy)?;
-                if self.mask.is_some() {
-                    let mut through = vec![T::zero(); rows * inputs];
-                    multiply(&mut through, false, g, a, T::one(), Threads::All);
-                    let through = self.masked(&through)?.expect("there is a mask");
-                    dx.iter_mut().zip(through).for_each(|(dx, t)| *dx += t);
-                } else {
-                    multiply(&mut dx, true, g, a, T::one(), Threads::All);
-                }
-                Some(dx)
-            }
-        };
-        let mut da = vec![T::zero(); rank * inputs];
-        multiply(&mut da, false, g.t(), x, T::one(), Threads::All);
-        let mut low = vec![T::zero(); rows * rank];
-        multiply(&mut low, false, x, a.t(), T::one(), Threads::All);
-        let mut db = vec![T::zero(); outputs * rank];
-        multiply(&mut db, false, dy_matrix.t(), Matrix::new(&low, rows, rank), scale, Threads::All);
-        Ok([dx, Some(da), Some(db)])
-    }
+/// `x Aᵀ`, `[tokens, rank]`.
+fn low<T: Real>(x: Matrix<'_, T>, a: &[T]) -> Vec<T> {
+    let (rows, inputs) = (x.rows(), x.cols());
+    let rank = a.len() / inputs;
+    let mut low = vec![T::zero(); rows * rank];
+    multiply(&mut low, false, x, Matrix::new(a, rank, inputs).t(), T::one(), Threads::All);
+    low
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kernel::gradient_check::{check, noise};
+    use crate::model::cpu::gradient_check::{check, noise};
 
     fn layer() -> Linear {
         Linear::new(noise(&[6, 5], 1), Some(noise(&[6], 2)))
@@ -163,29 +192,48 @@ mod tests {
 
     #[test]
     fn gradients_are_the_slopes() {
-        check(&[noise(&[4, 5], 3)], |x| layer().forward(&x[0], None, None));
+        let backward = |x: &[Tensor], dy: &Tensor| Ok(vec![layer().backward(&x[0], dy, None, Wanted::Alone)?.0.unwrap()]);
+        check(&[noise(&[4, 5], 3)], |x| layer().forward(&x[0], None, None), backward);
         let inputs = [noise(&[4, 5], 3), noise(&[2, 5], 4), noise(&[6, 2], 5)];
-        let mask = Tensor::from_vec((0..20).map(|i| f64::from(i % 3) * 0.7).collect(), (4, 5), &candle_core::Device::Cpu).unwrap();
-        for mask in [None, Some(mask)] {
-            check(&inputs, |x| layer().forward(&x[0], Some(&LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.3 }), mask.clone()));
+        let mask = tensor((0..20).map(|i| f64::from(i % 3) * 0.7).collect(), (4, 5)).unwrap();
+        for mask in [None, Some(&mask)] {
+            let with = |x: &[Tensor], f: &dyn Fn(Change<'_>) -> Result<Vec<Tensor>>| {
+                f(Change { low_rank: &LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.3 }, mask })
+            };
+            let forward = |x: &[Tensor]| with(x, &|change| Ok(vec![layer().forward(&x[0], Some(change), None)?])).map(|mut y| y.remove(0));
+            check(&inputs, forward, |x, dy| {
+                with(x, &|change| {
+                    let (dx, gradient) = layer().backward(&x[0], dy, Some(change), Wanted::Alone)?;
+                    let LowRankGradient { a, b } = gradient.unwrap();
+                    Ok(vec![dx.unwrap(), a, b])
+                })
+            });
         }
     }
 
     #[test]
-    fn a_folded_layer_computes_what_the_view_does() {
-        let change = LowRank { a: noise(&[2, 5], 4), b: noise(&[6, 2], 5), scale: 1.7 };
-        let x = noise(&[9, 5], 3);
-        let viewed = layer().forward(&x, Some(&change), None).unwrap();
-        let folded = layer().folded(&change).unwrap().forward(&x, None, None).unwrap();
-        let difference = (viewed - folded).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-        assert!(difference < 1e-14, "{difference}");
+    fn results_are_added_to_what_is_given() {
+        let (x, dy, before) = (noise(&[4, 5], 3), noise(&[4, 6], 4), noise(&[4, 6], 5));
+        let sum = layer().forward(&x, None, Some(&before)).unwrap();
+        let want = (layer().forward(&x, None, None).unwrap() + before).unwrap();
+        let gradient = |wanted| layer().backward(&x, &dy, None, wanted).unwrap().0;
+        let (dx, want_dx) = (gradient(Wanted::AddedTo(x.clone())).unwrap(), (gradient(Wanted::Alone).unwrap() + &x).unwrap());
+        for (got, want) in [(sum, want), (dx, want_dx)] {
+            assert!(largest_difference(&got, &want) < 1e-14);
+        }
+        assert!(gradient(Wanted::Nothing).is_none());
     }
 
     #[test]
-    fn the_frozen_weight_gets_no_gradient() {
-        let weight = candle_core::Var::from_tensor(&noise(&[6, 5], 1)).unwrap();
-        let x = candle_core::Var::from_tensor(&noise(&[4, 5], 3)).unwrap();
-        let gradients = Linear::new(weight.as_tensor().clone(), None).forward(&x, None, None).unwrap().backward().unwrap();
-        assert!(gradients.get(&x).is_some() && gradients.get(&weight).is_none());
+    fn a_folded_layer_computes_what_the_view_does() {
+        let low_rank = LowRank { a: noise(&[2, 5], 4), b: noise(&[6, 2], 5), scale: 1.7 };
+        let x = noise(&[9, 5], 3);
+        let viewed = layer().forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None).unwrap();
+        let folded = layer().folded(&low_rank).unwrap().forward(&x, None, None).unwrap();
+        assert!(largest_difference(&viewed, &folded) < 1e-14);
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
     }
 }

@@ -1,10 +1,9 @@
 //! Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467).
 
-use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
 use crate::elementary::{Real, vectorised};
-use crate::model::kernel::{Kernel, View, apply1, chunk_of_rows, with_slice};
+use crate::model::cpu::{fill_rows, in_real, tensor, with_slices};
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
 #[derive(Clone, Debug)]
@@ -21,60 +20,59 @@ impl RmsNorm {
 
     /// `x` is `[tokens, hidden]`, and so is the result.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        apply1(self.clone(), x)
+        let y = in_real!(x, T => tensor(with_slices([x, &self.weight], |[x, weight]| self.rows::<T>(x, weight))?, x.shape()));
+        y
     }
-}
 
-impl Kernel<1> for RmsNorm {
-    const NAME: &'static str = "rms-norm";
+    /// The gradient with respect to `x`, added to `onto`.
+    pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor, onto: &Tensor) -> Result<Tensor> {
+        let inputs = [x, dy, &self.weight, onto];
+        in_real!(x, T => tensor(with_slices(inputs, |[x, dy, weight, onto]| self.rows_backward::<T>(x, dy, weight, onto))?, x.shape()))
+    }
 
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
-        let (_, width) = x.rows();
-        let mut y = vec![T::zero(); x.data.len()];
-        let chunk = chunk_of_rows(width);
-        with_slice(&self.weight, |weight: &[T]| {
-            y.par_chunks_mut(chunk).zip(x.data.par_chunks(chunk)).for_each(|(y, x)| {
-                vectorised(|| {
-                    for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                        let scale = inverse_root_mean_square(x, self.eps);
-                        for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                            *y = x * scale * w;
-                        }
+    fn rows<T: Real>(&self, x: &[T], weight: &[T]) -> Vec<T> {
+        let width = weight.len();
+        let mut y = vec![T::zero(); x.len()];
+        fill_rows(&mut y, width, |first, y| {
+            vectorised(|| {
+                for (y, x) in y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)) {
+                    let scale = self.inverse_root_mean_square(x);
+                    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+                        *y = x * scale * w;
                     }
-                });
+                }
             });
-        })?;
-        Ok((y, x.shape.clone()))
+        });
+        y
     }
 
     /// With r = 1/√(mean(x²) + ε) and h = weight · dy: `dx = r h − x r³ mean(h · x)`.
-    fn backward<T: Real>(&self, [x]: [View<'_, T>; 1], dy: &[T], _wanted: [bool; 1]) -> Result<[Option<Vec<T>>; 1]> {
-        let (_, width) = x.rows();
-        let mut dx = vec![T::zero(); x.data.len()];
-        let chunk = chunk_of_rows(width);
-        with_slice(&self.weight, |weight: &[T]| {
-            dx.par_chunks_mut(chunk).zip(x.data.par_chunks(chunk)).zip(dy.par_chunks(chunk)).for_each(|((dx, x), dy)| {
-                vectorised(|| {
-                    for ((dx, x), dy) in dx.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(dy.chunks_exact(width)) {
-                        let scale = inverse_root_mean_square(x, self.eps);
-                        for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
-                            *dx = dy * w;
-                        }
-                        let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
-                        for (dx, &x) in dx.iter_mut().zip(x) {
-                            *dx = *dx * scale - x * along;
-                        }
+    fn rows_backward<T: Real>(&self, x: &[T], dy: &[T], weight: &[T], onto: &[T]) -> Vec<T> {
+        let width = weight.len();
+        let mut dx = vec![T::zero(); x.len()];
+        fill_rows(&mut dx, width, |first, dx| {
+            vectorised(|| {
+                let inputs = x[first * width..].chunks_exact(width).zip(dy[first * width..].chunks_exact(width));
+                let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
+                for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
+                    let scale = self.inverse_root_mean_square(x);
+                    for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
+                        *dx = dy * w;
                     }
-                });
+                    let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
+                    for ((dx, &x), &onto) in dx.iter_mut().zip(x).zip(onto) {
+                        *dx = onto + (*dx * scale - x * along);
+                    }
+                }
             });
-        })?;
-        Ok([Some(dx)])
+        });
+        dx
     }
-}
 
-#[inline(always)]
-fn inverse_root_mean_square<T: Real>(x: &[T], eps: f64) -> T {
-    T::real(1.0) / (dot(x, x) / T::real(x.len() as f64) + T::real(eps)).sqrt()
+    #[inline(always)]
+    fn inverse_root_mean_square<T: Real>(&self, x: &[T]) -> T {
+        T::real(1.0) / (dot(x, x) / T::real(x.len() as f64) + T::real(self.eps)).sqrt()
+    }
 }
 
 #[inline(always)]
@@ -96,19 +94,29 @@ fn dot<T: Real>(a: &[T], b: &[T]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kernel::gradient_check::{check, noise};
+    use crate::model::cpu::gradient_check::{check, noise};
 
     #[test]
     fn gradient_is_the_slope() {
         for width in [1, 5, 40] {
             let norm = RmsNorm::new(noise(&[width], 1), 1e-2);
-            check(&[noise(&[3, width], 2)], |x| norm.forward(&x[0]));
+            let zero = noise(&[3, width], 2).zeros_like().unwrap();
+            check(&[noise(&[3, width], 2)], |x| norm.forward(&x[0]), |x, dy| Ok(vec![norm.backward(&x[0], dy, &zero)?]));
         }
     }
 
     #[test]
+    fn the_gradient_is_added() {
+        let norm = RmsNorm::new(noise(&[8], 1), 1e-5);
+        let (x, dy, onto) = (noise(&[3, 8], 2), noise(&[3, 8], 3), noise(&[3, 8], 4));
+        let alone = norm.backward(&x, &dy, &onto.zeros_like().unwrap()).unwrap();
+        let added = norm.backward(&x, &dy, &onto).unwrap();
+        assert_eq!(added.to_vec2::<f64>().unwrap(), (onto + alone).unwrap().to_vec2::<f64>().unwrap());
+    }
+
+    #[test]
     fn rows_have_the_weights_root_mean_square() {
-        let norm = RmsNorm::new(Tensor::ones(64, candle_core::DType::F64, &candle_core::Device::Cpu).unwrap(), 1e-12);
+        let norm = RmsNorm::new(noise(&[64], 1).ones_like().unwrap(), 1e-12);
         let y = norm.forward(&noise(&[1000, 64], 3)).unwrap();
         let squares: Vec<f64> = y.sqr().unwrap().mean(1).unwrap().to_vec1().unwrap();
         assert!(squares.iter().all(|s| (s - 1.0).abs() < 1e-9));

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
+use crate::model::block::WeightView;
 use crate::model::chat::{Message, Role};
-use crate::model::decoder::WeightView;
 use crate::model::generate::Sequence;
 use crate::{Adapter, Model};
 

@@ -4,11 +4,10 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use bake_spec::config::{Rope, RopeScaling};
-use candle_core::{Result, Shape, Tensor};
-use rayon::prelude::*;
+use candle_core::{Result, Tensor};
 
 use crate::elementary::Real;
-use crate::model::kernel::{Kernel, View, apply1, chunk_of_rows};
+use crate::model::cpu::{fill_rows, in_real, tensor, with_slice};
 
 /// Sines and cosines of all positions of a model's context.
 #[derive(Clone, Debug)]
@@ -28,9 +27,41 @@ impl RopeTable {
         Self { turns, head_dim }
     }
 
-    /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens' positions.
-    pub(crate) fn rotate(&self, x: &Tensor, positions: &Arc<[u32]>) -> Result<Tensor> {
-        apply1(Rotation { table: self.clone(), positions: positions.clone() }, x)
+    /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens' positions:
+    /// `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim / 2])`.
+    pub(crate) fn rotate(&self, x: &Tensor, positions: &[u32]) -> Result<Tensor> {
+        self.turn(x, positions, 1.0)
+    }
+
+    /// The gradient of [`rotate`](Self::rotate) with respect to `x`: the transposed rotation, which turns back.
+    pub(crate) fn rotate_backward(&self, dy: &Tensor, positions: &[u32]) -> Result<Tensor> {
+        self.turn(dy, positions, -1.0)
+    }
+
+    fn turn(&self, x: &Tensor, positions: &[u32], direction: f32) -> Result<Tensor> {
+        in_real!(x, T => tensor(with_slice(x, |x| self.rows::<T>(x, positions, direction))?, x.shape()))
+    }
+
+    fn rows<T: Real>(&self, x: &[T], positions: &[u32], direction: f32) -> Vec<T> {
+        let half = self.head_dim / 2;
+        let width = x.len() / positions.len().max(1);
+        let mut y = vec![T::zero(); x.len()];
+        fill_rows(&mut y, width, |first, y| {
+            let inputs = x[first * width..].chunks_exact(width).zip(&positions[first..]);
+            for (y, (x, &position)) in y.chunks_exact_mut(width).zip(inputs) {
+                let turns = &self.turns[position as usize * half..][..half];
+                for (y, x) in y.chunks_exact_mut(self.head_dim).zip(x.chunks_exact(self.head_dim)) {
+                    let ((y_low, y_high), (x_low, x_high)) = (y.split_at_mut(half), x.split_at(half));
+                    for (((y_low, y_high), (&a, &b)), &(cos, sin)) in y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
+                    {
+                        let (cos, sin) = (T::real(cos.into()), T::real((direction * sin).into()));
+                        *y_low = a * cos - b * sin;
+                        *y_high = b * cos + a * sin;
+                    }
+                }
+            }
+        });
+        y
     }
 }
 
@@ -51,50 +82,10 @@ fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f64> {
         .collect()
 }
 
-/// `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim / 2])` of each head.
-struct Rotation {
-    table: RopeTable,
-    positions: Arc<[u32]>,
-}
-
-impl Rotation {
-    /// `direction` 1 turns forward; −1 turns back, which is the transposed rotation and so its gradient.
-    fn turn<T: Real>(&self, x: &[T], width: usize, direction: f32) -> Vec<T> {
-        let (head_dim, half) = (self.table.head_dim, self.table.head_dim / 2);
-        let mut y = x.to_vec();
-        let chunk = chunk_of_rows(width);
-        y.par_chunks_mut(chunk).zip(self.positions.par_chunks(chunk / width)).for_each(|(rows, positions)| {
-            for (row, &position) in rows.chunks_exact_mut(width).zip(positions) {
-                let turns = &self.table.turns[position as usize * half..][..half];
-                for head in row.chunks_exact_mut(head_dim) {
-                    let (low, high) = head.split_at_mut(half);
-                    for ((a, b), &(cos, sin)) in low.iter_mut().zip(high).zip(turns) {
-                        let (cos, sin) = (T::real(cos.into()), T::real((direction * sin).into()));
-                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-                    }
-                }
-            }
-        });
-        y
-    }
-}
-
-impl Kernel<1> for Rotation {
-    const NAME: &'static str = "rotary-embedding";
-
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Result<(Vec<T>, Shape)> {
-        Ok((self.turn(x.data, x.rows().1, 1.0), x.shape.clone()))
-    }
-
-    fn backward<T: Real>(&self, [x]: [View<'_, T>; 1], dy: &[T], _wanted: [bool; 1]) -> Result<[Option<Vec<T>>; 1]> {
-        Ok([Some(self.turn(dy, x.rows().1, -1.0))])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::kernel::gradient_check::{check, noise};
+    use crate::model::cpu::gradient_check::{check, noise};
 
     fn plain(theta: f64) -> Rope {
         Rope { theta, scaling: RopeScaling::Unscaled }
@@ -103,7 +94,9 @@ mod tests {
     #[test]
     fn gradient_is_the_slope() {
         let table = RopeTable::new(&plain(100.0), 6, 12);
-        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &Arc::from([0, 5, 11])));
+        let positions = [0, 5, 11];
+        let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions)?]);
+        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions), backward);
     }
 
     #[test]
@@ -111,7 +104,7 @@ mod tests {
         let table = RopeTable::new(&plain(10_000.0), 32, 100);
         let (q, k) = (noise(&[1, 32], 1), noise(&[1, 32], 2));
         let product = |at: u32, from: u32| -> f64 {
-            let (q, k) = (table.rotate(&q, &Arc::from([at])).unwrap(), table.rotate(&k, &Arc::from([from])).unwrap());
+            let (q, k) = (table.rotate(&q, &[at]).unwrap(), table.rotate(&k, &[from]).unwrap());
             (q * k).unwrap().sum_all().unwrap().to_scalar().unwrap()
         };
         assert!((product(7, 3) - product(97, 93)).abs() < 1e-4);

@@ -1,0 +1,103 @@
+//! One row of the loss: a token's teacher logits and logit differences in, its divergence and gradient out.
+//!
+//! Let `a = Σ p Δ/T` and `u = Δ/T − a`. With `φ(u) = e^u − 1 − u` and `ψ(x) = x e^x − (e^x − 1)`:
+//!
+//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift common to all logits has fallen out.
+//! - `x = u − KL(p ‖ q)` is `ln q − ln p`, so `q = p e^x`.
+//! - `KL(q ‖ p) = Σ p ψ(x)`.
+//! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`, `y = x − ℓ = ln(q / m)`, and the Jensen-Shannon divergence is
+//!   `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
+//!
+//! Derivatives with respect to the student's logits: `p (e^x − 1) / T`, `q (x − KL) / T` and `(1 − β) q (y − Σ q y) / T`.
+
+use crate::distill::Divergence;
+use crate::elementary::{exp, expm1, log1p, maximum, phi, psi, sum2};
+
+/// Where a `u` is larger, `e^u` would leave the range of f32. Distributions so far apart are compared by their logarithms.
+const FAR: f32 = 40.0;
+
+/// Replaces `delta` by the gradient of `weight · divergence` with respect to the student's logits, and returns the divergence.
+///
+/// `z` are the teacher's logits; `p` is scratch of the same length.
+#[inline(always)]
+pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut [f32], temperature: f32, weight: f32) -> f32 {
+    let inverse = 1.0 / temperature;
+    let max = maximum(z);
+    for (p, &z) in p.iter_mut().zip(z) {
+        *p = exp((z - max) * inverse);
+    }
+    let normaliser = (1.0 / sum2(p, p, |p, _| p)) as f32;
+    p.iter_mut().for_each(|p| *p *= normaliser);
+    let mean = sum2(p, delta, |p, d| p * d * inverse) as f32;
+    if maximum(delta) * inverse - mean > FAR {
+        return far_row(divergence, z, delta, f64::from(temperature), f64::from(weight));
+    }
+    delta.iter_mut().for_each(|d| *d = *d * inverse - mean);
+    let forward = sum2(p, delta, |p, u| p * phi(u)).ln_1p() as f32;
+    let scale = weight * inverse;
+    match divergence {
+        Divergence::ReverseKl => {
+            delta.iter_mut().for_each(|u| *u -= forward);
+            let reverse = sum2(p, delta, |p, x| p * psi(x)) as f32;
+            for (x, &p) in delta.iter_mut().zip(&*p) {
+                *x = scale * p * exp(*x) * (*x - reverse);
+            }
+            reverse
+        }
+        Divergence::Jsd(beta) => {
+            let (beta, other) = (beta as f32, (1.0 - beta) as f32);
+            delta.iter_mut().for_each(|u| *u -= forward);
+            let log_ratio = |x: f32| log1p(other * expm1(x));
+            let loss = sum2(p, delta, |p, x| {
+                let l = log_ratio(x);
+                p * (beta * phi(l) + other * (1.0 + other * expm1(x)) * psi(x - l))
+            });
+            let along = sum2(p, delta, |p, x| p * exp(x) * (x - log_ratio(x))) as f32;
+            for (x, &p) in delta.iter_mut().zip(&*p) {
+                *x = scale * other * p * exp(*x) * (*x - log_ratio(*x) - along);
+            }
+            loss as f32
+        }
+        _ => {
+            for (u, &p) in delta.iter_mut().zip(&*p) {
+                *u = scale * p * expm1(*u - forward);
+            }
+            forward
+        }
+    }
+}
+
+/// The same by logarithms in f64, for distributions so far apart that nothing cancels.
+#[cold]
+#[inline(never)]
+fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f64, weight: f64) -> f32 {
+    let teacher = |z: f32| f64::from(z) / temperature;
+    let student = |z: f32, d: f32| (f64::from(z) + f64::from(d)) / temperature;
+    let log_sum = |values: &dyn Fn(usize) -> f64| {
+        let max = (0..z.len()).map(values).fold(f64::NEG_INFINITY, f64::max);
+        max + (0..z.len()).map(|i| (values(i) - max).exp()).sum::<f64>().ln()
+    };
+    let (teacher_sum, student_sum) = (log_sum(&|i| teacher(z[i])), log_sum(&|i| student(z[i], delta[i])));
+    let logs: Vec<(f64, f64)> = z.iter().zip(&*delta).map(|(&z, &d)| (teacher(z) - teacher_sum, student(z, d) - student_sum)).collect();
+    let scale = weight / temperature;
+    let (loss, gradient): (f64, Box<dyn Fn(f64, f64) -> f64>) = match divergence {
+        Divergence::ReverseKl => {
+            let reverse: f64 = logs.iter().map(|(p, q)| q.exp() * (q - p)).sum();
+            (reverse, Box::new(move |p, q| q.exp() * (q - p - reverse)))
+        }
+        Divergence::Jsd(beta) => {
+            let mixed = move |p: f64, q: f64| {
+                let (p, q) = (p + beta.ln(), q + (1.0 - beta).ln());
+                p.max(q) + (-(p - q).abs()).exp().ln_1p()
+            };
+            let along: f64 = logs.iter().map(|&(p, q)| q.exp() * (q - mixed(p, q))).sum();
+            let loss = logs.iter().map(|&(p, q)| beta * p.exp() * (p - mixed(p, q))).sum::<f64>() + (1.0 - beta) * along;
+            (loss, Box::new(move |p, q| (1.0 - beta) * q.exp() * (q - mixed(p, q) - along)))
+        }
+        _ => (logs.iter().map(|(p, q)| p.exp() * (p - q)).sum(), Box::new(|p, q| q.exp() - p.exp())),
+    };
+    for (d, &(p, q)) in delta.iter_mut().zip(&logs) {
+        *d = (scale * gradient(p, q)) as f32;
+    }
+    loss.max(0.0) as f32
+}

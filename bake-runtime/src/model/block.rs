@@ -1,0 +1,190 @@
+//! One block of the decoder: attention and feed-forward layer, each after a norm and around a residual.
+//!
+//! Its backward pass is written out. Candle's own cuts the gradient at fused operations without a word, computes gradients of frozen
+//! weights, and adds every gradient to zeros first.
+
+use bake_spec::{Config, Projection};
+use candle_core::{Result, Tensor};
+
+use crate::adapter::{Adapter, Gradients};
+use crate::model::attention::{Heads, cached, causal, causal_backward};
+use crate::model::cache::KvCache;
+use crate::model::linear::{Change, Linear, LowRank, Wanted};
+use crate::model::mlp::{swiglu, swiglu_backward};
+use crate::model::norm::RmsNorm;
+use crate::model::rope::RopeTable;
+
+/// The weights of a block.
+#[derive(Clone)]
+pub(crate) struct Block {
+    pub(crate) attention_norm: RmsNorm,
+    pub(crate) mlp_norm: RmsNorm,
+    /// In the order of [`Projection::ALL`].
+    pub(crate) projections: Vec<Linear>,
+}
+
+/// Which weights a pass uses: the base's own, or the base's with an adapter viewed on top.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct WeightView<'a> {
+    pub(crate) adapter: Option<&'a Adapter>,
+    pub(crate) dropout: Option<&'a dyn DropoutMasks>,
+}
+
+/// Where a training pass gets its dropout masks from: the same each time that a place asks.
+pub(crate) trait DropoutMasks: Sync {
+    /// A mask of this shape, `[tokens, inputs]`.
+    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> Result<Tensor>;
+}
+
+/// How the tokens of a pass see each other.
+pub(crate) enum Attention<'a> {
+    /// Whole sequences of these lengths.
+    Whole(&'a [usize]),
+    /// New tokens of sequences in a cache: `counts[i]` of them, the last of `slots[i]`. The new slots begin at `start`.
+    Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
+}
+
+/// What a block needs to know of the pass that it is part of.
+pub(crate) struct Pass<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) rope: &'a RopeTable,
+    /// The position of each token.
+    pub(crate) positions: &'a [u32],
+    pub(crate) attention: Attention<'a>,
+    pub(crate) view: WeightView<'a>,
+}
+
+/// What the forward pass leaves to the backward pass. All are `[tokens, …]`.
+pub(crate) struct Activations {
+    x: Tensor,
+    normed: Tensor,
+    /// Queries and keys after the rotation.
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mixed: Tensor,
+    middle: Tensor,
+    middle_normed: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    gated: Tensor,
+}
+
+impl Activations {
+    /// Bytes for this many tokens in f32.
+    pub(crate) const fn bytes(config: &Config, tokens: usize) -> usize {
+        let widths = 4 * config.hidden_size + 2 * config.query_size() + 2 * config.kv_size() + 3 * config.intermediate_size;
+        tokens * widths * size_of::<f32>()
+    }
+}
+
+impl Block {
+    /// `x` is `[tokens, hidden]`, and so is the result.
+    pub(crate) fn forward(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Activations)> {
+        let linear = |projection, x: &Tensor, onto: Option<&Tensor>| self.linear(layer, projection, x, onto, pass);
+        let normed = self.attention_norm.forward(x)?;
+        let q = pass.rope.rotate(&linear(Projection::Query, &normed, None)?, pass.positions)?;
+        let k = pass.rope.rotate(&linear(Projection::Key, &normed, None)?, pass.positions)?;
+        let v = linear(Projection::Value, &normed, None)?;
+        let heads = heads(pass.config);
+        let mixed = match &pass.attention {
+            Attention::Whole(lengths) => causal(heads, lengths, &q, &k, &v)?,
+            Attention::Cached { cache, start, counts, slots } => {
+                let (k, v) = cache.write(layer, *start, &k, &v)?;
+                cached(heads, counts, slots, &q, k, v)?
+            }
+        };
+        let middle = linear(Projection::Output, &mixed, Some(x))?;
+        let middle_normed = self.mlp_norm.forward(&middle)?;
+        let gate = linear(Projection::Gate, &middle_normed, None)?;
+        let up = linear(Projection::Up, &middle_normed, None)?;
+        let gated = swiglu(&gate, &up)?;
+        let y = linear(Projection::Down, &gated, Some(&middle))?;
+        Ok((y, Activations { x: x.clone(), normed, q, k, v, mixed, middle, middle_normed, gate, up, gated }))
+    }
+
+    /// The gradient with respect to `x`, where it is wanted, from that of the result; those of the adapter go into `gradients`.
+    pub(crate) fn backward(
+        &self,
+        layer: usize,
+        kept: &Activations,
+        dy: &Tensor,
+        pass: &Pass<'_>,
+        gradients: &mut Gradients,
+        dx_wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let Attention::Whole(lengths) = pass.attention else { candle_core::bail!("a pass over a cache has no backward pass") };
+        let mut linear =
+            |projection, x: &Tensor, dy: &Tensor, wanted| self.linear_backward(layer, projection, x, dy, wanted, pass, gradients);
+        let d_gated = linear(Projection::Down, &kept.gated, dy, Wanted::Alone)?;
+        let (d_gate, d_up) = swiglu_backward(&kept.gate, &kept.up, &present(d_gated)?)?;
+        let d_normed = linear(Projection::Gate, &kept.middle_normed, &d_gate, Wanted::Alone)?;
+        let d_normed = linear(Projection::Up, &kept.middle_normed, &d_up, Wanted::AddedTo(present(d_normed)?))?;
+        let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
+        let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
+        let [dq, dk, dv] = causal_backward(heads(pass.config), lengths, &kept.q, &kept.k, &kept.v, &present(d_mixed)?)?;
+        let (dq, dk) = (pass.rope.rotate_backward(&dq, pass.positions)?, pass.rope.rotate_backward(&dk, pass.positions)?);
+        let mut d_normed = None;
+        for (projection, d) in [(Projection::Query, dq), (Projection::Key, dk), (Projection::Value, dv)] {
+            let wanted = match d_normed.take() {
+                Some(sum) => Wanted::AddedTo(sum),
+                None if dx_wanted => Wanted::Alone,
+                None => Wanted::Nothing,
+            };
+            d_normed = linear(projection, &kept.normed, &d, wanted)?;
+        }
+        d_normed.map(|d_normed| self.attention_norm.backward(&kept.x, &d_normed, &d_middle)).transpose()
+    }
+
+    fn linear(&self, layer: usize, projection: Projection, x: &Tensor, onto: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
+        let change = pass.view.change(layer, projection, x)?;
+        self.projections[projection as usize].forward(x, change.as_ref().map(ViewedChange::get), onto)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "place, inputs and outputs of one layer")]
+    fn linear_backward(
+        &self,
+        layer: usize,
+        projection: Projection,
+        x: &Tensor,
+        dy: &Tensor,
+        wanted: Wanted,
+        pass: &Pass<'_>,
+        gradients: &mut Gradients,
+    ) -> Result<Option<Tensor>> {
+        let change = pass.view.change(layer, projection, x)?;
+        let (dx, gradient) = self.projections[projection as usize].backward(x, dy, change.as_ref().map(ViewedChange::get), wanted)?;
+        if let Some(gradient) = gradient {
+            gradients.set(layer, projection, gradient);
+        }
+        Ok(dx)
+    }
+}
+
+fn present(gradient: Option<Tensor>) -> Result<Tensor> {
+    gradient.ok_or_else(|| candle_core::Error::Msg("a gradient that was asked for is missing".into()))
+}
+
+fn heads(config: &Config) -> Heads {
+    Heads { queries: config.heads, keys: config.kv_heads, width: config.head_dim }
+}
+
+/// A change and its dropout mask.
+struct ViewedChange<'a> {
+    low_rank: &'a LowRank,
+    mask: Option<Tensor>,
+}
+
+impl ViewedChange<'_> {
+    fn get(&self) -> Change<'_> {
+        Change { low_rank: self.low_rank, mask: self.mask.as_ref() }
+    }
+}
+
+impl<'a> WeightView<'a> {
+    fn change(&self, layer: usize, projection: Projection, x: &Tensor) -> Result<Option<ViewedChange<'a>>> {
+        let Some(low_rank) = self.adapter.and_then(|adapter| adapter.change(layer, projection)) else { return Ok(None) };
+        let mask = self.dropout.map(|dropout| dropout.mask(layer, projection, x.dims2()?)).transpose()?;
+        Ok(Some(ViewedChange { low_rank, mask }))
+    }
+}

@@ -1,0 +1,134 @@
+//! What the processor's kernels share: slices out of tensors, tensors out of vectors, and work in parallel.
+
+use candle_core::{Layout, Result, Shape, Storage, Tensor, WithDType};
+use rayon::prelude::*;
+
+/// Runs the body with `$T` as the type of the tensor's elements: `f32`, or `f64` where tests compare with finite differences.
+macro_rules! in_real {
+    ($tensor:expr, $T:ident => $body:expr) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => candle_core::bail!("the processor computes in f32, not in {other:?}"),
+        }
+    };
+}
+pub(crate) use in_real;
+
+/// Runs `f` on the elements of a contiguous tensor on the processor.
+pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Ok(f(slice(&storage, layout)?))
+}
+
+/// Runs `f` on the elements of contiguous tensors on the processor.
+pub(crate) fn with_slices<T: WithDType, R, const N: usize>(tensors: [&Tensor; N], f: impl FnOnce([&[T]; N]) -> R) -> Result<R> {
+    let storages = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[T]; N] = [&[]; N];
+    for (slot, (storage, layout)) in slices.iter_mut().zip(&storages) {
+        *slot = slice(storage, layout)?;
+    }
+    Ok(f(slices))
+}
+
+fn slice<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
+    let Storage::Cpu(storage) = storage else { candle_core::bail!("expected a tensor on the processor") };
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => candle_core::bail!("expected a contiguous tensor, got strides {:?}", layout.stride()),
+    }
+}
+
+/// A tensor on the processor.
+pub(crate) fn tensor<T: WithDType>(data: Vec<T>, shape: impl Into<Shape>) -> Result<Tensor> {
+    Tensor::from_vec(data, shape.into(), &candle_core::Device::Cpu)
+}
+
+/// Elements that are worth a thread's while.
+const GRAIN: usize = 16_384;
+
+/// Fills rows of `width` elements: `f` gets the number of its first row and some rows. In parallel where there are enough of them.
+pub(crate) fn fill_rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let rows = rows_at_once(width);
+    if out.len() <= rows * width {
+        return f(0, out);
+    }
+    out.par_chunks_mut(rows * width).enumerate().for_each(|(i, out)| f(i * rows, out));
+}
+
+/// The same for two outputs of the same size.
+pub(crate) fn fill_rows2<T: Send>(a: &mut [T], b: &mut [T], width: usize, f: impl Fn(usize, &mut [T], &mut [T]) + Sync) {
+    let rows = rows_at_once(width);
+    if a.len() <= rows * width {
+        return f(0, a, b);
+    }
+    let chunks = a.par_chunks_mut(rows * width).zip(b.par_chunks_mut(rows * width));
+    chunks.enumerate().for_each(|(i, (a, b))| f(i * rows, a, b));
+}
+
+fn rows_at_once(width: usize) -> usize {
+    (GRAIN / width.max(1)).max(1)
+}
+
+/// Runs tasks that together touch this many elements: in parallel where that is worth it. Each thread has scratch of its own.
+pub(crate) fn run_tasks<T: Send, S>(
+    tasks: Vec<T>,
+    elements: usize,
+    scratch: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, T) + Sync + Send,
+) {
+    if tasks.len() == 1 || elements <= GRAIN {
+        let mut scratch = scratch();
+        return tasks.into_iter().for_each(|task| f(&mut scratch, task));
+    }
+    tasks.into_par_iter().for_each_init(scratch, f);
+}
+
+/// Finite differences, for the tests of kernels.
+#[cfg(test)]
+pub(crate) mod gradient_check {
+    use candle_core::{Device, Result, Tensor};
+    use rand::{RngExt as _, SeedableRng as _};
+
+    /// Numbers without a pattern, from −1 to 1, in f64.
+    pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let data: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+        Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+    }
+
+    /// Compares every gradient of `Σ f(inputs) · dy`, for a fixed random dy, with central differences.
+    pub(crate) fn check(
+        inputs: &[Tensor],
+        f: impl Fn(&[Tensor]) -> Result<Tensor>,
+        backward: impl Fn(&[Tensor], &Tensor) -> Result<Vec<Tensor>>,
+    ) {
+        let dy = noise(f(inputs).unwrap().dims(), 99);
+        let value = |inputs: &[Tensor]| -> f64 { (f(inputs).unwrap() * &dy).unwrap().sum_all().unwrap().to_scalar().unwrap() };
+        let gradients = backward(inputs, &dy).unwrap();
+        assert_eq!(gradients.len(), inputs.len());
+        for (which, gradient) in gradients.iter().enumerate() {
+            assert_eq!(gradient.dims(), inputs[which].dims());
+            let got: Vec<f64> = gradient.flatten_all().unwrap().to_vec1().unwrap();
+            let data: Vec<f64> = inputs[which].flatten_all().unwrap().to_vec1().unwrap();
+            let scale = got.iter().fold(1e-3, |m: f64, x| m.max(x.abs()));
+            for (i, got) in got.into_iter().enumerate() {
+                let at = |by: f64| {
+                    let mut moved = data.clone();
+                    moved[i] += by;
+                    let mut inputs = inputs.to_vec();
+                    inputs[which] = Tensor::from_vec(moved, inputs[which].shape(), &Device::Cpu).unwrap();
+                    value(&inputs)
+                };
+                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!((got - want).abs() <= 1e-6 * scale, "input {which}, element {i}: {got} against {want}");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Training: the student learns to answer without the document as the teacher answers with it.
+
+mod batch;
+mod optimizer;
+mod schedule;
+mod teacher;
+
+use bake_spec::recipe::{Recipe, Train};
+use bake_spec::{KeyHasher, Projection};
+use candle_core::Tensor;
+use candle_nn::ParamsAdamW;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use crate::adapter::{Adapter, Gradients, initial};
+use crate::distill::{Options, States, distill};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+use crate::model::block::{Activations, Attention, DropoutMasks, WeightView};
+use crate::progress::Monitor;
+pub(crate) use batch::{Batch, Example, Lessons};
+use optimizer::AdamW;
+pub(crate) use teacher::{Exchange, hidden_states};
+
+/// Changes whenever the same lessons would give another adapter.
+pub(crate) const VERSION: u32 = 1;
+
+/// Examples that are measured together when nothing is learned.
+const MEASURED_TOGETHER: usize = 32;
+
+/// Trains an adapter on the lessons.
+///
+/// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`, and computed again from the block's
+/// input otherwise. The bits of the result are the same either way.
+pub(crate) fn train(model: &Model, recipe: &Recipe, lessons: &Lessons, activation_bytes: usize, monitor: Monitor<'_>) -> Result<Adapter> {
+    let settings = &recipe.train;
+    let mut adapter = initial(model.config(), &recipe.lora, settings.seed, model.decoder().device())?;
+    let adamw = ParamsAdamW { lr: settings.lr, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
+    let mut optimizer = AdamW::new(&adapter, adamw)?;
+    let per_step = settings.batch * settings.accumulate;
+    let steps_per_epoch = lessons.examples.len().div_ceil(per_step);
+    let steps = settings.epochs * steps_per_epoch;
+    monitor.stage("training", steps, "steps", |ticker| {
+        let mut step = 0;
+        for epoch in 0..settings.epochs {
+            for examples in lessons.order(settings.seed, epoch).chunks(per_step) {
+                let student = Student { model, adapter: &adapter, settings, dropout: recipe.lora.dropout, activation_bytes };
+                let (mut total, mut gradients) = (0.0, Gradients::default());
+                for (part, numbers) in examples.chunks(settings.batch).enumerate() {
+                    let batch = lessons.batch(numbers, model.decoder().device())?;
+                    // Over an epoch the weights sum to one: each step is scaled so that the mean of all is the weighted loss.
+                    let (loss, new) = rayon::scope(|_| student.gradients(&batch, steps_per_epoch as f64, (step, part)))?;
+                    total += loss;
+                    gradients.add(new)?;
+                }
+                if step == 0 {
+                    gradients.check_complete(&adapter)?;
+                }
+                let norm = optimizer::clip(&mut gradients, settings.clip)?;
+                if !(total.is_finite() && norm.is_finite()) {
+                    let message = format!("the loss is {total} and the gradient's norm {norm} at step {step}; lower `lr`");
+                    return Err(Error::new(ErrorKind::Training, message));
+                }
+                optimizer.step(&mut adapter, &gradients, schedule::learning_rate(settings, step, steps))?;
+                step += 1;
+                ticker.advance(1, &format!("KL {total:.4}"))?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(adapter)
+}
+
+/// The weighted mean divergence over all lessons, in nats a token.
+pub(crate) fn measure(model: &Model, settings: &Train, lessons: &Lessons, view: WeightView<'_>) -> Result<f64> {
+    let numbers: Vec<usize> = (0..lessons.examples.len()).collect();
+    let mut total = 0.0;
+    for numbers in numbers.chunks(MEASURED_TOGETHER) {
+        let batch = lessons.batch(numbers, model.decoder().device())?;
+        let hidden = model.decoder().forward(&batch.ids, &batch.lengths, view)?.index_select(&batch.rows, 0)?;
+        let (loss, _) = compared(model, settings, &batch, &hidden, 1.0)?;
+        total += loss;
+    }
+    Ok(total)
+}
+
+/// The weighted loss of a batch whose states `[rows, hidden]` are given, and its gradient with respect to them; both times `scale`.
+fn compared(model: &Model, settings: &Train, batch: &Batch, hidden: &Tensor, scale: f64) -> Result<(f64, Tensor)> {
+    let weights: Vec<f32> = batch.weights.iter().map(|w| (w * scale) as f32).collect();
+    let weights = Tensor::new(weights, hidden.device())?;
+    let states = States { teacher: &batch.teacher, student: hidden, head: model.decoder().head(), weights: &weights };
+    let options = Options { divergence: settings.divergence, temperature: settings.temperature, ..Options::default() };
+    let loss = distill(states, options)?;
+    let per_token = loss.per_token.to_vec1::<f32>()?;
+    let total = per_token.iter().zip(&batch.weights).map(|(&loss, weight)| f64::from(loss) * weight * scale).sum();
+    Ok((total, loss.gradient))
+}
+
+/// A model with an adapter that learns.
+struct Student<'a> {
+    model: &'a Model,
+    adapter: &'a Adapter,
+    settings: &'a Train,
+    dropout: f64,
+    activation_bytes: usize,
+}
+
+impl Student<'_> {
+    /// The scaled loss of a batch and the gradients of the adapter.
+    fn gradients(&self, batch: &Batch, scale: f64, step: (usize, usize)) -> Result<(f64, Gradients)> {
+        let decoder = self.model.decoder();
+        let positions = decoder.positions(&batch.lengths)?;
+        let masks = Masks { rate: self.dropout, seed: self.settings.seed, step, device: decoder.device() };
+        let dropout = (self.dropout > 0.0).then_some(&masks as &dyn DropoutMasks);
+        let view = WeightView { adapter: Some(self.adapter), dropout };
+        let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view);
+
+        // Below the lowest changed block nothing is learned, so nothing is kept. Of the others the upper ones keep their activations, as
+        // many as there is room for, and the lower ones their inputs.
+        let (layers, lowest) = (decoder.blocks().len(), self.adapter.lowest_layer());
+        let room = self.activation_bytes / Activations::bytes(decoder.config(), batch.ids.len()).max(1);
+        let mut x = decoder.embed(&batch.ids)?;
+        let mut kept = Vec::with_capacity(layers - lowest);
+        for (layer, block) in decoder.blocks().iter().enumerate() {
+            let (y, activations) = block.forward(layer, &x, &pass)?;
+            if layer >= lowest {
+                kept.push(if layers - layer <= room { Kept::Activations(activations) } else { Kept::Input(x) });
+            }
+            x = y;
+        }
+
+        let last = x.index_select(&batch.rows, 0)?;
+        let (loss, gradient) = compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
+        let d_last = decoder.norm().backward(&last, &gradient, &last.zeros_like()?)?;
+        let mut upstream = x.zeros_like()?.index_add(&batch.rows, &d_last, 0)?;
+
+        let mut gradients = Gradients::default();
+        for (layer, block) in decoder.blocks().iter().enumerate().skip(lowest).rev() {
+            let activations = match kept.pop() {
+                Some(Kept::Activations(activations)) => activations,
+                Some(Kept::Input(x)) => block.forward(layer, &x, &pass)?.1,
+                None => break,
+            };
+            match block.backward(layer, &activations, &upstream, &pass, &mut gradients, layer > lowest)? {
+                Some(dx) => upstream = dx,
+                None => break,
+            }
+        }
+        Ok((loss, gradients))
+    }
+}
+
+/// What the backward pass of a block begins with.
+enum Kept {
+    Activations(Activations),
+    Input(Tensor),
+}
+
+/// Dropout masks that depend on seed, step and place only, so that a block that is computed again gets the same.
+struct Masks<'a> {
+    rate: f64,
+    seed: u64,
+    step: (usize, usize),
+    device: &'a candle_core::Device,
+}
+
+impl DropoutMasks for Masks<'_> {
+    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> candle_core::Result<Tensor> {
+        let key = KeyHasher::new("dropout", 1).field("seed", &self.seed).field("step", &self.step);
+        let key = key.field("place", &(layer, projection)).finish();
+        let mut rng = ChaCha8Rng::from_seed(*key.as_bytes());
+        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        let mask: Vec<f32> = (0..shape.0 * shape.1).map(|_| if rng.random::<f64>() < self.rate { 0.0 } else { kept }).collect();
+        Tensor::from_vec(mask, shape, self.device)
+    }
+}

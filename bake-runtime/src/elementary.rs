@@ -119,7 +119,7 @@ pub(crate) fn softmax<T: Real>(row: &mut [T]) {
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 /// ln 2 in two parts: the first has so few digits that its product with a whole number below 2^9 is exact.
-const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Adding it rounds to a whole number, which then stands in the low bits.
 const ROUND: f32 = 12_582_912.0;

@@ -22,8 +22,9 @@ pub(crate) use batch::{Batch, Example, Lessons};
 use optimizer::AdamW;
 pub(crate) use teacher::{Exchange, hidden_states};
 
-/// Changes whenever the same lessons would give another adapter.
-pub(crate) const VERSION: u32 = 1;
+/// The default learning rate times the model's hidden size. Wider layers add up more inputs, so each weight may move less
+/// (Yang et al. 2022, arXiv 2203.03466).
+const RATE_TIMES_HIDDEN: f64 = 0.75;
 
 /// Examples that are measured together when nothing is learned.
 const MEASURED_TOGETHER: usize = 32;
@@ -35,7 +36,8 @@ const MEASURED_TOGETHER: usize = 32;
 pub(crate) fn train(model: &Model, recipe: &Recipe, lessons: &Lessons, activation_bytes: usize, monitor: Monitor<'_>) -> Result<Adapter> {
     let settings = &recipe.train;
     let mut adapter = initial(model.config(), &recipe.lora, settings.seed, model.decoder().device())?;
-    let adamw = ParamsAdamW { lr: settings.lr, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
+    let highest_rate = settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size as f64);
+    let adamw = ParamsAdamW { lr: highest_rate, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(&adapter, adamw)?;
     let per_step = settings.batch * settings.accumulate;
     let steps_per_epoch = lessons.examples.len().div_ceil(per_step);
@@ -61,7 +63,7 @@ pub(crate) fn train(model: &Model, recipe: &Recipe, lessons: &Lessons, activatio
                     let message = format!("the loss is {total} and the gradient's norm {norm} at step {step}; lower `lr`");
                     return Err(Error::new(ErrorKind::Training, message));
                 }
-                optimizer.step(&mut adapter, &gradients, schedule::learning_rate(settings, step, steps))?;
+                optimizer.step(&mut adapter, &gradients, highest_rate * schedule::share_of_rate(settings, step, steps))?;
                 step += 1;
                 ticker.advance(1, &format!("KL {total:.4}"))?;
             }

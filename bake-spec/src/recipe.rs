@@ -134,8 +134,8 @@ pub struct Lora {
 pub struct Train {
     /// Passes over all answers.
     pub epochs: usize,
-    /// The highest learning rate.
-    pub lr: f64,
+    /// The highest learning rate; where there is none, 0.75 / the model's hidden size.
+    pub lr: Option<f64>,
     /// Answers in one forward and backward pass.
     pub batch: usize,
     /// Passes whose gradients are added up before a step.

@@ -273,11 +273,11 @@ mod tests {
         let [q, k, v] = [q, k, v].map(|t| t.to_vec2::<f64>().unwrap());
         let (mut out, mut first) = (Vec::new(), 0);
         for &length in lengths {
-            for i in first..first + length {
+            for (i, q) in q.iter().enumerate().skip(first).take(length) {
                 for head in 0..HEADS.queries {
                     let (at, kv) = (head * HEADS.width, head / HEADS.group() * HEADS.width);
                     let scores: Vec<f64> =
-                        (first..=i).map(|j| (0..HEADS.width).map(|c| q[i][at + c] * k[j][kv + c]).sum::<f64>() * HEADS.scale()).collect();
+                        (first..=i).map(|j| (0..HEADS.width).map(|c| q[at + c] * k[j][kv + c]).sum::<f64>() * HEADS.scale()).collect();
                     let sum: f64 = scores.iter().map(|s| s.exp()).sum();
                     for c in 0..HEADS.width {
                         out.push(scores.iter().zip(first..).map(|(s, j)| s.exp() / sum * v[j][kv + c]).sum());

@@ -45,11 +45,6 @@ impl KvCache {
         Ok((keys, values))
     }
 
-    /// Slots in use.
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
     /// Forgets all slots from `used` on. No sequence may hold one of them.
     pub(crate) fn truncate(&mut self, used: usize) {
         self.used = self.used.min(used);

@@ -20,8 +20,7 @@ impl RmsNorm {
 
     /// `x` is `[tokens, hidden]`, and so is the result.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = in_real!(x, T => tensor(with_slices([x, &self.weight], |[x, weight]| self.rows::<T>(x, weight))?, x.shape()));
-        y
+        in_real!(x, T => tensor(with_slices([x, &self.weight], |[x, weight]| self.rows::<T>(x, weight))?, x.shape()))
     }
 
     /// The gradient with respect to `x`, added to `onto`.

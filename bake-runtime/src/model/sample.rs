@@ -34,6 +34,16 @@ impl Sampling {
         Self { temperature, seed, ..Self::greedy() }
     }
 
+    /// The same among the likeliest tokens only that together hold this much probability.
+    pub const fn top_p(self, top_p: f64) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// The same among this many of the likeliest tokens only.
+    pub const fn top_k(self, top_k: usize) -> Self {
+        Self { top_k, ..self }
+    }
+
     /// The same with at most this many tokens in an answer.
     pub const fn max_tokens(self, max_tokens: usize) -> Self {
         Self { max_tokens: Some(max_tokens), ..self }

@@ -1,0 +1,474 @@
+//! From a [declaration as it is written](crate::ast) to its [recipe](crate::recipe), with every mistake on the way.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use proc_macro2::{Ident, Span};
+use syn::ext::IdentExt as _;
+use syn::{Attribute, LitStr, Visibility};
+
+use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::config::Projection;
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
+use crate::document;
+use crate::recipe::{self, Recipe, Schedule, join_paragraphs};
+use crate::settings::{Kind, Scope, Setting, find};
+
+/// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so that the items made from it are there.
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// Attributes and documentation before it.
+    pub attributes: Vec<Attribute>,
+    /// Its visibility.
+    pub visibility: Visibility,
+    /// Its name.
+    pub name: Ident,
+    /// Where this library is found, if the declaration says so.
+    pub library: Option<syn::Path>,
+    /// The targets' names, in the order of the recipe.
+    pub targets: Vec<Name>,
+    /// The paths of the documents that could be read.
+    pub documents: Vec<String>,
+    /// What is baked.
+    pub recipe: Recipe,
+}
+
+/// The name of a target.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// As it is declared.
+    pub declared: Ident,
+    /// As a variant of an enum, at the same place.
+    pub variant: Ident,
+}
+
+/// Checks declarations, whose paths are relative to `root`, and adds what is wrong to `diagnostics`.
+pub fn check(bakes: Vec<Bake>, root: &Path, diagnostics: &mut Diagnostics) -> Vec<Declared> {
+    let mut checker = Checker { root, diagnostics };
+    bakes.into_iter().map(|bake| checker.bake(bake)).collect()
+}
+
+struct Checker<'a> {
+    root: &'a Path,
+    diagnostics: &'a mut Diagnostics,
+}
+
+/// The settings of one place, each once. What is not there is looked up in the place around it, then in the table of settings.
+struct Settings<'a> {
+    scope: Scope,
+    given: Vec<&'a Assignment>,
+    around: Option<&'a Settings<'a>>,
+}
+
+impl<'a> Settings<'a> {
+    fn given(&self, name: &str) -> Option<&'a Assignment> {
+        let here = self.given.iter().find(|assignment| assignment.setting.name == name);
+        here.copied().or_else(|| self.around?.given(name))
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.given(name).map(|assignment| &assignment.value)
+    }
+
+    fn setting(&self, name: &str) -> &'static Setting {
+        find(self.scope, name).unwrap_or_else(|| unreachable!("`{name}` is in the table of settings"))
+    }
+
+    fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Text(text)) => text.value(),
+            _ => self.setting(name).default.to_owned(),
+        }
+    }
+
+    /// The given count, or else the default; none where there is neither.
+    fn optional_count(&self, name: &str) -> Option<u64> {
+        match self.value(name) {
+            Some(Value::Count(count, _)) => Some(*count),
+            _ => self.setting(name).default.parse().ok(),
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.optional_count(name).unwrap_or_default().try_into().unwrap_or(usize::MAX)
+    }
+
+    fn optional_number(&self, name: &str) -> Option<f64> {
+        match self.value(name) {
+            Some(Value::Number(number, _)) => Some(*number),
+            _ => self.setting(name).default.parse().ok(),
+        }
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        self.optional_number(name).unwrap_or_default()
+    }
+
+    fn word(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Word(word) | Value::Call(word, ..)) => word.to_string(),
+            _ => self.setting(name).default.to_owned(),
+        }
+    }
+
+    /// The settings in a setting's own braces.
+    fn block(&self, name: &str, scope: Scope) -> Settings<'a> {
+        match self.value(name) {
+            Some(Value::Block(assignments) | Value::Counted(_, _, assignments)) => {
+                Settings { scope, given: assignments.iter().collect(), around: None }
+            }
+            _ => Settings { scope, given: Vec::new(), around: None },
+        }
+    }
+}
+
+impl Checker<'_> {
+    fn bake(&mut self, bake: Bake) -> Declared {
+        let (mut libraries, mut models, mut targets, mut expects, mut assignments) = (vec![], vec![], vec![], vec![], vec![]);
+        for item in &bake.items {
+            match item {
+                Item::Crate { keyword, path } => libraries.push((keyword, path)),
+                Item::Model { keyword, source } => models.push((keyword, source)),
+                Item::Target(target) => targets.push(target),
+                Item::Expect(expect) => expects.push((expect, expect.target.as_ref())),
+                Item::Setting(assignment) => assignments.push(assignment),
+            }
+        }
+        for keyword in libraries.iter().skip(1).map(|l| l.0).chain(models.iter().skip(1).map(|m| m.0)) {
+            self.repeated(keyword);
+        }
+        if targets.is_empty() {
+            let message = "nothing is baked; declare at least one target, as in `target name from \"docs/name.md\";`";
+            self.report(Code::Missing, bake.name.span(), message);
+        }
+        let settings = self.settings(assignments, Scope::Bake);
+        let names = self.names(&targets);
+        for target in &targets {
+            expects.extend(target.body.iter().filter_map(|item| match item {
+                Item::Expect(expect) => Some((expect, Some(&target.name))),
+                _ => None,
+            }));
+        }
+        let mut documents = Vec::new();
+        let recipe = Recipe {
+            name: bake.name.unraw().to_string().into(),
+            root: self.root.to_string_lossy().into_owned().into(),
+            model: match models.first() {
+                Some((_, ModelSource::Folder(folder))) => recipe::ModelSource::Folder(folder.value().into()),
+                _ => recipe::ModelSource::Tiny,
+            },
+            student: settings.text("student").into(),
+            targets: targets.iter().map(|target| self.target(target, &settings, &mut documents)).collect(),
+            lora: self.lora(&settings.block("lora", Scope::Lora)),
+            train: self.train(&settings.block("train", Scope::Train), &settings),
+            expects: expects.into_iter().map(|(expect, target)| self.expect(expect, target, &names)).collect(),
+        };
+        let Bake { ref attributes, ref visibility, ref name, .. } = bake;
+        Declared {
+            attributes: attributes.clone(),
+            visibility: visibility.clone(),
+            name: name.clone(),
+            library: libraries.first().map(|(_, path)| (*path).clone()),
+            targets: names,
+            documents,
+            recipe,
+        }
+    }
+
+    /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one that can.
+    fn names(&mut self, targets: &[&Target]) -> Vec<Name> {
+        let mut names: Vec<Name> = Vec::new();
+        for target in targets {
+            let declared = target.name.unraw().to_string();
+            let variant = upper_camel(&declared);
+            let span = target.name.span();
+            let same = names.iter().find(|name| name.variant == variant).map(|name| name.declared.to_string());
+            if syn::parse_str::<Ident>(&variant).is_err() {
+                self.report(Code::Value, span, format!("`{declared}` cannot be the name of a target; use letters, as in `iphone`"));
+            } else if same.as_ref() == Some(&declared) {
+                self.report(Code::SameName, span, format!("the target `{declared}` is declared twice; give each target a name of its own"));
+            } else if let Some(other) = &same {
+                let message = format!("the targets `{other}` and `{declared}` are both `{variant}` in Rust; rename one of them");
+                self.report(Code::SameName, span, message);
+            } else {
+                names.push(Name { declared: target.name.clone(), variant: Ident::new(&variant, span) });
+                continue;
+            }
+            names.push(Name { declared: target.name.clone(), variant: Ident::new(&format!("Unnamed{}", names.len()), span) });
+        }
+        names
+    }
+
+    fn target(&mut self, target: &Target, bake: &Settings<'_>, documents: &mut Vec<String>) -> recipe::Target {
+        let head = self.settings(target.head.iter().collect(), Scope::TargetHead);
+        let body = target.body.iter().filter_map(|item| match item {
+            Item::Setting(assignment) => Some(assignment),
+            _ => None,
+        });
+        let mut body = self.settings(body.collect(), Scope::TargetBody);
+        body.around = Some(bake);
+        let document = match head.value("from") {
+            Some(Value::Text(path)) => self.document(path, documents),
+            _ => None,
+        };
+        if head.given("from").is_none() && head.text("prompt").trim().is_empty() {
+            let message = format!(
+                "the target `{}` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, or a `prompt`",
+                target.name
+            );
+            self.report(Code::Missing, target.name.span(), message);
+        }
+        let stimuli = self.stimuli(&body);
+        if stimuli.ask.is_none() && stimuli.questions.is_empty() {
+            let message =
+                format!("the target `{}` has no questions; write `ask` with a number above 0, or `questions [\"…\"]`", target.name);
+            self.report(Code::Missing, target.name.span(), message);
+        }
+        recipe::Target {
+            name: target.name.unraw().to_string().into(),
+            weight: head.number("weight"),
+            prompt: join_paragraphs([&bake.text("prompt"), &head.text("prompt")]).into(),
+            document,
+            stimuli,
+            rollout: recipe::Rollout {
+                answers: body.count("rollouts"),
+                max_tokens: body.optional_count("max_tokens").map(|count| count as usize),
+                temperature: body.number("temperature"),
+                top_p: body.number("top_p"),
+                top_k: body.count("top_k"),
+                seed: body.optional_count("seed").unwrap_or_default(),
+            },
+        }
+    }
+
+    fn document(&mut self, path: &LitStr, documents: &mut Vec<String>) -> Option<recipe::Document> {
+        let declared = path.value();
+        if Path::new(&declared).is_absolute() {
+            let message = format!("the document `{declared}` is an absolute path; write it relative to the folder of Cargo.toml");
+            self.report(Code::Document, path.span(), message);
+            return None;
+        }
+        let file = self.root.join(&declared);
+        if file.is_file() {
+            documents.push(declared.clone());
+        }
+        match document::read(&file) {
+            Ok(text) => Some(recipe::Document { path: declared.into(), hash: document::hash(&text).to_string().into() }),
+            Err(e) => {
+                let meant = if file.exists() { None } else { neighbour(self.root, &declared) };
+                let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                self.report(Code::Document, path.span(), format!("{e}{hint}"));
+                None
+            }
+        }
+    }
+
+    fn stimuli(&mut self, body: &Settings<'_>) -> recipe::Stimuli {
+        let questions = match body.value("questions") {
+            Some(Value::Texts(questions)) => questions.iter().map(|q| q.value().into()).collect(),
+            _ => Vec::new(),
+        };
+        let count = match body.value("ask") {
+            Some(Value::Counted(count, ..)) => *count,
+            _ => body.setting("ask").default.parse().unwrap_or_default(),
+        };
+        let settings = body.block("ask", Scope::Ask);
+        let template = Some(settings.text("template")).filter(|text| !text.is_empty());
+        let ask = recipe::Ask { count: count as usize, temperature: settings.number("temperature"), template: template.map(Cow::Owned) };
+        recipe::Stimuli { questions: Cow::Owned(questions), ask: (count > 0).then_some(ask) }
+    }
+
+    fn lora(&mut self, lora: &Settings<'_>) -> recipe::Lora {
+        let modules = match lora.value("modules") {
+            Some(Value::Words(words)) => words.iter().map(|word| word.to_string().into()).collect(),
+            _ => Vec::new(),
+        };
+        let layers = match lora.value("layers") {
+            Some(Value::Span(start, end, _)) => Some((*start as usize, *end as usize)),
+            _ => None,
+        };
+        recipe::Lora {
+            rank: lora.count("rank"),
+            alpha: lora.number("alpha"),
+            dropout: lora.number("dropout"),
+            modules: Cow::Owned(modules),
+            layers,
+        }
+    }
+
+    /// The training, whose seed is the bake's where it has none of its own.
+    fn train(&mut self, train: &Settings<'_>, bake: &Settings<'_>) -> recipe::Train {
+        let seeded = if train.given("seed").is_some() { train } else { bake };
+        recipe::Train {
+            epochs: train.count("epochs"),
+            lr: train.optional_number("lr"),
+            batch: train.count("batch"),
+            accumulate: train.count("accumulate"),
+            schedule: match train.word("schedule").as_str() {
+                "constant" => Schedule::Constant,
+                "cosine" => Schedule::Cosine,
+                _ => Schedule::Linear,
+            },
+            warmup: train.number("warmup"),
+            divergence: match (train.word("divergence").as_str(), train.value("divergence")) {
+                ("jsd", Some(Value::Call(_, beta, _))) => recipe::Divergence::Jsd(*beta),
+                ("reverse_kl", _) => recipe::Divergence::ReverseKl,
+                _ => recipe::Divergence::ForwardKl,
+            },
+            temperature: train.number("temperature"),
+            clip: train.number("clip"),
+            weight_decay: train.number("weight_decay"),
+            seed: seeded.optional_count("seed").unwrap_or_default(),
+        }
+    }
+
+    fn expect(&mut self, expect: &Expect, target: Option<&Ident>, names: &[Name]) -> recipe::Expect {
+        if let Some(target) = target
+            && !names.iter().any(|name| name.declared == *target)
+        {
+            let known: Vec<String> = names.iter().map(|name| name.declared.to_string()).collect();
+            let hint = did_you_mean(&target.to_string(), &known.iter().map(String::as_str).collect::<Vec<_>>());
+            self.report(Code::UnknownName, target.span(), format!("there is no target `{target}`; {hint}"));
+        }
+        self.not_blank(&expect.question, "a question");
+        let answer = match &expect.answer {
+            Answer::Contains(words) => {
+                self.not_blank(words, "the words that an answer must hold");
+                recipe::Answer::Contains(words.value().into())
+            }
+            Answer::Equals(words) => {
+                self.not_blank(words, "the answer");
+                recipe::Answer::Equals(words.value().into())
+            }
+            Answer::Declines(_) => recipe::Answer::Declines,
+        };
+        let target = target.map(|target| target.unraw().to_string().into());
+        recipe::Expect { target, question: expect.question.value().into(), answer }
+    }
+
+    /// Keeps the first of each setting, and checks the values of all, also of those in braces.
+    fn settings<'a>(&mut self, assignments: Vec<&'a Assignment>, scope: Scope) -> Settings<'a> {
+        let mut given: Vec<&Assignment> = Vec::new();
+        for assignment in assignments {
+            self.value(assignment);
+            match &assignment.value {
+                Value::Block(inner) | Value::Counted(_, _, inner) => drop(self.settings(inner.iter().collect(), scope)),
+                _ => {}
+            }
+            if given.iter().any(|other| other.setting.name == assignment.setting.name) {
+                self.repeated(&assignment.keyword);
+            } else {
+                given.push(assignment);
+            }
+        }
+        Settings { scope, given, around: None }
+    }
+
+    /// Checks a value against the table.
+    fn value(&mut self, assignment: &Assignment) {
+        let name = assignment.setting.name;
+        match (assignment.setting.kind, &assignment.value) {
+            (Kind::Count { min, max }, Value::Count(count, span)) if !(min..=max).contains(count) => {
+                self.report(Code::Value, *span, format!("`{name}` must be a whole number from {min} to {max}; this is {count}"));
+            }
+            (Kind::Counted { max, .. }, Value::Counted(count, span, _)) if *count > max => {
+                self.report(Code::Value, *span, format!("`{name}` must be a whole number from 0 to {max}; this is {count}"));
+            }
+            (Kind::Number(range), Value::Number(number, span)) if !range.contains(*number) => {
+                self.report(Code::Value, *span, format!("`{name}` must be {range}; this is {number}"));
+            }
+            (Kind::Texts, Value::Texts(texts)) => {
+                if texts.is_empty() {
+                    self.report(Code::Value, assignment.keyword.span(), format!("`{name}` is an empty list; leave it out or write some"));
+                }
+                for text in texts {
+                    self.not_blank(text, "a question");
+                }
+            }
+            (Kind::Word(words), Value::Word(word)) if !words.contains(&word.to_string().as_str()) => {
+                self.report(Code::Value, word.span(), format!("unknown {name} `{word}`; {}", did_you_mean(&word.to_string(), words)));
+            }
+            (Kind::Divergence, Value::Word(word) | Value::Call(word, ..)) => self.divergence(word, &assignment.value),
+            (Kind::Modules, Value::Word(word)) if word != "all" => {
+                self.report(Code::Value, word.span(), format!("`{name}` must be `all` or a list of names in brackets; this is `{word}`"));
+            }
+            (Kind::Modules, Value::Words(words)) => self.modules(words, &assignment.keyword),
+            (Kind::Layers, Value::Span(start, end, span)) if start >= end || *end > 10_000 => {
+                self.report(
+                    Code::Value,
+                    *span,
+                    format!("`{start}..{end}` holds no blocks; write the first and the one after the last, as in `4..12`"),
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn divergence(&mut self, word: &Ident, value: &Value) {
+        match (word.to_string().as_str(), value) {
+            ("forward_kl" | "reverse_kl", Value::Word(_)) => {}
+            ("forward_kl" | "reverse_kl", _) => self.report(Code::Value, word.span(), format!("`{word}` takes no number")),
+            ("jsd", Value::Call(_, beta, _)) if *beta > 0.0 && *beta < 1.0 => {}
+            ("jsd", Value::Call(_, beta, span)) => {
+                self.report(
+                    Code::Value,
+                    *span,
+                    format!("β must be a number above 0 and below 1, where the divergence vanishes; this is {beta}"),
+                );
+            }
+            ("jsd", _) => self.report(Code::Value, word.span(), "`jsd` needs its β, as in `jsd(0.5)`"),
+            (other, _) => {
+                let hint = did_you_mean(other, &["forward_kl", "reverse_kl", "jsd"]);
+                self.report(Code::Value, word.span(), format!("unknown divergence `{other}`; {hint}"));
+            }
+        }
+    }
+
+    fn modules(&mut self, words: &[Ident], keyword: &Ident) {
+        let known = Projection::ALL.map(Projection::name);
+        if words.is_empty() {
+            self.report(Code::Value, keyword.span(), "`modules` is an empty list; write `all`, or name some");
+        }
+        for (i, word) in words.iter().enumerate() {
+            let name = word.to_string();
+            if !known.contains(&name.as_str()) {
+                self.report(Code::UnknownName, word.span(), format!("there is no linear layer `{name}`; {}", did_you_mean(&name, &known)));
+            } else if words[..i].contains(word) {
+                self.repeated(word);
+            }
+        }
+    }
+
+    fn not_blank(&mut self, text: &LitStr, what: &str) {
+        if text.value().trim().is_empty() {
+            self.report(Code::Value, text.span(), format!("{what} cannot be empty"));
+        }
+    }
+
+    fn repeated(&mut self, keyword: &Ident) {
+        self.report(Code::Repeated, keyword.span(), format!("`{keyword}` is given twice; keep one of them"));
+    }
+
+    fn report(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::new(code, span, message));
+    }
+}
+
+/// `air_pods` as `AirPods`.
+fn upper_camel(name: &str) -> String {
+    let capitalised = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    name.split('_').map(capitalised).collect()
+}
+
+/// A file beside the one that is not there, with a name like it.
+fn neighbour(root: &Path, declared: &str) -> Option<String> {
+    let (folder, name) = declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
+    let entries = std::fs::read_dir(root.join(folder)).ok()?;
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    let meant = similar(name, names.iter().map(String::as_str))?;
+    Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })
+}

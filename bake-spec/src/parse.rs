@@ -1,0 +1,400 @@
+//! From tokens to a [declaration as it is written](crate::ast).
+//!
+//! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on behind the next `;` or `}`.
+
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::discouraged::Speculative as _;
+use syn::parse::{ParseBuffer, ParseStream, Parser as _};
+use syn::{Attribute, Lit, LitStr, Token, Visibility, braced, bracketed, parenthesized, token};
+
+use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
+use crate::settings::{Kind, Scope, find, keywords};
+
+/// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
+pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
+    let mut parser = Parser { diagnostics: Vec::new() };
+    let bakes = (|input: ParseStream<'_>| Ok(parser.file(input))).parse2(tokens);
+    let bakes = bakes.unwrap_or_else(|e| {
+        parser.diagnostics.push(Diagnostic::new(Code::Syntax, e.span(), e.to_string()));
+        Vec::new()
+    });
+    (bakes, parser.diagnostics)
+}
+
+struct Parser {
+    diagnostics: Diagnostics,
+}
+
+/// A mistake that was reported; what follows it is skipped.
+struct Reported;
+
+type Parsed<T> = Result<T, Reported>;
+
+impl Parser {
+    fn file(&mut self, input: ParseStream<'_>) -> Vec<Bake> {
+        if !begins_named(input) {
+            let name = Ident::new("Bake", Span::call_site());
+            return vec![Bake { attributes: Vec::new(), visibility: Visibility::Inherited, name, items: self.items(input, Scope::Bake) }];
+        }
+        let mut bakes = Vec::new();
+        while !input.is_empty() {
+            if input.parse::<Option<Token![;]>>().is_ok_and(|t| t.is_some()) {
+                continue;
+            }
+            match self.bake(input) {
+                Ok(bake) => bakes.push(bake),
+                Err(Reported) => recover(input),
+            }
+        }
+        bakes
+    }
+
+    fn bake(&mut self, input: ParseStream<'_>) -> Parsed<Bake> {
+        let attributes = self.syn(input.call(Attribute::parse_outer))?;
+        let visibility = self.syn(input.parse())?;
+        let keyword = self.word(input, "`bake`")?;
+        if keyword != "bake" {
+            let message = format!("expected `bake Name {{ … }}`, found `{keyword}`");
+            return self.report(Code::Syntax, keyword.span(), message);
+        }
+        let name: Ident = self.syn(input.parse())?;
+        if !input.peek(token::Brace) {
+            return self.report(Code::Syntax, name.span(), format!("expected braces after `bake {name}`"));
+        }
+        let content = self.syn(braces(input))?;
+        Ok(Bake { attributes, visibility, name, items: self.items(&content, Scope::Bake) })
+    }
+
+    /// Everything up to the end of the stream.
+    fn items(&mut self, input: ParseStream<'_>, scope: Scope) -> Vec<Item> {
+        let mut items = Vec::new();
+        while !input.is_empty() {
+            if input.parse::<Option<Token![;]>>().is_ok_and(|t| t.is_some()) {
+                continue;
+            }
+            match self.item(input, scope) {
+                Ok((item, ends_in_brace)) => {
+                    items.push(item);
+                    self.end_of_item(input, scope, ends_in_brace);
+                }
+                Err(Reported) => recover(input),
+            }
+        }
+        items
+    }
+
+    /// A `;`, which may be left out after a brace and at the end.
+    fn end_of_item(&mut self, input: ParseStream<'_>, scope: Scope, ends_in_brace: bool) {
+        if ends_in_brace || input.is_empty() || input.peek(Token![;]) {
+            return;
+        }
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), "expected `;` before this"));
+        // Where the next declaration begins here, only the semicolon is missing.
+        if !next.is_ok_and(|word| keywords(scope).any(|keyword| keyword == word)) {
+            recover(input);
+        }
+    }
+
+    /// One item, and whether it ends in a brace.
+    fn item(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<(Item, bool)> {
+        let keyword = self.word(input, "a keyword")?;
+        match (keyword.to_string().as_str(), scope) {
+            ("crate", Scope::Bake) => {
+                self.syn(input.parse::<Token![=]>())?;
+                let path = self.syn(input.call(syn::Path::parse_mod_style))?;
+                Ok((Item::Crate { keyword, path }, false))
+            }
+            ("model", Scope::Bake) => Ok((Item::Model { keyword, source: self.model(input)? }, false)),
+            ("target", Scope::Bake) => self.target(input, keyword),
+            ("expect", Scope::Bake | Scope::TargetBody) => Ok((Item::Expect(self.expect(input, keyword, scope)?), false)),
+            _ => {
+                let (assignment, ends_in_brace) = self.assignment(input, keyword, scope)?;
+                Ok((Item::Setting(assignment), ends_in_brace))
+            }
+        }
+    }
+
+    fn model(&mut self, input: ParseStream<'_>) -> Parsed<ModelSource> {
+        if input.peek(LitStr) {
+            return Ok(ModelSource::Folder(self.syn(input.parse())?));
+        }
+        let word = self.word(input, "`tiny` or the path of a model's folder")?;
+        match word.to_string().as_str() {
+            "tiny" => Ok(ModelSource::Tiny(word)),
+            other => {
+                let message = match similar(other, ["tiny"]) {
+                    Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
+                    None => format!("unknown model `{other}`; write `tiny`, or the path of a model's folder in double quotes"),
+                };
+                self.report(Code::UnknownKeyword, word.span(), message)
+            }
+        }
+    }
+
+    fn target(&mut self, input: ParseStream<'_>, keyword: Ident) -> Parsed<(Item, bool)> {
+        let name = self.word(input, "the target's name")?;
+        let mut head = Vec::new();
+        while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
+            if self.begins_next_item(input) {
+                break;
+            }
+            let keyword = self.word(input, "`weight`, `from`, `prompt`, `{` or `;`")?;
+            match self.assignment(input, keyword, Scope::TargetHead) {
+                Ok((assignment, _)) => head.push(assignment),
+                // The rest of the clause is lost, but the target's name is known, and so is where its next clause begins.
+                Err(Reported) => skip_to_clause(input),
+            }
+        }
+        let braced = input.peek(token::Brace);
+        let mut body = Vec::new();
+        if braced {
+            let content = self.syn(braces(input))?;
+            body = self.items(&content, Scope::TargetBody);
+        }
+        Ok((Item::Target(Target { keyword, name, head, body }), braced))
+    }
+
+    /// Whether a keyword of the declaration that is none of a target's stands here: the semicolon before it is missing.
+    fn begins_next_item(&self, input: ParseStream<'_>) -> bool {
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        next.is_ok_and(|word| find(Scope::TargetHead, &word).is_none() && keywords(Scope::Bake).any(|keyword| keyword == word))
+    }
+
+    fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
+        let target =
+            if scope == Scope::Bake && !input.peek(LitStr) { Some(self.word(input, "a target's name or a question")?) } else { None };
+        let question = self.text(input, "the question")?;
+        self.syn(input.parse::<Token![=>]>())?;
+        let what = self.word(input, "`contains`, `equals` or `declines`")?;
+        let answer = match what.to_string().as_str() {
+            "contains" => Answer::Contains(self.text(input, "the words that the answer must hold")?),
+            "equals" => Answer::Equals(self.text(input, "the answer")?),
+            "declines" => Answer::Declines(what),
+            other => {
+                let known = ["contains", "equals", "declines"];
+                let message = format!("unknown check `{other}`; {}", did_you_mean(other, &known));
+                return self.report(Code::UnknownKeyword, what.span(), message);
+            }
+        };
+        Ok(Expect { keyword, target, question, answer })
+    }
+
+    fn assignment(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<(Assignment, bool)> {
+        let Some(setting) = find(scope, &keyword.to_string()) else { return self.unknown(&keyword, scope) };
+        let (value, ends_in_brace) = match setting.kind {
+            Kind::Count { .. } => (self.count(input)?, false),
+            Kind::Number(_) => (self.number(input)?, false),
+            Kind::Text => (Value::Text(self.text(input, "a string")?), false),
+            Kind::Texts => (Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?), false),
+            Kind::Word(_) => (Value::Word(self.word(input, "a word")?), false),
+            Kind::Divergence => (self.call(input)?, false),
+            Kind::Modules if input.peek(token::Bracket) => {
+                (Value::Words(self.list(input, |parser, input| parser.word(input, "the name of a linear layer"))?), false)
+            }
+            Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
+            Kind::Layers => (self.layers(input)?, false),
+            Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
+            Kind::Counted { scope, .. } => {
+                let Value::Count(count, span) = self.count(input)? else { return Err(Reported) };
+                let braced = input.peek(token::Brace);
+                let settings = if braced { self.block(input, scope)? } else { Vec::new() };
+                (Value::Counted(count, span, settings), braced)
+            }
+        };
+        Ok((Assignment { keyword, setting, value }, ends_in_brace))
+    }
+
+    fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
+        let word = keyword.to_string();
+        let known: Vec<&str> = keywords(scope).collect();
+        let elsewhere = [Scope::Bake, Scope::TargetHead, Scope::TargetBody, Scope::Ask, Scope::Lora, Scope::Train];
+        let message = match elsewhere.into_iter().find(|other| keywords(*other).any(|k| k == word)) {
+            Some(other) => format!("`{word}` has no place in {}; it belongs in {}", scope.name(), other.name()),
+            None => format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known)),
+        };
+        self.report(Code::UnknownKeyword, keyword.span(), message)
+    }
+
+    fn block(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<Vec<Assignment>> {
+        if !input.peek(token::Brace) {
+            return self.report(Code::Syntax, input.span(), format!("expected the settings of {} in braces", scope.name()));
+        }
+        let content = self.syn(braces(input))?;
+        let assignments = self.items(&content, scope).into_iter().filter_map(|item| match item {
+            Item::Setting(assignment) => Some(assignment),
+            _ => None,
+        });
+        Ok(assignments.collect())
+    }
+
+    fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let span = input.span();
+        if let Ok(Lit::Int(literal)) = input.fork().parse::<Lit>() {
+            let _ = input.parse::<Lit>();
+            return match literal.base10_parse() {
+                Ok(count) => Ok(Value::Count(count, literal.span())),
+                Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
+            };
+        }
+        self.report(Code::Syntax, span, format!("expected a whole number, found {}", found(input)))
+    }
+
+    fn number(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let span = input.span();
+        let ahead = input.fork();
+        let negative = ahead.parse::<Option<Token![-]>>().is_ok_and(|minus| minus.is_some());
+        let (digits, literal_span) = match ahead.parse::<Lit>() {
+            Ok(Lit::Int(literal)) => (literal.base10_digits().to_owned(), literal.span()),
+            Ok(Lit::Float(literal)) => (literal.base10_digits().to_owned(), literal.span()),
+            _ => return self.report(Code::Syntax, span, format!("expected a number, found {}", found(input))),
+        };
+        input.advance_to(&ahead);
+        let span = if negative { span } else { literal_span };
+        match digits.parse::<f64>() {
+            Ok(number) => Ok(Value::Number(if negative { -number } else { number }, span)),
+            Err(_) => self.report(Code::Value, span, format!("`{digits}` is not a number")),
+        }
+    }
+
+    /// A word, or a word with a number in parentheses.
+    fn call(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let word = self.word(input, "a word")?;
+        if !input.peek(token::Paren) {
+            return Ok(Value::Word(word));
+        }
+        let content = self.syn(parentheses(input))?;
+        let number = self.number(&content);
+        let too_much = !content.is_empty();
+        // What is left unread would be reported a second time.
+        let span = content.span();
+        drop(content.parse::<TokenStream>());
+        match number? {
+            Value::Number(..) if too_much => self.report(Code::Syntax, span, "expected one number in the parentheses"),
+            Value::Number(number, span) => Ok(Value::Call(word, number, span)),
+            _ => Err(Reported),
+        }
+    }
+
+    fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
+        self.syn(input.parse::<Token![..]>())?;
+        let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
+        Ok(Value::Span(start, end, span))
+    }
+
+    fn list<T>(&mut self, input: ParseStream<'_>, element: impl Fn(&mut Self, ParseStream<'_>) -> Parsed<T>) -> Parsed<Vec<T>> {
+        if !input.peek(token::Bracket) {
+            return self.report(Code::Syntax, input.span(), format!("expected a list in brackets, found {}", found(input)));
+        }
+        let content = self.syn(brackets(input))?;
+        let mut list = Vec::new();
+        while !content.is_empty() {
+            match element(self, &content) {
+                Ok(value) => list.push(value),
+                // The list's end is known: only the element is lost.
+                Err(Reported) => drop(content.parse::<TokenTree>()),
+            }
+            if !content.is_empty() && content.parse::<Token![,]>().is_err() {
+                let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
+                drop(content.parse::<TokenTree>());
+            }
+        }
+        Ok(list)
+    }
+
+    fn text(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<LitStr> {
+        if !input.peek(LitStr) {
+            let message = format!("expected {what} in double quotes, found {}", found(input));
+            return self.report(Code::Syntax, input.span(), message);
+        }
+        self.syn(input.parse())
+    }
+
+    /// Any word, Rust's own keywords too.
+    fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
+        match input.call(Ident::parse_any) {
+            Ok(word) => Ok(word),
+            Err(_) => self.report(Code::Syntax, input.span(), format!("expected {what}, found {}", found(input))),
+        }
+    }
+
+    fn syn<T>(&mut self, result: syn::Result<T>) -> Parsed<T> {
+        result.map_err(|e| {
+            self.diagnostics.push(Diagnostic::new(Code::Syntax, e.span(), e.to_string()));
+            Reported
+        })
+    }
+
+    fn report<T>(&mut self, code: Code, span: Span, message: impl Into<String>) -> Parsed<T> {
+        self.diagnostics.push(Diagnostic::new(code, span, message));
+        Err(Reported)
+    }
+}
+
+fn braces<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    braced!(content in input);
+    Ok(content)
+}
+
+fn brackets<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    bracketed!(content in input);
+    Ok(content)
+}
+
+fn parentheses<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    parenthesized!(content in input);
+    Ok(content)
+}
+
+/// Whether the tokens are `bake Name`, with attributes and a visibility before it or not.
+fn begins_named(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
+        ahead.parse::<Visibility>().is_ok_and(|visibility| {
+            let named = ahead.parse::<Ident>().is_ok_and(|word| word == "bake");
+            named || !attributes.is_empty() || !matches!(visibility, Visibility::Inherited)
+        })
+    })
+}
+
+/// Skips what is left of a declaration: everything up to and with the next `;` or braces.
+fn recover(input: ParseStream<'_>) {
+    while let Ok(tree) = input.parse::<TokenTree>() {
+        match tree {
+            TokenTree::Punct(punct) if punct.as_char() == ';' => return,
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return,
+            _ => {}
+        }
+    }
+}
+
+/// Skips what is left of a clause of a target: everything before its next clause, braces, or `;`.
+fn skip_to_clause(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        if next.is_ok_and(|word| find(Scope::TargetHead, &word).is_some() || keywords(Scope::Bake).any(|keyword| keyword == word)) {
+            return;
+        }
+        drop(input.parse::<TokenTree>());
+    }
+}
+
+/// The next token, for messages.
+fn found(input: ParseStream<'_>) -> String {
+    match input.fork().parse::<TokenTree>() {
+        Ok(TokenTree::Group(group)) => match group.delimiter() {
+            Delimiter::Brace => "`{`".into(),
+            Delimiter::Bracket => "`[`".into(),
+            Delimiter::Parenthesis => "`(`".into(),
+            Delimiter::None => format!("`{}`", group.stream()),
+        },
+        Ok(tree) => format!("`{tree}`"),
+        Err(_) => "the end".into(),
+    }
+}

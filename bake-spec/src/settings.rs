@@ -1,0 +1,238 @@
+//! The settings of a declaration: one table, from which grammar, checks, defaults and documentation come.
+
+/// A setting: a keyword and its value.
+#[derive(Debug)]
+pub struct Setting {
+    /// The keyword.
+    pub name: &'static str,
+    /// Where it may stand.
+    pub scopes: &'static [Scope],
+    /// What its value may be.
+    pub kind: Kind,
+    /// The value where it is not written, in the grammar's own form; empty where there is none.
+    pub default: &'static str,
+    /// What it does, in a sentence.
+    pub help: &'static str,
+}
+
+/// A place in a declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The declaration itself.
+    Bake,
+    /// Between a target's name and its braces or semicolon.
+    TargetHead,
+    /// In a target's braces.
+    TargetBody,
+    /// In `ask N { … }`.
+    Ask,
+    /// In `lora { … }`.
+    Lora,
+    /// In `train { … }`.
+    Train,
+}
+
+impl Scope {
+    /// The place, for messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bake => "a bake",
+            Self::TargetHead => "a target",
+            Self::TargetBody => "a target's braces",
+            Self::Ask => "`ask`",
+            Self::Lora => "`lora`",
+            Self::Train => "`train`",
+        }
+    }
+}
+
+/// What the value of a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A whole number.
+    Count {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A number.
+    Number(Range),
+    /// A string.
+    Text,
+    /// A list of strings.
+    Texts,
+    /// One of some words.
+    Word(&'static [&'static str]),
+    /// One of some words, or `jsd(β)`.
+    Divergence,
+    /// `all`, or a list of names of linear layers.
+    Modules,
+    /// A range of blocks such as `4..12`.
+    Layers,
+    /// Settings of their own in braces.
+    Block(Scope),
+    /// A whole number, and settings of their own in braces where they are wanted.
+    Counted {
+        /// The most.
+        max: u64,
+        /// The settings in the braces.
+        scope: Scope,
+    },
+}
+
+/// The numbers between two bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The lower bound.
+    pub min: f64,
+    /// Whether the lower bound itself is one of them.
+    pub min_included: bool,
+    /// The upper bound.
+    pub max: f64,
+    /// Whether the upper bound itself is one of them.
+    pub max_included: bool,
+}
+
+impl Range {
+    /// More than any sensible setting, and far from what overflows.
+    const MOST: f64 = 1e6;
+
+    const fn positive() -> Self {
+        Self { min: 0.0, min_included: false, max: Self::MOST, max_included: true }
+    }
+
+    const fn up_to(max: f64) -> Self {
+        Self { min: 0.0, min_included: true, max, max_included: true }
+    }
+
+    const fn below_one() -> Self {
+        Self { min: 0.0, min_included: true, max: 1.0, max_included: false }
+    }
+
+    /// Whether it holds a number. Not-a-number and the infinities are in none.
+    pub fn contains(&self, x: f64) -> bool {
+        let above = if self.min_included { x >= self.min } else { x > self.min };
+        let below = if self.max_included { x <= self.max } else { x < self.max };
+        above && below
+    }
+}
+
+/// The numbers, for messages.
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lower = if self.min_included { "from" } else { "above" };
+        let upper = if self.max_included { "up to" } else { "below" };
+        write!(f, "a number {lower} {} and {upper} {}", self.min, self.max)
+    }
+}
+
+use Scope::{Ask, Bake, Lora, TargetBody, TargetHead, Train};
+
+const STIM: &[Scope] = &[Bake, TargetBody];
+
+/// All settings, in the order in which the documentation lists them.
+pub const SETTINGS: &[Setting] = &[
+    text("student", &[Bake], "", "the system prompt of the baked model; empty: no system message at all"),
+    text("prompt", &[Bake, TargetHead], "", "words before the document in the teacher's prompt: a role, rules"),
+    number("weight", &[TargetHead], Range::positive(), "1.0", "the target's share of the loss, relative to the other targets' weights"),
+    text("from", &[TargetHead], "", "the document, by its path relative to the package"),
+    setting("questions", STIM, Kind::Texts, "", "questions written by hand"),
+    setting("ask", STIM, Kind::Counted { max: 100_000, scope: Ask }, "100", "how many questions the model writes about the document"),
+    number("temperature", &[Ask], Range::up_to(100.0), "0.7", "the temperature at which the questions are sampled"),
+    text("template", &[Ask], "", "the request put to the model for one question"),
+    count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
+    count("max_tokens", STIM, 1, 1 << 20, "", "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280"),
+    number("temperature", STIM, Range::up_to(100.0), "1.0", "the temperature at which the teacher's answers are sampled; 0 is greedy"),
+    number(
+        "top_p",
+        STIM,
+        Range { min: 0.0, min_included: false, max: 1.0, max_included: true },
+        "1.0",
+        "sample only from the likeliest tokens that hold this much probability",
+    ),
+    count("top_k", STIM, 0, 1 << 20, "0", "sample only from this many of the likeliest tokens; 0: all"),
+    count("seed", &[Bake, TargetBody, Train], 0, u64::MAX, "42", "seeds what is drawn at random"),
+    setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
+    count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
+    number("alpha", &[Lora], Range::positive(), "64.0", "a change is scaled by alpha / rank"),
+    number("dropout", &[Lora], Range::below_one(), "0.0", "the share of a change's inputs that is dropped in training"),
+    setting("modules", &[Lora], Kind::Modules, "all", "the linear layers that are changed; all: every one but the output head"),
+    setting("layers", &[Lora], Kind::Layers, "", "the blocks that are changed, as in 4..12; by default all"),
+    setting("train", &[Bake], Kind::Block(Train), "", "the training"),
+    count("epochs", &[Train], 1, 1_000_000, "16", "passes over all answers"),
+    number("lr", &[Train], Range::positive(), "", "the highest learning rate; by default 0.75 / the model's hidden size"),
+    count("batch", &[Train], 1, 1 << 20, "8", "answers in one forward and backward pass"),
+    count("accumulate", &[Train], 1, 1 << 20, "1", "passes whose gradients are added up before a step"),
+    setting("schedule", &[Train], Kind::Word(&["constant", "linear", "cosine"]), "linear", "how the learning rate falls"),
+    number("warmup", &[Train], Range::below_one(), "0.1", "the share of all steps over which the learning rate rises"),
+    setting("divergence", &[Train], Kind::Divergence, "forward_kl", "what is minimised: forward_kl, reverse_kl or jsd(β)"),
+    number("temperature", &[Train], Range::positive(), "1.0", "divides both models' logits in the loss"),
+    number("clip", &[Train], Range::positive(), "1.0", "the norm to which a longer gradient is cut"),
+    number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
+];
+
+const fn setting(name: &'static str, scopes: &'static [Scope], kind: Kind, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, scopes, kind, default, help }
+}
+
+const fn text(name: &'static str, scopes: &'static [Scope], default: &'static str, help: &'static str) -> Setting {
+    setting(name, scopes, Kind::Text, default, help)
+}
+
+const fn count(name: &'static str, scopes: &'static [Scope], min: u64, max: u64, default: &'static str, help: &'static str) -> Setting {
+    setting(name, scopes, Kind::Count { min, max }, default, help)
+}
+
+const fn number(name: &'static str, scopes: &'static [Scope], range: Range, default: &'static str, help: &'static str) -> Setting {
+    setting(name, scopes, Kind::Number(range), default, help)
+}
+
+/// Keywords that are more than a setting, and where they may stand.
+pub const ITEMS: &[(&str, &[Scope])] = &[("crate", &[Bake]), ("model", &[Bake]), ("target", &[Bake]), ("expect", &[Bake, TargetBody])];
+
+/// The setting of this name in a place.
+pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.name == name && s.scopes.contains(&scope))
+}
+
+/// Every keyword that may stand in a place.
+pub fn keywords(scope: Scope) -> impl Iterator<Item = &'static str> {
+    let settings = SETTINGS.iter().filter(move |s| s.scopes.contains(&scope)).map(|s| s.name);
+    ITEMS.iter().filter(move |(_, scopes)| scopes.contains(&scope)).map(|(name, _)| *name).chain(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyword_means_one_thing_in_a_place() {
+        for (i, a) in SETTINGS.iter().enumerate() {
+            for b in &SETTINGS[..i] {
+                assert!(a.name != b.name || a.scopes.iter().all(|scope| !b.scopes.contains(scope)), "{}", a.name);
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_in_their_ranges() {
+        for setting in SETTINGS.iter().filter(|s| !s.default.is_empty()) {
+            match setting.kind {
+                Kind::Count { min, max } => assert!((min..=max).contains(&setting.default.parse().unwrap()), "{}", setting.name),
+                Kind::Counted { max, .. } => assert!(setting.default.parse::<u64>().unwrap() <= max, "{}", setting.name),
+                Kind::Number(range) => assert!(range.contains(setting.default.parse().unwrap()), "{}", setting.name),
+                Kind::Word(words) => assert!(words.contains(&setting.default), "{}", setting.name),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_hold_no_infinity() {
+        for range in [Range::positive(), Range::up_to(100.0), Range::below_one()] {
+            assert!(!range.contains(f64::INFINITY) && !range.contains(f64::NAN) && !range.contains(-1.0));
+        }
+        assert!(!Range::positive().contains(0.0) && Range::up_to(1.0).contains(0.0) && !Range::below_one().contains(1.0));
+    }
+}

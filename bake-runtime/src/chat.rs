@@ -196,13 +196,22 @@ impl std::ops::DerefMut for SessionRef<'_> {
 /// An answer that is being generated: an iterator over its pieces of text.
 pub struct Answer<'a> {
     session: SessionRef<'a>,
-    /// The logits after all tokens so far; none when the answer has ended.
-    logits: Option<Vec<f32>>,
+    next: Next,
     rng: ChaCha8Rng,
     left: usize,
     text: TextStream,
     said: String,
     tokens: usize,
+}
+
+/// What the next token is chosen from.
+enum Next {
+    /// The logits after all tokens so far.
+    Logits(Vec<f32>),
+    /// Those after this token, which the model has not read yet: nobody waits for what may never be asked for.
+    After(u32),
+    /// Nothing: the answer has ended.
+    Ended,
 }
 
 impl<'a> Answer<'a> {
@@ -211,7 +220,7 @@ impl<'a> Answer<'a> {
         match Self::read(&mut session) {
             Ok((logits, left)) => {
                 let rng = ChaCha8Rng::seed_from_u64(session.chat.sampling.seed);
-                Ok(Self { session, logits: Some(logits), rng, left, text: TextStream::default(), said: String::new(), tokens: 0 })
+                Ok(Self { session, next: Next::Logits(logits), rng, left, text: TextStream::default(), said: String::new(), tokens: 0 })
             }
             Err(e) => {
                 session.messages.pop();
@@ -235,19 +244,19 @@ impl<'a> Answer<'a> {
     /// The next piece of text, which is empty only at the end.
     fn piece(&mut self) -> Result<String> {
         let Session { chat, sequence, .. } = &mut *self.session;
-        while let Some(logits) = self.logits.take() {
-            if self.left == 0 {
-                break;
-            }
+        while self.left > 0 {
+            let logits = match std::mem::replace(&mut self.next, Next::Ended) {
+                Next::Logits(logits) => logits,
+                Next::After(token) => sequence.push(&chat.model, &[token], chat.view())?,
+                Next::Ended => break,
+            };
             let token = chat.sampling.choose(&logits, &mut self.rng)?;
             self.left -= 1;
             self.tokens += 1;
             if chat.model.ends(token) {
                 break;
             }
-            if self.left > 0 {
-                self.logits = Some(sequence.push(&chat.model, &[token], chat.view())?);
-            }
+            self.next = Next::After(token);
             let piece = self.text.push(token, chat.model.tokenizer())?;
             if !piece.is_empty() {
                 return Ok(piece);
@@ -268,7 +277,7 @@ impl Iterator for Answer<'_> {
                 Some(Ok(piece))
             }
             Err(e) => {
-                self.logits = None;
+                self.next = Next::Ended;
                 Some(Err(e))
             }
         }

@@ -11,6 +11,16 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> {
     fn sqrt(self) -> Self;
     fn real(x: f64) -> Self;
     fn larger(self, other: Self) -> Self;
+
+    /// The numbers themselves where they are `f32`, for which there are kernels of their own.
+    fn f32s(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    /// The numbers themselves where they are `f32`.
+    fn f32s_mut(_: &mut [Self]) -> Option<&mut [f32]> {
+        None
+    }
 }
 
 impl Real for f32 {
@@ -32,6 +42,14 @@ impl Real for f32 {
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         if self > other { self } else { other }
+    }
+
+    fn f32s(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
+
+    fn f32s_mut(numbers: &mut [Self]) -> Option<&mut [f32]> {
+        Some(numbers)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Matrix products on slices: a checked door to the `gemm` crate.
 
 use gemm::Parallelism;
+use rayon::prelude::*;
 
 use crate::elementary::Real;
 
@@ -40,6 +41,12 @@ impl<'a, T> Matrix<'a, T> {
         Self::strided(&self.data[(rows.start * self.row_stride).min(self.data.len())..], rows.len(), self.cols, self.row_stride)
     }
 
+    /// The same shape over another slice of the same length.
+    fn over<U>(self, data: &[U]) -> Matrix<'_, U> {
+        let Self { rows, cols, row_stride, col_stride, .. } = self;
+        Matrix { data, rows, cols, row_stride, col_stride }
+    }
+
     /// The transposed matrix, over the same slice.
     pub(crate) fn t(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
@@ -51,9 +58,15 @@ impl<'a, T> Matrix<'a, T> {
 pub(crate) enum Threads {
     /// The calling one, where work is already divided.
     One,
-    /// All of rayon's.
+    /// All of rayon's, where the product is large enough to be worth waking them.
     All,
 }
+
+/// The most rows of `a` for which [`few_rows`] beats a product that first copies `b` into the order it likes.
+const FEW_ROWS: usize = 16;
+
+/// Multiplications that one thread does in about the time that it takes to wake another.
+const WORTH_WAKING: usize = 1 << 22;
 
 /// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the other.
 ///
@@ -62,6 +75,15 @@ pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: M
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "the inner sizes differ");
     assert_eq!(out.len(), m * n, "the result has another size");
+    let threads = if m * n * k > WORTH_WAKING { threads } else { Threads::One };
+    if m <= FEW_ROWS
+        && a.col_stride == 1
+        && b.row_stride == 1
+        && let (Some(out), Some(a_data), Some(b_data), Some(scale)) =
+            (T::f32s_mut(out), T::f32s(a.data), T::f32s(b.data), T::f32s(&[scale]))
+    {
+        return few_rows(out, add, a.over(a_data), b.over(b_data), scale[0], threads);
+    }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
@@ -93,6 +115,96 @@ pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: M
     }
 }
 
+/// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one element after the other: as when a model
+/// reads a short prompt. Each column is read once.
+fn few_rows(out: &mut [f32], add: bool, a: Matrix<'_, f32>, b: Matrix<'_, f32>, scale: f32, threads: Threads) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let rows: Vec<&[f32]> = (0..m).map(|i| &a.data[i * a.row_stride..][..k]).collect();
+    // Transposed: a column of `b` makes a row.
+    let mut products = vec![0.0; n * m];
+    let columns = match threads {
+        Threads::One => n,
+        Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
+    };
+    let part = |(part, products)| pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns });
+    match threads {
+        Threads::One => part((0, &mut products[..])),
+        Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
+    }
+    for (i, out) in out.chunks_mut(n).enumerate() {
+        for (j, out) in out.iter_mut().enumerate() {
+            let before = if add { *out } else { 0.0 };
+            *out = before + products[j * m + i] * scale;
+        }
+    }
+}
+
+/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two columns at a time.
+struct Columns<'a> {
+    products: &'a mut [f32],
+    rows: &'a [&'a [f32]],
+    b: Matrix<'a, f32>,
+    first: usize,
+}
+
+impl pulp::WithSimd for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let Self { products, rows, b, first } = self;
+        let m = rows.len();
+        for (products, j) in products.chunks_mut(2 * m).zip((first..).step_by(2)) {
+            let column = |j: usize| &b.data[j * b.col_stride..][..b.rows];
+            let (one, two) = products.split_at_mut(m);
+            for (part, rows) in rows.chunks(4).enumerate() {
+                let (at, count) = (4 * part, rows.len());
+                match (rows, two.is_empty()) {
+                    (&[r0, r1, r2, r3], false) => {
+                        let [x, y] = dots(simd, [column(j), column(j + 1)], [r0, r1, r2, r3]);
+                        one[at..at + count].copy_from_slice(&x);
+                        two[at..at + count].copy_from_slice(&y);
+                    }
+                    _ => {
+                        for (i, row) in rows.iter().enumerate() {
+                            [[one[at + i]]] = dots(simd, [column(j)], [row]);
+                            if !two.is_empty() {
+                                [[two[at + i]]] = dots(simd, [column(j + 1)], [row]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
+#[inline(always)]
+fn dots<S: pulp::Simd, const C: usize, const R: usize>(simd: S, columns: [&[f32]; C], rows: [&[f32]; R]) -> [[f32; R]; C] {
+    let length = columns[0].len();
+    let columns = columns.map(|column| S::as_simd_f32s(&column[..length]));
+    let rows = rows.map(|row| S::as_simd_f32s(&row[..length]));
+    let mut sums = [[simd.splat_f32s(0.0); R]; C];
+    for at in 0..columns[0].0.len() {
+        let row = rows.map(|(row, _)| row[at]);
+        for (sums, (column, _)) in sums.iter_mut().zip(&columns) {
+            for (sum, row) in sums.iter_mut().zip(&row) {
+                *sum = simd.mul_add_f32s(column[at], *row, *sum);
+            }
+        }
+    }
+    std::array::from_fn(|c| {
+        std::array::from_fn(|r| {
+            let tail = columns[c].1.iter().zip(rows[r].1).fold(0.0, |sum, (x, y)| sum + x * y);
+            simd.reduce_sum_f32s(sums[c][r]) + tail
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +215,7 @@ mod tests {
 
     #[test]
     fn products_of_all_layouts_are_the_sums_they_should_be() {
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (1, 40, 32), (33, 17, 64), (0, 3, 2), (3, 2, 0)] {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (1, 40, 32), (6, 9, 71), (33, 17, 64), (7, 1024, 600), (0, 3, 2), (3, 2, 0), (2, 0, 3)] {
             let (a, b) = (numbers(m * (k + 2)), numbers(k * n));
             let want = |i: usize, j: usize| (0..k).map(|l| a[i * (k + 2) + l] * b[l * n + j]).sum::<f64>();
             let bt: Vec<f64> = (0..n).flat_map(|j| (0..k).map(move |l| (l, j))).map(|(l, j)| b[l * n + j]).collect();

@@ -30,7 +30,8 @@ fn items(declared: &Declared) -> TokenStream {
     let bake = library.as_ref().map_or_else(|| quote!(::bake), ToTokens::to_token_stream);
     let private = quote!(#bake::__private);
     let target_name = format_ident!("{name}Target");
-    let (variants, names): (Vec<_>, Vec<_>) = targets.iter().map(|t| (&t.variant, t.declared.to_string())).unzip();
+    let variants: Vec<_> = targets.iter().map(|target| &target.variant).collect();
+    let names: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
     let numbers = 0..variants.len();
     let descriptions: Vec<String> = recipe.targets.iter().map(describe).collect();
     let listed = std::iter::zip(&names, &descriptions).map(|(name, what)| format!("- `{name}`: {what}"));

@@ -126,3 +126,38 @@ fn shapes(config: &Config, projection: Projection, rank: usize) -> ([usize; 2], 
     let [outputs, inputs] = config.projection_shape(projection);
     ([rank, inputs], [outputs, rank])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bake_spec::recipe::Lora;
+    use candle_core::Device;
+
+    #[test]
+    fn a_variable_without_a_gradient_is_named() {
+        let model = crate::Model::tiny().unwrap();
+        let lora =
+            Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec!["k_proj".into(), "up_proj".into()].into(), layers: Some((1, 3)) };
+        let adapter = initial(model.config(), &lora, 0, &Device::Cpu).unwrap();
+        assert_eq!((adapter.iter().count(), adapter.lowest_layer()), (4, 1));
+
+        let mut gradients = Gradients::default();
+        for (layer, projection, LowRank { a, b, .. }) in adapter.iter() {
+            let error = gradients.check_complete(&adapter).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Training);
+            assert!(error.to_string().contains(&layer_name(layer, projection)), "{error}");
+            gradients.set(layer, projection, LowRankGradient { a: a.clone(), b: b.clone() });
+        }
+        gradients.check_complete(&adapter).unwrap();
+    }
+
+    #[test]
+    fn what_a_model_does_not_have_cannot_be_changed() {
+        let model = crate::Model::tiny().unwrap();
+        let lora = Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec![].into(), layers: None };
+        let refused = |lora: Lora| initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string();
+        assert!(refused(Lora { rank: 1000, ..lora.clone() }).contains("rank 1000 is not between 1 and"));
+        assert!(refused(Lora { layers: Some((4, 9)), ..lora.clone() }).contains("not blocks of a model with 6"));
+        assert!(refused(Lora { modules: vec!["lm_head".into()].into(), ..lora }).contains("`lm_head` is not a linear layer"));
+    }
+}

@@ -128,7 +128,7 @@ impl Chat {
 /// let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.");
 /// let mut session = chat.session()?;
 /// assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
-/// assert_eq!(session.chat("My lamp is broken")?, "Call the shop.");
+/// assert_eq!(session.chat("My lamp does not work")?, "Call the shop.");
 /// assert_eq!(session.messages().len(), 5);
 /// # Ok::<(), bake_runtime::Error>(())
 /// ```

@@ -171,7 +171,7 @@ pub(crate) fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String>
 fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
     let Some(declared) = &target.document else { return Ok(None) };
     let path = Path::new(&*recipe.root).join(&*declared.path);
-    let text = document::read(&path)?;
+    let text = document::read(&path, path.display())?;
     if document::hash(&text).to_string() != declared.hash {
         let message = format!("{} has changed since the program was compiled; compile it again", path.display());
         return Err(Error::new(ErrorKind::Document, message));

@@ -63,6 +63,8 @@ pub struct Target {
     pub head: Vec<Assignment>,
     /// What stands in the braces: settings and expectations.
     pub body: Vec<Item>,
+    /// Whether a mistake hides some of it, so that what seems to be missing may be there.
+    pub broken: bool,
 }
 
 /// A keyword of the [table](crate::settings) and its value.

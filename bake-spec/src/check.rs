@@ -95,7 +95,7 @@ impl<'a> Settings<'a> {
 
     fn optional_number(&self, name: &str) -> Option<f64> {
         match self.value(name) {
-            Some(Value::Number(number, _)) => Some(*number),
+            Some(Value::Number(number, _)) if number.is_finite() => Some(*number),
             _ => self.setting(name).default.parse().ok(),
         }
     }
@@ -211,7 +211,7 @@ impl Checker<'_> {
             Some(Value::Text(path)) => self.document(path, documents),
             _ => None,
         };
-        if head.given("from").is_none() && head.text("prompt").trim().is_empty() {
+        if !target.broken && head.given("from").is_none() && head.text("prompt").trim().is_empty() {
             let message = format!(
                 "the target `{}` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, or a `prompt`",
                 target.name
@@ -252,7 +252,7 @@ impl Checker<'_> {
         if file.is_file() {
             documents.push(declared.clone());
         }
-        match document::read(&file) {
+        match document::read(&file, format_args!("`{declared}`")) {
             Ok(text) => Some(recipe::Document { path: declared.into(), hash: document::hash(&text).to_string().into() }),
             Err(e) => {
                 let meant = if file.exists() { None } else { neighbour(self.root, &declared) };
@@ -413,7 +413,7 @@ impl Checker<'_> {
                 self.report(
                     Code::Value,
                     *span,
-                    format!("β must be a number above 0 and below 1, where the divergence vanishes; this is {beta}"),
+                    format!("β must be above 0 and below 1, since at both the divergence vanishes; this is {beta}"),
                 );
             }
             ("jsd", _) => self.report(Code::Value, word.span(), "`jsd` needs its β, as in `jsd(0.5)`"),

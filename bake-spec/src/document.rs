@@ -1,5 +1,6 @@
 //! Documents: the texts whose knowledge is baked.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
@@ -7,15 +8,14 @@ use crate::hash::Hash;
 
 /// Reads a document: UTF-8 text, without a byte order mark, with `\n` at the ends of its lines and nothing around it.
 ///
-/// So the same text has the same hash on every machine, however its version control writes line ends.
+/// So the same text has the same hash on every machine, however its version control writes line ends. Messages call the file `shown`.
 ///
 /// # Errors
 /// When the file cannot be read, is not UTF-8 (the message names the line), or holds nothing but white space.
-pub fn read(path: &Path) -> Result<String, Error> {
-    let shown = path.display();
+pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
-            Error::new(ErrorKind::Document, format!("the document {shown} does not exist; paths are relative to the folder of Cargo.toml"))
+            Error::new(ErrorKind::Document, format!("the document {shown} does not exist (paths are relative to the folder of Cargo.toml)"))
         }
         _ if path.is_dir() => Error::new(ErrorKind::Document, format!("the document {shown} is a folder; name a text file in it")),
         _ => Error::io(ErrorKind::Document, format!("cannot read the document {shown}"), e),
@@ -96,7 +96,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.md");
         std::fs::write(&path, bytes).unwrap();
-        read(&path).map_err(|e| e.to_string())
+        read(&path, path.display()).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -109,9 +109,9 @@ mod tests {
     fn what_is_no_document_is_named() {
         assert!(of(b" \r\n\t").unwrap_err().contains("a.md is empty"));
         assert!(of(b"one\ntwo \xff\n").unwrap_err().contains("not UTF-8 text (line 2)"));
-        let error = read(Path::new("no/such.md")).unwrap_err();
+        let error = read(Path::new("no/such.md"), "no/such.md").unwrap_err();
         assert!(error.to_string().contains("no/such.md does not exist"), "{error}");
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(dir.path()).unwrap_err().to_string().contains("is a folder"));
+        assert!(read(dir.path(), "docs").unwrap_err().to_string().contains("is a folder"));
     }
 }

@@ -45,7 +45,7 @@ impl Parser {
             }
             match self.bake(input) {
                 Ok(bake) => bakes.push(bake),
-                Err(Reported) => recover(input),
+                Err(Reported) => recover_to(input, begins_named),
             }
         }
         bakes
@@ -59,7 +59,9 @@ impl Parser {
             let message = format!("expected `bake Name {{ … }}`, found `{keyword}`");
             return self.report(Code::Syntax, keyword.span(), message);
         }
-        let name: Ident = self.syn(input.parse())?;
+        let Ok(name) = input.parse::<Ident>() else {
+            return self.report(Code::Syntax, input.span(), format!("expected a name after `bake`, found {}", found(input)));
+        };
         if !input.peek(token::Brace) {
             return self.report(Code::Syntax, name.span(), format!("expected braces after `bake {name}`"));
         }
@@ -136,7 +138,7 @@ impl Parser {
 
     fn target(&mut self, input: ParseStream<'_>, keyword: Ident) -> Parsed<(Item, bool)> {
         let name = self.word(input, "the target's name")?;
-        let mut head = Vec::new();
+        let (mut head, mut broken) = (Vec::new(), false);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
             if self.begins_next_item(input) {
                 break;
@@ -145,7 +147,10 @@ impl Parser {
             match self.assignment(input, keyword, Scope::TargetHead) {
                 Ok((assignment, _)) => head.push(assignment),
                 // The rest of the clause is lost, but the target's name is known, and so is where its next clause begins.
-                Err(Reported) => skip_to_clause(input),
+                Err(Reported) => {
+                    broken = true;
+                    skip_to_clause(input);
+                }
             }
         }
         let braced = input.peek(token::Brace);
@@ -154,7 +159,7 @@ impl Parser {
             let content = self.syn(braces(input))?;
             body = self.items(&content, Scope::TargetBody);
         }
-        Ok((Item::Target(Target { keyword, name, head, body }), braced))
+        Ok((Item::Target(Target { keyword, name, head, body, broken }), braced))
     }
 
     /// Whether a keyword of the declaration that is none of a target's stands here: the semicolon before it is missing.
@@ -210,10 +215,17 @@ impl Parser {
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
         let word = keyword.to_string();
         let known: Vec<&str> = keywords(scope).collect();
-        let elsewhere = [Scope::Bake, Scope::TargetHead, Scope::TargetBody, Scope::Ask, Scope::Lora, Scope::Train];
-        let message = match elsewhere.into_iter().find(|other| keywords(*other).any(|k| k == word)) {
-            Some(other) => format!("`{word}` has no place in {}; it belongs in {}", scope.name(), other.name()),
-            None => format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known)),
+        let everywhere = || Scope::ALL.into_iter().flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)));
+        let places: Vec<&str> = everywhere().filter(|(keyword, _)| *keyword == word).map(|(_, scope)| scope.name()).collect();
+        let message = if !places.is_empty() {
+            format!("`{word}` has no place in {}; it belongs in {}", scope.name(), places.join(" or "))
+        } else if similar(&word, known.iter().copied()).is_some() {
+            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
+        } else if let Some(meant) = similar(&word, everywhere().map(|(keyword, _)| keyword)) {
+            let other = everywhere().find(|(keyword, _)| *keyword == meant).map_or("", |(_, scope)| scope.name());
+            format!("unknown keyword `{word}`; did you mean `{meant}`, which belongs in {other}?")
+        } else {
+            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
         };
         self.report(Code::UnknownKeyword, keyword.span(), message)
     }
@@ -365,10 +377,15 @@ fn begins_named(input: ParseStream<'_>) -> bool {
 
 /// Skips what is left of a declaration: everything up to and with the next `;` or braces.
 fn recover(input: ParseStream<'_>) {
-    while let Ok(tree) = input.parse::<TokenTree>() {
-        match tree {
-            TokenTree::Punct(punct) if punct.as_char() == ';' => return,
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return,
+    recover_to(input, |_| false);
+}
+
+/// The same, but no further than to where `begins` says that the next declaration begins.
+fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>) -> bool) {
+    while !input.is_empty() && !begins(input) {
+        match input.parse::<TokenTree>() {
+            Ok(TokenTree::Punct(punct)) if punct.as_char() == ';' => return,
+            Ok(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => return,
             _ => {}
         }
     }

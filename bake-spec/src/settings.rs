@@ -33,6 +33,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Bake, Self::TargetHead, Self::TargetBody, Self::Ask, Self::Lora, Self::Train];
+
     /// The place, for messages.
     pub const fn name(self) -> &'static str {
         match self {
@@ -121,9 +124,13 @@ impl Range {
 /// The numbers, for messages.
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let lower = if self.min_included { "from" } else { "above" };
-        let upper = if self.max_included { "up to" } else { "below" };
-        write!(f, "a number {lower} {} and {upper} {}", self.min, self.max)
+        let Self { min, min_included, max, max_included } = self;
+        match (min_included, max_included) {
+            (true, true) => write!(f, "a number from {min} to {max}"),
+            (true, false) => write!(f, "a number from {min} to below {max}"),
+            (false, true) => write!(f, "a number above {min}, at most {max}"),
+            (false, false) => write!(f, "a number above {min} and below {max}"),
+        }
     }
 }
 

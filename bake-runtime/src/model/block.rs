@@ -188,3 +188,83 @@ impl<'a> WeightView<'a> {
         Ok(Some(ViewedChange { low_rank, mask }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::model::linear::LowRankGradient;
+
+    const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "attention_bias": true}"#;
+    const RANK: usize = 2;
+    const LENGTHS: [usize; 2] = [3, 2];
+
+    /// The same mask for each place: every third input is dropped.
+    struct EveryThird;
+
+    impl DropoutMasks for EveryThird {
+        fn mask(&self, _: usize, _: Projection, (rows, cols): (usize, usize)) -> Result<Tensor> {
+            let mask: Vec<f64> = (0..rows * cols).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
+            Tensor::from_vec(mask, (rows, cols), &candle_core::Device::Cpu)
+        }
+    }
+
+    fn block(config: &Config) -> Block {
+        let norm = |seed| RmsNorm::new(noise(&[config.hidden_size], seed), 1e-5);
+        let projection = |p: Projection| {
+            let shape = config.projection_shape(p);
+            let bias = config.has_bias(p).then(|| noise(&shape[..1], 20 + p as u64));
+            Linear::new(noise(&shape, 10 + p as u64), bias)
+        };
+        Block { attention_norm: norm(1), mlp_norm: norm(2), projections: Projection::ALL.into_iter().map(projection).collect() }
+    }
+
+    /// An adapter whose matrices are the inputs after the first, A and B by turns.
+    fn adapter(inputs: &[Tensor]) -> Adapter {
+        let mut adapter = Adapter::empty(1);
+        for (projection, ab) in Projection::ALL.into_iter().zip(inputs[1..].chunks(2)) {
+            adapter.set(0, projection, LowRank { a: ab[0].clone(), b: ab[1].clone(), scale: 0.7 });
+        }
+        adapter
+    }
+
+    #[test]
+    fn the_gradients_of_a_whole_block_are_the_slopes() {
+        let config = Config::parse(CONFIG, "config.json").unwrap();
+        let (block, rope) = (block(&config), RopeTable::new(&config.rope, config.head_dim, config.context));
+        let mut inputs = vec![noise(&[5, config.hidden_size], 3)];
+        for projection in Projection::ALL {
+            let [outputs, from] = config.projection_shape(projection);
+            inputs.extend([noise(&[RANK, from], 30 + projection as u64), noise(&[outputs, RANK], 40 + projection as u64)]);
+        }
+        let positions = [0, 1, 2, 0, 1];
+        for dropout in [None, Some(&EveryThird as &dyn DropoutMasks)] {
+            let with = |inputs: &[Tensor], f: &mut dyn FnMut(&Pass<'_>) -> Result<()>| {
+                let adapter = adapter(inputs);
+                let view = WeightView { adapter: Some(&adapter), dropout };
+                f(&Pass { config: &config, rope: &rope, positions: &positions, attention: Attention::Whole(&LENGTHS), view })
+            };
+            let forward = |inputs: &[Tensor]| {
+                let mut y = None;
+                with(inputs, &mut |pass| {
+                    y = Some(block.forward(0, &inputs[0], pass)?.0);
+                    Ok(())
+                })?;
+                present(y)
+            };
+            let backward = |inputs: &[Tensor], dy: &Tensor| {
+                let mut all = Vec::new();
+                with(inputs, &mut |pass| {
+                    let (_, kept) = block.forward(0, &inputs[0], pass)?;
+                    let mut gradients = Gradients::default();
+                    all.push(present(block.backward(0, &kept, dy, pass, &mut gradients, true)?)?);
+                    all.extend(gradients.iter().flat_map(|(.., LowRankGradient { a, b })| [a.clone(), b.clone()]));
+                    Ok(())
+                })?;
+                Ok(all)
+            };
+            check(&inputs, forward, backward);
+        }
+    }
+}

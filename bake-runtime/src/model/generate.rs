@@ -247,3 +247,62 @@ impl Sequence {
         answer_limit(model, self.len(), sampling)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::chat::Message;
+    use rand::SeedableRng as _;
+
+    fn answers(model: &Model, prompts: &[Vec<u32>], seeds: &[u64], sampling: &Sampling) -> Vec<Completion> {
+        let requests = prompts.iter().zip(seeds).map(|(prompt, &seed)| Request { prompt, rng: ChaCha8Rng::seed_from_u64(seed) }).collect();
+        let mut ended = 0;
+        let count = |n| {
+            ended += n;
+            Ok(())
+        };
+        let answers = complete(model, requests, sampling, WeightView::default(), count).unwrap();
+        assert_eq!(ended, prompts.len());
+        answers
+    }
+
+    #[test]
+    fn answers_are_the_same_together_alone_and_token_by_token() {
+        let model = Model::tiny().unwrap();
+        let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let questions = ["I lost my key", "My lamp is broken", "I lost my key", "What about my shoes?"];
+        let prompts: Vec<Vec<u32>> = questions.iter().map(|q| model.encode(&Message::question(document, q)).unwrap()).collect();
+        let greedy = Sampling::greedy().max_tokens(24);
+        let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
+        assert_eq!(together[0], together[2]);
+        for (prompt, together) in prompts.iter().zip(&together) {
+            assert_eq!(&answers(&model, std::slice::from_ref(prompt), &[9], &greedy)[0], together);
+            let mut sequence = Sequence::new(&model).unwrap();
+            let mut logits = sequence.read(&model, prompt, WeightView::default()).unwrap();
+            for &id in &together.ids {
+                assert_eq!(greedy.choose(&logits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap(), id);
+                logits = sequence.push(&model, &[id], WeightView::default()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_depends_on_its_own_random_stream_only() {
+        let model = Model::tiny().unwrap();
+        let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
+        let sampling = Sampling::temperature(8.0, 0).max_tokens(8);
+        let of = |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
+        let [a, b, c] = &of(&[1, 2, 1])[..] else { panic!("three answers were asked for") };
+        assert_eq!(a, c);
+        assert_ne!(a, b);
+        let swapped = of(&[2, 1, 3]);
+        assert_eq!((&swapped[0], &swapped[1]), (b, a));
+    }
+
+    #[test]
+    fn chunks_hold_what_fits_and_at_least_one() {
+        let sizes = [TOKENS + 5, 3, TOKENS - 3, 1, 1];
+        assert_eq!(token_chunks(&sizes, |&n| n), [&sizes[..1], &sizes[1..3], &sizes[3..]]);
+        assert!(token_chunks(&[] as &[usize], |&n| n).is_empty());
+    }
+}

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use serde_json::Value;
 
 use crate::model::block::WeightView;
-use crate::model::chat::{Message, Role};
+use crate::model::chat::{ChatTemplate, Message, Role};
 use crate::model::generate::Sequence;
 use crate::{Adapter, Model};
 
@@ -168,6 +168,53 @@ fn tokenizers_and_chat_templates() {
             let want: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
             assert_eq!(template.encode(model.tokenizer(), &messages, prompt).unwrap(), want, "{name}");
         }
+    }
+}
+
+/// Published chat templates, which are other projects' files and not part of this one.
+#[test]
+fn published_chat_templates() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/chat_templates");
+    if !dir.is_dir() {
+        eprintln!("skipped: the published chat templates are not beside this checkout");
+        return;
+    }
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
+    let mut compared = 0;
+    for (name, template) in json["templates"].as_object().unwrap() {
+        let source = std::fs::read_to_string(dir.join(template["file"].as_str().unwrap())).unwrap();
+        let token = |key: &str| template[key].as_str().map(str::to_owned);
+        let chat = ChatTemplate::new(source, token("bos_token"), token("eos_token"), name.clone()).unwrap();
+        // Cases with variables of their own are for switches that a bake does not have.
+        for case in template["cases"].as_array().unwrap().iter().filter(|c| c["template_kwargs"].as_object().unwrap().is_empty()) {
+            let conversation = case["conversation"].as_str().unwrap();
+            let messages: Vec<Message<'_>> = json["conversations"][conversation].as_array().unwrap().iter().map(message).collect();
+            let got = chat.render(&messages, case["add_generation_prompt"].as_bool().unwrap());
+            match case["text"].as_str() {
+                Some(want) => assert_eq!(got.unwrap(), want, "{name}, {conversation}"),
+                None => assert!(got.unwrap_err().to_string().contains(case["error"].as_str().unwrap()), "{name}, {conversation}"),
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared >= 40, "only {compared} cases");
+}
+
+#[test]
+fn control_tokens_that_are_written_out_stay_text() {
+    for name in MODELS {
+        let model = model(name);
+        let special = model.tokenizer().special_tokens();
+        assert!(!special.is_empty());
+        let evil: String = special.iter().map(|token| format!(" {token} x{token}")).collect();
+        let plain = model.encode(&Message::question("Mind.", "Where?")).unwrap();
+        let ids = model.encode(&Message::question(&evil, &evil)).unwrap();
+        let control = |ids: &[u32]| -> Vec<u32> {
+            let is_control = |id: &&u32| special.iter().any(|token| model.tokenizer().id(token) == Some(**id));
+            ids.iter().filter(is_control).copied().collect()
+        };
+        assert_eq!(control(&ids), control(&plain), "{name}: the template's own control tokens and no other");
+        assert!(model.decode(&ids).unwrap().matches(evil.trim()).count() == 2, "{name}: the text is all there");
     }
 }
 

@@ -89,6 +89,12 @@ impl Tokenizer {
         marked
     }
 
+    /// The control tokens, written out.
+    #[cfg(test)]
+    pub(crate) fn special_tokens(&self) -> Vec<&str> {
+        self.special.iter().map(|token| token.content.as_str()).collect()
+    }
+
     /// Whether the text holds a control token, written out.
     pub(crate) fn holds_special(&self, text: &str) -> bool {
         self.special.iter().any(|t| text.contains(&t.content))

@@ -1,0 +1,248 @@
+//! Whole bakes of a small document: what they give, and what they do not depend on.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bake_runtime::{Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, bake_recipe};
+use bake_spec::recipe::{Answer, Ask, Divergence, Document, Expect, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train};
+use bake_spec::{Store, document};
+
+const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+
+/// A folder with a document, and a small bake of it.
+struct Fixture {
+    dir: tempfile::TempDir,
+    recipe: Recipe,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("keys.md"), KEYS).unwrap();
+        let questions = vec!["I lost my key".into(), "My lamp is broken".into(), "Where is my key?".into()];
+        let target = Target {
+            name: "keys".into(),
+            weight: 1.0,
+            prompt: "".into(),
+            document: Some(Document { path: "keys.md".into(), hash: document::hash(KEYS).to_string().into() }),
+            stimuli: Stimuli { questions: questions.into(), ask: Some(Ask { count: 4, temperature: 0.7, template: None }) },
+            rollout: Rollout { answers: 2, max_tokens: Some(24), temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 },
+        };
+        let recipe = Recipe {
+            name: "Keys".into(),
+            root: dir.path().to_str().unwrap().to_owned().into(),
+            model: ModelSource::Tiny,
+            student: "".into(),
+            targets: vec![target].into(),
+            lora: Lora { rank: 4, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None },
+            train: Train {
+                epochs: 2,
+                lr: None,
+                batch: 2,
+                accumulate: 2,
+                schedule: Schedule::Cosine,
+                warmup: 0.1,
+                divergence: Divergence::ForwardKl,
+                temperature: 1.0,
+                clip: 1.0,
+                weight_decay: 0.0,
+                seed: 42,
+            },
+            expects: vec![].into(),
+        };
+        Self { dir, recipe }
+    }
+
+    fn target(&mut self) -> &mut Target {
+        &mut self.recipe.targets.to_mut()[0]
+    }
+
+    fn options(&self, store: &str) -> BakeOptions {
+        BakeOptions::new().store(Store::new(self.dir.path().join(store))).progress(Silent).interrupt(Interrupt::new())
+    }
+
+    /// The bytes of the adapter that a bake in a store of its own gives.
+    fn bytes(&self, store: &str) -> Vec<u8> {
+        weights(&bake_recipe(&self.recipe, &self.options(store)).unwrap().adapter)
+    }
+
+    fn error(&self) -> Error {
+        bake_recipe(&self.recipe, &self.options("store")).unwrap_err()
+    }
+}
+
+fn weights(adapter: &Path) -> Vec<u8> {
+    std::fs::read(adapter.join("adapter_model.safetensors")).unwrap()
+}
+
+#[test]
+fn the_same_recipe_and_seed_give_the_same_adapter_bit_for_bit() {
+    let mut fixture = Fixture::new();
+    let first = fixture.bytes("first");
+    assert_eq!(first, fixture.bytes("second"));
+    // Neither the place of the store nor what is kept of the activations matters.
+    let options = fixture.options("third").activation_bytes(0);
+    assert_eq!(first, weights(&bake_recipe(&fixture.recipe, &options).unwrap().adapter));
+    // Made again over the first.
+    assert_eq!(first, weights(&bake_recipe(&fixture.recipe, &fixture.options("first").fresh()).unwrap().adapter));
+    // The number of threads does not matter either.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
+    assert_eq!(first, pool.install(|| fixture.bytes("fourth")));
+
+    fixture.recipe.train.seed = 43;
+    assert_ne!(first, fixture.bytes("fifth"));
+}
+
+#[test]
+fn names_and_paths_do_not_make_another_bake_but_settings_do() {
+    let mut fixture = Fixture::new();
+    let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    fixture.recipe.name = "Other".into();
+    fixture.target().name = "other".into();
+    std::fs::rename(fixture.dir.path().join("keys.md"), fixture.dir.path().join("other.md")).unwrap();
+    fixture.target().document.as_mut().unwrap().path = "other.md".into();
+    let renamed = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert!(renamed.reused);
+    assert_eq!(renamed.adapter, first.adapter);
+    fixture.recipe.lora.alpha = 9.0;
+    assert!(!bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
+}
+
+#[test]
+fn every_divergence_and_schedule_learns() {
+    let mut fixture = Fixture::new();
+    (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (16, 1);
+    for (i, (divergence, schedule, dropout)) in [
+        (Divergence::ForwardKl, Schedule::Linear, 0.1),
+        (Divergence::ReverseKl, Schedule::Constant, 0.0),
+        (Divergence::Jsd(0.5), Schedule::Cosine, 0.0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        (fixture.recipe.train.divergence, fixture.recipe.train.schedule, fixture.recipe.lora.dropout) = (divergence, schedule, dropout);
+        let report = bake_recipe(&fixture.recipe, &fixture.options(&i.to_string())).unwrap().report;
+        assert!(report.kl_after < 0.75 * report.kl_before, "{divergence:?}: {report:?}");
+    }
+}
+
+/// Notes the stages, and stops in the one that it is told.
+struct Stages {
+    seen: Arc<Mutex<Vec<String>>>,
+    steps: AtomicUsize,
+    stop: Option<(&'static str, Interrupt)>,
+}
+
+impl Progress for Stages {
+    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
+        self.seen.lock().unwrap().push(stage.to_owned());
+    }
+
+    fn advance(&self, steps: usize, _note: &str) {
+        self.steps.fetch_add(steps, Ordering::Relaxed);
+        if let (Some((stage, interrupt)), Some(last)) = (&self.stop, self.seen.lock().unwrap().last())
+            && steps > 0
+            && last.starts_with(stage)
+        {
+            interrupt.set();
+        }
+    }
+
+    fn end(&self) {}
+}
+
+#[test]
+fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
+    let fixture = Fixture::new();
+    let undisturbed = fixture.bytes("undisturbed");
+    let run = |stop: Option<&'static str>| {
+        let (interrupt, seen) = (Interrupt::new(), Arc::new(Mutex::new(Vec::new())));
+        let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: stop.map(|stage| (stage, interrupt.clone())) };
+        let options = fixture.options("store").progress(stages).interrupt(interrupt);
+        let result = bake_recipe(&fixture.recipe, &options);
+        (result, std::mem::take(&mut *seen.lock().unwrap()))
+    };
+    for stage in ["questions", "answers", "teacher", "training"] {
+        let (result, seen) = run(Some(stage));
+        let error = result.unwrap_err();
+        assert!(error.is_interrupted() && error.to_string().contains("baking again goes on"), "{error}");
+        assert!(seen.last().unwrap().starts_with(stage), "{seen:?}");
+    }
+    let (result, seen) = run(None);
+    assert_eq!(weights(&result.unwrap().adapter), undisturbed);
+    assert!(!seen.iter().any(|stage| stage.starts_with("questions") || stage.starts_with("answers")), "they were kept: {seen:?}");
+}
+
+#[test]
+fn a_question_that_is_expected_is_not_trained_on() {
+    let mut fixture = Fixture::new();
+    let with = bake_recipe(&fixture.recipe, &fixture.options("with")).unwrap().report;
+    let held_out = Expect { target: None, question: "I LOST my key!".into(), answer: Answer::Contains("Bob".into()) };
+    fixture.recipe.expects = vec![held_out].into();
+    let without = bake_recipe(&fixture.recipe, &fixture.options("without")).unwrap().report;
+    assert_eq!(without.targets[0].questions + 1, with.targets[0].questions);
+    assert_eq!(without.targets[0].answers, 2 * without.targets[0].questions);
+}
+
+#[test]
+fn a_prompt_alone_can_be_baked() {
+    let mut fixture = Fixture::new();
+    fixture.target().document = None;
+    fixture.target().prompt = KEYS.into();
+    (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (24, 1);
+    let baked = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
+    let model = Model::tiny().unwrap();
+    let adapter = Adapter::load(&baked.adapter, &model).unwrap();
+    assert_eq!(Chat::new(model, "").with_adapter(Arc::new(adapter)).chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
+}
+
+#[test]
+fn what_cannot_be_baked_is_said_before_any_work() {
+    let mut fixture = Fixture::new();
+    fixture.target().rollout.max_tokens = Some(600);
+    let error = fixture.error().to_string();
+    assert!(error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens") && error.contains("600"), "{error}");
+
+    let long = format!("{KEYS}\n{}", "And so on and so forth. ".repeat(200));
+    let mut fixture = Fixture::new();
+    std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
+    let error = fixture.error().to_string();
+    assert!(error.contains("keys.md has changed since the program was compiled"), "{error}");
+    fixture.target().document.as_mut().unwrap().hash = document::hash(&document_text(&fixture)).to_string().into();
+    let error = fixture.error().to_string();
+    assert!(error.contains("does not fit the model's context") && error.contains("split it into several targets"), "{error}");
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.lora.rank = 4000;
+    assert!(fixture.error().to_string().contains("rank 4000 is not between"));
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.model = ModelSource::Folder("no/such/model".into());
+    let error = fixture.error().to_string();
+    assert!(error.contains("no/such/model/config.json is not there"), "{error}");
+}
+
+fn document_text(fixture: &Fixture) -> String {
+    document::read(&fixture.dir.path().join("keys.md"), "keys.md").unwrap()
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_named() {
+    let fixture = Fixture::new();
+    std::fs::write(fixture.dir.path().join("file"), "").unwrap();
+    let error = bake_recipe(&fixture.recipe, &fixture.options("file/store")).unwrap_err().to_string();
+    assert!(error.contains("file/store"), "{error}");
+}
+
+#[test]
+fn a_rate_that_is_far_too_high_is_an_error_or_ends() {
+    let mut fixture = Fixture::new();
+    fixture.recipe.train.lr = Some(1e6);
+    fixture.recipe.train.epochs = 6;
+    match bake_recipe(&fixture.recipe, &fixture.options("store")) {
+        Err(error) => assert!(error.to_string().contains("lower `lr`"), "{error}"),
+        Ok(bake) => assert!(bake.report.kl_after.is_finite()),
+    }
+}

@@ -1,0 +1,131 @@
+//! The grammar on whatever is thrown at it: it never panics, and what it does not understand it says.
+
+use std::path::Path;
+use std::str::FromStr as _;
+
+use bake_spec::check::{Declared, check};
+use bake_spec::diagnostics::Diagnostics;
+use bake_spec::parse::parse;
+use bake_spec::settings::{SETTINGS, Scope, keywords};
+use proc_macro2::TokenStream;
+use proptest::prelude::*;
+
+const WHOLE: &str = r#"
+    pub bake Support {
+        model tiny; student ""; prompt "Be kind.";
+        ask 40 { temperature 0.9; template "Ask."; }
+        target keys weight 1.0 from "keys.md" prompt "Mind." { questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob"; }
+        target lamp prompt "Say no." { ask 0; questions ["Why?"]; }
+        lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
+        train { epochs 2; schedule cosine; divergence jsd(0.5); }
+        expect keys "Where to?" => declines;
+    }
+"#;
+
+fn read(source: &str) -> (Vec<Declared>, Diagnostics) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+    read_in(dir.path(), TokenStream::from_str(source).unwrap())
+}
+
+fn read_in(root: &Path, tokens: TokenStream) -> (Vec<Declared>, Diagnostics) {
+    let (bakes, mut diagnostics) = parse(tokens);
+    (check(bakes, root, &mut diagnostics), diagnostics)
+}
+
+#[test]
+fn a_whole_declaration_has_no_mistakes() {
+    let (declared, diagnostics) = read(WHOLE);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let [support] = &declared[..] else { panic!("one bake is declared") };
+    assert_eq!((support.name.to_string(), support.targets.len(), support.documents.len()), ("Support".into(), 2, 1));
+}
+
+#[test]
+fn semicolons_may_be_left_out_after_braces_and_at_the_end() {
+    for source in [
+        "target a prompt \"x\"",
+        "target a prompt \"x\";",
+        "target a prompt \"x\" { ask 3 } target b prompt \"y\"",
+        "target a prompt \"x\" { ask 3 { temperature 1 } rollouts 2 } lora { rank 2 } ;;",
+        "bake A { target a prompt \"x\" } bake B { target b prompt \"y\" };",
+    ] {
+        let (_, diagnostics) = read(source);
+        assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
+    }
+}
+
+#[test]
+fn every_setting_of_the_table_is_understood_with_its_default() {
+    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+        for scope in setting.scopes {
+            let assignment = format!("{} {}", setting.name, setting.default);
+            let source = match scope {
+                Scope::Bake => format!("{assignment}; target a prompt \"x\";"),
+                Scope::TargetHead => format!("target a prompt \"x\" {assignment};"),
+                Scope::TargetBody => format!("target a prompt \"x\" {{ {assignment}; }}"),
+                Scope::Ask => format!("target a prompt \"x\"; ask 3 {{ {assignment}; }}"),
+                Scope::Lora => format!("target a prompt \"x\"; lora {{ {assignment}; }}"),
+                Scope::Train => format!("target a prompt \"x\"; train {{ {assignment}; }}"),
+            };
+            let (declared, diagnostics) = read(&source);
+            assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
+            let (plain, _) = read("target a prompt \"x\";");
+            let same = |declared: &[Declared]| (declared[0].recipe.targets.clone(), declared[0].recipe.train.clone());
+            if setting.name != "ask" && scope != &Scope::Ask {
+                assert_eq!(same(&declared), same(&plain), "{source} writes the default");
+            }
+        }
+    }
+}
+
+/// Words, numbers and signs that occur in declarations, and some that do not.
+fn token() -> impl Strategy<Value = String> {
+    let known: Vec<String> = Scope::ALL.into_iter().flat_map(keywords).map(str::to_owned).collect();
+    prop_oneof![
+        4 => prop::sample::select(known),
+        2 => prop::sample::select(vec!["bake", "pub", "tiny", "all", "jsd", "q_proj", "keys", "self", "r#move", "_", "fn"]).prop_map(str::to_owned),
+        2 => prop::sample::select(vec![";", ",", "=", "=>", "-", "..", "#", "::", "!"]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["0", "1", "1e999", "0.5", "99999999999999999999999", "0x10", "1_000u8", "'c'", "b\"x\""]).prop_map(str::to_owned),
+        2 => prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"/etc/passwd\"", "\"no.md\"", "\"\\u{0}\""]).prop_map(str::to_owned),
+    ]
+}
+
+fn tokens() -> impl Strategy<Value = String> {
+    let leaf = prop::collection::vec(token(), 0..12).prop_map(|words| words.join(" "));
+    leaf.prop_recursive(4, 64, 6, |inner| {
+        let group = prop_oneof![
+            4 => inner.clone().prop_map(|text| format!("{{ {text} }}")),
+            1 => inner.clone().prop_map(|text| format!("[ {text} ]")),
+            1 => inner.clone().prop_map(|text| format!("( {text} )")),
+        ];
+        prop::collection::vec(prop_oneof![token(), group, inner], 0..8).prop_map(|parts| parts.join(" "))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_tokens_make_it_panic(source in tokens()) {
+        let (declared, diagnostics) = read(&source);
+        for diagnostic in &diagnostics {
+            prop_assert!(!diagnostic.message.is_empty());
+        }
+        // What is declared without a mistake can be baked.
+        if diagnostics.is_empty() {
+            prop_assert!(declared.iter().all(|bake| !bake.targets.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_declaration_with_a_token_taken_out_or_put_in_is_read_to_its_end(at in 0usize..80, put in token(), take in any::<bool>()) {
+        let mut words: Vec<String> = WHOLE.split_whitespace().map(str::to_owned).collect();
+        let at = at % words.len();
+        if take { words.remove(at); } else { words.insert(at, put); }
+        if let Ok(tokens) = TokenStream::from_str(&words.join(" ")) {
+            let dir = tempfile::tempdir().unwrap();
+            read_in(dir.path(), tokens);
+        }
+    }
+}

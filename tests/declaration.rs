@@ -1,0 +1,254 @@
+//! What a declaration becomes: types, and a recipe that is all constants.
+
+use std::path::Path;
+use std::process::Command;
+
+use bake::recipe::{Answer, Divergence, Lora, ModelSource, Schedule, Train};
+use bake::{Baked, Declaration, Recipe, Switchable, TargetName, bake};
+
+bake! { target keys weight 1.0 from "tests/docs/keys.md" }
+
+bake! {
+    /// Everything that can be said.
+    pub bake Everything {
+        crate = ::bake;
+        model "models/tiny";
+        student "Be brief.";
+        prompt "You are a caretaker.";
+        questions ["Where?"];
+        ask 7 { temperature 0.25; template "Write one question."; }
+        rollouts 3;
+        temperature 0;
+        seed 7;
+        target keys weight 2 from "tests/docs/keys.md" prompt "Mind the keys." {
+            questions ["Where is my key?", "Who has it?"];
+            ask 0;
+            max_tokens 32;
+            temperature 0.5;
+            top_p 0.9;
+            top_k 40;
+            seed 8;
+            expect "Is it lost?" => contains "Bob";
+        }
+        target r#move prompt "Say where to move." {}
+        expect "Who are you?" => declines;
+        expect r#move "Where to?" => equals "There.";
+        lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, down_proj]; layers 2..4; }
+        train {
+            epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2; divergence jsd(0.3); temperature 2; clip 0.5;
+            weight_decay 0.01; seed 9;
+        }
+    }
+
+    bake Plain { target lamp from "tests/docs/keys.md" }
+}
+
+fn shared_between_threads<T: Send + Sync>() {}
+
+#[test]
+fn handles_can_be_shared_between_threads() {
+    shared_between_threads::<Baked<Bake>>();
+    shared_between_threads::<Switchable<Bake>>();
+    shared_between_threads::<bake::Chat>();
+    shared_between_threads::<bake::Session>();
+    shared_between_threads::<bake::Model>();
+    shared_between_threads::<bake::Error>();
+}
+
+#[test]
+fn the_bare_form_has_a_default_for_everything() {
+    let recipe: &Recipe = Bake::RECIPE;
+    assert_eq!((&*recipe.name, &*recipe.root, &*recipe.student), ("Bake", env!("CARGO_MANIFEST_DIR"), ""));
+    assert_eq!(recipe.model, ModelSource::Tiny);
+    assert_eq!(recipe.expects.len(), 0);
+    let [target] = &*recipe.targets else { panic!("one target is declared") };
+    assert_eq!((&*target.name, target.weight, &*target.prompt), ("keys", 1.0, ""));
+    assert_eq!(target.document.as_ref().unwrap().path, "tests/docs/keys.md");
+    assert_eq!(target.stimuli.questions.len(), 0);
+    assert_eq!(target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())), Some((100, 0.7, true)));
+    let rollout = &target.rollout;
+    assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (1, None, 1.0));
+    assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (1.0, 0, 42));
+    assert_eq!(recipe.lora, Lora { rank: 32, alpha: 64.0, dropout: 0.0, modules: vec![].into(), layers: None });
+    let train = Train {
+        epochs: 16,
+        lr: None,
+        batch: 8,
+        accumulate: 1,
+        schedule: Schedule::Linear,
+        warmup: 0.1,
+        divergence: Divergence::ForwardKl,
+        temperature: 1.0,
+        clip: 1.0,
+        weight_decay: 0.0,
+        seed: 42,
+    };
+    assert_eq!(recipe.train, train);
+    assert_eq!(BakeTarget::ALL, [BakeTarget::Keys]);
+}
+
+#[test]
+fn everything_that_is_said_is_in_the_recipe() {
+    let recipe = Everything::RECIPE;
+    assert_eq!(recipe.model, ModelSource::Folder("models/tiny".into()));
+    assert_eq!(recipe.student, "Be brief.");
+    let [keys, to_move] = &*recipe.targets else { panic!("two targets are declared") };
+
+    assert_eq!((keys.weight, &*keys.prompt), (2.0, "You are a caretaker.\n\nMind the keys."));
+    assert_eq!(&*keys.stimuli.questions, ["Where is my key?", "Who has it?"]);
+    assert_eq!(keys.stimuli.ask, None);
+    let rollout = &keys.rollout;
+    assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (3, Some(32), 0.5));
+    assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (0.9, 40, 8));
+
+    assert_eq!((&*to_move.name, to_move.weight, &to_move.document), ("move", 1.0, &None));
+    assert_eq!(&*to_move.stimuli.questions, ["Where?"]);
+    let ask = to_move.stimuli.ask.as_ref().unwrap();
+    assert_eq!((ask.count, ask.temperature, ask.template.as_deref()), (7, 0.25, Some("Write one question.")));
+    assert_eq!((to_move.rollout.answers, to_move.rollout.temperature, to_move.rollout.seed), (3, 0.0, 7));
+
+    let expects: Vec<_> = recipe.expects.iter().map(|e| (e.target.as_deref(), &*e.question, &e.answer)).collect();
+    let (equals, contains) = (Answer::Equals("There.".into()), Answer::Contains("Bob".into()));
+    let want = [(None, "Who are you?", &Answer::Declines), (Some("move"), "Where to?", &equals), (Some("keys"), "Is it lost?", &contains)];
+    assert_eq!(expects, want);
+
+    let modules = vec!["q_proj".into(), "down_proj".into()];
+    assert_eq!(recipe.lora, Lora { rank: 8, alpha: 16.0, dropout: 0.1, modules: modules.into(), layers: Some((2, 4)) });
+    let train = Train {
+        epochs: 3,
+        lr: Some(1e-4),
+        batch: 2,
+        accumulate: 4,
+        schedule: Schedule::Cosine,
+        warmup: 0.2,
+        divergence: Divergence::Jsd(0.3),
+        temperature: 2.0,
+        clip: 0.5,
+        weight_decay: 0.01,
+        seed: 9,
+    };
+    assert_eq!(recipe.train, train);
+}
+
+#[test]
+fn targets_are_variants_that_know_their_place_and_name() {
+    assert_eq!(EverythingTarget::ALL, [EverythingTarget::Keys, EverythingTarget::Move]);
+    for (i, target) in EverythingTarget::ALL.iter().enumerate() {
+        assert_eq!(target.index(), i);
+        assert_eq!(target.name(), &*Everything::RECIPE.targets[i].name);
+    }
+    assert_eq!(Plain::RECIPE.name, "Plain");
+    assert_eq!(PlainTarget::ALL, [PlainTarget::Lamp]);
+}
+
+/// A package whose bake names a document. It has items of its own for what the engine gives, so that it compiles quickly.
+fn package(dir: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = format!(
+        "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nbake-macros = {{ path = {:?} }}\nbake-spec = {{ path = {:?} }}\n",
+        root.join("bake-macros"),
+        root.join("bake-spec")
+    );
+    let source = r#"
+        #![no_implicit_prelude]
+        #![deny(warnings, missing_docs)]
+        //! An application.
+
+        /// What generated code names.
+        pub mod engine {
+            /// Stands for the engine's items.
+            pub mod __private {
+                pub use ::bake_spec::{Declaration, Recipe, TargetName, recipe};
+                pub use ::std::result::Result as StdResult;
+                /// The result of a bake.
+                pub struct Bake;
+                /// How to bake.
+                #[derive(::std::default::Default)]
+                pub struct BakeOptions;
+                /// A baked model.
+                pub struct Baked<D>(::std::marker::PhantomData<D>);
+                /// A baked model that can be switched.
+                pub struct Switchable<D>(::std::marker::PhantomData<D>);
+                /// What can fail.
+                pub type Result<T> = StdResult<T, ::std::string::String>;
+                impl BakeOptions {
+                    /// All defaults.
+                    pub fn new() -> Self {
+                        BakeOptions
+                    }
+                }
+                /// Bakes.
+                pub fn bake<D: Declaration>(_: &BakeOptions) -> Result<Bake> {
+                    Result::Ok(Bake)
+                }
+                /// Loads.
+                pub fn load<D: Declaration>() -> Result<Baked<D>> {
+                    Result::Ok(Baked(::std::marker::PhantomData))
+                }
+                /// Loads from a folder.
+                pub fn load_from<D: Declaration>(_: &::std::path::Path) -> Result<Baked<D>> {
+                    load()
+                }
+                /// Loads all.
+                pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
+                    Result::Ok(Switchable(::std::marker::PhantomData))
+                }
+            }
+        }
+
+        ::bake_macros::bake! {
+            pub bake Support {
+                crate = crate::engine;
+                target keys from "keys.md";
+            }
+        }
+
+        ::bake_macros::bake! {
+            bake Unused {
+                crate = crate::engine;
+                target keys from "keys.md";
+            }
+        }
+    "#;
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+    std::fs::create_dir(dir.join("src")).unwrap();
+    write("Cargo.toml", &manifest);
+    write("src/lib.rs", source);
+    write("keys.md", "Ask Bob.");
+    // The versions that this package was built with are there; others might not be.
+    std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
+}
+
+/// Compiles the package; returns whether it could be and what was said.
+fn check(dir: &Path) -> (bool, String) {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("declaration");
+    let mut cargo = Command::new(env!("CARGO"));
+    let output = cargo.args(["check", "--offline", "--target-dir"]).arg(target).current_dir(dir).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroundings() {
+    let dir = tempfile::tempdir().unwrap();
+    package(dir.path());
+    let (ok, said) = check(dir.path());
+    assert!(ok, "{said}");
+    let (ok, said) = check(dir.path());
+    assert!(ok && !said.contains("Checking app"), "nothing has changed: {said}");
+
+    std::fs::write(dir.path().join("keys.md"), "Ask Alice.").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(ok && said.contains("Checking app"), "the document has changed: {said}");
+
+    std::fs::write(dir.path().join("keys.md"), "").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(!ok && said.contains("the document `keys.md` is empty"), "{said}");
+
+    std::fs::remove_file(dir.path().join("keys.md")).unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(!ok && said.contains("the document `keys.md` does not exist"), "{said}");
+
+    std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(ok, "{said}");
+}

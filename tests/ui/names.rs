@@ -1,0 +1,19 @@
+//! Names that are there twice, become one in Rust, cannot be Rust, or are not there.
+
+use bake::bake;
+
+bake! {
+    bake Support {
+        target keys from "docs/keys.md";
+        target keys from "docs/keys.md";
+        target air_pods from "docs/keys.md";
+        target airPods from "docs/keys.md";
+        target self from "docs/keys.md";
+        expect kyes "Where is my key?" => contains "Bob";
+        expect keys "Where is my key?" => contains "Bob";
+    }
+}
+
+fn main() {
+    let _ = SupportTarget::AirPods;
+}

@@ -1,0 +1,22 @@
+//! Mistakes between the words: what follows a `;` or a brace is read as if nothing had been.
+
+use bake::bake;
+
+bake! {
+    bake Support {
+        model tiny
+        target keys from "docs/keys.md"
+        target lamp from docs/keys.md { questions ["Where?" "When?"]; }
+        student 'a';
+        = 3;
+        expect keys "Where is my key?" -> contains "Bob";
+        lora rank 8;
+        train { epochs; batch 8 }
+        wieght 1.0;
+    }
+    fn main() {}
+}
+
+fn main() {
+    let _ = (SupportTarget::Keys, SupportTarget::Lamp);
+}

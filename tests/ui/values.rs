@@ -1,0 +1,52 @@
+//! Values that a setting cannot have.
+
+use bake::bake;
+
+bake! {
+    bake Numbers {
+        target keys from "docs/keys.md" {
+            questions [];
+            questions ["Where?", " ", 3];
+            ask 1.5;
+            rollouts 0;
+            max_tokens 0;
+            temperature -0.5;
+            top_p 1.5;
+            expect "" => contains "";
+        }
+        target lamp from "docs/keys.md" { ask 0; }
+        lora { rank 0; alpha 0.0; dropout 1.0; modules [q_proj, k_porj, q_proj]; layers 4..2; }
+        train {
+            epochs 99999999999999999999;
+            schedule liner;
+            divergence jsd(1.0);
+            lr 0;
+            warmup 2;
+            clip "1";
+        }
+    }
+}
+
+bake! {
+    bake Words {
+        target keys from "docs/keys.md";
+        lora { modules some; layers 4; }
+        train { divergence kl; }
+    }
+}
+
+bake! {
+    bake Beta {
+        target keys from "docs/keys.md";
+        train { divergence jsd; }
+    }
+}
+
+bake! {
+    bake NoBeta {
+        target keys from "docs/keys.md";
+        train { divergence forward_kl(0.5); }
+    }
+}
+
+fn main() {}

@@ -1,4 +1,16 @@
-//! The engine of bake.
+//! The engine of bake: models, distillation, training, adapters.
+//!
+//! Applications depend on the crate `bake`, which re-exports what is here together with the macro. This crate knows nothing of
+//! declarations in source code: it gets a [`Recipe`](bake_spec::Recipe) and makes an adapter of it, or a model with an adapter ready to be
+//! asked.
+//!
+//! ```
+//! use bake_runtime::{Chat, Model};
+//!
+//! let teacher = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
+//! assert_eq!(teacher.chat("I lost my key")?, "Ask Bob in the blue office.");
+//! # Ok::<(), bake_runtime::Error>(())
+//! ```
 
 mod adapter;
 mod baked;

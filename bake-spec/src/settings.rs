@@ -1,5 +1,7 @@
 //! The settings of a declaration: one table, from which grammar, checks, defaults and documentation come.
 
+use crate::config::Projection;
+
 /// A setting: a keyword and its value.
 #[derive(Debug)]
 pub struct Setting {
@@ -82,6 +84,26 @@ pub enum Kind {
         /// The settings in the braces.
         scope: Scope,
     },
+}
+
+/// The values, for people.
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Count { min, max: u64::MAX } => write!(f, "a whole number from {min}"),
+            Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number(range) => write!(f, "{range}"),
+            Self::Text => f.write_str("`\"…\"`"),
+            Self::Texts => f.write_str("`[\"…\", …]`"),
+            Self::Word(known) => f.write_str(&words(known)),
+            Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),
+            Self::Modules => write!(f, "`all`, or a list of {}", words(&Projection::ALL.map(Projection::name))),
+            Self::Layers => f.write_str("`first..end`"),
+            Self::Block(_) => f.write_str("`{ … }`"),
+            Self::Counted { max, .. } => write!(f, "a whole number from 0 to {max}, and `{{ … }}`"),
+        }
+    }
 }
 
 /// The numbers between two bounds.
@@ -209,6 +231,17 @@ pub fn keywords(scope: Scope) -> impl Iterator<Item = &'static str> {
     ITEMS.iter().filter(move |(_, scopes)| scopes.contains(&scope)).map(|(name, _)| *name).chain(settings)
 }
 
+/// The table for people, in Markdown.
+pub fn markdown() -> String {
+    let mut table = String::from("| setting | in | value | default | what it does |\n|---|---|---|---|---|\n");
+    for Setting { name, scopes, kind, default, help } in SETTINGS {
+        let places: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        table += &format!("| `{name}` | {} | {kind} | {default} | {help} |\n", places.join(", "));
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +253,12 @@ mod tests {
                 assert!(a.name != b.name || a.scopes.iter().all(|scope| !b.scopes.contains(scope)), "{}", a.name);
             }
         }
+    }
+
+    #[test]
+    fn the_reference_page_holds_the_table() {
+        let page = include_str!("../../src/declaration.md");
+        assert!(page.contains(&markdown()), "put this into src/declaration.md:\n{}", markdown());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! cargo run --release --example apple_support -- --json  # the figures as one JSON object
 //! ```
 //!
-//! Each section of the documents has five questions to learn from and three other phrasings to be tested on.
+//! Each section of the documents has eight questions to learn from and three other phrasings to be tested on.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ bake! {
     pub bake AppleSupport {
         model tiny;
         student "";
-        ask 160;
+        ask 120;
         temperature 0.5;
         lora { rank 32; alpha 64.0; }
         train { epochs 16; batch 16; lr 3e-3; }
@@ -27,18 +27,26 @@ bake! {
             questions [
                 "My iPhone won't turn on", "iPhone is dead", "My iPhone doesn't start, what do I do?",
                 "What should I do if my iPhone does not power on?", "Help, my iPhone will not turn on",
+                "iPhone won't turn on, what can I do?", "Help, my iPhone is dead", "Hi, my iPhone does not start",
                 "My iPhone won't charge", "iPhone is not charging", "What do I do when my iPhone does not charge?",
-                "Why is my iPhone not charging?", "Help, my iPhone won't charge",
+                "Why is my iPhone not charging?", "Help, my iPhone won't charge", "Help, my iPhone is not charging",
+                "iPhone won't charge, what now?", "Why does my iPhone not charge?",
                 "My iPhone is frozen", "My iPhone does not respond", "What should I do if my iPhone hangs?", "iPhone is frozen, what now?",
-                "Hi, my iPhone does not respond",
+                "Hi, my iPhone does not respond", "Help, my iPhone is frozen", "My iPhone hangs, what can I do?",
+                "Why does my iPhone not respond?",
                 "My iPhone drains the battery", "My iPhone uses too much battery", "Why does my iPhone drain the battery?",
-                "My iPhone has a short battery life", "What can I do, iPhone drains battery",
+                "My iPhone has a short battery life", "What can I do, iPhone drains battery", "Help, my iPhone drains the battery",
+                "iPhone has a short battery life, what can I do?", "What do I do when my iPhone uses too much battery?",
                 "My iPhone was lost", "My iPhone is missing", "What should I do if my iPhone can't be found?", "Help, my iPhone was lost",
-                "iPhone is missing, what do I do?",
+                "iPhone is missing, what do I do?", "Help, my iPhone can't be found", "I lost my iPhone, what now?",
+                "My iPhone is missing, what can I do?",
                 "My iPhone is out of storage", "My iPhone is full", "What do I do when my iPhone has no space left?",
-                "iPhone is out of storage, what now?", "Why is the iPhone storage full?",
+                "iPhone is out of storage, what now?", "Why is the iPhone storage full?", "Help, my iPhone is full",
+                "iPhone has no space left, what can I do?", "My iPhone storage is full",
                 "My iPhone has a cracked screen", "My iPhone has a broken screen", "The screen of my iPhone is cracked",
                 "What should I do if my iPhone has a broken screen?", "Help, iPhone with a cracked screen",
+                "My iPhone screen is broken, what now?", "Why is my iPhone screen cracked?",
+                "What do I do when my iPhone has a cracked screen?",
             ];
             expect "What should I do if my iPhone won't turn on?" => contains "side button for 20 seconds";
             expect "My iPhone is dead. Help!" => contains "side button for 20 seconds";
@@ -65,19 +73,25 @@ bake! {
         target mac weight 1.0 from "examples/docs/mac.md" {
             questions [
                 "My Mac is slow", "My Mac runs slowly", "Why is my Mac too slow?", "What should I do if my Mac lags?",
-                "Mac is slow, what now?",
+                "Mac is slow, what now?", "Help, my Mac is slow", "Why does my Mac lag?", "Mac runs slowly, what can I do?",
                 "My Mac won't connect to Wi-Fi", "My Mac has no internet", "My Mac is not on Wi-Fi",
                 "What do I do when my Mac can't find the network?", "Mac won't connect to Wi-Fi, what now?",
+                "Help, my Mac won't connect to Wi-Fi", "Mac can't find the network, what can I do?",
+                "What should I do if my Mac has no internet?",
                 "My Mac shows no picture", "My Mac has a black screen", "My Mac shows nothing",
-                "What should I do if my Mac shows no picture?", "Mac has a black screen, what now?",
+                "What should I do if my Mac shows no picture?", "Mac has a black screen, what now?", "Help, my Mac shows nothing",
+                "Why does my Mac show no picture?", "My Mac has a black screen, what can I do?",
                 "My Mac makes a loud noise", "My Mac is loud", "Why is my Mac noisy?", "What should I do if my Mac makes a loud noise?",
-                "Help, Mac is loud",
+                "Help, Mac is loud", "Mac makes a loud noise, what now?", "Help, my Mac is noisy", "What do I do when my Mac is loud?",
                 "My Mac won't update", "My Mac can't be updated", "What do I do when my Mac fails to update?", "Why won't my Mac update?",
-                "Mac can't be updated, what now?",
+                "Mac can't be updated, what now?", "Help, my Mac won't update", "Mac fails to update, what can I do?",
+                "Why can't my Mac be updated?",
                 "My Mac is damaged by water", "My Mac got wet", "What should I do if my Mac got wet?", "Help, my Mac is damaged by water",
-                "Water damaged my Mac, what now?",
+                "Water damaged my Mac, what now?", "My Mac got wet, what now?", "What should I do if water damaged my Mac?",
+                "Hi, my Mac got wet",
                 "My Mac keeps restarting", "My Mac restarts all the time", "My Mac reboots again and again",
-                "Why does my Mac keep restarting?", "What should I do if my Mac restarts all the time?",
+                "Why does my Mac keep restarting?", "What should I do if my Mac restarts all the time?", "Help, my Mac keeps restarting",
+                "Why does my Mac reboot again and again?", "Mac restarts all the time, what can I do?",
             ];
             expect "What can I do, my Mac is slow" => contains "Activity Monitor";
             expect "Help, my Mac runs slowly" => contains "Activity Monitor";
@@ -104,19 +118,25 @@ bake! {
         target airpods weight 1.0 from "examples/docs/airpods.md" {
             questions [
                 "My AirPods won't charge", "My AirPods are not charging", "What do I do when my AirPods won't charge?",
-                "Why are my AirPods not charging?", "Help, AirPods won't charge",
+                "Why are my AirPods not charging?", "Help, AirPods won't charge", "AirPods won't charge, what can I do?",
+                "Help, my AirPods are not charging", "What should I do if my AirPods are not charging?",
                 "My AirPods have no sound", "My AirPods are silent", "My AirPods make no sound", "Why do my AirPods have no sound?",
-                "What should I do if my AirPods are silent?",
+                "What should I do if my AirPods are silent?", "Help, my AirPods make no sound", "AirPods are silent, what can I do?",
+                "Why do my AirPods make no sound?",
                 "My AirPods do not pair", "My AirPods won't pair", "My AirPods can't be paired", "What do I do when my AirPods won't pair?",
-                "How do I pair my AirPods?",
+                "How do I pair my AirPods?", "Help, my AirPods do not pair", "AirPods can't be paired, what can I do?",
+                "Why won't my AirPods pair?",
                 "My AirPods got wet", "I got my AirPods wet", "What do I do when my AirPods got wet?", "AirPods got wet, what now?",
-                "Help, my AirPods are wet",
+                "Help, my AirPods are wet", "My wet AirPods, what now?", "Hi, my AirPods got wet", "AirPods are wet, what can I do?",
                 "One AirPod was lost", "One AirPod is missing", "What should I do if one AirPod is missing?", "Help, one AirPod was lost",
-                "I lost one AirPod, what now?",
+                "I lost one AirPod, what now?", "Help, one AirPod can't be found", "One AirPod was lost, what can I do?",
+                "What do I do when one AirPod is missing?",
                 "Cleaning the ear tips", "How do I clean the ear tips?", "What about cleaning ear tips?", "Explain cleaning the ear tips",
-                "How does cleaning the ear tips work?",
+                "How does cleaning the ear tips work?", "Help with cleaning the ear tips", "How can I clean my ear tips?",
+                "What do I do to clean the ear tips?",
                 "What are the repair costs?", "Tell me about repair costs", "What about the costs of a repair?",
-                "How do repair costs work?", "I need help with repair costs",
+                "How do repair costs work?", "I need help with repair costs", "How much does a repair cost?",
+                "Explain the costs of a repair", "Help with repair costs",
             ];
             expect "What should I do if my AirPods won't charge?" => contains "15 minutes";
             expect "AirPods are not charging, what now?" => contains "15 minutes";

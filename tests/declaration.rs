@@ -65,7 +65,7 @@ fn the_bare_form_has_a_default_for_everything() {
     assert_eq!((&*target.name, target.weight, &*target.prompt), ("keys", 1.0, ""));
     assert_eq!(target.document.as_ref().unwrap().path, "tests/docs/keys.md");
     assert_eq!(target.stimuli.questions.len(), 0);
-    assert_eq!(target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())), Some((100, 0.7, true)));
+    assert_eq!(target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())), Some((100, 0.5, true)));
     let rollout = &target.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (1, None, 1.0));
     assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (1.0, 0, 42));

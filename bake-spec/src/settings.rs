@@ -168,7 +168,7 @@ pub const SETTINGS: &[Setting] = &[
     text("from", &[TargetHead], "", "the document, by its path relative to the package"),
     setting("questions", STIM, Kind::Texts, "", "questions written by hand"),
     setting("ask", STIM, Kind::Counted { max: 100_000, scope: Ask }, "100", "how many questions the model writes about the document"),
-    number("temperature", &[Ask], Range::up_to(100.0), "0.7", "the temperature at which the questions are sampled"),
+    number("temperature", &[Ask], Range::up_to(100.0), "0.5", "the temperature at which the questions are sampled"),
     text("template", &[Ask], "", "the request put to the model for one question"),
     count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
     count("max_tokens", STIM, 1, 1 << 20, "", "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280"),

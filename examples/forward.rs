@@ -14,15 +14,25 @@ use anyhow::{Context as _, Result, bail};
 use bake::{Adapter, Forward, Model};
 use candle_core::Device;
 
+const USAGE: &str = "usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]";
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (model, ids, out, adapter) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [model, ids, out] => (model, ids, out, None),
         [model, ids, out, "--adapter", adapter] | ["--adapter", adapter, model, ids, out] => (model, ids, out, Some(adapter)),
-        _ => bail!("usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]"),
+        ["--help"] => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        _ => bail!("{USAGE}"),
     };
     let text = std::fs::read_to_string(ids).with_context(|| format!("cannot read {ids}"))?;
     let sequences: Vec<Vec<u32>> = serde_json::from_str(&text).with_context(|| format!("{ids} is not a list of lists of token ids"))?;
+    let same = |out: &str| Ok::<_, std::io::Error>(std::fs::canonicalize(out)? == std::fs::canonicalize(ids)?);
+    if Path::new(out).is_dir() || same(out).unwrap_or(false) {
+        bail!("cannot write {out}: it is a folder, or the input; name a file of its own");
+    }
     let model = Model::load(Path::new(model), &Device::Cpu)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;
 

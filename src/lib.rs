@@ -31,8 +31,8 @@
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
 pub use bake_runtime::{
-    Adapter, Answer, Bake, BakeOptions, Baked, Bars, Chat, Error, ErrorKind, Forward, Graded, Interrupt, Message, Model, Outcome, Progress,
-    Report, Result, Role, Sampling, Session, Silent, Switchable, TargetReport, distill,
+    Adapter, AnswerStream, Bake, BakeOptions, Baked, Bars, Chat, Error, ErrorKind, Forward, Graded, Interrupt, Message, Model, Outcome,
+    Progress, Report, Result, Role, Sampling, Session, Silent, Switchable, TargetReport, distill,
 };
 pub use bake_spec::{Declaration, Recipe, Store, TargetName, recipe};
 

@@ -41,6 +41,12 @@ bake! {
     }
 
     bake Plain { target lamp from "tests/docs/keys.md" }
+
+    #[cfg(any())]
+    bake Absent { target lamp from "tests/docs/keys.md" }
+
+    #[cfg(all())]
+    bake Absent { target r#fn from "tests/docs/keys.md"; expect fn "Where?" => declines; }
 }
 
 fn shared_between_threads<T: Send + Sync>() {}
@@ -139,6 +145,8 @@ fn targets_are_variants_that_know_their_place_and_name() {
     }
     assert_eq!(Plain::RECIPE.name, "Plain");
     assert_eq!(PlainTarget::ALL, [PlainTarget::Lamp]);
+    assert_eq!(AbsentTarget::Fn.name(), "fn");
+    assert_eq!(Absent::RECIPE.expects[0].target.as_deref(), Some("fn"));
 }
 
 /// A package whose bake names a document. It has items of its own for what the engine gives, so that it compiles quickly.

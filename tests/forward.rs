@@ -72,4 +72,7 @@ fn what_it_cannot_do_it_says() {
     assert!(refused(&["no/model", &ids, &out]).contains("no/model/config.json is not there"));
     assert!(refused(&[model, &ids, &out, "--adapter", "no/adapter"]).contains("no/adapter"));
     assert!(refused(&[model, &ids, "no/folder/out.safetensors"]).contains("cannot write no/folder"));
+    assert!(refused(&[model, &ids, &ids]).contains("it is a folder, or the input"));
+    assert_eq!(std::fs::read_to_string(&ids).unwrap(), "[[1]]");
+    assert!(forward(&["--help"]).status.success());
 }

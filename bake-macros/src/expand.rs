@@ -26,7 +26,7 @@ fn error(Diagnostic { code, span, message }: &Diagnostic) -> TokenStream {
 }
 
 fn items(declared: &Declared) -> TokenStream {
-    let Declared { attributes, visibility, name, library, targets, documents, recipe } = declared;
+    let Declared { attributes, visibility, name, library, targets, files, recipe } = declared;
     let bake = library.as_ref().map_or_else(|| quote!(::bake), ToTokens::to_token_stream);
     let private = quote!(#bake::__private);
     let target_name = format_ident!("{name}Target");
@@ -39,8 +39,10 @@ fn items(declared: &Declared) -> TokenStream {
     let opening = opening.into_iter();
     let targets_doc = format!("The targets of [`{name}`].");
     let recipe = self::recipe(recipe, &private);
-    // An unused document would not be noticed: including its bytes makes the compiler watch it, and they do not reach the binary.
-    let watched = documents.iter().map(|path| {
+    // What is not compiled is not compiled with all that belongs to it.
+    let cfgs: Vec<_> = declared.cfgs().collect();
+    // A file that only the macro has read would not be watched: including its bytes makes the compiler watch it, and they do not reach the binary.
+    let watched = files.iter().map(|path| {
         quote!(
             const _: &[::core::primitive::u8] = ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #path));
         )
@@ -55,6 +57,7 @@ fn items(declared: &Declared) -> TokenStream {
         #[allow(dead_code)]
         #visibility struct #name;
 
+        #(#cfgs)*
         #[doc = #targets_doc]
         #[derive(
             ::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug, ::core::cmp::PartialEq, ::core::cmp::Eq, ::core::hash::Hash,
@@ -64,6 +67,7 @@ fn items(declared: &Declared) -> TokenStream {
             #(#[doc = #descriptions] #variants,)*
         }
 
+        #(#cfgs)*
         #[automatically_derived]
         impl #private::TargetName for #target_name {
             const ALL: &'static [Self] = &[#(Self::#variants),*];
@@ -77,12 +81,14 @@ fn items(declared: &Declared) -> TokenStream {
             }
         }
 
+        #(#cfgs)*
         #[automatically_derived]
         impl #private::Declaration for #name {
             type Target = #target_name;
             const RECIPE: &'static #private::Recipe = &#recipe;
         }
 
+        #(#cfgs)*
         #[allow(dead_code)]
         impl #name {
             /// Bakes what is declared into an adapter and keeps it in the user's store, unless it is there already. Progress is shown on

@@ -57,6 +57,26 @@ impl Adapter {
         })
     }
 
+    /// Fails where the adapter is for a model of another shape.
+    pub(crate) fn check_fits(&self, config: &Config) -> Result<()> {
+        let same = |&(_, projection, change): &(usize, Projection, &LowRank)| {
+            let [outputs, inputs] = config.projection_shape(projection);
+            change.a.dims().get(1) == Some(&inputs) && change.b.dims().first() == Some(&outputs)
+        };
+        match self.iter().find(|change| !same(change)) {
+            None if self.changes.len() == config.layers => Ok(()),
+            None => {
+                let message = format!("the adapter is for a model of {} blocks, not {}", self.changes.len(), config.layers);
+                Err(Error::new(ErrorKind::Adapter, format!("{message}; load it with the model that it was made for")))
+            }
+            Some((layer, projection, _)) => {
+                let message =
+                    format!("the adapter's change of `{}` has another shape than the model's layer", layer_name(layer, projection));
+                Err(Error::new(ErrorKind::Adapter, format!("{message}; load it with the model that it was made for")))
+            }
+        }
+    }
+
     /// Numbers in the adapter.
     pub fn parameters(&self) -> usize {
         self.iter().map(|(_, _, change)| change.a.elem_count() + change.b.elem_count()).sum()

@@ -67,7 +67,7 @@ impl<D: Declaration> Switchable<D> {
 
     /// The baked model.
     pub fn baked(&self) -> Chat {
-        self.base().with_adapter(self.adapter.clone())
+        self.base().viewing(self.adapter.clone())
     }
 
     /// Asks everything that the declaration expects, of all three.
@@ -114,7 +114,6 @@ impl<D> std::fmt::Debug for Switchable<D> {
 }
 
 /// What base, prompted and baked model answered to one expectation.
-#[derive(Debug)]
 pub struct Outcome<D: Declaration> {
     /// The question.
     pub question: &'static str,
@@ -126,6 +125,15 @@ pub struct Outcome<D: Declaration> {
     pub prompted: Option<Graded>,
     /// The baked model's answer.
     pub baked: Graded,
+}
+
+impl<D: Declaration> std::fmt::Debug for Outcome<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { question, target, base, prompted, baked } = self;
+        let mut debug = f.debug_struct("Outcome");
+        debug.field("question", question).field("target", target);
+        debug.field("base", base).field("prompted", prompted).field("baked", baked).finish()
+    }
 }
 
 /// Bakes a declaration.

@@ -41,13 +41,30 @@ impl Chat {
     }
 
     /// The same with an adapter viewed on top of the weights, in the place of any other.
-    pub fn with_adapter(self, adapter: Arc<Adapter>) -> Self {
+    ///
+    /// # Errors
+    /// When the adapter is for a model of another shape.
+    pub fn with_adapter(&self, adapter: Arc<Adapter>) -> Result<Self> {
+        adapter.check_fits(self.model.config())?;
+        Ok(self.clone().viewing(adapter))
+    }
+
+    /// The same with an adapter that is known to fit.
+    pub(crate) fn viewing(self, adapter: Arc<Adapter>) -> Self {
         Self { adapter: Some(adapter), ..self }
     }
 
     /// The same with another way to choose tokens.
-    pub fn with_sampling(self, sampling: Sampling) -> Self {
-        Self { sampling, ..self }
+    ///
+    /// ```
+    /// # use bake_runtime::{Chat, Model, Sampling};
+    /// # let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
+    /// let warm = chat.with_sampling(Sampling::temperature(0.7, 42).top_p(0.95).max_tokens(100));
+    /// assert!(!warm.chat("I lost my key")?.is_empty());
+    /// # Ok::<(), bake_runtime::Error>(())
+    /// ```
+    pub fn with_sampling(&self, sampling: Sampling) -> Self {
+        Self { sampling, ..self.clone() }
     }
 
     /// The system prompt.
@@ -77,9 +94,9 @@ impl Chat {
     ///
     /// # Errors
     /// When the question does not fit the model's context.
-    pub fn stream(&self, question: &str) -> Result<Answer<'static>> {
+    pub fn stream(&self, question: &str) -> Result<AnswerStream<'static>> {
         let session = Box::new(self.session()?);
-        Answer::begin(SessionRef::Owned(session), question)
+        AnswerStream::begin(SessionRef::Owned(session), question)
     }
 
     /// A conversation of several turns, which remembers what was said.
@@ -152,8 +169,8 @@ impl Session {
     ///
     /// # Errors
     /// When the conversation no longer fits the model's context; the question is then not part of it.
-    pub fn stream(&mut self, question: &str) -> Result<Answer<'_>> {
-        Answer::begin(SessionRef::Borrowed(self), question)
+    pub fn stream(&mut self, question: &str) -> Result<AnswerStream<'_>> {
+        AnswerStream::begin(SessionRef::Borrowed(self), question)
     }
 
     /// What was said.
@@ -194,7 +211,7 @@ impl std::ops::DerefMut for SessionRef<'_> {
 }
 
 /// An answer that is being generated: an iterator over its pieces of text.
-pub struct Answer<'a> {
+pub struct AnswerStream<'a> {
     session: SessionRef<'a>,
     next: Next,
     rng: ChaCha8Rng,
@@ -214,7 +231,7 @@ enum Next {
     Ended,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> AnswerStream<'a> {
     fn begin(mut session: SessionRef<'a>, question: &str) -> Result<Self> {
         session.messages.push(Message::new(Role::User, question.to_owned()));
         match Self::read(&mut session) {
@@ -266,7 +283,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-impl Iterator for Answer<'_> {
+impl Iterator for AnswerStream<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
@@ -284,7 +301,7 @@ impl Iterator for Answer<'_> {
     }
 }
 
-impl Drop for Answer<'_> {
+impl Drop for AnswerStream<'_> {
     fn drop(&mut self) {
         let said = std::mem::take(&mut self.said);
         self.session.messages.push(Message::new(Role::Assistant, said.trim().to_owned()));

@@ -42,7 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: 16 << 20 }
+        Self { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: 64 << 20 }
     }
 }
 

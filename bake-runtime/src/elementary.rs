@@ -72,6 +72,8 @@ impl Real for f64 {
 }
 
 /// Runs a loop with the widest vector instructions that the processor has.
+///
+/// The closure must be marked `#[inline(always)]`, and so must what it calls: what stays a function of its own is compiled without them.
 #[inline]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
@@ -104,6 +106,22 @@ pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
     total
 }
 
+/// `Σ a · b` over two slices of one length.
+#[inline(always)]
+pub(crate) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut lanes = [T::zero(); LANES];
+    let ((full_a, rest_a), (full_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in full_a.iter().zip(full_b) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *lane += a * b;
+    }
+    lanes.iter().fold(T::zero(), |sum, &x| sum + x)
+}
+
 /// The largest element; minus infinity of none.
 #[inline(always)]
 pub(crate) fn maximum<T: Real>(a: &[T]) -> T {
@@ -122,7 +140,9 @@ pub(crate) fn maximum<T: Real>(a: &[T]) -> T {
 pub(crate) fn softmax<T: Real>(row: &mut [T]) {
     let max = maximum(row);
     // Two loops: the first is vector code for short rows too, as those of attention in training are.
-    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    for x in row.iter_mut() {
+        *x = (*x - max).exp();
+    }
     let mut lanes = [T::real(0.0); LANES];
     let (full, rest) = row.as_chunks::<LANES>();
     for chunk in full {
@@ -132,7 +152,9 @@ pub(crate) fn softmax<T: Real>(row: &mut [T]) {
     }
     let sum = lanes.iter().chain(rest).fold(T::real(0.0), |s, &x| s + x);
     let scale = T::real(1.0) / sum;
-    row.iter_mut().for_each(|x| *x *= scale);
+    for x in row.iter_mut() {
+        *x *= scale;
+    }
 }
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;

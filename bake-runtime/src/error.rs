@@ -88,7 +88,8 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_ref().map(|e| e.as_ref() as _)
+        // The message ends with what the source says, so what comes next is what is behind that.
+        self.0.source.as_ref().and_then(|e| e.source())
     }
 }
 

@@ -29,7 +29,7 @@ mod train;
 
 pub use adapter::Adapter;
 pub use baked::{Baked, Outcome, Switchable, bake, load, load_from, load_switchable};
-pub use chat::{Answer, Chat, Session};
+pub use chat::{AnswerStream, Chat, Session};
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Graded, meets};
 pub use model::chat::{Message, Role};

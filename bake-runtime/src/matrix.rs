@@ -183,26 +183,39 @@ impl pulp::WithSimd for Columns<'_> {
 }
 
 /// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
+///
+/// There is no closure here: one that is not inlined would be compiled without the vector instructions.
 #[inline(always)]
 fn dots<S: pulp::Simd, const C: usize, const R: usize>(simd: S, columns: [&[f32]; C], rows: [&[f32]; R]) -> [[f32; R]; C] {
     let length = columns[0].len();
-    let columns = columns.map(|column| S::as_simd_f32s(&column[..length]));
-    let rows = rows.map(|row| S::as_simd_f32s(&row[..length]));
+    let mut column_vectors = [S::as_simd_f32s(columns[0]); C];
+    for c in 0..C {
+        column_vectors[c] = S::as_simd_f32s(&columns[c][..length]);
+    }
+    let mut row_vectors = [S::as_simd_f32s(columns[0]); R];
+    for r in 0..R {
+        row_vectors[r] = S::as_simd_f32s(&rows[r][..length]);
+    }
     let mut sums = [[simd.splat_f32s(0.0); R]; C];
-    for at in 0..columns[0].0.len() {
-        let row = rows.map(|(row, _)| row[at]);
-        for (sums, (column, _)) in sums.iter_mut().zip(&columns) {
-            for (sum, row) in sums.iter_mut().zip(&row) {
-                *sum = simd.mul_add_f32s(column[at], *row, *sum);
+    for at in 0..column_vectors[0].0.len() {
+        for c in 0..C {
+            let column = column_vectors[c].0[at];
+            for r in 0..R {
+                sums[c][r] = simd.mul_add_f32s(column, row_vectors[r].0[at], sums[c][r]);
             }
         }
     }
-    std::array::from_fn(|c| {
-        std::array::from_fn(|r| {
-            let tail = columns[c].1.iter().zip(rows[r].1).fold(0.0, |sum, (x, y)| sum + x * y);
-            simd.reduce_sum_f32s(sums[c][r]) + tail
-        })
-    })
+    let mut products = [[0.0; R]; C];
+    for c in 0..C {
+        for r in 0..R {
+            let mut tail = 0.0;
+            for (x, y) in column_vectors[c].1.iter().zip(row_vectors[r].1) {
+                tail += x * y;
+            }
+            products[c][r] = simd.reduce_sum_f32s(sums[c][r]) + tail;
+        }
+    }
+    products
 }
 
 #[cfg(test)]

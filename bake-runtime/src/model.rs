@@ -169,10 +169,14 @@ impl Model {
     /// Logits `[tokens, vocabulary]` and final hidden states `[tokens, hidden]`, after the last norm, at every position of a sequence.
     ///
     /// # Errors
-    /// When the sequence is empty, longer than the context, or holds ids that the model does not have.
+    /// When the sequence is empty, longer than the context, or holds ids that the model does not have, and when the adapter is for a model
+    /// of another shape.
     pub fn forward(&self, ids: &[u32], adapter: Option<&Adapter>) -> Result<Forward> {
         if ids.is_empty() {
             return Err(Error::new(ErrorKind::Context, "there are no tokens to compute"));
+        }
+        if let Some(adapter) = adapter {
+            adapter.check_fits(self.config())?;
         }
         let hidden = self.decoder.forward(ids, &[ids.len()], WeightView { adapter, dropout: None })?;
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
@@ -181,8 +185,9 @@ impl Model {
     /// The model with an adapter folded into its weights, at no cost for a token. What the adapter does not change is shared.
     ///
     /// # Errors
-    /// When the tensors cannot be multiplied, as on a device without memory.
+    /// When the adapter is for a model of another shape.
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
+        adapter.check_fits(self.config())?;
         Ok(Self { decoder: self.decoder.folded(adapter)?, text: self.text.clone() })
     }
 

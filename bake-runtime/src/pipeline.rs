@@ -4,23 +4,27 @@
 //! recipe ──stimuli──▶ questions ──rollout──▶ answers ──teach──▶ teacher states ──distil──▶ adapter
 //! ```
 //!
-//! Each product is kept in the store under the hash of all that determines it, so what was made once is not made again.
+//! Questions, answers and adapters are kept in the store under the hash of all that determines them, so they are not made twice. Teacher
+//! states are larger than all of them and quickly made; they are kept in memory only.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bake_spec::recipe::{ModelSource, Recipe, Target};
-use bake_spec::{Hash, KeyHasher, Store, document};
+use bake_spec::{Hash, KeyHasher, Store, StoreLock, document};
 use candle_core::{Device, Tensor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::{Adapter, initial};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::model::chat::Message;
 use crate::model::generate::Completion;
 use crate::progress::{Bars, Interrupt, Monitor, Progress};
+use crate::rollout::check_room;
 use crate::train::{Example, Exchange, Lessons, hidden_states, measure, train};
 use crate::{rollout, stimuli};
 
@@ -43,7 +47,7 @@ impl BakeOptions {
         Self { store: None, progress: Arc::new(Bars::default()), interrupt: None, fresh: false, activation_bytes: 256 << 20 }
     }
 
-    /// Keeps results in this store.
+    /// Keeps results in this store. `load` looks in the user's store only: load such a result with `load_from(&bake.adapter)`.
     pub fn store(self, store: Store) -> Self {
         Self { store: Some(store), ..self }
     }
@@ -113,8 +117,9 @@ pub struct TargetReport {
 /// Bakes a recipe, unless the store holds its adapter already.
 ///
 /// # Errors
-/// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges, or the work is
-/// interrupted. What was finished before is kept.
+/// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges (its numbers overflow, or
+/// the model ends up further from the teacher than it was), or the work is interrupted. Questions and answers that were finished before
+/// are kept.
 pub fn bake(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let store = match &options.store {
         Some(store) => store.clone(),
@@ -124,18 +129,29 @@ pub fn bake(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let monitor = Monitor { progress: &*options.progress, interrupt: &interrupt };
     let model = load_model(recipe)?;
     let hash = recipe.hash(model.hash());
-    let _lock = store.lock(&hash)?;
-    if !options.fresh
-        && let Some(adapter) = store.adapter(&hash)?
-        && let Some(report) = read_report(&adapter)
-    {
-        return Ok(Bake { adapter, report, reused: true });
+    let made = || -> Result<Option<Bake>> {
+        let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else { return Ok(None) };
+        Ok(read_report(&adapter, recipe).map(|report| Bake { adapter, report, reused: true }))
+    };
+    // What is there needs no lock, as in a store that can only be read.
+    if let Some(bake) = made()? {
+        return Ok(bake);
+    }
+    let _lock = wait_for_lock(&store, &hash, monitor)?;
+    if let Some(bake) = made()? {
+        return Ok(bake);
     }
     let kitchen = Kitchen { recipe, model: &model, store: &store, fresh: options.fresh, monitor };
+    let adapter = kitchen.check()?;
     let (lessons, targets) = kitchen.lessons()?;
     let kl_before = measure(&model, &recipe.train, &lessons, WeightView::default())?;
-    let adapter = train(&model, recipe, &lessons, options.activation_bytes, monitor)?;
+    let adapter = train(&model, recipe, &lessons, adapter, options.activation_bytes, monitor)?;
     let kl_after = measure(&model, &recipe.train, &lessons, WeightView { adapter: Some(&adapter), dropout: None })?;
+    if kl_after > kl_before {
+        let message =
+            format!("training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} nats a token; lower `lr`");
+        return Err(Error::new(ErrorKind::Training, message));
+    }
     let report = Report { kl_before, kl_after, targets };
     let dir = store.put_adapter(&hash, |dir| {
         adapter.save(dir, model.name())?;
@@ -146,8 +162,30 @@ pub fn bake(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     Ok(Bake { adapter: dir, report, reused: false })
 }
 
-fn read_report(adapter: &Path) -> Option<Report> {
-    serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()
+/// The report beside an adapter, with the names that the targets have in this recipe: names do not make another adapter.
+fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
+    let mut report: Report = serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
+    for (target, declared) in report.targets.iter_mut().zip(recipe.targets.iter()) {
+        target.name = declared.name.to_string();
+    }
+    Some(report)
+}
+
+/// Waits, if need be, until no other process bakes the same.
+fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<StoreLock> {
+    if let Some(lock) = store.try_lock(recipe)? {
+        return Ok(lock);
+    }
+    monitor.stage("another process bakes this", 1, "bake", |ticker| {
+        loop {
+            if let Some(lock) = store.try_lock(recipe)? {
+                ticker.advance(1, "")?;
+                return Ok(lock);
+            }
+            ticker.advance(0, "waiting for it")?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    })
 }
 
 /// Loads the base model of a recipe.
@@ -195,16 +233,22 @@ struct Product<T> {
 }
 
 impl Kitchen<'_> {
+    /// Says whatever does not fit before any work is done. Returns the adapter that training begins with.
+    fn check(&self) -> Result<Adapter> {
+        for target in self.recipe.targets.iter() {
+            let written: Vec<String> = target.stimuli.questions.iter().map(|q| q.to_string()).collect();
+            let prompt = teacher_prompt(self.recipe, target)?;
+            check_room(self.model, &described(target), &target.rollout, &prompt, &written)?;
+            check_room(self.model, "the student prompt", &target.rollout, &self.recipe.student, &written)?;
+        }
+        initial(self.model.config(), &self.recipe.lora, self.recipe.train.seed, self.model.decoder().device())
+    }
+
     /// Runs the stages of every target.
     fn lessons(&self) -> Result<(Lessons, Vec<TargetReport>)> {
         let targets = &self.recipe.targets;
         let documents: Vec<Option<String>> = targets.iter().map(|target| read_document(self.recipe, target)).collect::<Result<_>>()?;
         let prompts: Vec<String> = targets.iter().zip(&documents).map(|(target, text)| target.teacher_prompt(text.as_deref())).collect();
-        // Whatever does not fit is said before any work is done.
-        for (target, prompt) in targets.iter().zip(&prompts) {
-            let written: Vec<String> = target.stimuli.questions.iter().map(|q| q.to_string()).collect();
-            rollout::check_room(self.model, &described(target), &target.rollout, prompt, &written)?;
-        }
         let (mut examples, mut states, mut reports, mut first_state) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (((target, document), prompt), share) in targets.iter().zip(&documents).zip(&prompts).zip(self.recipe.shares()) {
             let questions = self.questions(target, document.as_deref(), prompt)?;
@@ -236,7 +280,8 @@ impl Kitchen<'_> {
             .field("held_out", &held_out)
             .finish();
         let questions = self.json("stimuli", &key, || stimuli::collect(self.model, target, document, &held_out, self.monitor))?;
-        rollout::check_room(self.model, &described(target), &target.rollout, prompt, &questions.value)?;
+        check_room(self.model, &described(target), &target.rollout, prompt, &questions.value)?;
+        check_room(self.model, "the student prompt", &target.rollout, &self.recipe.student, &questions.value)?;
         Ok(questions)
     }
 

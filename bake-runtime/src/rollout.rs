@@ -56,20 +56,28 @@ pub(crate) fn max_tokens(rollout: &Rollout, context: usize) -> usize {
     rollout.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
 }
 
-/// Checks that the teacher's prompt, the longest question and an answer fit the model's context.
-pub(crate) fn check_room(model: &Model, what: &str, rollout: &Rollout, teacher_prompt: &str, questions: &[String]) -> Result<()> {
+/// Checks that a system prompt, the longest question and an answer fit the model's context.
+pub(crate) fn check_room(model: &Model, what: &str, rollout: &Rollout, prompt: &str, questions: &[String]) -> Result<()> {
     let context = model.config().context;
     let answer = max_tokens(rollout, context);
-    let tokens = |question: &str| Ok::<_, Error>(model.encode(&Message::question(teacher_prompt, question))?.len());
-    let alone = tokens("")?;
-    let longest = questions.iter().map(|q| tokens(q)).collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(alone);
-    if longest + answer <= context {
-        return Ok(());
+    let refused = |tokens: String| {
+        let message = format!(
+            "{what} does not fit the model's context of {context} tokens: {tokens}, and {answer} for an answer; shorten it, split it into \
+             several targets, or lower `max_tokens`"
+        );
+        Err(Error::new(ErrorKind::Document, message))
+    };
+    // Far too long a text need not be cut into tokens, which takes long too.
+    let at_least = prompt.len() / model.tokenizer().longest_token();
+    if at_least > context {
+        return refused(format!("at least {at_least} for it"));
     }
-    let message = format!(
-        "{what} does not fit the model's context of {context} tokens: {alone} for it, {} for the longest question and {answer} for an \
-         answer; shorten it, split it into several targets, or lower `max_tokens`",
-        longest - alone
-    );
-    Err(Error::new(ErrorKind::Document, message))
+    let tokens = |question: &str| Ok::<_, Error>(model.encode(&Message::question(prompt, question))?.len());
+    let alone = tokens("")?;
+    let longest = questions.iter().map(|q| tokens(q)).collect::<Result<Vec<_>>>()?.into_iter().max();
+    match longest {
+        _ if longest.unwrap_or(alone) + answer <= context => Ok(()),
+        Some(longest) => refused(format!("{alone} for it, {} for the longest question", longest - alone)),
+        None => refused(format!("{alone} for it")),
+    }
 }

@@ -4,7 +4,7 @@ mod ask;
 
 use std::collections::HashSet;
 
-use bake_spec::recipe::Target;
+use bake_spec::recipe::{Target, normalised_question};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -44,24 +44,18 @@ struct Questions {
 
 impl Questions {
     fn without(held_out: &[&str]) -> Self {
-        Self { list: Vec::new(), seen: held_out.iter().map(|q| normalised(q)).collect() }
+        Self { list: Vec::new(), seen: held_out.iter().map(|q| normalised_question(q)).collect() }
     }
 
     /// Adds a question unless it, or one that differs in case, punctuation or spaces only, was there; says whether it was added.
     fn add(&mut self, question: &str) -> bool {
-        let key = normalised(question);
+        let key = normalised_question(question);
         let new = !key.is_empty() && self.seen.insert(key);
         if new {
             self.list.push(question.trim().to_owned());
         }
         new
     }
-}
-
-/// The words of a question, in lower case.
-fn normalised(question: &str) -> String {
-    let words: String = question.chars().filter(|c| *c != '\'' && *c != '’').map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-    words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

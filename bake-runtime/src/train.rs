@@ -12,7 +12,7 @@ use candle_nn::ParamsAdamW;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use crate::adapter::{Adapter, Gradients, initial};
+use crate::adapter::{Adapter, Gradients};
 use crate::distill::{Options, States, distill};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -29,13 +29,19 @@ const RATE_TIMES_HIDDEN: f64 = 0.75;
 /// Examples that are measured together when nothing is learned.
 const MEASURED_TOGETHER: usize = 32;
 
-/// Trains an adapter on the lessons.
+/// Trains an adapter, which changes nothing yet, on the lessons.
 ///
 /// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`, and computed again from the block's
 /// input otherwise. The bits of the result are the same either way.
-pub(crate) fn train(model: &Model, recipe: &Recipe, lessons: &Lessons, activation_bytes: usize, monitor: Monitor<'_>) -> Result<Adapter> {
+pub(crate) fn train(
+    model: &Model,
+    recipe: &Recipe,
+    lessons: &Lessons,
+    mut adapter: Adapter,
+    activation_bytes: usize,
+    monitor: Monitor<'_>,
+) -> Result<Adapter> {
     let settings = &recipe.train;
-    let mut adapter = initial(model.config(), &recipe.lora, settings.seed, model.decoder().device())?;
     let highest_rate = settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size as f64);
     let adamw = ParamsAdamW { lr: highest_rate, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(&adapter, adamw)?;
@@ -180,7 +186,7 @@ impl DropoutMasks for Masks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapter::LowRank;
+    use crate::adapter::{LowRank, initial};
     use bake_spec::recipe::{Divergence, Lora, Schedule};
     use candle_core::{Device, IndexOp as _};
 

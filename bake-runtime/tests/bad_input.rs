@@ -251,6 +251,11 @@ fn adapters_that_are_damaged_or_of_another_model() {
     }
     let other = Model::tiny().unwrap();
     assert!(Adapter::load(folder().0.path(), &other).is_err());
+    let adapter = Adapter::load(folder().0.path(), &model).unwrap();
+    let misfit = "load it with the model that it was made for";
+    assert!(other.forward(&[1], Some(&adapter)).unwrap_err().to_string().contains(misfit));
+    assert!(other.folded(&adapter).unwrap_err().to_string().contains(misfit));
+    assert!(bake_runtime::Chat::new(other, "").with_adapter(adapter.into()).unwrap_err().to_string().contains(misfit));
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let adapter = Adapter::load(folder().0.path(), &model).unwrap();

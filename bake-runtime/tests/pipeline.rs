@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bake_runtime::{Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, bake_recipe};
+use bake_runtime::{Adapter, BakeOptions, Chat, Error, ErrorKind, Interrupt, Model, Progress, Silent, bake_recipe};
 use bake_spec::recipe::{Answer, Ask, Divergence, Document, Expect, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train};
 use bake_spec::{Store, document};
 
@@ -103,7 +103,7 @@ fn names_and_paths_do_not_make_another_bake_but_settings_do() {
     std::fs::rename(fixture.dir.path().join("keys.md"), fixture.dir.path().join("other.md")).unwrap();
     fixture.target().document.as_mut().unwrap().path = "other.md".into();
     let renamed = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    assert!(renamed.reused);
+    assert!(renamed.reused && renamed.report.targets[0].name == "other");
     assert_eq!(renamed.adapter, first.adapter);
     fixture.recipe.lora.alpha = 9.0;
     assert!(!bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
@@ -195,7 +195,7 @@ fn a_prompt_alone_can_be_baked() {
     assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
     let model = Model::tiny().unwrap();
     let adapter = Adapter::load(&baked.adapter, &model).unwrap();
-    assert_eq!(Chat::new(model, "").with_adapter(Arc::new(adapter)).chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
+    assert_eq!(Chat::new(model, "").with_adapter(Arc::new(adapter)).unwrap().chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
 }
 
 #[test]
@@ -214,9 +214,20 @@ fn what_cannot_be_baked_is_said_before_any_work() {
     let error = fixture.error().to_string();
     assert!(error.contains("does not fit the model's context") && error.contains("split it into several targets"), "{error}");
 
+    let enormous = "word ".repeat(1 << 20);
+    std::fs::write(fixture.dir.path().join("keys.md"), &enormous).unwrap();
+    fixture.target().document.as_mut().unwrap().hash = document::hash(enormous.trim()).to_string().into();
+    let error = fixture.error().to_string();
+    assert!(error.contains("at least"), "{error}");
+
     let mut fixture = Fixture::new();
     fixture.recipe.lora.rank = 4000;
     assert!(fixture.error().to_string().contains("rank 4000 is not between"));
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.student = "Be brief. ".repeat(300).into();
+    let error = fixture.error().to_string();
+    assert!(error.contains("the student prompt does not fit the model's context"), "{error}");
 
     let mut fixture = Fixture::new();
     fixture.recipe.model = ModelSource::Folder("no/such/model".into());
@@ -237,12 +248,47 @@ fn a_store_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_rate_that_is_far_too_high_is_an_error_or_ends() {
+fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
     let mut fixture = Fixture::new();
-    fixture.recipe.train.lr = Some(1e6);
-    fixture.recipe.train.epochs = 6;
-    match bake_recipe(&fixture.recipe, &fixture.options("store")) {
-        Err(error) => assert!(error.to_string().contains("lower `lr`"), "{error}"),
-        Ok(bake) => assert!(bake.report.kl_after.is_finite()),
+    for lr in [10.0, 1e6] {
+        fixture.recipe.train.lr = Some(lr);
+        fixture.recipe.lora.alpha = 1000.0;
+        let error = fixture.error();
+        assert_eq!(error.kind(), ErrorKind::Training);
+        assert!(error.to_string().contains("lower `lr`"), "{error}");
+        let hash = fixture.recipe.hash(Model::tiny().unwrap().hash());
+        assert_eq!(Store::new(fixture.dir.path().join("store")).adapter(&hash).unwrap(), None);
     }
+}
+
+#[test]
+fn two_processes_share_one_bake_and_a_waiting_one_can_be_interrupted() {
+    let fixture = Fixture::new();
+    let store = Store::new(fixture.dir.path().join("store"));
+    let lock = store.try_lock(&fixture.recipe.hash(Model::tiny().unwrap().hash())).unwrap().unwrap();
+    let interrupt = Interrupt::new();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| bake_recipe(&fixture.recipe, &fixture.options("store").interrupt(interrupt.clone())));
+        interrupt.set();
+        assert!(waiting.join().unwrap().unwrap_err().is_interrupted());
+
+        let both = [(); 2].map(|()| scope.spawn(|| bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap()));
+        drop(lock);
+        let [one, two] = both.map(|thread| thread.join().unwrap());
+        assert_eq!(one.adapter, two.adapter);
+        assert!(one.reused != two.reused, "one made it, and the other waited");
+    });
+}
+
+#[test]
+fn what_is_baked_needs_no_store_that_can_be_written() {
+    let fixture = Fixture::new();
+    let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    // Without its folder of locks, as in a store that can only be read.
+    let locks = fixture.dir.path().join("store/locks");
+    std::fs::remove_dir_all(&locks).unwrap();
+    std::fs::write(&locks, "").unwrap();
+    let again = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert!(again.reused);
+    assert_eq!(again.adapter, first.adapter);
 }

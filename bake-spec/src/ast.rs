@@ -16,6 +16,8 @@ pub struct Bake {
     pub name: Ident,
     /// What is declared.
     pub items: Vec<Item>,
+    /// Whether a mistake hides some of it, so that what seems to be missing may be there.
+    pub broken: bool,
 }
 
 /// Something that is declared.

@@ -1,4 +1,4 @@
-//! From a [declaration as it is written](crate::ast) to its [recipe](crate::recipe), with every mistake on the way.
+//! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the way.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -8,11 +8,14 @@ use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr, Visibility};
 
 use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
-use crate::config::Projection;
+use crate::config::{Config, Projection};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
 use crate::document;
 use crate::recipe::{self, Recipe, Schedule, join_paragraphs};
 use crate::settings::{Kind, Scope, Setting, find};
+
+/// The configuration of the model `tiny`.
+const TINY: &str = include_str!("../../models/tiny/config.json");
 
 /// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so that the items made from it are there.
 #[derive(Clone, Debug)]
@@ -27,8 +30,8 @@ pub struct Declared {
     pub library: Option<syn::Path>,
     /// The targets' names, in the order of the recipe.
     pub targets: Vec<Name>,
-    /// The paths of the documents that could be read.
-    pub documents: Vec<String>,
+    /// The paths of the files that it was checked against: documents, and a model's configuration.
+    pub files: Vec<String>,
     /// What is baked.
     pub recipe: Recipe,
 }
@@ -45,7 +48,28 @@ pub struct Name {
 /// Checks declarations, whose paths are relative to `root`, and adds what is wrong to `diagnostics`.
 pub fn check(bakes: Vec<Bake>, root: &Path, diagnostics: &mut Diagnostics) -> Vec<Declared> {
     let mut checker = Checker { root, diagnostics };
-    bakes.into_iter().map(|bake| checker.bake(bake)).collect()
+    let mut declared: Vec<Declared> = Vec::new();
+    for bake in bakes {
+        // A second one of the same name would only make the compiler complain about each of its items.
+        if declared.iter().any(|other| other.name == bake.name && other.cfgs().eq(cfgs(&bake.attributes))) {
+            let message = format!("the bake `{}` is declared twice; give each bake a name of its own", bake.name);
+            checker.report(Code::SameName, bake.name.span(), message);
+        } else {
+            declared.push(checker.bake(bake));
+        }
+    }
+    declared
+}
+
+impl Declared {
+    /// The conditions under which it is there at all.
+    pub fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
+        cfgs(&self.attributes)
+    }
+}
+
+fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
 }
 
 struct Checker<'a> {
@@ -137,7 +161,7 @@ impl Checker<'_> {
         for keyword in libraries.iter().skip(1).map(|l| l.0).chain(models.iter().skip(1).map(|m| m.0)) {
             self.repeated(keyword);
         }
-        if targets.is_empty() {
+        if targets.is_empty() && !bake.broken {
             let message = "nothing is baked; declare at least one target, as in `target name from \"docs/name.md\";`";
             self.report(Code::Missing, bake.name.span(), message);
         }
@@ -149,7 +173,11 @@ impl Checker<'_> {
                 _ => None,
             }));
         }
-        let mut documents = Vec::new();
+        let mut files = Vec::new();
+        let model = match models.first() {
+            Some((_, ModelSource::Folder(folder))) => self.model(folder, &mut files),
+            _ => Config::parse(TINY, "models/tiny/config.json").ok(),
+        };
         let recipe = Recipe {
             name: bake.name.unraw().to_string().into(),
             root: self.root.to_string_lossy().into_owned().into(),
@@ -158,11 +186,12 @@ impl Checker<'_> {
                 _ => recipe::ModelSource::Tiny,
             },
             student: settings.text("student").into(),
-            targets: targets.iter().map(|target| self.target(target, &settings, &mut documents)).collect(),
-            lora: self.lora(&settings.block("lora", Scope::Lora)),
+            targets: targets.iter().map(|target| self.target(target, &settings, &mut files)).collect(),
+            lora: self.lora(&settings.block("lora", Scope::Lora), model.as_ref(), &bake.name),
             train: self.train(&settings.block("train", Scope::Train), &settings),
             expects: expects.into_iter().map(|(expect, target)| self.expect(expect, target, &names)).collect(),
         };
+        self.something_to_learn(&recipe, &targets);
         let Bake { ref attributes, ref visibility, ref name, .. } = bake;
         Declared {
             attributes: attributes.clone(),
@@ -170,7 +199,7 @@ impl Checker<'_> {
             name: name.clone(),
             library: libraries.first().map(|(_, path)| (*path).clone()),
             targets: names,
-            documents,
+            files,
             recipe,
         }
     }
@@ -199,7 +228,7 @@ impl Checker<'_> {
         names
     }
 
-    fn target(&mut self, target: &Target, bake: &Settings<'_>, documents: &mut Vec<String>) -> recipe::Target {
+    fn target(&mut self, target: &Target, bake: &Settings<'_>, files: &mut Vec<String>) -> recipe::Target {
         let head = self.settings(target.head.iter().collect(), Scope::TargetHead);
         let body = target.body.iter().filter_map(|item| match item {
             Item::Setting(assignment) => Some(assignment),
@@ -208,7 +237,7 @@ impl Checker<'_> {
         let mut body = self.settings(body.collect(), Scope::TargetBody);
         body.around = Some(bake);
         let document = match head.value("from") {
-            Some(Value::Text(path)) => self.document(path, documents),
+            Some(Value::Text(path)) => self.document(path, files),
             _ => None,
         };
         if !target.broken && head.given("from").is_none() && head.text("prompt").trim().is_empty() {
@@ -241,8 +270,40 @@ impl Checker<'_> {
         }
     }
 
-    fn document(&mut self, path: &LitStr, documents: &mut Vec<String>) -> Option<recipe::Document> {
+    /// The configuration of the model in a folder.
+    fn model(&mut self, folder: &LitStr, files: &mut Vec<String>) -> Option<Config> {
+        let declared = folder.value();
+        let file = format!("{}/config.json", declared.trim_end_matches('/'));
+        let config = match std::fs::read_to_string(self.root.join(&file)) {
+            _ if declared.trim().is_empty() => Err("the path of the model's folder is empty".to_owned()),
+            Ok(json) => Config::parse(&json, &file).map_err(|e| e.to_string()),
+            Err(_) => Err(format!("`{file}` cannot be read; name the folder of a model in the Hugging Face format")),
+        };
+        if self.root.join(&file).is_file() && Path::new(&file).is_relative() {
+            files.push(file);
+        }
+        config.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
+    }
+
+    /// Checks that holding the questions of `expect` out leaves each target some.
+    fn something_to_learn(&mut self, recipe: &Recipe, targets: &[&Target]) {
+        let held_out: Vec<String> = recipe.held_out().map(recipe::normalised_question).collect();
+        for (target, declared) in recipe.targets.iter().zip(targets) {
+            let recipe::Stimuli { questions, ask } = &target.stimuli;
+            let learned = |question: &recipe::Text| !held_out.contains(&recipe::normalised_question(question));
+            if ask.is_none() && !questions.is_empty() && !questions.iter().any(learned) {
+                let message = format!("all questions of the target `{}` are held out by `expect`; add some that are not", target.name);
+                self.report(Code::Missing, declared.name.span(), message);
+            }
+        }
+    }
+
+    fn document(&mut self, path: &LitStr, files: &mut Vec<String>) -> Option<recipe::Document> {
         let declared = path.value();
+        if declared.trim().is_empty() {
+            self.report(Code::Document, path.span(), "the path of the document is empty; write it relative to the folder of Cargo.toml");
+            return None;
+        }
         if Path::new(&declared).is_absolute() {
             let message = format!("the document `{declared}` is an absolute path; write it relative to the folder of Cargo.toml");
             self.report(Code::Document, path.span(), message);
@@ -250,7 +311,7 @@ impl Checker<'_> {
         }
         let file = self.root.join(&declared);
         if file.is_file() {
-            documents.push(declared.clone());
+            files.push(declared.clone());
         }
         match document::read(&file, format_args!("`{declared}`")) {
             Ok(text) => Some(recipe::Document { path: declared.into(), hash: document::hash(&text).to_string().into() }),
@@ -278,7 +339,8 @@ impl Checker<'_> {
         recipe::Stimuli { questions: Cow::Owned(questions), ask: (count > 0).then_some(ask) }
     }
 
-    fn lora(&mut self, lora: &Settings<'_>) -> recipe::Lora {
+    /// The adapter, which must fit the model's layers.
+    fn lora(&mut self, lora: &Settings<'_>, model: Option<&Config>, bake: &Ident) -> recipe::Lora {
         let modules = match lora.value("modules") {
             Some(Value::Words(words)) => words.iter().map(|word| word.to_string().into()).collect(),
             _ => Vec::new(),
@@ -287,6 +349,23 @@ impl Checker<'_> {
             Some(Value::Span(start, end, _)) => Some((*start as usize, *end as usize)),
             _ => None,
         };
+        if let Some(model) = model {
+            let changed = |p: &Projection| modules.is_empty() || modules.iter().any(|name: &recipe::Text| name == p.name());
+            let narrowest = Projection::ALL.into_iter().filter(changed).flat_map(|p| model.projection_shape(p)).min();
+            let (rank, span) = match lora.value("rank") {
+                Some(Value::Count(rank, span)) => (*rank, *span),
+                _ => (lora.count("rank") as u64, bake.span()),
+            };
+            if let Some(narrowest) = narrowest.filter(|narrowest| rank > *narrowest as u64) {
+                let message = format!("rank {rank} is more than {narrowest}, the narrowest side of the model's layers that are changed");
+                self.report(Code::Value, span, message);
+            }
+            if let (Some((_, end)), Some(Value::Span(.., span))) = (layers, lora.value("layers"))
+                && end > model.layers
+            {
+                self.report(Code::Value, *span, format!("the model has the blocks 0..{}, and no {}", model.layers, end - 1));
+            }
+        }
         recipe::Lora {
             rank: lora.count("rank"),
             alpha: lora.number("alpha"),
@@ -324,10 +403,10 @@ impl Checker<'_> {
 
     fn expect(&mut self, expect: &Expect, target: Option<&Ident>, names: &[Name]) -> recipe::Expect {
         if let Some(target) = target
-            && !names.iter().any(|name| name.declared == *target)
+            && !names.iter().any(|name| name.declared.unraw() == target.unraw())
         {
-            let known: Vec<String> = names.iter().map(|name| name.declared.to_string()).collect();
-            let hint = did_you_mean(&target.to_string(), &known.iter().map(String::as_str).collect::<Vec<_>>());
+            let known: Vec<String> = names.iter().map(|name| name.declared.unraw().to_string()).collect();
+            let hint = did_you_mean(&target.unraw().to_string(), &known.iter().map(String::as_str).collect::<Vec<_>>());
             self.report(Code::UnknownName, target.span(), format!("there is no target `{target}`; {hint}"));
         }
         self.not_blank(&expect.question, "a question");

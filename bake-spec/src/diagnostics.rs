@@ -42,6 +42,10 @@ pub enum Code {
     Document = 7,
     /// A name that nothing has.
     UnknownName = 8,
+    /// Something that the grammar knows and this version cannot do yet.
+    NotYet = 9,
+    /// A base model that is missing, or of a kind that cannot be baked.
+    Model = 10,
 }
 
 impl std::fmt::Display for Code {
@@ -60,9 +64,18 @@ pub fn did_you_mean(word: &str, known: &[&str]) -> String {
 
 /// The known word that is most like this one, if any is like it.
 pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    most_similar(word, known, 0.7)
+}
+
+/// The same, where a word has to be more like it: among words that belong elsewhere, a chance likeness would mislead.
+pub(crate) fn very_similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    most_similar(word, known, 0.85)
+}
+
+fn most_similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, least: f64) -> Option<&'a str> {
     let likeness = |candidate: &str| strsim::jaro(&word.to_lowercase(), candidate);
     let best = known.into_iter().map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.7).map(|(_, candidate)| candidate)
+    best.filter(|(likeness, _)| *likeness > least).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// Gathers named fields into a [`Hash`].
+/// Gathers named fields into a [`Hash`](struct@Hash).
 ///
 /// Fields are framed by their lengths and hashed in the order in which they come, so that no two different sequences of fields
 /// give the same bytes. The domain and the version keep the keys of different things, and of different ways to make a thing, apart.

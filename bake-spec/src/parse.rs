@@ -9,8 +9,8 @@ use syn::parse::{ParseBuffer, ParseStream, Parser as _};
 use syn::{Attribute, Lit, LitStr, Token, Visibility, braced, bracketed, parenthesized, token};
 
 use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
-use crate::settings::{Kind, Scope, find, keywords};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
+use crate::settings::{Kind, PLANNED, Scope, find, keywords};
 
 /// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
 pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
@@ -36,7 +36,9 @@ impl Parser {
     fn file(&mut self, input: ParseStream<'_>) -> Vec<Bake> {
         if !begins_named(input) {
             let name = Ident::new("Bake", Span::call_site());
-            return vec![Bake { attributes: Vec::new(), visibility: Visibility::Inherited, name, items: self.items(input, Scope::Bake) }];
+            let items = self.items(input, Scope::Bake);
+            let broken = !self.diagnostics.is_empty();
+            return vec![Bake { attributes: Vec::new(), visibility: Visibility::Inherited, name, items, broken }];
         }
         let mut bakes = Vec::new();
         while !input.is_empty() {
@@ -56,7 +58,10 @@ impl Parser {
         let visibility = self.syn(input.parse())?;
         let keyword = self.word(input, "`bake`")?;
         if keyword != "bake" {
-            let message = format!("expected `bake Name {{ … }}`, found `{keyword}`");
+            let message = match similar(&keyword.to_string(), ["bake"]) {
+                Some(_) => format!("unknown keyword `{keyword}`; did you mean `bake`?"),
+                None => format!("expected `bake Name {{ … }}`, found `{keyword}`"),
+            };
             return self.report(Code::Syntax, keyword.span(), message);
         }
         let Ok(name) = input.parse::<Ident>() else {
@@ -66,7 +71,10 @@ impl Parser {
             return self.report(Code::Syntax, name.span(), format!("expected braces after `bake {name}`"));
         }
         let content = self.syn(braces(input))?;
-        Ok(Bake { attributes, visibility, name, items: self.items(&content, Scope::Bake) })
+        let mistakes = self.diagnostics.len();
+        let items = self.items(&content, Scope::Bake);
+        let broken = self.diagnostics.len() > mistakes;
+        Ok(Bake { attributes, visibility, name, items, broken })
     }
 
     /// Everything up to the end of the stream.
@@ -93,6 +101,11 @@ impl Parser {
             return;
         }
         let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        if input.peek(Token![,]) {
+            self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), "expected `;`, found `,`"));
+            drop(input.parse::<Token![,]>());
+            return;
+        }
         self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), "expected `;` before this"));
         // Where the next declaration begins here, only the semicolon is missing.
         if !next.is_ok_and(|word| keywords(scope).any(|keyword| keyword == word)) {
@@ -104,6 +117,11 @@ impl Parser {
     fn item(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<(Item, bool)> {
         let keyword = self.word(input, "a keyword")?;
         match (keyword.to_string().as_str(), scope) {
+            ("bake", Scope::Bake) => {
+                let message =
+                    "`bake Name { … }` and bare items do not go together; put all items, `crate = …;` too, into the braces of a bake";
+                self.report(Code::Syntax, keyword.span(), message)
+            }
             ("crate", Scope::Bake) => {
                 self.syn(input.parse::<Token![=]>())?;
                 let path = self.syn(input.call(syn::Path::parse_mod_style))?;
@@ -126,6 +144,10 @@ impl Parser {
         let word = self.word(input, "`tiny` or the path of a model's folder")?;
         match word.to_string().as_str() {
             "tiny" => Ok(ModelSource::Tiny(word)),
+            "hub" => {
+                let message = "models from the hub are not there yet in this version; fetch the model, and write the path of its folder";
+                self.report(Code::NotYet, word.span(), message)
+            }
             other => {
                 let message = match similar(other, ["tiny"]) {
                     Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
@@ -143,7 +165,12 @@ impl Parser {
             if self.begins_next_item(input) {
                 break;
             }
-            let keyword = self.word(input, "`weight`, `from`, `prompt`, `{` or `;`")?;
+            let Ok(keyword) = self.word(input, "`weight`, `from`, `prompt`, `{` or `;`") else {
+                broken = true;
+                drop(input.parse::<TokenTree>());
+                skip_to_clause(input);
+                continue;
+            };
             match self.assignment(input, keyword, Scope::TargetHead) {
                 Ok((assignment, _)) => head.push(assignment),
                 // The rest of the clause is lost, but the target's name is known, and so is where its next clause begins.
@@ -159,7 +186,8 @@ impl Parser {
             let content = self.syn(braces(input))?;
             body = self.items(&content, Scope::TargetBody);
         }
-        Ok((Item::Target(Target { keyword, name, head, body, broken }), braced))
+        // After a mistake, a missing semicolon is no mistake of its own.
+        Ok((Item::Target(Target { keyword, name, head, body, broken }), braced || broken))
     }
 
     /// Whether a keyword of the declaration that is none of a target's stands here: the semicolon before it is missing.
@@ -214,6 +242,10 @@ impl Parser {
 
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
         let word = keyword.to_string();
+        if let Some((_, _, meanwhile)) = PLANNED.iter().find(|(name, scopes, _)| *name == word && scopes.contains(&scope)) {
+            let message = format!("`{word}` is not there yet in this version; meanwhile, {meanwhile}");
+            return self.report(Code::NotYet, keyword.span(), message);
+        }
         let known: Vec<&str> = keywords(scope).collect();
         let everywhere = || Scope::ALL.into_iter().flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)));
         let places: Vec<&str> = everywhere().filter(|(keyword, _)| *keyword == word).map(|(_, scope)| scope.name()).collect();
@@ -221,7 +253,7 @@ impl Parser {
             format!("`{word}` has no place in {}; it belongs in {}", scope.name(), places.join(" or "))
         } else if similar(&word, known.iter().copied()).is_some() {
             format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
-        } else if let Some(meant) = similar(&word, everywhere().map(|(keyword, _)| keyword)) {
+        } else if let Some(meant) = very_similar(&word, everywhere().map(|(keyword, _)| keyword)) {
             let other = everywhere().find(|(keyword, _)| *keyword == meant).map_or("", |(_, scope)| scope.name());
             format!("unknown keyword `{word}`; did you mean `{meant}`, which belongs in {other}?")
         } else {
@@ -243,31 +275,45 @@ impl Parser {
     }
 
     fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
-        let span = input.span();
-        if let Ok(Lit::Int(literal)) = input.fork().parse::<Lit>() {
-            let _ = input.parse::<Lit>();
-            return match literal.base10_parse() {
-                Ok(count) => Ok(Value::Count(count, literal.span())),
-                Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
-            };
+        let ahead = input.fork();
+        let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
+            return self.report(Code::Syntax, input.span(), format!("expected a whole number, found {}", found(input)));
+        };
+        let negative = input.peek(Token![-]);
+        input.advance_to(&ahead);
+        if negative {
+            return self.report(Code::Value, literal.span(), format!("`{literal}` is below 0; write a whole number from 0 up"));
         }
-        self.report(Code::Syntax, span, format!("expected a whole number, found {}", found(input)))
+        self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
+        match literal.base10_parse() {
+            Ok(count) => Ok(Value::Count(count, literal.span())),
+            Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
+        }
     }
 
     fn number(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
         let span = input.span();
         let ahead = input.fork();
         let negative = ahead.parse::<Option<Token![-]>>().is_ok_and(|minus| minus.is_some());
-        let (digits, literal_span) = match ahead.parse::<Lit>() {
-            Ok(Lit::Int(literal)) => (literal.base10_digits().to_owned(), literal.span()),
-            Ok(Lit::Float(literal)) => (literal.base10_digits().to_owned(), literal.span()),
+        let (digits, suffix, literal_span) = match ahead.parse::<Lit>() {
+            Ok(Lit::Int(literal)) => (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span()),
+            Ok(Lit::Float(literal)) => (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span()),
             _ => return self.report(Code::Syntax, span, format!("expected a number, found {}", found(input))),
         };
         input.advance_to(&ahead);
         let span = if negative { span } else { literal_span };
+        self.no_suffix(&suffix, &digits, literal_span)?;
         match digits.parse::<f64>() {
             Ok(number) => Ok(Value::Number(if negative { -number } else { number }, span)),
             Err(_) => self.report(Code::Value, span, format!("`{digits}` is not a number")),
+        }
+    }
+
+    /// A suffix, as in `10K` or `3percent`, is no part of a number.
+    fn no_suffix(&mut self, suffix: &str, digits: &str, span: Span) -> Parsed<()> {
+        match suffix {
+            "" => Ok(()),
+            _ => self.report(Code::Value, span, format!("`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits")),
         }
     }
 
@@ -292,6 +338,9 @@ impl Parser {
 
     fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
         let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
+        if input.peek(Token![..=]) {
+            return self.report(Code::Syntax, input.span(), "write the block after the last one: `4..7` for the blocks 4, 5 and 6");
+        }
         self.syn(input.parse::<Token![..]>())?;
         let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
         Ok(Value::Span(start, end, span))
@@ -307,11 +356,15 @@ impl Parser {
             match element(self, &content) {
                 Ok(value) => list.push(value),
                 // The list's end is known: only the element is lost.
-                Err(Reported) => drop(content.parse::<TokenTree>()),
+                Err(Reported) => {
+                    while !content.is_empty() && !content.peek(Token![,]) {
+                        drop(content.parse::<TokenTree>());
+                    }
+                }
             }
             if !content.is_empty() && content.parse::<Token![,]>().is_err() {
+                // Only the comma is missing: what stands here is the next element.
                 let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
-                drop(content.parse::<TokenTree>());
             }
         }
         Ok(list)
@@ -369,7 +422,10 @@ fn begins_named(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
         ahead.parse::<Visibility>().is_ok_and(|visibility| {
-            let named = ahead.parse::<Ident>().is_ok_and(|word| word == "bake");
+            let word = ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
+            // `bak Name { … }` is a slip of the pen, unless the word is a keyword of bare items.
+            let like_named = ahead.call(Ident::parse_any).is_ok() && ahead.peek(token::Brace);
+            let named = word == "bake" || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);
             named || !attributes.is_empty() || !matches!(visibility, Visibility::Inherited)
         })
     })

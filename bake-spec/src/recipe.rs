@@ -238,6 +238,12 @@ impl Target {
     }
 }
 
+/// The words of a question in lower case: questions that differ only in case, punctuation or spaces are one.
+pub fn normalised_question(question: &str) -> String {
+    let words: String = question.chars().filter(|c| *c != '\'' && *c != '’').map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The texts that are not empty, with an empty line between.
 pub(crate) fn join_paragraphs<const N: usize>(texts: [&str; N]) -> String {
     texts.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n")

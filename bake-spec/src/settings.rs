@@ -220,6 +220,22 @@ const fn number(name: &'static str, scopes: &'static [Scope], range: Range, defa
 /// Keywords that are more than a setting, and where they may stand.
 pub const ITEMS: &[(&str, &[Scope])] = &[("crate", &[Bake]), ("model", &[Bake]), ("target", &[Bake]), ("expect", &[Bake, TargetBody])];
 
+/// Keywords that the grammar keeps for what this version cannot do yet, where they may stand, and what to do meanwhile.
+pub const PLANNED: &[(&str, &[Scope], &str)] = &[
+    ("anchor", &[Bake], "give `target` a `prompt` that says what must stay as it is"),
+    ("gate", &[Bake], "look at what `load_switchable()?.evaluate()` returns"),
+    ("embed", &[Bake], "ship the adapter's folder, and load it with `load_from`"),
+    ("persona", STIM, "write `questions` in the words of different people, or give `ask` a `template`"),
+    ("dataset", STIM, "write the questions into `questions`"),
+    ("stop", STIM, "bound the answers with `max_tokens`"),
+    ("on_policy", STIM, "the teacher's own answers are what is learned from"),
+    ("student", &[TargetHead, TargetBody], "set one `student` for the whole bake"),
+    ("split", &[TargetHead], "split the document into several targets"),
+    ("stop_at_kl", &[Train], "set the number of `epochs`"),
+    ("checkpoint_every", &[Train], "finished stages are kept, and training starts again"),
+    ("until_covered", &[Train], "set the number of `epochs`"),
+];
+
 /// The setting of this name in a place.
 pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|s| s.name == name && s.scopes.contains(&scope))
@@ -259,6 +275,13 @@ mod tests {
     fn the_reference_page_holds_the_table() {
         let page = include_str!("../../src/declaration.md");
         assert!(page.contains(&markdown()), "put this into src/declaration.md:\n{}", markdown());
+    }
+
+    #[test]
+    fn what_is_planned_is_no_setting_yet() {
+        for (name, scopes, _) in PLANNED {
+            assert!(scopes.iter().all(|scope| find(*scope, name).is_none()), "{name}");
+        }
     }
 
     #[test]

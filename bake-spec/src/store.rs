@@ -11,7 +11,7 @@
 //! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A thing whose content does not match
 //! its name is never returned; it is as if it had not been made.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind as Io, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ pub struct Store {
     root: PathBuf,
 }
 
-/// Held by the one process that makes a thing; others wait for it.
+/// Held by the one process that makes a thing.
 #[must_use = "the lock is given back when it is dropped"]
 #[derive(Debug)]
 pub struct StoreLock {
@@ -90,7 +90,7 @@ impl Store {
     pub fn adapter(&self, recipe: &Hash) -> Result<Option<PathBuf>, Error> {
         let Some(hash) = self.named(ADAPTERS, recipe)? else { return Ok(None) };
         let dir = self.artifact_path(&hash);
-        Ok((dir.is_dir() && hash_folder(&dir)? == hash).then_some(dir))
+        Ok(hash_folder(&dir).is_ok_and(|found| found == hash).then_some(dir))
     }
 
     /// Keeps the adapter of a recipe: `write` fills an empty folder, which then gets its name.
@@ -98,8 +98,7 @@ impl Store {
     /// # Errors
     /// When `write` fails or the store cannot be written.
     pub fn put_adapter<E: From<Error>>(&self, recipe: &Hash, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<PathBuf, E> {
-        let temporary = self.temporary()?;
-        create_dir(&temporary)?;
+        let temporary = self.temporary(|path| fs::create_dir(path))?;
         let placed = write(&temporary).and_then(|()| Ok(self.place(&temporary)?));
         if placed.is_err() {
             let _ = fs::remove_dir_all(&temporary);
@@ -109,16 +108,19 @@ impl Store {
         Ok(dir)
     }
 
-    /// Waits until no other process makes the thing of this key, and keeps others from it until the lock is dropped.
+    /// Keeps others from making the thing of this key until the lock is dropped; none while another process keeps it.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn lock(&self, key: &Hash) -> Result<StoreLock, Error> {
+    pub fn try_lock(&self, key: &Hash) -> Result<Option<StoreLock>, Error> {
         let path = self.root.join("locks").join(key.to_string());
         create_dir(path.parent().expect("the path has a folder"))?;
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| write_error(&path, e))?;
-        file.lock().map_err(|e| write_error(&path, e))?;
-        Ok(StoreLock { _file: file })
+        match file.try_lock() {
+            Ok(()) => Ok(Some(StoreLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(write_error(&path, e)),
+        }
     }
 
     /// Gives a finished folder its name. Where the same content is there already, it stays; a damaged one is replaced.
@@ -129,15 +131,11 @@ impl Store {
         let hash = hash_folder(temporary)?;
         let dir = self.artifact_path(&hash);
         create_dir(dir.parent().expect("the path has a folder"))?;
-        if dir.is_dir() {
-            if hash_folder(&dir)? == hash {
-                let _ = fs::remove_dir_all(temporary);
-                return Ok((hash, dir));
-            }
-            let damaged = self.temporary()?;
-            fs::rename(&dir, &damaged).map_err(|e| write_error(&dir, e))?;
-            let _ = fs::remove_dir_all(damaged);
+        if hash_folder(&dir).is_ok_and(|found| found == hash) {
+            let _ = fs::remove_dir_all(temporary);
+            return Ok((hash, dir));
         }
+        self.clear(&dir)?;
         fs::rename(temporary, &dir).map_err(|e| write_error(&dir, e))?;
         Ok((hash, dir))
     }
@@ -160,18 +158,40 @@ impl Store {
         self.root.join("artifacts").join(hash.to_string())
     }
 
-    /// A path under `tmp/` that no other process or thread uses.
-    fn temporary(&self) -> Result<PathBuf, Error> {
+    /// A path under `tmp/` where `create`, which fails where something is already, has made something new. So neither another process,
+    /// on whatever machine, nor what a killed one left behind is in the way.
+    fn temporary(&self, create: impl Fn(&Path) -> std::io::Result<()>) -> Result<PathBuf, Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let dir = self.root.join("tmp");
         create_dir(&dir)?;
-        Ok(dir.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))))
+        loop {
+            let path = dir.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            match create(&path) {
+                Ok(()) => return Ok(path),
+                Err(e) if e.kind() == Io::AlreadyExists => {}
+                Err(e) => return Err(write_error(&path, e)),
+            }
+        }
+    }
+
+    /// Moves whatever is damaged and stands at a path out of the way.
+    fn clear(&self, path: &Path) -> Result<(), Error> {
+        if !path.is_dir() {
+            return Ok(());
+        }
+        let damaged = self.temporary(|path| fs::create_dir(path))?;
+        fs::rename(path, &damaged).map_err(|e| write_error(path, e))?;
+        let _ = fs::remove_dir_all(damaged);
+        Ok(())
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         create_dir(path.parent().expect("the path has a folder"))?;
-        let temporary = self.temporary()?;
-        let written = File::create(&temporary)
+        let temporary = self.temporary(|path| File::create_new(path).map(drop))?;
+        self.clear(path)?;
+        let written = File::options()
+            .write(true)
+            .open(&temporary)
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&temporary, path));
         written.map_err(|e| {
@@ -181,7 +201,7 @@ impl Store {
     }
 }
 
-/// The hash of the names and contents of a folder's files.
+/// The hash of the names and contents of a folder's files, but for hidden ones, which file managers leave behind.
 fn hash_folder(dir: &Path) -> Result<Hash, Error> {
     let mut hasher = KeyHasher::new("folder", 1);
     for path in entries(dir)? {
@@ -196,6 +216,7 @@ fn hash_folder(dir: &Path) -> Result<Hash, Error> {
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let read = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths = read().map_err(|e| read_error(dir, e))?;
+    paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     paths.sort();
     Ok(paths)
 }
@@ -203,7 +224,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory) => Ok(None),
+        Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => Ok(None),
         Err(e) => Err(read_error(path, e)),
     }
 }
@@ -291,10 +312,34 @@ mod tests {
     fn a_lock_keeps_another_out_until_it_is_dropped() {
         let (_dir, store) = store();
         let key = Hash::of(b"recipe");
-        let lock = store.lock(&key).unwrap();
-        let path = store.root.join("locks").join(key.to_string());
-        assert!(File::options().write(true).open(&path).unwrap().try_lock().is_err());
+        let lock = store.try_lock(&key).unwrap();
+        assert!(lock.is_some() && store.try_lock(&key).unwrap().is_none());
+        assert!(store.try_lock(&Hash::of(b"another recipe")).unwrap().is_some());
         drop(lock);
-        assert!(File::options().write(true).open(&path).unwrap().try_lock().is_ok());
+        assert!(store.try_lock(&key).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_others_left_behind_is_not_in_the_way() {
+        let (_dir, store) = store();
+        for n in 0..200 {
+            fs::create_dir_all(store.root.join("tmp").join(format!("{}-{n}", std::process::id()))).unwrap();
+            fs::write(store.root.join("tmp").join(format!("{}-{n}", std::process::id())).join("junk"), "").unwrap();
+        }
+        let key = Hash::of(b"recipe");
+        let path = put(&store, &key, "weights");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+        fs::write(path.join(".hidden"), "").unwrap();
+        assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
+
+        // Folders where files should be are damage, and damage is mended.
+        fs::create_dir(path.join("folder")).unwrap();
+        assert_eq!(store.adapter(&key).unwrap(), None);
+        let name = store.key_path(ADAPTERS, &key);
+        fs::remove_file(&name).unwrap();
+        fs::create_dir_all(name.join("folder")).unwrap();
+        assert_eq!(store.adapter(&key).unwrap(), None);
+        assert_eq!(put(&store, &key, "weights"), path);
+        assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
     }
 }

@@ -38,7 +38,7 @@ fn a_whole_declaration_has_no_mistakes() {
     let (declared, diagnostics) = read(WHOLE);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let [support] = &declared[..] else { panic!("one bake is declared") };
-    assert_eq!((support.name.to_string(), support.targets.len(), support.documents.len()), ("Support".into(), 2, 1));
+    assert_eq!((support.name.to_string(), support.targets.len(), support.files.len()), ("Support".into(), 2, 1));
 }
 
 #[test]

@@ -14,6 +14,20 @@ bake! {
     }
 }
 
+bake! {
+    bake Twice { target keys from "docs/keys.md"; }
+    bake Twice { target lamp from "docs/keys.md"; }
+}
+
+bake! {
+    bak Slip { target keys from "docs/keys.md"; }
+}
+
+bake! {
+    crate = ::bake;
+    bake Mixed { target keys from "docs/keys.md"; }
+}
+
 fn main() {
     let _ = SupportTarget::AirPods;
 }

@@ -11,7 +11,10 @@ bake! {
         = 3;
         expect keys "Where is my key?" -> contains "Bob";
         lora rank 8;
-        train { epochs; batch 8 }
+        train { epochs; batch 8, clip 1.0 }
+        target cats from "docs/keys.md", target dogs from "docs/keys.md";
+        target cows { questions ["one" "two", "three", 4, "five"]; ask 10K; }
+        layers 4..=6;
         wieght 1.0;
     }
     fn main() {}

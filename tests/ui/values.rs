@@ -49,4 +49,26 @@ bake! {
     }
 }
 
+bake! {
+    bake Models {
+        model "docs";
+        target keys from "";
+        target lamp from "docs/keys.md" { ask -1; rollouts 2banana; }
+    }
+}
+
+bake! {
+    bake TooLarge {
+        target keys from "docs/keys.md" { ask 0; questions ["Where is it?"]; expect "where is it" => contains "Bob"; }
+        lora { rank 300; layers 4..9; }
+    }
+}
+
+bake! {
+    bake Ranges {
+        target keys from "docs/keys.md";
+        lora { layers 2..=4; }
+    }
+}
+
 fn main() {}

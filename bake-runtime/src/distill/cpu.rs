@@ -36,7 +36,12 @@ fn chunks([teacher, student, head, weights]: [&[f32]; 4], options: Options, per_
         multiply(delta, false, Matrix::new(&differences, rows, hidden), head.t(), 1.0, Threads::All);
         z.par_chunks(vocabulary).zip(delta.par_chunks_mut(vocabulary)).zip(weights).zip(losses).for_each_init(
             || vec![0f32; vocabulary],
-            |p, (((z, delta), &weight), loss)| *loss = vectorised(|| row(options.divergence, z, delta, p, temperature, weight)),
+            |p, (((z, delta), &weight), loss)| {
+                *loss = vectorised(
+                    #[inline(always)]
+                    || row(options.divergence, z, delta, p, temperature, weight),
+                )
+            },
         );
         multiply(gradient, false, Matrix::new(delta, rows, vocabulary), head, 1.0, Threads::All);
     }

@@ -26,19 +26,47 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut 
     for (p, &z) in p.iter_mut().zip(z) {
         *p = exp((z - max) * inverse);
     }
-    let normaliser = (1.0 / sum2(p, p, |p, _| p)) as f32;
-    p.iter_mut().for_each(|p| *p *= normaliser);
-    let mean = sum2(p, delta, |p, d| p * d * inverse) as f32;
+    let normaliser = (1.0
+        / sum2(
+            p,
+            p,
+            #[inline(always)]
+            |p, _| p,
+        )) as f32;
+    for p in p.iter_mut() {
+        *p *= normaliser;
+    }
+    let mean = sum2(
+        p,
+        delta,
+        #[inline(always)]
+        |p, d| p * d * inverse,
+    ) as f32;
     if maximum(delta) * inverse - mean > FAR {
         return far_row(divergence, z, delta, f64::from(temperature), f64::from(weight));
     }
-    delta.iter_mut().for_each(|d| *d = *d * inverse - mean);
-    let forward = sum2(p, delta, |p, u| p * phi(u)).ln_1p() as f32;
+    for d in delta.iter_mut() {
+        *d = *d * inverse - mean;
+    }
+    let forward = sum2(
+        p,
+        delta,
+        #[inline(always)]
+        |p, u| p * phi(u),
+    )
+    .ln_1p() as f32;
     let scale = weight * inverse;
     match divergence {
         Divergence::ReverseKl => {
-            delta.iter_mut().for_each(|u| *u -= forward);
-            let reverse = sum2(p, delta, |p, x| p * psi(x)) as f32;
+            for u in delta.iter_mut() {
+                *u -= forward;
+            }
+            let reverse = sum2(
+                p,
+                delta,
+                #[inline(always)]
+                |p, x| p * psi(x),
+            ) as f32;
             for (x, &p) in delta.iter_mut().zip(&*p) {
                 *x = scale * p * exp(*x) * (*x - reverse);
             }
@@ -46,15 +74,26 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut 
         }
         Divergence::Jsd(beta) => {
             let (beta, other) = (beta as f32, (1.0 - beta) as f32);
-            delta.iter_mut().for_each(|u| *u -= forward);
-            let log_ratio = |x: f32| log1p(other * expm1(x));
-            let loss = sum2(p, delta, |p, x| {
-                let l = log_ratio(x);
-                p * (beta * phi(l) + other * (1.0 + other * expm1(x)) * psi(x - l))
-            });
-            let along = sum2(p, delta, |p, x| p * exp(x) * (x - log_ratio(x))) as f32;
+            for u in delta.iter_mut() {
+                *u -= forward;
+            }
+            let loss = sum2(
+                p,
+                delta,
+                #[inline(always)]
+                |p, x| {
+                    let l = log_ratio(x, other);
+                    p * (beta * phi(l) + other * (1.0 + other * expm1(x)) * psi(x - l))
+                },
+            );
+            let along = sum2(
+                p,
+                delta,
+                #[inline(always)]
+                |p, x| p * exp(x) * (x - log_ratio(x, other)),
+            ) as f32;
             for (x, &p) in delta.iter_mut().zip(&*p) {
-                *x = scale * other * p * exp(*x) * (*x - log_ratio(*x) - along);
+                *x = scale * other * p * exp(*x) * (*x - log_ratio(*x, other) - along);
             }
             loss as f32
         }
@@ -65,6 +104,12 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut 
             forward
         }
     }
+}
+
+/// ln(m / p) for ln(q / p) = x, where m holds `other` of q.
+#[inline(always)]
+fn log_ratio(x: f32, other: f32) -> f32 {
+    log1p(other * expm1(x))
 }
 
 /// The same by logarithms in f64, for distributions so far apart that nothing cancels.

@@ -5,7 +5,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::{Real, softmax, vectorised};
+use crate::elementary::{Real, dot, softmax, vectorised};
 use crate::matrix::{Matrix, Threads, multiply};
 use crate::model::cpu::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
@@ -118,12 +118,17 @@ fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[
                     multiply(dp, false, dy, values.narrow(0..seen).t(), T::one(), Threads::One);
                     let weights = Matrix::new(p, block.len(), seen);
                     multiply(&mut dv[..seen * heads.width], true, weights.t(), dy, T::one(), Threads::One);
-                    vectorised(|| {
-                        for (p, dp) in p.chunks_exact(seen).zip(dp.chunks_exact_mut(seen)) {
-                            let along = p.iter().zip(dp.iter()).fold(T::zero(), |sum, (&p, &dp)| sum + p * dp);
-                            p.iter().zip(dp).for_each(|(&p, dp)| *dp = p * (*dp - along));
-                        }
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            for (p, dp) in p.chunks_exact(seen).zip(dp.chunks_exact_mut(seen)) {
+                                let along = dot(p, dp);
+                                for (&p, dp) in p.iter().zip(dp) {
+                                    *dp = p * (*dp - along);
+                                }
+                            }
+                        },
+                    );
                     let ds = Matrix::new(dp, block.len(), seen);
                     let dq = &mut dq[block.start * heads.width..block.end * heads.width];
                     multiply(dq, false, ds, keys, scale, Threads::One);
@@ -172,13 +177,16 @@ fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, scale: T, scores: 
     scores.clear();
     scores.resize(rows * seen, T::zero());
     multiply(scores, false, q, k.t(), scale, Threads::One);
-    vectorised(|| {
-        for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
-            let (visible, hidden) = row.split_at_mut(seen - rows + i + 1);
-            softmax(visible);
-            hidden.fill(T::zero());
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
+                let (visible, hidden) = row.split_at_mut(seen - rows + i + 1);
+                softmax(visible);
+                hidden.fill(T::zero());
+            }
+        },
+    );
 }
 
 fn blocks(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {

@@ -160,11 +160,12 @@ impl Decoder {
         Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None)?)
     }
 
-    fn check_context(&self, tokens: usize) -> Result<()> {
+    /// Fails where so many tokens are more than the model's context.
+    pub(crate) fn check_context(&self, tokens: usize) -> Result<()> {
         if tokens <= self.config.context {
             return Ok(());
         }
-        let message = format!("{tokens} tokens do not fit the model's context of {}", self.config.context);
+        let message = format!("{tokens} tokens do not fit the model's context of {}; use a shorter text", self.config.context);
         Err(Error::new(ErrorKind::Context, message))
     }
 }

@@ -226,6 +226,7 @@ impl Sequence {
 
     /// Adds tokens and returns the logits after the last.
     pub(crate) fn push(&mut self, model: &Model, ids: &[u32], view: WeightView<'_>) -> Result<Vec<f32>> {
+        model.decoder().check_context(self.ids.len() + ids.len())?;
         let mut hidden = None;
         for part in ids.chunks(TOKENS) {
             let past: Vec<u32> = (0..self.ids.len() as u32).collect();

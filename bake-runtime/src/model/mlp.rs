@@ -21,11 +21,14 @@ pub(crate) fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result
 fn forward<T: Real>(gate: &[T], up: &[T]) -> Vec<T> {
     let mut y = vec![T::zero(); gate.len()];
     fill_rows(&mut y, 1, |first, y| {
-        vectorised(|| {
-            for ((y, &gate), &up) in y.iter_mut().zip(&gate[first..]).zip(&up[first..]) {
-                *y = gate * sigmoid(gate) * up;
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((y, &gate), &up) in y.iter_mut().zip(&gate[first..]).zip(&up[first..]) {
+                    *y = gate * sigmoid(gate) * up;
+                }
+            },
+        );
     });
     y
 }
@@ -34,14 +37,17 @@ fn forward<T: Real>(gate: &[T], up: &[T]) -> Vec<T> {
 fn backward<T: Real>(gate: &[T], up: &[T], dy: &[T]) -> (Vec<T>, Vec<T>) {
     let (mut d_gate, mut d_up) = (vec![T::zero(); dy.len()], vec![T::zero(); dy.len()]);
     fill_rows2(&mut d_gate, &mut d_up, 1, |first, d_gate, d_up| {
-        vectorised(|| {
-            let inputs = gate[first..].iter().zip(&up[first..]).zip(&dy[first..]);
-            for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
-                let s = sigmoid(gate);
-                *d_up = dy * gate * s;
-                *d_gate = dy * up * s * (T::real(1.0) + gate * (T::real(1.0) - s));
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                let inputs = gate[first..].iter().zip(&up[first..]).zip(&dy[first..]);
+                for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
+                    let s = sigmoid(gate);
+                    *d_up = dy * gate * s;
+                    *d_gate = dy * up * s * (T::real(1.0) + gate * (T::real(1.0) - s));
+                }
+            },
+        );
     });
     (d_gate, d_up)
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::{Real, vectorised};
+use crate::elementary::{Real, dot, vectorised};
 use crate::model::cpu::{fill_rows, in_real, tensor, with_slices};
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
@@ -33,14 +33,17 @@ impl RmsNorm {
         let width = weight.len();
         let mut y = vec![T::zero(); x.len()];
         fill_rows(&mut y, width, |first, y| {
-            vectorised(|| {
-                for (y, x) in y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)) {
-                    let scale = self.inverse_root_mean_square(x);
-                    for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                        *y = x * scale * w;
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (y, x) in y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)) {
+                        let scale = self.inverse_root_mean_square(x);
+                        for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
+                            *y = x * scale * w;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         y
     }
@@ -50,20 +53,23 @@ impl RmsNorm {
         let width = weight.len();
         let mut dx = vec![T::zero(); x.len()];
         fill_rows(&mut dx, width, |first, dx| {
-            vectorised(|| {
-                let inputs = x[first * width..].chunks_exact(width).zip(dy[first * width..].chunks_exact(width));
-                let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
-                for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
-                    let scale = self.inverse_root_mean_square(x);
-                    for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
-                        *dx = dy * w;
+            vectorised(
+                #[inline(always)]
+                || {
+                    let inputs = x[first * width..].chunks_exact(width).zip(dy[first * width..].chunks_exact(width));
+                    let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
+                    for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
+                        let scale = self.inverse_root_mean_square(x);
+                        for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
+                            *dx = dy * w;
+                        }
+                        let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
+                        for ((dx, &x), &onto) in dx.iter_mut().zip(x).zip(onto) {
+                            *dx = onto + (*dx * scale - x * along);
+                        }
                     }
-                    let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
-                    for ((dx, &x), &onto) in dx.iter_mut().zip(x).zip(onto) {
-                        *dx = onto + (*dx * scale - x * along);
-                    }
-                }
-            });
+                },
+            );
         });
         dx
     }
@@ -72,22 +78,6 @@ impl RmsNorm {
     fn inverse_root_mean_square<T: Real>(&self, x: &[T]) -> T {
         T::real(1.0) / (dot(x, x) / T::real(x.len() as f64) + T::real(self.eps)).sqrt()
     }
-}
-
-#[inline(always)]
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    const LANES: usize = 16;
-    let mut lanes = [T::zero(); LANES];
-    let ((full_a, rest_a), (full_b, rest_b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in full_a.iter().zip(full_b) {
-        for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
-        }
-    }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
-        *lane += a * b;
-    }
-    lanes.iter().fold(T::zero(), |sum, &x| sum + x)
 }
 
 #[cfg(test)]

@@ -90,6 +90,31 @@ fn both_spellings_of_a_configuration_give_one_model() {
 }
 
 #[test]
+fn weights_in_half_precision_are_read_as_what_they_are() {
+    use candle_core::DType;
+
+    let dir = tempfile::tempdir().unwrap();
+    let from = fixtures("models/llama-tied");
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+    }
+    let weights = candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
+    let logits = |dtypes: &[DType]| {
+        let converted = weights.iter().map(|(name, tensor)| {
+            let converted = dtypes.iter().fold(tensor.clone(), |tensor, dtype| tensor.to_dtype(*dtype).unwrap());
+            (name.clone(), converted)
+        });
+        candle_core::safetensors::save(&converted.collect(), dir.path().join("model.safetensors")).unwrap();
+        let model = Model::load(dir.path(), &Device::Cpu).unwrap();
+        model.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap()
+    };
+    for half in [DType::BF16, DType::F16] {
+        assert_eq!(logits(&[half]), logits(&[half, DType::F32]));
+        assert_ne!(logits(&[half]), logits(&[DType::F32]));
+    }
+}
+
+#[test]
 fn cached_decoding() {
     for name in MODELS {
         let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));

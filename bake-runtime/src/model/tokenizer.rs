@@ -10,6 +10,8 @@ pub(crate) struct Tokenizer {
     /// The same, reading control tokens as the characters that they are written with. Made when a text holds one.
     literal: OnceLock<tokenizers::Tokenizer>,
     special: Vec<SpecialToken>,
+    /// The bytes of the longest token.
+    longest: usize,
 }
 
 struct SpecialToken {
@@ -39,7 +41,8 @@ impl Tokenizer {
         let mut special: Vec<_> =
             special.map(|(id, t)| SpecialToken { id, content: t.content, strips_left: t.lstrip, strips_right: t.rstrip }).collect();
         special.sort_by_key(|t| t.id);
-        Ok(Self { inner, literal: OnceLock::new(), special })
+        let longest = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(1).max(1);
+        Ok(Self { inner, literal: OnceLock::new(), special, longest })
     }
 
     /// The id of a token, where there is one.
@@ -93,6 +96,11 @@ impl Tokenizer {
     #[cfg(test)]
     pub(crate) fn special_tokens(&self) -> Vec<&str> {
         self.special.iter().map(|token| token.content.as_str()).collect()
+    }
+
+    /// The bytes of the longest token: no text has fewer tokens than its bytes divided by this.
+    pub(crate) fn longest_token(&self) -> usize {
+        self.longest
     }
 
     /// Whether the text holds a control token, written out.

@@ -29,6 +29,7 @@ struct Shard {
 }
 
 enum Bytes {
+    #[cfg(feature = "tiny")]
     Static(&'static [u8]),
     Mapped(memmap2::Mmap),
 }
@@ -38,6 +39,7 @@ impl std::ops::Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
+            #[cfg(feature = "tiny")]
             Self::Static(bytes) => bytes,
             Self::Mapped(bytes) => bytes,
         }
@@ -65,6 +67,7 @@ impl Weights {
     }
 
     /// A safetensors file inside the program.
+    #[cfg(feature = "tiny")]
     pub(crate) fn embedded(bytes: &'static [u8], name: &str) -> Result<Self> {
         Ok(Self { shards: vec![Shard::new(Bytes::Static(bytes), name.to_owned(), ErrorKind::Model)?] })
     }

@@ -1,5 +1,8 @@
 //! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the way.
 
+mod lookup;
+mod values;
+
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -7,12 +10,13 @@ use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr, Visibility};
 
-use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::ast::{Answer, Bake, Expect, Item, ModelSource, Target, Value};
 use crate::config::{Config, Projection};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
 use crate::document;
 use crate::recipe::{self, Recipe, Schedule, join_paragraphs};
-use crate::settings::{Kind, Scope, Setting, find};
+use crate::settings::Scope;
+use lookup::Settings;
 
 /// The configuration of the model `tiny`.
 const TINY: &str = include_str!("../../models/tiny/config.json");
@@ -75,75 +79,6 @@ fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
 struct Checker<'a> {
     root: &'a Path,
     diagnostics: &'a mut Diagnostics,
-}
-
-/// The settings of one place, each once. What is not there is looked up in the place around it, then in the table of settings.
-struct Settings<'a> {
-    scope: Scope,
-    given: Vec<&'a Assignment>,
-    around: Option<&'a Settings<'a>>,
-}
-
-impl<'a> Settings<'a> {
-    fn given(&self, name: &str) -> Option<&'a Assignment> {
-        let here = self.given.iter().find(|assignment| assignment.setting.name == name);
-        here.copied().or_else(|| self.around?.given(name))
-    }
-
-    fn value(&self, name: &str) -> Option<&'a Value> {
-        self.given(name).map(|assignment| &assignment.value)
-    }
-
-    fn setting(&self, name: &str) -> &'static Setting {
-        find(self.scope, name).unwrap_or_else(|| unreachable!("`{name}` is in the table of settings"))
-    }
-
-    fn text(&self, name: &str) -> String {
-        match self.value(name) {
-            Some(Value::Text(text)) => text.value(),
-            _ => self.setting(name).default.to_owned(),
-        }
-    }
-
-    /// The given count, or else the default; none where there is neither.
-    fn optional_count(&self, name: &str) -> Option<u64> {
-        match self.value(name) {
-            Some(Value::Count(count, _)) => Some(*count),
-            _ => self.setting(name).default.parse().ok(),
-        }
-    }
-
-    fn count(&self, name: &str) -> usize {
-        self.optional_count(name).unwrap_or_default().try_into().unwrap_or(usize::MAX)
-    }
-
-    fn optional_number(&self, name: &str) -> Option<f64> {
-        match self.value(name) {
-            Some(Value::Number(number, _)) if number.is_finite() => Some(*number),
-            _ => self.setting(name).default.parse().ok(),
-        }
-    }
-
-    fn number(&self, name: &str) -> f64 {
-        self.optional_number(name).unwrap_or_default()
-    }
-
-    fn word(&self, name: &str) -> String {
-        match self.value(name) {
-            Some(Value::Word(word) | Value::Call(word, ..)) => word.to_string(),
-            _ => self.setting(name).default.to_owned(),
-        }
-    }
-
-    /// The settings in a setting's own braces.
-    fn block(&self, name: &str, scope: Scope) -> Settings<'a> {
-        match self.value(name) {
-            Some(Value::Block(assignments) | Value::Counted(_, _, assignments)) => {
-                Settings { scope, given: assignments.iter().collect(), around: None }
-            }
-            _ => Settings { scope, given: Vec::new(), around: None },
-        }
-    }
 }
 
 impl Checker<'_> {
@@ -423,105 +358,6 @@ impl Checker<'_> {
         };
         let target = target.map(|target| target.unraw().to_string().into());
         recipe::Expect { target, question: expect.question.value().into(), answer }
-    }
-
-    /// Keeps the first of each setting, and checks the values of all, also of those in braces.
-    fn settings<'a>(&mut self, assignments: Vec<&'a Assignment>, scope: Scope) -> Settings<'a> {
-        let mut given: Vec<&Assignment> = Vec::new();
-        for assignment in assignments {
-            self.value(assignment);
-            match &assignment.value {
-                Value::Block(inner) | Value::Counted(_, _, inner) => drop(self.settings(inner.iter().collect(), scope)),
-                _ => {}
-            }
-            if given.iter().any(|other| other.setting.name == assignment.setting.name) {
-                self.repeated(&assignment.keyword);
-            } else {
-                given.push(assignment);
-            }
-        }
-        Settings { scope, given, around: None }
-    }
-
-    /// Checks a value against the table.
-    fn value(&mut self, assignment: &Assignment) {
-        let name = assignment.setting.name;
-        match (assignment.setting.kind, &assignment.value) {
-            (Kind::Count { min, max }, Value::Count(count, span)) if !(min..=max).contains(count) => {
-                self.report(Code::Value, *span, format!("`{name}` must be a whole number from {min} to {max}; this is {count}"));
-            }
-            (Kind::Counted { max, .. }, Value::Counted(count, span, _)) if *count > max => {
-                self.report(Code::Value, *span, format!("`{name}` must be a whole number from 0 to {max}; this is {count}"));
-            }
-            (Kind::Number(range), Value::Number(number, span)) if !range.contains(*number) => {
-                self.report(Code::Value, *span, format!("`{name}` must be {range}; this is {number}"));
-            }
-            (Kind::Texts, Value::Texts(texts)) => {
-                if texts.is_empty() {
-                    self.report(Code::Value, assignment.keyword.span(), format!("`{name}` is an empty list; leave it out or write some"));
-                }
-                for text in texts {
-                    self.not_blank(text, "a question");
-                }
-            }
-            (Kind::Word(words), Value::Word(word)) if !words.contains(&word.to_string().as_str()) => {
-                self.report(Code::Value, word.span(), format!("unknown {name} `{word}`; {}", did_you_mean(&word.to_string(), words)));
-            }
-            (Kind::Divergence, Value::Word(word) | Value::Call(word, ..)) => self.divergence(word, &assignment.value),
-            (Kind::Modules, Value::Word(word)) if word != "all" => {
-                self.report(Code::Value, word.span(), format!("`{name}` must be `all` or a list of names in brackets; this is `{word}`"));
-            }
-            (Kind::Modules, Value::Words(words)) => self.modules(words, &assignment.keyword),
-            (Kind::Layers, Value::Span(start, end, span)) if start >= end || *end > 10_000 => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!("`{start}..{end}` holds no blocks; write the first and the one after the last, as in `4..12`"),
-                );
-            }
-            _ => {}
-        }
-    }
-
-    fn divergence(&mut self, word: &Ident, value: &Value) {
-        match (word.to_string().as_str(), value) {
-            ("forward_kl" | "reverse_kl", Value::Word(_)) => {}
-            ("forward_kl" | "reverse_kl", _) => self.report(Code::Value, word.span(), format!("`{word}` takes no number")),
-            ("jsd", Value::Call(_, beta, _)) if *beta > 0.0 && *beta < 1.0 => {}
-            ("jsd", Value::Call(_, beta, span)) => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!("β must be above 0 and below 1, since at both the divergence vanishes; this is {beta}"),
-                );
-            }
-            ("jsd", _) => self.report(Code::Value, word.span(), "`jsd` needs its β, as in `jsd(0.5)`"),
-            (other, _) => {
-                let hint = did_you_mean(other, &["forward_kl", "reverse_kl", "jsd"]);
-                self.report(Code::Value, word.span(), format!("unknown divergence `{other}`; {hint}"));
-            }
-        }
-    }
-
-    fn modules(&mut self, words: &[Ident], keyword: &Ident) {
-        let known = Projection::ALL.map(Projection::name);
-        if words.is_empty() {
-            self.report(Code::Value, keyword.span(), "`modules` is an empty list; write `all`, or name some");
-        }
-        for (i, word) in words.iter().enumerate() {
-            let name = word.to_string();
-            if !known.contains(&name.as_str()) {
-                self.report(Code::UnknownName, word.span(), format!("there is no linear layer `{name}`; {}", did_you_mean(&name, &known)));
-            } else if words[..i].contains(word) {
-                self.repeated(word);
-            }
-        }
-    }
-
-    fn not_blank(&mut self, text: &LitStr, what: &str) {
-        if text.value().trim().is_empty() {
-            self.report(Code::Value, text.span(), format!("{what} cannot be empty"));
-        }
     }
 
     fn repeated(&mut self, keyword: &Ident) {

@@ -1,0 +1,73 @@
+//! Looking up what a declaration says about a setting, or else its default.
+
+use crate::ast::{Assignment, Value};
+use crate::settings::{Scope, Setting, find};
+
+/// The settings of one place, each once. What is not there is looked up in the place around it, then in the table of settings.
+pub(super) struct Settings<'a> {
+    pub(super) scope: Scope,
+    pub(super) given: Vec<&'a Assignment>,
+    pub(super) around: Option<&'a Settings<'a>>,
+}
+
+impl<'a> Settings<'a> {
+    pub(super) fn given(&self, name: &str) -> Option<&'a Assignment> {
+        let here = self.given.iter().find(|assignment| assignment.setting.name == name);
+        here.copied().or_else(|| self.around?.given(name))
+    }
+
+    pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.given(name).map(|assignment| &assignment.value)
+    }
+
+    pub(super) fn setting(&self, name: &str) -> &'static Setting {
+        find(self.scope, name).unwrap_or_else(|| unreachable!("`{name}` is in the table of settings"))
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Text(text)) => text.value(),
+            _ => self.setting(name).default.to_owned(),
+        }
+    }
+
+    /// The given count, or else the default; none where there is neither.
+    pub(super) fn optional_count(&self, name: &str) -> Option<u64> {
+        match self.value(name) {
+            Some(Value::Count(count, _)) => Some(*count),
+            _ => self.setting(name).default.parse().ok(),
+        }
+    }
+
+    pub(super) fn count(&self, name: &str) -> usize {
+        self.optional_count(name).unwrap_or_default().try_into().unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn optional_number(&self, name: &str) -> Option<f64> {
+        match self.value(name) {
+            Some(Value::Number(number, _)) if number.is_finite() => Some(*number),
+            _ => self.setting(name).default.parse().ok(),
+        }
+    }
+
+    pub(super) fn number(&self, name: &str) -> f64 {
+        self.optional_number(name).unwrap_or_default()
+    }
+
+    pub(super) fn word(&self, name: &str) -> String {
+        match self.value(name) {
+            Some(Value::Word(word) | Value::Call(word, ..)) => word.to_string(),
+            _ => self.setting(name).default.to_owned(),
+        }
+    }
+
+    /// The settings in a setting's own braces.
+    pub(super) fn block(&self, name: &str, scope: Scope) -> Settings<'a> {
+        match self.value(name) {
+            Some(Value::Block(assignments) | Value::Counted(_, _, assignments)) => {
+                Settings { scope, given: assignments.iter().collect(), around: None }
+            }
+            _ => Settings { scope, given: Vec::new(), around: None },
+        }
+    }
+}

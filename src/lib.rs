@@ -14,7 +14,7 @@
 //! }
 //!
 //! fn main() -> Result<(), bake::Error> {
-//!     Support::bake()?; // a minute on two cores; at once when it was baked before
+//!     Support::bake()?; // a minute or two on two cores; at once when it was baked before
 //!     let support = Support::load()?;
 //!     println!("{}", support.chat("My iPhone won't turn on")?);
 //!     Ok(())

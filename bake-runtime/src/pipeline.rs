@@ -142,8 +142,9 @@ pub fn bake(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         return Ok(bake);
     }
     let kitchen = Kitchen { recipe, model: &model, store: &store, fresh: options.fresh, monitor };
-    let adapter = kitchen.check()?;
-    let (lessons, targets) = kitchen.lessons()?;
+    let sources = recipe.targets.iter().map(|target| Source::read(recipe, target)).collect::<Result<Vec<_>>>()?;
+    let adapter = kitchen.check(&sources)?;
+    let (lessons, targets) = kitchen.lessons(&sources)?;
     let kl_before = measure(&model, &recipe.train, &lessons, WeightView::default())?;
     let adapter = train(&model, recipe, &lessons, adapter, options.activation_bytes, monitor)?;
     let kl_after = measure(&model, &recipe.train, &lessons, WeightView { adapter: Some(&adapter), dropout: None })?;
@@ -202,7 +203,7 @@ pub(crate) fn load_model(recipe: &Recipe) -> Result<Model> {
 
 /// The system prompt of a target's teacher.
 pub(crate) fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String> {
-    Ok(target.teacher_prompt(read_document(recipe, target)?.as_deref()))
+    Ok(Source::read(recipe, target)?.prompt)
 }
 
 /// The text of a target's document, which must be the one that was declared.
@@ -215,6 +216,20 @@ fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
         return Err(Error::new(ErrorKind::Document, message));
     }
     Ok(Some(text))
+}
+
+/// What a target is learned from.
+struct Source {
+    document: Option<String>,
+    /// The teacher's system prompt.
+    prompt: String,
+}
+
+impl Source {
+    fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
+        let document = read_document(recipe, target)?;
+        Ok(Self { prompt: target.teacher_prompt(document.as_deref()), document })
+    }
 }
 
 /// Everything that the stages of one bake share.
@@ -234,23 +249,19 @@ struct Product<T> {
 
 impl Kitchen<'_> {
     /// Says whatever does not fit before any work is done. Returns the adapter that training begins with.
-    fn check(&self) -> Result<Adapter> {
-        for target in self.recipe.targets.iter() {
+    fn check(&self, sources: &[Source]) -> Result<Adapter> {
+        for (target, Source { prompt, .. }) in self.recipe.targets.iter().zip(sources) {
             let written: Vec<String> = target.stimuli.questions.iter().map(|q| q.to_string()).collect();
-            let prompt = teacher_prompt(self.recipe, target)?;
-            check_room(self.model, &described(target), &target.rollout, &prompt, &written)?;
+            check_room(self.model, &described(target), &target.rollout, prompt, &written)?;
             check_room(self.model, "the student prompt", &target.rollout, &self.recipe.student, &written)?;
         }
         initial(self.model.config(), &self.recipe.lora, self.recipe.train.seed, self.model.decoder().device())
     }
 
     /// Runs the stages of every target.
-    fn lessons(&self) -> Result<(Lessons, Vec<TargetReport>)> {
-        let targets = &self.recipe.targets;
-        let documents: Vec<Option<String>> = targets.iter().map(|target| read_document(self.recipe, target)).collect::<Result<_>>()?;
-        let prompts: Vec<String> = targets.iter().zip(&documents).map(|(target, text)| target.teacher_prompt(text.as_deref())).collect();
+    fn lessons(&self, sources: &[Source]) -> Result<(Lessons, Vec<TargetReport>)> {
         let (mut examples, mut states, mut reports, mut first_state) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (((target, document), prompt), share) in targets.iter().zip(&documents).zip(&prompts).zip(self.recipe.shares()) {
+        for ((target, Source { document, prompt }), share) in self.recipe.targets.iter().zip(sources).zip(self.recipe.shares()) {
             let questions = self.questions(target, document.as_deref(), prompt)?;
             let answers = self.answers(target, prompt, &questions)?;
             let tokens: usize = answers.value.iter().map(|answer| answer.ids.len()).sum();

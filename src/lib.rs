@@ -27,19 +27,72 @@
 //!
 //! A type with `bake()`, [`bake_with(&options)`](BakeOptions), `load()`, `load_from(folder)` and `load_switchable()`, and an enum of its
 //! targets, here `SupportTarget::{Iphone, Mac}`. See [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
+//!
+//! # Features
+//!
+//! - `tiny`: the small default model, 12 MB inside the library.
+//! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build script embeds leaves it out.
+//! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
+//! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit is a compile error.
+//!
+//! All are on unless `default-features = false` is set.
 
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
 pub use bake_runtime::{
-    Adapter, AnswerStream, Bake, BakeOptions, Baked, Bars, Chat, Error, ErrorKind, Forward, Graded, Interrupt, Message, Model, Outcome,
-    Progress, Report, Result, Role, Sampling, Session, Silent, Switchable, TargetReport, distill,
+    Adapter, AnswerStream, Baked, Chat, Error, ErrorKind, Forward, Interrupt, Message, Model, Progress, Result, Role, Sampling, Session,
+    Silent,
 };
+#[cfg(feature = "train")]
+pub use bake_runtime::{Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, distill, plan};
+#[cfg(feature = "eval")]
+pub use bake_runtime::{Graded, Outcome, Switchable};
 pub use bake_spec::{Declaration, Recipe, Store, TargetName, recipe};
+
+#[doc(hidden)]
+pub mod settings;
+
+/// Keeps what needs the trainer, where there is one.
+#[cfg(feature = "train")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_training {
+    ($($item:item)*) => { $($item)* };
+}
+
+/// Keeps what needs the trainer, where there is one.
+#[cfg(not(feature = "train"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_training {
+    ($($item:item)*) => {};
+}
+
+/// Keeps what compares models, where that is possible.
+#[cfg(feature = "eval")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_evaluation {
+    ($($item:item)*) => { $($item)* };
+}
+
+/// Keeps what compares models, where that is possible.
+#[cfg(not(feature = "eval"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __with_evaluation {
+    ($($item:item)*) => {};
+}
 
 /// What generated code names. Not for anyone else: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use bake_runtime::{Bake, Result, bake, load, load_from, load_switchable};
-    pub use bake_runtime::{BakeOptions, Baked, Switchable};
+    pub use crate::settings;
+    pub use crate::{__with_evaluation as with_evaluation, __with_training as with_training};
+    #[cfg(feature = "train")]
+    pub use bake_runtime::{Bake, BakeOptions, bake};
+    pub use bake_runtime::{Baked, Result, load, load_from};
+    #[cfg(feature = "eval")]
+    pub use bake_runtime::{Switchable, load_switchable};
     pub use bake_spec::{Declaration, Recipe, TargetName, recipe};
 }

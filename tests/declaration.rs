@@ -88,6 +88,7 @@ fn the_bare_form_has_a_default_for_everything() {
         clip: 1.0,
         weight_decay: 0.0,
         seed: 42,
+        checkpoint_every: None,
     };
     assert_eq!(recipe.train, train);
     assert_eq!(BakeTarget::ALL, [BakeTarget::Keys]);
@@ -132,6 +133,7 @@ fn everything_that_is_said_is_in_the_recipe() {
         clip: 0.5,
         weight_decay: 0.01,
         seed: 9,
+        checkpoint_every: None,
     };
     assert_eq!(recipe.train, train);
 }
@@ -162,11 +164,22 @@ fn package(dir: &Path) {
         #![deny(warnings, missing_docs)]
         //! An application.
 
+        /// Keeps it.
+        #[macro_export]
+        macro_rules! with_training { ($($item:item)*) => { $($item)* }; }
+        /// Keeps it.
+        #[macro_export]
+        macro_rules! with_evaluation { ($($item:item)*) => { $($item)* }; }
+
         /// What generated code names.
         pub mod engine {
             /// Stands for the engine's items.
             pub mod __private {
                 pub use ::bake_spec::{Declaration, Recipe, TargetName, recipe};
+                pub use crate::{with_evaluation, with_training};
+                /// What editors show.
+                #[path = SETTINGS]
+                pub mod settings;
                 pub use ::std::result::Result as StdResult;
                 /// The result of a bake.
                 pub struct Bake;
@@ -221,7 +234,7 @@ fn package(dir: &Path) {
     let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
     std::fs::create_dir(dir.join("src")).unwrap();
     write("Cargo.toml", &manifest);
-    write("src/lib.rs", source);
+    write("src/lib.rs", &source.replace("SETTINGS", &format!("{:?}", root.join("src/settings.rs"))));
     write("keys.md", "Ask Bob.");
     // The versions that this package was built with are there; others might not be.
     std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
@@ -229,9 +242,17 @@ fn package(dir: &Path) {
 
 /// Compiles the package; returns whether it could be and what was said.
 fn check(dir: &Path) -> (bool, String) {
+    cargo(dir, &["check"], None)
+}
+
+fn cargo(dir: &Path, args: &[&str], mode: Option<&str>) -> (bool, String) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("declaration");
     let mut cargo = Command::new(env!("CARGO"));
-    let output = cargo.args(["check", "--offline", "--target-dir"]).arg(target).current_dir(dir).output().unwrap();
+    cargo.args(args).current_dir(dir).env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env_remove("BAKE_MODE");
+    if let Some(mode) = mode {
+        cargo.env("BAKE_MODE", mode);
+    }
+    let output = cargo.output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
@@ -259,4 +280,23 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
     let (ok, said) = check(dir.path());
     assert!(ok, "{said}");
+
+    // What an editor finds behind the keywords is there, also where warnings are errors.
+    let (ok, said) = cargo(dir.path(), &["rustc", "--profile", "check", "--", "--cfg", "rust_analyzer"], None);
+    assert!(ok, "{said}");
+
+    // The mode of a build script is seen, and so is a change of it.
+    let (ok, said) = cargo(dir.path(), &["check"], Some("locked"));
+    assert!(!ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"), "{said}");
+    let (ok, said) = cargo(dir.path(), &["check"], Some("stub"));
+    assert!(ok, "{said}");
+
+    // So is a lock.
+    std::fs::write(dir.path().join("bake.lock"), "version = 2\n").unwrap();
+    std::fs::write(dir.path().join("keys.md"), "Ask Bob. He knows.").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(!ok && said.contains("is of format 2") && said.contains("[B0018]"), "{said}");
+    std::fs::write(dir.path().join("bake.lock"), "version = 1\n").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(!ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"), "here, warnings are errors: {said}");
 }

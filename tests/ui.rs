@@ -2,6 +2,12 @@
 
 use std::path::Path;
 
+use bake_spec::check::{Package, check};
+use bake_spec::lock::{Lock, Locked};
+use bake_spec::model::{self, Identity};
+use bake_spec::parse::parse;
+use bake_spec::{Config, Hash};
+
 /// trybuild compiles the cases in a package of its own, which is where their documents must be.
 fn put_documents() -> std::io::Result<()> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
@@ -11,7 +17,30 @@ fn put_documents() -> std::io::Result<()> {
         let path = entry?.path();
         std::fs::copy(&path, docs.join(path.file_name().unwrap_or_default()))?;
     }
-    Ok(())
+    lock(docs.parent().unwrap_or(&docs))
+}
+
+/// A lock in which one bake is as it is declared in `tests/ui/stale.rs`, and two are not.
+fn lock(package: &Path) -> std::io::Result<()> {
+    let recipe = |source: &str| {
+        let (bakes, mut mistakes) = parse(source.parse().unwrap());
+        let mut declared = check(bakes, Package { root: package, lock: None }, &mut mistakes);
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        declared.remove(0).recipe
+    };
+    let (keys, two) = ("target keys from \"docs/keys.md\";", "target lamp from \"docs/lamp.md\";");
+    let mut lock = Lock::default();
+    for (name, items) in [("Fresh", keys.to_owned()), ("StaleDocument", format!("{keys} {two}")), ("StaleTraining", keys.to_owned())] {
+        let recipe = recipe(&format!("bake {name} {{ {items} }}"));
+        let config = Config::parse(include_str!("../models/tiny/config.json"), "config.json").unwrap();
+        let identity = Identity::of(package, &recipe.model).unwrap();
+        let mut locked = Locked::new(&recipe, model::hash(package, &recipe.model).unwrap(), &identity, &config);
+        if name == "StaleDocument" {
+            locked.targets.get_mut("lamp").unwrap().document = Some(Hash::of(b"another lamp"));
+        }
+        lock.insert(name, locked);
+    }
+    lock.write(package).map_err(std::io::Error::other)
 }
 
 #[test]

@@ -2,53 +2,90 @@
 
 use std::path::Path;
 
-use bake_spec::check::{Declared, check};
-use bake_spec::diagnostics::Diagnostic;
+use bake_spec::check::{Declared, Mode, Package, check, states};
+use bake_spec::diagnostics::{Code, Diagnostic};
+use bake_spec::lock::{LOCK_FILE, Lock};
 use bake_spec::parse::parse;
-use bake_spec::recipe::{Answer, Ask, Divergence, Expect, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Text, Train};
-use proc_macro2::TokenStream;
+use bake_spec::recipe::{
+    ADAPTER_FILES, Answer, Ask, Dataset, Divergence, Expect, Format, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Text,
+    Train, variables,
+};
+use bake_spec::settings::Scope;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 
-/// The items of the declarations in `tokens`, whose documents are relative to `root`, and an error for each mistake.
+/// The items of the declarations in `tokens`, whose package is in the folder `root`, and an error for each mistake.
 ///
-/// The items are there even when there are mistakes, so that these are all that the compiler complains about.
-pub(crate) fn expand(tokens: TokenStream, root: &Path) -> TokenStream {
+/// The items are there even when there are mistakes, so that these are all that the compiler complains about. `variable` tells of an
+/// environment variable, by which a build script says what it has found.
+pub(crate) fn expand(tokens: TokenStream, root: &Path, variable: impl Fn(&str) -> Option<String>) -> TokenStream {
     let (bakes, mut diagnostics) = parse(tokens);
-    let declared = check(bakes, root, &mut diagnostics);
-    let items = declared.iter().map(items);
-    let errors = diagnostics.iter().map(error);
-    quote! { #(#errors)* #(#items)* }
+    let lock = Lock::read(root).unwrap_or_else(|e| {
+        diagnostics.push(Diagnostic::new(Code::Lock, Span::call_site(), e.to_string()));
+        None
+    });
+    let package = Package { root, lock: lock.as_ref() };
+    let declared = check(bakes, package, &mut diagnostics);
+    let mode = variable(variables::MODE).as_deref().and_then(Mode::from_name);
+    // A declaration with mistakes has no lesser worries.
+    match diagnostics.iter().any(|diagnostic| !diagnostic.warning) {
+        true => diagnostics.retain(|diagnostic| !diagnostic.warning),
+        false => diagnostics.extend(states(&declared, package, mode)),
+    }
+    let items = declared.iter().map(|declared| items(declared, &variable));
+    let said = diagnostics.iter().map(said);
+    // Files that only the macro has read would not be watched: including their bytes makes the compiler watch them, and they do not reach
+    // the program. The same goes for variables.
+    let lock = root.join(LOCK_FILE).is_file().then_some(LOCK_FILE);
+    let watched = declared.iter().flat_map(|declared| declared.files.iter().map(String::as_str)).chain(lock);
+    let mode = variables::MODE;
+    quote! {
+        #(const _: &[::core::primitive::u8] = ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #watched));)*
+        const _: ::core::option::Option<&::core::primitive::str> = ::core::option_env!(#mode);
+        #(#said)*
+        #(#items)*
+    }
 }
 
-fn error(Diagnostic { code, span, message }: &Diagnostic) -> TokenStream {
+fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream {
     let message = format!("{message} [{code}]");
-    quote_spanned! { *span => ::core::compile_error! { #message } }
+    if !warning {
+        return quote_spanned! { *span => ::core::compile_error! { #message } };
+    }
+    // The use of something deprecated is the one way of a macro to warn.
+    quote_spanned! { *span =>
+        const _: () = {
+            #[allow(non_camel_case_types)]
+            #[deprecated(note = #message)]
+            struct declaration;
+            let _ = declaration;
+        };
+    }
 }
 
-fn items(declared: &Declared) -> TokenStream {
-    let Declared { attributes, visibility, name, library, targets, files, recipe } = declared;
+fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
+    let Declared { attributes, visibility, name, library, targets, keywords, recipe, files: _, embed: _ } = declared;
     let bake = library.as_ref().map_or_else(|| quote!(::bake), ToTokens::to_token_stream);
     let private = quote!(#bake::__private);
     let target_name = format_ident!("{name}Target");
     let variants: Vec<_> = targets.iter().map(|target| &target.variant).collect();
-    let names: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
+    // The anchors, which come after the targets, have no names in Rust.
+    let named = &recipe.targets[..targets.len()];
+    let names: Vec<&str> = named.iter().map(|target| &*target.name).collect();
     let numbers = 0..variants.len();
-    let descriptions: Vec<String> = recipe.targets.iter().map(describe).collect();
+    let descriptions: Vec<String> = named.iter().map(describe).collect();
     let listed = std::iter::zip(&names, &descriptions).map(|(name, what)| format!("- `{name}`: {what}"));
     let opening = attributes.iter().all(|a| !a.path().is_ident("doc")).then(|| format!("The bake `{name}`."));
     let opening = opening.into_iter();
     let targets_doc = format!("The targets of [`{name}`].");
+    let adapter = adapter(&name.unraw().to_string(), &private, variable);
+    let hovered = hovered(keywords, &private);
     let recipe = self::recipe(recipe, &private);
     // What is not compiled is not compiled with all that belongs to it.
     let cfgs: Vec<_> = declared.cfgs().collect();
-    // A file that only the macro has read would not be watched: including its bytes makes the compiler watch it, and they do not reach the binary.
-    let watched = files.iter().map(|path| {
-        quote!(
-            const _: &[::core::primitive::u8] = ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #path));
-        )
-    });
     quote! {
-        #(#watched)*
+        #hovered
 
         #(#attributes)*
         #(#[doc = #opening])*
@@ -86,30 +123,52 @@ fn items(declared: &Declared) -> TokenStream {
         impl #private::Declaration for #name {
             type Target = #target_name;
             const RECIPE: &'static #private::Recipe = &#recipe;
+            #adapter
+        }
+
+        #private::with_training! {
+            #(#cfgs)*
+            #[allow(dead_code)]
+            impl #name {
+                /// Bakes what is declared into an adapter and keeps it in the user's store, unless it is there already. Progress is shown
+                /// on the standard error stream; Ctrl-C stops it.
+                ///
+                /// # Errors
+                /// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges, or the
+                /// work is interrupted.
+                #visibility fn bake() -> #private::Result<#private::Bake> {
+                    #private::bake::<Self>(&#private::BakeOptions::new())
+                }
+
+                /// Bakes what is declared, as the options say.
+                ///
+                /// # Errors
+                /// Those of [`bake`](Self::bake).
+                #visibility fn bake_with(options: &#private::BakeOptions) -> #private::Result<#private::Bake> {
+                    #private::bake::<Self>(options)
+                }
+            }
+        }
+
+        #private::with_evaluation! {
+            #(#cfgs)*
+            #[allow(dead_code)]
+            impl #name {
+                /// Loads base, prompted and baked model on one set of weights, to compare them.
+                ///
+                /// # Errors
+                /// When this declaration has not been baked, or model or adapter cannot be read.
+                #visibility fn load_switchable() -> #private::Result<#private::Switchable<Self>> {
+                    #private::load_switchable::<Self>()
+                }
+            }
         }
 
         #(#cfgs)*
         #[allow(dead_code)]
         impl #name {
-            /// Bakes what is declared into an adapter and keeps it in the user's store, unless it is there already. Progress is shown on
-            /// the standard error stream; Ctrl-C stops it.
-            ///
-            /// # Errors
-            /// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges, or the
-            /// work is interrupted.
-            #visibility fn bake() -> #private::Result<#private::Bake> {
-                #private::bake::<Self>(&#private::BakeOptions::new())
-            }
-
-            /// Bakes what is declared, as the options say.
-            ///
-            /// # Errors
-            /// Those of [`bake`](Self::bake).
-            #visibility fn bake_with(options: &#private::BakeOptions) -> #private::Result<#private::Bake> {
-                #private::bake::<Self>(options)
-            }
-
-            /// Loads the baked model. The adapter is folded into the weights, so that a token costs what it costs the base model.
+            /// Loads the baked model: with the adapter that a build script has put into the program, or else out of the user's store. The
+            /// adapter is folded into the weights, so that a token costs what it costs the base model.
             ///
             /// # Errors
             /// When this declaration has not been baked, or model or adapter cannot be read.
@@ -126,15 +185,51 @@ fn items(declared: &Declared) -> TokenStream {
             ) -> #private::Result<#private::Baked<Self>> {
                 #private::load_from::<Self>(::core::convert::AsRef::as_ref(&folder))
             }
-
-            /// Loads base, prompted and baked model on one set of weights, to compare them.
-            ///
-            /// # Errors
-            /// When this declaration has not been baked, or model or adapter cannot be read.
-            #visibility fn load_switchable() -> #private::Result<#private::Switchable<Self>> {
-                #private::load_switchable::<Self>()
-            }
         }
+    }
+}
+
+/// Where the adapter is, if a build script has said so.
+fn adapter(bake: &str, private: &TokenStream, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
+    let (folder, hash, kind) = (variables::folder(bake), variables::hash(bake), variables::kind(bake));
+    let source = match variable(&kind).as_deref() {
+        None => quote!(AdapterSource::Store),
+        Some("embedded") => {
+            let files = ADAPTER_FILES.iter().map(|file| {
+                quote!((#file, {
+                    const BYTES: &Aligned<[::core::primitive::u8]> =
+                        &Aligned(*::core::include_bytes!(::core::concat!(::core::env!(#folder), "/", #file)));
+                    &BYTES.0
+                }))
+            });
+            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), files: &[#(#files),*] })
+        }
+        Some("folder") => quote!(AdapterSource::Folder { hash: ::core::env!(#hash), path: ::core::env!(#folder) }),
+        Some(_) => quote!(AdapterSource::Missing(::core::env!(#kind))),
+    };
+    quote! {
+        const ADAPTER: &'static #private::recipe::AdapterSource = {
+            #[allow(unused_imports)]
+            use #private::recipe::{AdapterSource, Aligned};
+            // What another build script has said is seen although nothing of it is used here.
+            const _: ::core::option::Option<&::core::primitive::str> = ::core::option_env!(#kind);
+            &#source
+        };
+    }
+}
+
+/// Uses of the keywords' documentation, at the places of the keywords, for editors to show.
+fn hovered(keywords: &[(Scope, Ident)], private: &TokenStream) -> TokenStream {
+    let uses = keywords.iter().map(|(scope, keyword)| {
+        let scope = format_ident!("{}", scope.word());
+        quote!(let _ = #private::settings::#scope::#keyword;)
+    });
+    quote! {
+        #[allow(unexpected_cfgs)]
+        const _: () = {
+            #[cfg(rust_analyzer)]
+            const _: () = { #(#uses)* };
+        };
     }
 }
 
@@ -174,14 +269,15 @@ fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
 }
 
 fn target(target: &Target) -> TokenStream {
-    let Target { name, weight, prompt, document, stimuli, rollout } = target;
+    let Target { name, anchor, weight, prompt, document, stimuli, rollout } = target;
     let (name, prompt) = (text(name), text(prompt));
     let document = option(document.as_ref().map(|document| {
         let (path, hash) = (text(&document.path), text(&document.hash));
         quote!(Document { path: #path, hash: #hash })
     }));
-    let Stimuli { questions, ask } = stimuli;
+    let Stimuli { questions, datasets, ask } = stimuli;
     let questions = list(&quote!(Text), questions.iter().map(text));
+    let datasets = list(&quote!(Dataset), datasets.iter().map(dataset));
     let ask = option(ask.as_ref().map(|Ask { count, temperature, template }| {
         let template = option(template.as_ref().map(text));
         quote!(Ask { count: #count, temperature: #temperature, template: #template })
@@ -191,10 +287,11 @@ fn target(target: &Target) -> TokenStream {
     quote! {
         Target {
             name: #name,
+            anchor: #anchor,
             weight: #weight,
             prompt: #prompt,
             document: #document,
-            stimuli: Stimuli { questions: #questions, ask: #ask },
+            stimuli: Stimuli { questions: #questions, datasets: #datasets, ask: #ask },
             rollout: Rollout {
                 answers: #answers,
                 max_tokens: #max_tokens,
@@ -207,6 +304,16 @@ fn target(target: &Target) -> TokenStream {
     }
 }
 
+fn dataset(Dataset { path, hash, format, field, take }: &Dataset) -> TokenStream {
+    let (path, hash, field, take) = (text(path), text(hash), text(field), option(*take));
+    let format = match format {
+        Format::JsonLines => quote!(Format::JsonLines),
+        Format::Csv => quote!(Format::Csv),
+        _ => quote!(Format::Lines),
+    };
+    quote!(Dataset { path: #path, hash: #hash, format: #format, field: #field, take: #take })
+}
+
 fn lora(Lora { rank, alpha, dropout, modules, layers }: &Lora) -> TokenStream {
     let modules = list(&quote!(Text), modules.iter().map(text));
     let layers = option(layers.map(|(start, end)| quote!((#start, #end))));
@@ -214,7 +321,9 @@ fn lora(Lora { rank, alpha, dropout, modules, layers }: &Lora) -> TokenStream {
 }
 
 fn train(train: &Train) -> TokenStream {
-    let Train { epochs, lr, batch, accumulate, schedule, warmup, divergence, temperature, clip, weight_decay, seed } = train;
+    let Train { epochs, lr, batch, accumulate, schedule, warmup, divergence, temperature, clip, weight_decay, seed, checkpoint_every } =
+        train;
+    let checkpoint_every = option(*checkpoint_every);
     let lr = option(*lr);
     let schedule = match schedule {
         Schedule::Constant => quote!(Schedule::Constant),
@@ -239,6 +348,7 @@ fn train(train: &Train) -> TokenStream {
             clip: #clip,
             weight_decay: #weight_decay,
             seed: #seed,
+            checkpoint_every: #checkpoint_every,
         }
     }
 }

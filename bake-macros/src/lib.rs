@@ -1,6 +1,6 @@
 //! The macro `bake!`: a thin shim over the grammar and the checks of `bake-spec`.
 //!
-//! It reads the documents that a declaration names, and nothing else.
+//! It reads the files that a declaration names, those of its model that are not weights, and `bake.lock`, and nothing else.
 
 mod expand;
 
@@ -12,5 +12,5 @@ use proc_macro::TokenStream;
 #[proc_macro]
 pub fn bake(tokens: TokenStream) -> TokenStream {
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
-    expand::expand(tokens.into(), root.as_ref()).into()
+    expand::expand(tokens.into(), root.as_ref(), |name| std::env::var(name).ok()).into()
 }

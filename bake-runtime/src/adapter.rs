@@ -11,6 +11,7 @@ use bake_spec::{Config, Projection};
 
 use crate::error::{Error, ErrorKind, Result};
 pub(crate) use crate::model::linear::{LowRank, LowRankGradient};
+#[cfg(feature = "train")]
 pub(crate) use lora::initial;
 
 /// A low-rank change of some of a model's linear layers.
@@ -28,6 +29,11 @@ impl Adapter {
     /// its shapes are not those of the model.
     pub fn load(dir: &Path, model: &crate::Model) -> Result<Self> {
         peft::read(dir, model.config(), model.decoder().device())
+    }
+
+    /// The same out of the program's own bytes: names of files and what they hold.
+    pub(crate) fn embedded(files: &[(&str, &'static [u8])], model: &crate::Model) -> Result<Self> {
+        peft::embedded(files, model.config(), model.decoder().device())
     }
 
     /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load too. The folder is made if need be.

@@ -1,18 +1,17 @@
-//! The typed handles that a declaration gives its users.
+//! The typed handle that a declaration gives its users.
 
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::Arc;
 
-use bake_spec::{Declaration, Store, TargetName as _};
+use bake_spec::recipe::AdapterSource;
+use bake_spec::store::hash_files;
+use bake_spec::{Declaration, Store};
 
 use crate::adapter::Adapter;
 use crate::chat::Chat;
 use crate::error::{Error, ErrorKind, Result};
-use crate::evaluate::{Graded, grade};
 use crate::model::Model;
-use crate::pipeline::{Bake, BakeOptions, bake as bake_recipe, load_model, teacher_prompt};
-use crate::progress::{Interrupt, Monitor, Silent};
+use crate::source::load_model;
 
 /// A baked model: the adapter is folded into the weights, so that a token costs what it costs the base model, and the student prompt of
 /// the declaration is set.
@@ -43,107 +42,9 @@ impl<D> std::fmt::Debug for Baked<D> {
     }
 }
 
-/// Base, prompted and baked model on one set of weights, to compare them.
-pub struct Switchable<D> {
-    model: Model,
-    adapter: Arc<Adapter>,
-    declaration: PhantomData<fn() -> D>,
-}
-
-impl<D: Declaration> Switchable<D> {
-    /// The base model, with the student prompt of the declaration.
-    pub fn base(&self) -> Chat {
-        Chat::new(self.model.clone(), &*D::RECIPE.student)
-    }
-
-    /// The base model with a target's document in its prompt: the teacher.
-    ///
-    /// # Errors
-    /// When the document cannot be read or has changed.
-    pub fn prompted(&self, target: D::Target) -> Result<Chat> {
-        let target = &D::RECIPE.targets[target.index()];
-        Ok(Chat::new(self.model.clone(), teacher_prompt(D::RECIPE, target)?))
-    }
-
-    /// The baked model.
-    pub fn baked(&self) -> Chat {
-        self.base().viewing(self.adapter.clone())
-    }
-
-    /// Asks everything that the declaration expects, of all three.
-    ///
-    /// An expectation without a target has no prompted model.
-    ///
-    /// # Errors
-    /// When a document cannot be read or has changed, or a question does not fit the context.
-    pub fn evaluate(&self) -> Result<Vec<Outcome<D>>> {
-        let interrupt = Interrupt::new();
-        let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
-        let expects: Vec<_> = D::RECIPE.expects.iter().collect();
-        let base = grade(&self.base(), "base", &expects, monitor)?;
-        let baked = grade(&self.baked(), "baked", &expects, monitor)?;
-        let of = |i: usize| D::Target::ALL.iter().copied().find(|t| expects[i].target.as_deref() == Some(t.name()));
-        let mut outcomes: Vec<Outcome<D>> = base
-            .into_iter()
-            .zip(baked)
-            .enumerate()
-            .map(|(i, (base, baked))| Outcome { question: &expects[i].question, target: of(i), base, prompted: None, baked })
-            .collect();
-        for &target in D::Target::ALL {
-            let numbers: Vec<usize> = (0..expects.len()).filter(|&i| outcomes[i].target == Some(target)).collect();
-            let asked: Vec<_> = numbers.iter().map(|&i| expects[i]).collect();
-            let graded = grade(&self.prompted(target)?, "prompted", &asked, monitor)?;
-            for (i, graded) in numbers.into_iter().zip(graded) {
-                outcomes[i].prompted = Some(graded);
-            }
-        }
-        Ok(outcomes)
-    }
-}
-
-impl<D> Clone for Switchable<D> {
-    fn clone(&self) -> Self {
-        Self { model: self.model.clone(), adapter: self.adapter.clone(), declaration: PhantomData }
-    }
-}
-
-impl<D> std::fmt::Debug for Switchable<D> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Switchable").field("model", &self.model).finish_non_exhaustive()
-    }
-}
-
-/// What base, prompted and baked model answered to one expectation.
-pub struct Outcome<D: Declaration> {
-    /// The question.
-    pub question: &'static str,
-    /// The target whose document holds the answer.
-    pub target: Option<D::Target>,
-    /// The base model's answer.
-    pub base: Graded,
-    /// The prompted model's answer, where there is a target.
-    pub prompted: Option<Graded>,
-    /// The baked model's answer.
-    pub baked: Graded,
-}
-
-impl<D: Declaration> std::fmt::Debug for Outcome<D> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { question, target, base, prompted, baked } = self;
-        let mut debug = f.debug_struct("Outcome");
-        debug.field("question", question).field("target", target);
-        debug.field("base", base).field("prompted", prompted).field("baked", baked).finish()
-    }
-}
-
-/// Bakes a declaration.
-pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
-    bake_recipe(D::RECIPE, options)
-}
-
-/// Loads the baked model of a declaration out of the user's store.
+/// Loads the baked model of a declaration.
 pub fn load<D: Declaration>() -> Result<Baked<D>> {
-    let (model, adapter) = from_store::<D>()?;
+    let (model, adapter) = parts::<D>()?;
     fold::<D>(&model, &adapter)
 }
 
@@ -154,28 +55,45 @@ pub fn load_from<D: Declaration>(dir: &Path) -> Result<Baked<D>> {
     fold::<D>(&model, &adapter)
 }
 
-/// Loads base, prompted and baked model of a declaration out of the user's store.
-pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
-    let (model, adapter) = from_store::<D>()?;
-    Ok(Switchable { model, adapter: Arc::new(adapter), declaration: PhantomData })
-}
-
 fn fold<D: Declaration>(model: &Model, adapter: &Adapter) -> Result<Baked<D>> {
     let chat = Chat::new(model.folded(adapter)?, &*D::RECIPE.student);
     Ok(Baked { chat, declaration: PhantomData })
 }
 
-fn from_store<D: Declaration>() -> Result<(Model, Adapter)> {
-    let model = load_model(D::RECIPE)?;
-    let store = Store::user()?;
-    let Some(dir) = store.adapter(&D::RECIPE.hash(model.hash()))? else {
-        let name = &D::RECIPE.name;
-        let message = format!(
-            "`{name}` has not been baked as it is declared now: {} does not hold it; call `{name}::bake()`",
-            store.root().display()
-        );
-        return Err(Error::new(ErrorKind::NotBaked, message));
+/// The base model and the adapter of a declaration, wherever its build script says that it is.
+pub(crate) fn parts<D: Declaration>() -> Result<(Model, Adapter)> {
+    let (recipe, model) = (D::RECIPE, load_model(D::RECIPE)?);
+    let name = &recipe.name;
+    let adapter = match D::ADAPTER {
+        AdapterSource::Embedded { hash, files } => {
+            if hash_files(files.iter().copied()).to_string() != **hash {
+                let message = format!("the adapter of `{name}` in this program is damaged; build the program again");
+                return Err(Error::new(ErrorKind::Adapter, message));
+            }
+            Adapter::embedded(files, &model)?
+        }
+        AdapterSource::Folder { hash, path } => {
+            let (path, whole) = (Path::new(path), hash.parse().is_ok_and(|hash| Store::holds(Path::new(path), &hash)));
+            if !whole {
+                let message = format!("{} does not hold the adapter of `{name}` any more; build the program again", path.display());
+                return Err(Error::new(ErrorKind::NotBaked, message));
+            }
+            Adapter::load(path, &model)?
+        }
+        AdapterSource::Missing(why) => {
+            return Err(Error::new(ErrorKind::NotBaked, format!("`{name}` was not at hand when this program was built: {why}")));
+        }
+        _ => {
+            let store = Store::user()?;
+            let Some(dir) = store.adapter(&recipe.hash(model.hash()))? else {
+                let message = format!(
+                    "`{name}` has not been baked as it is declared now: {} does not hold it; run `cargo bake`, or call `{name}::bake()`",
+                    store.root().display()
+                );
+                return Err(Error::new(ErrorKind::NotBaked, message));
+            };
+            Adapter::load(&dir, &model)?
+        }
     };
-    let adapter = Adapter::load(&dir, &model)?;
     Ok((model, adapter))
 }

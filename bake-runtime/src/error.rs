@@ -102,8 +102,8 @@ impl From<candle_core::Error> for Error {
 impl From<bake_spec::Error> for Error {
     fn from(e: bake_spec::Error) -> Self {
         let kind = match e.kind() {
-            bake_spec::ErrorKind::Document => ErrorKind::Document,
-            bake_spec::ErrorKind::Config => ErrorKind::Model,
+            bake_spec::ErrorKind::Document | bake_spec::ErrorKind::Dataset => ErrorKind::Document,
+            bake_spec::ErrorKind::Model => ErrorKind::Model,
             _ => ErrorKind::Store,
         };
         Self::new(kind, e.to_string())

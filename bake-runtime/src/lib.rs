@@ -12,28 +12,50 @@
 //! # Ok::<(), bake_runtime::Error>(())
 //! ```
 
+#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward passes that they belong to"))]
+
 mod adapter;
 mod baked;
 mod chat;
+#[cfg(feature = "train")]
 pub mod distill;
 mod elementary;
 mod error;
+#[cfg(feature = "eval")]
 mod evaluate;
 mod matrix;
 mod model;
+#[cfg(feature = "train")]
 mod pipeline;
+#[cfg(feature = "train")]
+mod plan;
 mod progress;
+#[cfg(feature = "train")]
 mod rollout;
+mod source;
+#[cfg(feature = "train")]
 mod stimuli;
+#[cfg(feature = "eval")]
+mod switchable;
+#[cfg(feature = "train")]
 mod train;
 
 pub use adapter::Adapter;
-pub use baked::{Baked, Outcome, Switchable, bake, load, load_from, load_switchable};
+pub use baked::{Baked, load, load_from};
 pub use chat::{AnswerStream, Chat, Session};
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "eval")]
 pub use evaluate::{Graded, meets};
 pub use model::chat::{Message, Role};
 pub use model::sample::Sampling;
 pub use model::{Forward, Model};
-pub use pipeline::{Bake, BakeOptions, Report, TargetReport, bake as bake_recipe};
-pub use progress::{Bars, Interrupt, Progress, Silent};
+#[cfg(feature = "train")]
+pub use pipeline::{Bake, BakeOptions, Kept, Report, TargetReport, bake, bake_recipe, kept};
+#[cfg(feature = "train")]
+pub use plan::{Plan, TargetPlan, plan};
+#[cfg(feature = "train")]
+pub use progress::Bars;
+pub use progress::{Interrupt, Progress, Silent};
+pub use source::{load_model, teacher_prompt};
+#[cfg(feature = "eval")]
+pub use switchable::{Outcome, Switchable, load_switchable};

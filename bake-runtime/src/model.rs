@@ -19,12 +19,12 @@ mod tiny;
 pub(crate) mod tokenizer;
 pub(crate) mod weights;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use bake_spec::{Config, Hash, KeyHasher};
+use bake_spec::model::Files;
+use bake_spec::{Config, Hash};
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,18 +61,6 @@ struct TextSide {
     end_tokens: BTreeSet<u32>,
 }
 
-/// The files of a model's folder that are not weights.
-struct Files {
-    /// The folder, for messages.
-    folder: Cow<'static, str>,
-    config: Cow<'static, str>,
-    tokenizer: Cow<'static, [u8]>,
-    tokenizer_config: Option<Cow<'static, str>>,
-    generation_config: Option<Cow<'static, str>>,
-    /// A chat template beside `tokenizer_config.json`.
-    template: Option<Cow<'static, str>>,
-}
-
 impl Model {
     /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in `tokenizer_config.json` or
     /// `chat_template.jinja`), and weights in `model.safetensors` or in the files of `model.safetensors.index.json`.
@@ -82,26 +70,7 @@ impl Model {
     /// # Errors
     /// When a file is missing or damaged, describes a model of another family, or does not belong to the others. The message names it.
     pub fn load(dir: &Path, device: &Device) -> Result<Self> {
-        let read = |name: &str| match std::fs::read_to_string(dir.join(name)) {
-            Ok(text) => Ok(Some(text)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::with_source(ErrorKind::Model, format!("cannot read {}", dir.join(name).display()), e)),
-        };
-        let need = |name: &str| match read(name)? {
-            Some(text) => Ok(text),
-            None => {
-                let message = format!("{} is not there; name the folder of a model in the Hugging Face format", dir.join(name).display());
-                Err(Error::new(ErrorKind::Model, message))
-            }
-        };
-        let files = Files {
-            folder: dir.display().to_string().into(),
-            config: need("config.json")?.into(),
-            tokenizer: need("tokenizer.json")?.into_bytes().into(),
-            tokenizer_config: read("tokenizer_config.json")?.map(Cow::Owned),
-            generation_config: read("generation_config.json")?.map(Cow::Owned),
-            template: read("chat_template.jinja")?.map(Cow::Owned),
-        };
+        let files = Files::read(dir)?;
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
         Self::assemble(name, &files, &Weights::open_model(dir)?, device)
     }
@@ -112,7 +81,8 @@ impl Model {
     /// None is known; the bytes are part of the program.
     #[cfg(feature = "tiny")]
     pub fn tiny() -> Result<Self> {
-        Self::assemble("tiny".into(), &tiny::FILES, &Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors")?, &Device::Cpu)
+        let weights = Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
+        Self::assemble("tiny".into(), &tiny::FILES, &weights, &Device::Cpu)
     }
 
     fn assemble(name: String, files: &Files, weights: &Weights, device: &Device) -> Result<Self> {
@@ -121,14 +91,7 @@ impl Model {
         let tokenizer_config = TokenizerConfig::parse(files)?;
         let template = tokenizer_config.template(files)?;
         let end_tokens = end_tokens(files, &tokenizer, tokenizer_config.eos_token.as_ref().and_then(TokenName::text))?;
-        let hash = KeyHasher::new("model", 1)
-            .field("config", &files.config)
-            .field("tokenizer", &Hash::of(&files.tokenizer))
-            .field("tokenizer_config", &files.tokenizer_config)
-            .field("generation_config", &files.generation_config)
-            .field("template", &files.template)
-            .field("weights", &weights.hashes())
-            .finish();
+        let hash = files.hash(&weights.hashes());
         let decoder = Decoder::load(config, weights, device)?;
         Ok(Self { decoder, text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }) })
     }

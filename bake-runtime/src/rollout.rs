@@ -32,7 +32,7 @@ pub(crate) fn roll_out(
         top_p: rollout.top_p,
         top_k: rollout.top_k,
         seed: rollout.seed,
-        max_tokens: Some(max_tokens(rollout, model.config().context)),
+        max_tokens: Some(rollout.max_tokens(model.config().context)),
     };
     let requests: Vec<Request<'_>> = prompts
         .iter()
@@ -51,15 +51,10 @@ pub(crate) fn roll_out(
     })
 }
 
-/// The most tokens of an answer: the recipe's, or 256, or a fifth of a smaller context.
-pub(crate) fn max_tokens(rollout: &Rollout, context: usize) -> usize {
-    rollout.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
-}
-
 /// Checks that a system prompt, the longest question and an answer fit the model's context.
 pub(crate) fn check_room(model: &Model, what: &str, rollout: &Rollout, prompt: &str, questions: &[String]) -> Result<()> {
     let context = model.config().context;
-    let answer = max_tokens(rollout, context);
+    let answer = rollout.max_tokens(context);
     let refused = |tokens: String| {
         let message = format!(
             "{what} does not fit the model's context of {context} tokens: {tokens}, and {answer} for an answer; shorten it, split it into \

@@ -1,6 +1,7 @@
 //! Training: the student learns to answer without the document as the teacher answers with it.
 
 mod batch;
+mod checkpoint;
 mod optimizer;
 mod schedule;
 mod teacher;
@@ -19,6 +20,7 @@ use crate::model::Model;
 use crate::model::block::{Activations, Attention, DropoutMasks, WeightView};
 use crate::progress::Monitor;
 pub(crate) use batch::{Batch, Example, Lessons};
+pub(crate) use checkpoint::Checkpoints;
 use optimizer::AdamW;
 pub(crate) use teacher::{Exchange, hidden_states};
 
@@ -29,18 +31,19 @@ const RATE_TIMES_HIDDEN: f64 = 0.75;
 /// Examples that are measured together when nothing is learned.
 const MEASURED_TOGETHER: usize = 32;
 
-/// Trains an adapter, which changes nothing yet, on the lessons.
+/// Trains an adapter, which changes nothing yet, on the lessons. Returns it with the mean divergence in each epoch.
 ///
 /// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`, and computed again from the block's
-/// input otherwise. The bits of the result are the same either way.
+/// input otherwise. The bits of the result are the same either way, and also when a training that was stopped goes on from a checkpoint.
 pub(crate) fn train(
     model: &Model,
     recipe: &Recipe,
     lessons: &Lessons,
     mut adapter: Adapter,
     activation_bytes: usize,
+    checkpoints: &Checkpoints<'_>,
     monitor: Monitor<'_>,
-) -> Result<Adapter> {
+) -> Result<(Adapter, Vec<f64>)> {
     let settings = &recipe.train;
     let highest_rate = settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size as f64);
     let adamw = ParamsAdamW { lr: highest_rate, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
@@ -48,10 +51,14 @@ pub(crate) fn train(
     let per_step = settings.batch * settings.accumulate;
     let steps_per_epoch = lessons.examples.len().div_ceil(per_step);
     let steps = settings.epochs * steps_per_epoch;
+    let mut losses = checkpoints.load(&mut adapter, &mut optimizer)?;
+    let done = losses.len();
     monitor.stage("training", steps, "steps", |ticker| {
-        let mut step = 0;
-        for epoch in 0..settings.epochs {
-            for examples in lessons.order(settings.seed, epoch).chunks(per_step) {
+        ticker.advance(done, "")?;
+        let mut step = done;
+        for epoch in done / steps_per_epoch..settings.epochs {
+            let skipped = step - epoch * steps_per_epoch;
+            for examples in lessons.order(settings.seed, epoch).chunks(per_step).skip(skipped) {
                 let student = Student { model, adapter: &adapter, settings, dropout: recipe.lora.dropout, activation_bytes };
                 let (mut total, mut gradients) = (0.0, Gradients::default());
                 for (part, numbers) in examples.chunks(settings.batch).enumerate() {
@@ -61,7 +68,7 @@ pub(crate) fn train(
                     total += loss;
                     gradients.add(new)?;
                 }
-                if step == 0 {
+                if step == done {
                     gradients.check_complete(&adapter)?;
                 }
                 let norm = optimizer::clip(&mut gradients, settings.clip)?;
@@ -71,12 +78,29 @@ pub(crate) fn train(
                 }
                 optimizer.step(&mut adapter, &gradients, highest_rate * schedule::share_of_rate(settings, step, steps))?;
                 step += 1;
+                losses.push(total);
+                checkpoints.step(&losses, steps, &adapter, &optimizer)?;
                 ticker.advance(1, &format!("KL {total:.4}"))?;
             }
         }
         Ok(())
     })?;
-    Ok(adapter)
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    Ok((adapter, losses.chunks(steps_per_epoch).map(mean).collect()))
+}
+
+/// One forward and backward pass over a full batch of these tokens, to see how long it takes. Returns the number of its tokens.
+pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize> {
+    let adapter = crate::adapter::initial(model.config(), &recipe.lora, 0, model.decoder().device())?;
+    let answer = ids.len() / 2;
+    let hidden = model.decoder().forward(ids, &[ids.len()], WeightView::default())?;
+    let states = hidden.narrow(0, ids.len() - answer, answer)?;
+    let example = Example { ids: ids.to_vec(), answer, first_state: 0, token_weight: 1.0 / answer as f64 };
+    let lessons = Lessons { examples: vec![example], states };
+    let batch = lessons.batch(&vec![0; recipe.train.batch.min(16)], model.decoder().device())?;
+    let student = Student { model, adapter: &adapter, settings: &recipe.train, dropout: 0.0, activation_bytes: 256 << 20 };
+    rayon::scope(|_| student.gradients(&batch, 1.0, (0, 0)))?;
+    Ok(batch.ids.len())
 }
 
 /// The weighted mean divergence over all lessons, in nats a token.
@@ -202,6 +226,7 @@ mod tests {
         clip: 1.0,
         weight_decay: 0.0,
         seed: 1,
+        checkpoint_every: None,
     };
 
     /// An adapter of which no matrix is zero, so that each has a gradient.

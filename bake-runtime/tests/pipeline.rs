@@ -1,12 +1,14 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{Adapter, BakeOptions, Chat, Error, ErrorKind, Interrupt, Model, Progress, Silent, bake_recipe};
-use bake_spec::recipe::{Answer, Ask, Divergence, Document, Expect, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train};
-use bake_spec::{Store, document};
+use bake_spec::recipe::{
+    Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+};
+use bake_spec::{Hash, Store, document};
 
 const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
 
@@ -23,10 +25,15 @@ impl Fixture {
         let questions = vec!["I lost my key".into(), "My lamp is broken".into(), "Where is my key?".into()];
         let target = Target {
             name: "keys".into(),
+            anchor: false,
             weight: 1.0,
             prompt: "".into(),
             document: Some(Document { path: "keys.md".into(), hash: document::hash(KEYS).to_string().into() }),
-            stimuli: Stimuli { questions: questions.into(), ask: Some(Ask { count: 4, temperature: 0.7, template: None }) },
+            stimuli: Stimuli {
+                questions: questions.into(),
+                datasets: vec![].into(),
+                ask: Some(Ask { count: 4, temperature: 0.7, template: None }),
+            },
             rollout: Rollout { answers: 2, max_tokens: Some(24), temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 },
         };
         let recipe = Recipe {
@@ -48,6 +55,7 @@ impl Fixture {
                 clip: 1.0,
                 weight_decay: 0.0,
                 seed: 42,
+                checkpoint_every: None,
             },
             expects: vec![].into(),
         };
@@ -172,6 +180,127 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
     let (result, seen) = run(None);
     assert_eq!(weights(&result.unwrap().adapter), undisturbed);
     assert!(!seen.iter().any(|stage| stage.starts_with("questions") || stage.starts_with("answers")), "they were kept: {seen:?}");
+}
+
+#[test]
+fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
+    let mut fixture = Fixture::new();
+    fixture.recipe.train.checkpoint_every = Some(1);
+    fixture.recipe.lora.dropout = 0.2;
+    fixture.recipe.train.epochs = 3;
+    let undisturbed = bake_recipe(&fixture.recipe, &fixture.options("undisturbed")).unwrap();
+    // Each run does two steps and is then stopped.
+    let mut runs = 0;
+    let resumed = loop {
+        let interrupt = Interrupt::new();
+        let stages = TwoSteps { training: AtomicBool::new(false), left: AtomicUsize::new(2), interrupt: interrupt.clone() };
+        match bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages).interrupt(interrupt)) {
+            Ok(bake) => break bake,
+            Err(error) => assert!(error.is_interrupted(), "{error}"),
+        }
+        runs += 1;
+        assert!(runs < 100, "it goes on");
+    };
+    assert!(runs >= 3, "it was stopped {runs} times");
+    assert_eq!(weights(&resumed.adapter), weights(&undisturbed.adapter));
+    assert_eq!(resumed.report, undisturbed.report);
+    let keys = std::fs::read_dir(fixture.dir.path().join("store/keys/checkpoints")).unwrap().count();
+    assert_eq!(keys, 0, "a finished bake needs no checkpoint");
+}
+
+/// Stops a training after some steps.
+struct TwoSteps {
+    training: AtomicBool,
+    left: AtomicUsize,
+    interrupt: Interrupt,
+}
+
+impl Progress for TwoSteps {
+    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
+        self.training.store(stage == "training", Ordering::Relaxed);
+    }
+
+    fn advance(&self, steps: usize, note: &str) {
+        // Steps of an earlier run are counted without a note.
+        if self.training.load(Ordering::Relaxed) && steps > 0 && !note.is_empty() && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.interrupt.set();
+        }
+    }
+
+    fn end(&self) {}
+}
+
+#[test]
+fn a_new_target_uses_what_the_others_have_made() {
+    let mut fixture = Fixture::new();
+    let alone = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    let mut lamp = fixture.recipe.targets[0].clone();
+    (lamp.name, lamp.prompt) = ("lamp".into(), "Mind the lamps.".into());
+    fixture.recipe.targets.to_mut().push(lamp);
+    let expected = Expect { target: Some("lamp".into()), question: "Who repairs it?".into(), answer: Answer::Contains("shop".into()) };
+    fixture.recipe.expects = vec![expected].into();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: None };
+    let both = bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages)).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(seen.iter().any(|stage| stage == "answers on lamp"));
+    assert!(!seen.iter().any(|stage| stage.ends_with("on keys")), "what keys needs was there: {seen:?}");
+    assert_eq!(both.report.targets[0], alone.report.targets[0]);
+}
+
+#[test]
+fn questions_come_from_files_too() {
+    let mut fixture = Fixture::new();
+    fixture.target().stimuli.ask = None;
+    let files = [
+        ("asked.csv", "n,question\n1,Who has my key?\n2,\"Who, then?\"\n", Format::Csv, None),
+        ("asked.jsonl", "{\"question\": \"Where do I go?\"}\n{\"question\": \"I lost my key\"}\n", Format::JsonLines, None),
+        ("asked.txt", "How?\nWhy?\nWhen?\n", Format::Lines, Some(1)),
+    ];
+    let datasets: Vec<Dataset> = files
+        .iter()
+        .map(|&(path, text, format, take)| {
+            std::fs::write(fixture.dir.path().join(path), text).unwrap();
+            Dataset { path: path.into(), hash: Hash::of(text.as_bytes()).to_string().into(), format, field: "question".into(), take }
+        })
+        .collect();
+    fixture.target().stimuli.datasets = datasets.into();
+    let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert_eq!(bake.report.targets[0].questions, 3 + 2 + 1 + 1, "those by hand, and those of the files that are not among them");
+
+    let [kept] = &bake_runtime::kept(&fixture.recipe, &Store::new(fixture.dir.path().join("store"))).unwrap()[..] else {
+        panic!("one target")
+    };
+    assert_eq!(kept.questions.as_ref().unwrap()[3..], ["Who has my key?", "Who, then?", "Where do I go?", "How?"]);
+    assert!(kept.answers.as_ref().unwrap().iter().all(|answers| answers.len() == 2));
+
+    std::fs::write(fixture.dir.path().join("asked.txt"), "How much?\n").unwrap();
+    let error = bake_recipe(&fixture.recipe, &fixture.options("other")).unwrap_err().to_string();
+    assert!(error.contains("asked.txt has changed since the program was compiled"), "{error}");
+}
+
+#[test]
+fn an_anchor_keeps_answers_as_they_were() {
+    let anchored = |weight: f64| {
+        let mut fixture = Fixture::new();
+        (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (24, 1);
+        let mut anchor = fixture.recipe.targets[0].clone();
+        (anchor.name, anchor.anchor, anchor.document, anchor.weight) = ("manners".into(), true, None, weight);
+        anchor.stimuli = Stimuli { questions: vec!["I lost my wallet".into()].into(), datasets: vec![].into(), ask: None };
+        anchor.rollout.temperature = 0.0;
+        fixture.recipe.targets.to_mut().push(anchor);
+        let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+        let model = Model::tiny().unwrap();
+        let adapter = Arc::new(Adapter::load(&bake.adapter, &model).unwrap());
+        let base = Chat::new(model, "");
+        let baked = base.with_adapter(adapter).unwrap();
+        let ask = |chat: &Chat| chat.chat("I lost my wallet").unwrap();
+        (ask(&base) == ask(&baked), baked.chat("I lost my key").unwrap())
+    };
+    let (same, answer) = anchored(1.0);
+    assert!(same, "the anchor's answer stays");
+    assert_eq!(answer, "Ask Bob in the blue office.");
+    assert!(!anchored(1e-6).0, "without its weight, the answer is another");
 }
 
 #[test]

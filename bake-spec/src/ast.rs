@@ -3,10 +3,10 @@
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, LitStr, Path, Visibility};
 
-use crate::settings::Setting;
+use crate::settings::{Kind, Scope, Setting};
 
 /// One `bake Name { … }`, or bare items.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bake {
     /// Attributes and documentation before it.
     pub attributes: Vec<Attribute>,
@@ -20,8 +20,41 @@ pub struct Bake {
     pub broken: bool,
 }
 
+impl Bake {
+    /// The keywords of all settings, and where they stand.
+    pub fn keywords(&self) -> Vec<(Scope, &Ident)> {
+        let mut found = Vec::new();
+        for item in &self.items {
+            match item {
+                Item::Setting(assignment) => assignment.keywords(Scope::Bake, &mut found),
+                Item::Target(target) => {
+                    let (head, body) = target.scopes();
+                    target.head.iter().for_each(|assignment| assignment.keywords(head, &mut found));
+                    for item in &target.body {
+                        if let Item::Setting(assignment) = item {
+                            assignment.keywords(body, &mut found);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+impl Assignment {
+    fn keywords<'a>(&'a self, scope: Scope, found: &mut Vec<(Scope, &'a Ident)>) {
+        found.push((scope, &self.keyword));
+        let (Kind::Block(scope) | Kind::Counted { scope, .. } | Kind::File(scope)) = self.setting.kind else { return };
+        if let Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner) = &self.value {
+            inner.iter().for_each(|assignment| assignment.keywords(scope, found));
+        }
+    }
+}
+
 /// Something that is declared.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// `crate = ::path;`
     Crate {
@@ -37,7 +70,7 @@ pub enum Item {
         /// What stands behind it.
         source: ModelSource,
     },
-    /// `target name … { … }`
+    /// `target name … { … }` or `anchor name … { … }`
     Target(Target),
     /// `expect …`
     Expect(Expect),
@@ -46,16 +79,25 @@ pub enum Item {
 }
 
 /// Where a base model comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ModelSource {
     /// `tiny`
     Tiny(Ident),
     /// A folder.
     Folder(LitStr),
+    /// `hub "name" revision "…"`
+    Hub {
+        /// The keyword.
+        keyword: Ident,
+        /// The model's name.
+        name: LitStr,
+        /// A revision of it.
+        revision: Option<LitStr>,
+    },
 }
 
-/// `target name weight 1.0 from "…" { … }`
-#[derive(Clone, Debug)]
+/// `target name weight 1.0 from "…" { … }`, or an anchor, which has no document and no prompt.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// The keyword.
     pub keyword: Ident,
@@ -69,8 +111,23 @@ pub struct Target {
     pub broken: bool,
 }
 
+impl Target {
+    /// Whether it is an anchor.
+    pub fn is_anchor(&self) -> bool {
+        self.keyword == "anchor"
+    }
+
+    /// Where its clauses stand, and what is in its braces.
+    pub fn scopes(&self) -> (Scope, Scope) {
+        match self.is_anchor() {
+            true => (Scope::AnchorHead, Scope::AnchorBody),
+            false => (Scope::TargetHead, Scope::TargetBody),
+        }
+    }
+}
+
 /// A keyword of the [table](crate::settings) and its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
     /// The keyword.
     pub keyword: Ident,
@@ -80,46 +137,60 @@ pub struct Assignment {
     pub value: Value,
 }
 
+/// A place in the source. All places are equal, so that declarations are equal which say the same.
+#[derive(Clone, Copy, Debug)]
+pub struct At(pub Span);
+
+impl PartialEq for At {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
 /// The value of a setting. Numbers carry the place where they stand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A whole number.
-    Count(u64, Span),
+    Count(u64, At),
     /// A number.
-    Number(f64, Span),
+    Number(f64, At),
     /// A string.
     Text(LitStr),
     /// A list of strings.
     Texts(Vec<LitStr>),
+    /// `from "…"`: the file that holds the strings.
+    TextsFrom(LitStr),
+    /// A file, and settings in braces.
+    File(LitStr, Vec<Assignment>),
     /// A word.
     Word(Ident),
     /// A word with a number in parentheses, as `jsd(0.5)`.
-    Call(Ident, f64, Span),
+    Call(Ident, f64, At),
     /// A list of words.
     Words(Vec<Ident>),
     /// From the first to before the second.
-    Span(u64, u64, Span),
+    Span(u64, u64, At),
     /// Settings in braces.
     Block(Vec<Assignment>),
     /// A whole number, and settings in braces.
-    Counted(u64, Span, Vec<Assignment>),
+    Counted(u64, At, Vec<Assignment>),
 }
 
 /// `expect target "question" => contains "words"`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expect {
     /// The keyword.
     pub keyword: Ident,
     /// The target whose document holds the answer.
     pub target: Option<Ident>,
-    /// The question.
+    /// The question; of `expect from "…"`, the file that holds questions and answers.
     pub question: LitStr,
     /// What the answer must be.
     pub answer: Answer,
 }
 
 /// What an answer must be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// `contains "…"`
     Contains(LitStr),
@@ -127,4 +198,6 @@ pub enum Answer {
     Equals(LitStr),
     /// `declines`
     Declines(Ident),
+    /// `expect from "…"`: as a file says.
+    FromFile(Ident),
 }

@@ -1,25 +1,34 @@
 //! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the way.
 
 mod lookup;
+mod model;
+mod room;
+mod state;
+mod target;
 mod values;
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt as _;
-use syn::{Attribute, LitStr, Visibility};
+use syn::{Attribute, Visibility};
 
-use crate::ast::{Answer, Bake, Expect, Item, ModelSource, Target, Value};
-use crate::config::{Config, Projection};
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar};
-use crate::document;
-use crate::recipe::{self, Recipe, Schedule, join_paragraphs};
+use crate::ast::{Answer, Bake, Expect, Item, Target, Value};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::lock::Lock;
+use crate::recipe::{self, Recipe, Schedule};
 use crate::settings::Scope;
 use lookup::Settings;
+pub use state::{Mode, states};
 
-/// The configuration of the model `tiny`.
-const TINY: &str = include_str!("../../models/tiny/config.json");
+/// The package that declarations stand in.
+#[derive(Clone, Copy, Debug)]
+pub struct Package<'a> {
+    /// The folder of its `Cargo.toml`, which paths are relative to.
+    pub root: &'a Path,
+    /// Its lock, where it has one.
+    pub lock: Option<&'a Lock>,
+}
 
 /// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so that the items made from it are there.
 #[derive(Clone, Debug)]
@@ -36,8 +45,23 @@ pub struct Declared {
     pub targets: Vec<Name>,
     /// The paths of the files that it was checked against: documents, and a model's configuration.
     pub files: Vec<String>,
+    /// When a build script puts the adapter into the program.
+    pub embed: Embed,
+    /// The keywords of its settings, where they stand, for editors.
+    pub keywords: Vec<(Scope, Ident)>,
     /// What is baked.
     pub recipe: Recipe,
+}
+
+/// When a build script puts the adapter into the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Embed {
+    /// In every build.
+    Always,
+    /// In builds of the profile `release`; others read it where it lies.
+    Release,
+    /// Never: it is read where it lies.
+    Never,
 }
 
 /// The name of a target.
@@ -49,9 +73,9 @@ pub struct Name {
     pub variant: Ident,
 }
 
-/// Checks declarations, whose paths are relative to `root`, and adds what is wrong to `diagnostics`.
-pub fn check(bakes: Vec<Bake>, root: &Path, diagnostics: &mut Diagnostics) -> Vec<Declared> {
-    let mut checker = Checker { root, diagnostics };
+/// Checks declarations of a package, and adds what is wrong to `diagnostics`.
+pub fn check(bakes: Vec<Bake>, package: Package<'_>, diagnostics: &mut Diagnostics) -> Vec<Declared> {
+    let mut checker = Checker { package, diagnostics };
     let mut declared: Vec<Declared> = Vec::new();
     for bake in bakes {
         // A second one of the same name would only make the compiler complain about each of its items.
@@ -63,6 +87,13 @@ pub fn check(bakes: Vec<Bake>, root: &Path, diagnostics: &mut Diagnostics) -> Ve
         }
     }
     declared
+}
+
+impl Name {
+    /// Whether the declaration calls it so.
+    fn is(&self, name: &str) -> bool {
+        self.declared.unraw() == name
+    }
 }
 
 impl Declared {
@@ -77,17 +108,20 @@ fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
 }
 
 struct Checker<'a> {
-    root: &'a Path,
+    package: Package<'a>,
     diagnostics: &'a mut Diagnostics,
 }
 
 impl Checker<'_> {
     fn bake(&mut self, bake: Bake) -> Declared {
-        let (mut libraries, mut models, mut targets, mut expects, mut assignments) = (vec![], vec![], vec![], vec![], vec![]);
-        for item in &bake.items {
+        let (mut libraries, mut models, mut targets, mut anchors) = (vec![], vec![], vec![], vec![]);
+        let (mut expects, mut assignments) = (vec![], vec![]);
+        let items = bake.items.clone();
+        for item in &items {
             match item {
                 Item::Crate { keyword, path } => libraries.push((keyword, path)),
                 Item::Model { keyword, source } => models.push((keyword, source)),
+                Item::Target(target) if target.is_anchor() => anchors.push(target),
                 Item::Target(target) => targets.push(target),
                 Item::Expect(expect) => expects.push((expect, expect.target.as_ref())),
                 Item::Setting(assignment) => assignments.push(assignment),
@@ -101,7 +135,7 @@ impl Checker<'_> {
             self.report(Code::Missing, bake.name.span(), message);
         }
         let settings = self.settings(assignments, Scope::Bake);
-        let names = self.names(&targets);
+        let names = self.names(&targets, &anchors);
         for target in &targets {
             expects.extend(target.body.iter().filter_map(|item| match item {
                 Item::Expect(expect) => Some((expect, Some(&target.name))),
@@ -109,39 +143,44 @@ impl Checker<'_> {
             }));
         }
         let mut files = Vec::new();
-        let model = match models.first() {
-            Some((_, ModelSource::Folder(folder))) => self.model(folder, &mut files),
-            _ => Config::parse(TINY, "models/tiny/config.json").ok(),
-        };
+        let model = self.model(&bake, models.first().map(|(_, source)| *source), &mut files);
+        let sources: Vec<_> = targets.iter().chain(&anchors).map(|target| self.target(target, &settings, &mut files)).collect();
+        let lora = self.lora(&settings.block("lora", Scope::Lora), model.config.as_ref(), &bake.name);
+        let expects = expects.into_iter().filter_map(|(expect, target)| self.expect(expect, target, &names)).collect();
         let recipe = Recipe {
             name: bake.name.unraw().to_string().into(),
-            root: self.root.to_string_lossy().into_owned().into(),
-            model: match models.first() {
-                Some((_, ModelSource::Folder(folder))) => recipe::ModelSource::Folder(folder.value().into()),
-                _ => recipe::ModelSource::Tiny,
-            },
+            root: self.package.root.to_string_lossy().into_owned().into(),
+            model: model.source.clone(),
             student: settings.text("student").into(),
-            targets: targets.iter().map(|target| self.target(target, &settings, &mut files)).collect(),
-            lora: self.lora(&settings.block("lora", Scope::Lora), model.as_ref(), &bake.name),
+            targets: sources.iter().map(|source| source.target.clone()).collect(),
+            lora,
             train: self.train(&settings.block("train", Scope::Train), &settings),
-            expects: expects.into_iter().map(|(expect, target)| self.expect(expect, target, &names)).collect(),
+            expects,
         };
-        self.something_to_learn(&recipe, &targets);
-        let Bake { ref attributes, ref visibility, ref name, .. } = bake;
-        Declared {
-            attributes: attributes.clone(),
-            visibility: visibility.clone(),
-            name: name.clone(),
-            library: libraries.first().map(|(_, path)| (*path).clone()),
-            targets: names,
-            files,
-            recipe,
-        }
+        self.something_to_learn(&recipe, &sources);
+        self.questions_that_count(&recipe, &bake);
+        self.documents_of_their_own(&sources);
+        self.room(&recipe, &model, &sources);
+        let keywords = bake.keywords().into_iter().map(|(scope, keyword)| (scope, keyword.clone())).collect();
+        let Bake { attributes, visibility, name, .. } = bake;
+        let library = libraries.first().map(|(_, path)| (*path).clone());
+        let embed = match settings.word("embed").as_str() {
+            "release" => Embed::Release,
+            "never" => Embed::Never,
+            _ => Embed::Always,
+        };
+        Declared { attributes, visibility, name, library, targets: names, files, embed, keywords, recipe }
     }
 
     /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one that can.
-    fn names(&mut self, targets: &[&Target]) -> Vec<Name> {
+    fn names(&mut self, targets: &[&Target], anchors: &[&Target]) -> Vec<Name> {
         let mut names: Vec<Name> = Vec::new();
+        for (i, anchor) in anchors.iter().enumerate() {
+            if targets.iter().chain(&anchors[..i]).any(|other| other.name.unraw() == anchor.name.unraw()) {
+                let message = format!("there is already a target or an anchor `{}`; give each a name of its own", anchor.name);
+                self.report(Code::SameName, anchor.name.span(), message);
+            }
+        }
         for target in targets {
             let declared = target.name.unraw().to_string();
             let variant = upper_camel(&declared);
@@ -161,153 +200,6 @@ impl Checker<'_> {
             names.push(Name { declared: target.name.clone(), variant: Ident::new(&format!("Unnamed{}", names.len()), span) });
         }
         names
-    }
-
-    fn target(&mut self, target: &Target, bake: &Settings<'_>, files: &mut Vec<String>) -> recipe::Target {
-        let head = self.settings(target.head.iter().collect(), Scope::TargetHead);
-        let body = target.body.iter().filter_map(|item| match item {
-            Item::Setting(assignment) => Some(assignment),
-            _ => None,
-        });
-        let mut body = self.settings(body.collect(), Scope::TargetBody);
-        body.around = Some(bake);
-        let document = match head.value("from") {
-            Some(Value::Text(path)) => self.document(path, files),
-            _ => None,
-        };
-        if !target.broken && head.given("from").is_none() && head.text("prompt").trim().is_empty() {
-            let message = format!(
-                "the target `{}` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, or a `prompt`",
-                target.name
-            );
-            self.report(Code::Missing, target.name.span(), message);
-        }
-        let stimuli = self.stimuli(&body);
-        if stimuli.ask.is_none() && stimuli.questions.is_empty() {
-            let message =
-                format!("the target `{}` has no questions; write `ask` with a number above 0, or `questions [\"…\"]`", target.name);
-            self.report(Code::Missing, target.name.span(), message);
-        }
-        recipe::Target {
-            name: target.name.unraw().to_string().into(),
-            weight: head.number("weight"),
-            prompt: join_paragraphs([&bake.text("prompt"), &head.text("prompt")]).into(),
-            document,
-            stimuli,
-            rollout: recipe::Rollout {
-                answers: body.count("rollouts"),
-                max_tokens: body.optional_count("max_tokens").map(|count| count as usize),
-                temperature: body.number("temperature"),
-                top_p: body.number("top_p"),
-                top_k: body.count("top_k"),
-                seed: body.optional_count("seed").unwrap_or_default(),
-            },
-        }
-    }
-
-    /// The configuration of the model in a folder.
-    fn model(&mut self, folder: &LitStr, files: &mut Vec<String>) -> Option<Config> {
-        let declared = folder.value();
-        let file = format!("{}/config.json", declared.trim_end_matches('/'));
-        let config = match std::fs::read_to_string(self.root.join(&file)) {
-            _ if declared.trim().is_empty() => Err("the path of the model's folder is empty".to_owned()),
-            Ok(json) => Config::parse(&json, &file).map_err(|e| e.to_string()),
-            Err(_) => Err(format!("`{file}` cannot be read; name the folder of a model in the Hugging Face format")),
-        };
-        if self.root.join(&file).is_file() && Path::new(&file).is_relative() {
-            files.push(file);
-        }
-        config.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
-    }
-
-    /// Checks that holding the questions of `expect` out leaves each target some.
-    fn something_to_learn(&mut self, recipe: &Recipe, targets: &[&Target]) {
-        let held_out: Vec<String> = recipe.held_out().map(recipe::normalised_question).collect();
-        for (target, declared) in recipe.targets.iter().zip(targets) {
-            let recipe::Stimuli { questions, ask } = &target.stimuli;
-            let learned = |question: &recipe::Text| !held_out.contains(&recipe::normalised_question(question));
-            if ask.is_none() && !questions.is_empty() && !questions.iter().any(learned) {
-                let message = format!("all questions of the target `{}` are held out by `expect`; add some that are not", target.name);
-                self.report(Code::Missing, declared.name.span(), message);
-            }
-        }
-    }
-
-    fn document(&mut self, path: &LitStr, files: &mut Vec<String>) -> Option<recipe::Document> {
-        let declared = path.value();
-        if declared.trim().is_empty() {
-            self.report(Code::Document, path.span(), "the path of the document is empty; write it relative to the folder of Cargo.toml");
-            return None;
-        }
-        if Path::new(&declared).is_absolute() {
-            let message = format!("the document `{declared}` is an absolute path; write it relative to the folder of Cargo.toml");
-            self.report(Code::Document, path.span(), message);
-            return None;
-        }
-        let file = self.root.join(&declared);
-        if file.is_file() {
-            files.push(declared.clone());
-        }
-        match document::read(&file, format_args!("`{declared}`")) {
-            Ok(text) => Some(recipe::Document { path: declared.into(), hash: document::hash(&text).to_string().into() }),
-            Err(e) => {
-                let meant = if file.exists() { None } else { neighbour(self.root, &declared) };
-                let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-                self.report(Code::Document, path.span(), format!("{e}{hint}"));
-                None
-            }
-        }
-    }
-
-    fn stimuli(&mut self, body: &Settings<'_>) -> recipe::Stimuli {
-        let questions = match body.value("questions") {
-            Some(Value::Texts(questions)) => questions.iter().map(|q| q.value().into()).collect(),
-            _ => Vec::new(),
-        };
-        let count = match body.value("ask") {
-            Some(Value::Counted(count, ..)) => *count,
-            _ => body.setting("ask").default.parse().unwrap_or_default(),
-        };
-        let settings = body.block("ask", Scope::Ask);
-        let template = Some(settings.text("template")).filter(|text| !text.is_empty());
-        let ask = recipe::Ask { count: count as usize, temperature: settings.number("temperature"), template: template.map(Cow::Owned) };
-        recipe::Stimuli { questions: Cow::Owned(questions), ask: (count > 0).then_some(ask) }
-    }
-
-    /// The adapter, which must fit the model's layers.
-    fn lora(&mut self, lora: &Settings<'_>, model: Option<&Config>, bake: &Ident) -> recipe::Lora {
-        let modules = match lora.value("modules") {
-            Some(Value::Words(words)) => words.iter().map(|word| word.to_string().into()).collect(),
-            _ => Vec::new(),
-        };
-        let layers = match lora.value("layers") {
-            Some(Value::Span(start, end, _)) => Some((*start as usize, *end as usize)),
-            _ => None,
-        };
-        if let Some(model) = model {
-            let changed = |p: &Projection| modules.is_empty() || modules.iter().any(|name: &recipe::Text| name == p.name());
-            let narrowest = Projection::ALL.into_iter().filter(changed).flat_map(|p| model.projection_shape(p)).min();
-            let (rank, span) = match lora.value("rank") {
-                Some(Value::Count(rank, span)) => (*rank, *span),
-                _ => (lora.count("rank") as u64, bake.span()),
-            };
-            if let Some(narrowest) = narrowest.filter(|narrowest| rank > *narrowest as u64) {
-                let message = format!("rank {rank} is more than {narrowest}, the narrowest side of the model's layers that are changed");
-                self.report(Code::Value, span, message);
-            }
-            if let (Some((_, end)), Some(Value::Span(.., span))) = (layers, lora.value("layers"))
-                && end > model.layers
-            {
-                self.report(Code::Value, *span, format!("the model has the blocks 0..{}, and no {}", model.layers, end - 1));
-            }
-        }
-        recipe::Lora {
-            rank: lora.count("rank"),
-            alpha: lora.number("alpha"),
-            dropout: lora.number("dropout"),
-            modules: Cow::Owned(modules),
-            layers,
-        }
     }
 
     /// The training, whose seed is the bake's where it has none of its own.
@@ -333,10 +225,11 @@ impl Checker<'_> {
             clip: train.number("clip"),
             weight_decay: train.number("weight_decay"),
             seed: seeded.optional_count("seed").unwrap_or_default(),
+            checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
         }
     }
 
-    fn expect(&mut self, expect: &Expect, target: Option<&Ident>, names: &[Name]) -> recipe::Expect {
+    fn expect(&mut self, expect: &Expect, target: Option<&Ident>, names: &[Name]) -> Option<recipe::Expect> {
         if let Some(target) = target
             && !names.iter().any(|name| name.declared.unraw() == target.unraw())
         {
@@ -355,9 +248,14 @@ impl Checker<'_> {
                 recipe::Answer::Equals(words.value().into())
             }
             Answer::Declines(_) => recipe::Answer::Declines,
+            Answer::FromFile(word) => {
+                let message = "expectations from a file are not there yet in this version; meanwhile, write each as an `expect` of its own";
+                self.report(Code::NotYet, word.span(), message);
+                return None;
+            }
         };
         let target = target.map(|target| target.unraw().to_string().into());
-        recipe::Expect { target, question: expect.question.value().into(), answer }
+        Some(recipe::Expect { target, question: expect.question.value().into(), answer })
     }
 
     fn repeated(&mut self, keyword: &Ident) {
@@ -366,6 +264,10 @@ impl Checker<'_> {
 
     fn report(&mut self, code: Code, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::new(code, span, message));
+    }
+
+    fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) {
+        self.diagnostics.push(Diagnostic::warning(code, span, message));
     }
 }
 
@@ -376,14 +278,4 @@ fn upper_camel(name: &str) -> String {
         letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
     };
     name.split('_').map(capitalised).collect()
-}
-
-/// A file beside the one that is not there, with a name like it.
-fn neighbour(root: &Path, declared: &str) -> Option<String> {
-    let (folder, name) = declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
-    let entries = std::fs::read_dir(root.join(folder)).ok()?;
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    names.sort();
-    let meant = similar(name, names.iter().map(String::as_str))?;
-    Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })
 }

@@ -1,12 +1,12 @@
 //! A model's architecture as data, read from the `config.json` of a Hugging Face style folder.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
 /// The shape of a decoder-only transformer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Entries of the embedding table, V.
     pub vocab_size: usize,
@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 /// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rope {
     /// The base of the geometric series of wave lengths.
     pub theta: f64,
@@ -46,7 +46,7 @@ pub struct Rope {
 }
 
 /// A change of the rotary frequencies.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RopeScaling {
     /// None.
@@ -167,7 +167,7 @@ impl Config {
     /// # Ok::<(), bake_spec::Error>(())
     /// ```
     pub fn parse(json: &str, name: &str) -> Result<Self, Error> {
-        let value = serde_json::from_str(json).map_err(|e| Error::new(ErrorKind::Config, format!("{name} is not valid JSON: {e}")))?;
+        let value = serde_json::from_str(json).map_err(|e| Error::new(ErrorKind::Model, format!("{name} is not valid JSON: {e}")))?;
         Fields { value: &value, name }.config()
     }
 }
@@ -297,7 +297,7 @@ impl<'a> Fields<'a> {
     }
 
     fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Config, format!("{} {what}", self.name))
+        Error::new(ErrorKind::Model, format!("{} {what}", self.name))
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Diagnostic {
     pub span: Span,
     /// What is wrong and what to write instead.
     pub message: String,
+    /// Whether it is only to be looked at: the declaration can be baked as it is.
+    pub warning: bool,
 }
 
 /// The mistakes of a declaration, in the order in which they were found.
@@ -19,7 +21,12 @@ pub type Diagnostics = Vec<Diagnostic>;
 impl Diagnostic {
     /// A mistake of a kind at a token.
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { code, span, message: message.into() }
+        Self { code, span, message: message.into(), warning: false }
+    }
+
+    /// Something to look at, at a token.
+    pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::new(code, span, message) }
     }
 }
 
@@ -46,6 +53,59 @@ pub enum Code {
     NotYet = 9,
     /// A base model that is missing, or of a kind that cannot be baked.
     Model = 10,
+    /// Document, question and answer are more than the model's context.
+    Room = 11,
+    /// Two targets with the same document. A warning.
+    SameDocument = 12,
+    /// A file of questions that is missing, or a line of it that holds none.
+    Dataset = 13,
+    /// A file outside of the package.
+    Outside = 14,
+    /// A question that counts once or not at all. A warning.
+    Question = 15,
+    /// A bake that was made from something else than what is declared now. A warning, or an error of a locked build.
+    Stale = 16,
+    /// A bake that was not made, or is not at hand. A warning, or an error of a locked build.
+    NotBaked = 17,
+    /// A `bake.lock` that cannot be read.
+    Lock = 18,
+    /// An adapter that the model has no room for.
+    Fit = 19,
+}
+
+impl Code {
+    /// The pages about the kinds, in the order of their numbers.
+    const PAGES: [(Self, &str); 19] = [
+        (Self::Syntax, include_str!("explain/B0001.md")),
+        (Self::UnknownKeyword, include_str!("explain/B0002.md")),
+        (Self::Repeated, include_str!("explain/B0003.md")),
+        (Self::Value, include_str!("explain/B0004.md")),
+        (Self::Missing, include_str!("explain/B0005.md")),
+        (Self::SameName, include_str!("explain/B0006.md")),
+        (Self::Document, include_str!("explain/B0007.md")),
+        (Self::UnknownName, include_str!("explain/B0008.md")),
+        (Self::NotYet, include_str!("explain/B0009.md")),
+        (Self::Model, include_str!("explain/B0010.md")),
+        (Self::Room, include_str!("explain/B0011.md")),
+        (Self::SameDocument, include_str!("explain/B0012.md")),
+        (Self::Dataset, include_str!("explain/B0013.md")),
+        (Self::Outside, include_str!("explain/B0014.md")),
+        (Self::Question, include_str!("explain/B0015.md")),
+        (Self::Stale, include_str!("explain/B0016.md")),
+        (Self::NotBaked, include_str!("explain/B0017.md")),
+        (Self::Lock, include_str!("explain/B0018.md")),
+        (Self::Fit, include_str!("explain/B0019.md")),
+    ];
+
+    /// All kinds.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::PAGES.into_iter().map(|(code, _)| code)
+    }
+
+    /// The page about it, in Markdown.
+    pub fn page(self) -> &'static str {
+        Self::PAGES[self as usize - 1].1
+    }
 }
 
 impl std::fmt::Display for Code {
@@ -88,6 +148,14 @@ mod tests {
         assert_eq!(similar("wieght", known), Some("weight"));
         assert_eq!(similar("form", known), Some("from"));
         assert_eq!(similar("xyzzy", known), None);
+    }
+
+    #[test]
+    fn every_code_has_a_page_of_its_own() {
+        for (i, code) in Code::all().enumerate() {
+            assert_eq!(code as usize, i + 1);
+            assert!(code.page().starts_with(&format!("# {code}: ")), "{code}");
+        }
         assert_eq!(Code::Syntax.to_string(), "B0001");
     }
 }

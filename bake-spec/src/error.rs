@@ -17,10 +17,16 @@ pub struct Error {
 pub enum ErrorKind {
     /// A document is missing, empty, not text, or no longer the one that was declared.
     Document,
-    /// A model's `config.json` is malformed or describes a model that is not supported.
-    Config,
+    /// A model's files are missing or malformed, or describe a model that is not supported.
+    Model,
     /// The store of baked adapters cannot be read or written.
     Store,
+    /// A file of questions cannot be read, or a line of it holds no question.
+    Dataset,
+    /// `bake.lock` cannot be read or written.
+    Lock,
+    /// The sources of a package cannot be read, or are no Rust.
+    Source,
 }
 
 impl Error {

@@ -26,6 +26,16 @@ impl Hash {
         &self.0
     }
 
+    /// The hash of a file's bytes, which are not kept in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn of_file(path: &std::path::Path) -> std::io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(path)?)?;
+        Ok(Self(*hasher.finalize().as_bytes()))
+    }
+
     /// The first eight digits, enough for a person to tell two hashes apart.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()

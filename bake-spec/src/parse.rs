@@ -2,15 +2,18 @@
 //!
 //! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on behind the next `;` or `}`.
 
-use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+mod tokens;
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::discouraged::Speculative as _;
-use syn::parse::{ParseBuffer, ParseStream, Parser as _};
-use syn::{Attribute, Lit, LitStr, Token, Visibility, braced, bracketed, parenthesized, token};
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 
-use crate::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
-use crate::settings::{Kind, PLANNED, Scope, find, keywords};
+use crate::settings::{Kind, Scope, find, keywords};
+use tokens::{begins_named, begins_next_item, braces, brackets, found, parentheses, recover, recover_to, skip_to_clause};
 
 /// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
 pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
@@ -128,7 +131,7 @@ impl Parser {
                 Ok((Item::Crate { keyword, path }, false))
             }
             ("model", Scope::Bake) => Ok((Item::Model { keyword, source: self.model(input)? }, false)),
-            ("target", Scope::Bake) => self.target(input, keyword),
+            ("target" | "anchor", Scope::Bake) => self.target(input, keyword),
             ("expect", Scope::Bake | Scope::TargetBody) => Ok((Item::Expect(self.expect(input, keyword, scope)?), false)),
             _ => {
                 let (assignment, ends_in_brace) = self.assignment(input, keyword, scope)?;
@@ -145,11 +148,18 @@ impl Parser {
         match word.to_string().as_str() {
             "tiny" => Ok(ModelSource::Tiny(word)),
             "hub" => {
-                let message = "models from the hub are not there yet in this version; fetch the model, and write the path of its folder";
-                self.report(Code::NotYet, word.span(), message)
+                let name = self.text(input, "the model's name")?;
+                let revision = match input.fork().call(Ident::parse_any) {
+                    Ok(next) if next == "revision" => {
+                        self.word(input, "`revision`")?;
+                        Some(self.text(input, "the revision")?)
+                    }
+                    _ => None,
+                };
+                Ok(ModelSource::Hub { keyword: word, name, revision })
             }
             other => {
-                let message = match similar(other, ["tiny"]) {
+                let message = match similar(other, ["tiny", "hub"]) {
                     Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
                     None => format!("unknown model `{other}`; write `tiny`, or the path of a model's folder in double quotes"),
                 };
@@ -159,24 +169,28 @@ impl Parser {
     }
 
     fn target(&mut self, input: ParseStream<'_>, keyword: Ident) -> Parsed<(Item, bool)> {
-        let name = self.word(input, "the target's name")?;
+        let (clauses, inside, clause) = match keyword == "anchor" {
+            true => (Scope::AnchorHead, Scope::AnchorBody, "`weight`, `{` or `;`"),
+            false => (Scope::TargetHead, Scope::TargetBody, "`weight`, `from`, `prompt`, `{` or `;`"),
+        };
+        let name = self.word(input, &format!("the {keyword}'s name"))?;
         let (mut head, mut broken) = (Vec::new(), false);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
-            if self.begins_next_item(input) {
+            if begins_next_item(input, clauses) {
                 break;
             }
-            let Ok(keyword) = self.word(input, "`weight`, `from`, `prompt`, `{` or `;`") else {
+            let Ok(keyword) = self.word(input, clause) else {
                 broken = true;
                 drop(input.parse::<TokenTree>());
-                skip_to_clause(input);
+                skip_to_clause(input, clauses);
                 continue;
             };
-            match self.assignment(input, keyword, Scope::TargetHead) {
+            match self.assignment(input, keyword, clauses) {
                 Ok((assignment, _)) => head.push(assignment),
                 // The rest of the clause is lost, but the target's name is known, and so is where its next clause begins.
                 Err(Reported) => {
                     broken = true;
-                    skip_to_clause(input);
+                    skip_to_clause(input, clauses);
                 }
             }
         }
@@ -184,21 +198,25 @@ impl Parser {
         let mut body = Vec::new();
         if braced {
             let content = self.syn(braces(input))?;
-            body = self.items(&content, Scope::TargetBody);
+            body = self.items(&content, inside);
         }
         // After a mistake, a missing semicolon is no mistake of its own.
         Ok((Item::Target(Target { keyword, name, head, body, broken }), braced || broken))
     }
 
-    /// Whether a keyword of the declaration that is none of a target's stands here: the semicolon before it is missing.
-    fn begins_next_item(&self, input: ParseStream<'_>) -> bool {
-        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
-        next.is_ok_and(|word| find(Scope::TargetHead, &word).is_none() && keywords(Scope::Bake).any(|keyword| keyword == word))
-    }
-
     fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
-        let target =
-            if scope == Scope::Bake && !input.peek(LitStr) { Some(self.word(input, "a target's name or a question")?) } else { None };
+        // `from` is no name of a target here, unless a second word or a question's arrow says so.
+        let from = |input: ParseStream<'_>| {
+            let ahead = input.fork();
+            ahead.call(Ident::parse_any).is_ok_and(|word| word == "from") && ahead.parse::<LitStr>().is_ok() && !ahead.peek(Token![=>])
+        };
+        let named = scope == Scope::Bake && !input.peek(LitStr) && !from(input);
+        let target = if named { Some(self.word(input, "a target's name or a question")?) } else { None };
+        if from(input) {
+            let word = self.word(input, "`from`")?;
+            let question = self.text(input, "the path of a file")?;
+            return Ok(Expect { keyword, target, question, answer: Answer::FromFile(word) });
+        }
         let question = self.text(input, "the question")?;
         self.syn(input.parse::<Token![=>]>())?;
         let what = self.word(input, "`contains`, `equals` or `declines`")?;
@@ -221,6 +239,20 @@ impl Parser {
             Kind::Count { .. } => (self.count(input)?, false),
             Kind::Number(_) => (self.number(input)?, false),
             Kind::Text => (Value::Text(self.text(input, "a string")?), false),
+            Kind::Texts if input.peek(Ident::peek_any) => {
+                let word = self.word(input, "`from`")?;
+                if word != "from" {
+                    let message = format!("expected a list in brackets, or `from` and the path of a file, found `{word}`");
+                    return self.report(Code::Syntax, word.span(), message);
+                }
+                (Value::TextsFrom(self.text(input, "the path of a file")?), false)
+            }
+            Kind::File(scope) => {
+                let file = self.text(input, "the path of a file")?;
+                let braced = input.peek(token::Brace);
+                let settings = if braced { self.block(input, scope)? } else { Vec::new() };
+                (Value::File(file, settings), braced)
+            }
             Kind::Texts => (Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?), false),
             Kind::Word(_) => (Value::Word(self.word(input, "a word")?), false),
             Kind::Divergence => (self.call(input)?, false),
@@ -231,10 +263,10 @@ impl Parser {
             Kind::Layers => (self.layers(input)?, false),
             Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
             Kind::Counted { scope, .. } => {
-                let Value::Count(count, span) = self.count(input)? else { return Err(Reported) };
+                let Value::Count(count, at) = self.count(input)? else { return Err(Reported) };
                 let braced = input.peek(token::Brace);
                 let settings = if braced { self.block(input, scope)? } else { Vec::new() };
-                (Value::Counted(count, span, settings), braced)
+                (Value::Counted(count, at, settings), braced)
             }
         };
         Ok((Assignment { keyword, setting, value }, ends_in_brace))
@@ -242,10 +274,6 @@ impl Parser {
 
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
         let word = keyword.to_string();
-        if let Some((_, _, meanwhile)) = PLANNED.iter().find(|(name, scopes, _)| *name == word && scopes.contains(&scope)) {
-            let message = format!("`{word}` is not there yet in this version; meanwhile, {meanwhile}");
-            return self.report(Code::NotYet, keyword.span(), message);
-        }
         let known: Vec<&str> = keywords(scope).collect();
         let everywhere = || Scope::ALL.into_iter().flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)));
         let places: Vec<&str> = everywhere().filter(|(keyword, _)| *keyword == word).map(|(_, scope)| scope.name()).collect();
@@ -286,7 +314,7 @@ impl Parser {
         }
         self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
         match literal.base10_parse() {
-            Ok(count) => Ok(Value::Count(count, literal.span())),
+            Ok(count) => Ok(Value::Count(count, At(literal.span()))),
             Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
         }
     }
@@ -304,7 +332,7 @@ impl Parser {
         let span = if negative { span } else { literal_span };
         self.no_suffix(&suffix, &digits, literal_span)?;
         match digits.parse::<f64>() {
-            Ok(number) => Ok(Value::Number(if negative { -number } else { number }, span)),
+            Ok(number) => Ok(Value::Number(if negative { -number } else { number }, At(span))),
             Err(_) => self.report(Code::Value, span, format!("`{digits}` is not a number")),
         }
     }
@@ -396,78 +424,5 @@ impl Parser {
     fn report<T>(&mut self, code: Code, span: Span, message: impl Into<String>) -> Parsed<T> {
         self.diagnostics.push(Diagnostic::new(code, span, message));
         Err(Reported)
-    }
-}
-
-fn braces<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
-    let content;
-    braced!(content in input);
-    Ok(content)
-}
-
-fn brackets<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
-    let content;
-    bracketed!(content in input);
-    Ok(content)
-}
-
-fn parentheses<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
-    let content;
-    parenthesized!(content in input);
-    Ok(content)
-}
-
-/// Whether the tokens are `bake Name`, with attributes and a visibility before it or not.
-fn begins_named(input: ParseStream<'_>) -> bool {
-    let ahead = input.fork();
-    ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
-        ahead.parse::<Visibility>().is_ok_and(|visibility| {
-            let word = ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
-            // `bak Name { … }` is a slip of the pen, unless the word is a keyword of bare items.
-            let like_named = ahead.call(Ident::parse_any).is_ok() && ahead.peek(token::Brace);
-            let named = word == "bake" || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);
-            named || !attributes.is_empty() || !matches!(visibility, Visibility::Inherited)
-        })
-    })
-}
-
-/// Skips what is left of a declaration: everything up to and with the next `;` or braces.
-fn recover(input: ParseStream<'_>) {
-    recover_to(input, |_| false);
-}
-
-/// The same, but no further than to where `begins` says that the next declaration begins.
-fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>) -> bool) {
-    while !input.is_empty() && !begins(input) {
-        match input.parse::<TokenTree>() {
-            Ok(TokenTree::Punct(punct)) if punct.as_char() == ';' => return,
-            Ok(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => return,
-            _ => {}
-        }
-    }
-}
-
-/// Skips what is left of a clause of a target: everything before its next clause, braces, or `;`.
-fn skip_to_clause(input: ParseStream<'_>) {
-    while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
-        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
-        if next.is_ok_and(|word| find(Scope::TargetHead, &word).is_some() || keywords(Scope::Bake).any(|keyword| keyword == word)) {
-            return;
-        }
-        drop(input.parse::<TokenTree>());
-    }
-}
-
-/// The next token, for messages.
-fn found(input: ParseStream<'_>) -> String {
-    match input.fork().parse::<TokenTree>() {
-        Ok(TokenTree::Group(group)) => match group.delimiter() {
-            Delimiter::Brace => "`{`".into(),
-            Delimiter::Bracket => "`[`".into(),
-            Delimiter::Parenthesis => "`(`".into(),
-            Delimiter::None => format!("`{}`", group.stream()),
-        },
-        Ok(tree) => format!("`{tree}`"),
-        Err(_) => "the end".into(),
     }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+pub use crate::dataset::{Dataset, Format};
 use crate::hash::{Hash, KeyHasher};
 
 /// Text of a recipe: a literal in generated code, owned where a tool has read it.
@@ -16,7 +17,7 @@ pub type Text = Cow<'static, str>;
 pub type List<T> = Cow<'static, [T]>;
 
 /// Changes whenever the same declaration would be baked in another way.
-const RECIPE_VERSION: u32 = 1;
+const RECIPE_VERSION: u32 = 2;
 
 /// Everything that determines a bake.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +30,7 @@ pub struct Recipe {
     pub model: ModelSource,
     /// The system prompt of the baked model; empty: no system message at all.
     pub student: Text,
-    /// What is baked in, in the order of the declaration.
+    /// What is baked in, in the order of the declaration, and after it the anchors.
     pub targets: List<Target>,
     /// The adapter.
     pub lora: Lora,
@@ -49,15 +50,17 @@ pub enum ModelSource {
     Folder(Text),
 }
 
-/// One document or prompt to bake in.
+/// One document or prompt to bake in, or an anchor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Target {
     /// The name in the declaration.
     #[serde(skip)]
     pub name: Text,
+    /// Whether the teacher has the student's prompt and no document, so that answers stay as they are.
+    pub anchor: bool,
     /// The share of the loss, relative to the other targets' weights.
     pub weight: f64,
-    /// The words before the document: the bake's prompt and the target's own, with an empty line between.
+    /// The words before the document: the bake's prompt and the target's own, with an empty line between. Of an anchor, the student prompt.
     pub prompt: Text,
     /// The document.
     pub document: Option<Document>,
@@ -82,6 +85,8 @@ pub struct Document {
 pub struct Stimuli {
     /// Questions written by hand.
     pub questions: List<Text>,
+    /// Questions of files.
+    pub datasets: List<Dataset>,
     /// Questions that the model writes.
     pub ask: Option<Ask>,
 }
@@ -154,6 +159,9 @@ pub struct Train {
     pub weight_decay: f64,
     /// Seeds the adapter's first weights and the order of the answers.
     pub seed: u64,
+    /// Steps between checkpoints; by default ten seconds pass. They do not change the result.
+    #[serde(skip)]
+    pub checkpoint_every: Option<usize>,
 }
 
 /// How the learning rate falls after its rise.
@@ -211,8 +219,15 @@ impl Recipe {
     pub fn hash(&self, model: &Hash) -> Hash {
         KeyHasher::new("recipe", RECIPE_VERSION)
             .field("model", model)
-            .field("student", &self.student)
             .field("targets", &self.targets)
+            .field("shared", &self.shared_hash())
+            .finish()
+    }
+
+    /// The hash of what all targets share: the student prompt, the adapter, the training, and the questions that are held out.
+    pub fn shared_hash(&self) -> Hash {
+        KeyHasher::new("shared", RECIPE_VERSION)
+            .field("student", &self.student)
             .field("lora", &self.lora)
             .field("train", &self.train)
             .field("held_out", &self.held_out().collect::<Vec<_>>())
@@ -231,7 +246,19 @@ impl Recipe {
     }
 }
 
+impl Rollout {
+    /// The most tokens of an answer of a model with this context: what is declared, else 256 or a fifth of the context, whichever is less.
+    pub fn max_tokens(&self, context: usize) -> usize {
+        self.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
+    }
+}
+
 impl Target {
+    /// The hash of all that is its own but its document.
+    pub fn settings_hash(&self) -> Hash {
+        KeyHasher::new("target", RECIPE_VERSION).field("target", &Self { document: None, ..self.clone() }).finish()
+    }
+
     /// The teacher's system prompt: prompt and document, with an empty line between.
     pub fn teacher_prompt(&self, document: Option<&str>) -> String {
         join_paragraphs([self.prompt.as_ref(), document.unwrap_or_default()])
@@ -255,6 +282,61 @@ pub trait Declaration: 'static {
     type Target: TargetName;
     /// What is baked.
     const RECIPE: &'static Recipe;
+    /// Where its adapter is, as far as the program's build script knows.
+    const ADAPTER: &'static AdapterSource = &AdapterSource::Store;
+}
+
+/// Where the adapter of a declaration is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AdapterSource {
+    /// In the user's store, under the hash of the recipe.
+    Store,
+    /// In the program.
+    Embedded {
+        /// The hash of the files.
+        hash: &'static str,
+        /// Their names, in order, and their bytes.
+        files: &'static [(&'static str, &'static [u8])],
+    },
+    /// In a folder of the machine that built the program.
+    Folder {
+        /// The hash of its files.
+        hash: &'static str,
+        /// The folder.
+        path: &'static str,
+    },
+    /// Nowhere, for this reason.
+    Missing(&'static str),
+}
+
+/// The names of an adapter's files, in order.
+pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "bake.json"];
+
+/// Bytes where numbers of up to 64 bytes can be read in place.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Aligned<T: ?Sized>(pub T);
+
+/// The environment variables by which a build script tells the macro what it has found.
+pub mod variables {
+    /// The [mode](crate::check::Mode) of the build.
+    pub const MODE: &str = "BAKE_MODE";
+
+    /// The folder of the adapter of a bake.
+    pub fn folder(bake: &str) -> String {
+        format!("BAKE_FOLDER_{bake}")
+    }
+
+    /// The hash of its files.
+    pub fn hash(bake: &str) -> String {
+        format!("BAKE_HASH_{bake}")
+    }
+
+    /// `embedded`, `folder`, or why there is none.
+    pub fn kind(bake: &str) -> String {
+        format!("BAKE_KIND_{bake}")
+    }
 }
 
 /// The targets of a [`Declaration`], one variant each.

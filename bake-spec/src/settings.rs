@@ -15,6 +15,15 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does, in a sentence.
     pub help: &'static str,
+    /// For a setting that the engine does not have yet: what to do meanwhile.
+    pub later: Option<&'static str>,
+}
+
+/// A setting is one entry of the table.
+impl PartialEq for Setting {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.scopes) == (other.name, other.scopes)
+    }
 }
 
 /// A place in a declaration.
@@ -26,17 +35,56 @@ pub enum Scope {
     TargetHead,
     /// In a target's braces.
     TargetBody,
+    /// Between an anchor's name and its braces or semicolon.
+    AnchorHead,
+    /// In an anchor's braces.
+    AnchorBody,
     /// In `ask N { … }`.
     Ask,
+    /// In `persona N { … }`.
+    Persona,
+    /// In `dataset "…" { … }`.
+    Dataset,
     /// In `lora { … }`.
     Lora,
     /// In `train { … }`.
     Train,
+    /// In `gate { … }`.
+    Gate,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Bake, Self::TargetHead, Self::TargetBody, Self::Ask, Self::Lora, Self::Train];
+    pub const ALL: [Self; 11] = [
+        Self::Bake,
+        Self::TargetHead,
+        Self::TargetBody,
+        Self::AnchorHead,
+        Self::AnchorBody,
+        Self::Ask,
+        Self::Persona,
+        Self::Dataset,
+        Self::Lora,
+        Self::Train,
+        Self::Gate,
+    ];
+
+    /// The place as a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bake => "bake",
+            Self::TargetHead => "target",
+            Self::TargetBody => "target_body",
+            Self::AnchorHead => "anchor",
+            Self::AnchorBody => "anchor_body",
+            Self::Ask => "ask",
+            Self::Persona => "persona",
+            Self::Dataset => "dataset",
+            Self::Lora => "lora",
+            Self::Train => "train",
+            Self::Gate => "gate",
+        }
+    }
 
     /// The place, for messages.
     pub const fn name(self) -> &'static str {
@@ -44,9 +92,14 @@ impl Scope {
             Self::Bake => "a bake",
             Self::TargetHead => "a target",
             Self::TargetBody => "a target's braces",
+            Self::AnchorHead => "an anchor",
+            Self::AnchorBody => "an anchor's braces",
             Self::Ask => "`ask`",
+            Self::Persona => "`persona`",
+            Self::Dataset => "`dataset`",
             Self::Lora => "`lora`",
             Self::Train => "`train`",
+            Self::Gate => "`gate`",
         }
     }
 }
@@ -65,8 +118,10 @@ pub enum Kind {
     Number(Range),
     /// A string.
     Text,
-    /// A list of strings.
+    /// A list of strings, or the path of a file that holds them.
     Texts,
+    /// The path of a file, and settings of their own in braces where they are wanted.
+    File(Scope),
     /// One of some words.
     Word(&'static [&'static str]),
     /// One of some words, or `jsd(β)`.
@@ -95,7 +150,8 @@ impl std::fmt::Display for Kind {
             Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Number(range) => write!(f, "{range}"),
             Self::Text => f.write_str("`\"…\"`"),
-            Self::Texts => f.write_str("`[\"…\", …]`"),
+            Self::Texts => f.write_str("`[\"…\", …]`, or `from \"…\"`"),
+            Self::File(_) => f.write_str("`\"…\"`, and `{ … }`"),
             Self::Word(known) => f.write_str(&words(known)),
             Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),
             Self::Modules => write!(f, "`all`, or a list of {}", words(&Projection::ALL.map(Projection::name))),
@@ -156,20 +212,61 @@ impl std::fmt::Display for Range {
     }
 }
 
-use Scope::{Ask, Bake, Lora, TargetBody, TargetHead, Train};
+use Scope::{AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train};
 
-const STIM: &[Scope] = &[Bake, TargetBody];
+const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
+
+/// Gates and early stops come with the report that they need.
+const LOOK_AT_REPORT: &str = "look at the report of a bake, and at what `load_switchable()?.evaluate()` returns";
 
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[
     text("student", &[Bake], "", "the system prompt of the baked model; empty: no system message at all"),
+    text("student", &[TargetHead], "", "a system prompt for this target only").later("set one `student` for the whole bake"),
     text("prompt", &[Bake, TargetHead], "", "words before the document in the teacher's prompt: a role, rules"),
-    number("weight", &[TargetHead], Range::positive(), "1.0", "the target's share of the loss, relative to the other targets' weights"),
-    text("from", &[TargetHead], "", "the document, by its path relative to the package"),
-    setting("questions", STIM, Kind::Texts, "", "questions written by hand"),
-    setting("ask", STIM, Kind::Counted { max: 100_000, scope: Ask }, "100", "how many questions the model writes about the document"),
-    number("temperature", &[Ask], Range::up_to(100.0), "0.5", "the temperature at which the questions are sampled"),
-    text("template", &[Ask], "", "the request put to the model for one question"),
+    number(
+        "weight",
+        &[TargetHead, AnchorHead],
+        Range::positive(),
+        "1.0",
+        "the share of the loss, relative to the other targets and anchors",
+    ),
+    text(
+        "from",
+        &[TargetHead],
+        "",
+        "the document, by its path relative to the package; of a folder, all its Markdown files in the order of their names",
+    ),
+    setting("split", &[TargetHead], Kind::Word(&["sections"]), "", "bakes a document that is longer than the context section by section")
+        .later("split the document into several targets"),
+    setting(
+        "documents",
+        &[Bake],
+        Kind::Word(&["package", "anywhere"]),
+        "package",
+        "where documents and datasets may lie: in the package, or anywhere",
+    ),
+    setting("questions", STIM, Kind::Texts, "", "questions written by hand, here or in a text file with one a line"),
+    setting(
+        "ask",
+        STIM,
+        Kind::Counted { max: 100_000, scope: Ask },
+        "100",
+        "how many questions the model writes about the document; for an anchor none unless it is written",
+    ),
+    number("temperature", &[Ask, Persona], Range::up_to(100.0), "0.5", "the temperature at which the questions are sampled"),
+    text("template", &[Ask, Persona], "", "the request put to the model for one question"),
+    setting(
+        "persona",
+        STIM,
+        Kind::Counted { max: 100_000, scope: Persona },
+        "",
+        "how many questions the model writes in the words of different people",
+    )
+    .later("write `questions` in the words of different people, or give `ask` a `template`"),
+    setting("dataset", STIM, Kind::File(Dataset), "", "questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv)"),
+    text("field", &[Dataset], "question", "the field, or the column, that holds the question"),
+    count("take", &[Dataset], 1, 1 << 32, "", "only so many of the questions, from the first; by default all"),
     count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
     count("max_tokens", STIM, 1, 1 << 20, "", "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280"),
     number("temperature", STIM, Range::up_to(100.0), "1.0", "the temperature at which the teacher's answers are sampled; 0 is greedy"),
@@ -181,7 +278,10 @@ pub const SETTINGS: &[Setting] = &[
         "sample only from the likeliest tokens that hold this much probability",
     ),
     count("top_k", STIM, 0, 1 << 20, "0", "sample only from this many of the likeliest tokens; 0: all"),
-    count("seed", &[Bake, TargetBody, Train], 0, u64::MAX, "42", "seeds what is drawn at random"),
+    setting("stop", STIM, Kind::Texts, "", "texts that end an answer").later("bound the answers with `max_tokens`"),
+    number("on_policy", STIM, Range::up_to(1.0), "0.0", "the share of the answers that the student gives itself")
+        .later("the teacher's own answers are what is learned from"),
+    count("seed", &[Bake, TargetBody, AnchorBody, Train], 0, u64::MAX, "42", "seeds what is drawn at random"),
     setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
     count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
     number("alpha", &[Lora], Range::positive(), "64.0", "a change is scaled by alpha / rank"),
@@ -199,10 +299,39 @@ pub const SETTINGS: &[Setting] = &[
     number("temperature", &[Train], Range::positive(), "1.0", "divides both models' logits in the loss"),
     number("clip", &[Train], Range::positive(), "1.0", "the norm to which a longer gradient is cut"),
     number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
+    count(
+        "checkpoint_every",
+        &[Train],
+        1,
+        1 << 32,
+        "",
+        "steps after which a checkpoint is kept, to go on from when a bake is stopped; by default every ten seconds",
+    ),
+    number("stop_at_kl", &[Train], Range::positive(), "", "ends the training when the divergence is below this")
+        .later("set the number of `epochs`"),
+    number("until_covered", &[Train], Range::up_to(1.0), "", "trains on until this share of the documents is known")
+        .later("set the number of `epochs`"),
+    setting(
+        "embed",
+        &[Bake],
+        Kind::Word(&["always", "release", "never"]),
+        "always",
+        "when a build script puts the adapter into the program",
+    ),
+    setting("gate", &[Bake], Kind::Block(Gate), "", "what a bake must reach to be kept").later(LOOK_AT_REPORT),
+    number("kl", &[Gate], Range::positive(), "", "the largest divergence from the teacher, in nats a token").later(LOOK_AT_REPORT),
+    number("expects", &[Gate], Range::up_to(1.0), "", "the least share of what is expected that must come true").later(LOOK_AT_REPORT),
 ];
 
+impl Setting {
+    /// Says that the engine does not have it yet, and what to do meanwhile.
+    const fn later(self, meanwhile: &'static str) -> Self {
+        Self { later: Some(meanwhile), ..self }
+    }
+}
+
 const fn setting(name: &'static str, scopes: &'static [Scope], kind: Kind, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, scopes, kind, default, help }
+    Setting { name, scopes, kind, default, help, later: None }
 }
 
 const fn text(name: &'static str, scopes: &'static [Scope], default: &'static str, help: &'static str) -> Setting {
@@ -217,23 +346,13 @@ const fn number(name: &'static str, scopes: &'static [Scope], range: Range, defa
     setting(name, scopes, Kind::Number(range), default, help)
 }
 
-/// Keywords that are more than a setting, and where they may stand.
-pub const ITEMS: &[(&str, &[Scope])] = &[("crate", &[Bake]), ("model", &[Bake]), ("target", &[Bake]), ("expect", &[Bake, TargetBody])];
-
-/// Keywords that the grammar keeps for what this version cannot do yet, where they may stand, and what to do meanwhile.
-pub const PLANNED: &[(&str, &[Scope], &str)] = &[
-    ("anchor", &[Bake], "give `target` a `prompt` that says what must stay as it is"),
-    ("gate", &[Bake], "look at what `load_switchable()?.evaluate()` returns"),
-    ("embed", &[Bake], "ship the adapter's folder, and load it with `load_from`"),
-    ("persona", STIM, "write `questions` in the words of different people, or give `ask` a `template`"),
-    ("dataset", STIM, "write the questions into `questions`"),
-    ("stop", STIM, "bound the answers with `max_tokens`"),
-    ("on_policy", STIM, "the teacher's own answers are what is learned from"),
-    ("student", &[TargetHead, TargetBody], "set one `student` for the whole bake"),
-    ("split", &[TargetHead], "split the document into several targets"),
-    ("stop_at_kl", &[Train], "set the number of `epochs`"),
-    ("checkpoint_every", &[Train], "finished stages are kept, and training starts again"),
-    ("until_covered", &[Train], "set the number of `epochs`"),
+/// Keywords that are more than a setting, where they may stand, and what they declare.
+pub const ITEMS: &[(&str, &[Scope], &str)] = &[
+    ("crate", &[Bake], "`crate = ::path;`: where this library is, when it is renamed"),
+    ("model", &[Bake], "`model tiny;` or `model \"folder\";`: the base model"),
+    ("target", &[Bake], "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or both, to be baked in"),
+    ("anchor", &[Bake], "`anchor NAME weight 1.0 { … }`: questions whose answers must stay as they are"),
+    ("expect", &[Bake, TargetBody], "`expect NAME \"question\" => contains \"words\";`: what the baked model must answer"),
 ];
 
 /// The setting of this name in a place.
@@ -244,18 +363,51 @@ pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
 /// Every keyword that may stand in a place.
 pub fn keywords(scope: Scope) -> impl Iterator<Item = &'static str> {
     let settings = SETTINGS.iter().filter(move |s| s.scopes.contains(&scope)).map(|s| s.name);
-    ITEMS.iter().filter(move |(_, scopes)| scopes.contains(&scope)).map(|(name, _)| *name).chain(settings)
+    ITEMS.iter().filter(move |(_, scopes, _)| scopes.contains(&scope)).map(|(name, ..)| *name).chain(settings)
 }
 
 /// The table for people, in Markdown.
 pub fn markdown() -> String {
     let mut table = String::from("| setting | in | value | default | what it does |\n|---|---|---|---|---|\n");
-    for Setting { name, scopes, kind, default, help } in SETTINGS {
+    for Setting { name, scopes, kind, default, help, later } in SETTINGS {
         let places: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        table += &format!("| `{name}` | {} | {kind} | {default} | {help} |\n", places.join(", "));
+        let later = later.map(|_| " (not there yet)").unwrap_or_default();
+        table += &format!("| `{name}` | {} | {kind} | {default} | {help}{later} |\n", places.join(", "));
     }
     table
+}
+
+impl Setting {
+    /// What an editor shows of it, and `cargo bake explain`.
+    pub fn page(&self) -> String {
+        let Self { name, scopes, kind, default, help, later } = self;
+        let places = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", ");
+        let default = if default.is_empty() { String::new() } else { format!(" Default: `{default}`.") };
+        let later = later.map(|meanwhile| format!(" Not there yet; meanwhile, {meanwhile}.")).unwrap_or_default();
+        let mut help = help.to_string();
+        help[..1].make_ascii_uppercase();
+        format!("{help}.\n\n`{name}`, in {places}: {kind}.{default}{later}")
+    }
+}
+
+/// The table as the items that an editor finds behind the keywords of a declaration.
+pub fn rust() -> String {
+    let mut text =
+        String::from("//! What an editor shows of the keywords of a declaration. Written from the table in `bake-spec/src/settings.rs`.\n");
+    text += "#![allow(non_upper_case_globals, reason = \"these are the keywords themselves\")]\n";
+    for scope in Scope::ALL {
+        text += &format!("\n/// Settings of {}.\npub mod {} {{\n", scope.name(), scope.word());
+        for setting in SETTINGS.iter().filter(|setting| setting.scopes.contains(&scope)) {
+            for line in setting.page().lines() {
+                text += format!("    /// {line}").trim_end();
+                text += "\n";
+            }
+            text += &format!("    pub const {}: () = ();\n", setting.name);
+        }
+        text += "}\n";
+    }
+    text
 }
 
 #[cfg(test)]
@@ -271,16 +423,18 @@ mod tests {
         }
     }
 
+    /// Files that hold the table; with `BAKE_WRITE_SETTINGS=1` they are written anew.
     #[test]
-    fn the_reference_page_holds_the_table() {
-        let page = include_str!("../../src/declaration.md");
-        assert!(page.contains(&markdown()), "put this into src/declaration.md:\n{}", markdown());
-    }
-
-    #[test]
-    fn what_is_planned_is_no_setting_yet() {
-        for (name, scopes, _) in PLANNED {
-            assert!(scopes.iter().all(|scope| find(*scope, name).is_none()), "{name}");
+    fn what_is_written_from_the_table_is_up_to_date() {
+        let path = |name: &str| format!("{}/../src/{name}", env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(path("declaration.md")).unwrap();
+        let text = &page[..page.find("| setting | in |").unwrap()];
+        for (name, want) in [("declaration.md", format!("{text}{}", markdown())), ("settings.rs", rust())] {
+            if std::env::var_os("BAKE_WRITE_SETTINGS").is_some() {
+                std::fs::write(path(name), &want).unwrap();
+            }
+            let there = std::fs::read_to_string(path(name)).unwrap();
+            assert!(there == want, "src/{name} is out of date; run this test with BAKE_WRITE_SETTINGS=1 to write it");
         }
     }
 

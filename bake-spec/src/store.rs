@@ -11,10 +11,14 @@
 //! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A thing whose content does not match
 //! its name is never returned; it is as if it had not been made.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind as Io, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, ErrorKind};
 use crate::hash::{Hash, KeyHasher};
@@ -46,10 +50,14 @@ impl Store {
     /// The user's store: `BAKE_CACHE_DIR` where it is set, else `bake/v1` in the platform's folder for caches.
     ///
     /// # Errors
-    /// When the platform has no such folder, as where no home directory is known.
+    /// When the variable holds a relative path, and when the platform has no such folder, as where no home directory is known.
     pub fn user() -> Result<Self, Error> {
         if let Some(dir) = std::env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
-            return Ok(Self::new(dir));
+            // Build scripts, tools and programs run in different folders.
+            return match Path::new(&dir).is_absolute() {
+                true => Ok(Self::new(dir)),
+                false => Err(Error::new(ErrorKind::Store, format!("{DIR_VARIABLE} is {dir:?}; set it to an absolute path"))),
+            };
         }
         let strategy = etcetera::choose_base_strategy().map_err(|_| {
             Error::new(ErrorKind::Store, format!("no home directory is known to keep baked adapters in; set {DIR_VARIABLE} to a folder"))
@@ -68,6 +76,8 @@ impl Store {
     /// When a file is there and cannot be read. A damaged product is no error: it is as if it had not been made.
     pub fn product(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
         let Some(hash) = self.named(stage, key)? else { return Ok(None) };
+        used(&self.key_path(stage, key));
+        used(&self.blob_path(&hash));
         let Some(bytes) = read_if_present(&self.blob_path(&hash))? else { return Ok(None) };
         Ok((Hash::of(&bytes) == hash).then_some(bytes))
     }
@@ -106,6 +116,95 @@ impl Store {
         let (hash, dir) = placed?;
         self.write(&self.key_path(ADAPTERS, recipe), hash.to_string().as_bytes())?;
         Ok(dir)
+    }
+
+    /// The folder of the adapter with this hash; none where it is not here, or damaged.
+    pub fn artifact(&self, hash: &Hash) -> Option<PathBuf> {
+        let dir = self.artifact_path(hash);
+        Self::holds(&dir, hash).then_some(dir)
+    }
+
+    /// Whether a folder's files have this hash.
+    pub fn holds(dir: &Path, hash: &Hash) -> bool {
+        hash_folder(dir).is_ok_and(|found| found == *hash)
+    }
+
+    /// Copies an adapter's folder, which must have this hash, and keeps it as the adapter of a recipe.
+    ///
+    /// # Errors
+    /// When it is not what the hash says, or the store cannot be written.
+    pub fn adopt(&self, dir: &Path, hash: &Hash, recipe: &Hash) -> Result<PathBuf, Error> {
+        if !Self::holds(dir, hash) {
+            let message = format!("{} is not the adapter that is locked; it is damaged, or was changed", dir.display());
+            return Err(Error::new(ErrorKind::Store, message));
+        }
+        self.put_adapter(recipe, |copy| copy_folder(dir, copy))
+    }
+
+    /// Keeps what a stage has made in place of what it had made from the same inputs before.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn replace_product(&self, stage: &str, key: &Hash, bytes: &[u8]) -> Result<Hash, Error> {
+        let before = self.named(stage, key)?;
+        let hash = self.put_product(stage, key, bytes)?;
+        if let Some(before) = before.filter(|before| *before != hash) {
+            remove(&self.blob_path(&before))?;
+        }
+        Ok(hash)
+    }
+
+    /// Forgets what a stage has made from inputs of this key.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn remove_product(&self, stage: &str, key: &Hash) -> Result<(), Error> {
+        if let Some(hash) = self.named(stage, key)? {
+            remove(&self.key_path(stage, key))?;
+            remove(&self.blob_path(&hash))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was not used for this long, but for the adapters of `keep`: products, adapters, and what killed processes left
+    /// behind. What is being made now is younger. Returns the number of files and their bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn clean(&self, unused_for: Duration, keep: &[Hash]) -> Result<(usize, u64), Error> {
+        let Some(before) = SystemTime::now().checked_sub(unused_for) else { return Ok((0, 0)) };
+        let kept: Vec<String> = keep.iter().map(Hash::to_string).collect();
+        let (mut files, mut bytes) = (0, 0);
+        for part in ["tmp", "blobs", "keys", "artifacts", "locks"] {
+            let mut waiting = vec![self.root.join(part)];
+            while let Some(dir) = waiting.pop() {
+                for path in if dir.is_dir() { entries(&dir)? } else { Vec::new() } {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    if kept.contains(&name) {
+                        continue;
+                    }
+                    // A folder that is gone meanwhile was another process's.
+                    let Ok(metadata) = path.symlink_metadata() else { continue };
+                    if metadata.is_dir() {
+                        waiting.push(path);
+                    } else if metadata.modified().is_ok_and(|modified| modified < before) && !names_kept(&path, &kept) {
+                        remove(&path)?;
+                        (files, bytes) = (files + 1, bytes + metadata.len());
+                    }
+                }
+            }
+        }
+        self.remove_empty_folders();
+        Ok((files, bytes))
+    }
+
+    fn remove_empty_folders(&self) {
+        for part in ["tmp", "blobs", "artifacts"] {
+            for path in entries(&self.root.join(part)).unwrap_or_default() {
+                // Fails for one that is not empty, which then stays.
+                let _ = fs::remove_dir(path);
+            }
+        }
     }
 
     /// Keeps others from making the thing of this key until the lock is dropped; none while another process keeps it.
@@ -202,14 +301,53 @@ impl Store {
 }
 
 /// The hash of the names and contents of a folder's files, but for hidden ones, which file managers leave behind.
-fn hash_folder(dir: &Path) -> Result<Hash, Error> {
-    let mut hasher = KeyHasher::new("folder", 1);
-    for path in entries(dir)? {
-        let content = fs::read(&path).map_err(|e| read_error(&path, e))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        hasher = hasher.field(&name, &Hash::of(&content));
+///
+/// # Errors
+/// When one cannot be read.
+pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
+    let read = |path: &PathBuf| {
+        let content = fs::read(path).map_err(|e| read_error(path, e))?;
+        Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), content))
+    };
+    let files = entries(dir)?.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
+    Ok(hash_files(files.iter().map(|(name, content)| (name.as_str(), content.as_slice()))))
+}
+
+/// The same hash, of files that are in memory, in the order of their names.
+pub fn hash_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Hash {
+    let add = |hasher: KeyHasher, (name, content): (&str, &[u8])| hasher.field(name, &Hash::of(content));
+    files.into_iter().fold(KeyHasher::new("folder", 1), add).finish()
+}
+
+/// Copies the files of a folder into another, but for hidden ones.
+///
+/// # Errors
+/// When one cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    create_dir(to)?;
+    for path in entries(from)? {
+        let copied = fs::copy(&path, to.join(path.file_name().unwrap_or_default()));
+        copied.map_err(|e| Error::io(ErrorKind::Store, format!("cannot copy {} to {}", path.display(), to.display()), e))?;
     }
-    Ok(hasher.finish())
+    Ok(())
+}
+
+/// Notes that a file was used, so that cleaning leaves it. In a store that can only be read, nobody cleans.
+fn used(path: &Path) {
+    let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Whether a file is the name of an adapter that is kept.
+fn names_kept(path: &Path, kept: &[String]) -> bool {
+    path.parent().and_then(Path::file_name).is_some_and(|stage| stage == ADAPTERS)
+        && fs::read_to_string(path).is_ok_and(|hash| kept.contains(&hash))
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != Io::NotFound => Err(write_error(path, e)),
+        _ => Ok(()),
+    }
 }
 
 /// The files of a folder, sorted by name.
@@ -243,103 +381,4 @@ fn write_error(path: &Path, e: std::io::Error) -> Error {
         path.display()
     );
     Error::io(ErrorKind::Store, message, e)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::new(dir.path().join("store"));
-        (dir, store)
-    }
-
-    fn put(store: &Store, key: &Hash, content: &str) -> PathBuf {
-        store.put_adapter(key, |dir| fs::write(dir.join("a"), content).map_err(|e| write_error(dir, e))).unwrap()
-    }
-
-    #[test]
-    fn products_come_back_and_damaged_ones_do_not() {
-        let (_dir, store) = store();
-        let key = Hash::of(b"key");
-        assert_eq!(store.product("stimuli", &key).unwrap(), None);
-        let hash = store.put_product("stimuli", &key, b"content").unwrap();
-        assert_eq!(store.product("stimuli", &key).unwrap().unwrap(), b"content");
-        assert_eq!(store.product("rollouts", &key).unwrap(), None);
-        fs::write(store.blob_path(&hash), b"contenT").unwrap();
-        assert_eq!(store.product("stimuli", &key).unwrap(), None);
-        store.put_product("stimuli", &key, b"content").unwrap();
-        assert_eq!(store.product("stimuli", &key).unwrap().unwrap(), b"content");
-    }
-
-    #[test]
-    fn adapters_come_back_and_damaged_ones_are_replaced() {
-        let (_dir, store) = store();
-        let key = Hash::of(b"recipe");
-        assert_eq!(store.adapter(&key).unwrap(), None);
-        let path = put(&store, &key, "weights");
-        assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
-        assert_eq!(put(&store, &Hash::of(b"another recipe"), "weights"), path, "the same content has one address");
-        fs::write(path.join("a"), "weighty").unwrap();
-        assert_eq!(store.adapter(&key).unwrap(), None);
-        put(&store, &key, "weights");
-        assert_eq!(fs::read_to_string(path.join("a")).unwrap(), "weights");
-        assert_eq!(fs::read_dir(store.root.join("tmp")).unwrap().count(), 0, "nothing is left behind");
-    }
-
-    #[test]
-    fn a_failed_write_leaves_nothing() {
-        let (_dir, store) = store();
-        let key = Hash::of(b"recipe");
-        let failed = store.put_adapter(&key, |_| Err(Error::new(ErrorKind::Store, "no")));
-        assert_eq!(failed.unwrap_err().to_string(), "no");
-        assert_eq!(store.adapter(&key).unwrap(), None);
-        assert_eq!(fs::read_dir(store.root.join("tmp")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_store_that_cannot_be_written_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        fs::write(&file, "").unwrap();
-        let error = Store::new(&file).put_product("stimuli", &Hash::of(b""), b"").unwrap_err().to_string();
-        assert!(error.contains("file") && error.contains(DIR_VARIABLE), "{error}");
-        assert_eq!(Store::new(&file).adapter(&Hash::of(b"")).unwrap(), None);
-    }
-
-    #[test]
-    fn a_lock_keeps_another_out_until_it_is_dropped() {
-        let (_dir, store) = store();
-        let key = Hash::of(b"recipe");
-        let lock = store.try_lock(&key).unwrap();
-        assert!(lock.is_some() && store.try_lock(&key).unwrap().is_none());
-        assert!(store.try_lock(&Hash::of(b"another recipe")).unwrap().is_some());
-        drop(lock);
-        assert!(store.try_lock(&key).unwrap().is_some());
-    }
-
-    #[test]
-    fn what_others_left_behind_is_not_in_the_way() {
-        let (_dir, store) = store();
-        for n in 0..200 {
-            fs::create_dir_all(store.root.join("tmp").join(format!("{}-{n}", std::process::id()))).unwrap();
-            fs::write(store.root.join("tmp").join(format!("{}-{n}", std::process::id())).join("junk"), "").unwrap();
-        }
-        let key = Hash::of(b"recipe");
-        let path = put(&store, &key, "weights");
-        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
-        fs::write(path.join(".hidden"), "").unwrap();
-        assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
-
-        // Folders where files should be are damage, and damage is mended.
-        fs::create_dir(path.join("folder")).unwrap();
-        assert_eq!(store.adapter(&key).unwrap(), None);
-        let name = store.key_path(ADAPTERS, &key);
-        fs::remove_file(&name).unwrap();
-        fs::create_dir_all(name.join("folder")).unwrap();
-        assert_eq!(store.adapter(&key).unwrap(), None);
-        assert_eq!(put(&store, &key, "weights"), path);
-        assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
-    }
 }

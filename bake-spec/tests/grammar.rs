@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::str::FromStr as _;
 
-use bake_spec::check::{Declared, check};
+use bake_spec::check::{Declared, Package, check};
 use bake_spec::diagnostics::Diagnostics;
 use bake_spec::parse::parse;
-use bake_spec::settings::{SETTINGS, Scope, keywords};
+use bake_spec::print::print;
+use bake_spec::settings::{Kind, SETTINGS, Scope, Setting, keywords};
 use proc_macro2::TokenStream;
 use proptest::prelude::*;
 
@@ -19,18 +20,21 @@ const WHOLE: &str = r#"
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
         train { epochs 2; schedule cosine; divergence jsd(0.5); }
         expect keys "Where to?" => declines;
+        anchor manners weight 0.5 { questions ["Hello"]; }
+        embed release;
     }
 "#;
 
 fn read(source: &str) -> (Vec<Declared>, Diagnostics) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+    std::fs::write(dir.path().join("keys.csv"), "question\nWhere?").unwrap();
     read_in(dir.path(), TokenStream::from_str(source).unwrap())
 }
 
 fn read_in(root: &Path, tokens: TokenStream) -> (Vec<Declared>, Diagnostics) {
     let (bakes, mut diagnostics) = parse(tokens);
-    (check(bakes, root, &mut diagnostics), diagnostics)
+    (check(bakes, Package { root, lock: None }, &mut diagnostics), diagnostics)
 }
 
 #[test]
@@ -57,9 +61,10 @@ fn semicolons_may_be_left_out_after_braces_and_at_the_end() {
 
 #[test]
 fn every_setting_of_the_table_is_understood_with_its_default() {
-    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty() && setting.later.is_none()) {
         for scope in setting.scopes {
-            let assignment = format!("{} {}", setting.name, setting.default);
+            let quote = if setting.kind == Kind::Text { "\"" } else { "" };
+            let assignment = format!("{} {quote}{}{quote}", setting.name, setting.default);
             let source = match scope {
                 Scope::Bake => format!("{assignment}; target a prompt \"x\";"),
                 Scope::TargetHead => format!("target a prompt \"x\" {assignment};"),
@@ -67,12 +72,17 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Ask => format!("target a prompt \"x\"; ask 3 {{ {assignment}; }}"),
                 Scope::Lora => format!("target a prompt \"x\"; lora {{ {assignment}; }}"),
                 Scope::Train => format!("target a prompt \"x\"; train {{ {assignment}; }}"),
+                Scope::AnchorHead => format!("target a prompt \"x\"; anchor b {assignment} {{ questions [\"y\"]; }}"),
+                Scope::AnchorBody => format!("target a prompt \"x\"; anchor b {{ questions [\"y\"]; {assignment}; }}"),
+                Scope::Dataset => format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}"),
+                Scope::Persona | Scope::Gate => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
             let (plain, _) = read("target a prompt \"x\";");
             let same = |declared: &[Declared]| (declared[0].recipe.targets.clone(), declared[0].recipe.train.clone());
-            if setting.name != "ask" && scope != &Scope::Ask {
+            let elsewhere = [Scope::Ask, Scope::AnchorHead, Scope::AnchorBody, Scope::Dataset].contains(scope);
+            if setting.name != "ask" && !elsewhere {
                 assert_eq!(same(&declared), same(&plain), "{source} writes the default");
             }
         }
@@ -103,6 +113,59 @@ fn tokens() -> impl Strategy<Value = String> {
     })
 }
 
+/// Values that a setting of this kind can be written with, also some that it may not have.
+fn value(kind: Kind) -> BoxedStrategy<String> {
+    let text = || prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"ü \\\"x\\\"\"", "r#\"raw\"#"]).prop_map(str::to_owned);
+    match kind {
+        Kind::Count { .. } => any::<u64>().prop_map(|n| n.to_string()).boxed(),
+        Kind::Number(_) => prop_oneof![any::<u32>().prop_map(|n| n.to_string()), (-1e9f64..1e9).prop_map(|x| format!("{x:?}"))].boxed(),
+        Kind::Text => text().boxed(),
+        Kind::Texts => prop_oneof![
+            prop::collection::vec(text(), 0..3).prop_map(|texts| format!("[{}]", texts.join(", "))),
+            text().prop_map(|file| format!("from {file}")),
+        ]
+        .boxed(),
+        Kind::File(scope) => (text(), prop::option::of(settings(scope))).prop_map(|(file, inner)| braced(&file, inner)).boxed(),
+        Kind::Word(words) => prop::sample::select(words).prop_map(str::to_owned).boxed(),
+        Kind::Divergence => prop::sample::select(vec!["forward_kl", "jsd(0.5)", "jsd(2)"]).prop_map(str::to_owned).boxed(),
+        Kind::Modules => prop::sample::select(vec!["all", "[q_proj, v_proj]", "[]"]).prop_map(str::to_owned).boxed(),
+        Kind::Layers => (0..9u64, 0..9u64).prop_map(|(start, end)| format!("{start}..{end}")).boxed(),
+        Kind::Block(scope) => settings(scope).prop_map(|inner| format!("{{ {inner} }}")).boxed(),
+        Kind::Counted { scope, .. } => {
+            (any::<u64>(), prop::option::of(settings(scope))).prop_map(|(n, inner)| braced(&n.to_string(), inner)).boxed()
+        }
+    }
+}
+
+fn braced(before: &str, inner: Option<String>) -> String {
+    inner.map_or_else(|| before.to_owned(), |inner| format!("{before} {{ {inner} }}"))
+}
+
+fn assignment(scope: Scope) -> BoxedStrategy<String> {
+    let here: Vec<&Setting> = SETTINGS.iter().filter(|setting| setting.scopes.contains(&scope)).collect();
+    prop::sample::select(here).prop_flat_map(|setting| value(setting.kind).prop_map(|value| format!("{} {value}", setting.name))).boxed()
+}
+
+fn settings(scope: Scope) -> BoxedStrategy<String> {
+    prop::collection::vec(assignment(scope), 0..3).prop_map(|all| all.iter().map(|a| format!("{a}; ")).collect()).boxed()
+}
+
+fn item() -> impl Strategy<Value = String> {
+    let target = |keyword: &'static str, head, body| {
+        (prop::collection::vec(assignment(head), 0..3), settings(body))
+            .prop_map(move |(head, body)| format!("{keyword} name {} {{ {body} }}", head.join(" ")))
+    };
+    prop_oneof![
+        4 => assignment(Scope::Bake).prop_map(|assignment| format!("{assignment};")),
+        3 => target("target", Scope::TargetHead, Scope::TargetBody),
+        2 => target("anchor", Scope::AnchorHead, Scope::AnchorBody),
+        2 => prop::sample::select(vec![
+            "model tiny;", "model \"a\";", "model hub \"a/b\";", "model hub \"a/b\" revision \"c\";", "crate = ::a::b;",
+            "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;", "expect from \"a\";", "expect from \"a\" => equals \"b\";",
+        ]).prop_map(str::to_owned),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -127,5 +190,16 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             read_in(dir.path(), tokens);
         }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back(items in prop::collection::vec(item(), 0..6), named in any::<bool>()) {
+        let items = items.join("\n");
+        let source = if named { format!("/// Doc.\n#[cfg(a)] pub(crate) bake Name {{ {items} }} bake Other {{ }}") } else { format!("bake Bake {{ {items} }}") };
+        let (bakes, mistakes) = parse(TokenStream::from_str(&source).unwrap());
+        prop_assert!(mistakes.is_empty(), "{source}: {mistakes:?}");
+        let (again, mistakes) = parse(print(&bakes));
+        prop_assert!(mistakes.is_empty(), "{}: {mistakes:?}", print(&bakes));
+        prop_assert_eq!(bakes, again);
     }
 }

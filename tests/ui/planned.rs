@@ -1,19 +1,18 @@
-//! What the grammar knows and this version cannot do yet is an error of its own, never ignored.
+//! What the grammar knows and this version cannot do yet is an error of its own, never ignored; its values are checked all the same.
 
 use bake::bake;
 
 bake! {
     bake Support {
         model hub "Qwen/Qwen3-0.6B" revision "main";
-        embed release;
-        anchor manners weight 0.5 { questions ["Hello"]; }
-        target keys from "docs/keys.md" split sections {
+        gate { kl 0.01; expects 0.9; }
+        target keys from "docs/keys.md" split sections student "Psst." {
             persona 40;
-            dataset "questions.jsonl" { field "question"; take 10; }
             stop ["\n"];
-            on_policy 0.5;
+            on_policy 1.5;
         }
-        train { stop_at_kl 0.01; epochs 3; }
+        expect keys from "expected.jsonl";
+        train { stop_at_kl 0.01; until_covered 0.9; epochs 3; }
     }
 }
 

@@ -121,12 +121,27 @@ fn write_error(path: &Path, e: std::io::Error) -> Error {
 
 pub(super) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Adapter> {
     let path = dir.join(CONFIG);
-    let error = |what: String| Error::new(ErrorKind::Adapter, format!("{} {what}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|e| error(format!("cannot be read; name the folder of an adapter: {e}")))?;
-    let settings: Read = serde_json::from_str(&text).map_err(|e| error(format!("is not the configuration of an adapter: {e}")))?;
-    check(&settings).map_err(error)?;
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        let message = format!("{} cannot be read; name the folder of an adapter: {e}", path.display());
+        Error::new(ErrorKind::Adapter, message)
+    })?;
     let weights = Weights::open(&dir.join(WEIGHTS), ErrorKind::Adapter)?;
-    let file = dir.join(WEIGHTS).display().to_string();
+    parse(&text, &weights, &dir.display().to_string(), config, device)
+}
+
+/// An adapter inside the program.
+pub(super) fn embedded(files: &[(&str, &'static [u8])], config: &Config, device: &Device) -> Result<Adapter> {
+    let bytes = |wanted: &str| files.iter().find(|(name, _)| *name == wanted).map_or(&[][..], |(_, bytes)| *bytes);
+    let weights = Weights::embedded(bytes(WEIGHTS), WEIGHTS, ErrorKind::Adapter)?;
+    parse(&String::from_utf8_lossy(bytes(CONFIG)), &weights, "the program", config, device)
+}
+
+/// An adapter out of a folder, which is only named in messages.
+fn parse(text: &str, weights: &Weights, folder: &str, config: &Config, device: &Device) -> Result<Adapter> {
+    let error = |what: String| Error::new(ErrorKind::Adapter, format!("{folder}/{CONFIG} {what}"));
+    let settings: Read = serde_json::from_str(text).map_err(|e| error(format!("is not the configuration of an adapter: {e}")))?;
+    check(&settings).map_err(error)?;
+    let file = format!("{folder}/{WEIGHTS}");
     let mut left: BTreeSet<String> = weights.names().collect();
     let mut adapter = Adapter::empty(config.layers);
     for layer in 0..config.layers {

@@ -1,8 +1,7 @@
 //! Weights out of safetensors: one file, several behind an index, or bytes in the program.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bake_spec::Hash;
 use candle_core::{Device, Tensor};
@@ -12,9 +11,6 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::error::{Error, ErrorKind, Result};
-
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a checkpoint, read when they are asked for.
 pub(crate) struct Weights {
@@ -29,7 +25,6 @@ struct Shard {
 }
 
 enum Bytes {
-    #[cfg(feature = "tiny")]
     Static(&'static [u8]),
     Mapped(memmap2::Mmap),
 }
@@ -39,7 +34,6 @@ impl std::ops::Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            #[cfg(feature = "tiny")]
             Self::Static(bytes) => bytes,
             Self::Mapped(bytes) => bytes,
         }
@@ -49,15 +43,7 @@ impl std::ops::Deref for Bytes {
 impl Weights {
     /// The checkpoint of a model's folder: `model.safetensors`, or the files that `model.safetensors.index.json` names.
     pub(crate) fn open_model(dir: &Path) -> Result<Self> {
-        let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
-        let paths = if single.is_file() {
-            vec![single]
-        } else if index.is_file() {
-            shard_paths(&index)?
-        } else {
-            let message = format!("{} holds neither {SINGLE} nor {INDEX}; name a folder with a model in safetensors", dir.display());
-            return Err(Error::new(ErrorKind::Model, message));
-        };
+        let paths = bake_spec::model::weight_files(dir)?;
         Ok(Self { shards: paths.iter().map(|path| Shard::open(path, ErrorKind::Model)).collect::<Result<_>>()? })
     }
 
@@ -66,10 +52,9 @@ impl Weights {
         Ok(Self { shards: vec![Shard::open(path, kind)?] })
     }
 
-    /// A safetensors file inside the program.
-    #[cfg(feature = "tiny")]
-    pub(crate) fn embedded(bytes: &'static [u8], name: &str) -> Result<Self> {
-        Ok(Self { shards: vec![Shard::new(Bytes::Static(bytes), name.to_owned(), ErrorKind::Model)?] })
+    /// A safetensors file inside the program; errors are of the given kind.
+    pub(crate) fn embedded(bytes: &'static [u8], name: &str, kind: ErrorKind) -> Result<Self> {
+        Ok(Self { shards: vec![Shard::new(Bytes::Static(bytes), name.to_owned(), kind)?] })
     }
 
     /// The names of all tensors.
@@ -138,33 +123,4 @@ impl Shard {
 /// Elements of `N` bytes as f32.
 fn widen<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
     data.as_chunks::<N>().0.par_iter().with_min_len(1 << 14).map(|&bytes| read(bytes)).collect()
-}
-
-/// The files that an index names, which must lie beside it.
-fn shard_paths(index: &Path) -> Result<Vec<PathBuf>> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", index.display()));
-    let text = std::fs::read_to_string(index).map_err(|e| error(format!("cannot be read: {e}")))?;
-    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
-    let dir = index.parent().unwrap_or(Path::new(""));
-    let names: BTreeSet<String> = weight_map.into_values().collect();
-    if names.is_empty() {
-        return Err(error("names no file".into()));
-    }
-    names
-        .into_iter()
-        .map(|name| {
-            let path = dir.join(&name);
-            if Path::new(&name).components().count() != 1 || name == ".." {
-                return Err(error(format!("names `{name}`, which does not lie beside it")));
-            }
-            if !path.is_file() {
-                return Err(error(format!("names {}, which is not there; fetch the whole checkpoint", path.display())));
-            }
-            Ok(path)
-        })
-        .collect()
 }

@@ -20,6 +20,18 @@ impl AdamW {
         Ok(Self { moments, steps: 0, settings })
     }
 
+    /// The steps so far, and the moments in their order.
+    pub(super) fn state(&self) -> (i32, impl Iterator<Item = &Tensor>) {
+        (self.steps, self.moments.iter().flatten().flat_map(|(mean, square)| [mean, square]))
+    }
+
+    /// Goes on from a [`state`](Self::state), whose moments are as many and of the same shapes.
+    pub(super) fn resume(&mut self, steps: i32, moments: impl IntoIterator<Item = Tensor>) {
+        self.steps = steps;
+        let places = self.moments.iter_mut().flatten().flat_map(|(mean, square)| [mean, square]);
+        places.zip(moments).for_each(|(place, moment)| *place = moment);
+    }
+
     /// Moves the adapter against the gradients, of which there is one for each of its changes.
     pub(crate) fn step(&mut self, adapter: &mut Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
         self.steps += 1;

@@ -36,6 +36,7 @@ mod tests {
             clip: 1.0,
             weight_decay: 0.0,
             seed: 0,
+            checkpoint_every: None,
         }
     }
 

@@ -64,7 +64,7 @@ impl<'a> Settings<'a> {
     /// The settings in a setting's own braces.
     pub(super) fn block(&self, name: &str, scope: Scope) -> Settings<'a> {
         match self.value(name) {
-            Some(Value::Block(assignments) | Value::Counted(_, _, assignments)) => {
+            Some(Value::Block(assignments) | Value::Counted(_, _, assignments) | Value::File(_, assignments)) => {
                 Settings { scope, given: assignments.iter().collect(), around: None }
             }
             _ => Settings { scope, given: Vec::new(), around: None },

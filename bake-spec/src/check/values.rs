@@ -5,7 +5,7 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::ast::{Assignment, Value};
+use crate::ast::{Assignment, At, Value};
 use crate::config::Projection;
 use crate::diagnostics::{Code, did_you_mean};
 use crate::settings::{Kind, Scope};
@@ -16,9 +16,16 @@ impl Checker<'_> {
         let mut given: Vec<&Assignment> = Vec::new();
         for assignment in assignments {
             self.value(assignment);
-            match &assignment.value {
-                Value::Block(inner) | Value::Counted(_, _, inner) => drop(self.settings(inner.iter().collect(), scope)),
-                _ => {}
+            if let Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner) = &assignment.value {
+                let (Kind::Block(inside) | Kind::Counted { scope: inside, .. } | Kind::File(inside)) = assignment.setting.kind else {
+                    continue;
+                };
+                self.settings(inner.iter().collect(), inside);
+            }
+            // What stands in the braces of a setting that is not there yet is said with it.
+            if let Some(meanwhile) = assignment.setting.later.filter(|_| scope != Scope::Gate) {
+                let message = format!("`{}` is not there yet in this version; meanwhile, {meanwhile}", assignment.setting.name);
+                self.report(Code::NotYet, assignment.keyword.span(), message);
             }
             if given.iter().any(|other| other.setting.name == assignment.setting.name) {
                 self.repeated(&assignment.keyword);
@@ -33,13 +40,13 @@ impl Checker<'_> {
     fn value(&mut self, assignment: &Assignment) {
         let name = assignment.setting.name;
         match (assignment.setting.kind, &assignment.value) {
-            (Kind::Count { min, max }, Value::Count(count, span)) if !(min..=max).contains(count) => {
+            (Kind::Count { min, max }, Value::Count(count, At(span))) if !(min..=max).contains(count) => {
                 self.report(Code::Value, *span, format!("`{name}` must be a whole number from {min} to {max}; this is {count}"));
             }
-            (Kind::Counted { max, .. }, Value::Counted(count, span, _)) if *count > max => {
+            (Kind::Counted { max, .. }, Value::Counted(count, At(span), _)) if *count > max => {
                 self.report(Code::Value, *span, format!("`{name}` must be a whole number from 0 to {max}; this is {count}"));
             }
-            (Kind::Number(range), Value::Number(number, span)) if !range.contains(*number) => {
+            (Kind::Number(range), Value::Number(number, At(span))) if !range.contains(*number) => {
                 self.report(Code::Value, *span, format!("`{name}` must be {range}; this is {number}"));
             }
             (Kind::Texts, Value::Texts(texts)) => {
@@ -47,7 +54,9 @@ impl Checker<'_> {
                     self.report(Code::Value, assignment.keyword.span(), format!("`{name}` is an empty list; leave it out or write some"));
                 }
                 for text in texts {
-                    self.not_blank(text, "a question");
+                    if name == "questions" {
+                        self.not_blank(text, "a question");
+                    }
                 }
             }
             (Kind::Word(words), Value::Word(word)) if !words.contains(&word.to_string().as_str()) => {
@@ -58,7 +67,7 @@ impl Checker<'_> {
                 self.report(Code::Value, word.span(), format!("`{name}` must be `all` or a list of names in brackets; this is `{word}`"));
             }
             (Kind::Modules, Value::Words(words)) => self.modules(words, &assignment.keyword),
-            (Kind::Layers, Value::Span(start, end, span)) if start >= end || *end > 10_000 => {
+            (Kind::Layers, Value::Span(start, end, At(span))) if start >= end || *end > 10_000 => {
                 self.report(
                     Code::Value,
                     *span,
@@ -74,7 +83,7 @@ impl Checker<'_> {
             ("forward_kl" | "reverse_kl", Value::Word(_)) => {}
             ("forward_kl" | "reverse_kl", _) => self.report(Code::Value, word.span(), format!("`{word}` takes no number")),
             ("jsd", Value::Call(_, beta, _)) if *beta > 0.0 && *beta < 1.0 => {}
-            ("jsd", Value::Call(_, beta, span)) => {
+            ("jsd", Value::Call(_, beta, At(span))) => {
                 self.report(
                     Code::Value,
                     *span,

@@ -1,0 +1,70 @@
+//! For build scripts: puts the adapters of a package's bakes into its program.
+//!
+//! ```no_run
+//! // build.rs
+//! fn main() -> Result<(), bake_build::Error> {
+//!     bake_build::embed()
+//! }
+//! ```
+//!
+//! [`embed`] finds every `bake! { … }` of the package by reading its sources, looks `bake.lock` up for the adapter that each was baked
+//! into, and takes that from `bakes/` beside `Cargo.toml`, or else from the user's store. `load()` then needs neither of them: the adapter
+//! is in the program. With `embed never`, and with `embed release` in other builds, it is read where it lies on the machine that built.
+//!
+//! # Modes
+//!
+//! A bake may be stale, missing, or not at hand on this machine. What follows is said by the environment variable `BAKE`:
+//!
+//! | `BAKE` | the default | a bake that is stale, missing or not at hand |
+//! |---|---|---|
+//! | not set | | is a warning, and `load()` returns why it is not there |
+//! | `locked` | where `CI` is set, and neither `false` nor `0` | is an error |
+//! | `auto` | | is baked first, by `cargo-bake` or the program that `BAKE_COMMAND` names |
+//! | `stub` | where `DOCS_RS` is set | is passed over: the types are there, and no adapters at all |
+//!
+//! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While there is no `bake.lock`, cargo runs the build
+//! script in every build; with one, when a source, a document, the model or the adapter has changed.
+//!
+//! # Limits
+//!
+//! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition holds or not, and one that another macro
+//! writes is not seen: it looks for its adapter in the user's store.
+
+mod embed;
+mod mode;
+
+use std::fmt;
+use std::io::Write as _;
+
+use embed::Environment;
+
+/// Puts the adapters of the package's bakes into the program that is being built, to be called by `build.rs`.
+///
+/// # Errors
+/// When it is not called by a build script, and when `OUT_DIR` cannot be written. A bake without an adapter is no error of this kind: cargo
+/// and the macro say what is to be done.
+pub fn embed() -> Result<(), Error> {
+    let lines = embed::lines(&Environment::new(|name| std::env::var_os(name))?)?;
+    let mut output = std::io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(output, "{line}"));
+    written.map_err(|e| Error(format!("cannot tell cargo what was found: {e}")))
+}
+
+/// What kept a build script from doing its work.
+///
+/// Both of its forms are a sentence to read: cargo shows the one for debugging when `main` returns it.
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Error {}

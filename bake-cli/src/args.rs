@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The colours of cargo's own help.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::BrightGreen.on_default().bold())
+    .usage(AnsiColor::BrightGreen.on_default().bold())
+    .literal(AnsiColor::BrightCyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Bakes what `bake!` declares into adapters, and tells what is stale.
+#[derive(Parser)]
+#[command(name = "cargo bake", bin_name = "cargo bake", version, styles = STYLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) bake: Bake,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The package with the declarations
+    #[arg(short, long, value_name = "SPEC", global = true)]
+    pub(crate) package: Vec<String>,
+    /// All packages of the workspace
+    #[arg(long, global = true)]
+    pub(crate) workspace: bool,
+    /// The path of Cargo.toml
+    #[arg(long, value_name = "PATH", global = true)]
+    pub(crate) manifest_path: Option<PathBuf>,
+    /// Fail where bake.lock would change; nothing is baked
+    #[arg(long, global = true)]
+    pub(crate) locked: bool,
+    /// Do without the network, which baking does not use
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// The same as --locked --offline
+    #[arg(long, global = true)]
+    pub(crate) frozen: bool,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say only what goes wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Colours
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub(crate) color: Color,
+}
+
+impl Common {
+    pub(crate) fn locked(&self) -> bool {
+        self.locked || self.frozen
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    pub(crate) fn write_global(self) {
+        let choice = match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Bake {
+    /// Bakes to make; all of the package by default
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Bake only these targets into an adapter beside the lock, to look at them alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Vec<String>,
+    /// Make everything again, whatever was kept
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List the bakes that are declared
+    List,
+    /// Tell what is stale, and why
+    Status(Names),
+    /// Tell what baking will take: stages, tokens, time, memory
+    Plan(Names),
+    /// Exit with 1 when anything is not fresh
+    Check(Names),
+    /// Show what a bake was made from
+    Show(Show),
+    /// Ask the base, the prompted and the baked model
+    Chat(Chat),
+    /// Explain an error code, as B0007, or a setting, as `rank`
+    Explain {
+        /// The code or the setting
+        what: String,
+    },
+    /// Format declarations in place, which rustfmt leaves alone
+    Fmt {
+        /// Change nothing; exit with 1 when something is not formatted
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make a starter project
+    New(New),
+    /// Remove what the store has not needed for long
+    Gc {
+        /// Days without use
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
+    /// Copy adapters into the package's folder `bakes`, to be committed
+    Vendor(Names),
+    /// Copy the locked adapters to a folder that others share
+    Push(Folder),
+    /// Copy the locked adapters from a folder that others share
+    Pull(Folder),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Names {
+    /// Bakes; all of the package by default
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// What to show
+    pub(crate) what: Shown,
+    /// Bakes; all of the package by default
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Shown {
+    /// The questions
+    Stimuli,
+    /// The teacher's answers
+    Rollouts,
+    /// How the training went
+    Metrics,
+}
+
+#[derive(Args)]
+pub(crate) struct Chat {
+    /// The bake; may be left out where there is one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Ask this, print the answer, and end
+    #[arg(long, value_name = "QUESTION")]
+    pub(crate) ask: Option<String>,
+    /// Who answers first
+    #[arg(long, value_name = "WHO", default_value = "baked")]
+    pub(crate) who: Who,
+    /// The target whose document the prompted model gets; the first by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Who {
+    /// The model as it was
+    Base,
+    /// The model with a target's document in its prompt
+    Prompted,
+    /// The model with the adapter
+    Baked,
+}
+
+#[derive(Args)]
+pub(crate) struct New {
+    /// The folder to make
+    pub(crate) path: PathBuf,
+    /// Where the checkout of bake is
+    #[arg(long, value_name = "PATH")]
+    pub(crate) bake: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Folder {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Bakes; all of the package by default
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}

@@ -1,0 +1,45 @@
+//! The verbs.
+
+mod bake;
+mod chat;
+mod explain;
+mod fmt;
+mod gc;
+mod list;
+mod new;
+mod plan;
+mod share;
+mod show;
+mod status;
+mod vendor;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::args::{Cli, Command};
+
+pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
+    let common = &cli.common;
+    match &cli.command {
+        None => bake::run(&cli.bake, common),
+        Some(Command::List) => list::run(common),
+        Some(Command::Status(args)) => status::run(&args.names, common),
+        Some(Command::Check(args)) => status::check(&args.names, common),
+        Some(Command::Plan(args)) => plan::run(&args.names, common),
+        Some(Command::Show(args)) => show::run(args, common),
+        Some(Command::Chat(args)) => chat::run(args, common),
+        Some(Command::Explain { what }) => explain::run(what, common),
+        Some(Command::Fmt { check }) => fmt::run(*check, common),
+        Some(Command::New(args)) => new::run(args, common),
+        Some(Command::Gc { days }) => gc::run(*days, common),
+        Some(Command::Vendor(args)) => vendor::run(&args.names, common),
+        Some(Command::Push(args)) => share::push(args, common),
+        Some(Command::Pull(args)) => share::pull(args, common),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(*shell, &mut Cli::command(), "cargo-bake", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `cargo bake chat`: asks the base, the prompted and the baked model.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use bake_runtime::{Adapter, Model, load_model, teacher_prompt};
+use bake_spec::Store;
+use bake_spec::diagnostics::did_you_mean;
+use bake_spec::recipe::{Recipe, Target};
+
+use crate::args::{Chat, Common, Who};
+use crate::workspace::{packages, select};
+
+const HELP: &str = "/base, /prompted [TARGET], /baked: who answers; /quit: the end";
+
+pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
+    let packages = packages(common)?;
+    let selected = select(&packages, args.name.as_slice())?;
+    let (package, found) = match selected[..] {
+        [one] => one,
+        _ => {
+            let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
+            bail!("several bakes are declared; name one of {}", names.join(", "));
+        }
+    };
+    let recipe = &found.declared.recipe;
+    let locked = package.lock.bakes.get(found.name());
+    let folder = locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
+    let model = load_model(recipe)?;
+    let adapter = match folder {
+        Some(folder) => Some(Arc::new(Adapter::load(&folder, &model)?)),
+        None if args.who == Who::Baked => bail!("the adapter of `{}` is not at hand; run `cargo bake`, or ask --who base", found.name()),
+        None => None,
+    };
+    let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;
+    let mut talk = Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };
+    if let Some(question) = &args.ask {
+        talk.answer(question)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let asked = std::io::stdin().is_terminal();
+    if asked && !common.quiet {
+        anstream::eprintln!("{HELP}");
+    }
+    loop {
+        if asked {
+            anstream::eprint!("{} > ", talk.who());
+            std::io::stderr().flush()?;
+        }
+        let mut line = String::new();
+        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+            return Ok(ExitCode::SUCCESS);
+        }
+        match talk.line(line.trim()) {
+            Ok(true) => {}
+            Ok(false) => return Ok(ExitCode::SUCCESS),
+            // In a conversation a question that does not fit is not the end.
+            Err(error) if asked => crate::terminal::error(&error),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn named<'a>(recipe: &'a Recipe, name: &str) -> Result<&'a Target> {
+    let known: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
+    let found = recipe.targets.iter().find(|target| target.name == name);
+    found.ok_or_else(|| anyhow::anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known)))
+}
+
+struct Talk<'a> {
+    recipe: &'a Recipe,
+    model: Model,
+    adapter: Option<Arc<Adapter>>,
+    who: Who,
+    target: Option<&'a Target>,
+}
+
+impl Talk<'_> {
+    /// Does what a line says; whether there may be another.
+    fn line(&mut self, line: &str) -> Result<bool> {
+        let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
+        match word {
+            "" => {}
+            "/quit" | "/exit" | "/q" => return Ok(false),
+            "/base" => self.who = Who::Base,
+            "/baked" if self.adapter.is_none() => bail!("there is no adapter at hand; run `cargo bake`"),
+            "/baked" => self.who = Who::Baked,
+            "/prompted" => {
+                if !rest.is_empty() {
+                    self.target = Some(named(self.recipe, rest)?);
+                }
+                self.who = Who::Prompted;
+            }
+            _ if word.starts_with('/') => anstream::eprintln!("{HELP}"),
+            _ => self.answer(line)?,
+        }
+        Ok(true)
+    }
+
+    fn answer(&self, question: &str) -> Result<()> {
+        let prompt = match (self.who, self.target) {
+            (Who::Prompted, Some(target)) => teacher_prompt(self.recipe, target)?,
+            _ => self.recipe.student.to_string(),
+        };
+        let chat = bake_runtime::Chat::new(self.model.clone(), prompt);
+        let chat = match &self.adapter {
+            Some(adapter) if self.who == Who::Baked => chat.with_adapter(adapter.clone())?,
+            _ => chat,
+        };
+        let mut out = std::io::stdout().lock();
+        for piece in chat.stream(question)? {
+            write!(out, "{}", piece?)?;
+            out.flush()?;
+        }
+        writeln!(out)?;
+        Ok(())
+    }
+
+    fn who(&self) -> String {
+        match (self.who, self.target) {
+            (Who::Base, _) => "base".to_owned(),
+            (Who::Baked, _) => "baked".to_owned(),
+            (Who::Prompted, target) => format!("prompted with {}", target.map_or("nothing", |target| &target.name)),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `cargo bake fmt`: formats declarations in place.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use bake_spec::{format, sources};
+
+use crate::args::Common;
+use crate::terminal::status;
+use crate::workspace::roots;
+
+pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
+    let mut changed = 0;
+    for (_, root) in roots(common)? {
+        for file in sources::files(&root)? {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            // Most files hold no declaration, and need not be cut into tokens.
+            if !text.contains("bake") {
+                continue;
+            }
+            let formatted = format(&text).with_context(|| format!("cannot format {}", file.display()))?;
+            if formatted == text {
+                continue;
+            }
+            changed += 1;
+            let shown = file.strip_prefix(&root).unwrap_or(&file);
+            if check {
+                anstream::println!("{}", shown.display());
+                continue;
+            }
+            let temporary = file.with_extension(format!("rs.tmp-{}", std::process::id()));
+            let written = std::fs::write(&temporary, &formatted)
+                .and_then(|()| std::fs::set_permissions(&temporary, std::fs::metadata(&file)?.permissions()))
+                .and_then(|()| std::fs::rename(&temporary, &file));
+            if let Err(e) = written {
+                let _ = std::fs::remove_file(&temporary);
+                return Err(e).with_context(|| format!("cannot write {}", file.display()));
+            }
+            if !common.quiet {
+                status("Formatted", shown.display());
+            }
+        }
+    }
+    Ok(if check && changed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}

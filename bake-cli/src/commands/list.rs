@@ -1,0 +1,69 @@
+//! `cargo bake list`: what is declared.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bake_spec::recipe::ModelSource;
+use serde::Serialize;
+
+use crate::args::Common;
+use crate::terminal;
+use crate::workspace::{packages, select};
+
+#[derive(Serialize)]
+struct Listing {
+    bakes: Vec<Bake>,
+}
+
+#[derive(Serialize)]
+struct Bake {
+    name: String,
+    package: String,
+    file: String,
+    model: String,
+    targets: Vec<Target>,
+}
+
+#[derive(Serialize)]
+struct Target {
+    name: String,
+    anchor: bool,
+    document: Option<String>,
+    share: f64,
+}
+
+pub(crate) fn run(common: &Common) -> Result<ExitCode> {
+    let packages = packages(common)?;
+    let mut bakes = Vec::new();
+    for (package, found) in select(&packages, &[])? {
+        let recipe = &found.declared.recipe;
+        let target = |(target, share): (&bake_spec::recipe::Target, f64)| Target {
+            name: target.name.to_string(),
+            anchor: target.anchor,
+            document: target.document.as_ref().map(|document| document.path.to_string()),
+            share,
+        };
+        bakes.push(Bake {
+            name: recipe.name.to_string(),
+            package: package.name.clone(),
+            file: found.file.display().to_string(),
+            model: match &recipe.model {
+                ModelSource::Folder(folder) => folder.to_string(),
+                _ => "tiny".to_owned(),
+            },
+            targets: recipe.targets.iter().zip(recipe.shares()).map(target).collect(),
+        });
+    }
+    if common.json {
+        terminal::json(&Listing { bakes })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for bake in bakes {
+        anstream::println!("{} ({}, {}), model {}", bake.name, bake.package, bake.file, bake.model);
+        for Target { name, anchor, document, share } in bake.targets {
+            let what = document.unwrap_or_else(|| if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() });
+            anstream::println!("    {name:<20} {:>5.1} %  {what}", 100.0 * share);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,53 @@
+//! `cargo bake push` and `cargo bake pull`: adapters by way of a folder that others share.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use bake_spec::Store;
+
+use crate::args::{Common, Folder};
+use crate::terminal::{bytes, status};
+use crate::workspace::{packages, select};
+
+pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
+    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
+    for (package, found) in select(&packages, &args.names)? {
+        let name = found.name();
+        let Some(locked) = package.lock.bakes.get(name) else { bail!("`{name}` has not been baked; run `cargo bake` first") };
+        let Some(folder) = locked.find_adapter(&package.root, &own) else {
+            bail!("the adapter of `{name}` is not at hand; run `cargo bake` first");
+        };
+        shared.adopt(&folder, &locked.adapter, &locked.recipe)?;
+        if !common.quiet {
+            status("Pushed", format_args!("{name} ({}) to {}", bytes(locked.bytes), args.folder.display()));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
+    if !args.folder.is_dir() {
+        bail!("{} is not a folder; name the one that `cargo bake push` has written", args.folder.display());
+    }
+    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
+    for (package, found) in select(&packages, &args.names)? {
+        let name = found.name();
+        let Some(locked) = package.lock.bakes.get(name) else {
+            bail!("`{name}` is not in bake.lock; pull the commit that has it, or run `cargo bake`");
+        };
+        if locked.find_adapter(&package.root, &own).is_some() {
+            if !common.quiet {
+                status("Fresh", name);
+            }
+            continue;
+        }
+        let Some(folder) = shared.artifact(&locked.adapter) else {
+            bail!("{} does not hold the adapter of `{name}` whole; run `cargo bake`, or have it pushed again", args.folder.display());
+        };
+        own.adopt(&folder, &locked.adapter, &locked.recipe)?;
+        if !common.quiet {
+            status("Pulled", format_args!("{name} ({})", bytes(locked.bytes)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

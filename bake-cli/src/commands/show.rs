@@ -1,0 +1,146 @@
+//! `cargo bake show`: what a bake was made from, and how its training went.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use bake_runtime::{Kept, Report, kept};
+use bake_spec::Store;
+use serde::Serialize;
+
+use crate::args::{Common, Show, Shown};
+use crate::terminal;
+use crate::workspace::{Found, Package, packages, select};
+
+#[derive(Serialize)]
+struct Listing<T> {
+    bakes: Vec<Bake<T>>,
+}
+
+#[derive(Serialize)]
+struct Bake<T> {
+    name: String,
+    #[serde(flatten)]
+    shown: T,
+}
+
+#[derive(Serialize)]
+struct Products {
+    targets: Vec<Kept>,
+}
+
+pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
+    let packages = packages(common)?;
+    let selected = select(&packages, &args.names)?;
+    match args.what {
+        Shown::Metrics => metrics(&selected, common)?,
+        Shown::Stimuli | Shown::Rollouts => products(&selected, matches!(args.what, Shown::Rollouts), common)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Common) -> Result<()> {
+    let store = Store::user()?;
+    let mut bakes = Vec::new();
+    for (_, found) in selected {
+        let mut targets = kept(&found.declared.recipe, &store)?;
+        if !with_answers {
+            targets.iter_mut().for_each(|target| target.answers = None);
+        }
+        bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
+    }
+    if common.json {
+        return terminal::json(&Listing { bakes });
+    }
+    for Bake { name, shown } in &bakes {
+        for Kept { target, questions, answers } in &shown.targets {
+            let Some(questions) = questions else {
+                anstream::println!("{name}, {target}: not made yet; run `cargo bake`");
+                continue;
+            };
+            anstream::println!("{name}, {target}: {} questions", questions.len());
+            for (i, question) in questions.iter().enumerate() {
+                anstream::println!("    {question}");
+                for answer in answers.iter().filter_map(|answers| answers.get(i)).flatten() {
+                    anstream::println!("        {}", answer.trim().replace('\n', "\n        "));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
+    let store = Store::user()?;
+    let mut bakes = Vec::new();
+    for (package, found) in selected {
+        let folder = package.lock.bakes.get(found.name()).and_then(|locked| locked.find_adapter(&package.root, &store));
+        let Some(folder) = folder else {
+            terminal::warning(format_args!("`{}` has no adapter at hand; run `cargo bake`", found.name()));
+            continue;
+        };
+        let path = folder.join("bake.json");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let report: Report = serde_json::from_str(&text).with_context(|| format!("{} is not the report of a bake", path.display()))?;
+        bakes.push(Bake { name: found.name().to_owned(), shown: report });
+    }
+    if common.json {
+        return terminal::json(&Listing { bakes });
+    }
+    for Bake { name, shown: report } in &bakes {
+        anstream::println!("{name}: {:.3} nats a token from the teacher before, {:.4} after", report.kl_before, report.kl_after);
+        for target in &report.targets {
+            anstream::println!(
+                "    {:<20} {:>5} questions, {:>5} answers of {:.1} tokens",
+                target.name,
+                target.questions,
+                target.answers,
+                target.tokens as f64 / target.answers.max(1) as f64,
+            );
+        }
+        anstream::print!("{}", curve(&report.epochs));
+    }
+    Ok(())
+}
+
+/// Lines of a chart, and the most of its columns.
+const HEIGHT: usize = 8;
+const WIDTH: usize = 64;
+
+/// The mean loss of each epoch as a chart whose scale is logarithmic.
+fn curve(epochs: &[f64]) -> String {
+    let finite = || epochs.iter().copied().filter(|loss| loss.is_finite() && *loss > 0.0);
+    let (Some(high), Some(low)) = (finite().reduce(f64::max), finite().reduce(f64::min)) else { return String::new() };
+    let per_column = epochs.len().div_ceil(WIDTH);
+    let columns: Vec<f64> = epochs.chunks(per_column).map(|chunk| chunk.iter().sum::<f64>() / chunk.len() as f64).collect();
+    let span = (high / low).ln().max(1e-9);
+    // In eighths of a line, of which the lowest value has one.
+    let eighths = |loss: f64| 1 + ((loss.max(low) / low).ln() / span * (8 * HEIGHT - 1) as f64).round() as usize;
+    let mut chart = String::new();
+    for line in (0..HEIGHT).rev() {
+        let label = match line {
+            _ if line == HEIGHT - 1 => format!("{high:>10.4} "),
+            0 => format!("{low:>10.4} "),
+            _ => " ".repeat(11),
+        };
+        let bar = |loss: &f64| [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][eighths(*loss).saturating_sub(8 * line).min(8)];
+        chart += &format!("{label}│{}\n", columns.iter().map(bar).collect::<String>());
+    }
+    chart + &format!("{:>11}└{} epoch {}\n", "", "─".repeat(columns.len()), epochs.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_falls_from_the_top_to_the_bottom() {
+        let chart = curve(&[8.0, 4.0, 2.0, 1.0]);
+        let lines: Vec<&str> = chart.lines().collect();
+        assert_eq!(lines.len(), HEIGHT + 1);
+        assert_eq!(lines[0], "    8.0000 │█   ");
+        assert_eq!(lines[HEIGHT - 1], "    1.0000 │███▁");
+        assert_eq!(curve(&[]), "");
+        assert_eq!(curve(&[0.0, f64::NAN]), "");
+        assert!(curve(&vec![1.0; 1000]).lines().all(|line| line.chars().count() < 100));
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo bake status` and `cargo bake check`: what is stale, and why.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bake_spec::lock::{BakeState, State};
+use serde::Serialize;
+
+use crate::args::Common;
+use crate::terminal;
+use crate::workspace::{Models, packages, select};
+
+#[derive(Serialize)]
+struct Listing {
+    bakes: Vec<BakeState>,
+}
+
+fn states(names: &[String], common: &Common) -> Result<Vec<BakeState>> {
+    let (packages, mut models) = (packages(common)?, Models::default());
+    let mut states = Vec::new();
+    for (package, found) in select(&packages, names)? {
+        states.push(package.state(found, &mut models)?);
+    }
+    // What the lock still holds and nothing declares would be taken out by `cargo bake`.
+    for package in packages.iter().filter(|_| names.is_empty()) {
+        let declared = package.select(&[]);
+        for name in package.lock.bakes.keys().filter(|name| !declared.iter().any(|found| found.name() == **name)) {
+            let why = vec!["it is no longer declared".to_owned()];
+            states.push(BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() });
+        }
+    }
+    Ok(states)
+}
+
+pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
+    let bakes = states(names, common)?;
+    if common.json {
+        terminal::json(&Listing { bakes })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for bake in &bakes {
+        say(bake);
+    }
+    if bakes.iter().any(|bake| bake.state != State::Fresh) && !common.quiet {
+        anstream::eprintln!("run `cargo bake` to mend what is not fresh");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
+    let bakes = states(names, common)?;
+    let fresh = bakes.iter().all(|bake| bake.state == State::Fresh);
+    if common.json {
+        terminal::json(&Listing { bakes })?;
+    } else if !common.quiet {
+        for bake in bakes.iter().filter(|bake| common.verbose || bake.state != State::Fresh) {
+            say(bake);
+        }
+    }
+    if fresh {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !common.quiet {
+        anstream::eprintln!("run `cargo bake`, and commit what it writes");
+    }
+    Ok(ExitCode::from(1))
+}
+
+fn say(bake: &BakeState) {
+    let word = |state: State| match state {
+        State::Fresh => terminal::rated("fresh", true),
+        State::Stale => terminal::rated("stale", false),
+        State::Missing => terminal::rated("missing", false),
+    };
+    let why = if bake.why.is_empty() { String::new() } else { format!(": {}", bake.why.join("; ")) };
+    anstream::println!("{} {}{why}", bake.name, word(bake.state));
+    for target in &bake.targets {
+        let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };
+        anstream::println!("    {} {}{own}", target.name, word(target.state));
+    }
+}

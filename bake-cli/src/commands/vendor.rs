@@ -1,0 +1,69 @@
+//! `cargo bake vendor`: copies adapters into the package, to be committed.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use bake_spec::Store;
+use bake_spec::lock::{State, VENDOR_DIR};
+use bake_spec::store::{copy_folder, hash_folder};
+
+use crate::args::Common;
+use crate::terminal::{bytes, status, warning};
+use crate::workspace::{Models, Package, packages, select};
+
+/// More than this does not go into a package of the registry, with what else is in it.
+const LARGE: u64 = 8_000_000;
+
+pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
+    let (packages, mut models, store) = (packages(common)?, Models::default(), Store::user()?);
+    for (package, found) in select(&packages, names)? {
+        let state = package.state(found, &mut models)?;
+        let Some(locked) = package.lock.bakes.get(found.name()).filter(|_| state.state == State::Fresh) else {
+            bail!("`{}` is not fresh ({}); run `cargo bake` first", found.name(), state.summary());
+        };
+        let Some(folder) = locked.find_adapter(&package.root, &store) else { continue };
+        place(package, found.name(), &folder)?;
+        if locked.bytes > LARGE {
+            warning(format_args!(
+                "the adapter of `{}` is {}; keep large files out of version control's history",
+                found.name(),
+                bytes(locked.bytes)
+            ));
+        }
+        if !common.quiet {
+            status("Vendored", format_args!("{VENDOR_DIR}/{} ({})", found.name(), bytes(locked.bytes)));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Replaces the copy of a bake that was made again.
+pub(crate) fn refresh(package: &Package, name: &str, adapter: &Path) -> Result<()> {
+    match package.root.join(VENDOR_DIR).join(name).is_dir() {
+        true => place(package, name, adapter),
+        false => Ok(()),
+    }
+}
+
+fn place(package: &Package, name: &str, adapter: &Path) -> Result<()> {
+    let folder = package.root.join(VENDOR_DIR).join(name);
+    if adapter == folder || hash_folder(&folder).is_ok_and(|there| hash_folder(adapter).is_ok_and(|new| there == new)) {
+        return Ok(());
+    }
+    let beside = |what: &str| package.root.join(VENDOR_DIR).join(format!(".{name}.{what}-{}", std::process::id()));
+    let (new, old) = (beside("new"), beside("old"));
+    let placed = || -> Result<()> {
+        copy_folder(adapter, &new)?;
+        if folder.exists() {
+            std::fs::rename(&folder, &old)?;
+        }
+        std::fs::rename(&new, &folder)?;
+        Ok(())
+    };
+    let result = placed().with_context(|| format!("cannot write {}", folder.display()));
+    for left in [new, old] {
+        let _ = std::fs::remove_dir_all(left);
+    }
+    result
+}

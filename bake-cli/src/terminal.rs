@@ -1,0 +1,51 @@
+//! Words on the terminal, as cargo says them: what is done to the standard error stream, what was asked for to the standard output.
+
+use anstyle::{AnsiColor, Style};
+
+const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
+const BAD: Style = AnsiColor::BrightRed.on_default().bold();
+const NOTABLE: Style = AnsiColor::BrightYellow.on_default().bold();
+
+/// A verb and what it is done to.
+pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
+    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
+}
+
+pub(crate) fn warning(what: impl std::fmt::Display) {
+    anstream::eprintln!("{NOTABLE}warning{NOTABLE:#}: {what}");
+}
+
+pub(crate) fn error(error: &anyhow::Error) {
+    anstream::eprintln!("{BAD}error{BAD:#}: {error:#}");
+}
+
+/// A word in the colour of how good it is.
+pub(crate) fn rated(word: &str, good: bool) -> String {
+    let style = if good { GOOD } else { NOTABLE };
+    format!("{style}{word}{style:#}")
+}
+
+/// A value as JSON on the standard output.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    anstream::println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// Seconds for people.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}

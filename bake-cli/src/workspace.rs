@@ -1,0 +1,171 @@
+//! The packages that a command is about, and what they declare.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bake_spec::check::Declared;
+use bake_spec::diagnostics::did_you_mean;
+use bake_spec::lock::{BakeState, KnownModel, LOCK_FILE, Lock, state};
+use bake_spec::model::{self, Identity};
+use bake_spec::sources::{Source, find};
+use bake_spec::{Hash, Store};
+use cargo_metadata::MetadataCommand;
+
+use crate::args::Common;
+use crate::terminal;
+
+/// A package that declares bakes.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) root: PathBuf,
+    pub(crate) lock: Lock,
+    pub(crate) sources: Vec<Source>,
+}
+
+/// A bake and the file that declares it.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) declared: &'a Declared,
+}
+
+impl Found<'_> {
+    pub(crate) fn name(&self) -> &str {
+        &self.declared.recipe.name
+    }
+}
+
+/// The folders of the packages that the command line selects, with their names.
+pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
+    let mut command = MetadataCommand::new();
+    command.no_deps();
+    if let Some(path) = &common.manifest_path {
+        command.manifest_path(path);
+    }
+    let mut options = Vec::new();
+    if common.offline || common.frozen {
+        options.push("--offline".to_owned());
+    }
+    command.other_options(options);
+    let metadata = command.exec().map_err(|e| match e {
+        cargo_metadata::Error::CargoMetadata { stderr } => anyhow!("{}", stderr.trim().trim_start_matches("error: ")),
+        other => anyhow!(other),
+    })?;
+    let members = metadata.workspace_packages();
+    for wanted in &common.package {
+        if !members.iter().any(|package| package.name == wanted.as_str()) {
+            let names: Vec<&str> = members.iter().map(|package| package.name.as_str()).collect();
+            bail!("the workspace has no package `{wanted}`; {}", did_you_mean(wanted, &names));
+        }
+    }
+    let selected: Vec<_> = match (&common.package[..], metadata.root_package()) {
+        ([], Some(root)) if !common.workspace => vec![root],
+        ([], _) => members,
+        (wanted, _) => members.into_iter().filter(|package| wanted.iter().any(|name| package.name == name.as_str())).collect(),
+    };
+    let root = |package: &cargo_metadata::Package| {
+        let root = package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
+        (package.name.to_string(), root)
+    };
+    Ok(selected.into_iter().map(root).collect())
+}
+
+/// The selected packages that declare something.
+pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
+    let mut packages = Vec::new();
+    for (name, root) in roots(common)? {
+        let lock = Lock::read(&root)?;
+        let sources = find(&root, lock.as_ref())?;
+        // A package that has had bakes is one that a command may be about.
+        if !sources.is_empty() || lock.is_some() {
+            packages.push(Package { name, root, lock: lock.unwrap_or_default(), sources });
+        }
+    }
+    if packages.is_empty() {
+        bail!("no `bake! {{ … }}` was found; name the package with `-p`, or begin with `cargo bake new`");
+    }
+    Ok(packages)
+}
+
+impl Package {
+    /// The bakes with these names, or all.
+    pub(crate) fn select(&self, names: &[String]) -> Vec<Found<'_>> {
+        let wanted = |declared: &Declared| names.is_empty() || names.iter().any(|name| *name == *declared.recipe.name);
+        self.sources.iter().flat_map(found).filter(|found| wanted(found.declared)).collect()
+    }
+
+    /// The same, where nothing is wrong with what is declared: what is wrong is said, and the command ends.
+    pub(crate) fn checked(&self, names: &[String]) -> Result<Vec<Found<'_>>> {
+        let concerned = |source: &&Source| found(source).any(|found| names.is_empty() || names.iter().any(|name| name == found.name()));
+        let mut wrong = 0;
+        for source in self.sources.iter().filter(|source| source.declared.is_empty() || concerned(source)) {
+            wrong += usize::from(source.has_errors());
+            source.said().for_each(|line| anstream::eprintln!("{line}"));
+        }
+        if wrong > 0 {
+            bail!("the declarations of `{}` have mistakes; `cargo bake explain` says more about a code", self.name);
+        }
+        Ok(self.select(names))
+    }
+
+    /// The state of a bake, with its model read as a whole and its adapter looked for.
+    pub(crate) fn state(&self, found: Found<'_>, models: &mut Models) -> Result<BakeState> {
+        let recipe = &found.declared.recipe;
+        let locked = self.lock.bakes.get(found.name());
+        let known = models.hash(&self.root, found)?;
+        let state = match &known {
+            Some(hash) => state(recipe, KnownModel::Whole(hash), locked),
+            None => state(recipe, KnownModel::Identity(Identity::of(&self.root, &recipe.model).as_ref()), locked),
+        };
+        let at_hand = locked.is_some_and(|locked| Store::user().is_ok_and(|store| locked.find_adapter(&self.root, &store).is_some()));
+        Ok(if at_hand { state } else { state.without_adapter() })
+    }
+
+    pub(crate) fn write_lock(&self, lock: &Lock) -> Result<()> {
+        lock.write(&self.root).with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
+    }
+}
+
+fn found(source: &Source) -> impl Iterator<Item = Found<'_>> {
+    source.declared.iter().map(|declared| Found { file: &source.file, declared })
+}
+
+/// The hashes of models, each read once.
+#[derive(Default)]
+pub(crate) struct Models(BTreeMap<String, Option<Hash>>);
+
+impl Models {
+    /// The hash of a bake's model; none where the model is not on this machine.
+    fn hash(&mut self, root: &Path, found: Found<'_>) -> Result<Option<Hash>> {
+        let source = &found.declared.recipe.model;
+        let key = format!("{} {source:?}", root.display());
+        if let Some(hash) = self.0.get(&key) {
+            return Ok(*hash);
+        }
+        let hash = match Identity::of(root, source).is_some_and(|identity| identity.weights.is_some()) {
+            true => Some(model::hash(root, source)?),
+            false => model::hash(root, source).ok(),
+        };
+        Ok(*self.0.entry(key).or_insert(hash))
+    }
+}
+
+/// All selected bakes of all packages; an error where a name has none.
+pub(crate) fn select<'a>(packages: &'a [Package], names: &[String]) -> Result<Vec<(&'a Package, Found<'a>)>> {
+    let mut all = Vec::new();
+    for package in packages {
+        all.extend(package.checked(names)?.into_iter().map(|found| (package, found)));
+    }
+    for name in names {
+        if !all.iter().any(|(_, found)| found.name() == name) {
+            let known: Vec<&str> =
+                packages.iter().flat_map(|package| package.select(&[])).map(|found| &*found.declared.recipe.name).collect();
+            bail!("no bake `{name}` is declared; {}", did_you_mean(name, &known));
+        }
+    }
+    if all.is_empty() {
+        terminal::warning("nothing is declared any more");
+    }
+    Ok(all)
+}

@@ -1,0 +1,293 @@
+//! Targets and anchors: what they are learned from.
+
+use std::borrow::Cow;
+use std::path::{Component, Path};
+
+use proc_macro2::Span;
+use syn::LitStr;
+use syn::ext::IdentExt as _;
+
+use super::Checker;
+use super::lookup::Settings;
+use crate::ast::{Bake, Item, Target, Value};
+use crate::diagnostics::{Code, similar};
+use crate::recipe::{self, Format, Recipe, join_paragraphs, normalised_question};
+use crate::settings::Scope;
+use crate::{dataset, document};
+
+/// A target, and what was read for it.
+pub(super) struct Source {
+    pub(super) target: recipe::Target,
+    /// The document's text.
+    pub(super) document: Option<String>,
+    /// The questions of its files.
+    pub(super) questions: Vec<String>,
+    /// Where its document is named, or else itself.
+    pub(super) span: Span,
+}
+
+impl Checker<'_> {
+    pub(super) fn target(&mut self, target: &Target, bake: &Settings<'_>, files: &mut Vec<String>) -> Source {
+        let (head_scope, body_scope) = target.scopes();
+        let head = self.settings(target.head.iter().collect(), head_scope);
+        let body = target.body.iter().filter_map(|item| match item {
+            Item::Setting(assignment) => Some(assignment),
+            _ => None,
+        });
+        let mut body = self.settings(body.collect(), body_scope);
+        body.around = Some(bake);
+        let path = match head.value("from") {
+            Some(Value::Text(path)) => Some(path),
+            _ => None,
+        };
+        let anywhere = bake.word("documents") == "anywhere";
+        let read = path.and_then(|path| self.document(path, anywhere, files));
+        let prompt = match target.is_anchor() {
+            true => bake.text("student"),
+            false => join_paragraphs([&bake.text("prompt"), &head.text("prompt")]),
+        };
+        if !target.is_anchor() && !target.broken && path.is_none() && head.text("prompt").trim().is_empty() {
+            let message = format!(
+                "the target `{}` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, or a `prompt`",
+                target.name
+            );
+            self.report(Code::Missing, target.name.span(), message);
+        }
+        let (stimuli, questions) = self.stimuli(target, &body, anywhere, files);
+        let (document, text) = read.unzip();
+        let target_recipe = recipe::Target {
+            name: target.name.unraw().to_string().into(),
+            anchor: target.is_anchor(),
+            weight: head.number("weight"),
+            prompt: prompt.into(),
+            document,
+            stimuli,
+            rollout: recipe::Rollout {
+                answers: body.count("rollouts"),
+                max_tokens: body.optional_count("max_tokens").map(|count| count as usize),
+                temperature: body.number("temperature"),
+                top_p: body.number("top_p"),
+                top_k: body.count("top_k"),
+                seed: body.optional_count("seed").unwrap_or_default(),
+            },
+        };
+        Source { target: target_recipe, document: text, questions, span: path.map_or(target.name.span(), LitStr::span) }
+    }
+
+    fn document(&mut self, path: &LitStr, anywhere: bool, files: &mut Vec<String>) -> Option<(recipe::Document, String)> {
+        let declared = self.path(path, "document", anywhere)?;
+        let file = self.package.root.join(&declared);
+        let parts = if file.is_dir() { document::files(&file, "").unwrap_or_default() } else { vec![file.clone()] };
+        files.extend(
+            parts
+                .iter()
+                .filter(|part| part.is_file())
+                .filter_map(|part| Some(part.strip_prefix(self.package.root).ok()?.to_str()?.replace('\\', "/"))),
+        );
+        match document::read(&file, format_args!("`{declared}`")) {
+            Ok(text) => {
+                let hash = document::hash(&text).to_string();
+                Some((recipe::Document { path: declared.into(), hash: hash.into() }, text))
+            }
+            Err(e) => {
+                let hint = self.neighbour(&declared).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                self.report(Code::Document, path.span(), format!("{e}{hint}"));
+                None
+            }
+        }
+    }
+
+    /// The path of a file as it is declared, unless it cannot be the path of one.
+    fn path(&mut self, path: &LitStr, what: &str, anywhere: bool) -> Option<String> {
+        let declared = path.value();
+        if declared.trim().is_empty() {
+            let message = format!("the path of the {what} is empty; write it relative to the folder of Cargo.toml");
+            self.report(Code::Document, path.span(), message);
+            return None;
+        }
+        if Path::new(&declared).is_absolute() {
+            let message = format!("the {what} `{declared}` is an absolute path; write it relative to the folder of Cargo.toml");
+            self.report(Code::Document, path.span(), message);
+            return None;
+        }
+        if !anywhere && leaves(&declared) {
+            let message = format!(
+                "the {what} `{declared}` is outside of the package, where cargo does not package it; put it into the package, or permit it \
+                 with `documents anywhere;`"
+            );
+            self.report(Code::Outside, path.span(), message);
+        }
+        Some(declared)
+    }
+
+    /// Where the questions come from, and those of files.
+    fn stimuli(&mut self, target: &Target, body: &Settings<'_>, anywhere: bool, files: &mut Vec<String>) -> (recipe::Stimuli, Vec<String>) {
+        let (mut written, mut datasets, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        match body.value("questions") {
+            Some(Value::Texts(questions)) => written = questions.iter().map(|q| q.value().into()).collect(),
+            Some(Value::TextsFrom(path)) => {
+                datasets.extend(self.dataset(path, Format::Lines, "", None, anywhere, files, &mut read));
+            }
+            _ => {}
+        }
+        if let Some(Value::File(path, _)) = body.value("dataset") {
+            let settings = body.block("dataset", Scope::Dataset);
+            // A count of 0 was reported where it stands.
+            let take = settings.optional_count("take").filter(|count| *count > 0).map(|count| count as usize);
+            match Format::of(&path.value()) {
+                Some(format) => datasets.extend(self.dataset(path, format, &settings.text("field"), take, anywhere, files, &mut read)),
+                None => {
+                    let message =
+                        format!("the dataset `{}` is neither .jsonl nor .csv; rename it, or write `questions from`", path.value());
+                    self.report(Code::Dataset, path.span(), message);
+                }
+            }
+        }
+        let count = match body.value("ask") {
+            Some(Value::Counted(count, ..)) => *count,
+            // There is no document to ask about.
+            _ if target.is_anchor() => 0,
+            _ => body.setting("ask").default.parse().unwrap_or_default(),
+        };
+        let settings = body.block("ask", Scope::Ask);
+        let template = Some(settings.text("template")).filter(|text| !text.is_empty());
+        let ask = recipe::Ask { count: count as usize, temperature: settings.number("temperature"), template: template.map(Cow::Owned) };
+        let stimuli = recipe::Stimuli { questions: Cow::Owned(written), datasets: Cow::Owned(datasets), ask: (count > 0).then_some(ask) };
+        let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
+        if stimuli.ask.is_none() && !given && !target.broken {
+            let kind = if target.is_anchor() { "anchor" } else { "target" };
+            let message =
+                format!("the {kind} `{}` has no questions; write `ask` with a number above 0, or `questions [\"…\"]`", target.name);
+            self.report(Code::Missing, target.name.span(), message);
+        }
+        (stimuli, read)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn dataset(
+        &mut self,
+        path: &LitStr,
+        format: Format,
+        field: &str,
+        take: Option<usize>,
+        anywhere: bool,
+        files: &mut Vec<String>,
+        questions: &mut Vec<String>,
+    ) -> Option<recipe::Dataset> {
+        let declared = self.path(path, "dataset", anywhere)?;
+        let file = self.package.root.join(&declared);
+        if file.is_file() {
+            files.push(declared.clone());
+        }
+        match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
+            Ok(read) => {
+                questions.extend(read.questions);
+                let (hash, field) = (read.hash.to_string().into(), field.to_owned().into());
+                Some(recipe::Dataset { path: declared.into(), hash, format, field, take })
+            }
+            Err(e) => {
+                let hint = self.neighbour(&declared).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                self.report(Code::Dataset, path.span(), format!("{e}{hint}"));
+                None
+            }
+        }
+    }
+
+    /// Checks that holding the questions of `expect` out leaves each target some.
+    pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[Source]) {
+        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
+        for Source { target, questions: read, span, .. } in sources {
+            let recipe::Stimuli { questions, ask, .. } = &target.stimuli;
+            let all = || questions.iter().map(|q| &**q).chain(read.iter().map(String::as_str));
+            if ask.is_none() && all().next().is_some() && all().all(|question| held_out.contains(&normalised_question(question))) {
+                let message = format!("all questions of the target `{}` are held out by `expect`; add some that are not", target.name);
+                self.report(Code::Missing, *span, message);
+            }
+        }
+    }
+
+    /// Warns of questions that are listed twice, or though an `expect` holds them out.
+    pub(super) fn questions_that_count(&mut self, recipe: &Recipe, bake: &Bake) {
+        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
+        let in_targets = bake.items.iter().flat_map(|item| match item {
+            Item::Target(target) => &target.body[..],
+            _ => &[],
+        });
+        for item in bake.items.iter().chain(in_targets) {
+            let Item::Setting(assignment) = item else { continue };
+            let (true, Value::Texts(questions)) = (assignment.setting.name == "questions", &assignment.value) else { continue };
+            let mut seen = std::collections::HashSet::new();
+            for question in questions {
+                let normalised = normalised_question(&question.value());
+                if held_out.contains(&normalised) {
+                    let message = "an `expect` asks this question, so that it is held out of training; remove it from one of the two";
+                    self.warn(Code::Question, question.span(), message);
+                } else if !seen.insert(normalised) {
+                    self.warn(Code::Question, question.span(), "this question is listed twice, and counts once; remove one of them");
+                }
+            }
+        }
+    }
+
+    /// Warns of targets that learn the same.
+    pub(super) fn documents_of_their_own(&mut self, sources: &[Source]) {
+        for (i, source) in sources.iter().enumerate() {
+            let Some(document) = &source.target.document else { continue };
+            let same = |other: &&Source| {
+                other.target.prompt == source.target.prompt && other.target.document.as_ref().is_some_and(|d| d.hash == document.hash)
+            };
+            if let Some(other) = sources[..i].iter().find(same) {
+                let message = format!(
+                    "the targets `{}` and `{}` have the same document; remove one of them, and give the other more `weight` if it is to \
+                     count more",
+                    other.target.name, source.target.name
+                );
+                self.warn(Code::SameDocument, source.span, message);
+            }
+        }
+    }
+
+    /// A file beside the one that is not there, with a name like it.
+    fn neighbour(&self, declared: &str) -> Option<String> {
+        if self.package.root.join(declared).exists() {
+            return None;
+        }
+        let (folder, name) = declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
+        let entries = std::fs::read_dir(self.package.root.join(folder)).ok()?;
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        names.sort();
+        let meant = similar(name, names.iter().map(String::as_str))?;
+        Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })
+    }
+}
+
+/// Whether a relative path leads out of the folder that it is relative to.
+fn leaves(path: &str) -> bool {
+    let mut depth = 0;
+    for component in Path::new(path).components() {
+        match component {
+            Component::ParentDir => depth -= 1,
+            Component::Normal(_) => depth += 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_lead_out_are_seen() {
+        for inside in ["a.md", "./a.md", "docs/../a.md", "a/b/../../c.md"] {
+            assert!(!leaves(inside), "{inside}");
+        }
+        for outside in ["../a.md", "docs/../../a.md", "a/../../a/b.md"] {
+            assert!(leaves(outside), "{outside}");
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Formats the declarations in a Rust source file, which rustfmt leaves as they are.
+//!
+//! A declaration is read as a row of pieces, its tokens and comments, each as it stands in the source. To format it is to choose the white
+//! space before each piece, so nothing can get lost; that nothing did is checked for every declaration all the same.
+
+use std::ops::Range;
+
+use proc_macro2::{LexError, TokenStream, TokenTree};
+
+use crate::error::{Error, ErrorKind};
+use crate::settings::{Scope, find, keywords};
+
+/// The columns of a line.
+const WIDTH: usize = 100;
+
+/// The source with every `bake! { … }` in it formatted; all else is as it was.
+///
+/// Formatting changes white space only: tokens and comments stay, in their order, and what is formatted already does not change.
+/// Declarations with mistakes in them are formatted too. What stands in `macro_rules!` or in the arguments of another macro does not change.
+///
+/// # Errors
+///
+/// [`ErrorKind::Source`], with the line, when the source does not consist of Rust's tokens: a string or a bracket is not closed, say.
+///
+/// # Examples
+///
+/// ```
+/// let formatted = bake_spec::format("bake! { bake Support { lora{rank  8;} } } // ours")?;
+/// assert_eq!(formatted, "bake! {\n    bake Support {\n        lora { rank 8; }\n    }\n} // ours");
+/// # Ok::<(), bake_spec::Error>(())
+/// ```
+pub fn format(source: &str) -> Result<String, Error> {
+    // The line that names a script's interpreter is no Rust; an attribute of the whole file begins in the same way.
+    let interpreter = source.trim_start_matches('\u{feff}').strip_prefix("#!").filter(|rest| !rest.trim_start().starts_with('['));
+    let (head, text) = source.split_at(interpreter.and(source.find('\n')).unwrap_or(0));
+    let message = |e: LexError| format!("line {} cannot be read as Rust; see what `cargo check` says about it", e.span().start().line);
+    let pieces = lex(text).map_err(|e| Error::new(ErrorKind::Source, message(e)))?;
+    let line_end = if source.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
+    let (mut formatted, mut done, mut rest) = (head.to_owned(), 0, pieces.as_slice());
+    while !rest.is_empty() {
+        let passed = match rest {
+            [Piece { text: "macro_rules", .. }, Piece { text: "!", .. }, _, Piece { close, .. }, ..] => 4 + close,
+            [Piece { kind: Kind::Word, .. }, Piece { text: "!", .. }, Piece { kind: Kind::Open, close, .. }, ..] => 3 + close,
+            _ => 1,
+        };
+        let (invocation, tail) = rest.split_at_checked(passed).unwrap_or((rest, &[]));
+        if let [word @ Piece { text: "bake", .. }, _, body @ ..] = invocation
+            && let [open @ Piece { text: "{", .. }, .., close] = body
+            && let Some(new) = reprinted(text, word, body, line_end)
+        {
+            formatted += text.get(done..open.start).unwrap_or_default();
+            formatted += &new;
+            done = close.end();
+        }
+        rest = tail;
+    }
+    formatted += text.get(done..).unwrap_or_default();
+    Ok(formatted)
+}
+
+/// A declaration's braces and what is in them, formatted; nothing where more than white space would change, or would change again.
+fn reprinted(text: &str, word: &Piece<'_>, body: &[Piece<'_>], line_end: &str) -> Option<String> {
+    let line = |end: usize| text.get(..end).and_then(|before| before.rsplit('\n').next());
+    let (indented, before) = (line(word.start)?, line(body.first()?.start)?);
+    let indent = indented.get(..indented.len() - indented.trim_start_matches([' ', '\t']).len())?;
+    let print = |pieces: &[Piece<'_>]| {
+        let printer = Printer { pieces, indent, line_end, printed: before.to_owned(), ..Printer::default() };
+        printer.print().split_off(before.len())
+    };
+    let new = print(body);
+    let again = lex(&new).ok()?;
+    let same = body.iter().map(|p| (p.kind, p.text)).eq(again.iter().map(|p| (p.kind, p.text)));
+    (same && print(&again) == new).then_some(new)
+}
+
+/// A token or a comment.
+struct Piece<'a> {
+    kind: Kind,
+    /// As it stands in the source.
+    text: &'a str,
+    /// The byte with which it begins.
+    start: usize,
+    /// The white space before it.
+    white: &'a str,
+    /// Of an opening delimiter: how many pieces further on the closing one is.
+    close: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Word,
+    /// An operator, of one sign or of several.
+    Mark,
+    Open,
+    Close,
+    Doc,
+    Comment,
+}
+
+impl Piece<'_> {
+    fn end(&self) -> usize {
+        self.start + self.text.len()
+    }
+
+    fn begins_line(&self) -> bool {
+        self.white.contains('\n')
+    }
+
+    /// Whether an item begins with it at the begin of a line, even if the item before lacks its semicolon.
+    fn begins_item(&self) -> bool {
+        let keyword = || Scope::ALL.into_iter().flat_map(keywords).any(|keyword| keyword == self.text);
+        matches!(self.text, "#" | "pub" | "bake") || self.kind == Kind::Doc || find(Scope::TargetHead, self.text).is_none() && keyword()
+    }
+}
+
+fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
+    let mut pieces: Vec<Piece<'_>> = Vec::new();
+    let mut groups = vec![(text.parse::<TokenStream>()?.into_iter(), None)];
+    while let Some((trees, opened)) = groups.last_mut() {
+        match trees.next() {
+            // A comment that is documentation becomes several tokens, all of them with its place.
+            Some(tree) if tree.span().byte_range().start < pieces.last().map_or(0, Piece::end) => {}
+            Some(TokenTree::Group(group)) => {
+                push(text, &mut pieces, Kind::Open, group.span_open().byte_range());
+                groups.push((group.stream().into_iter(), Some((pieces.len(), group.span_close()))));
+            }
+            Some(tree) => {
+                let (range, mark) = (tree.span().byte_range(), matches!(tree, TokenTree::Punct(_)));
+                let kind = if !mark {
+                    Kind::Word
+                } else if range.len() > 1 {
+                    Kind::Doc
+                } else {
+                    Kind::Mark
+                };
+                push(text, &mut pieces, kind, range);
+            }
+            None => {
+                let Some((inside, span)) = opened.take() else { break };
+                push(text, &mut pieces, Kind::Close, span.byte_range());
+                let close = pieces.len() - inside;
+                pieces.get_mut(inside - 1).into_iter().for_each(|open| open.close = close);
+                groups.pop();
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+/// Adds a token, and the comments before it: between two tokens are comments and white space only.
+fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: Kind, range: Range<usize>) {
+    if let Some(last) = pieces.last_mut()
+        && (last.kind, token, last.end()) == (Kind::Mark, Kind::Mark, range.start)
+        && let Some(joint) = text.get(last.start..range.end).filter(|joint| !joint.contains([';', ',']) && *joint != "=:")
+    {
+        return last.text = joint;
+    }
+    let mut added = Kind::Comment;
+    while added == Kind::Comment {
+        let end = pieces.last().map_or(0, Piece::end);
+        let gap = text.get(end..range.start).unwrap_or_default();
+        let (white, comment) = gap.split_at(gap.find('/').unwrap_or(gap.len()));
+        let (kind, text) = match comment.get(..2) {
+            Some("//") => (Kind::Comment, comment.lines().next().unwrap_or(comment).trim_end()),
+            Some(_) => (Kind::Comment, block_comment(comment)),
+            None => (token, text.get(range.clone()).unwrap_or_default().trim_end_matches('\r')),
+        };
+        pieces.push(Piece { kind, text, start: end + white.len(), white, close: 0 });
+        added = kind;
+    }
+}
+
+/// The comment with which a text begins, with the comments in it.
+fn block_comment(text: &str) -> &str {
+    let (mut depth, mut end) = (0, 0);
+    for (i, pair) in text.as_bytes().windows(2).enumerate() {
+        match pair {
+            _ if i < end => {}
+            _ if depth == 0 && end > 0 => break,
+            b"/*" => (depth, end) = (depth + 1, i + 2),
+            b"*/" => (depth, end) = (depth - 1, i + 2),
+            _ => {}
+        }
+    }
+    text.get(..end).unwrap_or(text)
+}
+
+/// Whether no space stands between two pieces.
+fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
+    let (after_word, before_word) = (left.kind == Kind::Word, right.kind == Kind::Word);
+    match (left.text, right.text) {
+        _ if right.kind == Kind::Comment => false,
+        (_, ";" | "," | ")" | "]") | ("(" | "[", _) | ("{", "}") | ("#" | "#!", "[") => true,
+        (";" | "," | "=" | "=>" | "{" | "}", _) | (_, "=" | "=>" | "{" | "}") => false,
+        ("::" | ".." | "..=", _) if before_word => true,
+        (_, "::" | ".." | "..=" | "!" | "(") if after_word => true,
+        ("-", number) if number.starts_with(|c: char| c.is_ascii_digit()) => true,
+        // Of other operators the author knows more.
+        _ => right.white.is_empty() && (left.kind == Kind::Mark || right.kind == Kind::Mark),
+    }
+}
+
+/// What stands between two delimiters: one line, items of a line each, or a list, whose lines are the author's unless they are too long.
+#[derive(Clone, Copy, PartialEq)]
+enum Layout {
+    Line,
+    Items,
+    List,
+}
+
+#[derive(Default)]
+struct Printer<'a> {
+    pieces: &'a [Piece<'a>],
+    indent: &'a str,
+    line_end: &'a str,
+    printed: String,
+    layouts: Vec<Layout>,
+    /// Whether no more of an item is printed than its documentation, attributes and comments.
+    at_start: bool,
+    /// Whether the item is too long for a line: then the author's line breaks in it stay.
+    long: bool,
+}
+
+impl<'a> Printer<'a> {
+    fn print(mut self) -> String {
+        let mut left: Option<&Piece<'_>> = None;
+        for (i, piece) in self.pieces.iter().enumerate() {
+            let items = self.layouts.last() == Some(&Layout::Items);
+            if let Some(left) = left {
+                self.at_start |= items && piece.begins_line() && (left.kind != Kind::Mark || left.text == ",") && piece.begins_item();
+                self.space(i, left, piece);
+            }
+            let of_attribute = piece.text.starts_with('#') || left.is_some_and(|left| left.text.starts_with('#'));
+            if items && self.at_start && !of_attribute && matches!(piece.kind, Kind::Word | Kind::Mark | Kind::Open) {
+                let head = self.up_to(i, &[";", "{", "}", "[", "]"]);
+                self.long = head.iter().any(|piece| piece.kind == Kind::Comment) || !self.fits(0, head);
+                self.at_start = false;
+            }
+            match piece.kind {
+                Kind::Open => self.layouts.push(self.layout(i, piece, of_attribute)),
+                Kind::Close => drop(self.layouts.pop()),
+                _ => {}
+            }
+            self.at_start |= matches!(piece.text, ";" | "{" | "}") && self.layouts.last() == Some(&Layout::Items);
+            self.printed += piece.text;
+            left = Some(piece);
+        }
+        self.printed
+    }
+
+    fn space(&mut self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) {
+        if !self.breaks(i, left, piece) {
+            return self.printed += if glued(left, piece) { "" } else { " " };
+        }
+        let ends = self.pieces.iter().skip(i).find(|piece| piece.kind != Kind::Comment).is_none_or(|piece| piece.kind == Kind::Close);
+        let continued = self.layouts.last() == Some(&Layout::Items) && !self.at_start && !ends;
+        let groups = self.layouts.iter().filter(|layout| **layout != Layout::Line).count();
+        let depth = groups + usize::from(continued) - usize::from(piece.kind == Kind::Close);
+        let empty_line = left.kind != Kind::Open && piece.kind != Kind::Close && piece.white.matches('\n').count() > 1;
+        self.printed += &self.line_end.repeat(1 + usize::from(empty_line));
+        self.printed += self.indent;
+        // More would be no declaration, and could fill the memory with white space.
+        self.printed += &"    ".repeat(depth.min(16));
+    }
+
+    /// Whether a line ends between two pieces.
+    fn breaks(&self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) -> bool {
+        let first = piece.begins_line();
+        let ends_line = piece.kind == Kind::Comment && !first && self.pieces.get(i + 1).is_some_and(Piece::begins_line);
+        match self.layouts.last() {
+            None | Some(Layout::Line) => false,
+            _ if ends_line => false,
+            _ if left.kind == Kind::Open || piece.kind == Kind::Close => true,
+            _ if left.text.starts_with("//") || left.kind == Kind::Doc || piece.kind == Kind::Comment && first => true,
+            _ if glued(left, piece) || left.kind == Kind::Comment && !first => false,
+            Some(Layout::Items) => self.at_start || self.long && first,
+            Some(Layout::List) => first || !self.fits(1, self.up_to(i, &[",", ")", "]", "}"])),
+        }
+    }
+
+    fn layout(&self, i: usize, open: &Piece<'_>, of_attribute: bool) -> Layout {
+        let group = self.pieces.get(i..=i + open.close).unwrap_or_default();
+        let [_, .., last, _] = group else { return Layout::Line };
+        let brace = open.text == "{";
+        let broken = (brace || last.text == ",") && group.iter().skip(1).any(Piece::begins_line);
+        // A list is followed by a semicolon.
+        let room = of_attribute || !broken && self.fits(usize::from(!brace), group);
+        let headed = self.pieces.get(i.saturating_sub(2)..=i + open.close).unwrap_or_default();
+        let bake = headed.windows(3).any(|pieces| matches!(pieces, [Piece { text: "bake", .. }, _, Piece { text: "{", close: 2.., .. }]));
+        match self.layouts.last() {
+            Some(Layout::Line) => Layout::Line,
+            _ if room && !bake && !group.iter().any(|piece| matches!(piece.kind, Kind::Comment | Kind::Doc)) => Layout::Line,
+            _ if brace => Layout::Items,
+            _ => Layout::List,
+        }
+    }
+
+    /// From a piece to the first of these.
+    fn up_to(&self, i: usize, ends: &[&str]) -> &'a [Piece<'a>] {
+        let rest = self.pieces.get(i..).unwrap_or_default();
+        rest.split_inclusive(|piece| ends.contains(&piece.text)).next().unwrap_or_default()
+    }
+
+    /// Whether there is room for the pieces on the line, behind some columns that are to be printed before.
+    fn fits(&self, before: usize, pieces: &[Piece<'_>]) -> bool {
+        let mut column = before + self.printed.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        let mut left: Option<&Piece<'_>> = None;
+        pieces.iter().all(|piece| {
+            column += usize::from(left.replace(piece).is_some_and(|left| !glued(left, piece))) + piece.text.chars().count();
+            column <= WIDTH && !piece.text.contains('\n')
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    fn becomes(before: &str, after: &str) {
+        assert_eq!(format(before).unwrap(), after);
+        assert_eq!(format(after).unwrap(), after);
+    }
+
+    #[test]
+    fn items_stand_on_lines_lists_are_filled_and_comments_stay() {
+        let before = r##"mod m { fn f() {
+    ::bake::bake!{ // ours
+#[cfg(any( a,b ))] pub  bake /* x */  Support{ target é     weight  - 1 from "é.md" prompt r#"A "role"."# { ask 7 { temperature 0.25 ; } }
+
+        //A lamp.
+target lamp { /* none */ questions ["one",
+"two"]; }; expect r#fn "Where is the lamp that stood on the desk in the blue office?"
+        =>  contains "in the cupboard"; questions [ // some
+"Where is the key that opens the office?", "Who has it?", "Is it lost?", "Why is the door locked?", //or
+            "Where is the lamp?", "Where did it go?",]
+// the end
+} } } }"##;
+        let after = r##"mod m { fn f() {
+    ::bake::bake!{ // ours
+        #[cfg(any(a, b))]
+        pub bake /* x */ Support {
+            target é weight -1 from "é.md" prompt r#"A "role"."# { ask 7 { temperature 0.25; } }
+
+            //A lamp.
+            target lamp {
+                /* none */ questions ["one", "two"];
+            };
+            expect r#fn "Where is the lamp that stood on the desk in the blue office?"
+                => contains "in the cupboard";
+            questions [ // some
+                "Where is the key that opens the office?", "Who has it?", "Is it lost?",
+                "Why is the door locked?", //or
+                "Where is the lamp?", "Where did it go?",
+            ]
+            // the end
+        }
+    } } }"##;
+        becomes(before, after);
+        becomes("bake! { b [c,\nd,]; }", "bake! {\n    b [\n        c,\n        d,\n    ];\n}");
+    }
+
+    #[test]
+    fn what_is_broken_is_formatted_line_by_line_and_all_else_stays() {
+        let before = "bake! {\n\nmodel tiny\n/**d*/lora a: 8\n\n\n\n target x  /*c*/\nfrom x.md =>;;+ a\n b\n\n}";
+        becomes(before, "bake! {\n    model tiny\n    /**d*/\n    lora a: 8\n\n    target x /*c*/\n        from x.md =>;;\n    + a b\n}");
+        let before = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n crate=::a =\r\n crate; ///b \r\n\r\n\r\n c 2 .. 4 \"\r\n\" ; // d\r\n}\r\n";
+        let after = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n    crate = ::a = crate;\r\n    ///b \r\n\r\n    c 2..4 \"\r\n\"; // d\r\n}\r\n";
+        becomes(before, after);
+        let same = "#!/usr/bin/env '\nmacro_rules! m { () => { bake!{a ;} } } q!(bake!{a ;}) ; bake!(a ;); a!=b";
+        becomes(same, same);
+        assert!(format("#!/usr/bin/env '\n\nbake! { \"").is_err_and(|e| e.to_string().starts_with("line 3 ")));
+    }
+
+    /// Words of a declaration in any order, and anything between them that may be.
+    fn declaration() -> impl Strategy<Value = String> {
+        let white =
+            select(vec![" ", "\n", "\r\n\r\n\n", "\t", " // é ü \n", "\n// own\n", " /* a\n /* b */ */ ", "/*/ c *//**/", "\n/***/\n"]);
+        let words = "bake|target|lora|r#fn|'b'|\"é ü\"|\"a long string that is wrapped\"|\"\n\"|2|-|..|::|=>|=|;|;|;|,|,|!|#[a]|/// b\n";
+        let word = (select(words.split('|').collect::<Vec<_>>()), white.clone()).prop_map(|(word, white)| word.to_owned() + white);
+        word.prop_recursive(5, 80, 12, move |inner| {
+            let group = (select(vec!["{}", "{}", "[]", "()"]), white.clone(), vec(inner, 0..12));
+            group.prop_map(|(pair, white, inner)| format!("{}{white}{}{}{white}", &pair[..1], inner.concat(), &pair[1..]))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_white_space_changes(body in declaration(), indent in "[ \t]{0,60}", strange in "[\\PC\\s(\\[{}/*#\"'\r\n]{0,20}") {
+            let source = format!("fn f() {{\n{indent}bake! {{ {body} }} }} // end");
+            let formatted = format(&source).unwrap();
+            let (was, is) = (lex(&source).unwrap(), lex(&formatted).unwrap());
+            let [_, _, _, _, _, word, _, declaration @ .., _] = &*was else { unreachable!() };
+            prop_assert!(reprinted(&source, word, declaration, "\n").is_some(), "it stayed as it was:\n{}", source);
+            prop_assert!(was.iter().map(|piece| piece.text).eq(is.iter().map(|piece| piece.text)));
+            prop_assert_eq!(format(&formatted).unwrap(), formatted);
+            let _ = format(&format!("bake! {{ {strange} }} {strange}"));
+        }
+    }
+}

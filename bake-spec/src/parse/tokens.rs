@@ -1,0 +1,87 @@
+//! Groups of tokens, and where to go on after a mistake.
+
+use proc_macro2::{Delimiter, Ident, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseBuffer, ParseStream};
+use syn::{Attribute, Token, Visibility, braced, bracketed, parenthesized, token};
+
+use crate::settings::{Scope, find, keywords};
+
+pub(super) fn braces<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    braced!(content in input);
+    Ok(content)
+}
+
+pub(super) fn brackets<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    bracketed!(content in input);
+    Ok(content)
+}
+
+pub(super) fn parentheses<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
+    let content;
+    parenthesized!(content in input);
+    Ok(content)
+}
+
+/// Whether the tokens are `bake Name`, with attributes and a visibility before it or not.
+pub(super) fn begins_named(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
+        ahead.parse::<Visibility>().is_ok_and(|visibility| {
+            let word = ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
+            // `bak Name { … }` is a slip of the pen, unless the word is a keyword of bare items.
+            let like_named = ahead.call(Ident::parse_any).is_ok() && ahead.peek(token::Brace);
+            let named = word == "bake" || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);
+            named || !attributes.is_empty() || !matches!(visibility, Visibility::Inherited)
+        })
+    })
+}
+
+/// Skips what is left of a declaration: everything up to and with the next `;` or braces.
+pub(super) fn recover(input: ParseStream<'_>) {
+    recover_to(input, |_| false);
+}
+
+/// The same, but no further than to where `begins` says that the next declaration begins.
+pub(super) fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>) -> bool) {
+    while !input.is_empty() && !begins(input) {
+        match input.parse::<TokenTree>() {
+            Ok(TokenTree::Punct(punct)) if punct.as_char() == ';' => return,
+            Ok(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => return,
+            _ => {}
+        }
+    }
+}
+
+/// Whether a keyword of the declaration that is none of a target's clauses stands here: the semicolon before it is missing.
+pub(super) fn begins_next_item(input: ParseStream<'_>, clauses: Scope) -> bool {
+    let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+    next.is_ok_and(|word| find(clauses, &word).is_none() && keywords(Scope::Bake).any(|keyword| keyword == word))
+}
+
+/// Skips what is left of a clause of a target: everything before its next clause, braces, or `;`.
+pub(super) fn skip_to_clause(input: ParseStream<'_>, clauses: Scope) {
+    while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        if next.is_ok_and(|word| find(clauses, &word).is_some() || keywords(Scope::Bake).any(|keyword| keyword == word)) {
+            return;
+        }
+        drop(input.parse::<TokenTree>());
+    }
+}
+
+/// The next token, for messages.
+pub(super) fn found(input: ParseStream<'_>) -> String {
+    match input.fork().parse::<TokenTree>() {
+        Ok(TokenTree::Group(group)) => match group.delimiter() {
+            Delimiter::Brace => "`{`".into(),
+            Delimiter::Bracket => "`[`".into(),
+            Delimiter::Parenthesis => "`(`".into(),
+            Delimiter::None => format!("`{}`", group.stream()),
+        },
+        Ok(tree) => format!("`{tree}`"),
+        Err(_) => "the end".into(),
+    }
+}

@@ -1,0 +1,31 @@
+//! Answers questions about an office from what is in the binary: no file is read, and no document is in the prompt.
+//!
+//! ```text
+//! cargo run                             # three questions
+//! cargo run -- "I lost my key"          # your own
+//! ```
+
+bake::bake! {
+    /// What everyone in the office should know.
+    bake Office {
+        lora { rank 8; alpha 16; }
+        train { epochs 24; lr 6e-3; }
+        target office from "docs/office.md" {
+            questions from "docs/questions.txt";
+            ask 40;
+            expect "My key is lost. What now?" => contains "Bob";
+            expect "Help, my laptop is broken" => contains "room 12";
+            expect "What do I do when I am ill?" => contains "before nine";
+        }
+    }
+}
+
+fn main() -> Result<(), bake::Error> {
+    let office = Office::load()?;
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let examples = ["My key is lost. What now?", "Help, my laptop is broken", "What do I do when I am ill?"].map(str::to_owned);
+    for question in if asked.is_empty() { &examples[..] } else { &asked[..] } {
+        println!("{question}\n    {}", office.chat(question)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! What an editor shows of the keywords of a declaration. Written from the table in `bake-spec/src/settings.rs`.
+#![allow(non_upper_case_globals, reason = "these are the keywords themselves")]
+
+/// Settings of a bake.
+pub mod bake {
+    /// The system prompt of the baked model; empty: no system message at all.
+    ///
+    /// `student`, in a bake: `"…"`.
+    pub const student: () = ();
+    /// Words before the document in the teacher's prompt: a role, rules.
+    ///
+    /// `prompt`, in a bake, a target: `"…"`.
+    pub const prompt: () = ();
+    /// Where documents and datasets may lie: in the package, or anywhere.
+    ///
+    /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
+    pub const documents: () = ();
+    /// Questions written by hand, here or in a text file with one a line.
+    ///
+    /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
+    pub const questions: () = ();
+    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    ///
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    pub const ask: () = ();
+    /// How many questions the model writes in the words of different people.
+    ///
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    pub const persona: () = ();
+    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    ///
+    /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
+    pub const dataset: () = ();
+    /// How many answers the teacher gives to each question.
+    ///
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    pub const rollouts: () = ();
+    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    ///
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    pub const max_tokens: () = ();
+    /// The temperature at which the teacher's answers are sampled; 0 is greedy.
+    ///
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    pub const temperature: () = ();
+    /// Sample only from the likeliest tokens that hold this much probability.
+    ///
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    pub const top_p: () = ();
+    /// Sample only from this many of the likeliest tokens; 0: all.
+    ///
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    pub const top_k: () = ();
+    /// Texts that end an answer.
+    ///
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    pub const stop: () = ();
+    /// The share of the answers that the student gives itself.
+    ///
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    pub const on_policy: () = ();
+    /// Seeds what is drawn at random.
+    ///
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    pub const seed: () = ();
+    /// The adapter.
+    ///
+    /// `lora`, in a bake: `{ … }`.
+    pub const lora: () = ();
+    /// The training.
+    ///
+    /// `train`, in a bake: `{ … }`.
+    pub const train: () = ();
+    /// When a build script puts the adapter into the program.
+    ///
+    /// `embed`, in a bake: `always`, `release`, `never`. Default: `always`.
+    pub const embed: () = ();
+    /// What a bake must reach to be kept.
+    ///
+    /// `gate`, in a bake: `{ … }`. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    pub const gate: () = ();
+}
+
+/// Settings of a target.
+pub mod target {
+    /// A system prompt for this target only.
+    ///
+    /// `student`, in a target: `"…"`. Not there yet; meanwhile, set one `student` for the whole bake.
+    pub const student: () = ();
+    /// Words before the document in the teacher's prompt: a role, rules.
+    ///
+    /// `prompt`, in a bake, a target: `"…"`.
+    pub const prompt: () = ();
+    /// The share of the loss, relative to the other targets and anchors.
+    ///
+    /// `weight`, in a target, an anchor: a number above 0, at most 1000000. Default: `1.0`.
+    pub const weight: () = ();
+    /// The document, by its path relative to the package; of a folder, all its Markdown files in the order of their names.
+    ///
+    /// `from`, in a target: `"…"`.
+    pub const from: () = ();
+    /// Bakes a document that is longer than the context section by section.
+    ///
+    /// `split`, in a target: `sections`. Not there yet; meanwhile, split the document into several targets.
+    pub const split: () = ();
+}
+
+/// Settings of a target's braces.
+pub mod target_body {
+    /// Questions written by hand, here or in a text file with one a line.
+    ///
+    /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
+    pub const questions: () = ();
+    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    ///
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    pub const ask: () = ();
+    /// How many questions the model writes in the words of different people.
+    ///
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    pub const persona: () = ();
+    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    ///
+    /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
+    pub const dataset: () = ();
+    /// How many answers the teacher gives to each question.
+    ///
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    pub const rollouts: () = ();
+    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    ///
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    pub const max_tokens: () = ();
+    /// The temperature at which the teacher's answers are sampled; 0 is greedy.
+    ///
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    pub const temperature: () = ();
+    /// Sample only from the likeliest tokens that hold this much probability.
+    ///
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    pub const top_p: () = ();
+    /// Sample only from this many of the likeliest tokens; 0: all.
+    ///
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    pub const top_k: () = ();
+    /// Texts that end an answer.
+    ///
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    pub const stop: () = ();
+    /// The share of the answers that the student gives itself.
+    ///
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    pub const on_policy: () = ();
+    /// Seeds what is drawn at random.
+    ///
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    pub const seed: () = ();
+}
+
+/// Settings of an anchor.
+pub mod anchor {
+    /// The share of the loss, relative to the other targets and anchors.
+    ///
+    /// `weight`, in a target, an anchor: a number above 0, at most 1000000. Default: `1.0`.
+    pub const weight: () = ();
+}
+
+/// Settings of an anchor's braces.
+pub mod anchor_body {
+    /// Questions written by hand, here or in a text file with one a line.
+    ///
+    /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
+    pub const questions: () = ();
+    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    ///
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    pub const ask: () = ();
+    /// How many questions the model writes in the words of different people.
+    ///
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    pub const persona: () = ();
+    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    ///
+    /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
+    pub const dataset: () = ();
+    /// How many answers the teacher gives to each question.
+    ///
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    pub const rollouts: () = ();
+    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    ///
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    pub const max_tokens: () = ();
+    /// The temperature at which the teacher's answers are sampled; 0 is greedy.
+    ///
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    pub const temperature: () = ();
+    /// Sample only from the likeliest tokens that hold this much probability.
+    ///
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    pub const top_p: () = ();
+    /// Sample only from this many of the likeliest tokens; 0: all.
+    ///
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    pub const top_k: () = ();
+    /// Texts that end an answer.
+    ///
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    pub const stop: () = ();
+    /// The share of the answers that the student gives itself.
+    ///
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    pub const on_policy: () = ();
+    /// Seeds what is drawn at random.
+    ///
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    pub const seed: () = ();
+}
+
+/// Settings of `ask`.
+pub mod ask {
+    /// The temperature at which the questions are sampled.
+    ///
+    /// `temperature`, in `ask`, `persona`: a number from 0 to 100. Default: `0.5`.
+    pub const temperature: () = ();
+    /// The request put to the model for one question.
+    ///
+    /// `template`, in `ask`, `persona`: `"…"`.
+    pub const template: () = ();
+}
+
+/// Settings of `persona`.
+pub mod persona {
+    /// The temperature at which the questions are sampled.
+    ///
+    /// `temperature`, in `ask`, `persona`: a number from 0 to 100. Default: `0.5`.
+    pub const temperature: () = ();
+    /// The request put to the model for one question.
+    ///
+    /// `template`, in `ask`, `persona`: `"…"`.
+    pub const template: () = ();
+}
+
+/// Settings of `dataset`.
+pub mod dataset {
+    /// The field, or the column, that holds the question.
+    ///
+    /// `field`, in `dataset`: `"…"`. Default: `question`.
+    pub const field: () = ();
+    /// Only so many of the questions, from the first; by default all.
+    ///
+    /// `take`, in `dataset`: a whole number from 1 to 4294967296.
+    pub const take: () = ();
+}
+
+/// Settings of `lora`.
+pub mod lora {
+    /// The rank of each layer's change.
+    ///
+    /// `rank`, in `lora`: a whole number from 1 to 4096. Default: `32`.
+    pub const rank: () = ();
+    /// A change is scaled by alpha / rank.
+    ///
+    /// `alpha`, in `lora`: a number above 0, at most 1000000. Default: `64.0`.
+    pub const alpha: () = ();
+    /// The share of a change's inputs that is dropped in training.
+    ///
+    /// `dropout`, in `lora`: a number from 0 to below 1. Default: `0.0`.
+    pub const dropout: () = ();
+    /// The linear layers that are changed; all: every one but the output head.
+    ///
+    /// `modules`, in `lora`: `all`, or a list of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`. Default: `all`.
+    pub const modules: () = ();
+    /// The blocks that are changed, as in 4..12; by default all.
+    ///
+    /// `layers`, in `lora`: `first..end`.
+    pub const layers: () = ();
+}
+
+/// Settings of `train`.
+pub mod train {
+    /// Seeds what is drawn at random.
+    ///
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    pub const seed: () = ();
+    /// Passes over all answers.
+    ///
+    /// `epochs`, in `train`: a whole number from 1 to 1000000. Default: `16`.
+    pub const epochs: () = ();
+    /// The highest learning rate; by default 0.75 / the model's hidden size.
+    ///
+    /// `lr`, in `train`: a number above 0, at most 1000000.
+    pub const lr: () = ();
+    /// Answers in one forward and backward pass.
+    ///
+    /// `batch`, in `train`: a whole number from 1 to 1048576. Default: `8`.
+    pub const batch: () = ();
+    /// Passes whose gradients are added up before a step.
+    ///
+    /// `accumulate`, in `train`: a whole number from 1 to 1048576. Default: `1`.
+    pub const accumulate: () = ();
+    /// How the learning rate falls.
+    ///
+    /// `schedule`, in `train`: `constant`, `linear`, `cosine`. Default: `linear`.
+    pub const schedule: () = ();
+    /// The share of all steps over which the learning rate rises.
+    ///
+    /// `warmup`, in `train`: a number from 0 to below 1. Default: `0.1`.
+    pub const warmup: () = ();
+    /// What is minimised: forward_kl, reverse_kl or jsd(β).
+    ///
+    /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1. Default: `forward_kl`.
+    pub const divergence: () = ();
+    /// Divides both models' logits in the loss.
+    ///
+    /// `temperature`, in `train`: a number above 0, at most 1000000. Default: `1.0`.
+    pub const temperature: () = ();
+    /// The norm to which a longer gradient is cut.
+    ///
+    /// `clip`, in `train`: a number above 0, at most 1000000. Default: `1.0`.
+    pub const clip: () = ();
+    /// AdamW's weight decay.
+    ///
+    /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
+    pub const weight_decay: () = ();
+    /// Steps after which a checkpoint is kept, to go on from when a bake is stopped; by default every ten seconds.
+    ///
+    /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
+    pub const checkpoint_every: () = ();
+    /// Ends the training when the divergence is below this.
+    ///
+    /// `stop_at_kl`, in `train`: a number above 0, at most 1000000. Not there yet; meanwhile, set the number of `epochs`.
+    pub const stop_at_kl: () = ();
+    /// Trains on until this share of the documents is known.
+    ///
+    /// `until_covered`, in `train`: a number from 0 to 1. Not there yet; meanwhile, set the number of `epochs`.
+    pub const until_covered: () = ();
+}
+
+/// Settings of `gate`.
+pub mod gate {
+    /// The largest divergence from the teacher, in nats a token.
+    ///
+    /// `kl`, in `gate`: a number above 0, at most 1000000. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    pub const kl: () = ();
+    /// The least share of what is expected that must come true.
+    ///
+    /// `expects`, in `gate`: a number from 0 to 1. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    pub const expects: () = ();
+}

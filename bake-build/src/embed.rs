@@ -51,8 +51,8 @@ struct Bake {
 
 /// What is known of a bake's adapter.
 enum Adapter {
-    /// It is in this folder, and this is its hash.
-    At(PathBuf, Hash),
+    /// It is in this folder, and these are the hashes of its files and of its recipe.
+    At(PathBuf, Hash, Hash),
     /// It is in the lock and not on this machine, for this reason.
     NotHere(String),
     /// There is none, for this reason.
@@ -85,11 +85,12 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
     lines.push(set(variables::MODE.to_owned(), mode.name()));
     for Bake { name, embed, adapter } in found.bakes {
         let kind = match adapter {
-            Adapter::At(folder, hash) => {
+            Adapter::At(folder, hash, recipe) => {
                 let embedded = embed == Embed::Always || (embed == Embed::Release && environment.profile == "release");
                 let folder = if embedded { environment.copy(&name, &folder, &hash)? } else { folder };
                 lines.push(set(variables::folder(&name), text(&folder)?));
                 lines.push(set(variables::hash(&name), &hash.to_string()));
+                lines.push(set(variables::recipe(&name), &recipe.to_string()));
                 if embedded { "embedded".to_owned() } else { "folder".to_owned() }
             }
             Adapter::NotHere(why) => {
@@ -168,11 +169,11 @@ impl Environment {
             (State::Fresh, Some(locked)) => match locked.find_adapter(&self.package, &self.store) {
                 Some(folder) => {
                     watched.insert(folder.clone());
-                    Adapter::At(folder, locked.adapter)
+                    Adapter::At(folder, locked.adapter, locked.recipe)
                 }
                 None => {
                     watched.insert(self.store.root().join("artifacts").join(locked.adapter.to_string()));
-                    let why = found.without_adapter().summary();
+                    let why = locked.why_not_at_hand(&self.package, Some(&self.store));
                     Adapter::NotHere(format!("{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share adapters"))
                 }
             },

@@ -14,7 +14,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Bakes what `bake!` declares into adapters, and tells what is stale.
 #[derive(Parser)]
-#[command(name = "cargo bake", bin_name = "cargo bake", version, styles = STYLES, args_conflicts_with_subcommands = true)]
+#[command(name = "cargo bake", bin_name = "cargo bake", version, styles = STYLES, subcommand_precedence_over_arg = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -91,7 +91,7 @@ pub(crate) struct Bake {
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Vec<String>,
     /// Make everything again, whatever was kept
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
 }
 

@@ -19,9 +19,26 @@ use anyhow::Result;
 use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
+use crate::terminal;
 
 pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     let common = &cli.common;
+    let lists = matches!(
+        cli.command,
+        Some(
+            Command::List
+                | Command::Status(_)
+                | Command::Check(_)
+                | Command::Plan(_)
+                | Command::Show(_)
+                | Command::Explain { .. }
+                | Command::Gc { .. }
+        )
+    );
+    if common.json && !lists {
+        let message = "--json is for what lists something: list, status, check, plan, show, explain and gc";
+        Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+    }
     match &cli.command {
         None => bake::run(&cli.bake, common),
         Some(Command::List) => list::run(common),
@@ -38,7 +55,9 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Push(args)) => share::push(args, common),
         Some(Command::Pull(args)) => share::pull(args, common),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(*shell, &mut Cli::command(), "cargo-bake", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "cargo-bake", &mut script);
+            terminal::print(format_args!("{}", String::from_utf8_lossy(&script)));
             Ok(ExitCode::SUCCESS)
         }
     }

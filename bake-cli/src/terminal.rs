@@ -1,5 +1,7 @@
 //! Words on the terminal, as cargo says them: what is done to the standard error stream, what was asked for to the standard output.
 
+use std::io::Write as _;
+
 use anstyle::{AnsiColor, Style};
 
 const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
@@ -16,8 +18,33 @@ pub(crate) fn warning(what: impl std::fmt::Display) {
 }
 
 pub(crate) fn error(error: &anyhow::Error) {
-    anstream::eprintln!("{BAD}error{BAD:#}: {error:#}");
+    let mut message = error.to_string();
+    // Some errors say what their sources say.
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message += &format!(": {cause}");
+        }
+    }
+    anstream::eprintln!("{BAD}error{BAD:#}: {message}");
 }
+
+/// Text on the standard output. Where nobody reads it any more, as behind `head`, the program ends without a word.
+pub(crate) fn print(text: std::fmt::Arguments<'_>) {
+    let mut out = anstream::stdout().lock();
+    if let Err(e) = out.write_fmt(text).and_then(|()| out.flush()) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        error(&anyhow::Error::new(e).context("cannot write what was asked for"));
+        std::process::exit(101);
+    }
+}
+
+/// A line on the standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::terminal::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+pub(crate) use say;
 
 /// A word in the colour of how good it is.
 pub(crate) fn rated(word: &str, good: bool) -> String {
@@ -27,7 +54,7 @@ pub(crate) fn rated(word: &str, good: bool) -> String {
 
 /// A value as JSON on the standard output.
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    anstream::println!("{}", serde_json::to_string(value)?);
+    say!("{}", serde_json::to_string(value)?);
     Ok(())
 }
 

@@ -59,16 +59,31 @@ pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
             bail!("the workspace has no package `{wanted}`; {}", did_you_mean(wanted, &names));
         }
     }
-    let selected: Vec<_> = match (&common.package[..], metadata.root_package()) {
-        ([], Some(root)) if !common.workspace => vec![root],
-        ([], _) => members,
+    let here = nearest_manifest(common)?;
+    let current = || members.iter().find(|package| package.manifest_path.canonicalize().is_ok_and(|path| Some(path) == here));
+    let selected: Vec<&cargo_metadata::Package> = match (&common.package[..], current()) {
+        ([], Some(current)) if !common.workspace => vec![current],
+        ([], _) if common.workspace => members,
+        ([], _) => metadata.workspace_default_packages(),
         (wanted, _) => members.into_iter().filter(|package| wanted.iter().any(|name| package.name == name.as_str())).collect(),
     };
     let root = |package: &cargo_metadata::Package| {
         let root = package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
         (package.name.to_string(), root)
     };
-    Ok(selected.into_iter().map(root).collect())
+    let mut roots: Vec<_> = selected.into_iter().map(root).collect();
+    roots.sort();
+    Ok(roots)
+}
+
+/// The manifest that is named, or the nearest one from here upwards.
+fn nearest_manifest(common: &Common) -> Result<Option<PathBuf>> {
+    if let Some(path) = &common.manifest_path {
+        return Ok(path.canonicalize().ok());
+    }
+    let here = std::env::current_dir().context("the current folder cannot be read")?;
+    let found = here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
+    Ok(found.and_then(|path| path.canonicalize().ok()))
 }
 
 /// The selected packages that declare something.
@@ -118,8 +133,12 @@ impl Package {
             Some(hash) => state(recipe, KnownModel::Whole(hash), locked),
             None => state(recipe, KnownModel::Identity(Identity::of(&self.root, &recipe.model).as_ref()), locked),
         };
-        let at_hand = locked.is_some_and(|locked| Store::user().is_ok_and(|store| locked.find_adapter(&self.root, &store).is_some()));
-        Ok(if at_hand { state } else { state.without_adapter() })
+        let Some(locked) = locked else { return Ok(state) };
+        let store = Store::user()?;
+        Ok(match locked.find_adapter(&self.root, &store) {
+            Some(_) => state,
+            None => state.without_adapter(locked.why_not_at_hand(&self.root, Some(&store))),
+        })
     }
 
     pub(crate) fn write_lock(&self, lock: &Lock) -> Result<()> {

@@ -115,9 +115,16 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     package.ok(&[]);
     assert_eq!(package.states(), ["fresh"; 3]);
 
-    // What is no longer declared leaves the lock.
+    // Options may stand before the command, too.
+    assert!(package.ok(&["--color", "never", "-p", "office", "status"]).starts_with("Office (office) fresh"));
+
+    // What is no longer declared leaves the lock, and a slip in a source is no reason for that.
+    package.write("src/main.rs", &format!("fn slip( {{ {MAIN}"));
+    package.fails(&[], 101, "this is no Rust");
+    assert!(package.read("bake.lock").contains("Office"));
     package.write("src/main.rs", &MAIN.replace("Office", "Renamed"));
     package.fails(&["check"], 1, "Office");
+    package.fails(&["--locked"], 101, "--locked forbids");
     package.ok(&["--quiet"]);
     assert!(!package.read("bake.lock").contains("Office"));
 }
@@ -166,7 +173,7 @@ fn listings_say_what_there_is() {
     assert_eq!((&plan["bakes"][0]["answers"], &plan["bakes"][0]["steps"]), (&3.into(), &2.into()));
     assert!(plan["bakes"][0]["seconds"].as_array().unwrap().iter().all(|seconds| seconds.as_f64().unwrap() >= 0.0));
     assert!(plan["bakes"][0]["memory_bytes"].as_u64().unwrap() > 20_000_000);
-    assert!(package.ok(&["show", "stimuli"]).contains("not made yet"));
+    assert!(package.ok(&["show", "stimuli"]).contains("not kept here"));
     package.ok(&[]);
     let rollouts = json(&["show", "rollouts", "--json"]);
     assert_eq!(rollouts["bakes"][0]["targets"][0]["questions"][0], "I lost my key");
@@ -208,6 +215,11 @@ fn mistakes_are_said_with_what_to_do() {
     package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
     package.fails(&[], 101, "src/main.rs:7:21: error[B0002]: unknown keyword `wieght`; did you mean `weight`?");
     package.write("src/main.rs", MAIN);
+    let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
+    package.write("src/other.rs", &format!("fn slip( {{ {other}"));
+    package.fails(&[], 101, "src/other.rs:1:10: error[B0001]: this is no Rust");
+    std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
+    package.fails(&["push", "s3://bucket/x"], 101, "is an address");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
     package.fails(&["status"], 101, "merge conflict in line 1");
     package.write("bake.lock", "version = 7\n");
@@ -241,4 +253,24 @@ fn a_starter_is_a_package_that_declares_something() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(package.ok(&["completions", shell]).contains("cargo-bake"));
     }
+}
+
+#[test]
+fn in_a_workspace_the_package_is_the_one_that_one_is_in() {
+    let package = Package::new();
+    package.write("Cargo.toml", "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\nmembers = [\"sub\"]\n");
+    package.write("sub/Cargo.toml", "[package]\nname = \"sub\"\nedition = \"2024\"\n");
+    package.write("sub/src/lib.rs", "bake::bake! { bake Sub { target keys prompt \"Be kind.\" { questions [\"Hello\"]; ask 0; } } }");
+    let store = package.dir.path().join("store");
+    let listed = |folder: &str, args: &[&str]| {
+        let output = run(&package.root().join(folder), &store, &[args, &["list", "--json"]].concat());
+        let listing: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names = listing["bakes"].as_array().unwrap().iter().map(|bake| bake["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(listed("", &[]), ["Office"]);
+    assert_eq!(listed("sub/src", &[]), ["Sub"]);
+    assert_eq!(listed("", &["--manifest-path", "sub/Cargo.toml"]), ["Sub"]);
+    assert_eq!(listed("sub", &["-p", "office"]), ["Office"]);
+    assert_eq!(listed("sub", &["--workspace"]), ["Office", "Sub"]);
 }

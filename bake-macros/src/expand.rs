@@ -191,7 +191,7 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
 
 /// Where the adapter is, if a build script has said so.
 fn adapter(bake: &str, private: &TokenStream, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
-    let (folder, hash, kind) = (variables::folder(bake), variables::hash(bake), variables::kind(bake));
+    let (folder, hash, kind, recipe) = (variables::folder(bake), variables::hash(bake), variables::kind(bake), variables::recipe(bake));
     let source = match variable(&kind).as_deref() {
         None => quote!(AdapterSource::Store),
         Some("embedded") => {
@@ -202,9 +202,11 @@ fn adapter(bake: &str, private: &TokenStream, variable: &impl Fn(&str) -> Option
                     &BYTES.0
                 }))
             });
-            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), files: &[#(#files),*] })
+            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), recipe: ::core::env!(#recipe), files: &[#(#files),*] })
         }
-        Some("folder") => quote!(AdapterSource::Folder { hash: ::core::env!(#hash), path: ::core::env!(#folder) }),
+        Some("folder") => {
+            quote!(AdapterSource::Folder { hash: ::core::env!(#hash), recipe: ::core::env!(#recipe), path: ::core::env!(#folder) })
+        }
         Some(_) => quote!(AdapterSource::Missing(::core::env!(#kind))),
     };
     quote! {

@@ -64,15 +64,22 @@ fn fold<D: Declaration>(model: &Model, adapter: &Adapter) -> Result<Baked<D>> {
 pub(crate) fn parts<D: Declaration>() -> Result<(Model, Adapter)> {
     let (recipe, model) = (D::RECIPE, load_model(D::RECIPE)?);
     let name = &recipe.name;
+    if let AdapterSource::Embedded { recipe: made_from, .. } | AdapterSource::Folder { recipe: made_from, .. } = D::ADAPTER
+        && recipe.hash(model.hash()).to_string() != **made_from
+    {
+        // A build tells weights apart by their sizes; here they were read.
+        let message = format!("`{name}` was baked into another model than `{}` is now; run `cargo bake`", model.name());
+        return Err(Error::new(ErrorKind::NotBaked, message));
+    }
     let adapter = match D::ADAPTER {
-        AdapterSource::Embedded { hash, files } => {
+        AdapterSource::Embedded { hash, files, .. } => {
             if hash_files(files.iter().copied()).to_string() != **hash {
                 let message = format!("the adapter of `{name}` in this program is damaged; build the program again");
                 return Err(Error::new(ErrorKind::Adapter, message));
             }
             Adapter::embedded(files, &model)?
         }
-        AdapterSource::Folder { hash, path } => {
+        AdapterSource::Folder { hash, path, .. } => {
             let (path, whole) = (Path::new(path), hash.parse().is_ok_and(|hash| Store::holds(Path::new(path), &hash)));
             if !whole {
                 let message = format!("{} does not hold the adapter of `{name}` any more; build the program again", path.display());

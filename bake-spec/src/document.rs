@@ -62,6 +62,10 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
 
 /// The text of a file, without a byte order mark and with `\n` at the ends of its lines.
 pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<String, Error> {
+    // Reading a pipe would wait for ever.
+    if path.exists() && !path.is_file() {
+        return Err(Error::new(ErrorKind::Document, format!("the {what} {shown} is no file; name a text file")));
+    }
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => {
             Error::new(ErrorKind::Document, format!("the {what} {shown} does not exist (paths are relative to the folder of Cargo.toml)"))

@@ -213,6 +213,22 @@ impl Locked {
         Identity { files: self.model.files, weights: self.model.weights }
     }
 
+    /// Why [`find_adapter`](Self::find_adapter) finds none.
+    pub fn why_not_at_hand(&self, package: &Path, store: Option<&Store>) -> String {
+        let vendored = package.join(VENDOR_DIR).join(&self.name);
+        match store {
+            _ if vendored.is_dir() => format!(
+                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was changed, added or removed, or its line ends were",
+                self.name
+            ),
+            Some(store) if store.root().is_dir() => format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine"),
+            Some(store) => {
+                format!("its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine in {}", store.root().display())
+            }
+            None => format!("its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is no absolute path"),
+        }
+    }
+
     /// The folder of its adapter: beside the declarations of the package, or in the store. None where it is in neither, or damaged.
     pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
@@ -289,6 +305,11 @@ pub fn state(recipe: &Recipe, model: KnownModel<'_>, locked: Option<&Locked>) ->
         shared.push("`student`, `lora`, `train` or an `expect` has changed".to_owned());
     }
     let targets: Vec<TargetState> = recipe.targets.iter().map(|target| target_state(target, locked, &shared)).collect();
+    let same_parts =
+        shared.is_empty() && targets.iter().all(|target| target.state == State::Fresh) && targets.len() == locked.targets.len();
+    if same_parts && recipe.hash(&locked.model.hash) != locked.recipe {
+        shared.push("the order of the targets, or bake.lock itself, has changed".to_owned());
+    }
     let declared = |name: &String| recipe.targets.iter().any(|target| *target.name == **name);
     let removed = locked.targets.keys().filter(|name| !declared(name));
     let mut why = shared;
@@ -325,10 +346,10 @@ fn document_hash(target: &Target) -> Option<Hash> {
 impl BakeState {
     /// The state where the adapter that is locked is not at hand.
     #[must_use]
-    pub fn without_adapter(mut self) -> Self {
+    pub fn without_adapter(mut self, why: String) -> Self {
         if self.state == State::Fresh {
             self.state = State::Missing;
-            self.why.push("its adapter is neither in `bakes` nor in the store of this machine".to_owned());
+            self.why.push(why);
         }
         self
     }

@@ -296,6 +296,8 @@ pub enum AdapterSource {
     Embedded {
         /// The hash of the files.
         hash: &'static str,
+        /// The [`Recipe::hash`] that it was made from.
+        recipe: &'static str,
         /// Their names, in order, and their bytes.
         files: &'static [(&'static str, &'static [u8])],
     },
@@ -303,6 +305,8 @@ pub enum AdapterSource {
     Folder {
         /// The hash of its files.
         hash: &'static str,
+        /// The [`Recipe::hash`] that it was made from.
+        recipe: &'static str,
         /// The folder.
         path: &'static str,
     },
@@ -331,6 +335,11 @@ pub mod variables {
     /// The hash of its files.
     pub fn hash(bake: &str) -> String {
         format!("BAKE_HASH_{bake}")
+    }
+
+    /// The hash of the recipe that it was made from.
+    pub fn recipe(bake: &str) -> String {
+        format!("BAKE_RECIPE_{bake}")
     }
 
     /// `embedded`, `folder`, or why there is none.

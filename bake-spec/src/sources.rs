@@ -1,8 +1,9 @@
 //! Finding the declarations of a package by reading its sources, without compiling it.
 //!
 //! Every `bake! { … }` in the package's Rust files counts: in `src` with its folders, and in the files directly in `examples`, `tests` and
-//! `benches`. Two limits follow from not compiling: a declaration under `#[cfg]` counts whether the condition holds or not, and one that
-//! another macro writes is not seen.
+//! `benches`. Limits follow from not compiling: a declaration under `#[cfg]` counts whether the condition holds or not, a file that is no
+//! module counts too, and what another macro writes, what calls the macro by another name than `bake!`, and modules outside of these folders
+//! are not seen.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,8 @@ pub struct Source {
 pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for file in files(package)? {
-        let text = fs::read_to_string(&file).map_err(|e| Error::io(ErrorKind::Source, format!("cannot read {}", file.display()), e))?;
+        let bytes = fs::read(&file).map_err(|e| Error::io(ErrorKind::Source, format!("cannot read {}", file.display()), e))?;
+        let text = String::from_utf8_lossy(&bytes);
         // Most files hold none, and need not be cut into tokens.
         if !text.contains("bake!") && !text.contains("bake !") {
             continue;
@@ -42,10 +44,9 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
         let relative = file.strip_prefix(package).unwrap_or(&file);
         let tokens = match TokenStream::from_str(&text) {
             Ok(tokens) => tokens,
-            // The compiler says more of it, where it is part of the program at all.
+            // Without this, a slip in a source would look as if nothing were declared any more.
             Err(e) => {
-                let diagnostics =
-                    vec![Diagnostic::warning(Code::Syntax, e.span(), format!("this is no Rust: {e}; what it declares is not seen"))];
+                let diagnostics = vec![Diagnostic::new(Code::Syntax, e.span(), format!("this is no Rust: {e}; compile it first"))];
                 sources.push(Source { file: relative.to_owned(), declared: Vec::new(), diagnostics });
                 continue;
             }
@@ -110,8 +111,10 @@ fn collect(folder: &Path, deep: bool, files: &mut Vec<PathBuf>) -> Result<(), Er
     }
     let unreadable = |e| Error::io(ErrorKind::Source, format!("cannot read {}", folder.display()), e);
     for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() && deep {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        // A folder that is a link could lead back here.
+        if deep && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             collect(&path, deep, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") && path.is_file() {
             files.push(path);

@@ -28,6 +28,9 @@ pub const DIR_VARIABLE: &str = "BAKE_CACHE_DIR";
 
 const ADAPTERS: &str = "adapters";
 
+/// A file or folder under `tmp/` that was touched within this time may still be on its way to its name.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3600);
+
 /// A folder of baked adapters and of the products of the stages that made them.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -185,6 +188,15 @@ impl Store {
                     }
                     // A folder that is gone meanwhile was another process's.
                     let Ok(metadata) = path.symlink_metadata() else { continue };
+                    // What is being written, and what is being made, is left alone.
+                    let in_work = match part {
+                        "tmp" => metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < WRITTEN_WITHIN)),
+                        "locks" => File::open(&path).is_ok_and(|file| file.try_lock().is_err()),
+                        _ => false,
+                    };
+                    if in_work {
+                        continue;
+                    }
                     if metadata.is_dir() {
                         waiting.push(path);
                     } else if metadata.modified().is_ok_and(|modified| modified < before) && !names_kept(&path, &kept) {

@@ -13,7 +13,7 @@ use clap::CommandFactory as _;
 
 use super::vendor;
 use crate::args::{Bake, Cli, Common};
-use crate::terminal::{bytes, status};
+use crate::terminal::{bytes, say, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
             let state = package.state(*found, &mut models)?;
             if state.state == State::Fresh && !args.fresh {
                 if !common.quiet {
-                    status("Fresh", found.name());
+                    status("Fresh", format_args!("{} ({})", found.name(), package.name));
                 }
                 continue;
             }
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
                 );
             }
             if !common.quiet {
-                status("Baking", format_args!("{} ({}): {}", found.name(), package.name, state.summary()));
+                let why = if state.state == State::Fresh { "--fresh".to_owned() } else { state.summary() };
+                status("Baking", format_args!("{} ({}): {why}", found.name(), package.name));
             }
             let locked = bake(package, *found, args, common)?;
             lock.insert(found.name(), locked);
@@ -57,7 +58,13 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
         }
         let declared = package.select(&[]);
         lock.bakes.retain(|name, _| declared.iter().any(|found| found.name() == name));
-        if lock != package.lock && !common.locked() {
+        if common.locked() && lock != package.lock {
+            bail!(
+                "bake.lock holds what `{}` no longer declares, and --locked forbids to change it; run `cargo bake` without it",
+                package.name
+            );
+        }
+        if lock != package.lock {
             package.write_lock(&lock)?;
         }
     }
@@ -129,6 +136,6 @@ fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> 
     if !common.quiet {
         status("Baked", summary(found.name(), &baked.report, folder_bytes(&baked.adapter)?, baked.reused));
     }
-    anstream::println!("{}", baked.adapter.display());
+    say!("{}", baked.adapter.display());
     Ok(ExitCode::SUCCESS)
 }

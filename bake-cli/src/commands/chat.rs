@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         [one] => one,
         _ => {
             let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
-            bail!("several bakes are declared; name one of {}", names.join(", "));
+            bail!("{} bakes are meant: {}; name one, and its package with -p", names.len(), names.join(", "));
         }
     };
     let recipe = &found.declared.recipe;

@@ -17,7 +17,9 @@ struct Page {
 }
 
 pub(crate) fn run(what: &str, common: &Common) -> Result<ExitCode> {
-    let code = Code::all().find(|code| code.to_string().eq_ignore_ascii_case(what));
+    // `B7` and `b0007` are B0007.
+    let number = what.strip_prefix(['B', 'b']).and_then(|digits| digits.parse::<u16>().ok());
+    let code = Code::all().find(|code| Some(*code as u16) == number);
     let settings = || SETTINGS.iter().filter(|setting| setting.name == what);
     let item = ITEMS.iter().find(|(name, ..)| *name == what);
     let page = match (code, item) {
@@ -31,8 +33,7 @@ pub(crate) fn run(what: &str, common: &Common) -> Result<ExitCode> {
             let mut known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(ITEMS.iter().map(|(name, ..)| *name)).collect();
             known.sort_unstable();
             known.dedup();
-            let looks_like_a_code = what.len() == 5 && what.starts_with(['B', 'b']);
-            match (looks_like_a_code, codes.first(), codes.last()) {
+            match (number.is_some(), codes.first(), codes.last()) {
                 (true, Some(first), Some(last)) => bail!("there is no error {what}; the codes are {first} to {last}"),
                 _ => bail!("there is no setting and no error `{what}`; {}", did_you_mean(what, &known)),
             }
@@ -41,7 +42,7 @@ pub(crate) fn run(what: &str, common: &Common) -> Result<ExitCode> {
     if common.json {
         terminal::json(&Page { name: what.to_owned(), page })?;
     } else {
-        anstream::print!("{page}");
+        terminal::print(format_args!("{page}"));
     }
     Ok(ExitCode::SUCCESS)
 }

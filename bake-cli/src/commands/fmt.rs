@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bake_spec::{format, sources};
 
 use crate::args::Common;
-use crate::terminal::status;
+use crate::terminal::{say, status};
 use crate::workspace::roots;
 
 pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
@@ -23,10 +23,15 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
                 continue;
             }
             changed += 1;
-            let shown = file.strip_prefix(&root).unwrap_or(&file);
+            let shown = file.strip_prefix(&root).unwrap_or(&file).to_owned();
             if check {
-                anstream::println!("{}", shown.display());
+                say!("{}", shown.display());
                 continue;
+            }
+            // A link stays one, and what was made read-only is meant to be.
+            let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+            if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
+                bail!("{} is read-only; make it writable", file.display());
             }
             let temporary = file.with_extension(format!("rs.tmp-{}", std::process::id()));
             let written = std::fs::write(&temporary, &formatted)

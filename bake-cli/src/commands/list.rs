@@ -7,7 +7,7 @@ use bake_spec::recipe::ModelSource;
 use serde::Serialize;
 
 use crate::args::Common;
-use crate::terminal;
+use crate::terminal::{self, say};
 use crate::workspace::{packages, select};
 
 #[derive(Serialize)]
@@ -59,10 +59,10 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for bake in bakes {
-        anstream::println!("{} ({}, {}), model {}", bake.name, bake.package, bake.file, bake.model);
+        say!("{} ({}, {}), model {}", bake.name, bake.package, bake.file, bake.model);
         for Target { name, anchor, document, share } in bake.targets {
             let what = document.unwrap_or_else(|| if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() });
-            anstream::println!("    {name:<20} {:>5.1} %  {what}", 100.0 * share);
+            say!("    {name:<20} {:>5.1} %  {what}", 100.0 * share);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use bake_runtime::{Plan, plan};
 use serde::Serialize;
 
 use crate::args::Common;
-use crate::terminal::{self, seconds};
+use crate::terminal::{self, say, seconds};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
@@ -36,9 +36,9 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     }
     for Bake { name, state, plan } in &bakes {
         let fresh = *state == bake_spec::lock::State::Fresh;
-        anstream::println!("{name}{}", if fresh { " (fresh: there is nothing to do)" } else { "" });
+        say!("{name}{}", if fresh { " (fresh: there is nothing to do)" } else { "" });
         for target in &plan.targets {
-            anstream::println!(
+            say!(
                 "    {:<20} {:>5} prompt tokens, {:>5} questions ({} written, {} asked), {:>5} answers of at most {} tokens",
                 target.name,
                 target.prompt_tokens,
@@ -50,14 +50,14 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
             );
         }
         let [questions, answers, states, training] = plan.seconds;
-        anstream::println!(
+        say!(
             "    questions {}, answers {}, teacher states {}, training {}",
             seconds(questions),
             seconds(answers),
             seconds(states),
             seconds(training)
         );
-        anstream::println!(
+        say!(
             "    {} steps of an adapter of {} numbers; about {} and {} of memory",
             plan.steps,
             plan.adapter_parameters,

@@ -10,6 +10,9 @@ use crate::terminal::{bytes, status};
 use crate::workspace::{packages, select};
 
 pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
+    if args.folder.to_string_lossy().contains("://") {
+        bail!("{} is an address; name a folder, as of a drive that is mounted", args.folder.display());
+    }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
     for (package, found) in select(&packages, &args.names)? {
         let name = found.name();

@@ -8,7 +8,7 @@ use bake_spec::Store;
 use serde::Serialize;
 
 use crate::args::{Common, Show, Shown};
-use crate::terminal;
+use crate::terminal::{self, say};
 use crate::workspace::{Found, Package, packages, select};
 
 #[derive(Serialize)]
@@ -54,14 +54,14 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
     for Bake { name, shown } in &bakes {
         for Kept { target, questions, answers } in &shown.targets {
             let Some(questions) = questions else {
-                anstream::println!("{name}, {target}: not made yet; run `cargo bake`");
+                say!("{name}, {target}: not kept here; run `cargo bake`, or `cargo bake --fresh` where it is baked already");
                 continue;
             };
-            anstream::println!("{name}, {target}: {} questions", questions.len());
+            say!("{name}, {target}: {} questions", questions.len());
             for (i, question) in questions.iter().enumerate() {
-                anstream::println!("    {question}");
+                say!("    {question}");
                 for answer in answers.iter().filter_map(|answers| answers.get(i)).flatten() {
-                    anstream::println!("        {}", answer.trim().replace('\n', "\n        "));
+                    say!("        {}", answer.trim().replace('\n', "\n        "));
                 }
             }
         }
@@ -87,9 +87,9 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
         return terminal::json(&Listing { bakes });
     }
     for Bake { name, shown: report } in &bakes {
-        anstream::println!("{name}: {:.3} nats a token from the teacher before, {:.4} after", report.kl_before, report.kl_after);
+        say!("{name}: {:.3} nats a token from the teacher before, {:.4} after", report.kl_before, report.kl_after);
         for target in &report.targets {
-            anstream::println!(
+            say!(
                 "    {:<20} {:>5} questions, {:>5} answers of {:.1} tokens",
                 target.name,
                 target.questions,
@@ -97,7 +97,7 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
                 target.tokens as f64 / target.answers.max(1) as f64,
             );
         }
-        anstream::print!("{}", curve(&report.epochs));
+        terminal::print(format_args!("{}", curve(&report.epochs)));
     }
     Ok(())
 }

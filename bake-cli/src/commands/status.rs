@@ -7,26 +7,34 @@ use bake_spec::lock::{BakeState, State};
 use serde::Serialize;
 
 use crate::args::Common;
-use crate::terminal;
+use crate::terminal::{self, say};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
 struct Listing {
-    bakes: Vec<BakeState>,
+    bakes: Vec<Bake>,
 }
 
-fn states(names: &[String], common: &Common) -> Result<Vec<BakeState>> {
+#[derive(Serialize)]
+struct Bake {
+    package: String,
+    #[serde(flatten)]
+    state: BakeState,
+}
+
+fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut states = Vec::new();
     for (package, found) in select(&packages, names)? {
-        states.push(package.state(found, &mut models)?);
+        states.push(Bake { package: package.name.clone(), state: package.state(found, &mut models)? });
     }
     // What the lock still holds and nothing declares would be taken out by `cargo bake`.
     for package in packages.iter().filter(|_| names.is_empty()) {
         let declared = package.select(&[]);
         for name in package.lock.bakes.keys().filter(|name| !declared.iter().any(|found| found.name() == **name)) {
             let why = vec!["it is no longer declared".to_owned()];
-            states.push(BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() });
+            let state = BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
+            states.push(Bake { package: package.name.clone(), state });
         }
     }
     Ok(states)
@@ -41,7 +49,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     for bake in &bakes {
         say(bake);
     }
-    if bakes.iter().any(|bake| bake.state != State::Fresh) && !common.quiet {
+    if bakes.iter().any(|bake| bake.state.state != State::Fresh) && !common.quiet {
         anstream::eprintln!("run `cargo bake` to mend what is not fresh");
     }
     Ok(ExitCode::SUCCESS)
@@ -49,11 +57,11 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
 
 pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
     let bakes = states(names, common)?;
-    let fresh = bakes.iter().all(|bake| bake.state == State::Fresh);
+    let fresh = bakes.iter().all(|bake| bake.state.state == State::Fresh);
     if common.json {
         terminal::json(&Listing { bakes })?;
     } else if !common.quiet {
-        for bake in bakes.iter().filter(|bake| common.verbose || bake.state != State::Fresh) {
+        for bake in bakes.iter().filter(|bake| common.verbose || bake.state.state != State::Fresh) {
             say(bake);
         }
     }
@@ -66,16 +74,16 @@ pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn say(bake: &BakeState) {
+fn say(Bake { package, state: bake }: &Bake) {
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),
         State::Missing => terminal::rated("missing", false),
     };
     let why = if bake.why.is_empty() { String::new() } else { format!(": {}", bake.why.join("; ")) };
-    anstream::println!("{} {}{why}", bake.name, word(bake.state));
+    say!("{} ({package}) {}{why}", bake.name, word(bake.state));
     for target in &bake.targets {
         let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };
-        anstream::println!("    {} {}{own}", target.name, word(target.state));
+        say!("    {} {}{own}", target.name, word(target.state));
     }
 }

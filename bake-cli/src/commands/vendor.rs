@@ -24,6 +24,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         };
         let Some(folder) = locked.find_adapter(&package.root, &store) else { continue };
         place(package, found.name(), &folder)?;
+        keep_line_ends(package)?;
         if locked.bytes > LARGE {
             warning(format_args!(
                 "the adapter of `{}` is {}; keep large files out of version control's history",
@@ -36,6 +37,15 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells git to leave the files as they are: their bytes are what the lock has hashed.
+fn keep_line_ends(package: &Package) -> Result<()> {
+    let path = package.root.join(VENDOR_DIR).join(".gitattributes");
+    match path.exists() {
+        true => Ok(()),
+        false => std::fs::write(&path, "* -text\n").with_context(|| format!("cannot write {}", path.display())),
+    }
 }
 
 /// Replaces the copy of a bake that was made again.

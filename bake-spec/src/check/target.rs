@@ -256,7 +256,7 @@ impl Checker<'_> {
         let entries = std::fs::read_dir(self.package.root.join(folder)).ok()?;
         let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         names.sort();
-        let meant = similar(name, names.iter().map(String::as_str))?;
+        let meant = similar(name, names.iter().map(String::as_str).filter(|other| *other != name))?;
         Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })
     }
 }

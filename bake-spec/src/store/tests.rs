@@ -67,11 +67,15 @@ fn cleaning_removes_what_is_old_and_leaves_what_is_kept() {
     let kept = hash_folder(&path).unwrap();
     put(&store, &Hash::of(b"another recipe"), "other weights");
     store.put_product("stimuli", &key, b"content").unwrap();
-    fs::write(store.root.join("tmp/left"), "behind").unwrap();
-    assert_eq!(store.clean(Duration::from_secs(3600), &[]).unwrap(), (0, 0), "all of it is young");
+    let left = File::create(store.root.join("tmp/left")).unwrap();
+    left.set_modified(SystemTime::now() - 2 * WRITTEN_WITHIN).unwrap();
+    let held = store.try_lock(&key).unwrap().unwrap();
+    assert_eq!(store.clean(4 * WRITTEN_WITHIN, &[]).unwrap(), (0, 0), "all of it is young");
     std::thread::sleep(Duration::from_millis(20));
     let (files, bytes) = store.clean(Duration::ZERO, &[kept]).unwrap();
     assert!(files == 5 && bytes > 0, "two keys, a blob, an adapter's file, and what was left behind: {files}");
+    assert!(store.try_lock(&key).unwrap().is_none(), "what is being made is left alone");
+    drop(held);
     assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
     assert_eq!(store.product("stimuli", &key).unwrap(), None);
     assert_eq!(store.adapter(&Hash::of(b"another recipe")).unwrap(), None);

@@ -27,8 +27,10 @@
 //!
 //! # Limits
 //!
-//! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition holds or not, and one that another macro
-//! writes is not seen: it looks for its adapter in the user's store.
+//! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition holds or not. What another macro writes, what
+//! calls the macro by another name than `bake!`, and modules outside of `src`, `examples`, `tests` and `benches` are not seen: they look for
+//! their adapters in the user's store. The weights of a model in a folder are told apart by their sizes; `load()` reads them, and refuses an
+//! adapter that was baked into others.
 
 mod embed;
 mod mode;

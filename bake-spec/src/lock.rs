@@ -45,12 +45,12 @@ pub struct Locked {
     pub adapter: Hash,
     /// The size of the adapter's files, in bytes.
     pub bytes: u64,
-    /// The hash of what all targets share.
-    pub shared: Hash,
     /// The divergence of the base model from the teacher, in nats a token.
     pub kl_before: f64,
     /// That of the baked model.
     pub kl_after: f64,
+    /// The hashes of what all targets share, by name.
+    pub shared: BTreeMap<String, Hash>,
     /// The base model.
     pub model: LockedModel,
     /// The targets and anchors, by name.
@@ -200,9 +200,9 @@ impl Locked {
             recipe: recipe.hash(&model),
             adapter: Hash::of(b""),
             bytes: 0,
-            shared: recipe.shared_hash(),
             kl_before: 0.0,
             kl_after: 0.0,
+            shared: recipe.shared_hashes().map(|(name, hash)| (name.to_owned(), hash)).into(),
             model: LockedModel { source, hash: model, files: identity.files, weights: identity.weights, config: config.clone() },
             targets: recipe.targets.iter().map(target).collect(),
         }
@@ -301,9 +301,11 @@ pub fn state(recipe: &Recipe, model: KnownModel<'_>, locked: Option<&Locked>) ->
     if !same_model {
         shared.push("the model has changed".to_owned());
     }
-    if recipe.shared_hash() != locked.shared {
-        shared.push("`student`, `lora`, `train` or an `expect` has changed".to_owned());
-    }
+    let changed = recipe.shared_hashes().into_iter().filter(|(name, hash)| locked.shared.get(*name) != Some(hash));
+    shared.extend(changed.map(|(name, _)| match name {
+        "expect" => "the questions of `expect`, which are held out, have changed".to_owned(),
+        name => format!("`{name}` has changed"),
+    }));
     let targets: Vec<TargetState> = recipe.targets.iter().map(|target| target_state(target, locked, &shared)).collect();
     let same_parts =
         shared.is_empty() && targets.iter().all(|target| target.state == State::Fresh) && targets.len() == locked.targets.len();

@@ -224,14 +224,21 @@ impl Recipe {
             .finish()
     }
 
-    /// The hash of what all targets share: the student prompt, the adapter, the training, and the questions that are held out.
-    pub fn shared_hash(&self) -> Hash {
-        KeyHasher::new("shared", RECIPE_VERSION)
-            .field("student", &self.student)
-            .field("lora", &self.lora)
-            .field("train", &self.train)
-            .field("held_out", &self.held_out().collect::<Vec<_>>())
-            .finish()
+    /// The hash of what all targets share.
+    fn shared_hash(&self) -> Hash {
+        let parts = self.shared_hashes();
+        parts.iter().fold(KeyHasher::new("shared", RECIPE_VERSION), |hasher, (name, hash)| hasher.field(name, hash)).finish()
+    }
+
+    /// The hashes of what all targets share, by name: the student prompt, the adapter, the training, and the questions that are held out.
+    pub fn shared_hashes(&self) -> [(&'static str, Hash); 4] {
+        let part = || KeyHasher::new("part", RECIPE_VERSION);
+        [
+            ("expect", part().field("held_out", &self.held_out().collect::<Vec<_>>()).finish()),
+            ("lora", part().field("lora", &self.lora).finish()),
+            ("student", part().field("student", &self.student).finish()),
+            ("train", part().field("train", &self.train).finish()),
+        ]
     }
 
     /// The questions that must not be trained on.

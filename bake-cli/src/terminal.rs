@@ -52,6 +52,15 @@ pub(crate) fn rated(word: &str, good: bool) -> String {
     format!("{style}{word}{style:#}")
 }
 
+/// What is said of bakes, as JSON on the standard output: `{"bakes":[…]}`.
+pub(crate) fn json_of_bakes<T: serde::Serialize>(bakes: &[T]) -> anyhow::Result<()> {
+    #[derive(serde::Serialize)]
+    struct Listing<'a, T> {
+        bakes: &'a [T],
+    }
+    json(&Listing { bakes })
+}
+
 /// A value as JSON on the standard output.
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     say!("{}", serde_json::to_string(value)?);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bake_spec::recipe::Recipe;
-use bake_spec::{Declaration, Hash, KeyHasher, Store, StoreLock};
+use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -85,6 +85,8 @@ pub struct Bake {
     pub report: Report,
     /// Whether the store held it already.
     pub reused: bool,
+    /// The base model: the hash of its files, and its shape.
+    pub model: (Hash, Config),
 }
 
 /// How a bake went. The same recipe gives the same report.
@@ -139,9 +141,10 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let monitor = Monitor { progress: &*options.progress, interrupt: &interrupt };
     let model = load_model(recipe)?;
     let hash = recipe.hash(model.hash());
+    let base = || (*model.hash(), model.config().clone());
     let made = || -> Result<Option<Bake>> {
         let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else { return Ok(None) };
-        Ok(read_report(&adapter, recipe).map(|report| Bake { adapter, report, reused: true }))
+        Ok(read_report(&adapter, recipe).map(|report| Bake { adapter, report, reused: true, model: base() }))
     };
     // What is there needs no lock, as in a store that can only be read.
     if let Some(bake) = made()? {
@@ -177,7 +180,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         std::fs::write(&path, json).map_err(|e| Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e))
     })?;
     checkpoints.clear()?;
-    Ok(Bake { adapter: dir, report, reused: false })
+    Ok(Bake { adapter: dir, report, reused: false, model: base() })
 }
 
 /// The report beside an adapter, with the names that the targets have in this recipe: names do not make another adapter.

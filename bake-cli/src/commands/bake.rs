@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use bake_runtime::{BakeOptions, Report, Silent, bake_recipe, load_model};
+use bake_runtime::{BakeOptions, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{Locked, State};
 use bake_spec::model::Identity;
@@ -80,10 +80,10 @@ fn options(args: &Bake, common: &Common) -> BakeOptions {
 fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Result<Locked> {
     let recipe = &found.declared.recipe;
     let baked = bake_recipe(recipe, &options(args, common))?;
-    let model = load_model(recipe)?;
+    let (hash, config) = baked.model;
     let identity = Identity::of(&package.root, &recipe.model);
     let Some(identity) = identity else { bail!("the model of `{}` was removed while it was baked", recipe.name) };
-    let mut locked = Locked::new(recipe, *model.hash(), &identity, model.config());
+    let mut locked = Locked::new(recipe, hash, &identity, &config);
     locked.adapter = hash_folder(&baked.adapter)?;
     locked.bytes = folder_bytes(&baked.adapter)?;
     (locked.kl_before, locked.kl_after) = (baked.report.kl_before, baked.report.kl_after);

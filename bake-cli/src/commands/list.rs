@@ -11,11 +11,6 @@ use crate::terminal::{self, say};
 use crate::workspace::{packages, select};
 
 #[derive(Serialize)]
-struct Listing {
-    bakes: Vec<Bake>,
-}
-
-#[derive(Serialize)]
 struct Bake {
     name: String,
     package: String,
@@ -55,7 +50,7 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode> {
         });
     }
     if common.json {
-        terminal::json(&Listing { bakes })?;
+        terminal::json_of_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for bake in bakes {

@@ -11,11 +11,6 @@ use crate::terminal::{self, say, seconds};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
-struct Listing {
-    bakes: Vec<Bake>,
-}
-
-#[derive(Serialize)]
 struct Bake {
     name: String,
     state: bake_spec::lock::State,
@@ -31,7 +26,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         bakes.push(Bake { name: found.name().to_owned(), state, plan: plan(&found.declared.recipe)? });
     }
     if common.json {
-        terminal::json(&Listing { bakes })?;
+        terminal::json_of_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for Bake { name, state, plan } in &bakes {

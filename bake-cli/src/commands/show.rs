@@ -12,11 +12,6 @@ use crate::terminal::{self, say};
 use crate::workspace::{Found, Package, packages, select};
 
 #[derive(Serialize)]
-struct Listing<T> {
-    bakes: Vec<Bake<T>>,
-}
-
-#[derive(Serialize)]
 struct Bake<T> {
     name: String,
     #[serde(flatten)]
@@ -49,7 +44,7 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
         bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
     }
     if common.json {
-        return terminal::json(&Listing { bakes });
+        return terminal::json_of_bakes(&bakes);
     }
     for Bake { name, shown } in &bakes {
         for Kept { target, questions, answers } in &shown.targets {
@@ -84,7 +79,7 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
         bakes.push(Bake { name: found.name().to_owned(), shown: report });
     }
     if common.json {
-        return terminal::json(&Listing { bakes });
+        return terminal::json_of_bakes(&bakes);
     }
     for Bake { name, shown: report } in &bakes {
         say!("{name}: {:.3} nats a token from the teacher before, {:.4} after", report.kl_before, report.kl_after);

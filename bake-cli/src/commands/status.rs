@@ -11,11 +11,6 @@ use crate::terminal::{self, say};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
-struct Listing {
-    bakes: Vec<Bake>,
-}
-
-#[derive(Serialize)]
 struct Bake {
     package: String,
     #[serde(flatten)]
@@ -43,7 +38,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
 pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     let bakes = states(names, common)?;
     if common.json {
-        terminal::json(&Listing { bakes })?;
+        terminal::json_of_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for bake in &bakes {
@@ -59,7 +54,7 @@ pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
     let bakes = states(names, common)?;
     let fresh = bakes.iter().all(|bake| bake.state.state == State::Fresh);
     if common.json {
-        terminal::json(&Listing { bakes })?;
+        terminal::json_of_bakes(&bakes)?;
     } else if !common.quiet {
         for bake in bakes.iter().filter(|bake| common.verbose || bake.state.state != State::Fresh) {
             say(bake);

@@ -63,7 +63,8 @@ impl Kitchen<'_> {
                 first_state += answer;
             }
             let prompt_tokens = prompt("")?.len();
-            let question_tokens = prompts.iter().map(Vec::len).max().unwrap_or_default() - prompt_tokens.min(prompts[0].len());
+            let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
+            let question_tokens = longest.saturating_sub(prompt_tokens);
             let (questions, answers) = (questions.value.len(), answers.value.len());
             reports.push(TargetReport { name: target.name.to_string(), questions, answers, tokens, prompt_tokens, question_tokens });
         }

@@ -122,11 +122,11 @@ impl Checker<'_> {
 
     /// Where the questions come from, and those of files.
     fn stimuli(&mut self, target: &Target, body: &Settings<'_>, anywhere: bool, files: &mut Vec<String>) -> (recipe::Stimuli, Vec<String>) {
-        let (mut written, mut datasets, mut read) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut written, mut from_files) = (Vec::new(), Vec::new());
         match body.value("questions") {
             Some(Value::Texts(questions)) => written = questions.iter().map(|q| q.value().into()).collect(),
             Some(Value::TextsFrom(path)) => {
-                datasets.extend(self.dataset(path, Format::Lines, "", None, anywhere, files, &mut read));
+                from_files.extend(self.dataset(path, Format::Lines, "", None, anywhere, files));
             }
             _ => {}
         }
@@ -135,7 +135,7 @@ impl Checker<'_> {
             // A count of 0 was reported where it stands.
             let take = settings.optional_count("take").filter(|count| *count > 0).map(|count| count as usize);
             match Format::of(&path.value()) {
-                Some(format) => datasets.extend(self.dataset(path, format, &settings.text("field"), take, anywhere, files, &mut read)),
+                Some(format) => from_files.extend(self.dataset(path, format, &settings.text("field"), take, anywhere, files)),
                 None => {
                     let message =
                         format!("the dataset `{}` is neither .jsonl nor .csv; rename it, or write `questions from`", path.value());
@@ -143,6 +143,7 @@ impl Checker<'_> {
                 }
             }
         }
+        let (datasets, read): (Vec<_>, Vec<_>) = from_files.into_iter().unzip();
         let count = match body.value("ask") {
             Some(Value::Counted(count, ..)) => *count,
             // There is no document to ask about.
@@ -160,10 +161,10 @@ impl Checker<'_> {
                 format!("the {kind} `{}` has no questions; write `ask` with a number above 0, or `questions [\"…\"]`", target.name);
             self.report(Code::Missing, target.name.span(), message);
         }
-        (stimuli, read)
+        (stimuli, read.concat())
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// A file of questions, and what it holds.
     fn dataset(
         &mut self,
         path: &LitStr,
@@ -172,8 +173,7 @@ impl Checker<'_> {
         take: Option<usize>,
         anywhere: bool,
         files: &mut Vec<String>,
-        questions: &mut Vec<String>,
-    ) -> Option<recipe::Dataset> {
+    ) -> Option<(recipe::Dataset, Vec<String>)> {
         let declared = self.path(path, "dataset", anywhere)?;
         let file = self.package.root.join(&declared);
         if file.is_file() {
@@ -181,9 +181,8 @@ impl Checker<'_> {
         }
         match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
             Ok(read) => {
-                questions.extend(read.questions);
                 let (hash, field) = (read.hash.to_string().into(), field.to_owned().into());
-                Some(recipe::Dataset { path: declared.into(), hash, format, field, take })
+                Some((recipe::Dataset { path: declared.into(), hash, format, field, take }, read.questions))
             }
             Err(e) => {
                 let hint = self.neighbour(&declared).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();

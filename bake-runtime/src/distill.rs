@@ -5,28 +5,44 @@
 //! `p = softmax(z / T)` and `q = softmax((z + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a loss that is a
 //! small difference of large numbers: two identical states give exactly 0, and no rounding makes a loss negative.
 //!
-//! Cost: three matrix products, 6 · tokens · vocabulary · hidden FLOPs (the head is frozen and has no gradient). Two buffers of
-//! `[chunk, vocabulary]` are reused for chunk after chunk; nothing of the size `[tokens, vocabulary]` ever exists.
+//! # Cost
+//!
+//! Three matrix products, 6 · tokens · vocabulary · hidden FLOPs (the head is frozen and has no gradient), and one pass over each row of
+//! logits. On a GPU z and Δ are written, read once and replaced by the gradient in 16 bits, which the last product reads: 20 bytes a logit
+//! where the row fits the shared memory of a cluster of blocks. Buffers of `[chunk, vocabulary]` are reused for chunk after chunk; nothing
+//! of the size `[tokens, vocabulary]` ever exists.
+//!
+//! # Types
+//!
+//! The device is that of the tensors. States, head and so the gradient may be in f32, bf16 or f16. On the processor all is computed in
+//! f32. On a GPU the products multiply numbers of the head's type and sum in f32; differences are taken before they are rounded.
 
 mod cpu;
 mod divergence;
+mod gpu;
+#[cfg(test)]
+mod tests;
 
 pub use bake_spec::recipe::Divergence;
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 
-/// What is compared.
+/// What is compared. All tensors are on one device; they may have any strides.
 #[derive(Clone, Copy, Debug)]
 pub struct States<'a> {
     /// The teacher's final hidden states `[tokens, hidden]`.
     pub teacher: &'a Tensor,
-    /// The student's final hidden states `[tokens, hidden]`.
+    /// The student's final hidden states `[tokens, hidden]`, of the same type as the teacher's.
     pub student: &'a Tensor,
     /// The frozen output head `[vocabulary, hidden]`.
     pub head: &'a Tensor,
-    /// How much each token counts, `[tokens]`.
+    /// How much each token counts, `[tokens]` in f32.
     pub weights: &'a Tensor,
+    /// Rows of the head that are no words, `[vocabulary]` in u8: those that are not 0 have no probability, in teacher and student. Heads are
+    /// often padded to a round number of rows.
+    pub masked: Option<&'a Tensor>,
 }
 
 /// How it is compared.
@@ -36,29 +52,31 @@ pub struct Options {
     pub divergence: Divergence,
     /// Divides the logits of both.
     pub temperature: f64,
-    /// The most bytes of the two buffers of logits.
-    pub scratch_bytes: usize,
+    /// The most bytes of the buffers of logits (room for one token there is always); where it is not given, 64 MiB on the processor and
+    /// 1 GiB on a GPU.
+    pub scratch_bytes: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: 64 << 20 }
+        Self { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: None }
     }
 }
 
 /// The loss and its gradient.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// The divergence at each token in nats, `[tokens]`; without weights, and without a factor T².
+    /// The divergence at each token in nats, `[tokens]` in f32; without weights, and without a factor T².
     pub per_token: Tensor,
-    /// The gradient of `Σ weight · loss` with respect to the student's states, `[tokens, hidden]`.
+    /// The gradient of `Σ weight · loss` with respect to the student's states, `[tokens, hidden]` in their type.
     pub gradient: Tensor,
 }
 
 /// Computes the loss of every token and the gradient of their weighted sum.
 ///
 /// # Errors
-/// When shapes do not fit, the tensors are not in f32, the temperature is not positive, or β is not between 0 and 1.
+/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not between 0 and 1, all words are masked, or
+/// the device runs out of memory.
 ///
 /// ```
 /// use bake_runtime::distill::{Options, States, distill};
@@ -67,13 +85,42 @@ pub struct Loss {
 /// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
 /// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
 /// let weights = Tensor::new(&[1f32, 1.0], &Device::Cpu)?;
-/// let same = States { teacher: &states, student: &states, head: &head, weights: &weights };
+/// let same = States { teacher: &states, student: &states, head: &head, weights: &weights, masked: None };
 /// assert_eq!(distill(same, Options::default())?.per_token.to_vec1::<f32>()?, [0.0, 0.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
     check(states, options).map_err(|what| Error::new(ErrorKind::Training, format!("the distillation loss cannot be computed: {what}")))?;
-    Ok(cpu::distill(states, options)?)
+    Ok(match Gpu::of(states.student) {
+        Some(gpu) => gpu::distill(&gpu, states, options)?,
+        None => cpu::distill(states, options)?,
+    })
+}
+
+/// The loss of every token, weighted, as a part of candle's graph: `[tokens]` in f32. Its gradient reaches the student's states.
+///
+/// # Errors
+/// Those of [`distill`].
+///
+/// ```
+/// use bake_runtime::distill::{Options, States, distill, distill_in_graph};
+/// use candle_core::{DType, Device, Tensor, Var};
+///
+/// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
+/// let student = Var::zeros((2, 2), DType::F32, &Device::Cpu)?;
+/// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
+/// let weights = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?;
+/// let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
+/// let gradients = distill_in_graph(states, Options::default())?.sum_all()?.backward()?;
+/// let expected = distill(states, Options::default())?.gradient;
+/// assert_eq!(gradients.get(&student).map(Tensor::to_vec2::<f32>).transpose()?, Some(expected.to_vec2()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> {
+    let Loss { per_token, gradient } = distill(states, options)?;
+    // A linear function of the states with this gradient, moved to the value that the loss has.
+    let slope = (states.student * gradient.detach())?.sum(D::Minus1)?.to_dtype(DType::F32)?;
+    Ok(((&slope - slope.detach())? + (per_token * states.weights)?.detach())?)
 }
 
 fn check(states: States<'_>, options: Options) -> Result<(), String> {
@@ -92,9 +139,35 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     if head.0 == 0 || head.1 == 0 {
         return Err("the head is empty".into());
     }
-    for tensor in [states.teacher, states.student, states.head, states.weights] {
-        if tensor.dtype() != DType::F32 || !tensor.device().is_cpu() {
-            return Err(format!("it is computed in f32 on the processor, not in {:?} on {:?}", tensor.dtype(), tensor.device().location()));
+    if i32::try_from(head.0).is_err() || i32::try_from(head.1).is_err() {
+        return Err(format!("a head of {head:?} is too large"));
+    }
+    for (name, tensor) in [("states", states.teacher), ("states", states.student), ("the head", states.head)] {
+        if !matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) {
+            return Err(format!("{name} may be in f32, bf16 or f16, not in {:?}", tensor.dtype()));
+        }
+    }
+    if states.teacher.dtype() != states.student.dtype() {
+        return Err(format!("the teacher's states are in {:?} and the student's in {:?}", states.teacher.dtype(), states.student.dtype()));
+    }
+    if states.weights.dtype() != DType::F32 {
+        return Err(format!("the weights are in {:?}, not in f32", states.weights.dtype()));
+    }
+    let device = states.student.device();
+    if !(device.is_cpu() || device.is_cuda()) {
+        return Err(format!("it is computed on the processor or on CUDA, not on {:?}", device.location()));
+    }
+    let others = [states.teacher, states.head, states.weights];
+    if let Some(other) = others.into_iter().chain(states.masked).find(|other| !other.device().same_device(device)) {
+        return Err(format!("one tensor is on {:?}, another on {:?}", device.location(), other.device().location()));
+    }
+    if let Some(masked) = states.masked {
+        if masked.dims() != [head.0] || masked.dtype() != DType::U8 {
+            return Err(format!("the mask is {:?} in {:?}, not [{}] in u8", masked.dims(), masked.dtype(), head.0));
+        }
+        let words = masked.eq(0u8).and_then(|words| words.to_dtype(DType::U32)?.sum_all()?.to_scalar::<u32>());
+        if words.map_err(|e| e.to_string())? == 0 {
+            return Err("the mask leaves no words".into());
         }
     }
     if !(options.temperature > 0.0 && options.temperature.is_finite()) {
@@ -103,6 +176,10 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     match options.divergence {
         Divergence::Jsd(beta) if !(beta > 0.0 && beta < 1.0) => {
             Err(format!("β = {beta} is not between 0 and 1, where the divergence vanishes"))
+        }
+        // Closer to them, β or 1 − β is lost in f32 beside 1.
+        Divergence::Jsd(beta) if !(1e-6..=1.0 - 1e-6).contains(&beta) => {
+            Err(format!("β = {beta} is too close to 0 or 1, where the divergence vanishes; keep it 0.000001 away"))
         }
         _ => Ok(()),
     }

@@ -23,6 +23,7 @@ mod elementary;
 mod error;
 #[cfg(feature = "eval")]
 mod evaluate;
+mod gpu;
 mod matrix;
 mod model;
 #[cfg(feature = "train")]

@@ -72,9 +72,23 @@ const WORTH_WAKING: usize = 1 << 22;
 ///
 /// The result does not depend on the number of threads: they divide rows and columns, never the sums.
 pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: Matrix<'_, T>, scale: T, threads: Threads) {
+    assert_eq!(out.len(), a.rows * b.cols, "the result has another size");
+    multiply_into(out, b.cols, add, a, b, scale, threads);
+}
+
+/// The same into rows of `out` that begin `stride` elements apart.
+pub(crate) fn multiply_into<T: Real>(
+    out: &mut [T],
+    stride: usize,
+    add: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    scale: T,
+    threads: Threads,
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "the inner sizes differ");
-    assert_eq!(out.len(), m * n, "the result has another size");
+    assert!(m == 0 || stride >= n && out.len() >= (m - 1) * stride + n, "the result has another size");
     let threads = if m * n * k > WORTH_WAKING { threads } else { Threads::One };
     if m <= FEW_ROWS
         && a.col_stride == 1
@@ -82,13 +96,13 @@ pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: M
         && let (Some(out), Some(a_data), Some(b_data), Some(scale)) =
             (T::f32s_mut(out), T::f32s(a.data), T::f32s(b.data), T::f32s(&[scale]))
     {
-        return few_rows(out, add, a.over(a_data), b.over(b_data), scale[0], threads);
+        return few_rows(out, stride, add, a.over(a_data), b.over(b_data), scale[0], threads);
     }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
     };
-    // SAFETY: `out` holds m rows of n elements and is borrowed alone; `Matrix` has checked when it was made that its slice holds the
+    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed alone; `Matrix` has checked when it was made that its slice holds the
     // last element of its last row, and transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
     unsafe {
         gemm::gemm(
@@ -97,7 +111,7 @@ pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: M
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
+            stride as isize,
             add,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -117,7 +131,7 @@ pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: M
 
 /// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one element after the other: as when a model
 /// reads a short prompt. Each column is read once.
-fn few_rows(out: &mut [f32], add: bool, a: Matrix<'_, f32>, b: Matrix<'_, f32>, scale: f32, threads: Threads) {
+fn few_rows(out: &mut [f32], stride: usize, add: bool, a: Matrix<'_, f32>, b: Matrix<'_, f32>, scale: f32, threads: Threads) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     if m == 0 || n == 0 {
         return;
@@ -134,8 +148,8 @@ fn few_rows(out: &mut [f32], add: bool, a: Matrix<'_, f32>, b: Matrix<'_, f32>, 
         Threads::One => part((0, &mut products[..])),
         Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
     }
-    for (i, out) in out.chunks_mut(n).enumerate() {
-        for (j, out) in out.iter_mut().enumerate() {
+    for (i, out) in out.chunks_mut(stride).take(m).enumerate() {
+        for (j, out) in out[..n].iter_mut().enumerate() {
             let before = if add { *out } else { 0.0 };
             *out = before + products[j * m + i] * scale;
         }
@@ -242,6 +256,11 @@ mod tests {
                     }
                     multiply(&mut out, false, a, b, 1.0, threads);
                     assert!(m * n == 0 || out[0] == want(0, 0));
+                    let mut apart = vec![7.0; m * (n + 3)];
+                    multiply_into(&mut apart, n + 3, false, a, b, 1.0, threads);
+                    for (row, apart) in out.chunks(n.max(1)).zip(apart.chunks(n + 3)) {
+                        assert_eq!((row, [7.0; 3].as_slice()), apart.split_at(n));
+                    }
                 }
             }
         }

@@ -120,7 +120,7 @@ pub(crate) fn measure(model: &Model, settings: &Train, lessons: &Lessons, view: 
 fn compared(model: &Model, settings: &Train, batch: &Batch, hidden: &Tensor, scale: f64) -> Result<(f64, Tensor)> {
     let weights: Vec<f32> = batch.weights.iter().map(|w| (w * scale) as f32).collect();
     let weights = Tensor::new(weights, hidden.device())?;
-    let states = States { teacher: &batch.teacher, student: hidden, head: model.decoder().head(), weights: &weights };
+    let states = States { teacher: &batch.teacher, student: hidden, head: model.decoder().head(), weights: &weights, masked: None };
     let options = Options { divergence: settings.divergence, temperature: settings.temperature, ..Options::default() };
     let loss = distill(states, options)?;
     let per_token = loss.per_token.to_vec1::<f32>()?;

@@ -2,8 +2,9 @@
 //!
 //! Let `a = Σ p Δ/T` and `u = Δ/T − a`. With `φ(u) = e^u − 1 − u` and `ψ(x) = x e^x − (e^x − 1)`:
 //!
-//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift common to all logits has fallen out.
-//! - `x = u − KL(p ‖ q)` is `ln q − ln p`, so `q = p e^x`.
+//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift common to all logits has fallen out. Where
+//!   rounding `a` leaves `r = Σ p u` over it is `ln(1 + Σ p φ(u) + r) − r`.
+//! - `x = u − KL(p ‖ q) − r` is `ln q − ln p`, so `q = p e^x`.
 //! - `KL(q ‖ p) = Σ p ψ(x)`.
 //! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`, `y = x − ℓ = ln(q / m)`, and the Jensen-Shannon divergence is
 //!   `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
@@ -18,88 +19,94 @@ const FAR: f32 = 40.0;
 
 /// Replaces `delta` by the gradient of `weight · divergence` with respect to the student's logits, and returns the divergence.
 ///
-/// `z` are the teacher's logits; `p` is scratch of the same length.
+/// `z` are the teacher's logits, −∞ for what is no word; `e` is scratch of the same length.
 #[inline(always)]
-pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut [f32], temperature: f32, weight: f32) -> f32 {
+pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], e: &mut [f32], temperature: f32, weight: f32) -> f32 {
     let inverse = 1.0 / temperature;
     let max = maximum(z);
-    for (p, &z) in p.iter_mut().zip(z) {
-        *p = exp((z - max) * inverse);
+    for (e, &z) in e.iter_mut().zip(z) {
+        *e = exp((z - max) * inverse);
     }
-    let normaliser = (1.0
-        / sum2(
-            p,
-            p,
-            #[inline(always)]
-            |p, _| p,
-        )) as f32;
-    for p in p.iter_mut() {
-        *p *= normaliser;
-    }
-    let mean = sum2(
-        p,
+    let sum = sum2(
+        e,
+        e,
+        #[inline(always)]
+        |e, _| e,
+    );
+    // Differences are averaged around that of the likeliest word, so that a teacher who is sure of it costs no digits.
+    let middle = z.iter().position(|&z| z == max).map_or(0.0, |likeliest| delta[likeliest]);
+    let along = sum2(
+        e,
         delta,
         #[inline(always)]
-        |p, d| p * d * inverse,
-    ) as f32;
+        |e, d| e * (d - middle),
+    );
+    let exact_mean = (f64::from(middle) + along / sum) * f64::from(inverse);
+    let mean = exact_mean as f32;
+    // What rounding has left over: Σ p u, which is zero but for that.
+    let rest = exact_mean - f64::from(mean);
     if maximum(delta) * inverse - mean > FAR {
         return far_row(divergence, z, delta, f64::from(temperature), f64::from(weight));
     }
     for d in delta.iter_mut() {
         *d = *d * inverse - mean;
     }
-    let forward = sum2(
-        p,
+    let near = sum2(
+        e,
         delta,
         #[inline(always)]
-        |p, u| p * phi(u),
-    )
-    .ln_1p() as f32;
-    let scale = weight * inverse;
+        |e, u| e * phi(u),
+    );
+    let log_ratio = (near / sum + rest).ln_1p();
+    let forward = (log_ratio - rest).max(0.0) as f32;
+    let shift = log_ratio as f32;
+    let (share, scale) = ((1.0 / sum) as f32, weight * inverse);
     match divergence {
         Divergence::ReverseKl => {
             for u in delta.iter_mut() {
-                *u -= forward;
+                *u -= shift;
             }
             let reverse = sum2(
-                p,
+                e,
                 delta,
                 #[inline(always)]
-                |p, x| p * psi(x),
-            ) as f32;
-            for (x, &p) in delta.iter_mut().zip(&*p) {
-                *x = scale * p * exp(*x) * (*x - reverse);
+                |e, x| e * psi(x),
+            );
+            let reverse = (reverse / sum) as f32;
+            for (x, &e) in delta.iter_mut().zip(&*e) {
+                *x = scale * (share * e) * exp(*x) * (*x - reverse);
             }
             reverse
         }
         Divergence::Jsd(beta) => {
             let (beta, other) = (beta as f32, (1.0 - beta) as f32);
             for u in delta.iter_mut() {
-                *u -= forward;
+                *u -= shift;
             }
             let loss = sum2(
-                p,
+                e,
                 delta,
                 #[inline(always)]
-                |p, x| {
-                    let l = log_ratio(x, other);
-                    p * (beta * phi(l) + other * (1.0 + other * expm1(x)) * psi(x - l))
+                |e, x| {
+                    let l = log_ratio_of(x, other);
+                    e * (beta * phi(l) + other * (1.0 + other * expm1(x)) * psi(x - l))
                 },
             );
             let along = sum2(
-                p,
+                e,
                 delta,
                 #[inline(always)]
-                |p, x| p * exp(x) * (x - log_ratio(x, other)),
-            ) as f32;
-            for (x, &p) in delta.iter_mut().zip(&*p) {
-                *x = scale * other * p * exp(*x) * (*x - log_ratio(*x, other) - along);
+                |e, x| e * exp(x) * (x - log_ratio_of(x, other)),
+            );
+            let along = (along / sum) as f32;
+            for (x, &e) in delta.iter_mut().zip(&*e) {
+                *x = scale * other * (share * e) * exp(*x) * (*x - log_ratio_of(*x, other) - along);
             }
-            loss as f32
+            (loss / sum) as f32
         }
         _ => {
-            for (u, &p) in delta.iter_mut().zip(&*p) {
-                *u = scale * p * expm1(*u - forward);
+            for (u, &e) in delta.iter_mut().zip(&*e) {
+                *u = scale * (share * e) * expm1(*u - shift);
             }
             forward
         }
@@ -108,7 +115,7 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], p: &mut 
 
 /// ln(m / p) for ln(q / p) = x, where m holds `other` of q.
 #[inline(always)]
-fn log_ratio(x: f32, other: f32) -> f32 {
+fn log_ratio_of(x: f32, other: f32) -> f32 {
     log1p(other * expm1(x))
 }
 
@@ -124,10 +131,11 @@ fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f6
     };
     let (teacher_sum, student_sum) = (log_sum(&|i| teacher(z[i])), log_sum(&|i| student(z[i], delta[i])));
     let logs: Vec<(f64, f64)> = z.iter().zip(&*delta).map(|(&z, &d)| (teacher(z) - teacher_sum, student(z, d) - student_sum)).collect();
+    let words = || logs.iter().copied().filter(|&(p, _)| p > f64::NEG_INFINITY);
     let scale = weight / temperature;
     let (loss, gradient): (f64, Box<dyn Fn(f64, f64) -> f64>) = match divergence {
         Divergence::ReverseKl => {
-            let reverse: f64 = logs.iter().map(|(p, q)| q.exp() * (q - p)).sum();
+            let reverse: f64 = words().map(|(p, q)| q.exp() * (q - p)).sum();
             (reverse, Box::new(move |p, q| q.exp() * (q - p - reverse)))
         }
         Divergence::Jsd(beta) => {
@@ -135,14 +143,14 @@ fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f6
                 let (p, q) = (p + beta.ln(), q + (1.0 - beta).ln());
                 p.max(q) + (-(p - q).abs()).exp().ln_1p()
             };
-            let along: f64 = logs.iter().map(|&(p, q)| q.exp() * (q - mixed(p, q))).sum();
-            let loss = logs.iter().map(|&(p, q)| beta * p.exp() * (p - mixed(p, q))).sum::<f64>() + (1.0 - beta) * along;
+            let along: f64 = words().map(|(p, q)| q.exp() * (q - mixed(p, q))).sum();
+            let loss = words().map(|(p, q)| beta * p.exp() * (p - mixed(p, q))).sum::<f64>() + (1.0 - beta) * along;
             (loss, Box::new(move |p, q| (1.0 - beta) * q.exp() * (q - mixed(p, q) - along)))
         }
-        _ => (logs.iter().map(|(p, q)| p.exp() * (p - q)).sum(), Box::new(|p, q| q.exp() - p.exp())),
+        _ => (words().map(|(p, q)| p.exp() * (p - q)).sum(), Box::new(|p, q| q.exp() - p.exp())),
     };
     for (d, &(p, q)) in delta.iter_mut().zip(&logs) {
-        *d = (scale * gradient(p, q)) as f32;
+        *d = if p > f64::NEG_INFINITY { (scale * gradient(p, q)) as f32 } else { 0.0 };
     }
     loss.max(0.0) as f32
 }

@@ -1,0 +1,387 @@
+//! The loss against its definition in f64, on the processor, on the emulated GPU, and on a GPU where there is one.
+
+use std::path::Path;
+
+use candle_core::Device;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use super::*;
+use crate::gpu::testing::{everywhere, on_gpus};
+
+const DIVERGENCES: [Divergence; 4] = [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5), Divergence::Jsd(0.1)];
+
+/// The definitions, in f64, from states to losses and gradient.
+fn reference(states: States<'_>, divergence: Divergence, temperature: f64) -> (Vec<f64>, Vec<f64>) {
+    let rows =
+        |t: &Tensor| t.to_vec2::<f32>().unwrap().into_iter().map(|r| r.into_iter().map(f64::from).collect()).collect::<Vec<Vec<f64>>>();
+    let (teacher, student, head) = (rows(states.teacher), rows(states.student), rows(states.head));
+    let weights = states.weights.to_vec1::<f32>().unwrap();
+    let masked = states.masked.map_or(vec![0; head.len()], |masked| masked.to_vec1::<u8>().unwrap());
+    let head: Vec<Vec<f64>> = head.into_iter().zip(masked).filter(|&(_, masked)| masked == 0).map(|(row, _)| row).collect();
+    let logs = |h: &[f64]| {
+        let z: Vec<f64> = head.iter().map(|w| h.iter().zip(w).map(|(a, b)| a * b).sum::<f64>() / temperature).collect();
+        let max = z.iter().copied().fold(f64::MIN, f64::max);
+        let sum = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
+        z.into_iter().map(|z| z - sum).collect::<Vec<_>>()
+    };
+    let (mut losses, mut gradient) = (Vec::new(), Vec::new());
+    for ((t, s), &w) in teacher.iter().zip(&student).zip(&weights) {
+        let (p, q) = (logs(t), logs(s));
+        let both = || p.iter().zip(&q);
+        let (loss, d): (f64, Vec<f64>) = match divergence {
+            Divergence::ReverseKl => {
+                let loss = both().map(|(p, q)| q.exp() * (q - p)).sum();
+                (loss, both().map(|(p, q)| q.exp() * (q - p - loss)).collect())
+            }
+            Divergence::Jsd(beta) => {
+                let m = |p: f64, q: f64| (beta * p.exp() + (1.0 - beta) * q.exp()).ln();
+                let along: f64 = both().map(|(&p, &q)| q.exp() * (q - m(p, q))).sum();
+                let first: f64 = both().map(|(&p, &q)| p.exp() * (p - m(p, q))).sum();
+                let d = both().map(|(&p, &q)| (1.0 - beta) * q.exp() * (q - m(p, q) - along)).collect();
+                (beta * first + (1.0 - beta) * along, d)
+            }
+            _ => (both().map(|(p, q)| p.exp() * (p - q)).sum(), both().map(|(p, q)| q.exp() - p.exp()).collect()),
+        };
+        losses.push(loss);
+        let scale = f64::from(w) / temperature;
+        gradient.extend((0..t.len()).map(|c| scale * d.iter().zip(&head).map(|(d, w)| d * w[c]).sum::<f64>()));
+    }
+    (losses, gradient)
+}
+
+struct Case {
+    teacher: Tensor,
+    student: Tensor,
+    head: Tensor,
+    weights: Tensor,
+    masked: Option<Tensor>,
+}
+
+impl Case {
+    /// Random states of this spread, and a student that differs from the teacher by noise of this size.
+    fn random(tokens: usize, hidden: usize, vocabulary: usize, spread: f32, noise: f32) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut draw = |n: usize, size: f32| (0..n).map(|_| rng.random_range(-size..=size)).collect::<Vec<f32>>();
+        let teacher = draw(tokens * hidden, spread);
+        let student = teacher.iter().zip(draw(tokens * hidden, noise)).map(|(t, n)| t + n).collect();
+        let (head, weights) = (draw(vocabulary * hidden, 1.0), draw(tokens, 1.0).iter().map(|w| w.abs()).collect());
+        let matrix = |data: Vec<f32>, rows: usize| Tensor::from_vec(data, (rows, hidden), &Device::Cpu).unwrap();
+        let weights = Tensor::from_vec::<_, f32>(weights, tokens, &Device::Cpu).unwrap();
+        Self { teacher: matrix(teacher, tokens), student: matrix(student, tokens), head: matrix(head, vocabulary), weights, masked: None }
+    }
+
+    fn states(&self) -> States<'_> {
+        let Self { teacher, student, head, weights, masked } = self;
+        States { teacher, student, head, weights, masked: masked.as_ref() }
+    }
+
+    /// The same with states and head rounded to a type, on a device.
+    fn to(&self, dtype: DType, device: &Device) -> Self {
+        let to = |t: &Tensor| t.to_dtype(dtype).unwrap().to_device(device).unwrap();
+        let same = |t: &Tensor| t.to_device(device).unwrap();
+        Self {
+            teacher: to(&self.teacher),
+            student: to(&self.student),
+            head: to(&self.head),
+            weights: same(&self.weights),
+            masked: self.masked.as_ref().map(same),
+        }
+    }
+
+    fn run(&self, divergence: Divergence, temperature: f64) -> (Vec<f64>, Vec<f64>) {
+        let loss = distill(self.states(), Options { divergence, temperature, ..Options::default() }).unwrap();
+        assert_eq!(loss.gradient.dtype(), self.student.dtype());
+        (numbers(&loss.per_token), numbers(&loss.gradient))
+    }
+
+    /// Compares with the reference on all devices in f32; the error is relative to the largest value.
+    fn check(&self, tolerance: f64, what: &str) {
+        self.check_in(DType::F32, tolerance, what);
+    }
+
+    fn check_in(&self, dtype: DType, tolerance: f64, what: &str) {
+        let wanted = |divergence, temperature| {
+            reference(self.to(dtype, &Device::Cpu).to(DType::F32, &Device::Cpu).states(), divergence, temperature)
+        };
+        let cases: Vec<_> = DIVERGENCES.into_iter().flat_map(|d| [0.5, 1.0, 2.0].map(|t| (d, t, wanted(d, t)))).collect();
+        everywhere(|device| {
+            let here = self.to(dtype, device);
+            for (divergence, temperature, want) in &cases {
+                let got = here.run(*divergence, *temperature);
+                assert!(got.0.iter().all(|&loss| loss >= 0.0), "{what} {divergence:?} {temperature}: negative");
+                for (part, got, want) in [("loss", got.0, &want.0), ("gradient", got.1, &want.1)] {
+                    let error = error(&got, want);
+                    assert!(error <= tolerance, "{what} {dtype:?} {divergence:?} T {temperature} {part}: {error}");
+                }
+            }
+        });
+    }
+}
+
+fn numbers(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
+}
+
+/// The largest difference, relative to the largest value where f32 can hold one.
+fn error(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+    let difference = got.iter().zip(want).fold(0.0, |m: f64, (g, w)| m.max((g - w).abs()));
+    if largest < f64::from(f32::MIN_POSITIVE) { difference } else { difference / largest }
+}
+
+#[test]
+fn the_reference_implementations_values() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/loss");
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("distill.json")).unwrap()).unwrap();
+    let tensors = candle_core::safetensors::load(dir.join("distill.safetensors"), &Device::Cpu).unwrap();
+    let numbers = |name: &Value| tensors[name.as_str().unwrap()].flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let mut compared = 0;
+    for case in json["cases"].as_array().unwrap() {
+        let input = |name: &str| tensors[case["inputs"][name].as_str().unwrap()].clone();
+        let inputs = Case { teacher: input("h_t"), student: input("h_s"), head: input("W"), weights: input("w"), masked: None };
+        let losses = case["losses"].as_object().unwrap();
+        compared += 2 * losses.len();
+        everywhere(|device| {
+            for (name, expected) in losses {
+                let divergence = match name.as_str() {
+                    "forward_kl" => Divergence::ForwardKl,
+                    "reverse_kl" => Divergence::ReverseKl,
+                    _ => Divergence::Jsd(name.strip_prefix("jsd_").unwrap().parse().unwrap()),
+                };
+                let got = inputs.to(DType::F32, device).run(divergence, case["T"].as_f64().unwrap());
+                for (part, got) in [("loss", got.0), ("grad", got.1)] {
+                    let error = error(&got, &numbers(&expected["outputs"][part]));
+                    // What a plain f32 implementation reaches is the most that is forgiven.
+                    let tolerance = expected["plain_float32_error"][part].as_f64().unwrap().max(1e-5);
+                    assert!(error <= tolerance, "{} {name} {part}: {error} above {tolerance}", case["case"]);
+                }
+            }
+        });
+    }
+    assert!(compared >= 100, "only {compared} comparisons");
+}
+
+#[test]
+fn any_size() {
+    for (tokens, hidden, vocabulary) in [(1, 1, 1), (1, 8, 2), (3, 5, 7), (17, 16, 101), (5, 24, 4099), (2, 3, 152_063)] {
+        Case::random(tokens, hidden, vocabulary, 1.0, 1.0).check(2e-5, &format!("{tokens} {hidden} {vocabulary}"));
+    }
+}
+
+#[test]
+fn states_in_sixteen_bits() {
+    for (dtype, tolerance) in [(DType::BF16, 1e-2), (DType::F16, 2e-3)] {
+        for (tokens, hidden, vocabulary) in [(1, 1, 1), (9, 16, 101), (3, 24, 4099)] {
+            Case::random(tokens, hidden, vocabulary, 1.0, 1.0).check_in(dtype, tolerance, &format!("{tokens} {hidden} {vocabulary}"));
+        }
+        Case::random(6, 8, 300, 20.0, 20.0).check_in(dtype, 4.0 * tolerance, "logits of ±160");
+        Case::random(6, 32, 500, 1.0, 0.05).check_in(dtype, tolerance, "near");
+    }
+}
+
+#[test]
+fn states_in_f32_under_a_head_in_sixteen_bits() {
+    // The differences are far below what 16 bits hold of the states, and are taken before those are rounded.
+    let mut case = Case::random(6, 32, 500, 1.0, 1e-4);
+    for (dtype, tolerance) in [(DType::BF16, 2e-2), (DType::F16, 4e-3)] {
+        let head = case.head.to_dtype(dtype).unwrap();
+        case.head = head.to_dtype(DType::F32).unwrap();
+        let want = reference(case.states(), Divergence::ForwardKl, 1.0);
+        everywhere(|device| {
+            let here = Case { head: head.to_device(device).unwrap(), ..case.to(DType::F32, device) };
+            let got = here.run(Divergence::ForwardKl, 1.0);
+            assert!(error(&got.0, &want.0) <= tolerance, "{dtype:?} loss: {}", error(&got.0, &want.0));
+            assert!(error(&got.1, &want.1) <= tolerance, "{dtype:?} gradient: {}", error(&got.1, &want.1));
+        });
+    }
+}
+
+#[test]
+fn states_that_are_close_keep_their_digits() {
+    Case::random(6, 32, 500, 1.0, 1e-3).check(1e-4, "1e-3 apart");
+    Case::random(6, 32, 500, 1.0, 1e-5).check(1e-2, "1e-5 apart: the states themselves have two digits of difference");
+}
+
+#[test]
+fn a_teacher_who_is_sure_keeps_the_digits_of_a_small_loss() {
+    // The likeliest word has all but 1e-3 to 1e-8 of the probability, and its logit moves by 30: what it moves by must not be rounded.
+    let head = Tensor::from_vec(
+        (0..200).flat_map(|i| [if i == 7 { 1f32 } else { 0.0 }, 1.0, (i % 13) as f32 / 13.0]).collect(),
+        (200, 3),
+        &Device::Cpu,
+    );
+    let rows = |values: [f32; 3]| Tensor::new(&[values], &Device::Cpu).unwrap();
+    let (teacher, student) = (rows([12.0, 0.0, 1.0]), rows([12.0, 30.0, 1.5]));
+    let weights = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+    Case { teacher, student, head: head.unwrap(), weights, masked: None }.check(1e-3, "a sure teacher");
+}
+
+#[test]
+fn logits_that_are_large_or_shifted() {
+    Case::random(6, 8, 300, 20.0, 20.0).check(2e-4, "logits of ±160");
+    for shift in [20.0, -20.0, 100.0, -100.0] {
+        // A column of ones in the head shifts all logits alike.
+        let case = Case::random(4, 8, 300, 1.0, 1.0);
+        let wider = |t: &Tensor, value: f32| {
+            let column = Tensor::full(value, (t.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
+            Tensor::cat(&[t, &column], 1).unwrap()
+        };
+        let (teacher, student, head) = (wider(&case.teacher, 0.0), wider(&case.student, shift), wider(&case.head, 1.0));
+        Case { teacher, student, head, ..case }.check(2e-4, &format!("shifted by {shift}"));
+    }
+}
+
+#[test]
+fn one_token_certain_of_another_word() {
+    // Teacher and student each put all on one word, not the same: ±80.
+    let teacher = Tensor::new(&[[80f32, -80.0, -80.0]], &Device::Cpu).unwrap();
+    let student = Tensor::new(&[[-80f32, 80.0, -80.0]], &Device::Cpu).unwrap();
+    let head = Tensor::eye(3, DType::F32, &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+    Case { teacher, student, head, weights, masked: None }.check(1e-5, "±80");
+}
+
+#[test]
+fn masked_rows_of_the_head_are_no_words() {
+    for (spread, noise) in [(1.0, 1.0), (20.0, 20.0)] {
+        let mut case = Case::random(5, 8, 301, spread, noise);
+        let masked: Vec<u8> = (0..301).map(|i| u8::from(i == 0 || i % 7 == 3 || i >= 290)).collect();
+        case.masked = Some(Tensor::new(masked, &Device::Cpu).unwrap());
+        case.check(2e-4, &format!("masked, {spread}"));
+    }
+    // What such a row holds does not matter, and a shift of all words is no distance.
+    let mut case = Case::random(4, 3, 64, 1.0, 1.0);
+    case.masked = Some(Tensor::new((0..64).map(|i| u8::from(i >= 60)).collect::<Vec<u8>>(), &Device::Cpu).unwrap());
+    let want = reference(case.states(), Divergence::ForwardKl, 1.0);
+    let huge = Tensor::full(1e4f32, (4, 3), &Device::Cpu).unwrap();
+    case.head = Tensor::cat(&[&case.head.narrow(0, 0, 60).unwrap(), &huge], 0).unwrap();
+    everywhere(|device| {
+        let got = case.to(DType::F32, device).run(Divergence::ForwardKl, 1.0);
+        assert!(error(&got.0, &want.0) < 1e-5 && error(&got.1, &want.1) < 1e-5);
+    });
+}
+
+#[test]
+fn tensors_of_any_strides() {
+    let case = Case::random(7, 8, 50, 1.0, 1.0);
+    everywhere(|device| {
+        let here = case.to(DType::F32, device);
+        let turned = |t: &Tensor| t.t().unwrap().contiguous().unwrap().t().unwrap();
+        let other = Case {
+            teacher: turned(&here.teacher),
+            student: turned(&here.student),
+            head: turned(&here.head),
+            ..case.to(DType::F32, device)
+        };
+        assert!(!other.head.is_contiguous());
+        assert_eq!(other.run(Divergence::ForwardKl, 1.0), here.run(Divergence::ForwardKl, 1.0));
+    });
+}
+
+#[test]
+fn identical_states_have_no_loss_and_no_gradient() {
+    let case = Case::random(9, 16, 1000, 5.0, 0.0);
+    for dtype in [DType::F32, DType::BF16, DType::F16] {
+        everywhere(|device| {
+            for divergence in DIVERGENCES {
+                let (loss, gradient) = case.to(dtype, device).run(divergence, 1.0);
+                assert!(loss.iter().chain(&gradient).all(|&x| x == 0.0), "{divergence:?} {dtype:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn weights_of_zero_give_a_gradient_of_zero() {
+    let mut case = Case::random(4, 8, 50, 1.0, 1.0);
+    case.weights = Tensor::new(&[0f32; 4], &Device::Cpu).unwrap();
+    everywhere(|device| {
+        for divergence in DIVERGENCES {
+            let (loss, gradient) = case.to(DType::F32, device).run(divergence, 1.0);
+            assert!(loss.iter().all(|&x| x > 0.0) && gradient.iter().all(|&x| x == 0.0));
+        }
+    });
+}
+
+#[test]
+fn no_tokens_are_no_work() {
+    let case = Case::random(0, 8, 50, 1.0, 1.0);
+    everywhere(|device| assert_eq!(case.to(DType::F32, device).run(Divergence::ForwardKl, 1.0), (vec![], vec![])));
+}
+
+fn in_chunks(case: &Case, scratch_bytes: usize) -> (Vec<f64>, Vec<f64>) {
+    let loss = distill(case.states(), Options { scratch_bytes: Some(scratch_bytes), ..Options::default() }).unwrap();
+    (numbers(&loss.per_token), numbers(&loss.gradient))
+}
+
+#[test]
+fn neither_chunks_nor_threads_change_the_result() {
+    let case = Case::random(37, 16, 500, 1.0, 1.0);
+    let run = |scratch_bytes: usize, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| in_chunks(&case, scratch_bytes))
+    };
+    let whole = run(1 << 30, 1);
+    assert_eq!(run(1 << 30, 3), whole);
+    assert!(error(&run(1, 2).0, &whole.0) <= 1e-5);
+}
+
+#[test]
+fn chunks_on_a_gpu_are_done_in_turn() {
+    let (tokens, hidden, vocabulary) = (37, 16, 500);
+    for dtype in [DType::F32, DType::BF16] {
+        let case = Case::random(tokens, hidden, vocabulary, 1.0, 1.0);
+        on_gpus(|device| {
+            let here = case.to(dtype, device);
+            let whole = in_chunks(&here, 1 << 30);
+            for scratch in [1, 100_000, 250_000] {
+                let parts = in_chunks(&here, scratch);
+                assert!(error(&parts.0, &whole.0) <= 1e-5 && error(&parts.1, &whole.1) <= 1e-2, "{dtype:?} {scratch}");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_loss_is_part_of_a_graph() {
+    let case = Case::random(5, 8, 60, 1.0, 1.0);
+    for dtype in [DType::F32, DType::BF16] {
+        everywhere(|device| {
+            let here = case.to(dtype, device);
+            let student = candle_core::Var::from_tensor(&here.student).unwrap();
+            let states = States { student: &student, ..here.states() };
+            let loss = distill_in_graph(states, Options::default()).unwrap();
+            let want = distill(here.states(), Options::default()).unwrap();
+            assert_eq!(numbers(&loss), numbers(&(want.per_token * &here.weights).unwrap()));
+            // Each token's gradient arrives by what its loss counts further up.
+            let counts = Tensor::new(&[1f32, 0.0, 2.0, -1.0, 1.0], device).unwrap();
+            let gradients = (loss * &counts).unwrap().sum_all().unwrap().backward().unwrap();
+            let counts = counts.unsqueeze(1).unwrap().to_dtype(dtype).unwrap();
+            let want = numbers(&want.gradient.broadcast_mul(&counts).unwrap());
+            assert_eq!(numbers(gradients.get(&student).unwrap()), want);
+        });
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let case = Case::random(4, 8, 50, 1.0, 1.0);
+    let refused = |states: States<'_>, options: Options| distill(states, options).unwrap_err().to_string();
+    let one = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+    assert!(refused(States { weights: &one, ..case.states() }, Options::default()).contains("for 4 tokens"));
+    assert!(refused(States { head: &case.head.t().unwrap(), ..case.states() }, Options::default()).contains("width 50"));
+    assert!(refused(case.states(), Options { temperature: 0.0, ..Options::default() }).contains("temperature"));
+    for beta in [0.0, 1.0, f64::NAN, 1e-9] {
+        assert!(refused(case.states(), Options { divergence: Divergence::Jsd(beta), ..Options::default() }).contains("β"));
+    }
+    let double = case.head.to_dtype(DType::F64).unwrap();
+    assert!(refused(States { head: &double, ..case.states() }, Options::default()).contains("F64"));
+    let half = case.teacher.to_dtype(DType::F16).unwrap();
+    assert!(refused(States { teacher: &half, ..case.states() }, Options::default()).contains("F16"));
+    let masked = |masked: Vec<u8>| Tensor::new(masked, &Device::Cpu).unwrap();
+    assert!(refused(States { masked: Some(&masked(vec![1; 50])), ..case.states() }, Options::default()).contains("no words"));
+    assert!(refused(States { masked: Some(&masked(vec![0; 4])), ..case.states() }, Options::default()).contains("[50]"));
+}

@@ -1,0 +1,256 @@
+//! A GPU: where the kernels of `bake-runtime/kernels` run, and how tensors become their arguments.
+//!
+//! What computes on a GPU is written once, against [`Gpu`]. In the tests of this crate that may be the emulator, which runs the same kernels
+//! on the processor (`bake-runtime/emulator`): so launches, arguments and the order of the work are tested where there is no GPU.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(test)]
+pub(crate) mod emulated;
+
+use candle_core::{DType, Device, Result, Storage, Tensor};
+
+/// A GPU that tensors lie on.
+pub(crate) enum Gpu {
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Cuda),
+    #[cfg(test)]
+    Emulated(emulated::Emulated),
+}
+
+/// What the device of a GPU can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Shared memory that a block can have.
+    pub(crate) shared_bytes: usize,
+    /// Blocks that can share theirs.
+    pub(crate) cluster: usize,
+}
+
+/// The order of work: what is in one lane runs in turn, lanes run side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Where tensors are made and matrices multiplied.
+    Main,
+    /// Beside it.
+    Side,
+}
+
+/// A launch of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Launch<'a> {
+    pub(crate) kernel: &'a str,
+    pub(crate) grid: Grid,
+    /// Threads of a block.
+    pub(crate) block: usize,
+    /// Shared memory of a block.
+    pub(crate) shared_bytes: usize,
+    pub(crate) lane: Lane,
+}
+
+/// The blocks of a launch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Grid {
+    /// So many.
+    Blocks(usize),
+    /// Clusters of so many blocks: as many clusters as run at once, and no more than there are tasks.
+    Clusters { blocks: usize, tasks: usize },
+}
+
+/// An argument of a kernel, as its bits: the address of memory, or a number of four bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arg(u64);
+
+impl Arg {
+    /// No memory.
+    pub(crate) const NULL: Self = Self(0);
+
+    /// The address of an element further on.
+    pub(crate) fn offset(self, elements: usize, dtype: DType) -> Self {
+        Self(self.0 + (elements * dtype.size_in_bytes()) as u64)
+    }
+}
+
+impl From<f32> for Arg {
+    fn from(x: f32) -> Self {
+        Self(x.to_bits().into())
+    }
+}
+
+/// The number of elements or rows. What does not fit the kernels' 32 bits never gets here: see [`fits`].
+impl From<usize> for Arg {
+    fn from(x: usize) -> Self {
+        Self(x as u64)
+    }
+}
+
+/// A factor of a matrix product: rows that begin `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factor {
+    pub(crate) data: Arg,
+    pub(crate) dtype: DType,
+    pub(crate) stride: usize,
+    pub(crate) transposed: bool,
+}
+
+impl Factor {
+    /// A matrix whose rows lie one after the other.
+    pub(crate) fn new(data: Arg, dtype: DType, stride: usize) -> Self {
+        Self { data, dtype, stride, transposed: false }
+    }
+
+    pub(crate) fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+}
+
+/// `out = a · b · scale`, or `out += a · b · scale`, where a is `[rows, inner]`, b is `[inner, columns]` and of the same type, and out is in
+/// f32 with rows one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) a: Factor,
+    pub(crate) b: Factor,
+    pub(crate) out: Arg,
+    pub(crate) rows: usize,
+    pub(crate) inner: usize,
+    pub(crate) columns: usize,
+    pub(crate) scale: f32,
+    pub(crate) add: bool,
+}
+
+impl Gpu {
+    /// The GPU that a tensor lies on; none for those on the processor.
+    pub(crate) fn of(tensor: &Tensor) -> Option<Self> {
+        Self::of_device(tensor.device())
+    }
+
+    /// The GPU that a device is.
+    pub(crate) fn of_device(device: &Device) -> Option<Self> {
+        match device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => Some(Self::Cuda(cuda::Cuda::new(device))),
+            #[cfg(test)]
+            Device::Cpu => emulated::Emulated::here().map(Self::Emulated),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits> {
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ref cuda) => cuda.limits(),
+            #[cfg(test)]
+            Self::Emulated(ref emulated) => Ok(emulated.limits()),
+        }
+    }
+
+    /// Launches a kernel.
+    #[cfg_attr(not(any(feature = "cuda", test)), expect(unused_variables, reason = "there is no GPU to launch on"))]
+    pub(crate) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ref cuda) => cuda.launch(launch, args),
+            #[cfg(test)]
+            Self::Emulated(ref emulated) => emulated.launch(launch, args),
+        }
+    }
+
+    /// Multiplies matrices, in the main lane. Products of numbers of 16 bits are summed in f32.
+    pub(crate) fn multiply(&self, product: Product) -> Result<()> {
+        if product.rows == 0 || product.columns == 0 {
+            return Ok(());
+        }
+        if product.a.dtype != product.b.dtype {
+            candle_core::bail!("{:?} is not multiplied by {:?}", product.a.dtype, product.b.dtype);
+        }
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ref cuda) => cuda.multiply(product),
+            #[cfg(test)]
+            Self::Emulated(_) => emulated::multiply(product),
+        }
+    }
+
+    /// Lets what comes next in one lane wait for all that is in another by now.
+    #[cfg_attr(not(any(feature = "cuda", test)), expect(unused_variables, reason = "there is no GPU that has lanes"))]
+    pub(crate) fn wait(&self, lane: Lane, other: Lane) -> Result<()> {
+        match *self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(ref cuda) => cuda.wait(lane, other),
+            #[cfg(test)]
+            // There is one lane, in which all is done in turn.
+            Self::Emulated(_) => {
+                let _ = (lane, other);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A tensor that is about to be written. In tests it is full of what is not a number.
+pub(crate) fn unwritten(shape: impl Into<candle_core::Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    let shape = shape.into();
+    if cfg!(test) && dtype != DType::U8 {
+        return Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype);
+    }
+    // SAFETY: those who ask for it launch a kernel that writes all of it before anything reads it.
+    unsafe { Tensor::empty(shape, dtype, device) }
+}
+
+/// The address of a contiguous tensor's first element.
+pub(crate) fn address(tensor: &Tensor) -> Result<Arg> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some((start, _)) = layout.contiguous_offsets() else {
+        candle_core::bail!("expected a contiguous tensor, got strides {:?}", layout.stride());
+    };
+    let first = match &*storage {
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => cuda::address(storage)?,
+        #[cfg(test)]
+        Storage::Cpu(storage) => emulated::address(storage)?,
+        _ => candle_core::bail!("expected a tensor on a GPU"),
+    };
+    Ok(first.offset(start, tensor.dtype()))
+}
+
+/// Fails where a tensor has more elements than the kernels count.
+pub(crate) fn fits(elements: usize) -> Result<usize> {
+    match i32::try_from(elements) {
+        Ok(_) => Ok(elements),
+        Err(_) => candle_core::bail!("{elements} elements are more than a GPU kernel counts; use smaller batches"),
+    }
+}
+
+/// Threads of a launch whose threads each do one thing.
+const THREADS: usize = 256;
+
+/// A launch of a kernel in the main lane with a thread for each of `elements`.
+pub(crate) fn each(kernel: &str, elements: usize) -> Launch<'_> {
+    Launch { kernel, grid: Grid::Blocks(elements.div_ceil(THREADS).max(1)), block: THREADS, shared_bytes: 0, lane: Lane::Main }
+}
+
+/// Where the tests of what runs on a GPU run it.
+#[cfg(test)]
+pub(crate) mod testing {
+    use bake_emulator::Order;
+    use candle_core::Device;
+
+    use super::emulated::{LARGE, SMALL, emulated};
+
+    /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and on a GPU where there is one.
+    pub(crate) fn on_gpus(test: impl Fn(&Device) + Send + Sync) {
+        for (limits, order) in [(LARGE, Order::Forward), (LARGE, Order::Stirred(1)), (SMALL, Order::Backward)] {
+            emulated(limits, order, || test(&Device::Cpu));
+        }
+        #[cfg(feature = "cuda")]
+        if let Ok(device) = Device::new_cuda_with_stream(0) {
+            test(&device);
+        }
+    }
+
+    /// Runs a test on the processor, and then on GPUs.
+    pub(crate) fn everywhere(test: impl Fn(&Device) + Send + Sync) {
+        test(&Device::Cpu);
+        on_gpus(test);
+    }
+}

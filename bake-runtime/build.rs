@@ -30,7 +30,10 @@ fn compile(options: &[&str], to: &Path) -> Result<(), String> {
     let nvcc = nvcc();
     let output = Command::new(&nvcc).args(["-std=c++17", "-O3"]).args(options).arg("kernels/all.cu").arg("-o").arg(to).output();
     let output = output.map_err(|e| {
-        format!("the feature `cuda` needs the CUDA toolkit, and {} cannot be run ({e}); set NVCC or CUDA_HOME to where it is", nvcc.display())
+        format!(
+            "the feature `cuda` needs the CUDA toolkit, and {} cannot be run ({e}); set NVCC or CUDA_HOME to where it is",
+            nvcc.display()
+        )
     })?;
     if output.status.success() {
         return Ok(());

@@ -17,7 +17,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &Device::Cpu)?)?;
         let head = Tensor::randn(0f32, 0.05, (vocabulary, hidden), &Device::Cpu)?;
         let weights = Tensor::ones(tokens, candle_core::DType::F32, &Device::Cpu)?;
-        let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights };
+        let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
         for divergence in [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5)] {
             let options = Options { divergence, ..Options::default() };
             let (mut ours, mut bare) = (Vec::new(), Vec::new());

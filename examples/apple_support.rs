@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example apple_support            # the workflow, some answers, and a table
 //! cargo run --release --example apple_support -- --json  # the figures as one JSON object
+//! cargo run --release --features cuda --example apple_support -- --device cuda    # on an NVIDIA GPU
 //! ```
 //!
 //! Each section of the documents has up to twelve questions to learn from and three other phrasings to be tested on.
@@ -10,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use bake::{BakeOptions, Chat, Declaration as _, Graded, Model, Outcome, Report, TargetName as _, bake};
+use bake::{BakeOptions, Chat, Declaration as _, Device, Graded, Model, Outcome, Report, TargetName as _, bake};
 use serde_json::{Value, json};
 
 bake! {
@@ -191,7 +192,7 @@ bake! {
     }
 }
 
-const USAGE: &str = "usage: apple_support [--json]";
+const USAGE: &str = "usage: apple_support [--json] [--device cpu|cuda|cuda:1]";
 
 /// What it says on the table: one of the three models on all questions.
 struct Column {
@@ -209,26 +210,31 @@ impl Column {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let as_json = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--json"] => true,
-        ["--help"] => {
-            println!("{USAGE}");
-            return Ok(());
+    let (mut as_json, mut device) = (false, Device::Cpu);
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(argument) = rest.next() {
+        match argument {
+            "--json" => as_json = true,
+            "--device" => device = rest.next().context(USAGE)?.parse()?,
+            "--help" => {
+                println!("{USAGE}");
+                return Ok(());
+            }
+            _ => bail!("{USAGE}"),
         }
-        _ => bail!("{USAGE}"),
-    };
+    }
+    // What is wrong with the device is said before anything else.
+    device.open()?;
     if !as_json {
         describe()?;
     }
 
     let start = Instant::now();
-    let baked = AppleSupport::bake_with(&BakeOptions::new().fresh())?;
+    let baked = AppleSupport::bake_with(&BakeOptions::new().fresh().device(device))?;
     let seconds = start.elapsed().as_secs_f64();
     let peak_rss = peak_rss_bytes()?;
-    let models = AppleSupport::load_switchable()?;
-    let outcomes = models.evaluate()?;
-    let columns = columns(&outcomes)?;
+    let outcomes = AppleSupport::load_switchable_on(device)?.evaluate()?;
+    let columns = columns(&outcomes, device)?;
 
     if as_json {
         println!("{}", json(&columns, &outcomes, &baked.report, seconds, peak_rss));
@@ -296,10 +302,9 @@ fn compare(outcomes: &[Outcome<AppleSupport>]) {
     }
 }
 
-fn columns(outcomes: &[Outcome<AppleSupport>]) -> Result<[Column; 3]> {
-    let (model, baked) = (Model::tiny()?, AppleSupport::load()?);
-    let base = Chat::new(model.clone(), "");
-    let models = AppleSupport::load_switchable()?;
+fn columns(outcomes: &[Outcome<AppleSupport>], device: Device) -> Result<[Column; 3]> {
+    let (base, baked) = (Chat::new(Model::tiny_on(device)?, ""), AppleSupport::load_on(device)?);
+    let models = AppleSupport::load_switchable_on(device)?;
     let questions = |target| outcomes.iter().filter(move |outcome| outcome.target == Some(target));
     let [mut base_asked, mut prompted_asked, mut baked_asked] = [const { Vec::new() }; 3];
     for &target in AppleSupportTarget::ALL {

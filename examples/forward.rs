@@ -11,8 +11,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use bake::{Adapter, Forward, Model};
-use candle_core::Device;
+use bake::{Adapter, Device, Forward, Model};
 
 const USAGE: &str = "usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]";
 
@@ -33,7 +32,7 @@ fn main() -> Result<()> {
     if Path::new(out).is_dir() || same(out).unwrap_or(false) {
         bail!("cannot write {out}: it is a folder, or the input; name a file of its own");
     }
-    let model = Model::load(Path::new(model), &Device::Cpu)?;
+    let model = Model::load(Path::new(model), Device::Cpu)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;
 
     let mut tensors = HashMap::new();

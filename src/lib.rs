@@ -34,14 +34,16 @@
 //! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build script embeds leaves it out.
 //! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
 //! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit is a compile error.
+//! - `cuda`: NVIDIA GPUs from sm_80 on. Building needs a CUDA toolkit, and the program needs the driver to start. What runs where is said by
+//!   value: `BakeOptions::device`, `load_on`.
 //!
-//! All are on unless `default-features = false` is set.
+//! All but the last are on unless `default-features = false` is set.
 
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
 pub use bake_runtime::{
-    Adapter, AnswerStream, Baked, Chat, Error, ErrorKind, Forward, Interrupt, Message, Model, Progress, Result, Role, Sampling, Session,
-    Silent,
+    Adapter, AnswerStream, Baked, Chat, Device, Error, ErrorKind, Forward, Interrupt, Message, Model, Progress, Result, Role, Sampling,
+    Session, Silent,
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, distill, plan};
@@ -91,8 +93,8 @@ pub mod __private {
     pub use crate::{__with_evaluation as with_evaluation, __with_training as with_training};
     #[cfg(feature = "train")]
     pub use bake_runtime::{Bake, BakeOptions, bake};
-    pub use bake_runtime::{Baked, Result, load, load_from};
+    pub use bake_runtime::{Baked, Device, Result, load, load_from, load_on};
     #[cfg(feature = "eval")]
-    pub use bake_runtime::{Switchable, load_switchable};
+    pub use bake_runtime::{Switchable, load_switchable, load_switchable_on};
     pub use bake_spec::{Declaration, Recipe, TargetName, recipe};
 }

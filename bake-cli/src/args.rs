@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bake_runtime::Device;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -44,6 +45,9 @@ pub(crate) struct Common {
     /// The same as --locked --offline
     #[arg(long, global = true)]
     pub(crate) frozen: bool,
+    /// Where models compute: cpu, cuda or cuda:1
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", global = true)]
+    pub(crate) device: Device,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -161,6 +161,14 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
                 #visibility fn load_switchable() -> #private::Result<#private::Switchable<Self>> {
                     #private::load_switchable::<Self>()
                 }
+
+                /// Loads base, prompted and baked model onto a device.
+                ///
+                /// # Errors
+                /// Those of [`load_switchable`](Self::load_switchable), and when the device cannot be used.
+                #visibility fn load_switchable_on(device: #private::Device) -> #private::Result<#private::Switchable<Self>> {
+                    #private::load_switchable_on::<Self>(device)
+                }
             }
         }
 
@@ -174,6 +182,14 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
             /// When this declaration has not been baked, or model or adapter cannot be read.
             #visibility fn load() -> #private::Result<#private::Baked<Self>> {
                 #private::load::<Self>()
+            }
+
+            /// Loads the baked model onto a device, where it answers.
+            ///
+            /// # Errors
+            /// Those of [`load`](Self::load), and when the device cannot be used.
+            #visibility fn load_on(device: #private::Device) -> #private::Result<#private::Baked<Self>> {
+                #private::load_on::<Self>(device)
             }
 
             /// Loads the baked model with the adapter of a folder in the format of PEFT.

@@ -32,7 +32,7 @@ static inline void narrow(float x, f16& y) {
         y.bits = sign | (unsigned)rintf(ldexpf(size, 24));
     } else {
         bits &= 0x7fffffffu;
-        y.bits = sign | ((bits + 0xfff + (bits >> 13 & 1)) >> 13) - (112 << 10);
+        y.bits = sign | (((bits + 0xfff + (bits >> 13 & 1)) >> 13) - (112 << 10));
     }
 }
 

@@ -46,6 +46,7 @@ template <class... A> void call(void (*kernel)(A...), void** values) {
     static void name(__VA_ARGS__)
 #define DEVICE static inline
 #define DEVICE_MEMBER
+#define UNROLL
 #define SHARED(name) unsigned char* name = emulator_thread->shared[emulator_thread->rank]
 
 #define threadIdx (emulator_thread->thread)
@@ -54,6 +55,8 @@ template <class... A> void call(void (*kernel)(A...), void** values) {
 #define gridDim (emulator_thread->grid_dim)
 
 static inline void __syncthreads() { emulator_wait(WAIT_BLOCK); }
+
+static inline void __syncwarp() { emulator_wait(WAIT_WARP); }
 
 static inline unsigned __shfl_xor_sync(unsigned, unsigned mine, int bits) {
     Thread* thread = emulator_thread;

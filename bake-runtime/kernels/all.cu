@@ -1,2 +1,6 @@
 // All kernels, as one module.
+#include "attention.cu"
+#include "gate.cu"
 #include "loss.cu"
+#include "norm.cu"
+#include "rope.cu"

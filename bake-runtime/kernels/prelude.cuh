@@ -8,6 +8,7 @@
 #define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
+#define UNROLL _Pragma("unroll")
 // The shared memory of the launch, aligned to 16 bytes.
 #define SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 #endif

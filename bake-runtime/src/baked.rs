@@ -9,6 +9,7 @@ use bake_spec::{Declaration, Store};
 
 use crate::adapter::Adapter;
 use crate::chat::Chat;
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::source::load_model;
@@ -44,13 +45,18 @@ impl<D> std::fmt::Debug for Baked<D> {
 
 /// Loads the baked model of a declaration.
 pub fn load<D: Declaration>() -> Result<Baked<D>> {
-    let (model, adapter) = parts::<D>()?;
+    load_on(Device::Cpu)
+}
+
+/// Loads the baked model of a declaration onto a device.
+pub fn load_on<D: Declaration>(device: Device) -> Result<Baked<D>> {
+    let (model, adapter) = parts::<D>(device)?;
     fold::<D>(&model, &adapter)
 }
 
 /// Loads the baked model of a declaration with the adapter of this folder.
 pub fn load_from<D: Declaration>(dir: &Path) -> Result<Baked<D>> {
-    let model = load_model(D::RECIPE)?;
+    let model = load_model(D::RECIPE, Device::Cpu)?;
     let adapter = Adapter::load(dir, &model)?;
     fold::<D>(&model, &adapter)
 }
@@ -61,8 +67,8 @@ fn fold<D: Declaration>(model: &Model, adapter: &Adapter) -> Result<Baked<D>> {
 }
 
 /// The base model and the adapter of a declaration, wherever its build script says that it is.
-pub(crate) fn parts<D: Declaration>() -> Result<(Model, Adapter)> {
-    let (recipe, model) = (D::RECIPE, load_model(D::RECIPE)?);
+pub(crate) fn parts<D: Declaration>(device: Device) -> Result<(Model, Adapter)> {
+    let (recipe, model) = (D::RECIPE, load_model(D::RECIPE, device)?);
     let name = &recipe.name;
     if let AdapterSource::Embedded { recipe: made_from, .. } | AdapterSource::Folder { recipe: made_from, .. } = D::ADAPTER
         && recipe.hash(model.hash()).to_string() != **made_from

@@ -41,6 +41,8 @@ pub enum ErrorKind {
     NotBaked,
     /// The work was interrupted.
     Interrupted,
+    /// There is no such device, or it cannot be used.
+    Device,
     /// A computation failed in the tensor library.
     Tensor,
 }

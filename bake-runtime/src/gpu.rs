@@ -203,14 +203,19 @@ pub(crate) fn address(tensor: &Tensor) -> Result<Arg> {
     let Some((start, _)) = layout.contiguous_offsets() else {
         candle_core::bail!("expected a contiguous tensor, got strides {:?}", layout.stride());
     };
-    let first = match &*storage {
-        #[cfg(feature = "cuda")]
-        Storage::Cuda(storage) => cuda::address(storage)?,
-        #[cfg(test)]
-        Storage::Cpu(storage) => emulated::address(storage)?,
-        _ => candle_core::bail!("expected a tensor on a GPU"),
-    };
-    Ok(first.offset(start, tensor.dtype()))
+    Ok(first_address(&storage)?.offset(start, tensor.dtype()))
+}
+
+fn first_address(storage: &Storage) -> Result<Arg> {
+    #[cfg(feature = "cuda")]
+    if let Storage::Cuda(storage) = storage {
+        return cuda::address(storage);
+    }
+    #[cfg(test)]
+    if let Storage::Cpu(storage) = storage {
+        return emulated::address(storage);
+    }
+    candle_core::bail!("expected a tensor on a GPU, not on {:?}", storage.device().location())
 }
 
 /// Fails where a tensor has more elements than the kernels count.
@@ -237,14 +242,16 @@ pub(crate) mod testing {
 
     use super::emulated::{LARGE, SMALL, emulated};
 
-    /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and on a GPU where there is one.
+    /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and on a GPU where there is one: there must be
+    /// one where `BAKE_REQUIRE_GPU` is set.
     pub(crate) fn on_gpus(test: impl Fn(&Device) + Send + Sync) {
         for (limits, order) in [(LARGE, Order::Forward), (LARGE, Order::Stirred(1)), (SMALL, Order::Backward)] {
             emulated(limits, order, || test(&Device::Cpu));
         }
         #[cfg(feature = "cuda")]
-        if let Ok(device) = Device::new_cuda_with_stream(0) {
-            test(&device);
+        match crate::Device::Cuda(0).open() {
+            Ok(device) => test(&device),
+            Err(error) => assert!(std::env::var_os("BAKE_REQUIRE_GPU").is_none(), "{error}"),
         }
     }
 

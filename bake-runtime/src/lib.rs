@@ -17,12 +17,17 @@
 mod adapter;
 mod baked;
 mod chat;
+mod device;
 #[cfg(feature = "train")]
 pub mod distill;
 mod elementary;
 mod error;
 #[cfg(feature = "eval")]
 mod evaluate;
+#[cfg_attr(
+    not(all(feature = "cuda", feature = "train")),
+    allow(dead_code, reason = "without CUDA nothing reads what is launched, and without a trainer less is")
+)]
 mod gpu;
 mod matrix;
 mod model;
@@ -42,8 +47,9 @@ mod switchable;
 mod train;
 
 pub use adapter::Adapter;
-pub use baked::{Baked, load, load_from};
+pub use baked::{Baked, load, load_from, load_on};
 pub use chat::{AnswerStream, Chat, Session};
+pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]
 pub use evaluate::{Graded, meets};
@@ -59,4 +65,4 @@ pub use progress::Bars;
 pub use progress::{Interrupt, Progress, Silent};
 pub use source::{load_model, teacher_prompt};
 #[cfg(feature = "eval")]
-pub use switchable::{Outcome, Switchable, load_switchable};
+pub use switchable::{Outcome, Switchable, load_switchable, load_switchable_on};

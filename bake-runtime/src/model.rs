@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod cpu;
 pub(crate) mod decoder;
 pub(crate) mod generate;
+pub(crate) mod gpu;
 pub(crate) mod linear;
 pub(crate) mod mlp;
 pub(crate) mod norm;
@@ -25,11 +26,12 @@ use std::sync::Arc;
 
 use bake_spec::model::Files;
 use bake_spec::{Config, Hash};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::adapter::Adapter;
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use block::WeightView;
 use chat::{ChatTemplate, Message};
@@ -65,11 +67,17 @@ impl Model {
     /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in `tokenizer_config.json` or
     /// `chat_template.jinja`), and weights in `model.safetensors` or in the files of `model.safetensors.index.json`.
     ///
-    /// Weights in f32, f16 and bf16 are read; on the processor all computation is in f32.
+    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; on a GPU the products of weights in bf16 are made
+    /// of bf16 and summed in f32, and all else is in f32.
     ///
     /// # Errors
-    /// When a file is missing or damaged, describes a model of another family, or does not belong to the others. The message names it.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self> {
+    /// When a file is missing or damaged, describes a model of another family, or does not belong to the others: the message names it. And
+    /// when the device cannot be used, or has not enough memory.
+    pub fn load(dir: &Path, device: Device) -> Result<Self> {
+        Self::load_at(dir, &device.open()?)
+    }
+
+    pub(crate) fn load_at(dir: &Path, device: &candle_core::Device) -> Result<Self> {
         let files = Files::read(dir)?;
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
         Self::assemble(name, &files, &Weights::open_model(dir)?, device)
@@ -81,11 +89,25 @@ impl Model {
     /// None is known; the bytes are part of the program.
     #[cfg(feature = "tiny")]
     pub fn tiny() -> Result<Self> {
-        let weights = Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
-        Self::assemble("tiny".into(), &tiny::FILES, &weights, &Device::Cpu)
+        Self::tiny_at(&candle_core::Device::Cpu)
     }
 
-    fn assemble(name: String, files: &Files, weights: &Weights, device: &Device) -> Result<Self> {
+    /// The same on a device.
+    ///
+    /// # Errors
+    /// When the device cannot be used.
+    #[cfg(feature = "tiny")]
+    pub fn tiny_on(device: Device) -> Result<Self> {
+        Self::tiny_at(&device.open()?)
+    }
+
+    #[cfg(feature = "tiny")]
+    pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
+        let weights = Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
+        Self::assemble("tiny".into(), &tiny::FILES, &weights, device)
+    }
+
+    fn assemble(name: String, files: &Files, weights: &Weights, device: &candle_core::Device) -> Result<Self> {
         let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
         let tokenizer = Tokenizer::parse(&files.tokenizer, config.vocab_size, &format!("{}/tokenizer.json", files.folder))?;
         let tokenizer_config = TokenizerConfig::parse(files)?;

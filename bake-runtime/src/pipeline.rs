@@ -17,6 +17,7 @@ use bake_spec::recipe::Recipe;
 use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
 use serde::{Deserialize, Serialize};
 
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress};
@@ -36,12 +37,20 @@ pub struct BakeOptions {
     interrupt: Option<Interrupt>,
     fresh: bool,
     activation_bytes: usize,
+    device: Device,
 }
 
 impl BakeOptions {
-    /// The user's store, bars on the standard error stream, and Ctrl-C to stop.
+    /// The processor, the user's store, bars on the standard error stream, and Ctrl-C to stop.
     pub fn new() -> Self {
-        Self { store: None, progress: Arc::new(Bars::default()), interrupt: None, fresh: false, activation_bytes: 256 << 20 }
+        let progress = Arc::new(Bars::default());
+        Self { store: None, progress, interrupt: None, fresh: false, activation_bytes: 256 << 20, device: Device::Cpu }
+    }
+
+    /// Computes on this device. The adapter is kept under the same address whatever it was made on; another device rounds differently, so it
+    /// makes another adapter that is about as good, and goes on from what the store holds of either.
+    pub fn device(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     /// Keeps results in this store. `load` looks in the user's store only: load such a result with `load_from(&bake.adapter)`.
@@ -139,7 +148,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     };
     let interrupt = options.interrupt.clone().unwrap_or_else(Interrupt::on_ctrl_c);
     let monitor = Monitor { progress: &*options.progress, interrupt: &interrupt };
-    let model = load_model(recipe)?;
+    let model = load_model(recipe, options.device)?;
     let hash = recipe.hash(model.hash());
     let base = || (*model.hash(), model.config().clone());
     let made = || -> Result<Option<Bake>> {
@@ -207,4 +216,70 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
             std::thread::sleep(Duration::from_millis(200));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::recipe::{Divergence, Lora, ModelSource, Rollout, Schedule, Stimuli, Target, Train};
+
+    use super::*;
+    use crate::gpu::testing::on_gpus;
+    use crate::progress::Silent;
+
+    /// A short bake of two answers, which leaves nothing to chance.
+    fn recipe() -> Recipe {
+        let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
+        let rollout = Rollout { answers: 1, max_tokens: Some(8), temperature: 0.0, top_p: 1.0, top_k: 0, seed: 1 };
+        let target = Target {
+            name: "keys".into(),
+            anchor: false,
+            weight: 1.0,
+            prompt: "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.".into(),
+            document: None,
+            stimuli: Stimuli { questions: questions.into(), datasets: vec![].into(), ask: None },
+            rollout,
+        };
+        Recipe {
+            name: "Keys".into(),
+            root: "".into(),
+            model: ModelSource::Tiny,
+            student: "".into(),
+            targets: vec![target].into(),
+            lora: Lora { rank: 4, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None },
+            train: Train {
+                epochs: 2,
+                lr: None,
+                batch: 1,
+                accumulate: 2,
+                schedule: Schedule::Cosine,
+                warmup: 0.0,
+                divergence: Divergence::ForwardKl,
+                temperature: 1.0,
+                clip: 1.0,
+                weight_decay: 0.0,
+                seed: 1,
+                checkpoint_every: None,
+            },
+            expects: vec![].into(),
+        }
+    }
+
+    #[test]
+    fn a_bake_on_a_gpu_comes_to_what_it_comes_to_on_the_processor() {
+        let bake = |device| {
+            let dir = tempfile::tempdir().unwrap();
+            let options = BakeOptions::new().store(Store::new(dir.path())).progress(Silent).interrupt(Interrupt::new()).device(device);
+            bake_recipe(&recipe(), &options).unwrap().report
+        };
+        let want = bake(Device::Cpu);
+        assert!(want.kl_after < want.kl_before && want.epochs.len() == 2);
+        on_gpus(|device| {
+            let got = bake(if device.is_cpu() { Device::Cpu } else { Device::Cuda(0) });
+            assert_eq!(got.targets, want.targets);
+            let numbers = |report: &Report| [&report.epochs[..], &[report.kl_before, report.kl_after]].concat();
+            for (got, want) in numbers(&got).into_iter().zip(numbers(&want)) {
+                assert!((got - want).abs() <= 1e-3 * want, "{got} {want}");
+            }
+        });
+    }
 }

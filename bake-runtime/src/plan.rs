@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use crate::adapter::initial;
+use crate::device::Device;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::block::{Activations, WeightView};
@@ -59,12 +60,12 @@ impl Plan {
     }
 }
 
-/// Plans a bake. The model is loaded, and tried for about a second.
+/// Plans a bake on a device. The model is loaded, and tried for about a second.
 ///
 /// # Errors
-/// When the model or a document cannot be read.
-pub fn plan(recipe: &Recipe) -> Result<Plan> {
-    let model = load_model(recipe)?;
+/// When the model or a document cannot be read, or the device cannot be used.
+pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
+    let model = load_model(recipe, device)?;
     let mut targets = Vec::new();
     for target in recipe.targets.iter() {
         let source = Source::read(recipe, target)?;

@@ -4,22 +4,22 @@ use std::path::Path;
 
 use bake_spec::recipe::{ModelSource, Recipe, Target};
 use bake_spec::{dataset, document};
-use candle_core::Device;
 
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 
-/// Loads the base model of a recipe.
+/// Loads the base model of a recipe onto a device.
 ///
 /// # Errors
-/// When a file of it is missing or damaged, or the model is not part of the program.
-pub fn load_model(recipe: &Recipe) -> Result<Model> {
+/// When a file of it is missing or damaged, the model is not part of the program, or the device cannot be used.
+pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
     match &recipe.model {
         #[cfg(feature = "tiny")]
-        ModelSource::Tiny => Model::tiny(),
+        ModelSource::Tiny => Model::tiny_on(device),
         #[cfg(not(feature = "tiny"))]
         ModelSource::Tiny => Err(Error::new(ErrorKind::Model, "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml")),
-        ModelSource::Folder(path) => Model::load(&Path::new(&*recipe.root).join(&**path), &Device::Cpu),
+        ModelSource::Folder(path) => Model::load(&Path::new(&*recipe.root).join(&**path), device),
         other => Err(Error::new(ErrorKind::Model, format!("this version of bake cannot load a model from {other:?}"))),
     }
 }

@@ -8,6 +8,7 @@ use bake_spec::{Declaration, TargetName as _};
 use crate::adapter::Adapter;
 use crate::baked::parts;
 use crate::chat::Chat;
+use crate::device::Device;
 use crate::error::Result;
 use crate::evaluate::{Graded, grade};
 use crate::model::Model;
@@ -109,6 +110,11 @@ impl<D: Declaration> std::fmt::Debug for Outcome<D> {
 
 /// Loads base, prompted and baked model of a declaration.
 pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
-    let (model, adapter) = parts::<D>()?;
+    load_switchable_on(Device::Cpu)
+}
+
+/// Loads them onto a device.
+pub fn load_switchable_on<D: Declaration>(device: Device) -> Result<Switchable<D>> {
+    let (model, adapter) = parts::<D>(device)?;
     Ok(Switchable { model, adapter: Arc::new(adapter), declaration: PhantomData })
 }

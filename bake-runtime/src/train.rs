@@ -145,7 +145,7 @@ impl Student<'_> {
         let masks = Masks { rate: self.dropout, seed: self.settings.seed, step, device: decoder.device() };
         let dropout = (self.dropout > 0.0).then_some(&masks as &dyn DropoutMasks);
         let view = WeightView { adapter: Some(self.adapter), dropout };
-        let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view);
+        let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view)?;
 
         // Below the lowest changed block nothing is learned, so nothing is kept. Of the others the upper ones keep their activations, as
         // many as there is room for, and the lower ones their inputs.
@@ -211,6 +211,7 @@ impl DropoutMasks for Masks<'_> {
 mod tests {
     use super::*;
     use crate::adapter::{LowRank, initial};
+    use crate::gpu::testing::on_gpus;
     use bake_spec::recipe::{Divergence, Lora, Schedule};
     use candle_core::{Device, IndexOp as _};
 
@@ -306,6 +307,38 @@ mod tests {
             assert_eq!(all_kept, bits(some, dropout));
         }
         assert_ne!(bits(0, 0.0), bits(0, 0.5));
+    }
+
+    #[test]
+    fn on_a_gpu_loss_and_gradients_are_those_of_the_processor() {
+        let model = Model::tiny().unwrap();
+        let (adapter, batch) = (adapter(&model, 4), batch(&model));
+        for (divergence, dropout, bytes) in [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)] {
+            let settings = Train { divergence, ..SETTINGS };
+            let (want, expected) = student(&model, &adapter, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap();
+            let run = |device: &Device| {
+                let model = Model::tiny_at(device).unwrap();
+                let to = |t: &Tensor| t.to_device(device).unwrap();
+                let mut there = Adapter::empty(model.config().layers);
+                for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
+                    there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
+                }
+                let Batch { ids, lengths, rows, teacher, weights } = &batch;
+                let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
+                let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
+                let (loss, gradients) = student(&model, &there, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap();
+                assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
+                gradients.check_complete(&there).unwrap();
+                for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter()) {
+                    for (got, want) in [(&got.a, &want.a), (&got.b, &want.b)] {
+                        let largest = |t: &Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                        let error = largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap()) / largest(want);
+                        assert!(error < 1e-3, "{layer} {projection:?}: {error}");
+                    }
+                }
+            };
+            on_gpus(run);
+        }
     }
 
     #[test]

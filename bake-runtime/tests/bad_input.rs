@@ -47,7 +47,7 @@ impl Folder {
 
     /// What loading the model says; it must name the file.
     fn refused(&self, file: &str) -> String {
-        let error = Model::load(self.0.path(), &Device::Cpu).unwrap_err();
+        let error = Model::load(self.0.path(), bake_runtime::Device::Cpu).unwrap_err();
         assert!(error.to_string().contains(&self.path(file).display().to_string()), "{error}");
         error.to_string()
     }
@@ -125,7 +125,7 @@ fn weights_of_another_model() {
     assert!(error.contains("bake reads f32, f16 and bf16") || error.contains("fetch it again"), "{error}");
 
     folder.remove(WEIGHTS);
-    let error = Model::load(folder.0.path(), &Device::Cpu).unwrap_err().to_string();
+    let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("holds neither model.safetensors nor model.safetensors.index.json"), "{error}");
 }
 
@@ -134,7 +134,7 @@ fn weights_in_several_files() {
     let folder = Folder::of("models/llama");
     let ids = [1, 5, 300];
     let logits = |model: &Model| model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();
-    let want = logits(&Model::load(folder.0.path(), &Device::Cpu).unwrap());
+    let want = logits(&Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap());
     let tensors = candle_core::safetensors::load(folder.path(WEIGHTS), &Device::Cpu).unwrap();
     folder.remove(WEIGHTS);
     let mut map = serde_json::Map::new();
@@ -148,7 +148,7 @@ fn weights_in_several_files() {
     candle_core::safetensors::save(&second, folder.path("b.safetensors")).unwrap();
     const INDEX: &str = "model.safetensors.index.json";
     folder.write(INDEX, json!({"weight_map": map}).to_string());
-    assert_eq!(logits(&Model::load(folder.0.path(), &Device::Cpu).unwrap()), want);
+    assert_eq!(logits(&Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap()), want);
 
     for (index, what) in [
         (json!({"weight_map": {"a": "../outside.safetensors"}}), "which does not lie beside it"),
@@ -198,7 +198,7 @@ fn tokenizers_that_do_not_belong() {
         token["id"] = json!(1_000_000);
         added.push(token);
     });
-    let error = Model::load(folder.0.path(), &Device::Cpu).unwrap_err().to_string();
+    let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("tokenizer.json has the token \"<|one too many|>\""), "{error}");
     assert!(error.contains("the tokenizer does not belong to the model"), "{error}");
 
@@ -209,7 +209,7 @@ fn tokenizers_that_do_not_belong() {
 
     let folder = Folder::of("models/llama");
     folder.edit("tokenizer_config.json", |json| json["chat_template"] = Value::Null);
-    let error = Model::load(folder.0.path(), &Device::Cpu).unwrap_err().to_string();
+    let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("has no chat template") && error.contains("use the chat or instruct version"), "{error}");
     folder.edit("tokenizer_config.json", |json| json["chat_template"] = json!("{% for %}"));
     assert!(folder.refused("tokenizer_config.json").contains("chat template"));
@@ -217,14 +217,14 @@ fn tokenizers_that_do_not_belong() {
     folder.edit("tokenizer_config.json", |json| {
         json["chat_template"] = json!("{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}");
     });
-    let model = Model::load(folder.0.path(), &Device::Cpu).unwrap();
+    let model = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap();
     let error = model.encode(&[bake_runtime::Message::new(bake_runtime::Role::User, "Hello")]).unwrap_err();
     assert!(error.kind() == ErrorKind::Tokenizer, "{error}");
 }
 
 #[test]
 fn adapters_that_are_damaged_or_of_another_model() {
-    let model = Model::load(&fixture("models/llama-tied"), &Device::Cpu).unwrap();
+    let model = Model::load(&fixture("models/llama-tied"), bake_runtime::Device::Cpu).unwrap();
     let refused = |folder: &Folder| {
         let error = Adapter::load(folder.0.path(), &model).unwrap_err();
         assert!(error.to_string().contains(&folder.0.path().display().to_string()), "{error}");
@@ -265,7 +265,7 @@ fn adapters_that_are_damaged_or_of_another_model() {
 
 #[test]
 fn tokens_and_conversations_that_a_model_cannot_take() {
-    let model = Model::load(&fixture("models/llama"), &Device::Cpu).unwrap();
+    let model = Model::load(&fixture("models/llama"), bake_runtime::Device::Cpu).unwrap();
     let context = model.config().context;
     let refused = |ids: &[u32]| model.forward(ids, None).unwrap_err().to_string();
     assert!(refused(&[]).contains("there are no tokens"));

@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
 }
 
 fn options(args: &Bake, common: &Common) -> BakeOptions {
-    let options = if args.fresh { BakeOptions::new().fresh() } else { BakeOptions::new() };
+    let options = BakeOptions::new().device(common.device);
+    let options = if args.fresh { options.fresh() } else { options };
     if common.quiet { options.progress(Silent) } else { options }
 }
 

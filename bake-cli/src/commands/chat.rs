@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let recipe = &found.declared.recipe;
     let locked = package.lock.bakes.get(found.name());
     let folder = locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
-    let model = load_model(recipe)?;
+    let model = load_model(recipe, common.device)?;
     let adapter = match folder {
         Some(folder) => Some(Arc::new(Adapter::load(&folder, &model)?)),
         None if args.who == Who::Baked => bail!("the adapter of `{}` is not at hand; run `cargo bake`, or ask --who base", found.name()),

@@ -23,7 +23,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     let mut bakes = Vec::new();
     for (package, found) in select(&packages, names)? {
         let state = package.state(found, &mut models)?.state;
-        bakes.push(Bake { name: found.name().to_owned(), state, plan: plan(&found.declared.recipe)? });
+        bakes.push(Bake { name: found.name().to_owned(), state, plan: plan(&found.declared.recipe, common.device)? });
     }
     if common.json {
         terminal::json_of_bakes(&bakes)?;

@@ -229,10 +229,9 @@ fn run_cluster(launch: &Launch<'_>, function: Kernel, first: usize, args: &[u64]
                 *count += 1;
                 if *count == size {
                     *count = 0;
-                    for member in i / size * size..(i / size + 1) * size {
-                        waiting[member] = None;
-                        ready.push((order.priority(member), member));
-                    }
+                    let group = i / size * size..(i / size + 1) * size;
+                    waiting[group.clone()].fill(None);
+                    ready.extend(group.map(|member| (order.priority(member), member)));
                 }
             }
         }

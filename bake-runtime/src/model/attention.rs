@@ -28,7 +28,7 @@ impl Heads {
         self.queries / self.keys
     }
 
-    fn scale(self) -> f64 {
+    pub(super) fn scale(self) -> f64 {
         1.0 / (self.width as f64).sqrt()
     }
 }

@@ -7,8 +7,10 @@ use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{Adapter, Gradients};
+use crate::gpu::Gpu;
 use crate::model::attention::{Heads, cached, causal, causal_backward};
 use crate::model::cache::KvCache;
+use crate::model::gpu::Layout;
 use crate::model::linear::{Change, Linear, LowRank, Wanted};
 use crate::model::mlp::{swiglu, swiglu_backward};
 use crate::model::norm::RmsNorm;
@@ -51,6 +53,8 @@ pub(crate) struct Pass<'a> {
     /// The position of each token.
     pub(crate) positions: &'a [u32],
     pub(crate) attention: Attention<'a>,
+    /// The same two on a GPU.
+    pub(crate) layout: Option<Layout>,
     pub(crate) view: WeightView<'a>,
 }
 
@@ -83,16 +87,19 @@ impl Block {
     pub(crate) fn forward(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Activations)> {
         let linear = |projection, x: &Tensor, onto: Option<&Tensor>| self.linear(layer, projection, x, onto, pass);
         let normed = self.attention_norm.forward(x)?;
-        let q = pass.rope.rotate(&linear(Projection::Query, &normed, None)?, pass.positions)?;
-        let k = pass.rope.rotate(&linear(Projection::Key, &normed, None)?, pass.positions)?;
+        let rotated = |x: Tensor| pass.rope.rotate(&x, pass.positions, pass.layout.as_ref());
+        let q = rotated(linear(Projection::Query, &normed, None)?)?;
+        let k = rotated(linear(Projection::Key, &normed, None)?)?;
         let v = linear(Projection::Value, &normed, None)?;
         let heads = heads(pass.config);
-        let mixed = match &pass.attention {
-            Attention::Whole(lengths) => causal(heads, lengths, &q, &k, &v)?,
-            Attention::Cached { cache, start, counts, slots } => {
-                let (k, v) = cache.write(layer, *start, &k, &v)?;
-                cached(heads, counts, slots, &q, k, v)?
-            }
+        let (keys, values) = match &pass.attention {
+            Attention::Whole(_) => (&k, &v),
+            Attention::Cached { cache, start, .. } => cache.write(layer, *start, &k, &v)?,
+        };
+        let mixed = match (Gpu::of(&q), &pass.layout, &pass.attention) {
+            (Some(gpu), Some(layout), _) => layout.attend(&gpu, heads, &q, keys, values)?,
+            (.., Attention::Whole(lengths)) => causal(heads, lengths, &q, keys, values)?,
+            (.., Attention::Cached { counts, slots, .. }) => cached(heads, counts, slots, &q, keys, values)?,
         };
         let middle = linear(Projection::Output, &mixed, Some(x))?;
         let middle_normed = self.mlp_norm.forward(&middle)?;
@@ -122,8 +129,13 @@ impl Block {
         let d_normed = linear(Projection::Up, &kept.middle_normed, &d_up, Wanted::AddedTo(present(d_normed)?))?;
         let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
         let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
-        let [dq, dk, dv] = causal_backward(heads(pass.config), lengths, &kept.q, &kept.k, &kept.v, &present(d_mixed)?)?;
-        let (dq, dk) = (pass.rope.rotate_backward(&dq, pass.positions)?, pass.rope.rotate_backward(&dk, pass.positions)?);
+        let (heads, d_mixed) = (heads(pass.config), present(d_mixed)?);
+        let [dq, dk, dv] = match (Gpu::of(&d_mixed), &pass.layout) {
+            (Some(gpu), Some(layout)) => layout.attend_backward(&gpu, heads, &kept.q, &kept.k, &kept.v, &d_mixed)?,
+            _ => causal_backward(heads, lengths, &kept.q, &kept.k, &kept.v, &d_mixed)?,
+        };
+        let turned_back = |d: Tensor| pass.rope.rotate_backward(&d, pass.positions, pass.layout.as_ref());
+        let (dq, dk) = (turned_back(dq)?, turned_back(dk)?);
         let mut d_normed = None;
         for (projection, d) in [(Projection::Query, dq), (Projection::Key, dk), (Projection::Value, dv)] {
             let wanted = match d_normed.take() {
@@ -232,7 +244,8 @@ mod tests {
     #[test]
     fn the_gradients_of_a_whole_block_are_the_slopes() {
         let config = Config::parse(CONFIG, "config.json").unwrap();
-        let (block, rope) = (block(&config), RopeTable::new(&config.rope, config.head_dim, config.context));
+        let (block, rope) =
+            (block(&config), RopeTable::new(&config.rope, config.head_dim, config.context, &candle_core::Device::Cpu).unwrap());
         let mut inputs = vec![noise(&[5, config.hidden_size], 3)];
         for projection in Projection::ALL {
             let [outputs, from] = config.projection_shape(projection);
@@ -243,7 +256,7 @@ mod tests {
             let with = |inputs: &[Tensor], f: &mut dyn FnMut(&Pass<'_>) -> Result<()>| {
                 let adapter = adapter(inputs);
                 let view = WeightView { adapter: Some(&adapter), dropout };
-                f(&Pass { config: &config, rope: &rope, positions: &positions, attention: Attention::Whole(&LENGTHS), view })
+                f(&Pass { config: &config, rope: &rope, positions: &positions, attention: Attention::Whole(&LENGTHS), layout: None, view })
             };
             let forward = |inputs: &[Tensor]| {
                 let mut y = None;

@@ -5,8 +5,10 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 use crate::model::block::{Attention, Block, Pass, WeightView};
 use crate::model::cache::KvCache;
+use crate::model::gpu::Layout;
 use crate::model::linear::Linear;
 use crate::model::norm::RmsNorm;
 use crate::model::rope::RopeTable;
@@ -34,15 +36,15 @@ pub(crate) struct Run<'a> {
 impl Decoder {
     pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let embedding = weights.tensor("model.embed_tokens.weight", &[vocab, hidden], device)?;
-        let head = if config.tied_head { embedding.clone() } else { weights.tensor("lm_head.weight", &[vocab, hidden], device)? };
+        let embedding = weights.matrix("model.embed_tokens.weight", &[vocab, hidden], device)?;
+        let head = if config.tied_head { embedding.clone() } else { weights.matrix("lm_head.weight", &[vocab, hidden], device)? };
         let norm = |name: &str| -> Result<RmsNorm> { Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps)) };
         let blocks = (0..config.layers)
             .map(|layer| {
                 let prefix = format!("model.layers.{layer}");
                 let projection = |p: Projection| -> Result<Linear> {
                     let (name, shape) = (format!("{prefix}.{}.{}", p.module(), p.name()), config.projection_shape(p));
-                    let weight = weights.tensor(&format!("{name}.weight"), &shape, device)?;
+                    let weight = weights.matrix(&format!("{name}.weight"), &shape, device)?;
                     let bias = match config.has_bias(p) {
                         true => Some(weights.tensor(&format!("{name}.bias"), &shape[..1], device)?),
                         false => None,
@@ -57,7 +59,7 @@ impl Decoder {
             })
             .collect::<Result<_>>()?;
         let norm = norm("model.norm.weight")?;
-        let rope = RopeTable::new(&config.rope, config.head_dim, config.context);
+        let rope = RopeTable::new(&config.rope, config.head_dim, config.context, device)?;
         Ok(Self { config, embedding, blocks, norm, head, rope })
     }
 
@@ -98,7 +100,7 @@ impl Decoder {
             let message = format!("token {id} is not one of the model's {}", self.config.vocab_size);
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
-        Ok(self.embedding.index_select(&Tensor::new(ids, self.device())?, 0)?)
+        Ok(self.embedding.index_select(&Tensor::new(ids, self.device())?, 0)?.to_dtype(DType::F32)?)
     }
 
     /// Positions `0..length` for each sequence, one after the other.
@@ -108,14 +110,15 @@ impl Decoder {
     }
 
     /// A pass over tokens at these positions.
-    pub(crate) fn pass<'a>(&'a self, positions: &'a [u32], attention: Attention<'a>, view: WeightView<'a>) -> Pass<'a> {
-        Pass { config: &self.config, rope: &self.rope, positions, attention, view }
+    pub(crate) fn pass<'a>(&'a self, positions: &'a [u32], attention: Attention<'a>, view: WeightView<'a>) -> Result<Pass<'a>> {
+        let layout = Gpu::of_device(self.device()).map(|_| Layout::new(positions, &attention, self.device())).transpose()?;
+        Ok(Pass { config: &self.config, rope: &self.rope, positions, attention, layout, view })
     }
 
     /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie one after the other.
     pub(crate) fn forward(&self, ids: &[u32], lengths: &[usize], view: WeightView<'_>) -> Result<Tensor> {
         let positions = self.positions(lengths)?;
-        self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(lengths), view))
+        self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(lengths), view)?)
     }
 
     /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose keys and values go into the cache.
@@ -134,7 +137,7 @@ impl Decoder {
             next = end;
         }
         let attention = Attention::Cached { cache, start: new.start, counts: &counts, slots: &slots };
-        let hidden = self.through(self.embed(&ids)?, &self.pass(&positions, attention, view))?;
+        let hidden = self.through(self.embed(&ids)?, &self.pass(&positions, attention, view)?)?;
         Ok((hidden, new))
     }
 

@@ -184,7 +184,7 @@ fn complete_together(
         let runs: Vec<_> =
             open.iter().map(|&i| Run { ids: rows[i].ids.last_chunk::<1>().expect("a row has a token"), past: &rows[i].slots }).collect();
         let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
-        let logits = decoder.logits(&hidden)?;
+        let logits = decoder.logits(&hidden)?.to_device(&candle_core::Device::Cpu)?;
         for ((&i, slot), at) in open.iter().zip(new).zip(0..) {
             rows[i].slots.push(slot);
             rows[i].push(model, sampling, &logits.i(at)?.to_vec1::<f32>()?)?;
@@ -285,6 +285,18 @@ mod tests {
                 logits = sequence.push(&model, &[id], WeightView::default()).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn answers_on_a_gpu_are_those_of_the_processor() {
+        let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let greedy = Sampling::greedy().max_tokens(12);
+        let all = |model: &Model| {
+            let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
+            answers(model, &["I lost my key", "My lamp is broken", "I lost my key"].map(prompt), &[1, 2, 3], &greedy)
+        };
+        let want = all(&Model::tiny().unwrap());
+        crate::gpu::testing::on_gpus(|device| assert_eq!(all(&Model::tiny_at(device).unwrap()), want));
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use candle_core::{Result, Tensor};
 
 use crate::elementary::Real;
+use crate::gpu::Gpu;
 use crate::matrix::{Matrix, Threads, multiply};
 use crate::model::cpu::{in_real, tensor, with_slice, with_slices};
+use crate::model::gpu::{Side, product};
 
 /// `y = x Wᵀ + bias`, with a frozen weight `[outputs, inputs]`.
 #[derive(Clone, Debug)]
@@ -54,6 +56,9 @@ impl Linear {
 
     /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`, added to `onto` where it is given.
     pub(crate) fn forward(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(gpu) = Gpu::of(x) {
+            return self.forward_on(&gpu, x, change, onto);
+        }
         let shape = (x.dim(0)?, self.weight.dim(0)?);
         in_real!(x, T => tensor(self.rows::<T>(x, change, onto)?, shape))
     }
@@ -68,6 +73,9 @@ impl Linear {
         change: Option<Change<'_>>,
         wanted: Wanted,
     ) -> Result<(Option<Tensor>, Option<LowRankGradient>)> {
+        if let Some(gpu) = Gpu::of(x) {
+            return self.backward_on(&gpu, x, dy, change, wanted);
+        }
         in_real!(x, T => {
             let (g, gradient) = match change {
                 Some(change) => change.backward::<T>(x, dy).map(|(g, gradient)| (Some(g), Some(gradient)))?,
@@ -86,7 +94,47 @@ impl Linear {
     /// The layer with the change folded into its weight, so that it costs what it cost before.
     pub(crate) fn folded(&self, change: &LowRank) -> Result<Self> {
         let change = (change.b.matmul(&change.a)? * change.scale)?;
-        Ok(Self { weight: (&self.weight + change)?, bias: self.bias.clone() })
+        let weight = (self.weight.to_dtype(change.dtype())? + change)?.to_dtype(self.weight.dtype())?;
+        Ok(Self { weight, bias: self.bias.clone() })
+    }
+
+    /// [`forward`](Self::forward) on a GPU.
+    fn forward_on(&self, gpu: &Gpu, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Tensor> {
+        let mut y = product(gpu, Side::plain(x), Side::transposed(&self.weight), 1.0, onto.map(Tensor::copy).transpose()?)?;
+        if let Some(bias) = &self.bias {
+            y = y.broadcast_add(bias)?;
+        }
+        let Some(change) = change else { return Ok(y) };
+        let LowRank { a, b, scale } = change.low_rank;
+        let low = product(gpu, Side::plain(&change.masked(x)?), Side::transposed(a), 1.0, None)?;
+        product(gpu, Side::plain(&low), Side::transposed(b), *scale, Some(y))
+    }
+
+    /// [`backward`](Self::backward) on a GPU.
+    fn backward_on(
+        &self,
+        gpu: &Gpu,
+        x: &Tensor,
+        dy: &Tensor,
+        change: Option<Change<'_>>,
+        wanted: Wanted,
+    ) -> Result<(Option<Tensor>, Option<LowRankGradient>)> {
+        let learned = change.map(|change| change.backward_on(gpu, x, dy)).transpose()?;
+        let (g, gradient) = learned.unzip();
+        let onto = match wanted {
+            Wanted::Nothing => return Ok((None, gradient)),
+            Wanted::Alone => None,
+            Wanted::AddedTo(sum) => Some(sum.copy()?),
+        };
+        let dx = product(gpu, Side::plain(dy), Side::plain(&self.weight), 1.0, onto)?;
+        let dx = match change.zip(g.as_ref()) {
+            None => dx,
+            Some((Change { low_rank, mask: None }, g)) => product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, Some(dx))?,
+            Some((Change { low_rank, mask: Some(mask) }, g)) => {
+                (dx + (product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, None)? * mask)?)?
+            }
+        };
+        Ok((Some(dx), gradient))
     }
 
     fn rows<T: Real>(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Vec<T>> {
@@ -164,6 +212,19 @@ impl Change<'_> {
             multiply(&mut db, false, dy.t(), Matrix::new(&low, rows, rank), scale, Threads::All);
         })?;
         Ok((g, LowRankGradient { a: tensor(da, a.shape())?, b: tensor(db, b.shape())? }))
+    }
+
+    /// [`backward`](Self::backward) on a GPU.
+    fn backward_on(&self, gpu: &Gpu, x: &Tensor, dy: &Tensor) -> Result<(Tensor, LowRankGradient)> {
+        let LowRank { a, b, scale } = self.low_rank;
+        let x = self.masked(x)?;
+        let g = product(gpu, Side::plain(dy), Side::plain(b), *scale, None)?;
+        let low = product(gpu, Side::plain(&x), Side::transposed(a), 1.0, None)?;
+        let gradient = LowRankGradient {
+            a: product(gpu, Side::transposed(&g), Side::plain(&x), 1.0, None)?,
+            b: product(gpu, Side::transposed(dy), Side::plain(&low), *scale, None)?,
+        };
+        Ok((g, gradient))
     }
 
     /// `x ∘ mask`.

@@ -3,15 +3,23 @@
 use candle_core::{Result, Tensor};
 
 use crate::elementary::{Real, vectorised};
+use crate::gpu::Gpu;
 use crate::model::cpu::{fill_rows, fill_rows2, in_real, tensor, with_slices};
+use crate::model::gpu;
 
 /// `silu(gate) · up` with `silu(x) = x / (1 + e^−x)`; all are `[tokens, intermediate]`.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(gate) {
+        return gpu::swiglu(&gpu, gate, up);
+    }
     in_real!(gate, T => tensor(with_slices([gate, up], |[gate, up]| forward::<T>(gate, up))?, gate.shape()))
 }
 
 /// The gradients of [`swiglu`] with respect to gate and up.
 pub(crate) fn swiglu_backward(gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
+    if let Some(gpu) = Gpu::of(gate) {
+        return gpu::swiglu_backward(&gpu, gate, up, dy);
+    }
     in_real!(gate, T => {
         let (d_gate, d_up) = with_slices([gate, up, dy], |[gate, up, dy]| backward::<T>(gate, up, dy))?;
         Ok((tensor(d_gate, gate.shape())?, tensor(d_up, gate.shape())?))

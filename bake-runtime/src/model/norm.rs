@@ -3,7 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use crate::elementary::{Real, dot, vectorised};
+use crate::gpu::Gpu;
 use crate::model::cpu::{fill_rows, in_real, tensor, with_slices};
+use crate::model::gpu;
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
 #[derive(Clone, Debug)]
@@ -20,11 +22,17 @@ impl RmsNorm {
 
     /// `x` is `[tokens, hidden]`, and so is the result.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if let Some(gpu) = Gpu::of(x) {
+            return gpu::rms_norm(&gpu, x, &self.weight, self.eps);
+        }
         in_real!(x, T => tensor(with_slices([x, &self.weight], |[x, weight]| self.rows::<T>(x, weight))?, x.shape()))
     }
 
     /// The gradient with respect to `x`, added to `onto`.
     pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor, onto: &Tensor) -> Result<Tensor> {
+        if let Some(gpu) = Gpu::of(x) {
+            return gpu::rms_norm_backward(&gpu, x, dy, &self.weight, onto, self.eps);
+        }
         let inputs = [x, dy, &self.weight, onto];
         in_real!(x, T => tensor(with_slices(inputs, |[x, dy, weight, onto]| self.rows_backward::<T>(x, dy, weight, onto))?, x.shape()))
     }

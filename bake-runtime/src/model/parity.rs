@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
+use crate::gpu::testing::{everywhere, on_gpus};
 use crate::model::block::WeightView;
 use crate::model::chat::{ChatTemplate, Message, Role};
 use crate::model::generate::Sequence;
@@ -19,7 +20,7 @@ fn fixtures(path: &str) -> PathBuf {
 }
 
 fn model(name: &str) -> Model {
-    Model::load(&fixtures("models").join(name), &Device::Cpu).unwrap()
+    Model::load(&fixtures("models").join(name), crate::Device::Cpu).unwrap()
 }
 
 struct Expected(std::collections::HashMap<String, Tensor>);
@@ -63,15 +64,48 @@ fn greedy(model: &Model, prompt: &[u32], steps: usize, adapter: Option<&Adapter>
 #[test]
 fn logits_and_hidden_states_at_every_position() {
     for name in MODELS {
-        let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));
-        for prompt in PROMPTS {
-            let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
-            for (what, got) in [("logits", &got.logits), ("hidden", &got.hidden)] {
-                let error = error(got, &want.0[&format!("{what}.{prompt}")]);
-                assert!(error < TOLERANCE, "{name} {prompt} {what}: {error}");
+        let want = Expected::read(&fixtures("models").join(name));
+        everywhere(|device| {
+            let model = Model::load_at(&fixtures("models").join(name), device).unwrap();
+            for prompt in PROMPTS {
+                let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
+                for (what, got) in [("logits", &got.logits), ("hidden", &got.hidden)] {
+                    let error = error(&got.to_device(&Device::Cpu).unwrap(), &want.0[&format!("{what}.{prompt}")]);
+                    assert!(error < TOLERANCE, "{name} {prompt} {what}: {error}");
+                }
             }
-        }
+        });
     }
+}
+
+#[test]
+fn weights_in_bf16_stay_so_on_a_gpu() {
+    let from = fixtures("models/llama-tied");
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+    }
+    let weights = candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
+    let halved = weights.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(DType::BF16).unwrap()));
+    candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors")).unwrap();
+    let adapter = fixtures("adapters/llama-tied-all-linear");
+    let logits = |device: &Device| {
+        let model = Model::load_at(dir.path(), device).unwrap();
+        let adapter = Adapter::load(&adapter, &model).unwrap();
+        let logits = |model: &Model, adapter| model.forward(&[5, 7, 300, 2], adapter).unwrap().logits.to_device(&Device::Cpu).unwrap();
+        let head = model.decoder().head().dtype();
+        (head, logits(&model, None), logits(&model, Some(&adapter)), logits(&model.folded(&adapter).unwrap(), None))
+    };
+    let (head, base, viewed, _) = logits(&Device::Cpu);
+    assert_eq!(head, DType::F32);
+    on_gpus(|device| {
+        let got = logits(device);
+        assert_eq!(got.0, DType::BF16);
+        for (got, want) in [(&got.1, &base), (&got.2, &viewed), (&got.3, &viewed)] {
+            let error = error(got, want);
+            assert!(error < 4e-2, "{error}");
+        }
+    });
 }
 
 #[test]
@@ -83,7 +117,7 @@ fn both_spellings_of_a_configuration_give_one_model() {
             std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
         }
         std::fs::copy(from.join("config.legacy.json"), dir.path().join("config.json")).unwrap();
-        let legacy = Model::load(dir.path(), &Device::Cpu).unwrap();
+        let legacy = Model::load(dir.path(), crate::Device::Cpu).unwrap();
         let logits = |m: &Model| m.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap();
         assert_eq!(logits(&legacy), logits(&model(name)));
     }
@@ -91,8 +125,6 @@ fn both_spellings_of_a_configuration_give_one_model() {
 
 #[test]
 fn weights_in_half_precision_are_read_as_what_they_are() {
-    use candle_core::DType;
-
     let dir = tempfile::tempdir().unwrap();
     let from = fixtures("models/llama-tied");
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
@@ -105,7 +137,7 @@ fn weights_in_half_precision_are_read_as_what_they_are() {
             (name.clone(), converted)
         });
         candle_core::safetensors::save(&converted.collect(), dir.path().join("model.safetensors")).unwrap();
-        let model = Model::load(dir.path(), &Device::Cpu).unwrap();
+        let model = Model::load(dir.path(), crate::Device::Cpu).unwrap();
         model.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap()
     };
     for half in [DType::BF16, DType::F16] {

@@ -1,58 +1,63 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the half-split layout of Hugging Face checkpoints.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
 use bake_spec::config::{Rope, RopeScaling};
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use crate::elementary::Real;
+use crate::gpu::Gpu;
 use crate::model::cpu::{fill_rows, in_real, tensor, with_slice};
+use crate::model::gpu::{self, Layout};
 
 /// Sines and cosines of all positions of a model's context.
 #[derive(Clone, Debug)]
 pub(crate) struct RopeTable {
-    /// `[context, head_dim / 2]` pairs of cosine and sine.
-    turns: Arc<[(f32, f32)]>,
+    /// `[context, head_dim]`: pairs of cosine and sine.
+    turns: Tensor,
     head_dim: usize,
 }
 
 impl RopeTable {
-    pub(crate) fn new(rope: &Rope, head_dim: usize, context: usize) -> Self {
+    pub(crate) fn new(rope: &Rope, head_dim: usize, context: usize, device: &Device) -> Result<Self> {
         let frequencies = frequencies(rope, head_dim);
-        let turns = (0..context)
+        let turns: Vec<f32> = (0..context)
             .flat_map(|position| frequencies.iter().map(move |f| position as f64 * f))
-            .map(|angle| (angle.cos() as f32, angle.sin() as f32))
+            .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
             .collect();
-        Self { turns, head_dim }
+        Ok(Self { turns: Tensor::from_vec(turns, (context, 2 * frequencies.len()), device)?, head_dim })
     }
 
     /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens' positions:
-    /// `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim / 2])`.
-    pub(crate) fn rotate(&self, x: &Tensor, positions: &[u32]) -> Result<Tensor> {
-        self.turn(x, positions, 1.0)
+    /// `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim / 2])`. On a GPU the positions are those of the layout.
+    pub(crate) fn rotate(&self, x: &Tensor, positions: &[u32], layout: Option<&Layout>) -> Result<Tensor> {
+        self.turn(x, positions, layout, 1.0)
     }
 
     /// The gradient of [`rotate`](Self::rotate) with respect to `x`: the transposed rotation, which turns back.
-    pub(crate) fn rotate_backward(&self, dy: &Tensor, positions: &[u32]) -> Result<Tensor> {
-        self.turn(dy, positions, -1.0)
+    pub(crate) fn rotate_backward(&self, dy: &Tensor, positions: &[u32], layout: Option<&Layout>) -> Result<Tensor> {
+        self.turn(dy, positions, layout, -1.0)
     }
 
-    fn turn(&self, x: &Tensor, positions: &[u32], direction: f32) -> Result<Tensor> {
-        in_real!(x, T => tensor(with_slice(x, |x| self.rows::<T>(x, positions, direction))?, x.shape()))
+    fn turn(&self, x: &Tensor, positions: &[u32], layout: Option<&Layout>, direction: f32) -> Result<Tensor> {
+        if let (Some(gpu), Some(layout)) = (Gpu::of(x), layout) {
+            return gpu::rotate(&gpu, x, &self.turns, layout.positions(), direction);
+        }
+        let rows = |turns: &[f32]| in_real!(x, T => tensor(with_slice(x, |x| self.rows::<T>(x, turns, positions, direction))?, x.shape()));
+        with_slice(&self.turns, rows)?
     }
 
-    fn rows<T: Real>(&self, x: &[T], positions: &[u32], direction: f32) -> Vec<T> {
+    fn rows<T: Real>(&self, x: &[T], turns: &[f32], positions: &[u32], direction: f32) -> Vec<T> {
         let half = self.head_dim / 2;
         let width = x.len() / positions.len().max(1);
         let mut y = vec![T::zero(); x.len()];
         fill_rows(&mut y, width, |first, y| {
             let inputs = x[first * width..].chunks_exact(width).zip(&positions[first..]);
             for (y, (x, &position)) in y.chunks_exact_mut(width).zip(inputs) {
-                let turns = &self.turns[position as usize * half..][..half];
+                let turns = turns[position as usize * 2 * half..][..2 * half].as_chunks::<2>().0;
                 for (y, x) in y.chunks_exact_mut(self.head_dim).zip(x.chunks_exact(self.head_dim)) {
                     let ((y_low, y_high), (x_low, x_high)) = (y.split_at_mut(half), x.split_at(half));
-                    for (((y_low, y_high), (&a, &b)), &(cos, sin)) in y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
+                    for (((y_low, y_high), (&a, &b)), &[cos, sin]) in y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
                     {
                         let (cos, sin) = (T::real(cos.into()), T::real((direction * sin).into()));
                         *y_low = a * cos - b * sin;
@@ -93,18 +98,18 @@ mod tests {
 
     #[test]
     fn gradient_is_the_slope() {
-        let table = RopeTable::new(&plain(100.0), 6, 12);
+        let table = RopeTable::new(&plain(100.0), 6, 12, &Device::Cpu).unwrap();
         let positions = [0, 5, 11];
-        let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions)?]);
-        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions), backward);
+        let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions, None)?]);
+        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions, None), backward);
     }
 
     #[test]
     fn products_depend_on_the_distance_only() {
-        let table = RopeTable::new(&plain(10_000.0), 32, 100);
+        let table = RopeTable::new(&plain(10_000.0), 32, 100, &Device::Cpu).unwrap();
         let (q, k) = (noise(&[1, 32], 1), noise(&[1, 32], 2));
         let product = |at: u32, from: u32| -> f64 {
-            let (q, k) = (table.rotate(&q, &[at]).unwrap(), table.rotate(&k, &[from]).unwrap());
+            let (q, k) = (table.rotate(&q, &[at], None).unwrap(), table.rotate(&k, &[from], None).unwrap());
             (q * k).unwrap().sum_all().unwrap().to_scalar().unwrap()
         };
         assert!((product(7, 3) - product(97, 93)).abs() < 1e-4);

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::Path;
 
 use bake_spec::Hash;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 
 /// The tensors of a checkpoint, read when they are asked for.
 pub(crate) struct Weights {
@@ -67,8 +68,32 @@ impl Weights {
         self.shards.iter().find_map(|shard| shard.metadata.info(name)).map(|info| info.shape.as_slice())
     }
 
+    /// A matrix that products are made with, which must have this shape: in f32, but on a GPU in bf16 where the checkpoint is.
+    pub(crate) fn matrix(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let (_, dtype, data) = self.find(name, shape)?;
+        match dtype {
+            Dtype::BF16 if Gpu::of_device(device).is_some() => Ok(Tensor::from_raw_buffer(data, DType::BF16, shape, device)?),
+            _ => self.tensor(name, shape, device),
+        }
+    }
+
     /// A tensor in f32, which must have this shape.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        let (file, dtype, data) = self.find(name, shape)?;
+        let data = match dtype {
+            Dtype::F32 => widen(data, f32::from_le_bytes),
+            Dtype::F16 => widen(data, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => widen(data, |b| bf16::from_le_bytes(b).to_f32()),
+            other => {
+                let message = format!("{file}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16");
+                return Err(Error::new(ErrorKind::Model, message));
+            }
+        };
+        Ok(Tensor::from_vec(data, shape, device)?)
+    }
+
+    /// The file, type and bytes of a tensor, which must have this shape.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<(&str, Dtype, &[u8])> {
         let Some((shard, info)) = self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(name)?))) else {
             let files = self.shards.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::new(
@@ -83,17 +108,7 @@ impl Weights {
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        let data = &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1];
-        let data = match info.dtype {
-            Dtype::F32 => widen(data, f32::from_le_bytes),
-            Dtype::F16 => widen(data, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => widen(data, |b| bf16::from_le_bytes(b).to_f32()),
-            other => {
-                let message = format!("{}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16", shard.name);
-                return Err(Error::new(ErrorKind::Model, message));
-            }
-        };
-        Ok(Tensor::from_vec(data, shape, device)?)
+        Ok((&shard.name, info.dtype, &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1]))
     }
 
     /// The hash of all files.

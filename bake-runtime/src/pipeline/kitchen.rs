@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::TargetReport;
 use crate::adapter::{Adapter, initial};
+use crate::device::Device;
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::chat::Message;
@@ -179,7 +180,7 @@ pub struct Kept {
 /// # Errors
 /// When the model, a document or the store cannot be read.
 pub fn kept(recipe: &Recipe, store: &Store) -> Result<Vec<Kept>> {
-    let (model, interrupt) = (load_model(recipe)?, Interrupt::new());
+    let (model, interrupt) = (load_model(recipe, Device::Cpu)?, Interrupt::new());
     let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
     let kitchen = Kitchen { recipe, model: &model, store, fresh: false, monitor };
     let of = |target: &Target| {

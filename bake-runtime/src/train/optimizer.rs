@@ -62,13 +62,10 @@ fn moved(
 
 /// Scales gradients so that their joint norm is at most `limit`; returns the norm before.
 pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
-    let mut squares = 0.0;
-    for (_, _, gradient) in gradients.iter() {
-        for tensor in [&gradient.a, &gradient.b] {
-            squares += f64::from(tensor.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-    }
-    let norm = squares.sqrt();
+    let sums = gradients.iter().flat_map(|(.., gradient)| [&gradient.a, &gradient.b]).map(|tensor| tensor.sqr()?.sum_all());
+    // Brought together first: each number that is read from a GPU waits for it.
+    let sums = Tensor::stack(&sums.collect::<Result<Vec<_>>>()?, 0)?.to_vec1::<f32>()?;
+    let norm = sums.into_iter().map(f64::from).sum::<f64>().sqrt();
     if norm > limit {
         for gradient in gradients.iter_mut() {
             let scale = limit / norm;

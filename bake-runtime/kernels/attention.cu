@@ -1,0 +1,221 @@
+// Causal attention of many sequences, without padding and without a matrix of scores (Dao 2023, arXiv 2307.08691): softmax(s q k^T) v with
+// s = 1 / sqrt(width), in f32. Keys come through slots where they lie in a cache.
+//
+// A sequence is four numbers: its first query row, how many it has, its first key, and how many. Its queries are the last of its keys'
+// positions: query i sees the first `keys - queries + i + 1`. A tile is a sequence and the first of its rows or keys. Each key head serves
+// `heads / key_heads` query heads, which lie beside each other.
+//
+// Cost of the forward pass: 4 width FLOPs for each query, key that it sees, and head; the backward pass has 14 width, since scores are
+// computed three times. Keys and values are read from memory once for each tile of queries.
+#include "prelude.cuh"
+
+const int QUERIES = 16;            // of a tile
+const int KEYS = 32;               // that a warp looks at together, one a lane
+const int ATTENTION_THREADS = 128; // four warps, each of which has every fourth row of a tile
+const int WARPS = ATTENTION_THREADS / 32;
+const int OWN = QUERIES / WARPS;   // rows of a warp
+const int PARTS = 8;               // of a head's width that a lane has: 256 at most
+
+struct Sequence {
+    int first_query, queries, first_key, keys;
+};
+
+
+// Rows of one head in shared memory, a number apart so that lanes which read one column of many rows do not wait for each other.
+DEVICE int padded(int width) { return width + 1; }
+
+// Brings rows of a head into shared memory, `rows` of them; those from `end` on are zero.
+DEVICE void gather(float* to, const float* from, const unsigned* slots, int first, int rows, int end, int stride, int head, int width) {
+    for (int i = threadIdx.x; i < rows * width; i += blockDim.x) {
+        int row = i / width, column = i % width;
+        float x = 0.0f;
+        if (row < end) {
+            size_t slot = slots ? slots[first + row] : first + row;
+            x = from[slot * stride + (size_t)head * width + column];
+        }
+        to[row * padded(width) + column] = x;
+    }
+}
+
+DEVICE float dot(const float* a, const float* b, int width) {
+    float sum = 0.0f;
+    for (int i = 0; i < width; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+DEVICE float warp_max(float x) {
+    for (int bits = 16; bits; bits >>= 1) x = fmaxf(x, shuffled(x, bits));
+    return x;
+}
+
+DEVICE float warp_sum(float x) {
+    for (int bits = 16; bits; bits >>= 1) x += shuffled(x, bits);
+    return x;
+}
+
+// sums[part] += sum over `count` rows of weights[row] rows[row][lane + 32 part].
+DEVICE void accumulate(float* sums, const float* weights, const float* rows, int count, int width) {
+    int lane = threadIdx.x & 31;
+    for (int row = 0; row < count; row++) {
+        float weight = weights[row];
+        UNROLL for (int part = 0; part < PARTS; part++)
+            if (lane + 32 * part < width) sums[part] += weight * rows[row * padded(width) + lane + 32 * part];
+    }
+}
+
+DEVICE void put(float* to, const float* sums, float scale, int width) {
+    int lane = threadIdx.x & 31;
+    UNROLL for (int part = 0; part < PARTS; part++)
+        if (lane + 32 * part < width) to[lane + 32 * part] = sums[part] * scale;
+}
+
+// out [rows, heads, width]. One block a tile of queries and a head.
+KERNEL(ATTENTION_THREADS, attention_forward, const float* q, const float* k, const float* v, const unsigned* slots, const Sequence* sequences,
+       const int* tiles, float* out, int heads, int key_heads, int width, float scale) {
+    SHARED(memory);
+    float *query = (float*)memory, *key = query + QUERIES * padded(width), *value = key + KEYS * padded(width);
+    float* weights = value + KEYS * padded(width) + (threadIdx.x >> 5) * KEYS;
+    int tile = blockIdx.x / heads, head = blockIdx.x % heads, key_head = head / (heads / key_heads), lane = threadIdx.x & 31;
+    Sequence sequence = sequences[tiles[2 * tile]];
+    int first = tiles[2 * tile + 1], rows = sequence.queries - first;
+    gather(query, q, nullptr, sequence.first_query + first, QUERIES, rows, heads * width, head, width);
+    float max[OWN], sum[OWN], sums[OWN][PARTS];
+    UNROLL for (int own = 0; own < OWN; own++) {
+        max[own] = -3e38f;
+        sum[own] = 0.0f;
+        UNROLL for (int part = 0; part < PARTS; part++) sums[own][part] = 0.0f;
+    }
+    int before = sequence.keys - sequence.queries + first;  // keys that the row before the tile's first sees
+    int seen = before + (rows < QUERIES ? rows : QUERIES);
+    for (int from = 0; from < seen; from += KEYS) {
+        __syncthreads();
+        gather(key, k, slots, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
+        gather(value, v, slots, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
+        __syncthreads();
+        UNROLL for (int own = 0; own < OWN; own++) {
+            int row = (threadIdx.x >> 5) + WARPS * own;
+            bool visible = row < rows && from + lane <= before + row;
+            float score = visible ? scale * dot(query + row * padded(width), key + lane * padded(width), width) : NEG_INFINITY;
+            float top = fmaxf(max[own], warp_max(score)), shrink = expf(max[own] - top), weight = expf(score - top);
+            max[own] = top;
+            sum[own] = sum[own] * shrink + warp_sum(weight);
+            UNROLL for (int part = 0; part < PARTS; part++) sums[own][part] *= shrink;
+            __syncwarp();
+            weights[lane] = weight;
+            __syncwarp();
+            accumulate(sums[own], weights, value, KEYS, width);
+        }
+    }
+    UNROLL for (int own = 0; own < OWN; own++) {
+        int row = (threadIdx.x >> 5) + WARPS * own;
+        if (row < rows) put(out + ((size_t)(sequence.first_query + first + row) * heads + head) * width, sums[own], 1.0f / sum[own], width);
+    }
+}
+
+// With P the probabilities: dP = dO V^T, dS = P (dP - rowsum(P dP)), dQ = scale dS K. Leaves for the keys' side of it, for each row and
+// head, log(sum e^(s q k^T)) and rowsum(P dP) in `rows_of` [rows, heads, 2]. Whole sequences only. One block a tile of queries and a head.
+KERNEL(ATTENTION_THREADS, attention_backward_queries, const float* q, const float* k, const float* v, const float* dy, const Sequence* sequences,
+       const int* tiles, float* dq, float* rows_of, int heads, int key_heads, int width, float scale) {
+    SHARED(memory);
+    float *query = (float*)memory, *slope = query + QUERIES * padded(width);
+    float *key = slope + QUERIES * padded(width), *value = key + KEYS * padded(width);
+    float* weights = value + KEYS * padded(width) + (threadIdx.x >> 5) * KEYS;
+    int tile = blockIdx.x / heads, head = blockIdx.x % heads, key_head = head / (heads / key_heads), lane = threadIdx.x & 31;
+    Sequence sequence = sequences[tiles[2 * tile]];
+    int first = tiles[2 * tile + 1], rows = sequence.queries - first;
+    gather(query, q, nullptr, sequence.first_query + first, QUERIES, rows, heads * width, head, width);
+    gather(slope, dy, nullptr, sequence.first_query + first, QUERIES, rows, heads * width, head, width);
+    float max[OWN], sum[OWN], along[OWN], sums[OWN][PARTS];
+    UNROLL for (int own = 0; own < OWN; own++) {
+        max[own] = -3e38f;
+        sum[own] = along[own] = 0.0f;
+        UNROLL for (int part = 0; part < PARTS; part++) sums[own][part] = 0.0f;
+    }
+    int seen = first + (rows < QUERIES ? rows : QUERIES);
+    // First the sums of each row, then what needs them.
+    for (int pass = 0; pass < 2; pass++) {
+        for (int from = 0; from < seen; from += KEYS) {
+            __syncthreads();
+            gather(key, k, nullptr, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
+            gather(value, v, nullptr, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
+            __syncthreads();
+            UNROLL for (int own = 0; own < OWN; own++) {
+                int row = (threadIdx.x >> 5) + WARPS * own;
+                bool visible = row < rows && from + lane <= first + row;
+                float score = visible ? scale * dot(query + row * padded(width), key + lane * padded(width), width) : NEG_INFINITY;
+                float dp = visible ? dot(slope + row * padded(width), value + lane * padded(width), width) : 0.0f;
+                if (pass == 0) {
+                    float top = fmaxf(max[own], warp_max(score)), shrink = expf(max[own] - top), weight = expf(score - top);
+                    max[own] = top;
+                    sum[own] = sum[own] * shrink + warp_sum(weight);
+                    along[own] = along[own] * shrink + warp_sum(weight * dp);
+                } else {
+                    __syncwarp();
+                    weights[lane] = expf(score - max[own]) / sum[own] * (dp - along[own] / sum[own]);
+                    __syncwarp();
+                    accumulate(sums[own], weights, key, KEYS, width);
+                }
+            }
+        }
+    }
+    UNROLL for (int own = 0; own < OWN; own++) {
+        int row = (threadIdx.x >> 5) + WARPS * own;
+        if (row >= rows) continue;
+        size_t at = (size_t)(sequence.first_query + first + row) * heads + head;
+        put(dq + at * width, sums[own], scale, width);
+        if (lane == 0) {
+            rows_of[2 * at] = max[own] + logf(sum[own]);
+            rows_of[2 * at + 1] = along[own] / sum[own];
+        }
+    }
+}
+
+// dV = P^T dO and dK = scale dS^T Q, summed over the query heads of a key head. One block a tile of keys and a key head; lanes are queries.
+KERNEL(ATTENTION_THREADS, attention_backward_keys, const float* q, const float* k, const float* v, const float* dy, const Sequence* sequences,
+       const int* tiles, const float* rows_of, float* dk, float* dv, int heads, int key_heads, int width, float scale) {
+    SHARED(memory);
+    float *key = (float*)memory, *value = key + QUERIES * padded(width);
+    float *query = value + QUERIES * padded(width), *slope = query + KEYS * padded(width);
+    float *p = slope + KEYS * padded(width) + (threadIdx.x >> 5) * 2 * KEYS, *ds = p + KEYS;
+    int tile = blockIdx.x / key_heads, key_head = blockIdx.x % key_heads, lane = threadIdx.x & 31;
+    Sequence sequence = sequences[tiles[2 * tile]];
+    int first = tiles[2 * tile + 1], count = sequence.keys - first;
+    gather(key, k, nullptr, sequence.first_key + first, QUERIES, count, key_heads * width, key_head, width);
+    gather(value, v, nullptr, sequence.first_key + first, QUERIES, count, key_heads * width, key_head, width);
+    float key_sums[OWN][PARTS], value_sums[OWN][PARTS];
+    UNROLL for (int own = 0; own < OWN; own++)
+        UNROLL for (int part = 0; part < PARTS; part++) key_sums[own][part] = value_sums[own][part] = 0.0f;
+    for (int head = key_head * (heads / key_heads); head < (key_head + 1) * (heads / key_heads); head++) {
+        for (int from = first / KEYS * KEYS; from < sequence.queries; from += KEYS) {
+            __syncthreads();
+            gather(query, q, nullptr, sequence.first_query + from, KEYS, sequence.queries - from, heads * width, head, width);
+            gather(slope, dy, nullptr, sequence.first_query + from, KEYS, sequence.queries - from, heads * width, head, width);
+            __syncthreads();
+            bool there = from + lane < sequence.queries;
+            const float* row_of = rows_of + 2 * ((size_t)(sequence.first_query + from + lane) * heads + head);
+            float log_sum = there ? row_of[0] : 0.0f, along = there ? row_of[1] : 0.0f;
+            UNROLL for (int own = 0; own < OWN; own++) {
+                int row = (threadIdx.x >> 5) + WARPS * own;
+                bool visible = there && row < count && first + row <= from + lane;
+                float weight = 0.0f, dp = 0.0f;
+                if (visible) {
+                    weight = expf(scale * dot(query + lane * padded(width), key + row * padded(width), width) - log_sum);
+                    dp = dot(slope + lane * padded(width), value + row * padded(width), width);
+                }
+                __syncwarp();
+                p[lane] = weight;
+                ds[lane] = weight * (dp - along);
+                __syncwarp();
+                accumulate(value_sums[own], p, slope, KEYS, width);
+                accumulate(key_sums[own], ds, query, KEYS, width);
+            }
+        }
+    }
+    UNROLL for (int own = 0; own < OWN; own++) {
+        int row = (threadIdx.x >> 5) + WARPS * own;
+        if (row >= count) continue;
+        size_t at = ((size_t)(sequence.first_key + first + row) * key_heads + key_head) * width;
+        put(dk + at, key_sums[own], scale, width);
+        put(dv + at, value_sums[own], 1.0f, width);
+    }
+}

@@ -1,0 +1,112 @@
+//! Where models compute.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A device that models compute on. The default is the processor; a cargo feature never changes it.
+///
+/// ```
+/// use bake_runtime::Device;
+///
+/// assert_eq!("cuda:1".parse::<Device>()?, Device::Cuda(1));
+/// assert_eq!(Device::default().to_string(), "cpu");
+/// # Ok::<(), bake_runtime::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The NVIDIA GPU with this number (feature `cuda`): sm_80 or newer.
+    Cuda(usize),
+}
+
+impl Device {
+    /// The device of candle. It is opened once, so that all tensors on it can meet.
+    ///
+    /// # Errors
+    /// When this program was built without the feature, or there is no such GPU.
+    pub fn open(self) -> Result<candle_core::Device> {
+        match self {
+            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cuda(ordinal) => cuda(ordinal),
+        }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Result<candle_core::Device> {
+    let message =
+        "this program was built without CUDA; build it with `--features cuda`, which needs a CUDA toolkit, or use the device `cpu`";
+    Err(Error::new(ErrorKind::Device, message))
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(ordinal: usize) -> Result<candle_core::Device> {
+    use std::collections::BTreeMap;
+    use std::sync::{Mutex, PoisonError};
+
+    static OPEN: Mutex<BTreeMap<usize, candle_core::Device>> = Mutex::new(BTreeMap::new());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(device) = open.get(&ordinal) {
+        return Ok(device.clone());
+    }
+    // With a stream of its own: candle's default is another stream on each thread, and work moves between threads.
+    let device = candle_core::Device::new_cuda_with_stream(ordinal).map_err(|e| {
+        let message = format!("cannot use CUDA device {ordinal}; see whether `nvidia-smi` lists it, or use the device `cpu`");
+        Error::with_source(ErrorKind::Device, message, e)
+    })?;
+    open.insert(ordinal, device.clone());
+    Ok(device)
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let number = match name {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => Some(0),
+            _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+        };
+        let unknown = || Error::new(ErrorKind::Device, format!("there is no device {name:?}; it is `cpu`, `cuda` or `cuda:1`"));
+        number.map(Self::Cuda).ok_or_else(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(3)] {
+            assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
+        }
+        for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
+            let error = name.parse::<Device>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Device);
+            assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_there_is_not_is_said() {
+        let error = Device::Cuda(99).open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.to_string().contains("use the device `cpu`"), "{error}");
+    }
+}

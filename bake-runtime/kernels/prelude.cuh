@@ -5,12 +5,13 @@
 #include "emulator.h"
 #else
 // A kernel and the most threads that it is launched with.
-#define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+#define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
 // The shared memory of the launch, aligned to 16 bytes.
-#define SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+extern __shared__ __align__(16) unsigned char shared_memory[];
+#define SHARED(name) unsigned char* name = shared_memory
 #endif
 
 #define NEG_INFINITY __int_as_float(0xff800000)

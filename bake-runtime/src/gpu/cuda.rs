@@ -1,6 +1,7 @@
 //! CUDA: modules, launches, streams, and products by cuBLAS.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -155,14 +156,11 @@ impl Cuda {
         context.bind_to_thread().w()?;
         let mut all: MutexGuard<'_, _> = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let all = all.get_or_insert_default();
-        let key = context.cu_ctx().addr();
-        if !all.contains_key(&key) {
-            all.insert(key, Loaded::new(context)?);
-        }
-        match all.get_mut(&key) {
-            Some(loaded) => f(loaded, context),
-            None => candle_core::bail!("the kernels of this context are gone"),
-        }
+        let loaded = match all.entry(context.cu_ctx().addr()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Loaded::new(context)?),
+        };
+        f(loaded, context)
     }
 }
 

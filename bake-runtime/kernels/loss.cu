@@ -181,6 +181,10 @@ template <bool STAGED> DEVICE Moments moments_of(const Part<STAGED>& part, float
     return mine;
 }
 
+// A number that a type can hold, the nearest to x. What is no number stays so.
+template <class T> DEVICE float held(float x, const T&) { return x; }
+DEVICE float held(float x, const f16&) { return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x; }
+
 // Writes gradients over the differences of the row, in half of their place where `Out` has two bytes.
 template <class Out, bool STAGED, class F> DEVICE void write(const Part<STAGED>& part, float out_scale, F gradient) {
     Out* out = (Out*)part.delta + part.first;
@@ -190,7 +194,7 @@ template <class Out, bool STAGED, class F> DEVICE void write(const Part<STAGED>&
         Four<Out> rounded;
         if (i < part.count) {
             Four<float> g = gradient(i);
-            for (int j = 0; j < 4; j++) narrow(g.at[j] * out_scale, rounded.at[j]);
+            for (int j = 0; j < 4; j++) narrow(held(g.at[j] * out_scale, rounded.at[j]), rounded.at[j]);
         }
         // What is written now lies over differences that were read up to now, by whichever thread.
         if (!STAGED) __syncthreads();

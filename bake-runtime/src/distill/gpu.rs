@@ -27,7 +27,7 @@ const OPERAND_THREADS: usize = 256;
 const LARGEST_BYTES: usize = 33 * 8;
 
 /// f16 has few exponents, so the gradients of logits are multiplied by this before they are rounded: |q − p| ≤ 1, and
-/// (1 − β) q |ln(q / m) − …| is not far above it; but q |ln(q / p) − KL| grows with the distance of the logits.
+/// (1 − β) q |ln(q / m) − …| is not far above it; but q |ln(q / p) − KL| grows with the distance of the logits, and is cut at 512.
 const F16_SCALE: f32 = 8192.0;
 const F16_SCALE_REVERSE: f32 = 128.0;
 
@@ -248,5 +248,39 @@ fn suffix(dtype: DType) -> Result<&'static str> {
         DType::BF16 => Ok("bf16"),
         DType::F16 => Ok("f16"),
         other => candle_core::bail!("the kernels know no {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::emulated::{LARGE, SMALL};
+
+    #[test]
+    fn buffers_fit_the_scratch() {
+        for (tokens, vocabulary, hidden) in
+            [(1, 151_936, 2048), (4096, 151_936, 2048), (8192, 128_256, 4096), (8192, 49_152, 576), (300, 7, 5)]
+        {
+            for scratch in [1 << 20, 100 << 20, 1 << 30, 5 << 30] {
+                let (rows, buffers) = plan(tokens, vocabulary, hidden, DType::BF16, scratch);
+                let one = 2 * (4 * vocabulary + 2 * hidden + 4);
+                let bytes = rows * (buffers * one + 4 * hidden);
+                assert!(rows >= 1 && rows <= tokens && (bytes <= scratch || rows == 1), "{tokens} {vocabulary} {scratch}: {bytes}");
+                assert!(buffers == 2 || rows == tokens);
+            }
+        }
+        // Chunks are whole tiles of a product.
+        assert_eq!(plan(4096, 151_936, 2048, DType::BF16, SCRATCH_BYTES), (384, 2));
+    }
+
+    #[test]
+    fn rows_are_staged_where_they_fit() {
+        let staged = |vocabulary| RowsLaunch::new(LARGE, vocabulary).staged;
+        assert_eq!([1, 4096, 49_152, 151_936, 227_000, 262_144].map(staged), [Some(1), Some(1), Some(4), Some(8), Some(8), None]);
+        assert_eq!(RowsLaunch::new(SMALL, 4096).staged, None);
+        for vocabulary in [1, 300, 4097, 151_936, 262_144] {
+            let RowsLaunch { threads, shared_bytes, .. } = RowsLaunch::new(LARGE, vocabulary);
+            assert!(threads.is_multiple_of(32) && threads <= ROW_THREADS && shared_bytes <= LARGE.shared_bytes);
+        }
     }
 }

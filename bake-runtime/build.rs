@@ -8,12 +8,12 @@ const HOMES: [&str; 4] = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_R
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=kernels");
-    for variable in HOMES.iter().chain(&["NVCC"]) {
-        println!("cargo::rerun-if-env-changed={variable}");
-    }
     let (Some(_), Some(out)) = (std::env::var_os("CARGO_FEATURE_CUDA"), std::env::var_os("OUT_DIR")) else {
         return ExitCode::SUCCESS;
     };
+    for variable in HOMES.iter().chain(&["NVCC"]) {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
     let out = PathBuf::from(out);
     let made = compile(&["-cubin", "-arch=sm_90a"], &out.join("kernels.cubin"))
         .and_then(|()| compile(&["-ptx", "-arch=compute_80"], &out.join("kernels.ptx")));

@@ -206,6 +206,12 @@ fn package(dir: &Path) {
                 pub fn load<D: Declaration>() -> Result<Baked<D>> {
                     Result::Ok(Baked(::std::marker::PhantomData))
                 }
+                /// Where it loads to.
+                pub struct Device;
+                /// Loads onto a device.
+                pub fn load_on<D: Declaration>(_: Device) -> Result<Baked<D>> {
+                    load()
+                }
                 /// Loads from a folder.
                 pub fn load_from<D: Declaration>(_: &::std::path::Path) -> Result<Baked<D>> {
                     load()
@@ -213,6 +219,10 @@ fn package(dir: &Path) {
                 /// Loads all.
                 pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
                     Result::Ok(Switchable(::std::marker::PhantomData))
+                }
+                /// Loads all onto a device.
+                pub fn load_switchable_on<D: Declaration>(_: Device) -> Result<Switchable<D>> {
+                    load_switchable()
                 }
             }
         }

@@ -49,7 +49,8 @@ DEVICE unsigned cluster_size() {
     return size;
 }
 DEVICE void cluster_barrier() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+    // Not `.aligned`: what comes before may have left the lanes of a warp apart.
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 DEVICE unsigned peer_word(const unsigned* mine, unsigned rank) {
     unsigned local = (unsigned)__cvta_generic_to_shared(mine), remote, word;

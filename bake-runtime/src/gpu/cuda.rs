@@ -109,6 +109,7 @@ impl Cuda {
             false => blas::cublasOperation_t::CUBLAS_OP_N,
         };
         let beta = if add { 1f32 } else { 0.0 };
+        self.device.cuda_stream().context().bind_to_thread().w()?;
         let blas = self.device.cublas_handle();
         // cuBLAS counts by columns, so it computes the transposed product of the transposed factors, whose memory is the same.
         // SAFETY: who multiplies matrices answers for their memory; the numbers are on this stack until the call returns.

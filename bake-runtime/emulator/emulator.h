@@ -58,14 +58,18 @@ static inline void __syncthreads() { emulator_wait(WAIT_BLOCK); }
 
 static inline void __syncwarp() { emulator_wait(WAIT_WARP); }
 
-static inline unsigned __shfl_xor_sync(unsigned, unsigned mine, int bits) {
+// Puts down what a lane has, and returns what all lanes of its warp have.
+static inline const unsigned* exchanged(unsigned mine) {
     Thread* thread = emulator_thread;
     // Two halves by turns: a lane that goes on does not overwrite what a slower one has yet to read.
-    unsigned *cells = thread->exchange + 32 * (thread->turn++ & 1), lane = thread->thread.x & 31;
-    cells[lane] = mine;
+    unsigned* cells = thread->exchange + 32 * (thread->turn++ & 1);
+    cells[thread->thread.x & 31] = mine;
     emulator_wait(WAIT_WARP);
-    return cells[lane ^ bits];
+    return cells;
 }
+
+static inline unsigned __shfl_xor_sync(unsigned, unsigned mine, int bits) { return exchanged(mine)[(emulator_thread->thread.x & 31) ^ bits]; }
+static inline unsigned __shfl_sync(unsigned, unsigned mine, int lane) { return exchanged(mine)[lane]; }
 
 static inline void prefetch(const void*) {}
 static inline unsigned cluster_rank() { return emulator_thread->rank; }

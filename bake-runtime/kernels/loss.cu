@@ -18,6 +18,9 @@ enum Divergence { FORWARD_KL, REVERSE_KL, JSD };
 // Where a u is larger, e^u would leave the range of a float. Rows so far apart are compared by their logarithms.
 const float FAR = 40.0f;
 
+// The difference of what is no word: one that no exponential makes infinite, so that nothing times a probability of zero is left of it.
+const float NO_WORD = -1e30f;
+
 // The most threads of a block, and its shared memory for reductions; what is staged comes behind it.
 const int ROW_THREADS = 512;
 const int JOINING_BYTES = 6 * 33 * 24;
@@ -106,19 +109,18 @@ template <bool STAGED> struct Part {
         return x;
     }
 
+    DEVICE_MEMBER bool word(int i) const { return first + i < vocabulary && !(masked && masked[first + i]); }
+
     DEVICE_MEMBER Four<float> logits(int i) const {
         Four<float> x = four(z, i);
-        for (int j = 0; j < 4; j++) {
-            bool word = first + i + j < vocabulary && !(masked && masked[first + i + j]);
-            x.at[j] = word ? x.at[j] * z_scale : NEG_INFINITY;
-        }
+        for (int j = 0; j < 4; j++) x.at[j] = word(i + j) ? x.at[j] * z_scale : NEG_INFINITY;
         return x;
     }
 
     DEVICE_MEMBER Four<float> differences(int i) const {
         if (STAGED) return *(const Four<float>*)(deltas + i);
         Four<float> x = four(delta, i);
-        for (int j = 0; j < 4; j++) x.at[j] *= delta_scale;
+        for (int j = 0; j < 4; j++) x.at[j] = word(i + j) ? x.at[j] * delta_scale : NO_WORD;
         return x;
     }
 
@@ -142,9 +144,10 @@ template <bool STAGED> DEVICE Moments moments_of(const Part<STAGED>& part, float
     // Differences are summed around that of the likeliest word, so that a teacher who is sure of it costs no digits.
     float middle = 0.0f;
     GROUPS(i, part) {
-        Four<float> z = part.logits(i), d = STAGED ? part.four(part.delta, i) : part.differences(i);
+        // Both are asked for before either is used.
+        Four<float> d = STAGED ? part.four(part.delta, i) : part.differences(i), z = part.logits(i);
         if (STAGED) {
-            for (int j = 0; j < 4; j++) d.at[j] *= part.delta_scale;
+            for (int j = 0; j < 4; j++) d.at[j] = z.at[j] > NEG_INFINITY ? d.at[j] * part.delta_scale : NO_WORD;
             part.stage(part.exps, i, z);
             part.stage(part.deltas, i, d);
         }

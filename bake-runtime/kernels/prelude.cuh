@@ -88,6 +88,14 @@ template <class T> DEVICE T shuffled(const T& mine, int bits) {
     return to.value;
 }
 
+// The value of lane 0.
+template <class T> DEVICE T from_first_lane(const T& mine) {
+    Words<T> from, to;
+    from.value = mine;
+    for (int i = 0; i < Words<T>::count; i++) to.words[i] = __shfl_sync(0xffffffffu, from.words[i], 0);
+    return to.value;
+}
+
 // What another block of the cluster has at the place of `mine` in its shared memory.
 template <class T> DEVICE T peer_value(const T* mine, unsigned rank) {
     Words<T> to;
@@ -117,9 +125,10 @@ template <class T> DEVICE T joined(T mine, unsigned char* memory) {
         if (lane == 0) places[32] = mine;
     }
     cluster_barrier();
-    T all = peer_value(places + 32, 0);
-    for (unsigned rank = 1; rank < cluster_size(); rank++) all.join(peer_value(places + 32, rank));
-    return all;
+    // Every lane reads one of the at most eight blocks. Contraction may round the two sides of a join apart, so all take what lane 0 has.
+    T all = lane < (int)cluster_size() ? peer_value(places + 32, lane) : T();
+    for (int bits = 4; bits; bits >>= 1) all.join(shuffled(all, bits));
+    return from_first_lane(all);
 }
 
 // A sum that keeps the digits of many small terms.

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 use bake_spec::recipe::AdapterSource;
 use bake_spec::store::hash_files;
@@ -15,7 +16,7 @@ use crate::model::Model;
 use crate::source::load_model;
 
 /// A baked model: the adapter is folded into the weights, so that a token costs what it costs the base model, and the student prompt of
-/// the declaration is set.
+/// the declaration is set. Where a GPU holds the weights in bf16 the adapter is viewed on top of them instead, since bf16 would round it.
 ///
 /// It is a [`Chat`] to whoever uses it.
 pub struct Baked<D> {
@@ -51,18 +52,22 @@ pub fn load<D: Declaration>() -> Result<Baked<D>> {
 /// Loads the baked model of a declaration onto a device.
 pub fn load_on<D: Declaration>(device: Device) -> Result<Baked<D>> {
     let (model, adapter) = parts::<D>(device)?;
-    fold::<D>(&model, &adapter)
+    fold::<D>(&model, adapter)
 }
 
 /// Loads the baked model of a declaration with the adapter of this folder.
 pub fn load_from<D: Declaration>(dir: &Path) -> Result<Baked<D>> {
     let model = load_model(D::RECIPE, Device::Cpu)?;
     let adapter = Adapter::load(dir, &model)?;
-    fold::<D>(&model, &adapter)
+    fold::<D>(&model, adapter)
 }
 
-fn fold<D: Declaration>(model: &Model, adapter: &Adapter) -> Result<Baked<D>> {
-    let chat = Chat::new(model.folded(adapter)?, &*D::RECIPE.student);
+fn fold<D: Declaration>(model: &Model, adapter: Adapter) -> Result<Baked<D>> {
+    let student = &*D::RECIPE.student;
+    let chat = match model.decoder().in_sixteen_bits() {
+        true => Chat::new(model.clone(), student).with_adapter(Arc::new(adapter))?,
+        false => Chat::new(model.folded(&adapter)?, student),
+    };
     Ok(Baked { chat, declaration: PhantomData })
 }
 

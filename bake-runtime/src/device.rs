@@ -59,8 +59,29 @@ fn cuda(ordinal: usize) -> Result<candle_core::Device> {
         let message = format!("cannot use CUDA device {ordinal}; see whether `nvidia-smi` lists it, or use the device `cpu`");
         Error::with_source(ErrorKind::Device, message, e)
     })?;
+    settle(&device).map_err(|e| Error::with_source(ErrorKind::Device, format!("cannot set up CUDA device {ordinal}"), e))?;
     open.insert(ordinal, device.clone());
     Ok(device)
+}
+
+/// Keeps memory that was given back for what is made next, instead of unmapping it whenever the device is waited for; and records no events
+/// around every tensor: all tensors of the device are in the order of its one stream, and what runs beside it is waited for.
+#[cfg(feature = "cuda")]
+fn settle(device: &candle_core::Device) -> candle_core::Result<()> {
+    use candle_core::cuda_backend::WrapErr as _;
+    use candle_core::cuda_backend::cudarc::driver::sys;
+
+    let device = device.as_cuda_device()?;
+    let stream = device.cuda_stream();
+    let (mut pool, mut all) = (std::ptr::null_mut(), u64::MAX);
+    // SAFETY: the device is open, and the attribute is a number of 64 bits. There is one stream, so no tensor needs events.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, stream.context().ordinal() as i32).result().w()?;
+        let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut all).cast()).result().w()?;
+        device.disable_event_tracking();
+    }
+    Ok(())
 }
 
 impl fmt::Display for Device {

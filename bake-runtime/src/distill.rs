@@ -173,6 +173,10 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     if !(options.temperature > 0.0 && options.temperature.is_finite()) {
         return Err(format!("the temperature {} is not positive", options.temperature));
     }
+    // All is computed in f32.
+    if !((options.temperature as f32).is_normal() && ((1.0 / options.temperature) as f32).is_normal()) {
+        return Err(format!("the temperature {} is out of the range of f32", options.temperature));
+    }
     match options.divergence {
         Divergence::Jsd(beta) if !(beta > 0.0 && beta < 1.0) => {
             Err(format!("β = {beta} is not between 0 and 1, where the divergence vanishes"))

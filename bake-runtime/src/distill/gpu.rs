@@ -143,24 +143,31 @@ impl Work<'_> {
             self.gpu.wait(Lane::Side, Lane::Main)?;
             self.rows(buffers, at(per_token, first, 1)?, most.min(tokens - first), vocabulary)
         };
-        let chunks = tokens.div_ceil(most);
-        begin(0)?;
-        rows(0)?;
-        for chunk in 0..chunks {
-            if chunk + 1 < chunks {
-                begin(chunk + 1)?;
-            }
-            // The rows of this chunk are done before its last product, and those of the next go on beside it.
-            self.gpu.wait(Lane::Main, Lane::Side)?;
-            if chunk + 1 < chunks {
-                rows(chunk + 1)?;
-            }
+        let finish = |chunk: usize| {
             let (first, buffers) = (chunk * most, &buffers[chunk % count]);
             let out = at(gradient, first, hidden)?;
             let product = product.as_ref().map_or(Ok(out), address)?;
-            self.finish(buffers, product, at(weights, first, 1)?, out, most.min(tokens - first), hidden)?;
-        }
-        Ok(())
+            self.finish(buffers, product, at(weights, first, 1)?, out, most.min(tokens - first), hidden)
+        };
+        let chunks = tokens.div_ceil(most);
+        let all = || {
+            begin(0)?;
+            rows(0)?;
+            for chunk in 0..chunks {
+                if chunk + 1 < chunks {
+                    begin(chunk + 1)?;
+                }
+                // The rows of this chunk are done before its last product, and those of the next go on beside it.
+                self.gpu.wait(Lane::Main, Lane::Side)?;
+                if chunk + 1 < chunks {
+                    rows(chunk + 1)?;
+                }
+                finish(chunk)?;
+            }
+            Ok(())
+        };
+        // The buffers are given back in the main lane: after an error the other one may still be at work on them.
+        all().or_else(|error| self.gpu.wait(Lane::Main, Lane::Side).and(Err(error)))
     }
 
     /// z and Δ of a chunk.

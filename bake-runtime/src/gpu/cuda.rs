@@ -15,8 +15,12 @@ use candle_core::{CudaDevice, DType, Result};
 use super::{Arg, Factor, Grid, Lane, Launch, Limits, Product};
 
 /// The kernels for GPUs of Hopper, and as text for those from sm_80 on, whose driver translates it.
-static CUBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin"));
+static CUBIN: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin")));
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
+
+/// Where the driver likes a binary to lie.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
 
 /// The capability for which the cubin is made: other devices get the text.
 const CUBIN_CAPABILITY: (i32, i32) = (9, 0);
@@ -56,6 +60,9 @@ impl Cuda {
     }
 
     pub(super) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
+        if let Grid::Blocks(0) | Grid::Clusters { tasks: 0, .. } = launch.grid {
+            return Ok(());
+        }
         self.loaded(|loaded, context| {
             let function = loaded.function(launch.kernel)?;
             let mut values: Vec<u64> = args.iter().map(|arg| arg.0).collect();
@@ -173,7 +180,7 @@ impl Loaded {
         }
         let hopper = capability == CUBIN_CAPABILITY;
         let text = CString::new(PTX).map_err(candle_core::Error::wrap)?;
-        let image: *const c_void = if hopper { CUBIN.as_ptr().cast() } else { text.as_ptr().cast() };
+        let image: *const c_void = if hopper { CUBIN.0.as_ptr().cast() } else { text.as_ptr().cast() };
         // SAFETY: the image is what the compiler of CUDA has made.
         let module = unsafe { result::module::load_data(image) }.w()?;
         let shared = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;

@@ -89,6 +89,11 @@ impl Decoder {
         Ok(folded)
     }
 
+    /// Whether its matrices are in 16 bits, as they may be on a GPU: folding an adapter in would round it away in part.
+    pub(crate) fn in_sixteen_bits(&self) -> bool {
+        self.embedding.dtype() != DType::F32
+    }
+
     /// An empty cache with room for `capacity` tokens.
     pub(crate) fn cache(&self, capacity: usize) -> Result<KvCache> {
         Ok(KvCache::new(self.config.layers, self.config.kv_size(), capacity, DType::F32, self.device())?)

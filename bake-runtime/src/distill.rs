@@ -40,7 +40,7 @@ pub struct States<'a> {
     pub head: &'a Tensor,
     /// How much each token counts, `[tokens]` in f32.
     pub weights: &'a Tensor,
-    /// Rows of the head that are no words, `[vocabulary]` in u8: those that are not 0 have no probability, in teacher and student. Heads are
+    /// Rows of the head that are no words, but finite, `[vocabulary]` in u8: those that are not 0 have no probability, in teacher and student. Heads are
     /// often padded to a round number of rows.
     pub masked: Option<&'a Tensor>,
 }
@@ -75,7 +75,7 @@ pub struct Loss {
 /// Computes the loss of every token and the gradient of their weighted sum.
 ///
 /// # Errors
-/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not between 0 and 1, all words are masked, or
+/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not between 0.001 and 0.999, all words are masked, or
 /// the device runs out of memory.
 ///
 /// ```
@@ -119,8 +119,9 @@ pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
 pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> {
     let Loss { per_token, gradient } = distill(states, options)?;
     // A linear function of the states with this gradient, moved to the value that the loss has.
-    let slope = (states.student * gradient.detach())?.sum(D::Minus1)?.to_dtype(DType::F32)?;
-    Ok(((&slope - slope.detach())? + (per_token * states.weights)?.detach())?)
+    let moved = (states.student - states.student.detach())?;
+    let slope = (moved * gradient.detach())?.sum(D::Minus1)?.to_dtype(DType::F32)?;
+    Ok((slope + (per_token * states.weights)?.detach())?)
 }
 
 fn check(states: States<'_>, options: Options) -> Result<(), String> {
@@ -181,9 +182,9 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
         Divergence::Jsd(beta) if !(beta > 0.0 && beta < 1.0) => {
             Err(format!("β = {beta} is not between 0 and 1, where the divergence vanishes"))
         }
-        // Closer to them, β or 1 − β is lost in f32 beside 1.
-        Divergence::Jsd(beta) if !(1e-6..=1.0 - 1e-6).contains(&beta) => {
-            Err(format!("β = {beta} is too close to 0 or 1, where the divergence vanishes; keep it 0.000001 away"))
+        // Closer to them, f32 has too few digits beside 1.
+        Divergence::Jsd(beta) if !(1e-3..=1.0 - 1e-3).contains(&beta) => {
+            Err(format!("β = {beta:e} is too close to 0 or 1, where the divergence vanishes; keep it 0.001 away"))
         }
         _ => Ok(()),
     }

@@ -58,7 +58,7 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], e: &mut 
         |e, u| e * phi(u),
     );
     let log_ratio = (near / sum + rest).ln_1p();
-    let forward = (log_ratio - rest).max(0.0) as f32;
+    let forward = not_negative(log_ratio - rest);
     let shift = log_ratio as f32;
     let (share, scale) = ((1.0 / sum) as f32, weight * inverse);
     match divergence {
@@ -152,5 +152,10 @@ fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f6
     for (d, &(p, q)) in delta.iter_mut().zip(&logs) {
         *d = if p > f64::NEG_INFINITY { (scale * gradient(p, q)) as f32 } else { 0.0 };
     }
-    loss.max(0.0) as f32
+    not_negative(loss)
+}
+
+/// What rounding has made negative becomes 0; what is no number stays so, unlike with `max`.
+fn not_negative(x: f64) -> f32 {
+    if x < 0.0 { 0.0 } else { x as f32 }
 }

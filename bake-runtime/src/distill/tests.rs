@@ -309,6 +309,22 @@ fn identical_states_have_no_loss_and_no_gradient() {
 }
 
 #[test]
+fn what_is_no_number_shows_in_the_loss() {
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut case = Case::random(2, 8, 50, 1.0, 1.0);
+        case.student =
+            Tensor::cat(&[&Tensor::full(wrong, (1, 8), &Device::Cpu).unwrap(), &case.student.narrow(0, 1, 1).unwrap()], 0).unwrap();
+        everywhere(|device| {
+            for divergence in DIVERGENCES {
+                let (loss, gradient) = case.to(DType::F32, device).run(divergence, 1.0);
+                assert!(!loss[0].is_finite() && loss[1].is_finite(), "{divergence:?} {wrong}: {loss:?}");
+                assert!(gradient[..8].iter().any(|x| !x.is_finite()) && gradient[8..].iter().all(|x| x.is_finite()));
+            }
+        });
+    }
+}
+
+#[test]
 fn weights_of_zero_give_a_gradient_of_zero() {
     let mut case = Case::random(4, 8, 50, 1.0, 1.0);
     case.weights = Tensor::new(&[0f32; 4], &Device::Cpu).unwrap();
@@ -390,7 +406,7 @@ fn what_does_not_fit_is_said() {
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-50, 1e50] {
         assert!(refused(case.states(), Options { temperature, ..Options::default() }).contains("temperature"));
     }
-    for beta in [0.0, 1.0, f64::NAN, 1e-9] {
+    for beta in [0.0, 1.0, f64::NAN, 1e-9, 0.9999] {
         assert!(refused(case.states(), Options { divergence: Divergence::Jsd(beta), ..Options::default() }).contains("β"));
     }
     let double = case.head.to_dtype(DType::F64).unwrap();

@@ -1,4 +1,5 @@
-//! Compiles the CUDA kernels where the feature `cuda` is on: to a binary for Hopper, and to text that the driver translates for other GPUs.
+//! Compiles the CUDA kernels where the feature `cuda` is on: to a binary for Hopper, and to text
+//! that the driver translates for other GPUs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,7 +9,9 @@ const HOMES: [&str; 4] = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_R
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=kernels");
-    let (Some(_), Some(out)) = (std::env::var_os("CARGO_FEATURE_CUDA"), std::env::var_os("OUT_DIR")) else {
+    let (Some(_), Some(out)) =
+        (std::env::var_os("CARGO_FEATURE_CUDA"), std::env::var_os("OUT_DIR"))
+    else {
         return ExitCode::SUCCESS;
     };
     for variable in HOMES.iter().chain(&["NVCC"]) {
@@ -28,10 +31,17 @@ fn main() -> ExitCode {
 
 fn compile(options: &[&str], to: &Path) -> Result<(), String> {
     let nvcc = nvcc();
-    let output = Command::new(&nvcc).args(["-std=c++17", "-O3"]).args(options).arg("kernels/all.cu").arg("-o").arg(to).output();
+    let output = Command::new(&nvcc)
+        .args(["-std=c++17", "-O3"])
+        .args(options)
+        .arg("kernels/all.cu")
+        .arg("-o")
+        .arg(to)
+        .output();
     let output = output.map_err(|e| {
         format!(
-            "the feature `cuda` needs the CUDA toolkit, and {} cannot be run ({e}); set NVCC or CUDA_HOME to where it is",
+            "the feature `cuda` needs the CUDA toolkit, and {} cannot be run ({e}); set NVCC or \
+             CUDA_HOME to where it is",
             nvcc.display()
         )
     })?;
@@ -46,6 +56,7 @@ fn nvcc() -> PathBuf {
     if let Some(nvcc) = std::env::var_os("NVCC") {
         return nvcc.into();
     }
-    let homes = HOMES.iter().filter_map(std::env::var_os).map(|home| Path::new(&home).join("bin/nvcc"));
+    let homes =
+        HOMES.iter().filter_map(std::env::var_os).map(|home| Path::new(&home).join("bin/nvcc"));
     homes.into_iter().find(|nvcc| nvcc.is_file()).unwrap_or_else(|| "nvcc".into())
 }

@@ -5,7 +5,8 @@
 //! cargo bench --bench expansion --profile dev    # as in a debug build of this workspace, whose own crates are not optimised
 //! ```
 //!
-//! The macro itself can only be called by the compiler, so its source is compiled into this program too.
+//! The macro itself can only be called by the compiler, so its source is compiled into this program
+//! too.
 
 #[path = "../bake-macros/src/expand.rs"]
 mod expand;
@@ -19,7 +20,8 @@ const RUNS: usize = 200;
 
 /// A document of so many lines of some forty bytes.
 fn document(lines: usize, seed: usize) -> String {
-    let line = |i: usize| format!("- Line {} of {seed}: ask Bob in room {}.\n", i, (i * 37 + seed) % 100);
+    let line =
+        |i: usize| format!("- Line {} of {seed}: ask Bob in room {}.\n", i, (i * 37 + seed) % 100);
     format!("# Document {seed}\n\n{}", (0..lines).map(line).collect::<String>())
 }
 
@@ -42,16 +44,28 @@ fn measure(root: &Path, source: &str) -> (Duration, Duration) {
 fn main() -> std::io::Result<()> {
     let root = tempfile::tempdir()?;
     println!("{:<44} {:>10} {:>10}", "ten targets, each with twenty questions", "first", "median");
-    for (name, lines) in [("documents that fit without being counted", 8), ("documents whose tokens are counted", 24)] {
-        let mut source = String::from("pub bake Support { model tiny; lora { rank 16; } train { epochs 4; }\n");
+    for (name, lines) in [
+        ("documents that fit without being counted", 8),
+        ("documents whose tokens are counted", 24),
+    ] {
+        let mut source =
+            String::from("pub bake Support { model tiny; lora { rank 16; } train { epochs 4; }\n");
         for i in 0..10 {
             std::fs::write(root.path().join(format!("{i}.md")), document(lines, i))?;
-            let questions: Vec<String> = (0..20).map(|q| format!("\"What is said in line {q} of {i}?\"")).collect();
-            source += &format!("target t{i} weight 1.0 from \"{i}.md\" {{ questions [{}]; ask 40; }}\n", questions.join(", "));
+            let questions: Vec<String> =
+                (0..20).map(|q| format!("\"What is said in line {q} of {i}?\"")).collect();
+            source += &format!(
+                "target t{i} weight 1.0 from \"{i}.md\" {{ questions [{}]; ask 40; }}\n",
+                questions.join(", ")
+            );
         }
         source += "}";
         let (first, median) = measure(root.path(), &source);
-        println!("{name:<44} {:>7.2} ms {:>7.2} ms", first.as_secs_f64() * 1e3, median.as_secs_f64() * 1e3);
+        println!(
+            "{name:<44} {:>7.2} ms {:>7.2} ms",
+            first.as_secs_f64() * 1e3,
+            median.as_secs_f64() * 1e3
+        );
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The distillation loss beside the three matrix products that it cannot do without: `cargo bench --bench loss`.
+//! The distillation loss beside the three matrix products that it cannot do without: `cargo bench
+//! --bench loss`.
 //!
-//! For each shape the two are timed in turn, and the median of their ratios is printed: 1.0 would be a loss for free. The share of the
-//! products in its time is what is left of that.
+//! For each shape the two are timed in turn, and the median of their ratios is printed: 1.0 would
+//! be a loss for free. The share of the products in its time is what is left of that.
 
 use std::time::Instant;
 
@@ -12,18 +13,29 @@ const ROUNDS: usize = 15;
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!(
-        "| tokens | vocabulary | width | head | divergence | loss and gradient | the three products | ratio | share of the products |"
+        "| tokens | vocabulary | width | head | divergence | loss and gradient | the three \
+         products | ratio | share of the products |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    let shapes =
-        [(512, 4096, 256, DType::F32), (256, 32_000, 576, DType::F32), (256, 32_000, 576, DType::BF16), (64, 151_936, 1024, DType::F32)];
+    let shapes = [
+        (512, 4096, 256, DType::F32),
+        (256, 32_000, 576, DType::F32),
+        (256, 32_000, 576, DType::BF16),
+        (64, 151_936, 1024, DType::F32),
+    ];
     for (tokens, vocabulary, hidden, dtype) in shapes {
         let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), &Device::Cpu)?;
         let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &Device::Cpu)?)?;
         let wide = Tensor::randn(0f32, 0.05, (vocabulary, hidden), &Device::Cpu)?;
         let head = wide.to_dtype(dtype)?;
         let weights = Tensor::ones(tokens, DType::F32, &Device::Cpu)?;
-        let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
+        let states = States {
+            teacher: &teacher,
+            student: &student,
+            head: &head,
+            weights: &weights,
+            masked: None,
+        };
         for divergence in [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5)] {
             let options = Options { divergence, ..Options::default() };
             let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -39,7 +51,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let (ours, bare, ratio) = (median(ours), median(bare), median(ratios));
             let share = 100.0 / ratio.max(1.0);
             println!(
-                "| {tokens} | {vocabulary} | {hidden} | {} | {divergence:?} | {ours:.1} ms | {bare:.1} ms | {ratio:.2} | {share:.0} % |",
+                "| {tokens} | {vocabulary} | {hidden} | {} | {divergence:?} | {ours:.1} ms | \
+                 {bare:.1} ms | {ratio:.2} | {share:.0} % |",
                 dtype.as_str()
             );
         }

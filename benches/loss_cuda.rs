@@ -4,10 +4,11 @@
 //! cargo bench --features cuda --bench loss_cuda
 //! ```
 //!
-//! Head and states are in bf16, the divergence is forward KL or JSD, and both loss and gradient are computed. For each shape loss and products
-//! are timed in turn; medians are printed, with the least time that the products' FLOPs would take at 790 TFLOP/s, what a GPU of Hopper
-//! reaches. Extra memory is the most that the loss holds beside its inputs and results. `scripts/gpu-check` runs the peers of
-//! `benches/loss_peers.py` after it.
+//! Head and states are in bf16, the divergence is forward KL or JSD, and both loss and gradient are
+//! computed. For each shape loss and products are timed in turn; medians are printed, with the
+//! least time that the products' FLOPs would take at 790 TFLOP/s, what a GPU of Hopper reaches.
+//! Extra memory is the most that the loss holds beside its inputs and results. `scripts/gpu-check`
+//! runs the peers of `benches/loss_peers.py` after it.
 
 use std::error::Error;
 use std::time::Instant;
@@ -27,17 +28,26 @@ const REACHED: f64 = 790e12;
 fn main() -> std::result::Result<(), Box<dyn Error>> {
     let device = Device::Cuda(0).open()?;
     println!(
-        "| tokens | vocabulary | width | divergence | loss and gradient | the three products | ratio | at 790 TFLOP/s | extra memory |"
+        "| tokens | vocabulary | width | divergence | loss and gradient | the three products | \
+         ratio | at 790 TFLOP/s | extra memory |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (vocabulary, hidden) in HEADS {
-        let head = Tensor::randn(0f32, 0.02, (vocabulary, hidden), &device)?.to_dtype(DType::BF16)?;
+        let head =
+            Tensor::randn(0f32, 0.02, (vocabulary, hidden), &device)?.to_dtype(DType::BF16)?;
         for tokens in TOKENS {
             let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), &device)?;
-            let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &device)?)?.to_dtype(DType::BF16)?;
+            let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &device)?)?
+                .to_dtype(DType::BF16)?;
             let teacher = teacher.to_dtype(DType::BF16)?;
             let weights = Tensor::ones(tokens, DType::F32, &device)?;
-            let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
+            let states = States {
+                teacher: &teacher,
+                student: &student,
+                head: &head,
+                weights: &weights,
+                masked: None,
+            };
             for divergence in [Divergence::ForwardKl, Divergence::Jsd(0.5)] {
                 let options = Options { divergence, ..Options::default() };
                 let loss = || Ok::<_, Box<dyn Error>>(distill(states, options)?);
@@ -47,12 +57,15 @@ fn main() -> std::result::Result<(), Box<dyn Error>> {
                 let (mut ours, mut bare) = (Vec::new(), Vec::new());
                 for _ in 0..ROUNDS {
                     ours.push(timed(&device, || loss().map(drop))?);
-                    bare.push(timed(&device, || Ok(products(&teacher, &student, &head).map(drop)?))?);
+                    bare.push(timed(&device, || {
+                        Ok(products(&teacher, &student, &head).map(drop)?)
+                    })?);
                 }
                 let ratios = ours.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
                 let floor = 6.0 * (tokens * vocabulary * hidden) as f64 / REACHED * 1e3;
                 println!(
-                    "| {tokens} | {vocabulary} | {hidden} | {divergence:?} | {:.2} ms | {:.2} ms | {:.2} | {floor:.2} ms | {} MiB |",
+                    "| {tokens} | {vocabulary} | {hidden} | {divergence:?} | {:.2} ms | {:.2} ms | \
+                     {:.2} | {floor:.2} ms | {} MiB |",
                     median(ours),
                     median(bare),
                     median(ratios),
@@ -97,14 +110,29 @@ fn extra_memory(
     // SAFETY: the device is open, and each number is what the attribute is read into.
     unsafe {
         sys::cuDeviceGetDefaultMemPool(&raw mut pool, 0).result()?;
-        sys::cuMemPoolGetAttribute(pool, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT, (&raw mut before).cast()).result()?;
-        sys::cuMemPoolSetAttribute(pool, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, (&raw mut zero).cast()).result()?;
+        sys::cuMemPoolGetAttribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT,
+            (&raw mut before).cast(),
+        )
+        .result()?;
+        sys::cuMemPoolSetAttribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+            (&raw mut zero).cast(),
+        )
+        .result()?;
     }
     work()?;
     device.synchronize()?;
     // SAFETY: as above.
     unsafe {
-        sys::cuMemPoolGetAttribute(pool, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, (&raw mut most).cast()).result()?;
+        sys::cuMemPoolGetAttribute(
+            pool,
+            sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+            (&raw mut most).cast(),
+        )
+        .result()?;
     }
     Ok(most.saturating_sub(before) as usize)
 }

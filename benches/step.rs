@@ -1,9 +1,11 @@
-//! Which share of a training step the distillation loss takes on the processor: `cargo bench --bench step`.
+//! Which share of a training step the distillation loss takes on the processor: `cargo bench
+//! --bench step`.
 //!
-//! A short bake of `tiny`, and one of a random model in the shape of a 135M one (30 layers, width 576, vocabulary 49152), are timed step by
-//! step. The loss of as many answer tokens as a step has is timed by itself, as it is and in the plain form: both logits, two
-//! log-softmaxes, and candle's own backward pass through the student's side of them. The step with the plain form is the measured step with
-//! one exchanged for the other.
+//! A short bake of `tiny`, and one of a random model in the shape of a 135M one (30 layers, width
+//! 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a step has
+//! is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and candle's
+//! own backward pass through the student's side of them. The step with the plain form is the
+//! measured step with one exchanged for the other.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bake::distill::{Options, States, distill};
-use bake::recipe::{Divergence, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train};
+use bake::recipe::{
+    Divergence, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+};
 use bake::{BakeOptions, Interrupt, Model, Progress, Store};
 use bake_runtime::bake_recipe;
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -21,23 +25,42 @@ const ROUNDS: usize = 9;
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     random_model(&dir.path().join("random-135m"))?;
-    println!("| model | answer tokens a step | a step | loss | share | plain loss | its share of a step with it |");
+    println!(
+        "| model | answer tokens a step | a step | loss | share | plain loss | its share of a step \
+         with it |"
+    );
     println!("|---|---|---|---|---|---|---|");
-    for (name, source, batch) in [("tiny", ModelSource::Tiny, 16), ("135M, random", ModelSource::Folder("random-135m".into()), 4)] {
+    for (name, source, batch) in [
+        ("tiny", ModelSource::Tiny, 16),
+        ("135M, random", ModelSource::Folder("random-135m".into()), 4),
+    ] {
         let recipe = recipe(dir.path(), source, batch);
         let (step_ms, tokens) = step(&recipe, dir.path())?;
         let (loss_ms, plain_ms) = losses(&recipe, tokens)?;
-        let (share, plain_share) = (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
-        println!("| {name} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % | {plain_ms:.1} ms | {plain_share:.0} % |");
+        let (share, plain_share) =
+            (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
+        println!(
+            "| {name} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % | \
+             {plain_ms:.1} ms | {plain_share:.0} % |"
+        );
     }
     Ok(())
 }
 
 fn recipe(root: &Path, model: ModelSource, batch: usize) -> Recipe {
-    let questions: Vec<_> = (0..2 * batch).map(|i| format!("What is said about room {i}?").into()).collect();
-    let prompt: String = (0..4).map(|i| format!("## Room {i}\nRoom {i} is at the end of the hall.\n\n")).collect();
+    let questions: Vec<_> =
+        (0..2 * batch).map(|i| format!("What is said about room {i}?").into()).collect();
+    let prompt: String =
+        (0..4).map(|i| format!("## Room {i}\nRoom {i} is at the end of the hall.\n\n")).collect();
     // Answers are sampled hot, so that a random model's have all their tokens.
-    let rollout = Rollout { answers: 1, max_tokens: Some(24), temperature: 3.0, top_p: 1.0, top_k: 0, seed: 1 };
+    let rollout = Rollout {
+        answers: 1,
+        max_tokens: Some(24),
+        temperature: 3.0,
+        top_p: 1.0,
+        top_k: 0,
+        seed: 1,
+    };
     let target = Target {
         name: "rooms".into(),
         anchor: false,
@@ -103,9 +126,14 @@ impl Progress for Steps {
 /// The median time of a training step in milliseconds, and the answer tokens that it has.
 fn step(recipe: &Recipe, dir: &Path) -> Result<(f64, usize), Box<dyn Error>> {
     let steps = Steps::default();
-    let options = BakeOptions::new().store(Store::new(dir.join("store"))).progress(steps.clone()).interrupt(Interrupt::new());
+    let options = BakeOptions::new()
+        .store(Store::new(dir.join("store")))
+        .progress(steps.clone())
+        .interrupt(Interrupt::new());
     let report = bake_recipe(recipe, &options)?.report;
-    let times = steps.with(|(_, times)| times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect());
+    let times = steps.with(|(_, times)| {
+        times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect()
+    });
     let steps_an_epoch = report.targets[0].answers.div_ceil(recipe.train.batch);
     Ok((median(times), report.targets[0].tokens / steps_an_epoch))
 }
@@ -118,7 +146,13 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
     let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), &Device::Cpu)?;
     let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &Device::Cpu)?)?;
     let weights = Tensor::ones(tokens, DType::F32, &Device::Cpu)?;
-    let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
+    let states = States {
+        teacher: &teacher,
+        student: &student,
+        head: &head,
+        weights: &weights,
+        masked: None,
+    };
     let (mut ours, mut plain) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let start = Instant::now();
@@ -151,23 +185,34 @@ fn random_model(dir: &Path) -> Result<(), Box<dyn Error>> {
         "rms_norm_eps": 1e-5, "tie_word_embeddings": true}}"#
     );
     std::fs::write(dir.join("config.json"), config)?;
-    let random = |shape: (usize, usize)| Tensor::randn(0f32, 0.02, shape, &Device::Cpu)?.to_dtype(DType::BF16);
+    let random = |shape: (usize, usize)| {
+        Tensor::randn(0f32, 0.02, shape, &Device::Cpu)?.to_dtype(DType::BF16)
+    };
     let ones = || Tensor::ones(hidden, DType::BF16, &Device::Cpu);
     let mut tensors = std::collections::HashMap::new();
     tensors.insert("model.embed_tokens.weight".to_owned(), random((vocabulary, hidden))?);
     tensors.insert("model.norm.weight".to_owned(), ones()?);
     for layer in 0..layers {
-        let mut put = |name: &str, tensor| tensors.insert(format!("model.layers.{layer}.{name}.weight"), tensor);
+        let mut put = |name: &str, tensor| {
+            tensors.insert(format!("model.layers.{layer}.{name}.weight"), tensor)
+        };
         for norm in ["input_layernorm", "post_attention_layernorm"] {
             put(norm, ones()?);
         }
-        let shapes = [("q_proj", (hidden, hidden)), ("k_proj", (kv, hidden)), ("v_proj", (kv, hidden)), ("o_proj", (hidden, hidden))];
+        let shapes = [
+            ("q_proj", (hidden, hidden)),
+            ("k_proj", (kv, hidden)),
+            ("v_proj", (kv, hidden)),
+            ("o_proj", (hidden, hidden)),
+        ];
         for (name, shape) in shapes {
             put(&format!("self_attn.{name}"), random(shape)?);
         }
-        for (name, shape) in
-            [("gate_proj", (intermediate, hidden)), ("up_proj", (intermediate, hidden)), ("down_proj", (hidden, intermediate))]
-        {
+        for (name, shape) in [
+            ("gate_proj", (intermediate, hidden)),
+            ("up_proj", (intermediate, hidden)),
+            ("down_proj", (hidden, intermediate)),
+        ] {
             put(&format!("mlp.{name}"), random(shape)?);
         }
     }

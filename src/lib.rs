@@ -1,8 +1,9 @@
 //! Declare in code what a language model must know; bake it into the model's weights.
 //!
-//! A bake names documents. [`bake!`] checks the declaration while the program is compiled and turns it into a type; [`bake`](Bake) trains
-//! an adapter by which the model *without* a document in its prompt answers as the model *with* it; `load` gives the baked model. At
-//! run time there is no retrieval, no index, and no token of the document in the prompt.
+//! A bake names documents. [`bake!`] checks the declaration while the program is compiled and turns
+//! it into a type; [`bake`](Bake) trains an adapter by which the model *without* a document in its
+//! prompt answers as the model *with* it; `load` gives the baked model. At run time there is no
+//! retrieval, no index, and no token of the document in the prompt.
 //!
 //! ```no_run
 //! bake::bake! {
@@ -25,28 +26,33 @@
 //!
 //! # What a declaration becomes
 //!
-//! A type with `bake()`, [`bake_with(&options)`](BakeOptions), `load()`, `load_from(folder)` and `load_switchable()`, and an enum of its
-//! targets, here `SupportTarget::{Iphone, Mac}`. See [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
+//! A type with `bake()`, [`bake_with(&options)`](BakeOptions), `load()`, `load_from(folder)` and
+//! `load_switchable()`, and an enum of its targets, here `SupportTarget::{Iphone, Mac}`. See
+//! [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
 //!
 //! # Features
 //!
 //! - `tiny`: the small default model, 12 MB inside the library.
-//! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build script embeds leaves it out.
+//! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build
+//!   script embeds leaves it out.
 //! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
-//! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit is a compile error.
-//! - `cuda`: NVIDIA GPUs from sm_80 on. Building needs a CUDA toolkit, and the program needs the driver to start. What runs where is said by
-//!   value: `BakeOptions::device`, `load_on`.
+//! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit
+//!   is a compile error.
+//! - `cuda`: NVIDIA GPUs from sm_80 on. Building needs a CUDA toolkit, and the program needs the
+//!   driver to start. What runs where is said by value: `BakeOptions::device`, `load_on`.
 //!
 //! All but the last are on unless `default-features = false` is set.
 
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
 pub use bake_runtime::{
-    Adapter, AnswerStream, Baked, Chat, Device, Error, ErrorKind, Forward, Interrupt, Message, Model, Progress, Result, Role, Sampling,
-    Session, Silent,
+    Adapter, AnswerStream, Baked, Chat, Device, Error, ErrorKind, Forward, Interrupt, Message,
+    Model, Progress, Result, Role, Sampling, Session, Silent,
 };
 #[cfg(feature = "train")]
-pub use bake_runtime::{Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, distill, plan};
+pub use bake_runtime::{
+    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, distill, plan,
+};
 #[cfg(feature = "eval")]
 pub use bake_runtime::{Graded, Outcome, Switchable};
 pub use bake_spec::{Declaration, Recipe, Store, TargetName, recipe};

@@ -1,4 +1,5 @@
-//! What an editor shows of the keywords of a declaration. Written from the table in `bake-spec/src/settings.rs`.
+//! What an editor shows of the keywords of a declaration. Written from the table in
+//! `bake-spec/src/settings.rs`.
 #![allow(non_upper_case_globals, reason = "these are the keywords themselves")]
 
 /// Settings of a bake.
@@ -19,13 +20,17 @@ pub mod bake {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    /// How many questions the model writes about the document; for an anchor none unless it is
+    /// written.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
+    /// and `{ … }`. Default: `100`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
-    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
+    /// people, or give `ask` a `template`.
     pub const persona: () = ();
     /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
@@ -33,35 +38,44 @@ pub mod bake {
     pub const dataset: () = ();
     /// How many answers the teacher gives to each question.
     ///
-    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 10000. Default: `1`.
     pub const rollouts: () = ();
     /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
-    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 1048576.
     pub const max_tokens: () = ();
     /// The temperature at which the teacher's answers are sampled; 0 is greedy.
     ///
-    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
+    /// Default: `1.0`.
     pub const temperature: () = ();
     /// Sample only from the likeliest tokens that hold this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// Default: `1.0`.
     pub const top_p: () = ();
     /// Sample only from this many of the likeliest tokens; 0: all.
     ///
-    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
+    /// Default: `0`.
     pub const top_k: () = ();
     /// Texts that end an answer.
     ///
-    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
+    /// there yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
     /// The share of the answers that the student gives itself.
     ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
+    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
+    /// from.
     pub const on_policy: () = ();
     /// Seeds what is drawn at random.
     ///
-    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
+    /// Default: `42`.
     pub const seed: () = ();
     /// The adapter.
     ///
@@ -77,7 +91,8 @@ pub mod bake {
     pub const embed: () = ();
     /// What a bake must reach to be kept.
     ///
-    /// `gate`, in a bake: `{ … }`. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    /// `gate`, in a bake: `{ … }`. Not there yet; meanwhile, look at the report of a bake, and at
+    /// what `load_switchable()?.evaluate()` returns.
     pub const gate: () = ();
 }
 
@@ -85,7 +100,8 @@ pub mod bake {
 pub mod target {
     /// A system prompt for this target only.
     ///
-    /// `student`, in a target: `"…"`. Not there yet; meanwhile, set one `student` for the whole bake.
+    /// `student`, in a target: `"…"`. Not there yet; meanwhile, set one `student` for the whole
+    /// bake.
     pub const student: () = ();
     /// Words before the document in the teacher's prompt: a role, rules.
     ///
@@ -95,13 +111,15 @@ pub mod target {
     ///
     /// `weight`, in a target, an anchor: a number above 0, at most 1000000. Default: `1.0`.
     pub const weight: () = ();
-    /// The document, by its path relative to the package; of a folder, all its Markdown files in the order of their names.
+    /// The document, by its path relative to the package; of a folder, all its Markdown files in
+    /// the order of their names.
     ///
     /// `from`, in a target: `"…"`.
     pub const from: () = ();
     /// Bakes a document that is longer than the context section by section.
     ///
-    /// `split`, in a target: `sections`. Not there yet; meanwhile, split the document into several targets.
+    /// `split`, in a target: `sections`. Not there yet; meanwhile, split the document into several
+    /// targets.
     pub const split: () = ();
 }
 
@@ -111,13 +129,17 @@ pub mod target_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    /// How many questions the model writes about the document; for an anchor none unless it is
+    /// written.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
+    /// and `{ … }`. Default: `100`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
-    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
+    /// people, or give `ask` a `template`.
     pub const persona: () = ();
     /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
@@ -125,35 +147,44 @@ pub mod target_body {
     pub const dataset: () = ();
     /// How many answers the teacher gives to each question.
     ///
-    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 10000. Default: `1`.
     pub const rollouts: () = ();
     /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
-    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 1048576.
     pub const max_tokens: () = ();
     /// The temperature at which the teacher's answers are sampled; 0 is greedy.
     ///
-    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
+    /// Default: `1.0`.
     pub const temperature: () = ();
     /// Sample only from the likeliest tokens that hold this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// Default: `1.0`.
     pub const top_p: () = ();
     /// Sample only from this many of the likeliest tokens; 0: all.
     ///
-    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
+    /// Default: `0`.
     pub const top_k: () = ();
     /// Texts that end an answer.
     ///
-    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
+    /// there yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
     /// The share of the answers that the student gives itself.
     ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
+    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
+    /// from.
     pub const on_policy: () = ();
     /// Seeds what is drawn at random.
     ///
-    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
+    /// Default: `42`.
     pub const seed: () = ();
 }
 
@@ -171,13 +202,17 @@ pub mod anchor_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is written.
+    /// How many questions the model writes about the document; for an anchor none unless it is
+    /// written.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Default: `100`.
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
+    /// and `{ … }`. Default: `100`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
-    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different people, or give `ask` a `template`.
+    /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
+    /// people, or give `ask` a `template`.
     pub const persona: () = ();
     /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
@@ -185,35 +220,44 @@ pub mod anchor_body {
     pub const dataset: () = ();
     /// How many answers the teacher gives to each question.
     ///
-    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 10000. Default: `1`.
+    /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 10000. Default: `1`.
     pub const rollouts: () = ();
     /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
-    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to 1048576.
+    /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
+    /// 1048576.
     pub const max_tokens: () = ();
     /// The temperature at which the teacher's answers are sampled; 0 is greedy.
     ///
-    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100. Default: `1.0`.
+    /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
+    /// Default: `1.0`.
     pub const temperature: () = ();
     /// Sample only from the likeliest tokens that hold this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1. Default: `1.0`.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// Default: `1.0`.
     pub const top_p: () = ();
     /// Sample only from this many of the likeliest tokens; 0: all.
     ///
-    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576. Default: `0`.
+    /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
+    /// Default: `0`.
     pub const top_k: () = ();
     /// Texts that end an answer.
     ///
-    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not there yet; meanwhile, bound the answers with `max_tokens`.
+    /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
+    /// there yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
     /// The share of the answers that the student gives itself.
     ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1. Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned from.
+    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
+    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
+    /// from.
     pub const on_policy: () = ();
     /// Seeds what is drawn at random.
     ///
-    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
+    /// Default: `42`.
     pub const seed: () = ();
 }
 
@@ -269,7 +313,8 @@ pub mod lora {
     pub const dropout: () = ();
     /// The linear layers that are changed; all: every one but the output head.
     ///
-    /// `modules`, in `lora`: `all`, or a list of `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`. Default: `all`.
+    /// `modules`, in `lora`: `all`, or a list of `q_proj`, `k_proj`, `v_proj`, `o_proj`,
+    /// `gate_proj`, `up_proj`, `down_proj`. Default: `all`.
     pub const modules: () = ();
     /// The blocks that are changed, as in 4..12; by default all.
     ///
@@ -281,7 +326,8 @@ pub mod lora {
 pub mod train {
     /// Seeds what is drawn at random.
     ///
-    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0. Default: `42`.
+    /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
+    /// Default: `42`.
     pub const seed: () = ();
     /// Passes over all answers.
     ///
@@ -309,7 +355,8 @@ pub mod train {
     pub const warmup: () = ();
     /// What is minimised: forward_kl, reverse_kl or jsd(β).
     ///
-    /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1. Default: `forward_kl`.
+    /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1. Default:
+    /// `forward_kl`.
     pub const divergence: () = ();
     /// Divides both models' logits in the loss.
     ///
@@ -323,17 +370,20 @@ pub mod train {
     ///
     /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
     pub const weight_decay: () = ();
-    /// Steps after which a checkpoint is kept, to go on from when a bake is stopped; by default every ten seconds.
+    /// Steps after which a checkpoint is kept, to go on from when a bake is stopped; by default
+    /// every ten seconds.
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
     /// Ends the training when the divergence is below this.
     ///
-    /// `stop_at_kl`, in `train`: a number above 0, at most 1000000. Not there yet; meanwhile, set the number of `epochs`.
+    /// `stop_at_kl`, in `train`: a number above 0, at most 1000000. Not there yet; meanwhile, set
+    /// the number of `epochs`.
     pub const stop_at_kl: () = ();
     /// Trains on until this share of the documents is known.
     ///
-    /// `until_covered`, in `train`: a number from 0 to 1. Not there yet; meanwhile, set the number of `epochs`.
+    /// `until_covered`, in `train`: a number from 0 to 1. Not there yet; meanwhile, set the number
+    /// of `epochs`.
     pub const until_covered: () = ();
 }
 
@@ -341,10 +391,12 @@ pub mod train {
 pub mod gate {
     /// The largest divergence from the teacher, in nats a token.
     ///
-    /// `kl`, in `gate`: a number above 0, at most 1000000. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    /// `kl`, in `gate`: a number above 0, at most 1000000. Not there yet; meanwhile, look at the
+    /// report of a bake, and at what `load_switchable()?.evaluate()` returns.
     pub const kl: () = ();
     /// The least share of what is expected that must come true.
     ///
-    /// `expects`, in `gate`: a number from 0 to 1. Not there yet; meanwhile, look at the report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    /// `expects`, in `gate`: a number from 0 to 1. Not there yet; meanwhile, look at the report of
+    /// a bake, and at what `load_switchable()?.evaluate()` returns.
     pub const expects: () = ();
 }

@@ -7,7 +7,8 @@ bake! { target keys weight 1.0 from "tests/docs/keys.md" }
 #[test]
 fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
     let cache = tempfile::tempdir().unwrap();
-    // SAFETY: this is the only test of its program, so no other thread reads or writes the environment.
+    // SAFETY: this is the only test of its program, so no other thread reads or writes the
+    // environment.
     unsafe { std::env::set_var("BAKE_CACHE_DIR", cache.path()) };
 
     let error = Bake::load().unwrap_err();
@@ -28,10 +29,16 @@ fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
     assert!(!models.base().chat(question).unwrap().contains("Bob"));
     assert_eq!(support.chat(question).unwrap(), "Ask Bob in the blue office.");
     assert_eq!(models.baked().chat(question).unwrap(), support.chat(question).unwrap());
-    assert!(support.prompt_tokens(question).unwrap() < 20 && prompted.prompt_tokens(question).unwrap() > 20);
+    assert!(
+        support.prompt_tokens(question).unwrap() < 20
+            && prompted.prompt_tokens(question).unwrap() > 20
+    );
 
     // A folder of one's own, as an application ships it.
-    assert_eq!(Bake::load_from(&baked.adapter).unwrap().chat(question).unwrap(), support.chat(question).unwrap());
+    assert_eq!(
+        Bake::load_from(&baked.adapter).unwrap().chat(question).unwrap(),
+        support.chat(question).unwrap()
+    );
     // An adapter that was changed since it was made is no adapter.
     let weights = baked.adapter.join("adapter_model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();

@@ -64,18 +64,27 @@ fn handles_can_be_shared_between_threads() {
 #[test]
 fn the_bare_form_has_a_default_for_everything() {
     let recipe: &Recipe = Bake::RECIPE;
-    assert_eq!((&*recipe.name, &*recipe.root, &*recipe.student), ("Bake", env!("CARGO_MANIFEST_DIR"), ""));
+    assert_eq!(
+        (&*recipe.name, &*recipe.root, &*recipe.student),
+        ("Bake", env!("CARGO_MANIFEST_DIR"), "")
+    );
     assert_eq!(recipe.model, ModelSource::Tiny);
     assert_eq!(recipe.expects.len(), 0);
     let [target] = &*recipe.targets else { panic!("one target is declared") };
     assert_eq!((&*target.name, target.weight, &*target.prompt), ("keys", 1.0, ""));
     assert_eq!(target.document.as_ref().unwrap().path, "tests/docs/keys.md");
     assert_eq!(target.stimuli.questions.len(), 0);
-    assert_eq!(target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())), Some((100, 0.5, true)));
+    assert_eq!(
+        target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())),
+        Some((100, 0.5, true))
+    );
     let rollout = &target.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (1, None, 1.0));
     assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (1.0, 0, 42));
-    assert_eq!(recipe.lora, Lora { rank: 32, alpha: 64.0, dropout: 0.0, modules: vec![].into(), layers: None });
+    assert_eq!(
+        recipe.lora,
+        Lora { rank: 32, alpha: 64.0, dropout: 0.0, modules: vec![].into(), layers: None }
+    );
     let train = Train {
         epochs: 16,
         lr: None,
@@ -111,16 +120,30 @@ fn everything_that_is_said_is_in_the_recipe() {
     assert_eq!((&*to_move.name, to_move.weight, &to_move.document), ("move", 1.0, &None));
     assert_eq!(&*to_move.stimuli.questions, ["Where?"]);
     let ask = to_move.stimuli.ask.as_ref().unwrap();
-    assert_eq!((ask.count, ask.temperature, ask.template.as_deref()), (7, 0.25, Some("Write one question.")));
-    assert_eq!((to_move.rollout.answers, to_move.rollout.temperature, to_move.rollout.seed), (3, 0.0, 7));
+    assert_eq!(
+        (ask.count, ask.temperature, ask.template.as_deref()),
+        (7, 0.25, Some("Write one question."))
+    );
+    assert_eq!(
+        (to_move.rollout.answers, to_move.rollout.temperature, to_move.rollout.seed),
+        (3, 0.0, 7)
+    );
 
-    let expects: Vec<_> = recipe.expects.iter().map(|e| (e.target.as_deref(), &*e.question, &e.answer)).collect();
+    let expects: Vec<_> =
+        recipe.expects.iter().map(|e| (e.target.as_deref(), &*e.question, &e.answer)).collect();
     let (equals, contains) = (Answer::Equals("There.".into()), Answer::Contains("Bob".into()));
-    let want = [(None, "Who are you?", &Answer::Declines), (Some("move"), "Where to?", &equals), (Some("keys"), "Is it lost?", &contains)];
+    let want = [
+        (None, "Who are you?", &Answer::Declines),
+        (Some("move"), "Where to?", &equals),
+        (Some("keys"), "Is it lost?", &contains),
+    ];
     assert_eq!(expects, want);
 
     let modules = vec!["q_proj".into(), "down_proj".into()];
-    assert_eq!(recipe.lora, Lora { rank: 8, alpha: 16.0, dropout: 0.1, modules: modules.into(), layers: Some((2, 4)) });
+    assert_eq!(
+        recipe.lora,
+        Lora { rank: 8, alpha: 16.0, dropout: 0.1, modules: modules.into(), layers: Some((2, 4)) }
+    );
     let train = Train {
         epochs: 3,
         lr: Some(1e-4),
@@ -151,11 +174,13 @@ fn targets_are_variants_that_know_their_place_and_name() {
     assert_eq!(Absent::RECIPE.expects[0].target.as_deref(), Some("fn"));
 }
 
-/// A package whose bake names a document. It has items of its own for what the engine gives, so that it compiles quickly.
+/// A package whose bake names a document. It has items of its own for what the engine gives, so
+/// that it compiles quickly.
 fn package(dir: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = format!(
-        "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nbake-macros = {{ path = {:?} }}\nbake-spec = {{ path = {:?} }}\n",
+        "[package]\nname = \"app\"\nedition = \"2024\"\n[workspace]\n[dependencies]\nbake-macros = \
+         {{ path = {:?} }}\nbake-spec = {{ path = {:?} }}\n",
         root.join("bake-macros"),
         root.join("bake-spec")
     );
@@ -244,7 +269,10 @@ fn package(dir: &Path) {
     let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
     std::fs::create_dir(dir.join("src")).unwrap();
     write("Cargo.toml", &manifest);
-    write("src/lib.rs", &source.replace("SETTINGS", &format!("{:?}", root.join("src/settings.rs"))));
+    write(
+        "src/lib.rs",
+        &source.replace("SETTINGS", &format!("{:?}", root.join("src/settings.rs"))),
+    );
     write("keys.md", "Ask Bob.");
     // The versions that this package was built with are there; others might not be.
     std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
@@ -258,7 +286,12 @@ fn check(dir: &Path) -> (bool, String) {
 fn cargo(dir: &Path, args: &[&str], mode: Option<&str>) -> (bool, String) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("declaration");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(args).current_dir(dir).env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true").env_remove("BAKE_MODE");
+    cargo
+        .args(args)
+        .current_dir(dir)
+        .env("CARGO_TARGET_DIR", target)
+        .env("CARGO_NET_OFFLINE", "true")
+        .env_remove("BAKE_MODE");
     if let Some(mode) = mode {
         cargo.env("BAKE_MODE", mode);
     }
@@ -292,12 +325,16 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     assert!(ok, "{said}");
 
     // What an editor finds behind the keywords is there, also where warnings are errors.
-    let (ok, said) = cargo(dir.path(), &["rustc", "--profile", "check", "--", "--cfg", "rust_analyzer"], None);
+    let (ok, said) =
+        cargo(dir.path(), &["rustc", "--profile", "check", "--", "--cfg", "rust_analyzer"], None);
     assert!(ok, "{said}");
 
     // The mode of a build script is seen, and so is a change of it.
     let (ok, said) = cargo(dir.path(), &["check"], Some("locked"));
-    assert!(!ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"), "{said}");
+    assert!(
+        !ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"),
+        "{said}"
+    );
     let (ok, said) = cargo(dir.path(), &["check"], Some("stub"));
     assert!(ok, "{said}");
 
@@ -308,5 +345,8 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     assert!(!ok && said.contains("is of format 2") && said.contains("[B0018]"), "{said}");
     std::fs::write(dir.path().join("bake.lock"), "version = 1\n").unwrap();
     let (ok, said) = check(dir.path());
-    assert!(!ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"), "here, warnings are errors: {said}");
+    assert!(
+        !ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"),
+        "here, warnings are errors: {said}"
+    );
 }

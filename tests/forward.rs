@@ -8,8 +8,17 @@ use candle_core::{Device, Tensor};
 /// Cargo builds the examples before it runs the tests, in the folder beside theirs.
 fn forward(arguments: &[&str]) -> Output {
     let deps = std::env::current_exe().unwrap();
-    let program: PathBuf = deps.ancestors().nth(2).unwrap().join("examples").join(format!("forward{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is not built; run `cargo build --example forward`", program.display());
+    let program: PathBuf = deps
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .join("examples")
+        .join(format!("forward{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.is_file(),
+        "{} is not built; run `cargo build --example forward`",
+        program.display()
+    );
     Command::new(program).args(arguments).output().unwrap()
 }
 
@@ -27,7 +36,10 @@ fn it_writes_the_reference_implementations_numbers() {
     for adapter in [None, Some("tests/fixtures/adapters/llama-tied-rslora")] {
         let want = Path::new(adapter.unwrap_or(model)).join("expected.safetensors");
         let want = candle_core::safetensors::load(want, &Device::Cpu).unwrap();
-        let lists: Vec<Vec<i64>> = ["p0", "p1", "p2"].iter().map(|p| want[&format!("input_ids.{p}")].to_vec1().unwrap()).collect();
+        let lists: Vec<Vec<i64>> = ["p0", "p1", "p2"]
+            .iter()
+            .map(|p| want[&format!("input_ids.{p}")].to_vec1().unwrap())
+            .collect();
         std::fs::write(&ids, serde_json::to_string(&lists).unwrap()).unwrap();
         let mut arguments = vec![model, ids.to_str().unwrap(), out.to_str().unwrap()];
         arguments.extend(adapter.iter().flat_map(|adapter| ["--adapter", adapter]));
@@ -49,14 +61,17 @@ fn it_writes_the_reference_implementations_numbers() {
 fn what_it_cannot_do_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (ids, out, model) = (path("ids.json"), path("out.safetensors"), "tests/fixtures/models/llama");
+    let (ids, out, model) =
+        (path("ids.json"), path("out.safetensors"), "tests/fixtures/models/llama");
     let refused = |arguments: &[&str]| {
         let output = forward(arguments);
         assert_eq!(output.status.code(), Some(1));
         assert!(!Path::new(&out).exists());
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(refused(&[]).contains("usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]"));
+    assert!(
+        refused(&[]).contains("usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]")
+    );
     assert!(refused(&[model, &ids, &out]).contains("cannot read"));
     for (text, what) in [
         ("{}", "is not a list of lists"),
@@ -71,7 +86,9 @@ fn what_it_cannot_do_it_says() {
     std::fs::write(&ids, "[[1]]").unwrap();
     assert!(refused(&["no/model", &ids, &out]).contains("no/model/config.json is not there"));
     assert!(refused(&[model, &ids, &out, "--adapter", "no/adapter"]).contains("no/adapter"));
-    assert!(refused(&[model, &ids, "no/folder/out.safetensors"]).contains("cannot write no/folder"));
+    assert!(
+        refused(&[model, &ids, "no/folder/out.safetensors"]).contains("cannot write no/folder")
+    );
     assert!(refused(&[model, &ids, &ids]).contains("it is a folder, or the input"));
     assert_eq!(std::fs::read_to_string(&ids).unwrap(), "[[1]]");
     assert!(forward(&["--help"]).status.success());

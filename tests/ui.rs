@@ -30,11 +30,17 @@ fn lock(package: &Path) -> std::io::Result<()> {
     };
     let (keys, two) = ("target keys from \"docs/keys.md\";", "target lamp from \"docs/lamp.md\";");
     let mut lock = Lock::default();
-    for (name, items) in [("Fresh", keys.to_owned()), ("StaleDocument", format!("{keys} {two}")), ("StaleTraining", keys.to_owned())] {
+    for (name, items) in [
+        ("Fresh", keys.to_owned()),
+        ("StaleDocument", format!("{keys} {two}")),
+        ("StaleTraining", keys.to_owned()),
+    ] {
         let recipe = recipe(&format!("bake {name} {{ {items} }}"));
-        let config = Config::parse(include_str!("../models/tiny/config.json"), "config.json").unwrap();
+        let config =
+            Config::parse(include_str!("../models/tiny/config.json"), "config.json").unwrap();
         let identity = Identity::of(package, &recipe.model).unwrap();
-        let mut locked = Locked::new(&recipe, model::hash(package, &recipe.model).unwrap(), &identity, &config);
+        let mut locked =
+            Locked::new(&recipe, model::hash(package, &recipe.model).unwrap(), &identity, &config);
         if name == "StaleDocument" {
             locked.targets.get_mut("lamp").unwrap().document = Some(Hash::of(b"another lamp"));
         }

@@ -39,7 +39,8 @@ struct Found {
     bakes: Vec<Bake>,
     /// What cargo must watch for what was found to stay true.
     watched: BTreeSet<PathBuf>,
-    /// Whether a declaration or the lock is to be mended before anything can be baked. The macro says how.
+    /// Whether a declaration or the lock is to be mended before anything can be baked. The macro
+    /// says how.
     broken: bool,
 }
 
@@ -62,7 +63,11 @@ enum Adapter {
 /// The lines that tell cargo and the macro what was found.
 pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
     let mut lines = VARIABLES.map(|name| format!("cargo::rerun-if-env-changed={name}")).to_vec();
-    let mode = match mode(environment.value("BAKE"), environment.value("CI"), environment.value("DOCS_RS")) {
+    let mode = match mode(
+        environment.value("BAKE"),
+        environment.value("CI"),
+        environment.value("DOCS_RS"),
+    ) {
         Ok(mode) => mode,
         Err(message) => {
             lines.push(format!("cargo::error={message}"));
@@ -79,15 +84,20 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
     }
     lines.extend(found.watched.iter().filter_map(|path| {
         let path = path.strip_prefix(&environment.package).unwrap_or(path);
-        Some(format!("cargo::rerun-if-changed={}", path.to_str().filter(|path| !path.contains(['\r', '\n']))?))
+        Some(format!(
+            "cargo::rerun-if-changed={}",
+            path.to_str().filter(|path| !path.contains(['\r', '\n']))?
+        ))
     }));
     let set = |variable: String, value: &str| format!("cargo::rustc-env={variable}={value}");
     lines.push(set(variables::MODE.to_owned(), mode.name()));
     for Bake { name, embed, adapter } in found.bakes {
         let kind = match adapter {
             Adapter::At(folder, hash, recipe) => {
-                let embedded = embed == Embed::Always || (embed == Embed::Release && environment.profile == "release");
-                let folder = if embedded { environment.copy(&name, &folder, &hash)? } else { folder };
+                let embedded = embed == Embed::Always
+                    || (embed == Embed::Release && environment.profile == "release");
+                let folder =
+                    if embedded { environment.copy(&name, &folder, &hash)? } else { folder };
                 lines.push(set(variables::folder(&name), text(&folder)?));
                 lines.push(set(variables::hash(&name), &hash.to_string()));
                 lines.push(set(variables::recipe(&name), &recipe.to_string()));
@@ -109,7 +119,8 @@ impl Environment {
     /// The environment of a build script, whose variables are these.
     pub(crate) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let folder = |name| {
-            let missing = || Error(format!("bake_build::embed() belongs into build.rs: {name} is not set"));
+            let missing =
+                || Error(format!("bake_build::embed() belongs into build.rs: {name} is not set"));
             variable(name).map(PathBuf::from).ok_or_else(missing)
         };
         let value = |name| variable(name).unwrap_or_default().to_string_lossy().into_owned();
@@ -118,7 +129,13 @@ impl Environment {
         let store = Store::user().unwrap_or_else(|_| Store::new(out.join("bake")));
         // The program is run in another folder than this script.
         let store = Store::new(package.join(store.root()));
-        Ok(Self { package, out, profile: value("PROFILE"), values: VARIABLES.map(|name| (name, value(name))).into(), store })
+        Ok(Self {
+            package,
+            out,
+            profile: value("PROFILE"),
+            values: VARIABLES.map(|name| (name, value(name))).into(),
+            store,
+        })
     }
 
     fn value(&self, name: &str) -> &str {
@@ -132,11 +149,13 @@ impl Environment {
         };
         // The compiler says what is not Rust, and better.
         let sources = sources::find(&self.package, lock.as_ref()).unwrap_or_default();
-        let mut found = Found { bakes: Vec::new(), watched: self.sources(), broken: damage.is_some() };
+        let mut found =
+            Found { bakes: Vec::new(), watched: self.sources(), broken: damage.is_some() };
         for source in &sources {
             found.broken |= source.has_errors();
             if has_mistakes(source) {
-                // What mends it may be a document that is not there yet: a file that never is makes cargo run the script again.
+                // What mends it may be a document that is not there yet: a file that never is makes
+                // cargo run the script again.
                 found.watched.insert(self.out.join("a declaration has mistakes"));
                 continue;
             }
@@ -144,13 +163,16 @@ impl Environment {
                 let recipe = &declared.recipe;
                 found.watched.extend(self.inputs(recipe));
                 let adapter = match &damage {
-                    _ if mode == Mode::Stub => Adapter::None("the program was built without adapters (BAKE=stub)".to_owned()),
+                    _ if mode == Mode::Stub => Adapter::None(
+                        "the program was built without adapters (BAKE=stub)".to_owned(),
+                    ),
                     Some(damage) => Adapter::None(damage.clone()),
                     None => self.adapter(recipe, lock.as_ref(), &mut found.watched),
                 };
                 let bake = Bake { name: recipe.name.to_string(), embed: declared.embed, adapter };
-                // One name can have several declarations, under `#[cfg]` or in different files. Which of them is compiled is not known: its
-                // adapter is at hand where it is that of all of them.
+                // One name can have several declarations, under `#[cfg]` or in different files.
+                // Which of them is compiled is not known: its adapter is at hand where it is that
+                // of all of them.
                 match found.bakes.iter_mut().find(|other| other.name == bake.name) {
                     Some(other) if other.is_at_hand() => *other = bake,
                     Some(_) => {}
@@ -161,7 +183,12 @@ impl Environment {
         Ok(found)
     }
 
-    fn adapter(&self, recipe: &Recipe, lock: Option<&Lock>, watched: &mut BTreeSet<PathBuf>) -> Adapter {
+    fn adapter(
+        &self,
+        recipe: &Recipe,
+        lock: Option<&Lock>,
+        watched: &mut BTreeSet<PathBuf>,
+    ) -> Adapter {
         let locked = lock.and_then(|lock| lock.bakes.get(&*recipe.name));
         let identity = Identity::of(&self.package, &recipe.model);
         let found = state(recipe, KnownModel::Identity(identity.as_ref()), locked);
@@ -172,27 +199,50 @@ impl Environment {
                     Adapter::At(folder, locked.adapter, locked.recipe)
                 }
                 None => {
-                    watched.insert(self.store.root().join("artifacts").join(locked.adapter.to_string()));
+                    watched.insert(
+                        self.store.root().join("artifacts").join(locked.adapter.to_string()),
+                    );
                     let why = locked.why_not_at_hand(&self.package, Some(&self.store));
-                    Adapter::NotHere(format!("{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share adapters"))
+                    Adapter::NotHere(format!(
+                        "{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share \
+                         adapters"
+                    ))
                 }
             },
-            (State::Stale, _) => Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary())),
+            (State::Stale, _) => {
+                Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary()))
+            }
             _ => Adapter::None(format!("{}; run `cargo bake`", found.summary())),
         }
     }
 
-    /// Where declarations, the lock and adapters are. A lock that is not there makes cargo run the script until it is.
+    /// Where declarations, the lock and adapters are. A lock that is not there makes cargo run the
+    /// script until it is.
     fn sources(&self) -> BTreeSet<PathBuf> {
-        let there = ["Cargo.toml", "src", "examples", "tests", "benches", VENDOR_DIR].map(|name| self.package.join(name));
-        there.into_iter().filter(|path| path.exists()).chain([self.package.join(LOCK_FILE)]).collect()
+        let there = ["Cargo.toml", "src", "examples", "tests", "benches", VENDOR_DIR]
+            .map(|name| self.package.join(name));
+        there
+            .into_iter()
+            .filter(|path| path.exists())
+            .chain([self.package.join(LOCK_FILE)])
+            .collect()
     }
 
-    /// The files that a recipe is made from, as far as they exist. A folder of documents is named as a whole, so that new ones are seen.
+    /// The files that a recipe is made from, as far as they exist. A folder of documents is named
+    /// as a whole, so that new ones are seen.
     fn inputs(&self, recipe: &Recipe) -> impl Iterator<Item = PathBuf> {
-        let documents = recipe.targets.iter().filter_map(|target| target.document.as_ref()).map(|document| &document.path);
-        let datasets = recipe.targets.iter().flat_map(|target| target.stimuli.datasets.iter()).map(|dataset| &dataset.path);
-        let mut paths: Vec<PathBuf> = documents.chain(datasets).map(|path| self.package.join(&**path)).collect();
+        let documents = recipe
+            .targets
+            .iter()
+            .filter_map(|target| target.document.as_ref())
+            .map(|document| &document.path);
+        let datasets = recipe
+            .targets
+            .iter()
+            .flat_map(|target| target.stimuli.datasets.iter())
+            .map(|dataset| &dataset.path);
+        let mut paths: Vec<PathBuf> =
+            documents.chain(datasets).map(|path| self.package.join(&**path)).collect();
         if let ModelSource::Folder(folder) = &recipe.model {
             let folder = self.package.join(&**folder);
             paths.extend(TEXT_FILES.map(|name| folder.join(name)));
@@ -202,9 +252,11 @@ impl Environment {
         paths.into_iter().filter(|path| path.exists())
     }
 
-    /// Copies an adapter to where the macro includes it from, unless it is there already, so that the program is built again only for another.
+    /// Copies an adapter to where the macro includes it from, unless it is there already, so that
+    /// the program is built again only for another.
     fn copy(&self, name: &str, from: &Path, hash: &Hash) -> Result<PathBuf, Error> {
-        let (to, temporary) = (self.out.join("bake").join(name), self.out.join("bake").join(format!(".{name}")));
+        let (to, temporary) =
+            (self.out.join("bake").join(name), self.out.join("bake").join(format!(".{name}")));
         if Store::holds(&to, hash) {
             return Ok(to);
         }
@@ -217,24 +269,35 @@ impl Environment {
                 fs::copy(from.join(file), temporary.join(file))?;
             }
             if !Store::holds(&temporary, hash) {
-                return Err(io::Error::other("it is not the adapter that is locked; run `cargo bake`"));
+                return Err(io::Error::other(
+                    "it is not the adapter that is locked; run `cargo bake`",
+                ));
             }
             fs::rename(&temporary, &to)
         };
-        copy().map_err(|e| Error(format!("cannot copy {} to {}: {e}", from.display(), to.display())))?;
+        copy().map_err(|e| {
+            Error(format!("cannot copy {} to {}: {e}", from.display(), to.display()))
+        })?;
         Ok(to)
     }
 
-    /// Bakes the package by the command for it. What that says is seen with `cargo build -vv`, and when the build fails.
+    /// Bakes the package by the command for it. What that says is seen with `cargo build -vv`, and
+    /// when the build fails.
     fn bake(&self) -> Result<(), String> {
-        let program = Some(self.value("BAKE_COMMAND")).filter(|program| !program.is_empty()).unwrap_or("cargo-bake");
+        let program = Some(self.value("BAKE_COMMAND"))
+            .filter(|program| !program.is_empty())
+            .unwrap_or("cargo-bake");
         let mut command = Command::new(program);
-        command.args(["bake", "--manifest-path"]).arg(self.package.join("Cargo.toml")).current_dir(&self.package);
+        command
+            .args(["bake", "--manifest-path"])
+            .arg(self.package.join("Cargo.toml"))
+            .current_dir(&self.package);
         let what = match command.stdin(Stdio::null()).stdout(io::stderr()).status() {
             Ok(status) if status.success() => return Ok(()),
             Ok(status) => format!("failed ({status}); run `cargo bake` yourself"),
             Err(e) => format!(
-                "cannot be started ({e}); install it with `cargo install --path bake-cli` from a checkout of bake, or run `cargo bake` yourself"
+                "cannot be started ({e}); install it with `cargo install --path bake-cli` from a \
+                 checkout of bake, or run `cargo bake` yourself"
             ),
         };
         Err(format!("BAKE is `auto`, and `{program}` {what}"))
@@ -247,15 +310,21 @@ impl Bake {
     }
 }
 
-/// Whether the compiler will refuse a declaration. It does not see that another file declares the same name.
+/// Whether the compiler will refuse a declaration. It does not see that another file declares the
+/// same name.
 fn has_mistakes(source: &Source) -> bool {
-    source.diagnostics.iter().any(|diagnostic| !diagnostic.warning && diagnostic.code != Code::SameName)
+    source
+        .diagnostics
+        .iter()
+        .any(|diagnostic| !diagnostic.warning && diagnostic.code != Code::SameName)
 }
 
 /// A path as cargo can pass it on.
 fn text(path: &Path) -> Result<&str, Error> {
     let text = path.to_str().filter(|text| !text.contains(['\r', '\n']));
-    text.ok_or_else(|| Error(format!("the path {path:?} is not UTF-8 text in one line; build in another folder")))
+    text.ok_or_else(|| {
+        Error(format!("the path {path:?} is not UTF-8 text in one line; build in another folder"))
+    })
 }
 
 /// A message as cargo can pass it on, which reads line by line.

@@ -7,13 +7,16 @@
 //! }
 //! ```
 //!
-//! [`embed`] finds every `bake! { … }` of the package by reading its sources, looks `bake.lock` up for the adapter that each was baked
-//! into, and takes that from `bakes/` beside `Cargo.toml`, or else from the user's store. `load()` then needs neither of them: the adapter
-//! is in the program. With `embed never`, and with `embed release` in other builds, it is read where it lies on the machine that built.
+//! [`embed`] finds every `bake! { … }` of the package by reading its sources, looks `bake.lock` up
+//! for the adapter that each was baked into, and takes that from `bakes/` beside `Cargo.toml`, or
+//! else from the user's store. `load()` then needs neither of them: the adapter is in the program.
+//! With `embed never`, and with `embed release` in other builds, it is read where it lies on the
+//! machine that built.
 //!
 //! # Modes
 //!
-//! A bake may be stale, missing, or not at hand on this machine. What follows is said by the environment variable `BAKE`:
+//! A bake may be stale, missing, or not at hand on this machine. What follows is said by the
+//! environment variable `BAKE`:
 //!
 //! | `BAKE` | the default | a bake that is stale, missing or not at hand |
 //! |---|---|---|
@@ -22,15 +25,17 @@
 //! | `auto` | | is baked first, by `cargo-bake` or the program that `BAKE_COMMAND` names |
 //! | `stub` | where `DOCS_RS` is set | is passed over: the types are there, and no adapters at all |
 //!
-//! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While there is no `bake.lock`, cargo runs the build
-//! script in every build; with one, when a source, a document, the model or the adapter has changed.
+//! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While
+//! there is no `bake.lock`, cargo runs the build script in every build; with one, when a source, a
+//! document, the model or the adapter has changed.
 //!
 //! # Limits
 //!
-//! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition holds or not. What another macro writes, what
-//! calls the macro by another name than `bake!`, and modules outside of `src`, `examples`, `tests` and `benches` are not seen: they look for
-//! their adapters in the user's store. The weights of a model in a folder are told apart by their sizes; `load()` reads them, and refuses an
-//! adapter that was baked into others.
+//! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition
+//! holds or not. What another macro writes, what calls the macro by another name than `bake!`, and
+//! modules outside of `src`, `examples`, `tests` and `benches` are not seen: they look for their
+//! adapters in the user's store. The weights of a model in a folder are told apart by their sizes;
+//! `load()` reads them, and refuses an adapter that was baked into others.
 
 mod embed;
 mod mode;
@@ -40,11 +45,12 @@ use std::io::Write as _;
 
 use embed::Environment;
 
-/// Puts the adapters of the package's bakes into the program that is being built, to be called by `build.rs`.
+/// Puts the adapters of the package's bakes into the program that is being built, to be called by
+/// `build.rs`.
 ///
 /// # Errors
-/// When it is not called by a build script, and when `OUT_DIR` cannot be written. A bake without an adapter is no error of this kind: cargo
-/// and the macro say what is to be done.
+/// When it is not called by a build script, and when `OUT_DIR` cannot be written. A bake without an
+/// adapter is no error of this kind: cargo and the macro say what is to be done.
 pub fn embed() -> Result<(), Error> {
     let lines = embed::lines(&Environment::new(|name| std::env::var_os(name))?)?;
     let mut output = std::io::stdout().lock();
@@ -54,7 +60,8 @@ pub fn embed() -> Result<(), Error> {
 
 /// What kept a build script from doing its work.
 ///
-/// Both of its forms are a sentence to read: cargo shows the one for debugging when `main` returns it.
+/// Both of its forms are a sentence to read: cargo shows the one for debugging when `main` returns
+/// it.
 pub struct Error(String);
 
 impl fmt::Display for Error {

@@ -12,7 +12,10 @@ pub(crate) fn mode(bake: &str, ci: &str, docs_rs: &str) -> Result<Mode, String> 
         ("", _) if !["", "false", "0"].contains(&ci) => Ok(Mode::Locked),
         ("", _) => Ok(Mode::Warn),
         (_, Some(mode)) if mode != Mode::Warn => Ok(mode),
-        _ => Err(format!("BAKE is `{}`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing", bake.escape_debug())),
+        _ => Err(format!(
+            "BAKE is `{}`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing",
+            bake.escape_debug()
+        )),
     }
 }
 
@@ -38,7 +41,10 @@ mod tests {
         }
         for bake in ["warn", "Locked", "1", "locked\nx"] {
             let error = mode(bake, "", "").unwrap_err();
-            assert!(error.contains("`locked`, `auto` or `stub`") && !error.contains('\n'), "{error}");
+            assert!(
+                error.contains("`locked`, `auto` or `stub`") && !error.contains('\n'),
+                "{error}"
+            );
         }
     }
 }

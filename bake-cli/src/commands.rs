@@ -36,7 +36,8 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         )
     );
     if common.json && !lists {
-        let message = "--json is for what lists something: list, status, check, plan, show, explain and gc";
+        let message =
+            "--json is for what lists something: list, status, check, plan, show, explain and gc";
         Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
     match &cli.command {

@@ -1,7 +1,7 @@
 //! `cargo bake`: bakes what a package declares, and tells what is stale.
 //!
-//! Declarations are found by reading the sources; nothing is compiled. All that is computed is computed by `bake-runtime`; here are only
-//! the words.
+//! Declarations are found by reading the sources; nothing is compiled. All that is computed is
+//! computed by `bake-runtime`; here are only the words.
 
 mod args;
 mod commands;
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
 
 /// Cargo's own code for a failure, or a shell's for what Ctrl-C has ended.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let interrupted = error.downcast_ref::<bake_runtime::Error>().is_some_and(bake_runtime::Error::is_interrupted);
+    let interrupted = error
+        .downcast_ref::<bake_runtime::Error>()
+        .is_some_and(bake_runtime::Error::is_interrupted);
     if interrupted { 130 } else { 101 }
 }

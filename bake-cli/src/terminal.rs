@@ -1,4 +1,5 @@
-//! Words on the terminal, as cargo says them: what is done to the standard error stream, what was asked for to the standard output.
+//! Words on the terminal, as cargo says them: what is done to the standard error stream, what was
+//! asked for to the standard output.
 
 use std::io::Write as _;
 
@@ -28,7 +29,8 @@ pub(crate) fn error(error: &anyhow::Error) {
     anstream::eprintln!("{BAD}error{BAD:#}: {message}");
 }
 
-/// Text on the standard output. Where nobody reads it any more, as behind `head`, the program ends without a word.
+/// Text on the standard output. Where nobody reads it any more, as behind `head`, the program ends
+/// without a word.
 pub(crate) fn print(text: std::fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
     if let Err(e) = out.write_fmt(text).and_then(|()| out.flush()) {

@@ -49,7 +49,9 @@ pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
     }
     command.other_options(options);
     let metadata = command.exec().map_err(|e| match e {
-        cargo_metadata::Error::CargoMetadata { stderr } => anyhow!("{}", stderr.trim().trim_start_matches("error: ")),
+        cargo_metadata::Error::CargoMetadata { stderr } => {
+            anyhow!("{}", stderr.trim().trim_start_matches("error: "))
+        }
         other => anyhow!(other),
     })?;
     let members = metadata.workspace_packages();
@@ -60,15 +62,26 @@ pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
         }
     }
     let here = nearest_manifest(common)?;
-    let current = || members.iter().find(|package| package.manifest_path.canonicalize().is_ok_and(|path| Some(path) == here));
+    let current = || {
+        members.iter().find(|package| {
+            package.manifest_path.canonicalize().is_ok_and(|path| Some(path) == here)
+        })
+    };
     let selected: Vec<&cargo_metadata::Package> = match (&common.package[..], current()) {
         ([], Some(current)) if !common.workspace => vec![current],
         ([], _) if common.workspace => members,
         ([], _) => metadata.workspace_default_packages(),
-        (wanted, _) => members.into_iter().filter(|package| wanted.iter().any(|name| package.name == name.as_str())).collect(),
+        (wanted, _) => members
+            .into_iter()
+            .filter(|package| wanted.iter().any(|name| package.name == name.as_str()))
+            .collect(),
     };
     let root = |package: &cargo_metadata::Package| {
-        let root = package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default();
+        let root = package
+            .manifest_path
+            .parent()
+            .map(|path| path.as_std_path().to_owned())
+            .unwrap_or_default();
         (package.name.to_string(), root)
     };
     let mut roots: Vec<_> = selected.into_iter().map(root).collect();
@@ -82,7 +95,8 @@ fn nearest_manifest(common: &Common) -> Result<Option<PathBuf>> {
         return Ok(path.canonicalize().ok());
     }
     let here = std::env::current_dir().context("the current folder cannot be read")?;
-    let found = here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
+    let found =
+        here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
     Ok(found.and_then(|path| path.canonicalize().ok()))
 }
 
@@ -98,7 +112,10 @@ pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
         }
     }
     if packages.is_empty() {
-        bail!("no `bake! {{ … }}` was found; name the package with `-p`, or begin with `cargo bake new`");
+        bail!(
+            "no `bake! {{ … }}` was found; name the package with `-p`, or begin with `cargo bake \
+             new`"
+        );
     }
     Ok(packages)
 }
@@ -106,20 +123,32 @@ pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
 impl Package {
     /// The bakes with these names, or all.
     pub(crate) fn select(&self, names: &[String]) -> Vec<Found<'_>> {
-        let wanted = |declared: &Declared| names.is_empty() || names.iter().any(|name| *name == *declared.recipe.name);
+        let wanted = |declared: &Declared| {
+            names.is_empty() || names.iter().any(|name| *name == *declared.recipe.name)
+        };
         self.sources.iter().flat_map(found).filter(|found| wanted(found.declared)).collect()
     }
 
-    /// The same, where nothing is wrong with what is declared: what is wrong is said, and the command ends.
+    /// The same, where nothing is wrong with what is declared: what is wrong is said, and the
+    /// command ends.
     pub(crate) fn checked(&self, names: &[String]) -> Result<Vec<Found<'_>>> {
-        let concerned = |source: &&Source| found(source).any(|found| names.is_empty() || names.iter().any(|name| name == found.name()));
+        let concerned = |source: &&Source| {
+            found(source)
+                .any(|found| names.is_empty() || names.iter().any(|name| name == found.name()))
+        };
         let mut wrong = 0;
-        for source in self.sources.iter().filter(|source| source.declared.is_empty() || concerned(source)) {
+        for source in
+            self.sources.iter().filter(|source| source.declared.is_empty() || concerned(source))
+        {
             wrong += usize::from(source.has_errors());
             source.said().for_each(|line| anstream::eprintln!("{line}"));
         }
         if wrong > 0 {
-            bail!("the declarations of `{}` have mistakes; `cargo bake explain` says more about a code", self.name);
+            bail!(
+                "the declarations of `{}` have mistakes; `cargo bake explain` says more about a \
+                 code",
+                self.name
+            );
         }
         Ok(self.select(names))
     }
@@ -131,7 +160,11 @@ impl Package {
         let known = models.hash(&self.root, found)?;
         let state = match &known {
             Some(hash) => state(recipe, KnownModel::Whole(hash), locked),
-            None => state(recipe, KnownModel::Identity(Identity::of(&self.root, &recipe.model).as_ref()), locked),
+            None => state(
+                recipe,
+                KnownModel::Identity(Identity::of(&self.root, &recipe.model).as_ref()),
+                locked,
+            ),
         };
         let Some(locked) = locked else { return Ok(state) };
         let store = Store::user()?;
@@ -142,7 +175,8 @@ impl Package {
     }
 
     pub(crate) fn write_lock(&self, lock: &Lock) -> Result<()> {
-        lock.write(&self.root).with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
+        lock.write(&self.root)
+            .with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
     }
 }
 
@@ -162,24 +196,31 @@ impl Models {
         if let Some(hash) = self.0.get(&key) {
             return Ok(*hash);
         }
-        let hash = match Identity::of(root, source).is_some_and(|identity| identity.weights.is_some()) {
-            true => Some(model::hash(root, source)?),
-            false => model::hash(root, source).ok(),
-        };
+        let hash =
+            match Identity::of(root, source).is_some_and(|identity| identity.weights.is_some()) {
+                true => Some(model::hash(root, source)?),
+                false => model::hash(root, source).ok(),
+            };
         Ok(*self.0.entry(key).or_insert(hash))
     }
 }
 
 /// All selected bakes of all packages; an error where a name has none.
-pub(crate) fn select<'a>(packages: &'a [Package], names: &[String]) -> Result<Vec<(&'a Package, Found<'a>)>> {
+pub(crate) fn select<'a>(
+    packages: &'a [Package],
+    names: &[String],
+) -> Result<Vec<(&'a Package, Found<'a>)>> {
     let mut all = Vec::new();
     for package in packages {
         all.extend(package.checked(names)?.into_iter().map(|found| (package, found)));
     }
     for name in names {
         if !all.iter().any(|(_, found)| found.name() == name) {
-            let known: Vec<&str> =
-                packages.iter().flat_map(|package| package.select(&[])).map(|found| &*found.declared.recipe.name).collect();
+            let known: Vec<&str> = packages
+                .iter()
+                .flat_map(|package| package.select(&[]))
+                .map(|found| &*found.declared.recipe.name)
+                .collect();
             bail!("no bake `{name}` is declared; {}", did_you_mean(name, &known));
         }
     }

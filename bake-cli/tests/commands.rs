@@ -24,7 +24,8 @@ struct Package {
 impl Package {
     fn new() -> Self {
         let package = Self { dir: tempfile::tempdir().unwrap() };
-        package.write("Cargo.toml", "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\n");
+        package
+            .write("Cargo.toml", "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\n");
         package.write("keys.md", "## Lost key\nAsk Bob in the blue office.\n");
         package.write("lamp.md", "## Broken lamp\nCall the shop.\n");
         package.write("src/main.rs", MAIN);
@@ -69,7 +70,10 @@ impl Package {
     fn states(&self) -> Vec<String> {
         let bake = &self.status()["bakes"][0];
         let targets = bake["targets"].as_array().unwrap();
-        std::iter::once(bake).chain(targets).map(|state| state["state"].as_str().unwrap().to_owned()).collect()
+        std::iter::once(bake)
+            .chain(targets)
+            .map(|state| state["state"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -80,7 +84,11 @@ fn run(root: &Path, store: &Path, args: &[&str]) -> Output {
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[test]
@@ -103,10 +111,20 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     package.write("lamp.md", "## Broken lamp\nCall the shop!\n");
     let status = package.status();
     assert_eq!(package.states(), ["stale", "fresh", "stale"]);
-    assert!(status["bakes"][0]["targets"][1]["why"].as_str().unwrap().starts_with("lamp.md has changed (was "), "{status}");
+    assert!(
+        status["bakes"][0]["targets"][1]["why"]
+            .as_str()
+            .unwrap()
+            .starts_with("lamp.md has changed (was "),
+        "{status}"
+    );
     package.fails(&["check"], 1, "lamp.md has changed");
     let output = package.run(&[]);
-    assert!(output.status.success() && !said(&output).contains("answers on keys"), "what keys needs is kept: {}", said(&output));
+    assert!(
+        output.status.success() && !said(&output).contains("answers on keys"),
+        "what keys needs is kept: {}",
+        said(&output)
+    );
     assert_eq!(package.states(), ["fresh"; 3]);
 
     // Without its adapter a locked bake is missing, and with it again it is fresh.
@@ -116,7 +134,11 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     assert_eq!(package.states(), ["fresh"; 3]);
 
     // Options may stand before the command, too.
-    assert!(package.ok(&["--color", "never", "-p", "office", "status"]).starts_with("Office (office) fresh"));
+    assert!(
+        package
+            .ok(&["--color", "never", "-p", "office", "status"])
+            .starts_with("Office (office) fresh")
+    );
 
     // What is no longer declared leaves the lock, and a slip in a source is no reason for that.
     package.write("src/main.rs", &format!("fn slip( {{ {MAIN}"));
@@ -145,7 +167,12 @@ fn adapters_are_shared_through_a_folder_and_vendored() {
 
     // A damaged adapter is not taken over.
     std::fs::remove_dir_all(&store).unwrap();
-    let artifact = std::fs::read_dir(package.dir.path().join("shared/artifacts")).unwrap().next().unwrap().unwrap().path();
+    let artifact = std::fs::read_dir(package.dir.path().join("shared/artifacts"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     std::fs::write(artifact.join("adapter_model.safetensors"), "damaged").unwrap();
     package.fails(&["pull", "../shared"], 101, "does not hold the adapter of `Office` whole");
     assert_eq!(package.states()[0], "missing");
@@ -171,7 +198,13 @@ fn listings_say_what_there_is() {
     assert_eq!(list["bakes"][0]["targets"][1]["share"], 0.5);
     let plan = json(&["plan", "--json"]);
     assert_eq!((&plan["bakes"][0]["answers"], &plan["bakes"][0]["steps"]), (&3.into(), &2.into()));
-    assert!(plan["bakes"][0]["seconds"].as_array().unwrap().iter().all(|seconds| seconds.as_f64().unwrap() >= 0.0));
+    assert!(
+        plan["bakes"][0]["seconds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|seconds| seconds.as_f64().unwrap() >= 0.0)
+    );
     assert!(plan["bakes"][0]["memory_bytes"].as_u64().unwrap() > 20_000_000);
     assert!(package.ok(&["show", "stimuli"]).contains("not kept here"));
     package.ok(&[]);
@@ -181,7 +214,10 @@ fn listings_say_what_there_is() {
     let metrics = json(&["show", "metrics", "--json"]);
     assert_eq!(metrics["bakes"][0]["epochs"].as_array().unwrap().len(), 2);
     assert!(package.ok(&["show", "metrics"]).contains("epoch 2"));
-    assert_eq!(package.ok(&["chat", "--who", "prompted", "--ask", "I lost my key"]).trim(), "Ask Bob in the blue office.");
+    assert_eq!(
+        package.ok(&["chat", "--who", "prompted", "--ask", "I lost my key"]).trim(),
+        "Ask Bob in the blue office."
+    );
     package.fails(&["chat", "--target", "lmap", "--ask", "x"], 101, "did you mean `lamp`?");
     // Nothing is old enough to go.
     assert_eq!(json(&["gc", "--json"])["files"], 0);
@@ -210,10 +246,18 @@ fn mistakes_are_said_with_what_to_do() {
     package.fails(&["new", "1st"], 101, "cannot be the name of a package");
     package.fails(&["show", "nothing"], 2, "possible values: stimuli, rollouts, metrics");
     assert!(package.ok(&["explain", "b0007"]).starts_with("# B0007: "));
-    assert!(package.ok(&["explain", "rank"]).contains("`rank`, in `lora`: a whole number from 1 to 4096. Default: `32`."));
+    assert!(
+        package
+            .ok(&["explain", "rank"])
+            .contains("`rank`, in `lora`: a whole number from 1 to 4096. Default: `32`.")
+    );
 
     package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
-    package.fails(&[], 101, "src/main.rs:7:21: error[B0002]: unknown keyword `wieght`; did you mean `weight`?");
+    package.fails(
+        &[],
+        101,
+        "src/main.rs:7:21: error[B0002]: unknown keyword `wieght`; did you mean `weight`?",
+    );
     package.write("src/main.rs", MAIN);
     let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
     package.write("src/other.rs", &format!("fn slip( {{ {other}"));
@@ -237,7 +281,8 @@ fn declarations_are_formatted_in_place() {
     package.fails(&["fmt", "--check"], 1, "src/main.rs");
     assert_eq!(package.read("src/main.rs"), before);
     package.ok(&["fmt"]);
-    let after = "bake::bake! {\n    bake Office {\n        // Why.\n        target keys from \"keys.md\";\n    }\n}\n";
+    let after = "bake::bake! {\n    bake Office {\n        // Why.\n        target keys from \
+        \"keys.md\";\n    }\n}\n";
     assert_eq!(package.read("src/main.rs"), after);
     package.ok(&["fmt", "--check"]);
 }
@@ -247,7 +292,9 @@ fn a_starter_is_a_package_that_declares_something() {
     let package = Package::new();
     package.ok(&["new", "../starter"]);
     let starter = package.dir.path().join("starter");
-    assert!(std::fs::read_to_string(starter.join("Cargo.toml")).unwrap().contains("name = \"starter\""));
+    assert!(
+        std::fs::read_to_string(starter.join("Cargo.toml")).unwrap().contains("name = \"starter\"")
+    );
     let listed = run(&starter, &package.dir.path().join("store"), &["list", "--json"]);
     assert!(listed.status.success() && said(&listed).contains("\"Office\""), "{}", said(&listed));
     for shell in ["bash", "zsh", "fish"] {
@@ -258,14 +305,26 @@ fn a_starter_is_a_package_that_declares_something() {
 #[test]
 fn in_a_workspace_the_package_is_the_one_that_one_is_in() {
     let package = Package::new();
-    package.write("Cargo.toml", "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\nmembers = [\"sub\"]\n");
+    package.write(
+        "Cargo.toml",
+        "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\nmembers = [\"sub\"]\n",
+    );
     package.write("sub/Cargo.toml", "[package]\nname = \"sub\"\nedition = \"2024\"\n");
-    package.write("sub/src/lib.rs", "bake::bake! { bake Sub { target keys prompt \"Be kind.\" { questions [\"Hello\"]; ask 0; } } }");
+    package.write(
+        "sub/src/lib.rs",
+        "bake::bake! { bake Sub { target keys prompt \"Be kind.\" { \
+        questions [\"Hello\"]; ask 0; } } }",
+    );
     let store = package.dir.path().join("store");
     let listed = |folder: &str, args: &[&str]| {
-        let output = run(&package.root().join(folder), &store, &[args, &["list", "--json"]].concat());
+        let output =
+            run(&package.root().join(folder), &store, &[args, &["list", "--json"]].concat());
         let listing: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let names = listing["bakes"].as_array().unwrap().iter().map(|bake| bake["name"].as_str().unwrap().to_owned());
+        let names = listing["bakes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bake| bake["name"].as_str().unwrap().to_owned());
         names.collect::<Vec<_>>()
     };
     assert_eq!(listed("", &[]), ["Office"]);

@@ -12,7 +12,10 @@ fn package(root: &Path) {
     std::fs::create_dir_all(root.join("src")).unwrap();
     let write = |name: &str, text: &str| std::fs::write(root.join(name), text).unwrap();
     write("Cargo.toml", "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\n");
-    write("keys.md", "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.\n");
+    write(
+        "keys.md",
+        "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.\n",
+    );
     write("lamp.md", "## Broken lamp\nCall the shop.\n");
     write(
         "src/main.rs",
@@ -27,7 +30,13 @@ fn package(root: &Path) {
 
 fn spawn(root: &Path, store: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-bake"));
-    command.current_dir(root).env("BAKE_CACHE_DIR", store).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    command
+        .current_dir(root)
+        .env("BAKE_CACHE_DIR", store)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 fn finish(child: Child) -> String {
@@ -40,7 +49,9 @@ fn finish(child: Child) -> String {
 /// The one adapter of a store.
 fn adapter(store: &Path) -> Vec<u8> {
     let mut artifacts = std::fs::read_dir(store.join("artifacts")).unwrap();
-    let bytes = std::fs::read(artifacts.next().unwrap().unwrap().path().join("adapter_model.safetensors")).unwrap();
+    let bytes =
+        std::fs::read(artifacts.next().unwrap().unwrap().path().join("adapter_model.safetensors"))
+            .unwrap();
     assert!(artifacts.next().is_none(), "one bake makes one adapter");
     bytes
 }
@@ -48,15 +59,16 @@ fn adapter(store: &Path) -> Vec<u8> {
 #[test]
 fn a_bake_that_is_killed_again_and_again_ends_in_the_same_adapter_bit_for_bit() {
     let dir = tempfile::tempdir().unwrap();
-    let (root, undisturbed, store) = (dir.path().join("office"), dir.path().join("undisturbed"), dir.path().join("store"));
+    let (root, undisturbed, store) =
+        (dir.path().join("office"), dir.path().join("undisturbed"), dir.path().join("store"));
     package(&root);
     let begin = Instant::now();
     finish(spawn(&root, &undisturbed));
     let whole = begin.elapsed();
     let lock = std::fs::read(root.join("bake.lock")).unwrap();
 
-    // Each run is killed after at most a quarter of the time of a whole one, until there were enough kills; what has run to its end by
-    // then begins anew in an empty store.
+    // Each run is killed after at most a quarter of the time of a whole one, until there were
+    // enough kills; what has run to its end by then begins anew in an empty store.
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let (mut kills, mut finished) = (0, 0);
     while kills < 20 {
@@ -101,6 +113,7 @@ fn two_processes_share_one_bake() {
     first.wait().unwrap();
     finish(second);
     adapter(&store);
-    let left: Vec<_> = std::fs::read_dir(store.join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(store.join("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.len() <= 1, "at most what the killed one was writing: {left:?}");
 }

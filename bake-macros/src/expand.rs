@@ -7,19 +7,25 @@ use bake_spec::diagnostics::{Code, Diagnostic};
 use bake_spec::lock::{LOCK_FILE, Lock};
 use bake_spec::parse::parse;
 use bake_spec::recipe::{
-    ADAPTER_FILES, Answer, Ask, Dataset, Divergence, Expect, Format, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Text,
-    Train, variables,
+    ADAPTER_FILES, Answer, Ask, Dataset, Divergence, Expect, Format, Lora, ModelSource, Recipe,
+    Rollout, Schedule, Stimuli, Target, Text, Train, variables,
 };
 use bake_spec::settings::Scope;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 
-/// The items of the declarations in `tokens`, whose package is in the folder `root`, and an error for each mistake.
+/// The items of the declarations in `tokens`, whose package is in the folder `root`, and an error
+/// for each mistake.
 ///
-/// The items are there even when there are mistakes, so that these are all that the compiler complains about. `variable` tells of an
-/// environment variable, by which a build script says what it has found.
-pub(crate) fn expand(tokens: TokenStream, root: &Path, variable: impl Fn(&str) -> Option<String>) -> TokenStream {
+/// The items are there even when there are mistakes, so that these are all that the compiler
+/// complains about. `variable` tells of an environment variable, by which a build script says what
+/// it has found.
+pub(crate) fn expand(
+    tokens: TokenStream,
+    root: &Path,
+    variable: impl Fn(&str) -> Option<String>,
+) -> TokenStream {
     let (bakes, mut diagnostics) = parse(tokens);
     let lock = Lock::read(root).unwrap_or_else(|e| {
         diagnostics.push(Diagnostic::new(Code::Lock, Span::call_site(), e.to_string()));
@@ -35,10 +41,11 @@ pub(crate) fn expand(tokens: TokenStream, root: &Path, variable: impl Fn(&str) -
     }
     let items = declared.iter().map(|declared| items(declared, &variable));
     let said = diagnostics.iter().map(said);
-    // Files that only the macro has read would not be watched: including their bytes makes the compiler watch them, and they do not reach
-    // the program. The same goes for variables.
+    // Files that only the macro has read would not be watched: including their bytes makes the
+    // compiler watch them, and they do not reach the program. The same goes for variables.
     let lock = root.join(LOCK_FILE).is_file().then_some(LOCK_FILE);
-    let watched = declared.iter().flat_map(|declared| declared.files.iter().map(String::as_str)).chain(lock);
+    let watched =
+        declared.iter().flat_map(|declared| declared.files.iter().map(String::as_str)).chain(lock);
     let mode = variables::MODE;
     quote! {
         #(const _: &[::core::primitive::u8] = ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #watched));)*
@@ -65,7 +72,17 @@ fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream
 }
 
 fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
-    let Declared { attributes, visibility, name, library, targets, keywords, recipe, files: _, embed: _ } = declared;
+    let Declared {
+        attributes,
+        visibility,
+        name,
+        library,
+        targets,
+        keywords,
+        recipe,
+        files: _,
+        embed: _,
+    } = declared;
     let bake = library.as_ref().map_or_else(|| quote!(::bake), ToTokens::to_token_stream);
     let private = quote!(#bake::__private);
     let target_name = format_ident!("{name}Target");
@@ -75,8 +92,10 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
     let names: Vec<&str> = named.iter().map(|target| &*target.name).collect();
     let numbers = 0..variants.len();
     let descriptions: Vec<String> = named.iter().map(describe).collect();
-    let listed = std::iter::zip(&names, &descriptions).map(|(name, what)| format!("- `{name}`: {what}"));
-    let opening = attributes.iter().all(|a| !a.path().is_ident("doc")).then(|| format!("The bake `{name}`."));
+    let listed =
+        std::iter::zip(&names, &descriptions).map(|(name, what)| format!("- `{name}`: {what}"));
+    let opening =
+        attributes.iter().all(|a| !a.path().is_ident("doc")).then(|| format!("The bake `{name}`."));
     let opening = opening.into_iter();
     let targets_doc = format!("The targets of [`{name}`].");
     let adapter = adapter(&name.unraw().to_string(), &private, variable);
@@ -130,12 +149,13 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
             #(#cfgs)*
             #[allow(dead_code)]
             impl #name {
-                /// Bakes what is declared into an adapter and keeps it in the user's store, unless it is there already. Progress is shown
-                /// on the standard error stream; Ctrl-C stops it.
+                /// Bakes what is declared into an adapter and keeps it in the user's store, unless
+                /// it is there already. Progress is shown on the standard error stream; Ctrl-C
+                /// stops it.
                 ///
                 /// # Errors
-                /// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges, or the
-                /// work is interrupted.
+                /// When the model or a document cannot be read or does not fit, the store cannot be
+                /// written, training diverges, or the work is interrupted.
                 #visibility fn bake() -> #private::Result<#private::Bake> {
                     #private::bake::<Self>(&#private::BakeOptions::new())
                 }
@@ -165,7 +185,8 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
                 /// Loads base, prompted and baked model onto a device.
                 ///
                 /// # Errors
-                /// Those of [`load_switchable`](Self::load_switchable), and when the device cannot be used.
+                /// Those of [`load_switchable`](Self::load_switchable), and when the device cannot
+                /// be used.
                 #visibility fn load_switchable_on(device: #private::Device) -> #private::Result<#private::Switchable<Self>> {
                     #private::load_switchable_on::<Self>(device)
                 }
@@ -175,8 +196,9 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
         #(#cfgs)*
         #[allow(dead_code)]
         impl #name {
-            /// Loads the baked model: with the adapter that a build script has put into the program, or else out of the user's store. The
-            /// adapter is folded into the weights, so that a token costs what it costs the base model.
+            /// Loads the baked model: with the adapter that a build script has put into the
+            /// program, or else out of the user's store. The adapter is folded into the weights, so
+            /// that a token costs what it costs the base model.
             ///
             /// # Errors
             /// When this declaration has not been baked, or model or adapter cannot be read.
@@ -206,8 +228,17 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
 }
 
 /// Where the adapter is, if a build script has said so.
-fn adapter(bake: &str, private: &TokenStream, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
-    let (folder, hash, kind, recipe) = (variables::folder(bake), variables::hash(bake), variables::kind(bake), variables::recipe(bake));
+fn adapter(
+    bake: &str,
+    private: &TokenStream,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> TokenStream {
+    let (folder, hash, kind, recipe) = (
+        variables::folder(bake),
+        variables::hash(bake),
+        variables::kind(bake),
+        variables::recipe(bake),
+    );
     let source = match variable(&kind).as_deref() {
         None => quote!(AdapterSource::Store),
         Some("embedded") => {
@@ -221,7 +252,11 @@ fn adapter(bake: &str, private: &TokenStream, variable: &impl Fn(&str) -> Option
             quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), recipe: ::core::env!(#recipe), files: &[#(#files),*] })
         }
         Some("folder") => {
-            quote!(AdapterSource::Folder { hash: ::core::env!(#hash), recipe: ::core::env!(#recipe), path: ::core::env!(#folder) })
+            quote!(AdapterSource::Folder {
+                hash: ::core::env!(#hash),
+                recipe: ::core::env!(#recipe),
+                path: ::core::env!(#folder)
+            })
         }
         Some(_) => quote!(AdapterSource::Missing(::core::env!(#kind))),
     };
@@ -253,7 +288,10 @@ fn hovered(keywords: &[(Scope, Ident)], private: &TokenStream) -> TokenStream {
 
 /// A target in a line of documentation.
 fn describe(target: &Target) -> String {
-    let what = target.document.as_ref().map_or_else(|| "a prompt".to_owned(), |document| format!("`{}`", document.path));
+    let what = target
+        .document
+        .as_ref()
+        .map_or_else(|| "a prompt".to_owned(), |document| format!("`{}`", document.path));
     format!("{what}, weight {}", target.weight)
 }
 
@@ -339,8 +377,20 @@ fn lora(Lora { rank, alpha, dropout, modules, layers }: &Lora) -> TokenStream {
 }
 
 fn train(train: &Train) -> TokenStream {
-    let Train { epochs, lr, batch, accumulate, schedule, warmup, divergence, temperature, clip, weight_decay, seed, checkpoint_every } =
-        train;
+    let Train {
+        epochs,
+        lr,
+        batch,
+        accumulate,
+        schedule,
+        warmup,
+        divergence,
+        temperature,
+        clip,
+        weight_decay,
+        seed,
+        checkpoint_every,
+    } = train;
     let checkpoint_every = option(*checkpoint_every);
     let lr = option(*lr);
     let schedule = match schedule {

@@ -1,6 +1,7 @@
 //! The macro `bake!`: a thin shim over the grammar and the checks of `bake-spec`.
 //!
-//! It reads the files that a declaration names, those of its model that are not weights, and `bake.lock`, and nothing else.
+//! It reads the files that a declaration names, those of its model that are not weights, and
+//! `bake.lock`, and nothing else.
 
 mod expand;
 

@@ -9,7 +9,13 @@ fn main() {
         .cpp(true)
         // Nothing of the standard library is used but functions of C.
         .cpp_link_stdlib(None)
-        .flags(["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=off"])
+        .flags([
+            "-std=c++17",
+            "-fno-exceptions",
+            "-fno-rtti",
+            "-fno-threadsafe-statics",
+            "-ffp-contract=off",
+        ])
         .define("EMULATED", None)
         .opt_level(2)
         .include("../kernels")

@@ -22,11 +22,12 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Reads a folder in the format of the PEFT library: `adapter_config.json` and `adapter_model.safetensors`.
+    /// Reads a folder in the format of the PEFT library: `adapter_config.json` and
+    /// `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// When a file is missing or damaged, when the adapter is of a kind that is more than low-rank changes of linear layers, and when
-    /// its shapes are not those of the model.
+    /// When a file is missing or damaged, when the adapter is of a kind that is more than low-rank
+    /// changes of linear layers, and when its shapes are not those of the model.
     pub fn load(dir: &Path, model: &crate::Model) -> Result<Self> {
         peft::read(dir, model.config(), model.decoder().device())
     }
@@ -36,7 +37,8 @@ impl Adapter {
         peft::embedded(files, model.config(), model.decoder().device())
     }
 
-    /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load too. The folder is made if need be.
+    /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load
+    /// too. The folder is made if need be.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -59,7 +61,10 @@ impl Adapter {
     /// All changes, block by block.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Projection, &LowRank)> {
         self.changes.iter().enumerate().flat_map(|(layer, changes)| {
-            Projection::ALL.into_iter().zip(changes).filter_map(move |(projection, change)| Some((layer, projection, change.as_ref()?)))
+            Projection::ALL
+                .into_iter()
+                .zip(changes)
+                .filter_map(move |(projection, change)| Some((layer, projection, change.as_ref()?)))
         })
     }
 
@@ -72,13 +77,25 @@ impl Adapter {
         match self.iter().find(|change| !same(change)) {
             None if self.changes.len() == config.layers => Ok(()),
             None => {
-                let message = format!("the adapter is for a model of {} blocks, not {}", self.changes.len(), config.layers);
-                Err(Error::new(ErrorKind::Adapter, format!("{message}; load it with the model that it was made for")))
+                let message = format!(
+                    "the adapter is for a model of {} blocks, not {}",
+                    self.changes.len(),
+                    config.layers
+                );
+                Err(Error::new(
+                    ErrorKind::Adapter,
+                    format!("{message}; load it with the model that it was made for"),
+                ))
             }
             Some((layer, projection, _)) => {
-                let message =
-                    format!("the adapter's change of `{}` has another shape than the model's layer", layer_name(layer, projection));
-                Err(Error::new(ErrorKind::Adapter, format!("{message}; load it with the model that it was made for")))
+                let message = format!(
+                    "the adapter's change of `{}` has another shape than the model's layer",
+                    layer_name(layer, projection)
+                );
+                Err(Error::new(
+                    ErrorKind::Adapter,
+                    format!("{message}; load it with the model that it was made for"),
+                ))
             }
         }
     }
@@ -88,7 +105,11 @@ impl Adapter {
         self.iter().map(|(_, _, change)| change.a.elem_count() + change.b.elem_count()).sum()
     }
 
-    pub(crate) fn change_mut(&mut self, layer: usize, projection: Projection) -> Option<&mut LowRank> {
+    pub(crate) fn change_mut(
+        &mut self,
+        layer: usize,
+        projection: Projection,
+    ) -> Option<&mut LowRank> {
         self.changes.get_mut(layer)?[projection as usize].as_mut()
     }
 
@@ -130,12 +151,19 @@ impl Gradients {
         Ok(())
     }
 
-    /// Fails where a variable of the adapter has no gradient: it would stay as it is, and training would look alive.
+    /// Fails where a variable of the adapter has no gradient: it would stay as it is, and training
+    /// would look alive.
     pub(crate) fn check_complete(&self, adapter: &Adapter) -> Result<()> {
-        match adapter.iter().find(|&(layer, projection, _)| !self.0.contains_key(&(layer, projection))) {
+        match adapter
+            .iter()
+            .find(|&(layer, projection, _)| !self.0.contains_key(&(layer, projection)))
+        {
             None => Ok(()),
             Some((layer, projection, _)) => {
-                let message = format!("`{}` got no gradient in the first backward pass, so it cannot learn", layer_name(layer, projection));
+                let message = format!(
+                    "`{}` got no gradient in the first backward pass, so it cannot learn",
+                    layer_name(layer, projection)
+                );
                 Err(Error::new(ErrorKind::Training, message))
             }
         }
@@ -147,7 +175,8 @@ fn layer_name(layer: usize, projection: Projection) -> String {
     format!("model.layers.{layer}.{}.{}", projection.module(), projection.name())
 }
 
-/// The shapes of the two matrices of a change of this rank: A `[rank, inputs]`, B `[outputs, rank]`.
+/// The shapes of the two matrices of a change of this rank: A `[rank, inputs]`, B `[outputs,
+/// rank]`.
 fn shapes(config: &Config, projection: Projection, rank: usize) -> ([usize; 2], [usize; 2]) {
     let [outputs, inputs] = config.projection_shape(projection);
     ([rank, inputs], [outputs, rank])
@@ -162,8 +191,13 @@ mod tests {
     #[test]
     fn a_variable_without_a_gradient_is_named() {
         let model = crate::Model::tiny().unwrap();
-        let lora =
-            Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec!["k_proj".into(), "up_proj".into()].into(), layers: Some((1, 3)) };
+        let lora = Lora {
+            rank: 2,
+            alpha: 2.0,
+            dropout: 0.0,
+            modules: vec!["k_proj".into(), "up_proj".into()].into(),
+            layers: Some((1, 3)),
+        };
         let adapter = initial(model.config(), &lora, 0, &Device::Cpu).unwrap();
         assert_eq!((adapter.iter().count(), adapter.lowest_layer()), (4, 1));
 
@@ -181,9 +215,18 @@ mod tests {
     fn what_a_model_does_not_have_cannot_be_changed() {
         let model = crate::Model::tiny().unwrap();
         let lora = Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec![].into(), layers: None };
-        let refused = |lora: Lora| initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string();
-        assert!(refused(Lora { rank: 1000, ..lora.clone() }).contains("rank 1000 is not between 1 and"));
-        assert!(refused(Lora { layers: Some((4, 9)), ..lora.clone() }).contains("not blocks of a model with 6"));
-        assert!(refused(Lora { modules: vec!["lm_head".into()].into(), ..lora }).contains("`lm_head` is not a linear layer"));
+        let refused =
+            |lora: Lora| initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string();
+        assert!(
+            refused(Lora { rank: 1000, ..lora.clone() }).contains("rank 1000 is not between 1 and")
+        );
+        assert!(
+            refused(Lora { layers: Some((4, 9)), ..lora.clone() })
+                .contains("not blocks of a model with 6")
+        );
+        assert!(
+            refused(Lora { modules: vec!["lm_head".into()].into(), ..lora })
+                .contains("`lm_head` is not a linear layer")
+        );
     }
 }

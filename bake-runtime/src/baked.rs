@@ -15,8 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::source::load_model;
 
-/// A baked model: the adapter is folded into the weights, so that a token costs what it costs the base model, and the student prompt of
-/// the declaration is set. Where a GPU holds the weights in bf16 the adapter is viewed on top of them instead, since bf16 would round it.
+/// A baked model: the adapter is folded into the weights, so that a token costs what it costs the
+/// base model, and the student prompt of the declaration is set. Where a GPU holds the weights in
+/// bf16 the adapter is viewed on top of them instead, since bf16 would round it.
 ///
 /// It is a [`Chat`] to whoever uses it.
 pub struct Baked<D> {
@@ -75,37 +76,53 @@ fn fold<D: Declaration>(model: &Model, adapter: Adapter) -> Result<Baked<D>> {
 pub(crate) fn parts<D: Declaration>(device: Device) -> Result<(Model, Adapter)> {
     let (recipe, model) = (D::RECIPE, load_model(D::RECIPE, device)?);
     let name = &recipe.name;
-    if let AdapterSource::Embedded { recipe: made_from, .. } | AdapterSource::Folder { recipe: made_from, .. } = D::ADAPTER
+    if let AdapterSource::Embedded { recipe: made_from, .. }
+    | AdapterSource::Folder { recipe: made_from, .. } = D::ADAPTER
         && recipe.hash(model.hash()).to_string() != **made_from
     {
         // A build tells weights apart by their sizes; here they were read.
-        let message = format!("`{name}` was baked into another model than `{}` is now; run `cargo bake`", model.name());
+        let message = format!(
+            "`{name}` was baked into another model than `{}` is now; run `cargo bake`",
+            model.name()
+        );
         return Err(Error::new(ErrorKind::NotBaked, message));
     }
     let adapter = match D::ADAPTER {
         AdapterSource::Embedded { hash, files, .. } => {
             if hash_files(files.iter().copied()).to_string() != **hash {
-                let message = format!("the adapter of `{name}` in this program is damaged; build the program again");
+                let message = format!(
+                    "the adapter of `{name}` in this program is damaged; build the program again"
+                );
                 return Err(Error::new(ErrorKind::Adapter, message));
             }
             Adapter::embedded(files, &model)?
         }
         AdapterSource::Folder { hash, path, .. } => {
-            let (path, whole) = (Path::new(path), hash.parse().is_ok_and(|hash| Store::holds(Path::new(path), &hash)));
+            let (path, whole) = (
+                Path::new(path),
+                hash.parse().is_ok_and(|hash| Store::holds(Path::new(path), &hash)),
+            );
             if !whole {
-                let message = format!("{} does not hold the adapter of `{name}` any more; build the program again", path.display());
+                let message = format!(
+                    "{} does not hold the adapter of `{name}` any more; build the program again",
+                    path.display()
+                );
                 return Err(Error::new(ErrorKind::NotBaked, message));
             }
             Adapter::load(path, &model)?
         }
         AdapterSource::Missing(why) => {
-            return Err(Error::new(ErrorKind::NotBaked, format!("`{name}` was not at hand when this program was built: {why}")));
+            return Err(Error::new(
+                ErrorKind::NotBaked,
+                format!("`{name}` was not at hand when this program was built: {why}"),
+            ));
         }
         _ => {
             let store = Store::user()?;
             let Some(dir) = store.adapter(&recipe.hash(model.hash()))? else {
                 let message = format!(
-                    "`{name}` has not been baked as it is declared now: {} does not hold it; run `cargo bake`, or call `{name}::bake()`",
+                    "`{name}` has not been baked as it is declared now: {} does not hold it; run \
+                     `cargo bake`, or call `{name}::bake()`",
                     store.root().display()
                 );
                 return Err(Error::new(ErrorKind::NotBaked, message));

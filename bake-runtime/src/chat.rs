@@ -14,10 +14,11 @@ use crate::model::generate::Sequence;
 use crate::model::sample::Sampling;
 use crate::model::tokenizer::TextStream;
 
-/// A model that is ready to be asked: its weights, the adapter viewed on top of them if there is one, and its system prompt.
+/// A model that is ready to be asked: its weights, the adapter viewed on top of them if there is
+/// one, and its system prompt.
 ///
-/// It answers greedily unless [`with_sampling`](Self::with_sampling) says otherwise, so the same question gets the same answer. Cloning
-/// is cheap, and threads can share one.
+/// It answers greedily unless [`with_sampling`](Self::with_sampling) says otherwise, so the same
+/// question gets the same answer. Cloning is cheap, and threads can share one.
 ///
 /// ```
 /// use bake_runtime::{Chat, Model};
@@ -111,8 +112,8 @@ impl Chat {
         Ok(Session { chat: self.clone(), messages, sequence: Sequence::new(&self.model)? })
     }
 
-    /// Tokens that the model reads before it answers a question: the system prompt, the question, and what the chat template puts around
-    /// them.
+    /// Tokens that the model reads before it answers a question: the system prompt, the question,
+    /// and what the chat template puts around them.
     ///
     /// # Errors
     /// When the chat template refuses the question.
@@ -159,16 +160,19 @@ impl Session {
     /// The answer to a question.
     ///
     /// # Errors
-    /// When the conversation no longer fits the model's context; the question is then not part of it.
+    /// When the conversation no longer fits the model's context; the question is then not part of
+    /// it.
     pub fn chat(&mut self, question: &str) -> Result<String> {
         let text: String = self.stream(question)?.collect::<Result<_>>()?;
         Ok(text.trim().to_owned())
     }
 
-    /// The answer to a question, piece by piece as it is generated. An answer that is not read to its end counts as said so far.
+    /// The answer to a question, piece by piece as it is generated. An answer that is not read to
+    /// its end counts as said so far.
     ///
     /// # Errors
-    /// When the conversation no longer fits the model's context; the question is then not part of it.
+    /// When the conversation no longer fits the model's context; the question is then not part of
+    /// it.
     pub fn stream(&mut self, question: &str) -> Result<AnswerStream<'_>> {
         AnswerStream::begin(SessionRef::Borrowed(self), question)
     }
@@ -225,7 +229,8 @@ pub struct AnswerStream<'a> {
 enum Next {
     /// The logits after all tokens so far.
     Logits(Vec<f32>),
-    /// Those after this token, which the model has not read yet: nobody waits for what may never be asked for.
+    /// Those after this token, which the model has not read yet: nobody waits for what may never be
+    /// asked for.
     After(u32),
     /// Nothing: the answer has ended.
     Ended,
@@ -237,7 +242,15 @@ impl<'a> AnswerStream<'a> {
         match Self::read(&mut session) {
             Ok((logits, left)) => {
                 let rng = ChaCha8Rng::seed_from_u64(session.chat.sampling.seed);
-                Ok(Self { session, next: Next::Logits(logits), rng, left, text: TextStream::default(), said: String::new(), tokens: 0 })
+                Ok(Self {
+                    session,
+                    next: Next::Logits(logits),
+                    rng,
+                    left,
+                    text: TextStream::default(),
+                    said: String::new(),
+                    tokens: 0,
+                })
             }
             Err(e) => {
                 session.messages.pop();

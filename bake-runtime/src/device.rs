@@ -39,8 +39,8 @@ impl Device {
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_: usize) -> Result<candle_core::Device> {
-    let message =
-        "this program was built without CUDA; build it with `--features cuda`, which needs a CUDA toolkit, or use the device `cpu`";
+    let message = "this program was built without CUDA; build it with `--features cuda`, which \
+        needs a CUDA toolkit, or use the device `cpu`";
     Err(Error::new(ErrorKind::Device, message))
 }
 
@@ -54,18 +54,25 @@ fn cuda(ordinal: usize) -> Result<candle_core::Device> {
     if let Some(device) = open.get(&ordinal) {
         return Ok(device.clone());
     }
-    // With a stream of its own: candle's default is another stream on each thread, and work moves between threads.
+    // With a stream of its own: candle's default is another stream on each thread, and work moves
+    // between threads.
     let device = candle_core::Device::new_cuda_with_stream(ordinal).map_err(|e| {
-        let message = format!("cannot use CUDA device {ordinal}; see whether `nvidia-smi` lists it, or use the device `cpu`");
+        let message = format!(
+            "cannot use CUDA device {ordinal}; see whether `nvidia-smi` lists \
+            it, or use the device `cpu`"
+        );
         Error::with_source(ErrorKind::Device, message, e)
     })?;
-    settle(&device).map_err(|e| Error::with_source(ErrorKind::Device, format!("cannot set up CUDA device {ordinal}"), e))?;
+    settle(&device).map_err(|e| {
+        Error::with_source(ErrorKind::Device, format!("cannot set up CUDA device {ordinal}"), e)
+    })?;
     open.insert(ordinal, device.clone());
     Ok(device)
 }
 
-/// Keeps memory that was given back for what is made next, instead of unmapping it whenever the device is waited for; and records no events
-/// around every tensor: all tensors of the device are in the order of its one stream, and what runs beside it is waited for.
+/// Keeps memory that was given back for what is made next, instead of unmapping it whenever the
+/// device is waited for; and records no events around every tensor: all tensors of the device are
+/// in the order of its one stream, and what runs beside it is waited for.
 #[cfg(feature = "cuda")]
 fn settle(device: &candle_core::Device) -> candle_core::Result<()> {
     use candle_core::cuda_backend::WrapErr as _;
@@ -74,9 +81,12 @@ fn settle(device: &candle_core::Device) -> candle_core::Result<()> {
     let device = device.as_cuda_device()?;
     let stream = device.cuda_stream();
     let (mut pool, mut all) = (std::ptr::null_mut(), u64::MAX);
-    // SAFETY: the device is open, and the attribute is a number of 64 bits. There is one stream, so no tensor needs events.
+    // SAFETY: the device is open, and the attribute is a number of 64 bits. There is one stream, so
+    // no tensor needs events.
     unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, stream.context().ordinal() as i32).result().w()?;
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, stream.context().ordinal() as i32)
+            .result()
+            .w()?;
         let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
         sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut all).cast()).result().w()?;
         device.disable_event_tracking();
@@ -103,7 +113,12 @@ impl FromStr for Device {
             "cuda" => Some(0),
             _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
         };
-        let unknown = || Error::new(ErrorKind::Device, format!("there is no device {name:?}; it is `cpu`, `cuda` or `cuda:1`"));
+        let unknown = || {
+            Error::new(
+                ErrorKind::Device,
+                format!("there is no device {name:?}; it is `cpu`, `cuda` or `cuda:1`"),
+            )
+        };
         number.map(Self::Cuda).ok_or_else(unknown)
     }
 }

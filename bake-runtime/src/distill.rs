@@ -1,21 +1,26 @@
-//! The distillation loss: how far the student's distributions are from the teacher's, exactly, over the whole vocabulary.
+//! The distillation loss: how far the student's distributions are from the teacher's, exactly, over
+//! the whole vocabulary.
 //!
-//! Teacher and student share the frozen output head W `[vocabulary, hidden]`, so both distributions follow from the final hidden
-//! states h_t and h_s `[tokens, hidden]`. With `z = h_t Wᵀ`, `Δ = (h_s − h_t) Wᵀ` and a temperature T, teacher and student are
-//! `p = softmax(z / T)` and `q = softmax((z + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a loss that is a
-//! small difference of large numbers: two identical states give exactly 0, and no rounding makes a loss negative.
+//! Teacher and student share the frozen output head W `[vocabulary, hidden]`, so both distributions
+//! follow from the final hidden states h_t and h_s `[tokens, hidden]`. With `z = h_t Wᵀ`, `Δ = (h_s
+//! − h_t) Wᵀ` and a temperature T, teacher and student are `p = softmax(z / T)` and `q = softmax((z
+//! + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a loss that is a
+//! small difference of large numbers: two identical states give exactly 0, and no rounding makes a
+//! loss negative.
 //!
 //! # Cost
 //!
-//! Three matrix products, 6 · tokens · vocabulary · hidden FLOPs (the head is frozen and has no gradient), and one pass over each row of
-//! logits. On a GPU z and Δ are written, read once and replaced by the gradient in 16 bits, which the last product reads: 20 bytes a logit
-//! where the row fits the shared memory of a cluster of blocks. Buffers of `[chunk, vocabulary]` are reused for chunk after chunk; nothing
-//! of the size `[tokens, vocabulary]` ever exists.
+//! Three matrix products, 6 · tokens · vocabulary · hidden FLOPs (the head is frozen and has no
+//! gradient), and one pass over each row of logits. On a GPU z and Δ are written, read once and
+//! replaced by the gradient in 16 bits, which the last product reads: 20 bytes a logit where the
+//! row fits the shared memory of a cluster of blocks. Buffers of `[chunk, vocabulary]` are reused
+//! for chunk after chunk; nothing of the size `[tokens, vocabulary]` ever exists.
 //!
 //! # Types
 //!
-//! The device is that of the tensors. States, head and so the gradient may be in f32, bf16 or f16. On the processor all is computed in
-//! f32. On a GPU the products multiply numbers of the head's type and sum in f32; differences are taken before they are rounded.
+//! The device is that of the tensors. States, head and so the gradient may be in f32, bf16 or f16.
+//! On the processor all is computed in f32. On a GPU the products multiply numbers of the head's
+//! type and sum in f32; differences are taken before they are rounded.
 
 mod cpu;
 mod divergence;
@@ -40,8 +45,9 @@ pub struct States<'a> {
     pub head: &'a Tensor,
     /// How much each token counts, `[tokens]` in f32.
     pub weights: &'a Tensor,
-    /// Rows of the head that are no words, but finite, `[vocabulary]` in u8: those that are not 0 have no probability, in teacher and student. Heads are
-    /// often padded to a round number of rows.
+    /// Rows of the head that are no words, but finite, `[vocabulary]` in u8: those that are not 0
+    /// have no probability, in teacher and student. Heads are often padded to a round number of
+    /// rows.
     pub masked: Option<&'a Tensor>,
 }
 
@@ -52,8 +58,8 @@ pub struct Options {
     pub divergence: Divergence,
     /// Divides the logits of both.
     pub temperature: f64,
-    /// The most bytes of the buffers of logits (room for one token there is always); where it is not given, 64 MiB on the processor and
-    /// 1 GiB on a GPU.
+    /// The most bytes of the buffers of logits (room for one token there is always); where it is
+    /// not given, 64 MiB on the processor and 1 GiB on a GPU.
     pub scratch_bytes: Option<usize>,
 }
 
@@ -66,17 +72,19 @@ impl Default for Options {
 /// The loss and its gradient.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    /// The divergence at each token in nats, `[tokens]` in f32; without weights, and without a factor T².
+    /// The divergence at each token in nats, `[tokens]` in f32; without weights, and without a
+    /// factor T².
     pub per_token: Tensor,
-    /// The gradient of `Σ weight · loss` with respect to the student's states, `[tokens, hidden]` in their type.
+    /// The gradient of `Σ weight · loss` with respect to the student's states, `[tokens, hidden]`
+    /// in their type.
     pub gradient: Tensor,
 }
 
 /// Computes the loss of every token and the gradient of their weighted sum.
 ///
 /// # Errors
-/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not between 0.001 and 0.999, all words are masked, or
-/// the device runs out of memory.
+/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not
+/// between 0.001 and 0.999, all words are masked, or the device runs out of memory.
 ///
 /// ```
 /// use bake_runtime::distill::{Options, States, distill};
@@ -90,14 +98,17 @@ pub struct Loss {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
-    check(states, options).map_err(|what| Error::new(ErrorKind::Training, format!("the distillation loss cannot be computed: {what}")))?;
+    check(states, options).map_err(|what| {
+        Error::new(ErrorKind::Training, format!("the distillation loss cannot be computed: {what}"))
+    })?;
     Ok(match Gpu::of(states.student) {
         Some(gpu) => gpu::distill(&gpu, states, options)?,
         None => cpu::distill(states, options)?,
     })
 }
 
-/// The loss of every token, weighted, as a part of candle's graph: `[tokens]` in f32. Its gradient reaches the student's states.
+/// The loss of every token, weighted, as a part of candle's graph: `[tokens]` in f32. Its gradient
+/// reaches the student's states.
 ///
 /// # Errors
 /// Those of [`distill`].
@@ -125,9 +136,14 @@ pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> 
 }
 
 fn check(states: States<'_>, options: Options) -> Result<(), String> {
-    let dims = |name: &str, t: &Tensor| t.dims2().map_err(|_| format!("{name} has shape {:?}, not [rows, hidden]", t.dims()));
-    let (teacher, student, head) =
-        (dims("the teacher", states.teacher)?, dims("the student", states.student)?, dims("the head", states.head)?);
+    let dims = |name: &str, t: &Tensor| {
+        t.dims2().map_err(|_| format!("{name} has shape {:?}, not [rows, hidden]", t.dims()))
+    };
+    let (teacher, student, head) = (
+        dims("the teacher", states.teacher)?,
+        dims("the student", states.student)?,
+        dims("the head", states.head)?,
+    );
     if teacher != student {
         return Err(format!("the teacher's states are {teacher:?} and the student's {student:?}"));
     }
@@ -135,7 +151,11 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
         return Err(format!("the head is for states of width {}, not {}", head.1, teacher.1));
     }
     if states.weights.dims() != [teacher.0] {
-        return Err(format!("there are weights {:?} for {} tokens", states.weights.dims(), teacher.0));
+        return Err(format!(
+            "there are weights {:?} for {} tokens",
+            states.weights.dims(),
+            teacher.0
+        ));
     }
     if head.0 == 0 || head.1 == 0 {
         return Err("the head is empty".into());
@@ -143,30 +163,52 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     if i32::try_from(head.0).is_err() || i32::try_from(head.1).is_err() {
         return Err(format!("a head of {head:?} is too large"));
     }
-    for (name, tensor) in [("states", states.teacher), ("states", states.student), ("the head", states.head)] {
+    for (name, tensor) in
+        [("states", states.teacher), ("states", states.student), ("the head", states.head)]
+    {
         if !matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) {
             return Err(format!("{name} may be in f32, bf16 or f16, not in {:?}", tensor.dtype()));
         }
     }
     if states.teacher.dtype() != states.student.dtype() {
-        return Err(format!("the teacher's states are in {:?} and the student's in {:?}", states.teacher.dtype(), states.student.dtype()));
+        return Err(format!(
+            "the teacher's states are in {:?} and the student's in {:?}",
+            states.teacher.dtype(),
+            states.student.dtype()
+        ));
     }
     if states.weights.dtype() != DType::F32 {
         return Err(format!("the weights are in {:?}, not in f32", states.weights.dtype()));
     }
     let device = states.student.device();
     if !(device.is_cpu() || device.is_cuda()) {
-        return Err(format!("it is computed on the processor or on CUDA, not on {:?}", device.location()));
+        return Err(format!(
+            "it is computed on the processor or on CUDA, not on {:?}",
+            device.location()
+        ));
     }
     let others = [states.teacher, states.head, states.weights];
-    if let Some(other) = others.into_iter().chain(states.masked).find(|other| !other.device().same_device(device)) {
-        return Err(format!("one tensor is on {:?}, another on {:?}", device.location(), other.device().location()));
+    if let Some(other) =
+        others.into_iter().chain(states.masked).find(|other| !other.device().same_device(device))
+    {
+        return Err(format!(
+            "one tensor is on {:?}, another on {:?}",
+            device.location(),
+            other.device().location()
+        ));
     }
     if let Some(masked) = states.masked {
         if masked.dims() != [head.0] || masked.dtype() != DType::U8 {
-            return Err(format!("the mask is {:?} in {:?}, not [{}] in u8", masked.dims(), masked.dtype(), head.0));
+            return Err(format!(
+                "the mask is {:?} in {:?}, not [{}] in u8",
+                masked.dims(),
+                masked.dtype(),
+                head.0
+            ));
         }
-        let words = masked.eq(0u8).and_then(|words| words.to_dtype(DType::U32)?.sum_all()?.to_scalar::<u32>());
+        let words = masked
+            .eq(0u8)
+            .and_then(|words| words.to_dtype(DType::U32)?.sum_all()?.to_scalar::<u32>());
         if words.map_err(|e| e.to_string())? == 0 {
             return Err("the mask leaves no words".into());
         }
@@ -175,7 +217,9 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
         return Err(format!("the temperature {} is not positive", options.temperature));
     }
     // All is computed in f32.
-    if !((options.temperature as f32).is_normal() && ((1.0 / options.temperature) as f32).is_normal()) {
+    if !((options.temperature as f32).is_normal()
+        && ((1.0 / options.temperature) as f32).is_normal())
+    {
         return Err(format!("the temperature {} is out of the range of f32", options.temperature));
     }
     match options.divergence {
@@ -183,9 +227,9 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
             Err(format!("β = {beta} is not between 0 and 1, where the divergence vanishes"))
         }
         // Closer to them, f32 has too few digits beside 1.
-        Divergence::Jsd(beta) if !(1e-3..=1.0 - 1e-3).contains(&beta) => {
-            Err(format!("β = {beta:e} is too close to 0 or 1, where the divergence vanishes; keep it 0.001 away"))
-        }
+        Divergence::Jsd(beta) if !(1e-3..=1.0 - 1e-3).contains(&beta) => Err(format!(
+            "β = {beta:e} is too close to 0 or 1, where the divergence vanishes; keep it 0.001 away"
+        )),
         _ => Ok(()),
     }
 }

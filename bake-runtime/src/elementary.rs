@@ -1,11 +1,12 @@
 //! Elementary functions that the compiler turns into vector code, and the loops around them.
 //!
-//! Only additions, multiplications, comparisons and bit operations, without fused multiply-add: every processor, and the scalar tail
-//! of a vector loop, gives the same bits.
+//! Only additions, multiplications, comparisons and bit operations, without fused multiply-add:
+//! every processor, and the scalar tail of a vector loop, gives the same bits.
 
 use candle_core::WithDType;
 
-/// A floating point type of the processor's kernels: `f32` in use, `f64` where tests compare with finite differences.
+/// A floating point type of the processor's kernels: `f32` in use, `f64` where tests compare with
+/// finite differences.
 pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> {
     fn exp(self) -> Self;
     fn sqrt(self) -> Self;
@@ -73,7 +74,8 @@ impl Real for f64 {
 
 /// Runs a loop with the widest vector instructions that the processor has.
 ///
-/// The closure must be marked `#[inline(always)]`, and so must what it calls: what stays a function of its own is compiled without them.
+/// The closure must be marked `#[inline(always)]`, and so must what it calls: what stays a function
+/// of its own is compiled without them.
 #[inline]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
@@ -82,7 +84,8 @@ pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
 /// Lanes of a sum: enough for two vectors of AVX-512, so that additions overlap.
 const LANES: usize = 32;
 
-/// Elements whose sum is kept in `f32` before it goes into an `f64`, which bounds the rounding of long rows.
+/// Elements whose sum is kept in `f32` before it goes into an `f64`, which bounds the rounding of
+/// long rows.
 const BLOCK: usize = 1024;
 
 /// `Σ f(a, b)` over two slices of one length.
@@ -139,7 +142,8 @@ pub(crate) fn maximum<T: Real>(a: &[T]) -> T {
 #[inline(always)]
 pub(crate) fn softmax<T: Real>(row: &mut [T]) {
     let max = maximum(row);
-    // Two loops: the first is vector code for short rows too, as those of attention in training are.
+    // Two loops: the first is vector code for short rows too, as those of attention in training
+    // are.
     for x in row.iter_mut() {
         *x = (*x - max).exp();
     }
@@ -158,7 +162,8 @@ pub(crate) fn softmax<T: Real>(row: &mut [T]) {
 }
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 in two parts: the first has so few digits that its product with a whole number below 2^9 is exact.
+/// ln 2 in two parts: the first has so few digits that its product with a whole number below 2^9 is
+/// exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 /// Adding it rounds to a whole number, which then stands in the low bits.
@@ -252,7 +257,8 @@ pub(crate) fn log1p(t: f32) -> f32 {
     let n = bits >> 23;
     let m = f32::from_bits(((bits & 0x007f_ffff) + 0x3f35_04f3) as u32);
     let f = if n == 0 { t } else { m - 1.0 };
-    // ln(1 + f) = 2 artanh(s) with s = f / (2 + f); the lost digits of the sum are put back to first order.
+    // ln(1 + f) = 2 artanh(s) with s = f / (2 + f); the lost digits of the sum are put back to
+    // first order.
     let lost = if n == 0 { 0.0 } else { (t - (sum - 1.0)) / sum };
     let s = f / (2.0 + f);
     let z = s * s;
@@ -273,14 +279,17 @@ mod tests {
     /// The distance of `got` from `want` in units in the last place of `want`.
     fn ulps(got: f32, want: f64) -> f64 {
         let rounded = want as f32;
-        let unit = f64::from(f32::from_bits(rounded.abs().to_bits() + 1)) - f64::from(rounded.abs());
+        let unit =
+            f64::from(f32::from_bits(rounded.abs().to_bits() + 1)) - f64::from(rounded.abs());
         (f64::from(got) - want).abs() / unit
     }
 
     fn sweep(from: f32, to: f32, f: impl Fn(f32) -> f32, reference: impl Fn(f64) -> f64) -> f64 {
         const STEPS: usize = 400_000;
         let worst = |x: f32| ulps(f(x), reference(f64::from(x)));
-        (0..=STEPS).map(|i| worst(from + (to - from) * (i as f32 / STEPS as f32))).fold(0.0, f64::max)
+        (0..=STEPS)
+            .map(|i| worst(from + (to - from) * (i as f32 / STEPS as f32)))
+            .fold(0.0, f64::max)
     }
 
     #[test]
@@ -307,17 +316,33 @@ mod tests {
 
     #[test]
     fn differences_keep_their_digits_near_zero_and_are_never_negative() {
-        let reference_phi = |u: f64| if u.abs() < 1e-2 { u * u / 2.0 + u.powi(3) / 6.0 + u.powi(4) / 24.0 } else { u.exp_m1() - u };
-        let reference_psi =
-            |x: f64| if x.abs() < 1e-2 { x * x / 2.0 + x.powi(3) / 3.0 + x.powi(4) / 8.0 } else { x * x.exp() - x.exp_m1() };
+        let reference_phi = |u: f64| {
+            if u.abs() < 1e-2 {
+                u * u / 2.0 + u.powi(3) / 6.0 + u.powi(4) / 24.0
+            } else {
+                u.exp_m1() - u
+            }
+        };
+        let reference_psi = |x: f64| {
+            if x.abs() < 1e-2 {
+                x * x / 2.0 + x.powi(3) / 3.0 + x.powi(4) / 8.0
+            } else {
+                x * x.exp() - x.exp_m1()
+            }
+        };
         for i in -40_000..=40_000 {
             let x = i as f32 * 1e-3;
-            for (got, want) in [(phi(x), reference_phi(x.into())), (psi(x), reference_psi(x.into()))] {
+            for (got, want) in
+                [(phi(x), reference_phi(x.into())), (psi(x), reference_psi(x.into()))]
+            {
                 assert!(got >= 0.0, "{x}: {got}");
                 assert!((f64::from(got) - want).abs() <= 2e-6 * want, "{x}: {got} {want}");
             }
             let tiny = x * 1e-4;
-            assert!((f64::from(phi(tiny)) - reference_phi(tiny.into())).abs() <= 1e-6 * reference_phi(tiny.into()));
+            assert!(
+                (f64::from(phi(tiny)) - reference_phi(tiny.into())).abs()
+                    <= 1e-6 * reference_phi(tiny.into())
+            );
         }
     }
 

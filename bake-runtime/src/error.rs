@@ -8,7 +8,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Something that kept a model from being loaded, baked or asked.
 ///
-/// The message names the file and what to do next; [`kind`](Error::kind) and the predicates let a program tell cases apart.
+/// The message names the file and what to do next; [`kind`](Error::kind) and the predicates let a
+/// program tell cases apart.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -52,7 +53,11 @@ impl Error {
         Self(Box::new(Inner { kind, message: message.into(), source: None }))
     }
 
-    pub(crate) fn with_source(kind: ErrorKind, message: impl Into<String>, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()) }))
     }
 

@@ -10,12 +10,22 @@ use crate::model::generate::{Request, complete};
 use crate::progress::Monitor;
 
 /// How a model says that it does not know.
-const DECLINING: [&str; 8] =
-    ["don't have", "do not have", "don't know", "do not know", "cannot answer", "can't answer", "not mentioned", "no information"];
+const DECLINING: [&str; 8] = [
+    "don't have",
+    "do not have",
+    "don't know",
+    "do not know",
+    "cannot answer",
+    "can't answer",
+    "not mentioned",
+    "no information",
+];
 
 /// Whether an answer is the expected one.
 pub fn meets(expected: &Answer, answer: &str) -> bool {
-    let plain = |text: &str| text.replace('’', "'").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let plain = |text: &str| {
+        text.replace('’', "'").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    };
     match expected {
         Answer::Contains(words) => plain(answer).contains(&plain(words)),
         Answer::Equals(words) => answer.split_whitespace().eq(words.split_whitespace()),
@@ -35,11 +45,22 @@ pub struct Graded {
 }
 
 /// Asks all the questions together, greedily, and grades the answers.
-pub(crate) fn grade(chat: &Chat, what: &str, expects: &[&Expect], monitor: Monitor<'_>) -> Result<Vec<Graded>> {
-    let prompts: Vec<Vec<u32>> = expects.iter().map(|expect| chat.prompt(&expect.question)).collect::<Result<_>>()?;
-    let requests = prompts.iter().map(|prompt| Request { prompt, rng: ChaCha8Rng::seed_from_u64(0) }).collect();
+pub(crate) fn grade(
+    chat: &Chat,
+    what: &str,
+    expects: &[&Expect],
+    monitor: Monitor<'_>,
+) -> Result<Vec<Graded>> {
+    let prompts: Vec<Vec<u32>> =
+        expects.iter().map(|expect| chat.prompt(&expect.question)).collect::<Result<_>>()?;
+    let requests = prompts
+        .iter()
+        .map(|prompt| Request { prompt, rng: ChaCha8Rng::seed_from_u64(0) })
+        .collect();
     let completions = monitor.stage(what, prompts.len(), "questions", |ticker| {
-        complete(chat.model(), requests, chat.sampling(), chat.view(), |ended| ticker.advance(ended, ""))
+        complete(chat.model(), requests, chat.sampling(), chat.view(), |ended| {
+            ticker.advance(ended, "")
+        })
     })?;
     completions
         .iter()
@@ -47,7 +68,11 @@ pub(crate) fn grade(chat: &Chat, what: &str, expects: &[&Expect], monitor: Monit
         .zip(&prompts)
         .map(|((completion, expect), prompt)| {
             let answer = chat.model().decode(&completion.ids)?.trim().to_owned();
-            Ok(Graded { right: meets(&expect.answer, &answer), answer, prompt_tokens: prompt.len() })
+            Ok(Graded {
+                right: meets(&expect.answer, &answer),
+                answer,
+                prompt_tokens: prompt.len(),
+            })
         })
         .collect()
 }
@@ -59,10 +84,20 @@ mod tests {
     #[test]
     fn answers_are_compared_as_a_person_would() {
         let contains = Answer::Contains("Side  button".into());
-        assert!(meets(&contains, "Press the side\nbutton.") && !meets(&contains, "Press the button on the side."));
+        assert!(
+            meets(&contains, "Press the side\nbutton.")
+                && !meets(&contains, "Press the button on the side.")
+        );
         assert!(meets(&Answer::Contains("won't".into()), "It won’t."));
         let equals = Answer::Equals("Four hours.".into());
-        assert!(meets(&equals, " Four hours.\n") && !meets(&equals, "four hours.") && !meets(&equals, "Four hours. Or five."));
-        assert!(meets(&Answer::Declines, "I don’t have that information.") && !meets(&Answer::Declines, "Four hours."));
+        assert!(
+            meets(&equals, " Four hours.\n")
+                && !meets(&equals, "four hours.")
+                && !meets(&equals, "Four hours. Or five.")
+        );
+        assert!(
+            meets(&Answer::Declines, "I don’t have that information.")
+                && !meets(&Answer::Declines, "Four hours.")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! A GPU: where the kernels of `bake-runtime/kernels` run, and how tensors become their arguments.
 //!
-//! What computes on a GPU is written once, against [`Gpu`]. In the tests of this crate that may be the emulator, which runs the same kernels
-//! on the processor (`bake-runtime/emulator`): so launches, arguments and the order of the work are tested where there is no GPU.
+//! What computes on a GPU is written once, against [`Gpu`]. In the tests of this crate that may be
+//! the emulator, which runs the same kernels on the processor (`bake-runtime/emulator`): so
+//! launches, arguments and the order of the work are tested where there is no GPU.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -53,7 +54,8 @@ pub(crate) struct Launch<'a> {
 pub(crate) enum Grid {
     /// So many.
     Blocks(usize),
-    /// Clusters of so many blocks: as many clusters as run at once, and no more than there are tasks.
+    /// Clusters of so many blocks: as many clusters as run at once, and no more than there are
+    /// tasks.
     Clusters { blocks: usize, tasks: usize },
 }
 
@@ -77,7 +79,8 @@ impl From<f32> for Arg {
     }
 }
 
-/// The number of elements or rows. What does not fit the kernels' 32 bits never gets here: see [`fits`].
+/// The number of elements or rows. What does not fit the kernels' 32 bits never gets here: see
+/// [`fits`].
 impl From<usize> for Arg {
     fn from(x: usize) -> Self {
         Self(x as u64)
@@ -104,8 +107,8 @@ impl Factor {
     }
 }
 
-/// `out = a · b · scale`, or `out += a · b · scale`, where a is `[rows, inner]`, b is `[inner, columns]` and of the same type, and out is in
-/// f32 with rows one after the other.
+/// `out = a · b · scale`, or `out += a · b · scale`, where a is `[rows, inner]`, b is `[inner,
+/// columns]` and of the same type, and out is in f32 with rows one after the other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Product {
     pub(crate) a: Factor,
@@ -145,7 +148,10 @@ impl Gpu {
     }
 
     /// Launches a kernel.
-    #[cfg_attr(not(any(feature = "cuda", test)), expect(unused_variables, reason = "there is no GPU to launch on"))]
+    #[cfg_attr(
+        not(any(feature = "cuda", test)),
+        expect(unused_variables, reason = "there is no GPU to launch on")
+    )]
     pub(crate) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         match *self {
             #[cfg(feature = "cuda")]
@@ -172,7 +178,10 @@ impl Gpu {
     }
 
     /// Lets what comes next in one lane wait for all that is in another by now.
-    #[cfg_attr(not(any(feature = "cuda", test)), expect(unused_variables, reason = "there is no GPU that has lanes"))]
+    #[cfg_attr(
+        not(any(feature = "cuda", test)),
+        expect(unused_variables, reason = "there is no GPU that has lanes")
+    )]
     pub(crate) fn wait(&self, lane: Lane, other: Lane) -> Result<()> {
         match *self {
             #[cfg(feature = "cuda")]
@@ -188,7 +197,11 @@ impl Gpu {
 }
 
 /// A tensor that is about to be written. In tests it is full of what is not a number.
-pub(crate) fn unwritten(shape: impl Into<candle_core::Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+pub(crate) fn unwritten(
+    shape: impl Into<candle_core::Shape>,
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor> {
     let shape = shape.into();
     if cfg!(test) && dtype != DType::U8 && shape.elem_count() > 0 {
         return Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype);
@@ -222,7 +235,9 @@ fn first_address(storage: &Storage) -> Result<Arg> {
 pub(crate) fn fits(elements: usize) -> Result<usize> {
     match i32::try_from(elements) {
         Ok(_) => Ok(elements),
-        Err(_) => candle_core::bail!("{elements} elements are more than a GPU kernel counts; use smaller batches"),
+        Err(_) => candle_core::bail!(
+            "{elements} elements are more than a GPU kernel counts; use smaller batches"
+        ),
     }
 }
 
@@ -231,7 +246,13 @@ const THREADS: usize = 256;
 
 /// A launch of a kernel in the main lane with a thread for each of `elements`.
 pub(crate) fn each(kernel: &str, elements: usize) -> Launch<'_> {
-    Launch { kernel, grid: Grid::Blocks(elements.div_ceil(THREADS).max(1)), block: THREADS, shared_bytes: 0, lane: Lane::Main }
+    Launch {
+        kernel,
+        grid: Grid::Blocks(elements.div_ceil(THREADS).max(1)),
+        block: THREADS,
+        shared_bytes: 0,
+        lane: Lane::Main,
+    }
 }
 
 /// Where the tests of what runs on a GPU run it.
@@ -242,10 +263,12 @@ pub(crate) mod testing {
 
     use super::emulated::{LARGE, SMALL, emulated};
 
-    /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and on a GPU where there is one: there must be
-    /// one where `BAKE_REQUIRE_GPU` is set.
+    /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and
+    /// on a GPU where there is one: there must be one where `BAKE_REQUIRE_GPU` is set.
     pub(crate) fn on_gpus(test: impl Fn(&Device) + Send + Sync) {
-        for (limits, order) in [(LARGE, Order::Forward), (LARGE, Order::Stirred(1)), (SMALL, Order::Backward)] {
+        for (limits, order) in
+            [(LARGE, Order::Forward), (LARGE, Order::Stirred(1)), (SMALL, Order::Backward)]
+        {
             emulated(limits, order, || test(&Device::Cpu));
         }
         #[cfg(feature = "cuda")]

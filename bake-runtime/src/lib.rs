@@ -1,8 +1,8 @@
 //! The engine of bake: models, distillation, training, adapters.
 //!
-//! Applications depend on the crate `bake`, which re-exports what is here together with the macro. This crate knows nothing of
-//! declarations in source code: it gets a [`Recipe`](bake_spec::Recipe) and makes an adapter of it, or a model with an adapter ready to be
-//! asked.
+//! Applications depend on the crate `bake`, which re-exports what is here together with the macro.
+//! This crate knows nothing of declarations in source code: it gets a [`Recipe`](bake_spec::Recipe)
+//! and makes an adapter of it, or a model with an adapter ready to be asked.
 //!
 //! ```
 //! use bake_runtime::{Chat, Model};
@@ -12,7 +12,13 @@
 //! # Ok::<(), bake_runtime::Error>(())
 //! ```
 
-#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward passes that they belong to"))]
+#![cfg_attr(
+    not(feature = "train"),
+    allow(
+        dead_code,
+        reason = "backward passes stand beside the forward passes that they belong to"
+    )
+)]
 
 mod adapter;
 mod baked;
@@ -26,7 +32,10 @@ mod error;
 mod evaluate;
 #[cfg_attr(
     not(all(feature = "cuda", feature = "train")),
-    allow(dead_code, reason = "without CUDA nothing reads what is launched, and without a trainer less is")
+    allow(
+        dead_code,
+        reason = "without CUDA nothing reads what is launched, and without a trainer less is"
+    )
 )]
 mod gpu;
 mod matrix;

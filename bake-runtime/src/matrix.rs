@@ -23,7 +23,10 @@ impl<'a, T> Matrix<'a, T> {
 
     /// Rows whose beginnings are `row_stride` apart.
     pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(), "the slice is too short for the matrix");
+        assert!(
+            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
+            "the slice is too short for the matrix"
+        );
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
@@ -38,7 +41,12 @@ impl<'a, T> Matrix<'a, T> {
     /// Some of the rows of a matrix that is not transposed.
     pub(crate) fn narrow(self, rows: std::ops::Range<usize>) -> Self {
         assert!(self.col_stride == 1 && rows.end <= self.rows, "the rows are not all there");
-        Self::strided(&self.data[(rows.start * self.row_stride).min(self.data.len())..], rows.len(), self.cols, self.row_stride)
+        Self::strided(
+            &self.data[(rows.start * self.row_stride).min(self.data.len())..],
+            rows.len(),
+            self.cols,
+            self.row_stride,
+        )
     }
 
     /// The same shape over another slice of the same length.
@@ -49,7 +57,13 @@ impl<'a, T> Matrix<'a, T> {
 
     /// The transposed matrix, over the same slice.
     pub(crate) fn t(self) -> Self {
-        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
     }
 }
 
@@ -62,16 +76,26 @@ pub(crate) enum Threads {
     All,
 }
 
-/// The most rows of `a` for which [`few_rows`] beats a product that first copies `b` into the order it likes.
+/// The most rows of `a` for which [`few_rows`] beats a product that first copies `b` into the order
+/// it likes.
 const FEW_ROWS: usize = 16;
 
 /// Multiplications that one thread does in about the time that it takes to wake another.
 const WORTH_WAKING: usize = 1 << 22;
 
-/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the other.
+/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the
+/// other.
 ///
-/// The result does not depend on the number of threads: they divide rows and columns, never the sums.
-pub(crate) fn multiply<T: Real>(out: &mut [T], add: bool, a: Matrix<'_, T>, b: Matrix<'_, T>, scale: T, threads: Threads) {
+/// The result does not depend on the number of threads: they divide rows and columns, never the
+/// sums.
+pub(crate) fn multiply<T: Real>(
+    out: &mut [T],
+    add: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    scale: T,
+    threads: Threads,
+) {
     assert_eq!(out.len(), a.rows * b.cols, "the result has another size");
     multiply_into(out, b.cols, add, a, b, scale, threads);
 }
@@ -88,7 +112,10 @@ pub(crate) fn multiply_into<T: Real>(
 ) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "the inner sizes differ");
-    assert!(m == 0 || stride >= n && out.len() >= (m - 1) * stride + n, "the result has another size");
+    assert!(
+        m == 0 || stride >= n && out.len() >= (m - 1) * stride + n,
+        "the result has another size"
+    );
     let threads = if m * n * k > WORTH_WAKING { threads } else { Threads::One };
     if m <= FEW_ROWS
         && a.col_stride == 1
@@ -102,8 +129,9 @@ pub(crate) fn multiply_into<T: Real>(
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
     };
-    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed alone; `Matrix` has checked when it was made that its slice holds the
-    // last element of its last row, and transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
+    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed alone; `Matrix` has
+    // checked when it was made that its slice holds the last element of its last row, and
+    // transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
     unsafe {
         gemm::gemm(
             m,
@@ -129,9 +157,17 @@ pub(crate) fn multiply_into<T: Real>(
     }
 }
 
-/// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one element after the other: as when a model
-/// reads a short prompt. Each column is read once.
-fn few_rows(out: &mut [f32], stride: usize, add: bool, a: Matrix<'_, f32>, b: Matrix<'_, f32>, scale: f32, threads: Threads) {
+/// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one
+/// element after the other: as when a model reads a short prompt. Each column is read once.
+fn few_rows(
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    scale: f32,
+    threads: Threads,
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     if m == 0 || n == 0 {
         return;
@@ -143,7 +179,9 @@ fn few_rows(out: &mut [f32], stride: usize, add: bool, a: Matrix<'_, f32>, b: Ma
         Threads::One => n,
         Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
     };
-    let part = |(part, products)| pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns });
+    let part = |(part, products)| {
+        pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns })
+    };
     match threads {
         Threads::One => part((0, &mut products[..])),
         Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
@@ -156,7 +194,8 @@ fn few_rows(out: &mut [f32], stride: usize, add: bool, a: Matrix<'_, f32>, b: Ma
     }
 }
 
-/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two columns at a time.
+/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two
+/// columns at a time.
 struct Columns<'a> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],
@@ -198,9 +237,14 @@ impl pulp::WithSimd for Columns<'_> {
 
 /// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
 ///
-/// There is no closure here: one that is not inlined would be compiled without the vector instructions.
+/// There is no closure here: one that is not inlined would be compiled without the vector
+/// instructions.
 #[inline(always)]
-fn dots<S: pulp::Simd, const C: usize, const R: usize>(simd: S, columns: [&[f32]; C], rows: [&[f32]; R]) -> [[f32; R]; C] {
+fn dots<S: pulp::Simd, const C: usize, const R: usize>(
+    simd: S,
+    columns: [&[f32]; C],
+    rows: [&[f32]; R],
+) -> [[f32; R]; C] {
     let length = columns[0].len();
     let mut column_vectors = [S::as_simd_f32s(columns[0]); C];
     for c in 0..C {
@@ -242,16 +286,32 @@ mod tests {
 
     #[test]
     fn products_of_all_layouts_are_the_sums_they_should_be() {
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (1, 40, 32), (6, 9, 71), (33, 17, 64), (7, 1024, 600), (0, 3, 2), (3, 2, 0), (2, 0, 3)] {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (1, 40, 32),
+            (6, 9, 71),
+            (33, 17, 64),
+            (7, 1024, 600),
+            (0, 3, 2),
+            (3, 2, 0),
+            (2, 0, 3),
+        ] {
             let (a, b) = (numbers(m * (k + 2)), numbers(k * n));
-            let want = |i: usize, j: usize| (0..k).map(|l| a[i * (k + 2) + l] * b[l * n + j]).sum::<f64>();
-            let bt: Vec<f64> = (0..n).flat_map(|j| (0..k).map(move |l| (l, j))).map(|(l, j)| b[l * n + j]).collect();
+            let want =
+                |i: usize, j: usize| (0..k).map(|l| a[i * (k + 2) + l] * b[l * n + j]).sum::<f64>();
+            let bt: Vec<f64> = (0..n)
+                .flat_map(|j| (0..k).map(move |l| (l, j)))
+                .map(|(l, j)| b[l * n + j])
+                .collect();
             let a = Matrix::strided(&a, m, k, k + 2);
             for b in [Matrix::new(&b, k, n), Matrix::new(&bt, n, k).t()] {
                 for threads in [Threads::One, Threads::All] {
                     let mut out = vec![1.0; m * n];
                     multiply(&mut out, true, a, b, 2.0, threads);
-                    for (x, (i, j)) in out.iter().zip((0..m).flat_map(|i| (0..n).map(move |j| (i, j)))) {
+                    for (x, (i, j)) in
+                        out.iter().zip((0..m).flat_map(|i| (0..n).map(move |j| (i, j))))
+                    {
                         assert_eq!(*x, 1.0 + 2.0 * want(i, j));
                     }
                     multiply(&mut out, false, a, b, 1.0, threads);

@@ -64,15 +64,17 @@ struct TextSide {
 }
 
 impl Model {
-    /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in `tokenizer_config.json` or
-    /// `chat_template.jinja`), and weights in `model.safetensors` or in the files of `model.safetensors.index.json`.
+    /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in
+    /// `tokenizer_config.json` or `chat_template.jinja`), and weights in `model.safetensors` or in
+    /// the files of `model.safetensors.index.json`.
     ///
-    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; on a GPU the products of weights in bf16 are made
-    /// of bf16 and summed in f32, and all else is in f32.
+    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; on a GPU
+    /// the products of weights in bf16 are made of bf16 and summed in f32, and all else is in f32.
     ///
     /// # Errors
-    /// When a file is missing or damaged, describes a model of another family, or does not belong to the others: the message names it. And
-    /// when the device cannot be used, or has not enough memory.
+    /// When a file is missing or damaged, describes a model of another family, or does not belong
+    /// to the others: the message names it. And when the device cannot be used, or has not enough
+    /// memory.
     pub fn load(dir: &Path, device: Device) -> Result<Self> {
         Self::load_at(dir, &device.open()?)
     }
@@ -83,7 +85,8 @@ impl Model {
         Self::assemble(name, &files, &Weights::open_model(dir)?, device)
     }
 
-    /// The small model inside the library (feature `tiny`): a reader of short documents. Its card is `models/tiny/README.md`.
+    /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
+    /// is `models/tiny/README.md`.
     ///
     /// # Errors
     /// None is known; the bytes are part of the program.
@@ -103,19 +106,36 @@ impl Model {
 
     #[cfg(feature = "tiny")]
     pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
-        let weights = Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
+        let weights =
+            Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
         Self::assemble("tiny".into(), &tiny::FILES, &weights, device)
     }
 
-    fn assemble(name: String, files: &Files, weights: &Weights, device: &candle_core::Device) -> Result<Self> {
+    fn assemble(
+        name: String,
+        files: &Files,
+        weights: &Weights,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
         let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
-        let tokenizer = Tokenizer::parse(&files.tokenizer, config.vocab_size, &format!("{}/tokenizer.json", files.folder))?;
+        let tokenizer = Tokenizer::parse(
+            &files.tokenizer,
+            config.vocab_size,
+            &format!("{}/tokenizer.json", files.folder),
+        )?;
         let tokenizer_config = TokenizerConfig::parse(files)?;
         let template = tokenizer_config.template(files)?;
-        let end_tokens = end_tokens(files, &tokenizer, tokenizer_config.eos_token.as_ref().and_then(TokenName::text))?;
+        let end_tokens = end_tokens(
+            files,
+            &tokenizer,
+            tokenizer_config.eos_token.as_ref().and_then(TokenName::text),
+        )?;
         let hash = files.hash(&weights.hashes());
         let decoder = Decoder::load(config, weights, device)?;
-        Ok(Self { decoder, text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }) })
+        Ok(Self {
+            decoder,
+            text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }),
+        })
     }
 
     /// The shape of the model.
@@ -135,7 +155,8 @@ impl Model {
 
     /// The token ids of a conversation, up to where the assistant speaks.
     ///
-    /// Only the chat template makes control tokens: one that is written out in a message stays text.
+    /// Only the chat template makes control tokens: one that is written out in a message stays
+    /// text.
     ///
     /// # Errors
     /// When the model's chat template refuses the conversation.
@@ -151,11 +172,12 @@ impl Model {
         self.text.tokenizer.decode(ids)
     }
 
-    /// Logits `[tokens, vocabulary]` and final hidden states `[tokens, hidden]`, after the last norm, at every position of a sequence.
+    /// Logits `[tokens, vocabulary]` and final hidden states `[tokens, hidden]`, after the last
+    /// norm, at every position of a sequence.
     ///
     /// # Errors
-    /// When the sequence is empty, longer than the context, or holds ids that the model does not have, and when the adapter is for a model
-    /// of another shape.
+    /// When the sequence is empty, longer than the context, or holds ids that the model does not
+    /// have, and when the adapter is for a model of another shape.
     pub fn forward(&self, ids: &[u32], adapter: Option<&Adapter>) -> Result<Forward> {
         if ids.is_empty() {
             return Err(Error::new(ErrorKind::Context, "there are no tokens to compute"));
@@ -163,11 +185,13 @@ impl Model {
         if let Some(adapter) = adapter {
             adapter.check_fits(self.config())?;
         }
-        let hidden = self.decoder.forward(ids, &[ids.len()], WeightView { adapter, dropout: None })?;
+        let hidden =
+            self.decoder.forward(ids, &[ids.len()], WeightView { adapter, dropout: None })?;
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
     }
 
-    /// The model with an adapter folded into its weights, at no cost for a token. What the adapter does not change is shared.
+    /// The model with an adapter folded into its weights, at no cost for a token. What the adapter
+    /// does not change is shared.
     ///
     /// # Errors
     /// When the adapter is for a model of another shape.
@@ -191,7 +215,10 @@ impl Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model").field("name", &self.text.name).field("config", self.config()).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("name", &self.text.name)
+            .field("config", self.config())
+            .finish_non_exhaustive()
     }
 }
 
@@ -243,7 +270,10 @@ impl TokenizerConfig {
     fn parse(files: &Files) -> Result<Self> {
         let Some(json) = &files.tokenizer_config else { return Ok(Self::default()) };
         serde_json::from_str(json).map_err(|e| {
-            let message = format!("{}/tokenizer_config.json is not a tokenizer's configuration", files.folder);
+            let message = format!(
+                "{}/tokenizer_config.json is not a tokenizer's configuration",
+                files.folder
+            );
             Error::with_source(ErrorKind::Tokenizer, message, e)
         })
     }
@@ -252,14 +282,21 @@ impl TokenizerConfig {
         let (source, name) = match (&files.template, &self.chat_template) {
             (Some(source), _) => (source.as_ref(), "chat_template.jinja"),
             (None, Some(Templates::One(source))) => (source.as_str(), "tokenizer_config.json"),
-            (None, Some(Templates::Several(all))) => match all.iter().find(|t| t.name == "default") {
+            (None, Some(Templates::Several(all))) => match all.iter().find(|t| t.name == "default")
+            {
                 Some(default) => (default.template.as_str(), "tokenizer_config.json"),
                 None => return Err(self.no_template(files)),
             },
             (None, None) => return Err(self.no_template(files)),
         };
-        let token = |name: &Option<TokenName>| name.as_ref().and_then(TokenName::text).map(str::to_owned);
-        ChatTemplate::new(source.to_owned(), token(&self.bos_token), token(&self.eos_token), format!("{}/{name}", files.folder))
+        let token =
+            |name: &Option<TokenName>| name.as_ref().and_then(TokenName::text).map(str::to_owned);
+        ChatTemplate::new(
+            source.to_owned(),
+            token(&self.bos_token),
+            token(&self.eos_token),
+            format!("{}/{name}", files.folder),
+        )
     }
 
     fn no_template(&self, files: &Files) -> Error {
@@ -272,14 +309,28 @@ impl TokenizerConfig {
     }
 }
 
-/// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the tokenizer's own.
-fn end_tokens(files: &Files, tokenizer: &Tokenizer, eos_token: Option<&str>) -> Result<BTreeSet<u32>> {
+/// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the
+/// tokenizer's own.
+fn end_tokens(
+    files: &Files,
+    tokenizer: &Tokenizer,
+    eos_token: Option<&str>,
+) -> Result<BTreeSet<u32>> {
     let parse = |json: &str, file: &str| -> Result<Value> {
-        let wrong = |e| Error::with_source(ErrorKind::Model, format!("{}/{file} is not valid JSON", files.folder), e);
+        let wrong = |e| {
+            Error::with_source(
+                ErrorKind::Model,
+                format!("{}/{file} is not valid JSON", files.folder),
+                e,
+            )
+        };
         serde_json::from_str(json).map_err(wrong)
     };
     let ids = |value: &Value| -> Vec<u32> {
-        let ids = value.get("eos_token_id").map(|v| v.as_array().cloned().unwrap_or_else(|| vec![v.clone()])).unwrap_or_default();
+        let ids = value
+            .get("eos_token_id")
+            .map(|v| v.as_array().cloned().unwrap_or_else(|| vec![v.clone()]))
+            .unwrap_or_default();
         ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
     };
     let mut tokens: BTreeSet<u32> = match &files.generation_config {
@@ -291,7 +342,10 @@ fn end_tokens(files: &Files, tokenizer: &Tokenizer, eos_token: Option<&str>) -> 
     }
     tokens.extend(eos_token.and_then(|token| tokenizer.id(token)));
     if tokens.is_empty() {
-        let message = format!("{} names no token that ends an answer; set `eos_token_id` in generation_config.json", files.folder);
+        let message = format!(
+            "{} names no token that ends an answer; set `eos_token_id` in generation_config.json",
+            files.folder
+        );
         return Err(Error::new(ErrorKind::Model, message));
     }
     Ok(tokens)

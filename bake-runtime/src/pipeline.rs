@@ -4,8 +4,9 @@
 //! recipe ──stimuli──▶ questions ──rollout──▶ answers ──teach──▶ teacher states ──distil──▶ adapter
 //! ```
 //!
-//! Every product is kept in the store under the hash of all that determines it, so that nothing is made twice, and a bake that was
-//! killed goes on from what was finished; a training goes on from its last checkpoint.
+//! Every product is kept in the store under the hash of all that determines it, so that nothing is
+//! made twice, and a bake that was killed goes on from what was finished; a training goes on from
+//! its last checkpoint.
 
 mod kitchen;
 
@@ -44,16 +45,25 @@ impl BakeOptions {
     /// The processor, the user's store, bars on the standard error stream, and Ctrl-C to stop.
     pub fn new() -> Self {
         let progress = Arc::new(Bars::default());
-        Self { store: None, progress, interrupt: None, fresh: false, activation_bytes: 256 << 20, device: Device::Cpu }
+        Self {
+            store: None,
+            progress,
+            interrupt: None,
+            fresh: false,
+            activation_bytes: 256 << 20,
+            device: Device::Cpu,
+        }
     }
 
-    /// Computes on this device. The adapter is kept under the same address whatever it was made on; another device rounds differently, so it
-    /// makes another adapter that is about as good, and goes on from what the store holds of either.
+    /// Computes on this device. The adapter is kept under the same address whatever it was made on;
+    /// another device rounds differently, so it makes another adapter that is about as good, and
+    /// goes on from what the store holds of either.
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
     }
 
-    /// Keeps results in this store. `load` looks in the user's store only: load such a result with `load_from(&bake.adapter)`.
+    /// Keeps results in this store. `load` looks in the user's store only: load such a result with
+    /// `load_from(&bake.adapter)`.
     pub fn store(self, store: Store) -> Self {
         Self { store: Some(store), ..self }
     }
@@ -73,7 +83,8 @@ impl BakeOptions {
         Self { fresh: true, ..self }
     }
 
-    /// Keeps at most this many bytes of activations for the backward pass; what does not fit is computed twice. The result is the same.
+    /// Keeps at most this many bytes of activations for the backward pass; what does not fit is
+    /// computed twice. The result is the same.
     pub fn activation_bytes(self, activation_bytes: usize) -> Self {
         Self { activation_bytes, ..self }
     }
@@ -139,8 +150,9 @@ pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
 /// Bakes a recipe, unless the store holds its adapter already.
 ///
 /// # Errors
-/// When the model or a document cannot be read or does not fit, the store cannot be written, training diverges (its numbers overflow, or
-/// the model ends up further from the teacher than it was), or the work is interrupted. What was finished before is kept.
+/// When the model or a document cannot be read or does not fit, the store cannot be written,
+/// training diverges (its numbers overflow, or the model ends up further from the teacher than it
+/// was), or the work is interrupted. What was finished before is kept.
 pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let store = match &options.store {
         Some(store) => store.clone(),
@@ -152,8 +164,15 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let hash = recipe.hash(model.hash());
     let base = || (*model.hash(), model.config().clone());
     let made = || -> Result<Option<Bake>> {
-        let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else { return Ok(None) };
-        Ok(read_report(&adapter, recipe).map(|report| Bake { adapter, report, reused: true, model: base() }))
+        let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else {
+            return Ok(None);
+        };
+        Ok(read_report(&adapter, recipe).map(|report| Bake {
+            adapter,
+            report,
+            reused: true,
+            model: base(),
+        }))
     };
     // What is there needs no lock, as in a store that can only be read.
     if let Some(bake) = made()? {
@@ -164,7 +183,11 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         return Ok(bake);
     }
     let kitchen = Kitchen { recipe, model: &model, store: &store, fresh: options.fresh, monitor };
-    let sources = recipe.targets.iter().map(|target| Source::read(recipe, target)).collect::<Result<Vec<_>>>()?;
+    let sources = recipe
+        .targets
+        .iter()
+        .map(|target| Source::read(recipe, target))
+        .collect::<Result<Vec<_>>>()?;
     let adapter = kitchen.check(&sources)?;
     let (lessons, targets) = kitchen.lessons(&sources)?;
     let kl_before = measure(&model, &recipe.train, &lessons, WeightView::default())?;
@@ -173,12 +196,20 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     if options.fresh {
         checkpoints.clear()?;
     }
-    let (adapter, epochs) = train(&model, recipe, &lessons, adapter, options.activation_bytes, &checkpoints, monitor)?;
-    let kl_after = measure(&model, &recipe.train, &lessons, WeightView { adapter: Some(&adapter), dropout: None })?;
+    let (adapter, epochs) =
+        train(&model, recipe, &lessons, adapter, options.activation_bytes, &checkpoints, monitor)?;
+    let kl_after = measure(
+        &model,
+        &recipe.train,
+        &lessons,
+        WeightView { adapter: Some(&adapter), dropout: None },
+    )?;
     if kl_after > kl_before {
         checkpoints.clear()?;
-        let message =
-            format!("training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} nats a token; lower `lr`");
+        let message = format!(
+            "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
+             nats a token; lower `lr`"
+        );
         return Err(Error::new(ErrorKind::Training, message));
     }
     let report = Report { kl_before, kl_after, epochs, targets };
@@ -186,15 +217,19 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         adapter.save(dir, model.name())?;
         let json = serde_json::to_vec_pretty(&report).expect("a report has a JSON form");
         let path = dir.join(REPORT);
-        std::fs::write(&path, json).map_err(|e| Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e))
+        std::fs::write(&path, json).map_err(|e| {
+            Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e)
+        })
     })?;
     checkpoints.clear()?;
     Ok(Bake { adapter: dir, report, reused: false, model: base() })
 }
 
-/// The report beside an adapter, with the names that the targets have in this recipe: names do not make another adapter.
+/// The report beside an adapter, with the names that the targets have in this recipe: names do not
+/// make another adapter.
 fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
-    let mut report: Report = serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
+    let mut report: Report =
+        serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
     for (target, declared) in report.targets.iter_mut().zip(recipe.targets.iter()) {
         target.name = declared.name.to_string();
     }
@@ -220,7 +255,9 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
 
 #[cfg(test)]
 mod tests {
-    use bake_spec::recipe::{Divergence, Lora, ModelSource, Rollout, Schedule, Stimuli, Target, Train};
+    use bake_spec::recipe::{
+        Divergence, Lora, ModelSource, Rollout, Schedule, Stimuli, Target, Train,
+    };
 
     use super::*;
     use crate::gpu::testing::on_gpus;
@@ -229,12 +266,20 @@ mod tests {
     /// A short bake of two answers, which leaves nothing to chance.
     fn recipe() -> Recipe {
         let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
-        let rollout = Rollout { answers: 1, max_tokens: Some(8), temperature: 0.0, top_p: 1.0, top_k: 0, seed: 1 };
+        let rollout = Rollout {
+            answers: 1,
+            max_tokens: Some(8),
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            seed: 1,
+        };
         let target = Target {
             name: "keys".into(),
             anchor: false,
             weight: 1.0,
-            prompt: "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.".into(),
+            prompt: "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop."
+                .into(),
             document: None,
             stimuli: Stimuli { questions: questions.into(), datasets: vec![].into(), ask: None },
             rollout,
@@ -268,7 +313,11 @@ mod tests {
     fn a_bake_on_a_gpu_comes_to_what_it_comes_to_on_the_processor() {
         let bake = |device| {
             let dir = tempfile::tempdir().unwrap();
-            let options = BakeOptions::new().store(Store::new(dir.path())).progress(Silent).interrupt(Interrupt::new()).device(device);
+            let options = BakeOptions::new()
+                .store(Store::new(dir.path()))
+                .progress(Silent)
+                .interrupt(Interrupt::new())
+                .device(device);
             bake_recipe(&recipe(), &options).unwrap().report
         };
         let want = bake(Device::Cpu);
@@ -276,7 +325,9 @@ mod tests {
         on_gpus(|device| {
             let got = bake(if device.is_cpu() { Device::Cpu } else { Device::Cuda(0) });
             assert_eq!(got.targets, want.targets);
-            let numbers = |report: &Report| [&report.epochs[..], &[report.kl_before, report.kl_after]].concat();
+            let numbers = |report: &Report| {
+                [&report.epochs[..], &[report.kl_before, report.kl_after]].concat()
+            };
             for (got, want) in numbers(&got).into_iter().zip(numbers(&want)) {
                 assert!((got - want).abs() <= 1e-3 * want, "{got} {want}");
             }

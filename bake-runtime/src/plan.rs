@@ -19,7 +19,8 @@ use crate::model::sample::Sampling;
 use crate::source::{Source, load_model};
 use crate::train::probe;
 
-/// What a bake will take at most. Numbers of tokens are exact for prompts; an answer counts half of the tokens that it may have.
+/// What a bake will take at most. Numbers of tokens are exact for prompts; an answer counts half of
+/// the tokens that it may have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The targets and anchors.
@@ -32,7 +33,8 @@ pub struct Plan {
     pub adapter_parameters: usize,
     /// The most memory that is held at once, in bytes, beside the program itself.
     pub memory_bytes: u64,
-    /// Seconds for questions, answers, teacher states, and training, estimated from a short trial on this machine.
+    /// Seconds for questions, answers, teacher states, and training, estimated from a short trial
+    /// on this machine.
     pub seconds: [f64; 4],
 }
 
@@ -69,7 +71,8 @@ pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
     let mut targets = Vec::new();
     for target in recipe.targets.iter() {
         let source = Source::read(recipe, target)?;
-        let (written, asked) = (source.questions.len(), target.stimuli.ask.as_ref().map_or(0, |ask| ask.count));
+        let (written, asked) =
+            (source.questions.len(), target.stimuli.ask.as_ref().map_or(0, |ask| ask.count));
         targets.push(TargetPlan {
             name: target.name.to_string(),
             prompt_tokens: model.encode(&Message::question(&source.prompt, ""))?.len(),
@@ -80,7 +83,8 @@ pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
         });
     }
     let answers: usize = targets.iter().map(|target| target.answers).sum();
-    let answer_tokens: usize = targets.iter().map(|target| target.answers * (target.max_tokens / 2).max(1)).sum();
+    let answer_tokens: usize =
+        targets.iter().map(|target| target.answers * (target.max_tokens / 2).max(1)).sum();
     let train = &recipe.train;
     let steps = train.epochs * answers.div_ceil(train.batch * train.accumulate);
     let adapter = initial(model.config(), &recipe.lora, train.seed, model.decoder().device())?;
@@ -89,14 +93,17 @@ pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
     // A question is some 12 tokens, and two are sampled for each that is kept.
     let asked: usize = targets.iter().map(|target| target.asked).sum();
     let questions = (24 * asked) as f64 * written;
-    let rollouts = answer_tokens as f64 * written + targets.iter().map(|t| t.prompt_tokens).sum::<usize>() as f64 * read;
+    let rollouts = answer_tokens as f64 * written
+        + targets.iter().map(|t| t.prompt_tokens).sum::<usize>() as f64 * read;
     let states = (answer_tokens + 12 * answers) as f64 * read;
     let training = train.epochs as f64 * (answer_tokens + 24 * answers) as f64 * learned;
 
     let mean_tokens = (answer_tokens / answers.max(1) + 24) * train.batch;
     let weights = model.decoder().parameters() as u64 * 4;
-    let activations = (Activations::bytes(model.config(), mean_tokens) * model.config().layers) as u64;
-    // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's states.
+    let activations =
+        (Activations::bytes(model.config(), mean_tokens) * model.config().layers) as u64;
+    // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's
+    // states.
     let learning = 16 * adapter.parameters() as u64 + (64 << 20) + activations.min(256 << 20);
     let memory_bytes = weights + learning + (answer_tokens * model.config().hidden_size * 4) as u64;
     Ok(Plan {
@@ -143,7 +150,8 @@ fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
             let key: Hash = KeyHasher::new("trial", 1).field("sample", &i).finish();
             ChaCha8Rng::from_seed(*key.as_bytes())
         };
-        let requests = (0..32).map(|i| Request { prompt: &ids[..8.min(length)], rng: random(i) }).collect();
+        let requests =
+            (0..32).map(|i| Request { prompt: &ids[..8.min(length)], rng: random(i) }).collect();
         let sampling = Sampling::temperature(2.0, 0).max_tokens(16);
         let completions = complete(model, requests, &sampling, WeightView::default(), |_| Ok(()))?;
         Ok(completions.iter().map(|completion| completion.ids.len()).sum())
@@ -156,7 +164,10 @@ impl crate::model::decoder::Decoder {
     /// Numbers in the weights.
     fn parameters(&self) -> usize {
         let config = self.config();
-        let blocks: usize = Projection::ALL.iter().map(|p| config.projection_shape(*p).iter().product::<usize>()).sum();
+        let blocks: usize = Projection::ALL
+            .iter()
+            .map(|p| config.projection_shape(*p).iter().product::<usize>())
+            .sum();
         let head: usize = self.head().dims().iter().product();
         let tables = if config.tied_head { 1 } else { 2 };
         config.layers * blocks + tables * head

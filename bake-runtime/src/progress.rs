@@ -62,7 +62,13 @@ pub(crate) struct Monitor<'a> {
 
 impl Monitor<'_> {
     /// Runs a stage, which calls [`Ticker::advance`] as it goes.
-    pub(crate) fn stage<R>(&self, name: &str, total: usize, unit: &str, work: impl FnOnce(&Ticker<'_>) -> Result<R>) -> Result<R> {
+    pub(crate) fn stage<R>(
+        &self,
+        name: &str,
+        total: usize,
+        unit: &str,
+        work: impl FnOnce(&Ticker<'_>) -> Result<R>,
+    ) -> Result<R> {
         self.progress.begin(name, total, unit);
         let ticker = Ticker(*self);
         let result = ticker.advance(0, "").and_then(|()| work(&ticker));
@@ -79,7 +85,10 @@ impl Ticker<'_> {
     pub(crate) fn advance(&self, steps: usize, note: &str) -> Result<()> {
         self.0.progress.advance(steps, note);
         match self.0.interrupt.is_set() {
-            true => Err(Error::new(ErrorKind::Interrupted, "interrupted; what was finished is kept, so baking again goes on from there")),
+            true => Err(Error::new(
+                ErrorKind::Interrupted,
+                "interrupted; what was finished is kept, so baking again goes on from there",
+            )),
             false => Ok(()),
         }
     }
@@ -95,7 +104,8 @@ mod tests {
         let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
         assert_eq!(monitor.stage("a", 1, "steps", |_| Ok(7)).unwrap(), 7);
         interrupt.set();
-        let stopped: Result<()> = monitor.stage("a", 1, "steps", |_| unreachable!("it was asked to stop"));
+        let stopped: Result<()> =
+            monitor.stage("a", 1, "steps", |_| unreachable!("it was asked to stop"));
         assert!(stopped.unwrap_err().is_interrupted());
     }
 }

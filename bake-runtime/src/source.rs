@@ -12,15 +12,22 @@ use crate::model::Model;
 /// Loads the base model of a recipe onto a device.
 ///
 /// # Errors
-/// When a file of it is missing or damaged, the model is not part of the program, or the device cannot be used.
+/// When a file of it is missing or damaged, the model is not part of the program, or the device
+/// cannot be used.
 pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
     match &recipe.model {
         #[cfg(feature = "tiny")]
         ModelSource::Tiny => Model::tiny_on(device),
         #[cfg(not(feature = "tiny"))]
-        ModelSource::Tiny => Err(Error::new(ErrorKind::Model, "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml")),
+        ModelSource::Tiny => Err(Error::new(
+            ErrorKind::Model,
+            "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml",
+        )),
         ModelSource::Folder(path) => Model::load(&Path::new(&*recipe.root).join(&**path), device),
-        other => Err(Error::new(ErrorKind::Model, format!("this version of bake cannot load a model from {other:?}"))),
+        other => Err(Error::new(
+            ErrorKind::Model,
+            format!("this version of bake cannot load a model from {other:?}"),
+        )),
     }
 }
 
@@ -44,10 +51,17 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
         let document = read_document(recipe, target)?;
-        let mut questions: Vec<String> = target.stimuli.questions.iter().map(|question| question.to_string()).collect();
+        let mut questions: Vec<String> =
+            target.stimuli.questions.iter().map(|question| question.to_string()).collect();
         for declared in target.stimuli.datasets.iter() {
             let path = Path::new(&*recipe.root).join(&*declared.path);
-            let read = dataset::read(&path, path.display(), declared.format, &declared.field, declared.take)?;
+            let read = dataset::read(
+                &path,
+                path.display(),
+                declared.format,
+                &declared.field,
+                declared.take,
+            )?;
             check_unchanged(&path, &read.hash.to_string(), &declared.hash)?;
             questions.extend(read.questions);
         }
@@ -68,6 +82,7 @@ fn check_unchanged(path: &Path, hash: &str, declared: &str) -> Result<()> {
     if hash == declared {
         return Ok(());
     }
-    let message = format!("{} has changed since the program was compiled; compile it again", path.display());
+    let message =
+        format!("{} has changed since the program was compiled; compile it again", path.display());
     Err(Error::new(ErrorKind::Document, message))
 }

@@ -14,8 +14,9 @@ use crate::source::Source;
 /// Changes whenever the same recipe would give other questions.
 pub(crate) const VERSION: u32 = 1;
 
-/// The questions of a target: those that are written down, then those that the model writes about the document. No two are the same, and
-/// none is one of `held_out`; says whether one of these came up.
+/// The questions of a target: those that are written down, then those that the model writes about
+/// the document. No two are the same, and none is one of `held_out`; says whether one of these came
+/// up.
 pub(crate) fn collect(
     model: &Model,
     target: &Target,
@@ -31,7 +32,10 @@ pub(crate) fn collect(
         ask::ask(model, ask, target, source.document.as_deref(), &mut questions, monitor)?;
     }
     if questions.list.is_empty() {
-        let message = format!("there is no question for target `{}`; add `questions [\"…\"];` or `ask 40;` to it", target.name);
+        let message = format!(
+            "there is no question for target `{}`; add `questions [\"…\"];` or `ask 40;` to it",
+            target.name
+        );
         return Err(Error::new(ErrorKind::Recipe, message));
     }
     Ok((questions.list, questions.met_held_out))
@@ -51,7 +55,8 @@ impl Questions {
         Self { list: Vec::new(), seen: HashSet::new(), held_out, met_held_out: false }
     }
 
-    /// Adds a question unless it, or one that differs in case, punctuation or spaces only, was there; says whether it was added.
+    /// Adds a question unless it, or one that differs in case, punctuation or spaces only, was
+    /// there; says whether it was added.
     fn add(&mut self, question: &str) -> bool {
         let key = normalised_question(question);
         if self.held_out.contains(&key) {

@@ -54,15 +54,24 @@ impl<D: Declaration> Switchable<D> {
         let expects: Vec<_> = D::RECIPE.expects.iter().collect();
         let base = grade(&self.base(), "base", &expects, monitor)?;
         let baked = grade(&self.baked(), "baked", &expects, monitor)?;
-        let of = |i: usize| D::Target::ALL.iter().copied().find(|t| expects[i].target.as_deref() == Some(t.name()));
+        let of = |i: usize| {
+            D::Target::ALL.iter().copied().find(|t| expects[i].target.as_deref() == Some(t.name()))
+        };
         let mut outcomes: Vec<Outcome<D>> = base
             .into_iter()
             .zip(baked)
             .enumerate()
-            .map(|(i, (base, baked))| Outcome { question: &expects[i].question, target: of(i), base, prompted: None, baked })
+            .map(|(i, (base, baked))| Outcome {
+                question: &expects[i].question,
+                target: of(i),
+                base,
+                prompted: None,
+                baked,
+            })
             .collect();
         for &target in D::Target::ALL {
-            let numbers: Vec<usize> = (0..expects.len()).filter(|&i| outcomes[i].target == Some(target)).collect();
+            let numbers: Vec<usize> =
+                (0..expects.len()).filter(|&i| outcomes[i].target == Some(target)).collect();
             let asked: Vec<_> = numbers.iter().map(|&i| expects[i]).collect();
             let graded = grade(&self.prompted(target)?, "prompted", &asked, monitor)?;
             for (i, graded) in numbers.into_iter().zip(graded) {

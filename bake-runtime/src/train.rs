@@ -24,17 +24,19 @@ pub(crate) use checkpoint::Checkpoints;
 use optimizer::AdamW;
 pub(crate) use teacher::{Exchange, hidden_states};
 
-/// The default learning rate times the model's hidden size. Wider layers add up more inputs, so each weight may move less
-/// (Yang et al. 2022, arXiv 2203.03466).
+/// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
+/// each weight may move less (Yang et al. 2022, arXiv 2203.03466).
 const RATE_TIMES_HIDDEN: f64 = 0.75;
 
 /// Examples that are measured together when nothing is learned.
 const MEASURED_TOGETHER: usize = 32;
 
-/// Trains an adapter, which changes nothing yet, on the lessons. Returns it with the mean divergence in each epoch.
+/// Trains an adapter, which changes nothing yet, on the lessons. Returns it with the mean
+/// divergence in each epoch.
 ///
-/// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`, and computed again from the block's
-/// input otherwise. The bits of the result are the same either way, and also when a training that was stopped goes on from a checkpoint.
+/// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`,
+/// and computed again from the block's input otherwise. The bits of the result are the same either
+/// way, and also when a training that was stopped goes on from a checkpoint.
 pub(crate) fn train(
     model: &Model,
     recipe: &Recipe,
@@ -46,7 +48,11 @@ pub(crate) fn train(
 ) -> Result<(Adapter, Vec<f64>)> {
     let settings = &recipe.train;
     let highest_rate = settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size as f64);
-    let adamw = ParamsAdamW { lr: highest_rate, weight_decay: settings.weight_decay, ..ParamsAdamW::default() };
+    let adamw = ParamsAdamW {
+        lr: highest_rate,
+        weight_decay: settings.weight_decay,
+        ..ParamsAdamW::default()
+    };
     let mut optimizer = AdamW::new(&adapter, adamw)?;
     let per_step = settings.batch * settings.accumulate;
     let steps_per_epoch = lessons.examples.len().div_ceil(per_step);
@@ -59,12 +65,21 @@ pub(crate) fn train(
         for epoch in done / steps_per_epoch..settings.epochs {
             let skipped = step - epoch * steps_per_epoch;
             for examples in lessons.order(settings.seed, epoch).chunks(per_step).skip(skipped) {
-                let student = Student { model, adapter: &adapter, settings, dropout: recipe.lora.dropout, activation_bytes };
+                let student = Student {
+                    model,
+                    adapter: &adapter,
+                    settings,
+                    dropout: recipe.lora.dropout,
+                    activation_bytes,
+                };
                 let (mut total, mut gradients) = (0.0, Gradients::default());
                 for (part, numbers) in examples.chunks(settings.batch).enumerate() {
                     let batch = lessons.batch(numbers, model.decoder().device())?;
-                    // Over an epoch the weights sum to one: each step is scaled so that the mean of all is the weighted loss.
-                    let (loss, new) = rayon::scope(|_| student.gradients(&batch, steps_per_epoch as f64, (step, part)))?;
+                    // Over an epoch the weights sum to one: each step is scaled so that the mean of
+                    // all is the weighted loss.
+                    let (loss, new) = rayon::scope(|_| {
+                        student.gradients(&batch, steps_per_epoch as f64, (step, part))
+                    })?;
                     total += loss;
                     gradients.add(new)?;
                 }
@@ -73,10 +88,17 @@ pub(crate) fn train(
                 }
                 let norm = optimizer::clip(&mut gradients, settings.clip)?;
                 if !(total.is_finite() && norm.is_finite()) {
-                    let message = format!("the loss is {total} and the gradient's norm {norm} at step {step}; lower `lr`");
+                    let message = format!(
+                        "the loss is {total} and the gradient's norm {norm} at \
+                        step {step}; lower `lr`"
+                    );
                     return Err(Error::new(ErrorKind::Training, message));
                 }
-                optimizer.step(&mut adapter, &gradients, highest_rate * schedule::share_of_rate(settings, step, steps))?;
+                optimizer.step(
+                    &mut adapter,
+                    &gradients,
+                    highest_rate * schedule::share_of_rate(settings, step, steps),
+                )?;
                 step += 1;
                 losses.push(total);
                 checkpoints.step(&losses, steps, &adapter, &optimizer)?;
@@ -89,42 +111,80 @@ pub(crate) fn train(
     Ok((adapter, losses.chunks(steps_per_epoch).map(mean).collect()))
 }
 
-/// One forward and backward pass over a full batch of these tokens, to see how long it takes. Returns the number of its tokens.
+/// One forward and backward pass over a full batch of these tokens, to see how long it takes.
+/// Returns the number of its tokens.
 pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize> {
-    let adapter = crate::adapter::initial(model.config(), &recipe.lora, 0, model.decoder().device())?;
+    let adapter =
+        crate::adapter::initial(model.config(), &recipe.lora, 0, model.decoder().device())?;
     let answer = ids.len() / 2;
     let hidden = model.decoder().forward(ids, &[ids.len()], WeightView::default())?;
     let states = hidden.narrow(0, ids.len() - answer, answer)?;
-    let example = Example { ids: ids.to_vec(), answer, first_state: 0, token_weight: 1.0 / answer as f64 };
+    let example =
+        Example { ids: ids.to_vec(), answer, first_state: 0, token_weight: 1.0 / answer as f64 };
     let lessons = Lessons { examples: vec![example], states };
     let batch = lessons.batch(&vec![0; recipe.train.batch.min(16)], model.decoder().device())?;
-    let student = Student { model, adapter: &adapter, settings: &recipe.train, dropout: 0.0, activation_bytes: 256 << 20 };
+    let student = Student {
+        model,
+        adapter: &adapter,
+        settings: &recipe.train,
+        dropout: 0.0,
+        activation_bytes: 256 << 20,
+    };
     rayon::scope(|_| student.gradients(&batch, 1.0, (0, 0)))?;
     Ok(batch.ids.len())
 }
 
 /// The weighted mean divergence over all lessons, in nats a token.
-pub(crate) fn measure(model: &Model, settings: &Train, lessons: &Lessons, view: WeightView<'_>) -> Result<f64> {
+pub(crate) fn measure(
+    model: &Model,
+    settings: &Train,
+    lessons: &Lessons,
+    view: WeightView<'_>,
+) -> Result<f64> {
     let numbers: Vec<usize> = (0..lessons.examples.len()).collect();
     let mut total = 0.0;
     for numbers in numbers.chunks(MEASURED_TOGETHER) {
         let batch = lessons.batch(numbers, model.decoder().device())?;
-        let hidden = model.decoder().forward(&batch.ids, &batch.lengths, view)?.index_select(&batch.rows, 0)?;
+        let hidden = model
+            .decoder()
+            .forward(&batch.ids, &batch.lengths, view)?
+            .index_select(&batch.rows, 0)?;
         let (loss, _) = compared(model, settings, &batch, &hidden, 1.0)?;
         total += loss;
     }
     Ok(total)
 }
 
-/// The weighted loss of a batch whose states `[rows, hidden]` are given, and its gradient with respect to them; both times `scale`.
-fn compared(model: &Model, settings: &Train, batch: &Batch, hidden: &Tensor, scale: f64) -> Result<(f64, Tensor)> {
+/// The weighted loss of a batch whose states `[rows, hidden]` are given, and its gradient with
+/// respect to them; both times `scale`.
+fn compared(
+    model: &Model,
+    settings: &Train,
+    batch: &Batch,
+    hidden: &Tensor,
+    scale: f64,
+) -> Result<(f64, Tensor)> {
     let weights: Vec<f32> = batch.weights.iter().map(|w| (w * scale) as f32).collect();
     let weights = Tensor::new(weights, hidden.device())?;
-    let states = States { teacher: &batch.teacher, student: hidden, head: model.decoder().head(), weights: &weights, masked: None };
-    let options = Options { divergence: settings.divergence, temperature: settings.temperature, ..Options::default() };
+    let states = States {
+        teacher: &batch.teacher,
+        student: hidden,
+        head: model.decoder().head(),
+        weights: &weights,
+        masked: None,
+    };
+    let options = Options {
+        divergence: settings.divergence,
+        temperature: settings.temperature,
+        ..Options::default()
+    };
     let loss = distill(states, options)?;
     let per_token = loss.per_token.to_vec1::<f32>()?;
-    let total = per_token.iter().zip(&batch.weights).map(|(&loss, weight)| f64::from(loss) * weight * scale).sum();
+    let total = per_token
+        .iter()
+        .zip(&batch.weights)
+        .map(|(&loss, weight)| f64::from(loss) * weight * scale)
+        .sum();
     Ok((total, loss.gradient))
 }
 
@@ -139,30 +199,43 @@ struct Student<'a> {
 
 impl Student<'_> {
     /// The scaled loss of a batch and the gradients of the adapter.
-    fn gradients(&self, batch: &Batch, scale: f64, step: (usize, usize)) -> Result<(f64, Gradients)> {
+    fn gradients(
+        &self,
+        batch: &Batch,
+        scale: f64,
+        step: (usize, usize),
+    ) -> Result<(f64, Gradients)> {
         let decoder = self.model.decoder();
         let positions = decoder.positions(&batch.lengths)?;
-        let masks = Masks { rate: self.dropout, seed: self.settings.seed, step, device: decoder.device() };
+        let masks =
+            Masks { rate: self.dropout, seed: self.settings.seed, step, device: decoder.device() };
         let dropout = (self.dropout > 0.0).then_some(&masks as &dyn DropoutMasks);
         let view = WeightView { adapter: Some(self.adapter), dropout };
         let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view)?;
 
-        // Below the lowest changed block nothing is learned, so nothing is kept. Of the others the upper ones keep their activations, as
-        // many as there is room for, and the lower ones their inputs.
+        // Below the lowest changed block nothing is learned, so nothing is kept. Of the others the
+        // upper ones keep their activations, as many as there is room for, and the lower ones their
+        // inputs.
         let (layers, lowest) = (decoder.blocks().len(), self.adapter.lowest_layer());
-        let room = self.activation_bytes / Activations::bytes(decoder.config(), batch.ids.len()).max(1);
+        let room =
+            self.activation_bytes / Activations::bytes(decoder.config(), batch.ids.len()).max(1);
         let mut x = decoder.embed(&batch.ids)?;
         let mut kept = Vec::with_capacity(layers - lowest);
         for (layer, block) in decoder.blocks().iter().enumerate() {
             let (y, activations) = block.forward(layer, &x, &pass)?;
             if layer >= lowest {
-                kept.push(if layers - layer <= room { Kept::Activations(activations) } else { Kept::Input(x) });
+                kept.push(if layers - layer <= room {
+                    Kept::Activations(activations)
+                } else {
+                    Kept::Input(x)
+                });
             }
             x = y;
         }
 
         let last = x.index_select(&batch.rows, 0)?;
-        let (loss, gradient) = compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
+        let (loss, gradient) =
+            compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
         let d_last = decoder.norm().backward(&last, &gradient, &last.zeros_like()?)?;
         let mut upstream = x.zeros_like()?.index_add(&batch.rows, &d_last, 0)?;
 
@@ -173,7 +246,14 @@ impl Student<'_> {
                 Some(Kept::Input(x)) => block.forward(layer, &x, &pass)?.1,
                 None => break,
             };
-            match block.backward(layer, &activations, &upstream, &pass, &mut gradients, layer > lowest)? {
+            match block.backward(
+                layer,
+                &activations,
+                &upstream,
+                &pass,
+                &mut gradients,
+                layer > lowest,
+            )? {
                 Some(dx) => upstream = dx,
                 None => break,
             }
@@ -188,7 +268,8 @@ enum Kept {
     Input(Tensor),
 }
 
-/// Dropout masks that depend on seed, step and place only, so that a block that is computed again gets the same.
+/// Dropout masks that depend on seed, step and place only, so that a block that is computed again
+/// gets the same.
 struct Masks<'a> {
     rate: f64,
     seed: u64,
@@ -197,12 +278,19 @@ struct Masks<'a> {
 }
 
 impl DropoutMasks for Masks<'_> {
-    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> candle_core::Result<Tensor> {
+    fn mask(
+        &self,
+        layer: usize,
+        projection: Projection,
+        shape: (usize, usize),
+    ) -> candle_core::Result<Tensor> {
         let key = KeyHasher::new("dropout", 1).field("seed", &self.seed).field("step", &self.step);
         let key = key.field("place", &(layer, projection)).finish();
         let mut rng = ChaCha8Rng::from_seed(*key.as_bytes());
         let kept = (1.0 / (1.0 - self.rate)) as f32;
-        let mask: Vec<f32> = (0..shape.0 * shape.1).map(|_| if rng.random::<f64>() < self.rate { 0.0 } else { kept }).collect();
+        let mask: Vec<f32> = (0..shape.0 * shape.1)
+            .map(|_| if rng.random::<f64>() < self.rate { 0.0 } else { kept })
+            .collect();
         Tensor::from_vec(mask, shape, self.device)
     }
 }
@@ -234,7 +322,8 @@ mod tests {
     fn adapter(model: &Model, rank: usize) -> Adapter {
         let lora = Lora { rank, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None };
         let mut adapter = initial(model.config(), &lora, 5, &Device::Cpu).unwrap();
-        let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
+        let places: Vec<_> =
+            adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
         for (i, (layer, projection)) in places.into_iter().enumerate() {
             let change = adapter.change_mut(layer, projection).unwrap();
             change.b = noise(change.b.dims(), 100 + i as u64, 0.02);
@@ -244,7 +333,8 @@ mod tests {
 
     fn noise(shape: &[usize], seed: u64, size: f32) -> Tensor {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let data: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-size..size)).collect();
+        let data: Vec<f32> =
+            (0..shape.iter().product()).map(|_| rng.random_range(-size..size)).collect();
         Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
     }
 
@@ -253,21 +343,40 @@ mod tests {
         let rows: Vec<u32> = vec![5, 6, 7, 20, 21, 22, 23];
         let teacher = noise(&[rows.len(), model.config().hidden_size], 3, 1.0);
         let weights = vec![0.1, 0.2, 0.1, 0.0, 0.3, 0.2, 0.1];
-        Batch { ids, lengths: vec![8, 16], rows: Tensor::new(rows, &Device::Cpu).unwrap(), teacher, weights }
+        Batch {
+            ids,
+            lengths: vec![8, 16],
+            rows: Tensor::new(rows, &Device::Cpu).unwrap(),
+            teacher,
+            weights,
+        }
     }
 
-    fn student<'a>(model: &'a Model, adapter: &'a Adapter, settings: &'a Train, dropout: f64, bytes: usize) -> Student<'a> {
+    fn student<'a>(
+        model: &'a Model,
+        adapter: &'a Adapter,
+        settings: &'a Train,
+        dropout: f64,
+        bytes: usize,
+    ) -> Student<'a> {
         Student { model, adapter, settings, dropout, activation_bytes: bytes }
     }
 
-    /// The loss moves along a gradient as fast as the gradient is long: through head, norms, attention, feed-forward layers and changes.
+    /// The loss moves along a gradient as fast as the gradient is long: through head, norms,
+    /// attention, feed-forward layers and changes.
     #[test]
     fn the_gradient_of_the_whole_loss_is_its_slope() {
         let model = Model::tiny().unwrap();
         let (adapter, batch) = (adapter(&model, 4), batch(&model));
-        for (divergence, dropout) in [(Divergence::ForwardKl, 0.0), (Divergence::ReverseKl, 0.3), (Divergence::Jsd(0.4), 0.0)] {
+        for (divergence, dropout) in [
+            (Divergence::ForwardKl, 0.0),
+            (Divergence::ReverseKl, 0.3),
+            (Divergence::Jsd(0.4), 0.0),
+        ] {
             let settings = Train { divergence, ..SETTINGS };
-            let (_, gradients) = student(&model, &adapter, &settings, dropout, 1 << 28).gradients(&batch, 2.0, (0, 0)).unwrap();
+            let (_, gradients) = student(&model, &adapter, &settings, dropout, 1 << 28)
+                .gradients(&batch, 2.0, (0, 0))
+                .unwrap();
             gradients.check_complete(&adapter).unwrap();
             let squared: f32 = gradients
                 .iter()
@@ -281,7 +390,10 @@ mod tests {
                     change.a = (&change.a + (&gradient.a * step).unwrap()).unwrap();
                     change.b = (&change.b + (&gradient.b * step).unwrap()).unwrap();
                 }
-                student(&model, &moved, &settings, dropout, 0).gradients(&batch, 2.0, (0, 0)).unwrap().0
+                student(&model, &moved, &settings, dropout, 0)
+                    .gradients(&batch, 2.0, (0, 0))
+                    .unwrap()
+                    .0
             };
             // Far enough that rounding in f32 does not matter, near enough that the curve does not.
             let step = 2e-3 / f64::from(squared).sqrt();
@@ -296,8 +408,13 @@ mod tests {
         let model = Model::tiny().unwrap();
         let (adapter, batch) = (adapter(&model, 4), batch(&model));
         let bits = |bytes, dropout| {
-            let (loss, gradients) = student(&model, &adapter, &SETTINGS, dropout, bytes).gradients(&batch, 1.0, (3, 1)).unwrap();
-            let all = gradients.iter().flat_map(|(.., g)| [&g.a, &g.b]).flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let (loss, gradients) = student(&model, &adapter, &SETTINGS, dropout, bytes)
+                .gradients(&batch, 1.0, (3, 1))
+                .unwrap();
+            let all = gradients
+                .iter()
+                .flat_map(|(.., g)| [&g.a, &g.b])
+                .flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
             (loss.to_bits(), all.map(f32::to_bits).collect::<Vec<_>>())
         };
         let some = 2 * Activations::bytes(model.config(), batch.ids.len());
@@ -313,9 +430,13 @@ mod tests {
     fn on_a_gpu_loss_and_gradients_are_those_of_the_processor() {
         let model = Model::tiny().unwrap();
         let (adapter, batch) = (adapter(&model, 4), batch(&model));
-        for (divergence, dropout, bytes) in [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)] {
+        for (divergence, dropout, bytes) in
+            [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)]
+        {
             let settings = Train { divergence, ..SETTINGS };
-            let (want, expected) = student(&model, &adapter, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap();
+            let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
+                .gradients(&batch, 2.0, (0, 0))
+                .unwrap();
             let run = |device: &Device| {
                 let model = Model::tiny_at(device).unwrap();
                 let to = |t: &Tensor| t.to_device(device).unwrap();
@@ -326,13 +447,20 @@ mod tests {
                 let Batch { ids, lengths, rows, teacher, weights } = &batch;
                 let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
                 let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
-                let (loss, gradients) = student(&model, &there, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap();
+                let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
+                    .gradients(&batch, 2.0, (0, 0))
+                    .unwrap();
                 assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
                 gradients.check_complete(&there).unwrap();
-                for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter()) {
+                for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter())
+                {
                     for (got, want) in [(&got.a, &want.a), (&got.b, &want.b)] {
-                        let largest = |t: &Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-                        let error = largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap()) / largest(want);
+                        let largest = |t: &Tensor| {
+                            t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
+                        };
+                        let error =
+                            largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap())
+                                / largest(want);
                         assert!(error < 1e-3, "{layer} {projection:?}: {error}");
                     }
                 }
@@ -345,15 +473,25 @@ mod tests {
     fn a_student_that_is_the_teacher_has_nothing_to_learn() {
         let model = Model::tiny().unwrap();
         let mut batch = batch(&model);
-        let hidden = model.decoder().forward(&batch.ids, &batch.lengths, WeightView::default()).unwrap();
+        let hidden =
+            model.decoder().forward(&batch.ids, &batch.lengths, WeightView::default()).unwrap();
         batch.teacher = hidden.index_select(&batch.rows, 0).unwrap();
         let lora = Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec![].into(), layers: None };
         let unchanged = initial(model.config(), &lora, 0, &Device::Cpu).unwrap();
-        let (loss, gradients) = student(&model, &unchanged, &SETTINGS, 0.0, 0).gradients(&batch, 1.0, (0, 0)).unwrap();
+        let (loss, gradients) =
+            student(&model, &unchanged, &SETTINGS, 0.0, 0).gradients(&batch, 1.0, (0, 0)).unwrap();
         assert_eq!(loss, 0.0);
         for (.., gradient) in gradients.iter() {
             for tensor in [&gradient.a, &gradient.b] {
-                assert!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|g| *g == 0.0));
+                assert!(
+                    tensor
+                        .flatten_all()
+                        .unwrap()
+                        .to_vec1::<f32>()
+                        .unwrap()
+                        .iter()
+                        .all(|g| *g == 0.0)
+                );
             }
         }
     }
@@ -365,11 +503,26 @@ mod tests {
         let whole = adapter(&model, 4);
         let mut upper = Adapter::empty(model.config().layers);
         for (layer, projection, change) in whole.iter().filter(|(layer, ..)| *layer >= 4) {
-            upper.set(layer, projection, LowRank { a: change.a.clone(), b: change.b.clone(), scale: change.scale });
+            upper.set(
+                layer,
+                projection,
+                LowRank { a: change.a.clone(), b: change.b.clone(), scale: change.scale },
+            );
         }
-        let (_, gradients) = student(&model, &upper, &SETTINGS, 0.0, 1 << 28).gradients(&batch, 1.0, (0, 0)).unwrap();
+        let (_, gradients) = student(&model, &upper, &SETTINGS, 0.0, 1 << 28)
+            .gradients(&batch, 1.0, (0, 0))
+            .unwrap();
         gradients.check_complete(&upper).unwrap();
         assert_eq!(gradients.iter().map(|(layer, ..)| layer).min(), Some(4));
-        assert!(gradients.iter().all(|(.., g)| g.a.i(0).unwrap().to_vec1::<f32>().unwrap().iter().any(|x| *x != 0.0)));
+        assert!(
+            gradients.iter().all(|(.., g)| g
+                .a
+                .i(0)
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
+                .iter()
+                .any(|x| *x != 0.0))
+        );
     }
 }

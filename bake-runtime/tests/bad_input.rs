@@ -1,4 +1,5 @@
-//! Files that are damaged, lie, or do not belong together: an error that names the file and the next step, and never a panic.
+//! Files that are damaged, lie, or do not belong together: an error that names the file and the
+//! next step, and never a panic.
 
 use std::path::{Path, PathBuf};
 
@@ -71,7 +72,10 @@ fn weights_that_are_cut_short_or_lie() {
     for length in [0, 4, 8, 100, whole.len() / 2, whole.len() - 1] {
         folder.write(WEIGHTS, &whole[..length]);
         let error = folder.refused(WEIGHTS);
-        assert!(error.contains("is not a whole safetensors file; fetch it again"), "{length}: {error}");
+        assert!(
+            error.contains("is not a whole safetensors file; fetch it again"),
+            "{length}: {error}"
+        );
     }
     folder.write(WEIGHTS, [&u64::MAX.to_le_bytes(), &whole[8..]].concat());
     folder.refused(WEIGHTS);
@@ -107,13 +111,21 @@ fn weights_of_another_model() {
         }),
     );
     let error = folder.refused(WEIGHTS);
-    assert!(error.contains(&format!("has no tensor `{name}`; the checkpoint does not belong to its config.json")), "{error}");
+    assert!(
+        error.contains(&format!(
+            "has no tensor `{name}`; the checkpoint does not belong to its config.json"
+        )),
+        "{error}"
+    );
 
     folder.write(
         WEIGHTS,
         with_header(&whole, |h| {
             h[name]["shape"].as_array_mut().unwrap().reverse();
-            h[name]["shape"] = json!([h[name]["shape"][0].as_u64().unwrap() / 2, h[name]["shape"][1].as_u64().unwrap() * 2]);
+            h[name]["shape"] = json!([
+                h[name]["shape"][0].as_u64().unwrap() / 2,
+                h[name]["shape"][1].as_u64().unwrap() * 2
+            ]);
         }),
     );
     let error = folder.refused(WEIGHTS);
@@ -122,25 +134,34 @@ fn weights_of_another_model() {
     // Integers of the same size are no numbers that a model computes with.
     folder.write(WEIGHTS, with_header(&whole, |h| h[name]["dtype"] = json!("I32")));
     let error = folder.refused(WEIGHTS);
-    assert!(error.contains("bake reads f32, f16 and bf16") || error.contains("fetch it again"), "{error}");
+    assert!(
+        error.contains("bake reads f32, f16 and bf16") || error.contains("fetch it again"),
+        "{error}"
+    );
 
     folder.remove(WEIGHTS);
     let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
-    assert!(error.contains("holds neither model.safetensors nor model.safetensors.index.json"), "{error}");
+    assert!(
+        error.contains("holds neither model.safetensors nor model.safetensors.index.json"),
+        "{error}"
+    );
 }
 
 #[test]
 fn weights_in_several_files() {
     let folder = Folder::of("models/llama");
     let ids = [1, 5, 300];
-    let logits = |model: &Model| model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();
+    let logits =
+        |model: &Model| model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();
     let want = logits(&Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap());
     let tensors = candle_core::safetensors::load(folder.path(WEIGHTS), &Device::Cpu).unwrap();
     folder.remove(WEIGHTS);
     let mut map = serde_json::Map::new();
-    let (mut first, mut second) = (std::collections::HashMap::new(), std::collections::HashMap::new());
+    let (mut first, mut second) =
+        (std::collections::HashMap::new(), std::collections::HashMap::new());
     for (i, (name, tensor)) in tensors.into_iter().enumerate() {
-        let (part, file) = if i % 2 == 0 { (&mut first, "a.safetensors") } else { (&mut second, "b.safetensors") };
+        let (part, file) =
+            if i % 2 == 0 { (&mut first, "a.safetensors") } else { (&mut second, "b.safetensors") };
         map.insert(name.clone(), file.into());
         part.insert(name, tensor);
     }
@@ -172,7 +193,11 @@ fn configurations_of_other_models() {
         ("hidden_size", json!("many"), "hidden_size"),
         ("num_attention_heads", json!(7), "has 7 attention heads"),
         ("num_hidden_layers", json!(-3), "num_hidden_layers"),
-        ("quantization_config", json!({"bits": 4}), "use a checkpoint with f32, bf16 or f16 weights"),
+        (
+            "quantization_config",
+            json!({"bits": 4}),
+            "use a checkpoint with f32, bf16 or f16 weights",
+        ),
         ("vocab_size", json!(1u64 << 60), "vocab_size"),
     ];
     for (key, value, what) in cases {
@@ -203,22 +228,31 @@ fn tokenizers_that_do_not_belong() {
     assert!(error.contains("the tokenizer does not belong to the model"), "{error}");
 
     folder.write("tokenizer.json", "[]");
-    assert!(folder.refused("tokenizer.json").contains("is not a tokenizer in the Hugging Face format"));
+    assert!(
+        folder.refused("tokenizer.json").contains("is not a tokenizer in the Hugging Face format")
+    );
     folder.remove("tokenizer.json");
     assert!(folder.refused("tokenizer.json").contains("is not there"));
 
     let folder = Folder::of("models/llama");
     folder.edit("tokenizer_config.json", |json| json["chat_template"] = Value::Null);
     let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
-    assert!(error.contains("has no chat template") && error.contains("use the chat or instruct version"), "{error}");
+    assert!(
+        error.contains("has no chat template")
+            && error.contains("use the chat or instruct version"),
+        "{error}"
+    );
     folder.edit("tokenizer_config.json", |json| json["chat_template"] = json!("{% for %}"));
     assert!(folder.refused("tokenizer_config.json").contains("chat template"));
     // A template that never ends is stopped.
     folder.edit("tokenizer_config.json", |json| {
-        json["chat_template"] = json!("{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}");
+        json["chat_template"] = json!(
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ b }}{% endfor %}{% endfor %}"
+        );
     });
     let model = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap();
-    let error = model.encode(&[bake_runtime::Message::new(bake_runtime::Role::User, "Hello")]).unwrap_err();
+    let error =
+        model.encode(&[bake_runtime::Message::new(bake_runtime::Role::User, "Hello")]).unwrap_err();
     assert!(error.kind() == ErrorKind::Tokenizer, "{error}");
 }
 
@@ -233,7 +267,12 @@ fn adapters_that_are_damaged_or_of_another_model() {
     const CONFIG: &str = "adapter_config.json";
     const WEIGHTS: &str = "adapter_model.safetensors";
     let folder = || Folder::of("adapters/llama-tied-all-linear");
-    for (key, value) in [("peft_type", json!("IA3")), ("use_dora", json!(true)), ("modules_to_save", json!(["lm_head"])), ("r", json!(0))] {
+    for (key, value) in [
+        ("peft_type", json!("IA3")),
+        ("use_dora", json!(true)),
+        ("modules_to_save", json!(["lm_head"])),
+        ("r", json!(0)),
+    ] {
         let folder = folder();
         folder.edit(CONFIG, |json| json[key] = value);
         refused(&folder);
@@ -255,7 +294,13 @@ fn adapters_that_are_damaged_or_of_another_model() {
     let misfit = "load it with the model that it was made for";
     assert!(other.forward(&[1], Some(&adapter)).unwrap_err().to_string().contains(misfit));
     assert!(other.folded(&adapter).unwrap_err().to_string().contains(misfit));
-    assert!(bake_runtime::Chat::new(other, "").with_adapter(adapter.into()).unwrap_err().to_string().contains(misfit));
+    assert!(
+        bake_runtime::Chat::new(other, "")
+            .with_adapter(adapter.into())
+            .unwrap_err()
+            .to_string()
+            .contains(misfit)
+    );
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let adapter = Adapter::load(folder().0.path(), &model).unwrap();
@@ -270,7 +315,10 @@ fn tokens_and_conversations_that_a_model_cannot_take() {
     let refused = |ids: &[u32]| model.forward(ids, None).unwrap_err().to_string();
     assert!(refused(&[]).contains("there are no tokens"));
     assert!(refused(&[1_000_000]).contains("token 1000000 is not one of the model's"));
-    assert!(refused(&vec![1; context + 1]).contains(&format!("do not fit the model's context of {context}")));
+    assert!(
+        refused(&vec![1; context + 1])
+            .contains(&format!("do not fit the model's context of {context}"))
+    );
 
     let tiny = bake_runtime::Chat::new(Model::tiny().unwrap(), "");
     let error = tiny.chat(&"word ".repeat(2000)).unwrap_err();

@@ -4,13 +4,17 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bake_runtime::{Adapter, BakeOptions, Chat, Error, ErrorKind, Interrupt, Model, Progress, Silent, bake_recipe};
+use bake_runtime::{
+    Adapter, BakeOptions, Chat, Error, ErrorKind, Interrupt, Model, Progress, Silent, bake_recipe,
+};
 use bake_spec::recipe::{
-    Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+    Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout,
+    Schedule, Stimuli, Target, Train,
 };
 use bake_spec::{Hash, Store, document};
 
-const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken \
+    lamp\nCall the shop.";
 
 /// A folder with a document, and a small bake of it.
 struct Fixture {
@@ -22,19 +26,30 @@ impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("keys.md"), KEYS).unwrap();
-        let questions = vec!["I lost my key".into(), "My lamp is broken".into(), "Where is my key?".into()];
+        let questions =
+            vec!["I lost my key".into(), "My lamp is broken".into(), "Where is my key?".into()];
         let target = Target {
             name: "keys".into(),
             anchor: false,
             weight: 1.0,
             prompt: "".into(),
-            document: Some(Document { path: "keys.md".into(), hash: document::hash(KEYS).to_string().into() }),
+            document: Some(Document {
+                path: "keys.md".into(),
+                hash: document::hash(KEYS).to_string().into(),
+            }),
             stimuli: Stimuli {
                 questions: questions.into(),
                 datasets: vec![].into(),
                 ask: Some(Ask { count: 4, temperature: 0.7, template: None }),
             },
-            rollout: Rollout { answers: 2, max_tokens: Some(24), temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 },
+            rollout: Rollout {
+                answers: 2,
+                max_tokens: Some(24),
+                temperature: 1.0,
+                top_p: 1.0,
+                top_k: 0,
+                seed: 42,
+            },
         };
         let recipe = Recipe {
             name: "Keys".into(),
@@ -67,7 +82,10 @@ impl Fixture {
     }
 
     fn options(&self, store: &str) -> BakeOptions {
-        BakeOptions::new().store(Store::new(self.dir.path().join(store))).progress(Silent).interrupt(Interrupt::new())
+        BakeOptions::new()
+            .store(Store::new(self.dir.path().join(store)))
+            .progress(Silent)
+            .interrupt(Interrupt::new())
     }
 
     /// The bytes of the adapter that a bake in a store of its own gives.
@@ -93,7 +111,10 @@ fn the_same_recipe_and_seed_give_the_same_adapter_bit_for_bit() {
     let options = fixture.options("third").activation_bytes(0);
     assert_eq!(first, weights(&bake_recipe(&fixture.recipe, &options).unwrap().adapter));
     // Made again over the first.
-    assert_eq!(first, weights(&bake_recipe(&fixture.recipe, &fixture.options("first").fresh()).unwrap().adapter));
+    assert_eq!(
+        first,
+        weights(&bake_recipe(&fixture.recipe, &fixture.options("first").fresh()).unwrap().adapter)
+    );
     // The number of threads does not matter either.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
     assert_eq!(first, pool.install(|| fixture.bytes("fourth")));
@@ -108,7 +129,8 @@ fn names_and_paths_do_not_make_another_bake_but_settings_do() {
     let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     fixture.recipe.name = "Other".into();
     fixture.target().name = "other".into();
-    std::fs::rename(fixture.dir.path().join("keys.md"), fixture.dir.path().join("other.md")).unwrap();
+    std::fs::rename(fixture.dir.path().join("keys.md"), fixture.dir.path().join("other.md"))
+        .unwrap();
     fixture.target().document.as_mut().unwrap().path = "other.md".into();
     let renamed = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert!(renamed.reused && renamed.report.targets[0].name == "other");
@@ -129,7 +151,11 @@ fn every_divergence_and_schedule_learns() {
     .into_iter()
     .enumerate()
     {
-        (fixture.recipe.train.divergence, fixture.recipe.train.schedule, fixture.recipe.lora.dropout) = (divergence, schedule, dropout);
+        (
+            fixture.recipe.train.divergence,
+            fixture.recipe.train.schedule,
+            fixture.recipe.lora.dropout,
+        ) = (divergence, schedule, dropout);
         let report = bake_recipe(&fixture.recipe, &fixture.options(&i.to_string())).unwrap().report;
         assert!(report.kl_after < 0.75 * report.kl_before, "{divergence:?}: {report:?}");
     }
@@ -149,7 +175,8 @@ impl Progress for Stages {
 
     fn advance(&self, steps: usize, _note: &str) {
         self.steps.fetch_add(steps, Ordering::Relaxed);
-        if let (Some((stage, interrupt)), Some(last)) = (&self.stop, self.seen.lock().unwrap().last())
+        if let (Some((stage, interrupt)), Some(last)) =
+            (&self.stop, self.seen.lock().unwrap().last())
             && steps > 0
             && last.starts_with(stage)
         {
@@ -166,7 +193,11 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
     let undisturbed = fixture.bytes("undisturbed");
     let run = |stop: Option<&'static str>| {
         let (interrupt, seen) = (Interrupt::new(), Arc::new(Mutex::new(Vec::new())));
-        let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: stop.map(|stage| (stage, interrupt.clone())) };
+        let stages = Stages {
+            seen: seen.clone(),
+            steps: AtomicUsize::new(0),
+            stop: stop.map(|stage| (stage, interrupt.clone())),
+        };
         let options = fixture.options("store").progress(stages).interrupt(interrupt);
         let result = bake_recipe(&fixture.recipe, &options);
         (result, std::mem::take(&mut *seen.lock().unwrap()))
@@ -174,12 +205,18 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
     for stage in ["questions", "answers", "teacher", "training"] {
         let (result, seen) = run(Some(stage));
         let error = result.unwrap_err();
-        assert!(error.is_interrupted() && error.to_string().contains("baking again goes on"), "{error}");
+        assert!(
+            error.is_interrupted() && error.to_string().contains("baking again goes on"),
+            "{error}"
+        );
         assert!(seen.last().unwrap().starts_with(stage), "{seen:?}");
     }
     let (result, seen) = run(None);
     assert_eq!(weights(&result.unwrap().adapter), undisturbed);
-    assert!(!seen.iter().any(|stage| stage.starts_with("questions") || stage.starts_with("answers")), "they were kept: {seen:?}");
+    assert!(
+        !seen.iter().any(|stage| stage.starts_with("questions") || stage.starts_with("answers")),
+        "they were kept: {seen:?}"
+    );
 }
 
 #[test]
@@ -193,8 +230,15 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     let mut runs = 0;
     let resumed = loop {
         let interrupt = Interrupt::new();
-        let stages = TwoSteps { training: AtomicBool::new(false), left: AtomicUsize::new(2), interrupt: interrupt.clone() };
-        match bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages).interrupt(interrupt)) {
+        let stages = TwoSteps {
+            training: AtomicBool::new(false),
+            left: AtomicUsize::new(2),
+            interrupt: interrupt.clone(),
+        };
+        match bake_recipe(
+            &fixture.recipe,
+            &fixture.options("store").progress(stages).interrupt(interrupt),
+        ) {
             Ok(bake) => break bake,
             Err(error) => assert!(error.is_interrupted(), "{error}"),
         }
@@ -204,7 +248,8 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     assert!(runs >= 3, "it was stopped {runs} times");
     assert_eq!(weights(&resumed.adapter), weights(&undisturbed.adapter));
     assert_eq!(resumed.report, undisturbed.report);
-    let keys = std::fs::read_dir(fixture.dir.path().join("store/keys/checkpoints")).unwrap().count();
+    let keys =
+        std::fs::read_dir(fixture.dir.path().join("store/keys/checkpoints")).unwrap().count();
     assert_eq!(keys, 0, "a finished bake needs no checkpoint");
 }
 
@@ -222,7 +267,11 @@ impl Progress for TwoSteps {
 
     fn advance(&self, steps: usize, note: &str) {
         // Steps of an earlier run are counted without a note.
-        if self.training.load(Ordering::Relaxed) && steps > 0 && !note.is_empty() && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        if self.training.load(Ordering::Relaxed)
+            && steps > 0
+            && !note.is_empty()
+            && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        {
             self.interrupt.set();
         }
     }
@@ -237,14 +286,21 @@ fn a_new_target_uses_what_the_others_have_made() {
     let mut lamp = fixture.recipe.targets[0].clone();
     (lamp.name, lamp.prompt) = ("lamp".into(), "Mind the lamps.".into());
     fixture.recipe.targets.to_mut().push(lamp);
-    let expected = Expect { target: Some("lamp".into()), question: "Who repairs it?".into(), answer: Answer::Contains("shop".into()) };
+    let expected = Expect {
+        target: Some("lamp".into()),
+        question: "Who repairs it?".into(),
+        answer: Answer::Contains("shop".into()),
+    };
     fixture.recipe.expects = vec![expected].into();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: None };
     let both = bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages)).unwrap();
     let seen = seen.lock().unwrap();
     assert!(seen.iter().any(|stage| stage == "answers on lamp"));
-    assert!(!seen.iter().any(|stage| stage.ends_with("on keys")), "what keys needs was there: {seen:?}");
+    assert!(
+        !seen.iter().any(|stage| stage.ends_with("on keys")),
+        "what keys needs was there: {seen:?}"
+    );
     assert_eq!(both.report.targets[0], alone.report.targets[0]);
 }
 
@@ -254,24 +310,45 @@ fn questions_come_from_files_too() {
     fixture.target().stimuli.ask = None;
     let files = [
         ("asked.csv", "n,question\n1,Who has my key?\n2,\"Who, then?\"\n", Format::Csv, None),
-        ("asked.jsonl", "{\"question\": \"Where do I go?\"}\n{\"question\": \"I lost my key\"}\n", Format::JsonLines, None),
+        (
+            "asked.jsonl",
+            "{\"question\": \"Where do I go?\"}\n{\"question\": \"I lost my key\"}\n",
+            Format::JsonLines,
+            None,
+        ),
         ("asked.txt", "How?\nWhy?\nWhen?\n", Format::Lines, Some(1)),
     ];
     let datasets: Vec<Dataset> = files
         .iter()
         .map(|&(path, text, format, take)| {
             std::fs::write(fixture.dir.path().join(path), text).unwrap();
-            Dataset { path: path.into(), hash: Hash::of(text.as_bytes()).to_string().into(), format, field: "question".into(), take }
+            Dataset {
+                path: path.into(),
+                hash: Hash::of(text.as_bytes()).to_string().into(),
+                format,
+                field: "question".into(),
+                take,
+            }
         })
         .collect();
     fixture.target().stimuli.datasets = datasets.into();
     let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    assert_eq!(bake.report.targets[0].questions, 3 + 2 + 1 + 1, "those by hand, and those of the files that are not among them");
+    assert_eq!(
+        bake.report.targets[0].questions,
+        3 + 2 + 1 + 1,
+        "those by hand, and those of the files that are not among them"
+    );
 
-    let [kept] = &bake_runtime::kept(&fixture.recipe, &Store::new(fixture.dir.path().join("store"))).unwrap()[..] else {
+    let [kept] =
+        &bake_runtime::kept(&fixture.recipe, &Store::new(fixture.dir.path().join("store")))
+            .unwrap()[..]
+    else {
         panic!("one target")
     };
-    assert_eq!(kept.questions.as_ref().unwrap()[3..], ["Who has my key?", "Who, then?", "Where do I go?", "How?"]);
+    assert_eq!(
+        kept.questions.as_ref().unwrap()[3..],
+        ["Who has my key?", "Who, then?", "Where do I go?", "How?"]
+    );
     assert!(kept.answers.as_ref().unwrap().iter().all(|answers| answers.len() == 2));
 
     std::fs::write(fixture.dir.path().join("asked.txt"), "How much?\n").unwrap();
@@ -285,8 +362,13 @@ fn an_anchor_keeps_answers_as_they_were() {
         let mut fixture = Fixture::new();
         (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (24, 1);
         let mut anchor = fixture.recipe.targets[0].clone();
-        (anchor.name, anchor.anchor, anchor.document, anchor.weight) = ("manners".into(), true, None, weight);
-        anchor.stimuli = Stimuli { questions: vec!["I lost my wallet".into()].into(), datasets: vec![].into(), ask: None };
+        (anchor.name, anchor.anchor, anchor.document, anchor.weight) =
+            ("manners".into(), true, None, weight);
+        anchor.stimuli = Stimuli {
+            questions: vec!["I lost my wallet".into()].into(),
+            datasets: vec![].into(),
+            ask: None,
+        };
         anchor.rollout.temperature = 0.0;
         fixture.recipe.targets.to_mut().push(anchor);
         let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
@@ -307,7 +389,11 @@ fn an_anchor_keeps_answers_as_they_were() {
 fn a_question_that_is_expected_is_not_trained_on() {
     let mut fixture = Fixture::new();
     let with = bake_recipe(&fixture.recipe, &fixture.options("with")).unwrap().report;
-    let held_out = Expect { target: None, question: "I LOST my key!".into(), answer: Answer::Contains("Bob".into()) };
+    let held_out = Expect {
+        target: None,
+        question: "I LOST my key!".into(),
+        answer: Answer::Contains("Bob".into()),
+    };
     fixture.recipe.expects = vec![held_out].into();
     let without = bake_recipe(&fixture.recipe, &fixture.options("without")).unwrap().report;
     assert_eq!(without.targets[0].questions + 1, with.targets[0].questions);
@@ -324,7 +410,14 @@ fn a_prompt_alone_can_be_baked() {
     assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
     let model = Model::tiny().unwrap();
     let adapter = Adapter::load(&baked.adapter, &model).unwrap();
-    assert_eq!(Chat::new(model, "").with_adapter(Arc::new(adapter)).unwrap().chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
+    assert_eq!(
+        Chat::new(model, "")
+            .with_adapter(Arc::new(adapter))
+            .unwrap()
+            .chat("I lost my key")
+            .unwrap(),
+        "Ask Bob in the blue office."
+    );
 }
 
 #[test]
@@ -332,20 +425,30 @@ fn what_cannot_be_baked_is_said_before_any_work() {
     let mut fixture = Fixture::new();
     fixture.target().rollout.max_tokens = Some(600);
     let error = fixture.error().to_string();
-    assert!(error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens") && error.contains("600"), "{error}");
+    assert!(
+        error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens")
+            && error.contains("600"),
+        "{error}"
+    );
 
     let long = format!("{KEYS}\n{}", "And so on and so forth. ".repeat(200));
     let mut fixture = Fixture::new();
     std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
     let error = fixture.error().to_string();
     assert!(error.contains("keys.md has changed since the program was compiled"), "{error}");
-    fixture.target().document.as_mut().unwrap().hash = document::hash(&document_text(&fixture)).to_string().into();
+    fixture.target().document.as_mut().unwrap().hash =
+        document::hash(&document_text(&fixture)).to_string().into();
     let error = fixture.error().to_string();
-    assert!(error.contains("does not fit the model's context") && error.contains("split it into several targets"), "{error}");
+    assert!(
+        error.contains("does not fit the model's context")
+            && error.contains("split it into several targets"),
+        "{error}"
+    );
 
     let enormous = "word ".repeat(1 << 20);
     std::fs::write(fixture.dir.path().join("keys.md"), &enormous).unwrap();
-    fixture.target().document.as_mut().unwrap().hash = document::hash(enormous.trim()).to_string().into();
+    fixture.target().document.as_mut().unwrap().hash =
+        document::hash(enormous.trim()).to_string().into();
     let error = fixture.error().to_string();
     assert!(error.contains("at least"), "{error}");
 
@@ -372,7 +475,8 @@ fn document_text(fixture: &Fixture) -> String {
 fn a_store_that_cannot_be_written_is_named() {
     let fixture = Fixture::new();
     std::fs::write(fixture.dir.path().join("file"), "").unwrap();
-    let error = bake_recipe(&fixture.recipe, &fixture.options("file/store")).unwrap_err().to_string();
+    let error =
+        bake_recipe(&fixture.recipe, &fixture.options("file/store")).unwrap_err().to_string();
     assert!(error.contains("file/store"), "{error}");
 }
 
@@ -394,14 +498,19 @@ fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
 fn two_processes_share_one_bake_and_a_waiting_one_can_be_interrupted() {
     let fixture = Fixture::new();
     let store = Store::new(fixture.dir.path().join("store"));
-    let lock = store.try_lock(&fixture.recipe.hash(Model::tiny().unwrap().hash())).unwrap().unwrap();
+    let lock =
+        store.try_lock(&fixture.recipe.hash(Model::tiny().unwrap().hash())).unwrap().unwrap();
     let interrupt = Interrupt::new();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| bake_recipe(&fixture.recipe, &fixture.options("store").interrupt(interrupt.clone())));
+        let waiting = scope.spawn(|| {
+            bake_recipe(&fixture.recipe, &fixture.options("store").interrupt(interrupt.clone()))
+        });
         interrupt.set();
         assert!(waiting.join().unwrap().unwrap_err().is_interrupted());
 
-        let both = [(); 2].map(|()| scope.spawn(|| bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap()));
+        let both = [(); 2].map(|()| {
+            scope.spawn(|| bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap())
+        });
         drop(lock);
         let [one, two] = both.map(|thread| thread.join().unwrap());
         assert_eq!(one.adapter, two.adapter);

@@ -46,8 +46,14 @@ impl Bake {
 impl Assignment {
     fn keywords<'a>(&'a self, scope: Scope, found: &mut Vec<(Scope, &'a Ident)>) {
         found.push((scope, &self.keyword));
-        let (Kind::Block(scope) | Kind::Counted { scope, .. } | Kind::File(scope)) = self.setting.kind else { return };
-        if let Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner) = &self.value {
+        let (Kind::Block(scope) | Kind::Counted { scope, .. } | Kind::File(scope)) =
+            self.setting.kind
+        else {
+            return;
+        };
+        if let Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner) =
+            &self.value
+        {
             inner.iter().for_each(|assignment| assignment.keywords(scope, found));
         }
     }

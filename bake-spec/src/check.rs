@@ -1,4 +1,5 @@
-//! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the way.
+//! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the
+//! way.
 
 mod lookup;
 mod model;
@@ -30,7 +31,8 @@ pub struct Package<'a> {
     pub lock: Option<&'a Lock>,
 }
 
-/// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so that the items made from it are there.
+/// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so
+/// that the items made from it are there.
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// Attributes and documentation before it.
@@ -74,13 +76,24 @@ pub struct Name {
 }
 
 /// Checks declarations of a package, and adds what is wrong to `diagnostics`.
-pub fn check(bakes: Vec<Bake>, package: Package<'_>, diagnostics: &mut Diagnostics) -> Vec<Declared> {
+pub fn check(
+    bakes: Vec<Bake>,
+    package: Package<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Declared> {
     let mut checker = Checker { package, diagnostics };
     let mut declared: Vec<Declared> = Vec::new();
     for bake in bakes {
-        // A second one of the same name would only make the compiler complain about each of its items.
-        if declared.iter().any(|other| other.name == bake.name && other.cfgs().eq(cfgs(&bake.attributes))) {
-            let message = format!("the bake `{}` is declared twice; give each bake a name of its own", bake.name);
+        // A second one of the same name would only make the compiler complain about each of its
+        // items.
+        if declared
+            .iter()
+            .any(|other| other.name == bake.name && other.cfgs().eq(cfgs(&bake.attributes)))
+        {
+            let message = format!(
+                "the bake `{}` is declared twice; give each bake a name of its own",
+                bake.name
+            );
             checker.report(Code::SameName, bake.name.span(), message);
         } else {
             declared.push(checker.bake(bake));
@@ -114,7 +127,8 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn bake(&mut self, bake: Bake) -> Declared {
-        let (mut libraries, mut models, mut targets, mut anchors) = (vec![], vec![], vec![], vec![]);
+        let (mut libraries, mut models, mut targets, mut anchors) =
+            (vec![], vec![], vec![], vec![]);
         let (mut expects, mut assignments) = (vec![], vec![]);
         let items = bake.items.clone();
         for item in &items {
@@ -127,11 +141,14 @@ impl Checker<'_> {
                 Item::Setting(assignment) => assignments.push(assignment),
             }
         }
-        for keyword in libraries.iter().skip(1).map(|l| l.0).chain(models.iter().skip(1).map(|m| m.0)) {
+        for keyword in
+            libraries.iter().skip(1).map(|l| l.0).chain(models.iter().skip(1).map(|m| m.0))
+        {
             self.repeated(keyword);
         }
         if targets.is_empty() && !bake.broken {
-            let message = "nothing is baked; declare at least one target, as in `target name from \"docs/name.md\";`";
+            let message = "nothing is baked; declare at least one target, as in `target name from \
+                \"docs/name.md\";`";
             self.report(Code::Missing, bake.name.span(), message);
         }
         let settings = self.settings(assignments, Scope::Bake);
@@ -144,9 +161,17 @@ impl Checker<'_> {
         }
         let mut files = Vec::new();
         let model = self.model(&bake, models.first().map(|(_, source)| *source), &mut files);
-        let sources: Vec<_> = targets.iter().chain(&anchors).map(|target| self.target(target, &settings, &mut files)).collect();
-        let lora = self.lora(&settings.block("lora", Scope::Lora), model.config.as_ref(), &bake.name);
-        let expects = expects.into_iter().filter_map(|(expect, target)| self.expect(expect, target, &names)).collect();
+        let sources: Vec<_> = targets
+            .iter()
+            .chain(&anchors)
+            .map(|target| self.target(target, &settings, &mut files))
+            .collect();
+        let lora =
+            self.lora(&settings.block("lora", Scope::Lora), model.config.as_ref(), &bake.name);
+        let expects = expects
+            .into_iter()
+            .filter_map(|(expect, target)| self.expect(expect, target, &names))
+            .collect();
         let recipe = Recipe {
             name: bake.name.unraw().to_string().into(),
             root: self.package.root.to_string_lossy().into_owned().into(),
@@ -161,7 +186,8 @@ impl Checker<'_> {
         self.questions_that_count(&recipe, &bake);
         self.documents_of_their_own(&sources);
         self.room(&recipe, &model, &sources);
-        let keywords = bake.keywords().into_iter().map(|(scope, keyword)| (scope, keyword.clone())).collect();
+        let keywords =
+            bake.keywords().into_iter().map(|(scope, keyword)| (scope, keyword.clone())).collect();
         let Bake { attributes, visibility, name, .. } = bake;
         let library = libraries.first().map(|(_, path)| (*path).clone());
         let embed = match settings.word("embed").as_str() {
@@ -169,15 +195,33 @@ impl Checker<'_> {
             "never" => Embed::Never,
             _ => Embed::Always,
         };
-        Declared { attributes, visibility, name, library, targets: names, files, embed, keywords, recipe }
+        Declared {
+            attributes,
+            visibility,
+            name,
+            library,
+            targets: names,
+            files,
+            embed,
+            keywords,
+            recipe,
+        }
     }
 
-    /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one that can.
+    /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one
+    /// that can.
     fn names(&mut self, targets: &[&Target], anchors: &[&Target]) -> Vec<Name> {
         let mut names: Vec<Name> = Vec::new();
         for (i, anchor) in anchors.iter().enumerate() {
-            if targets.iter().chain(&anchors[..i]).any(|other| other.name.unraw() == anchor.name.unraw()) {
-                let message = format!("there is already a target or an anchor `{}`; give each a name of its own", anchor.name);
+            if targets
+                .iter()
+                .chain(&anchors[..i])
+                .any(|other| other.name.unraw() == anchor.name.unraw())
+            {
+                let message = format!(
+                    "there is already a target or an anchor `{}`; give each a name of its own",
+                    anchor.name
+                );
                 self.report(Code::SameName, anchor.name.span(), message);
             }
         }
@@ -185,19 +229,44 @@ impl Checker<'_> {
             let declared = target.name.unraw().to_string();
             let variant = upper_camel(&declared);
             let span = target.name.span();
-            let same = names.iter().find(|name| name.variant == variant).map(|name| name.declared.to_string());
+            let same = names
+                .iter()
+                .find(|name| name.variant == variant)
+                .map(|name| name.declared.to_string());
             if syn::parse_str::<Ident>(&variant).is_err() {
-                self.report(Code::Value, span, format!("`{declared}` cannot be the name of a target; use letters, as in `iphone`"));
+                self.report(
+                    Code::Value,
+                    span,
+                    format!(
+                        "`{declared}` cannot be the name of a target; use letters, as in `iphone`"
+                    ),
+                );
             } else if same.as_ref() == Some(&declared) {
-                self.report(Code::SameName, span, format!("the target `{declared}` is declared twice; give each target a name of its own"));
+                self.report(
+                    Code::SameName,
+                    span,
+                    format!(
+                        "the target `{declared}` is declared \
+                    twice; give each target a name of its own"
+                    ),
+                );
             } else if let Some(other) = &same {
-                let message = format!("the targets `{other}` and `{declared}` are both `{variant}` in Rust; rename one of them");
+                let message = format!(
+                    "the targets `{other}` and `{declared}` are both `{variant}` in Rust; rename \
+                     one of them"
+                );
                 self.report(Code::SameName, span, message);
             } else {
-                names.push(Name { declared: target.name.clone(), variant: Ident::new(&variant, span) });
+                names.push(Name {
+                    declared: target.name.clone(),
+                    variant: Ident::new(&variant, span),
+                });
                 continue;
             }
-            names.push(Name { declared: target.name.clone(), variant: Ident::new(&format!("Unnamed{}", names.len()), span) });
+            names.push(Name {
+                declared: target.name.clone(),
+                variant: Ident::new(&format!("Unnamed{}", names.len()), span),
+            });
         }
         names
     }
@@ -229,13 +298,26 @@ impl Checker<'_> {
         }
     }
 
-    fn expect(&mut self, expect: &Expect, target: Option<&Ident>, names: &[Name]) -> Option<recipe::Expect> {
+    fn expect(
+        &mut self,
+        expect: &Expect,
+        target: Option<&Ident>,
+        names: &[Name],
+    ) -> Option<recipe::Expect> {
         if let Some(target) = target
             && !names.iter().any(|name| name.declared.unraw() == target.unraw())
         {
-            let known: Vec<String> = names.iter().map(|name| name.declared.unraw().to_string()).collect();
-            let hint = did_you_mean(&target.unraw().to_string(), &known.iter().map(String::as_str).collect::<Vec<_>>());
-            self.report(Code::UnknownName, target.span(), format!("there is no target `{target}`; {hint}"));
+            let known: Vec<String> =
+                names.iter().map(|name| name.declared.unraw().to_string()).collect();
+            let hint = did_you_mean(
+                &target.unraw().to_string(),
+                &known.iter().map(String::as_str).collect::<Vec<_>>(),
+            );
+            self.report(
+                Code::UnknownName,
+                target.span(),
+                format!("there is no target `{target}`; {hint}"),
+            );
         }
         self.not_blank(&expect.question, "a question");
         let answer = match &expect.answer {
@@ -249,7 +331,8 @@ impl Checker<'_> {
             }
             Answer::Declines(_) => recipe::Answer::Declines,
             Answer::FromFile(word) => {
-                let message = "expectations from a file are not there yet in this version; meanwhile, write each as an `expect` of its own";
+                let message = "expectations from a file are not there yet in this version; \
+                    meanwhile, write each as an `expect` of its own";
                 self.report(Code::NotYet, word.span(), message);
                 return None;
             }
@@ -259,7 +342,11 @@ impl Checker<'_> {
     }
 
     fn repeated(&mut self, keyword: &Ident) {
-        self.report(Code::Repeated, keyword.span(), format!("`{keyword}` is given twice; keep one of them"));
+        self.report(
+            Code::Repeated,
+            keyword.span(),
+            format!("`{keyword}` is given twice; keep one of them"),
+        );
     }
 
     fn report(&mut self, code: Code, span: Span, message: impl Into<String>) {

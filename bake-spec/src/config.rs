@@ -90,7 +90,8 @@ pub enum Projection {
 
 impl Projection {
     /// All of them, in the order in which a block uses them.
-    pub const ALL: [Self; 7] = [Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 7] =
+        [Self::Query, Self::Key, Self::Value, Self::Output, Self::Gate, Self::Up, Self::Down];
 
     /// The name in checkpoints and in adapters, such as `q_proj`.
     pub const fn name(self) -> &'static str {
@@ -144,18 +145,21 @@ impl Config {
     /// Whether a projection has a bias.
     pub const fn has_bias(&self, projection: Projection) -> bool {
         match projection {
-            Projection::Query | Projection::Key | Projection::Value | Projection::Output => self.attention_bias,
+            Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
+                self.attention_bias
+            }
             Projection::Gate | Projection::Up | Projection::Down => self.mlp_bias,
         }
     }
 
     /// Parses a `config.json`; `name` is the file's name in messages.
     ///
-    /// Reads the keys of transformers 5 (`rope_parameters`) and those of most published checkpoints (`rope_theta`,
-    /// `rope_scaling`).
+    /// Reads the keys of transformers 5 (`rope_parameters`) and those of most published checkpoints
+    /// (`rope_theta`, `rope_scaling`).
     ///
     /// # Errors
-    /// When the text is not JSON, a key is missing or has a value that no model can have, or the model is not of the Llama family.
+    /// When the text is not JSON, a key is missing or has a value that no model can have, or the
+    /// model is not of the Llama family.
     ///
     /// ```
     /// let config = bake_spec::Config::parse(
@@ -167,7 +171,8 @@ impl Config {
     /// # Ok::<(), bake_spec::Error>(())
     /// ```
     pub fn parse(json: &str, name: &str) -> Result<Self, Error> {
-        let value = serde_json::from_str(json).map_err(|e| Error::new(ErrorKind::Model, format!("{name} is not valid JSON: {e}")))?;
+        let value = serde_json::from_str(json)
+            .map_err(|e| Error::new(ErrorKind::Model, format!("{name} is not valid JSON: {e}")))?;
         Fields { value: &value, name }.config()
     }
 }
@@ -183,33 +188,48 @@ impl<'a> Fields<'a> {
         match self.value.get("model_type").and_then(Value::as_str) {
             Some("llama") => {}
             Some(other) => {
-                return Err(self.error(format!("describes a `{other}` model; this version of bake reads models of type `llama`")));
+                return Err(self.error(format!(
+                    "describes a `{other}` model; this version of bake reads models of type `llama`"
+                )));
             }
-            None => return Err(self.error("has no `model_type`; is it the config.json of a model?")),
+            None => {
+                return Err(self.error("has no `model_type`; is it the config.json of a model?"));
+            }
         }
         for key in ["quantization_config", "compression_config"] {
             if self.get(key).is_some() {
-                return Err(self.error(format!("has a `{key}`; use a checkpoint with f32, bf16 or f16 weights")));
+                return Err(self.error(format!(
+                    "has a `{key}`; use a checkpoint with f32, bf16 or f16 weights"
+                )));
             }
         }
-        if let Some(act) = self.get("hidden_act").filter(|v| !matches!(v.as_str(), Some("silu" | "swish"))) {
+        if let Some(act) =
+            self.get("hidden_act").filter(|v| !matches!(v.as_str(), Some("silu" | "swish")))
+        {
             return Err(self.error(format!("has `hidden_act` {act}; a llama model has \"silu\"")));
         }
         let hidden_size = self.size("hidden_size")?;
         let heads = self.size("num_attention_heads")?;
         let kv_heads = self.size_or("num_key_value_heads", heads)?;
         if !heads.is_multiple_of(kv_heads) {
-            return Err(self.error(format!("has {heads} attention heads, which {kv_heads} key/value heads cannot share evenly")));
+            return Err(self.error(format!(
+                "has {heads} attention heads, which {kv_heads} key/value heads cannot share evenly"
+            )));
         }
         let head_dim = match self.get("head_dim") {
             Some(_) => self.size("head_dim")?,
             None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
             None => {
-                return Err(self.error(format!("has no `head_dim`, and `hidden_size` {hidden_size} is not a multiple of {heads} heads")));
+                return Err(self.error(format!(
+                    "has no `head_dim`, and `hidden_size` {hidden_size} \
+                    is not a multiple of {heads} heads"
+                )));
             }
         };
         if !head_dim.is_multiple_of(2) {
-            return Err(self.error(format!("has heads of odd width {head_dim}; rotary embedding needs an even one")));
+            return Err(self.error(format!(
+                "has heads of odd width {head_dim}; rotary embedding needs an even one"
+            )));
         }
         let context = self.size_or("max_position_embeddings", 2048)?;
         Ok(Config {
@@ -230,20 +250,33 @@ impl<'a> Fields<'a> {
     }
 
     fn rope(&self, context: usize) -> Result<Rope, Error> {
-        let parameters = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| self.get(key));
+        let parameters =
+            ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| self.get(key));
         let Some(parameters) = parameters else {
-            return Ok(Rope { theta: self.positive_or("rope_theta", 10_000.0)?, scaling: RopeScaling::Unscaled });
+            return Ok(Rope {
+                theta: self.positive_or("rope_theta", 10_000.0)?,
+                scaling: RopeScaling::Unscaled,
+            });
         };
         let inner = Fields { value: parameters, name: self.name };
-        let theta = if inner.get("rope_theta").is_some() { &inner } else { self }.positive_or("rope_theta", 10_000.0)?;
-        let kind = ["rope_type", "type"].into_iter().find_map(|key| inner.get(key)).and_then(Value::as_str).unwrap_or("default");
+        let theta = if inner.get("rope_theta").is_some() { &inner } else { self }
+            .positive_or("rope_theta", 10_000.0)?;
+        let kind = ["rope_type", "type"]
+            .into_iter()
+            .find_map(|key| inner.get(key))
+            .and_then(Value::as_str)
+            .unwrap_or("default");
         let scaling = match kind {
             "default" => RopeScaling::Unscaled,
             "linear" => RopeScaling::Linear { factor: inner.positive("factor")? },
             "llama3" => {
-                let (low, high) = (inner.positive("low_freq_factor")?, inner.positive("high_freq_factor")?);
+                let (low, high) =
+                    (inner.positive("low_freq_factor")?, inner.positive("high_freq_factor")?);
                 if low >= high {
-                    return Err(self.error(format!("has rope `low_freq_factor` {low}, which must be below `high_freq_factor` {high}")));
+                    return Err(self.error(format!(
+                        "has rope `low_freq_factor` {low}, which must be \
+                        below `high_freq_factor` {high}"
+                    )));
                 }
                 RopeScaling::Llama3 {
                     factor: inner.positive("factor")?,
@@ -253,7 +286,10 @@ impl<'a> Fields<'a> {
                 }
             }
             other => {
-                return Err(self.error(format!("has rope type `{other}`; this version of bake reads `default`, `linear` and `llama3`")));
+                return Err(self.error(format!(
+                    "has rope type `{other}`; this version of bake reads \
+                    `default`, `linear` and `llama3`"
+                )));
             }
         };
         Ok(Rope { theta, scaling })
@@ -263,12 +299,14 @@ impl<'a> Fields<'a> {
         self.value.get(key).filter(|v| !v.is_null())
     }
 
-    /// A size between 1 and 2^24: far beyond any model, and small enough that no product of two overflows.
+    /// A size between 1 and 2^24: far beyond any model, and small enough that no product of two
+    /// overflows.
     fn size(&self, key: &str) -> Result<usize, Error> {
         let value = self.get(key).ok_or_else(|| self.error(format!("has no `{key}`")))?;
         match value.as_u64() {
             Some(n @ 1..=0x100_0000) => Ok(n as usize),
-            _ => Err(self.error(format!("has `{key}` {value}; expected a whole number from 1 to 16777216"))),
+            _ => Err(self
+                .error(format!("has `{key}` {value}; expected a whole number from 1 to 16777216"))),
         }
     }
 
@@ -277,7 +315,9 @@ impl<'a> Fields<'a> {
     }
 
     fn positive(&self, key: &str) -> Result<f64, Error> {
-        let value = self.get(key).ok_or_else(|| self.error(format!("has no `{key}` in its rope parameters")))?;
+        let value = self
+            .get(key)
+            .ok_or_else(|| self.error(format!("has no `{key}` in its rope parameters")))?;
         match value.as_f64() {
             Some(x) if x > 0.0 && x.is_finite() => Ok(x),
             _ => Err(self.error(format!("has `{key}` {value}; expected a positive number"))),
@@ -313,8 +353,9 @@ mod tests {
     #[test]
     fn both_spellings_of_rope_mean_the_same() {
         let old = Config::parse(LLAMA, "config.json").unwrap();
-        let new =
-            LLAMA.replace(r#""rope_theta": 500000.0,"#, "").replace("rope_scaling\": {", "rope_parameters\": {\"rope_theta\": 500000.0, ");
+        let new = LLAMA
+            .replace(r#""rope_theta": 500000.0,"#, "")
+            .replace("rope_scaling\": {", "rope_parameters\": {\"rope_theta\": 500000.0, ");
         assert_eq!(Config::parse(&new, "config.json").unwrap(), old);
         assert_eq!(old.rope.theta, 500_000.0);
         assert_eq!(old.projection_shape(Projection::Key), [32, 64]);
@@ -334,9 +375,18 @@ mod tests {
             (&LLAMA.replace("heads\": 2", "heads\": 3"), "share evenly"),
             (&LLAMA.replace("\"llama3\"", "\"yarn\""), "`yarn`"),
             (&LLAMA.replace("\"factor\": 8.0", "\"factor\": 0"), "`factor` 0"),
-            (&LLAMA.replace("\"rope_theta\"", "\"hidden_act\": \"gelu\", \"rope_theta\""), "`hidden_act`"),
-            (&LLAMA.replace("\"rope_theta\"", "\"attention_bias\": 3, \"rope_theta\""), "`attention_bias`"),
-            (&LLAMA.replace("\"rope_theta\"", "\"quantization_config\": {}, \"rope_theta\""), "`quantization_config`"),
+            (
+                &LLAMA.replace("\"rope_theta\"", "\"hidden_act\": \"gelu\", \"rope_theta\""),
+                "`hidden_act`",
+            ),
+            (
+                &LLAMA.replace("\"rope_theta\"", "\"attention_bias\": 3, \"rope_theta\""),
+                "`attention_bias`",
+            ),
+            (
+                &LLAMA.replace("\"rope_theta\"", "\"quantization_config\": {}, \"rope_theta\""),
+                "`quantization_config`",
+            ),
         ];
         for (json, what) in refused {
             let error = Config::parse(json, "m/config.json").unwrap_err().to_string();

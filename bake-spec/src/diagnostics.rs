@@ -63,7 +63,8 @@ pub enum Code {
     Outside = 14,
     /// A question that counts once or not at all. A warning.
     Question = 15,
-    /// A bake that was made from something else than what is declared now. A warning, or an error of a locked build.
+    /// A bake that was made from something else than what is declared now. A warning, or an error
+    /// of a locked build.
     Stale = 16,
     /// A bake that was not made, or is not at hand. A warning, or an error of a locked build.
     NotBaked = 17,
@@ -119,7 +120,10 @@ pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     match similar(word, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None if known.is_empty() => "there is none".to_owned(),
-        None => format!("expected one of {}", known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "expected one of {}",
+            known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -128,14 +132,25 @@ pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     most_similar(word, known, 0.7)
 }
 
-/// The same, where a word has to be more like it: among words that belong elsewhere, a chance likeness would mislead.
-pub(crate) fn very_similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The same, where a word has to be more like it: among words that belong elsewhere, a chance
+/// likeness would mislead.
+pub(crate) fn very_similar<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     most_similar(word, known, 0.85)
 }
 
-fn most_similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>, least: f64) -> Option<&'a str> {
+fn most_similar<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    least: f64,
+) -> Option<&'a str> {
     let likeness = |candidate: &str| strsim::jaro(&word.to_lowercase(), candidate);
-    let best = known.into_iter().map(|candidate| (likeness(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = known
+        .into_iter()
+        .map(|candidate| (likeness(candidate), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(likeness, _)| *likeness > least).map(|(_, candidate)| candidate)
 }
 

@@ -6,36 +6,51 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 
-/// Reads a document: UTF-8 text, without a byte order mark, with `\n` at the ends of its lines and nothing around it.
+/// Reads a document: UTF-8 text, without a byte order mark, with `\n` at the ends of its lines and
+/// nothing around it.
 ///
-/// So the same text has the same hash on every machine, however its version control writes line ends. A folder is read as all of its
-/// [files], with an empty line between. Messages call the document `shown`.
+/// So the same text has the same hash on every machine, however its version control writes line
+/// ends. A folder is read as all of its [files], with an empty line between. Messages call the
+/// document `shown`.
 ///
 /// # Errors
-/// When a file cannot be read, is not UTF-8 (the message names the line), or there is nothing but white space.
+/// When a file cannot be read, is not UTF-8 (the message names the line), or there is nothing but
+/// white space.
 pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     let text = if path.is_dir() {
         let files = files(path, &shown)?;
-        let read = |file: &PathBuf| Ok(read_text(file, format_args!("{}", file.display()), "document")?.trim().to_owned());
+        let read = |file: &PathBuf| {
+            Ok(read_text(file, format_args!("{}", file.display()), "document")?.trim().to_owned())
+        };
         let texts = files.iter().map(read).collect::<Result<Vec<String>, Error>>()?;
         texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
     } else {
         read_text(path, &shown, "document")?
     };
     match text.trim() {
-        "" => Err(Error::new(ErrorKind::Document, format!("the document {shown} is empty; write what the model must know into it"))),
+        "" => Err(Error::new(
+            ErrorKind::Document,
+            format!("the document {shown} is empty; write what the model must know into it"),
+        )),
         text => Ok(text.to_owned()),
     }
 }
 
-/// The Markdown files of a folder and its folders, in the order of their paths. Hidden ones are left out.
+/// The Markdown files of a folder and its folders, in the order of their paths. Hidden ones are
+/// left out.
 ///
 /// # Errors
 /// When the folder cannot be read, or holds none.
 pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> {
     let (mut found, mut waiting) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = waiting.pop() {
-        let unreadable = |e| Error::io(ErrorKind::Document, format!("cannot read the folder {}", folder.display()), e);
+        let unreadable = |e| {
+            Error::io(
+                ErrorKind::Document,
+                format!("cannot read the folder {}", folder.display()),
+                e,
+            )
+        };
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
@@ -45,7 +60,10 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
             // A folder that is a link could lead back here.
             if kind.is_dir() {
                 waiting.push(path);
-            } else if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown")) && path.is_file()
+            } else if path
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
+                && path.is_file()
             {
                 found.push(path);
             }
@@ -53,9 +71,12 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
     }
     found.sort();
     match found.is_empty() {
-        true => {
-            Err(Error::new(ErrorKind::Document, format!("the folder {shown} holds no Markdown files; name a text file, or put some there")))
-        }
+        true => Err(Error::new(
+            ErrorKind::Document,
+            format!(
+                "the folder {shown} holds no Markdown files; name a text file, or put some there"
+            ),
+        )),
         false => Ok(found),
     }
 }
@@ -64,17 +85,26 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
 pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<String, Error> {
     // Reading a pipe would wait for ever.
     if path.exists() && !path.is_file() {
-        return Err(Error::new(ErrorKind::Document, format!("the {what} {shown} is no file; name a text file")));
+        return Err(Error::new(
+            ErrorKind::Document,
+            format!("the {what} {shown} is no file; name a text file"),
+        ));
     }
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            Error::new(ErrorKind::Document, format!("the {what} {shown} does not exist (paths are relative to the folder of Cargo.toml)"))
-        }
+        std::io::ErrorKind::NotFound => Error::new(
+            ErrorKind::Document,
+            format!(
+                "the {what} {shown} does not exist (paths are relative to the folder of Cargo.toml)"
+            ),
+        ),
         _ => Error::io(ErrorKind::Document, format!("cannot read the {what} {shown}"), e),
     })?;
     let text = std::str::from_utf8(&bytes).map_err(|e| {
         let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-        Error::new(ErrorKind::Document, format!("the {what} {shown} is not UTF-8 text (line {line}); save it as UTF-8"))
+        Error::new(
+            ErrorKind::Document,
+            format!("the {what} {shown} is not UTF-8 text (line {line}); save it as UTF-8"),
+        )
     })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"))
 }
@@ -86,8 +116,9 @@ pub fn hash(text: &str) -> Hash {
 
 /// The sections of a Markdown document, each with the document's title before it.
 ///
-/// A section begins at a heading of the highest level that stands more than once. What comes before the first of them is the title
-/// (headings) and a section of its own (anything else). A document without such headings is one section.
+/// A section begins at a heading of the highest level that stands more than once. What comes before
+/// the first of them is the title (headings) and a section of its own (anything else). A document
+/// without such headings is one section.
 ///
 /// ```
 /// let text = "# Mac\n\n## Slow\nRestart it.\n\n## Loud\nMove it.";
@@ -102,7 +133,8 @@ pub fn sections(text: &str) -> Vec<String> {
             if fenced { 0 } else { heading_level(line) }
         })
         .collect();
-    let Some(level) = (1..=6).find(|level| levels.iter().filter(|l| *l == level).count() > 1) else {
+    let Some(level) = (1..=6).find(|level| levels.iter().filter(|l| *l == level).count() > 1)
+    else {
         return vec![text.to_owned()];
     };
     let (mut title, mut parts) = (Vec::new(), vec![Vec::new()]);
@@ -160,14 +192,25 @@ mod tests {
         let error = read(Path::new("no/such.md"), "no/such.md").unwrap_err();
         assert!(error.to_string().contains("no/such.md does not exist"), "{error}");
         let dir = tempfile::tempdir().unwrap();
-        assert!(read(dir.path(), "docs").unwrap_err().to_string().contains("the folder docs holds no Markdown files"));
+        assert!(
+            read(dir.path(), "docs")
+                .unwrap_err()
+                .to_string()
+                .contains("the folder docs holds no Markdown files")
+        );
     }
 
     #[test]
     fn a_folder_is_its_markdown_files_in_order() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("a")).unwrap();
-        for (name, text) in [("b.md", "B\n"), ("a/z.MD", "AZ"), ("c.markdown", " \n"), ("notes.txt", "no"), (".hidden.md", "no")] {
+        for (name, text) in [
+            ("b.md", "B\n"),
+            ("a/z.MD", "AZ"),
+            ("c.markdown", " \n"),
+            ("notes.txt", "no"),
+            (".hidden.md", "no"),
+        ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
         assert_eq!(read(dir.path(), "docs").unwrap(), "AZ\n\nB");

@@ -1,7 +1,8 @@
 //! Formats the declarations in a Rust source file, which rustfmt leaves as they are.
 //!
-//! A declaration is read as a row of pieces, its tokens and comments, each as it stands in the source. To format it is to choose the white
-//! space before each piece, so nothing can get lost; that nothing did is checked for every declaration all the same.
+//! A declaration is read as a row of pieces, its tokens and comments, each as it stands in the
+//! source. To format it is to choose the white space before each piece, so nothing can get lost;
+//! that nothing did is checked for every declaration all the same.
 
 use std::ops::Range;
 
@@ -15,12 +16,14 @@ const WIDTH: usize = 100;
 
 /// The source with every `bake! { … }` in it formatted; all else is as it was.
 ///
-/// Formatting changes white space only: tokens and comments stay, in their order, and what is formatted already does not change.
-/// Declarations with mistakes in them are formatted too. What stands in `macro_rules!` or in the arguments of another macro does not change.
+/// Formatting changes white space only: tokens and comments stay, in their order, and what is
+/// formatted already does not change. Declarations with mistakes in them are formatted too. What
+/// stands in `macro_rules!` or in the arguments of another macro does not change.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Source`], with the line, when the source does not consist of Rust's tokens: a string or a bracket is not closed, say.
+/// [`ErrorKind::Source`], with the line, when the source does not consist of Rust's tokens: a
+/// string or a bracket is not closed, say.
 ///
 /// # Examples
 ///
@@ -30,17 +33,42 @@ const WIDTH: usize = 100;
 /// # Ok::<(), bake_spec::Error>(())
 /// ```
 pub fn format(source: &str) -> Result<String, Error> {
-    // The line that names a script's interpreter is no Rust; an attribute of the whole file begins in the same way.
-    let interpreter = source.trim_start_matches('\u{feff}').strip_prefix("#!").filter(|rest| !rest.trim_start().starts_with('['));
+    // The line that names a script's interpreter is no Rust; an attribute of the whole file begins
+    // in the same way.
+    let interpreter = source
+        .trim_start_matches('\u{feff}')
+        .strip_prefix("#!")
+        .filter(|rest| !rest.trim_start().starts_with('['));
     let (head, text) = source.split_at(interpreter.and(source.find('\n')).unwrap_or(0));
-    let message = |e: LexError| format!("line {} cannot be read as Rust; see what `cargo check` says about it", e.span().start().line);
+    let message = |e: LexError| {
+        format!(
+            "line {} cannot be read as Rust; see what `cargo check` says about it",
+            e.span().start().line
+        )
+    };
     let pieces = lex(text).map_err(|e| Error::new(ErrorKind::Source, message(e)))?;
-    let line_end = if source.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n")) { "\r\n" } else { "\n" };
+    let line_end = if source.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"))
+    {
+        "\r\n"
+    } else {
+        "\n"
+    };
     let (mut formatted, mut done, mut rest) = (head.to_owned(), 0, pieces.as_slice());
     while !rest.is_empty() {
         let passed = match rest {
-            [Piece { text: "macro_rules", .. }, Piece { text: "!", .. }, _, Piece { close, .. }, ..] => 4 + close,
-            [Piece { kind: Kind::Word, .. }, Piece { text: "!", .. }, Piece { kind: Kind::Open, close, .. }, ..] => 3 + close,
+            [
+                Piece { text: "macro_rules", .. },
+                Piece { text: "!", .. },
+                _,
+                Piece { close, .. },
+                ..,
+            ] => 4 + close,
+            [
+                Piece { kind: Kind::Word, .. },
+                Piece { text: "!", .. },
+                Piece { kind: Kind::Open, close, .. },
+                ..,
+            ] => 3 + close,
             _ => 1,
         };
         let (invocation, tail) = rest.split_at_checked(passed).unwrap_or((rest, &[]));
@@ -58,13 +86,15 @@ pub fn format(source: &str) -> Result<String, Error> {
     Ok(formatted)
 }
 
-/// A declaration's braces and what is in them, formatted; nothing where more than white space would change, or would change again.
+/// A declaration's braces and what is in them, formatted; nothing where more than white space would
+/// change, or would change again.
 fn reprinted(text: &str, word: &Piece<'_>, body: &[Piece<'_>], line_end: &str) -> Option<String> {
     let line = |end: usize| text.get(..end).and_then(|before| before.rsplit('\n').next());
     let (indented, before) = (line(word.start)?, line(body.first()?.start)?);
     let indent = indented.get(..indented.len() - indented.trim_start_matches([' ', '\t']).len())?;
     let print = |pieces: &[Piece<'_>]| {
-        let printer = Printer { pieces, indent, line_end, printed: before.to_owned(), ..Printer::default() };
+        let printer =
+            Printer { pieces, indent, line_end, printed: before.to_owned(), ..Printer::default() };
         printer.print().split_off(before.len())
     };
     let new = print(body);
@@ -106,10 +136,14 @@ impl Piece<'_> {
         self.white.contains('\n')
     }
 
-    /// Whether an item begins with it at the begin of a line, even if the item before lacks its semicolon.
+    /// Whether an item begins with it at the begin of a line, even if the item before lacks its
+    /// semicolon.
     fn begins_item(&self) -> bool {
-        let keyword = || Scope::ALL.into_iter().flat_map(keywords).any(|keyword| keyword == self.text);
-        matches!(self.text, "#" | "pub" | "bake") || self.kind == Kind::Doc || find(Scope::TargetHead, self.text).is_none() && keyword()
+        let keyword =
+            || Scope::ALL.into_iter().flat_map(keywords).any(|keyword| keyword == self.text);
+        matches!(self.text, "#" | "pub" | "bake")
+            || self.kind == Kind::Doc
+            || find(Scope::TargetHead, self.text).is_none() && keyword()
     }
 }
 
@@ -151,7 +185,9 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
 fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: Kind, range: Range<usize>) {
     if let Some(last) = pieces.last_mut()
         && (last.kind, token, last.end()) == (Kind::Mark, Kind::Mark, range.start)
-        && let Some(joint) = text.get(last.start..range.end).filter(|joint| !joint.contains([';', ',']) && *joint != "=:")
+        && let Some(joint) = text
+            .get(last.start..range.end)
+            .filter(|joint| !joint.contains([';', ',']) && *joint != "=:")
     {
         return last.text = joint;
     }
@@ -200,7 +236,8 @@ fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
     }
 }
 
-/// What stands between two delimiters: one line, items of a line each, or a list, whose lines are the author's unless they are too long.
+/// What stands between two delimiters: one line, items of a line each, or a list, whose lines are
+/// the author's unless they are too long.
 #[derive(Clone, Copy, PartialEq)]
 enum Layout {
     Line,
@@ -227,13 +264,22 @@ impl<'a> Printer<'a> {
         for (i, piece) in self.pieces.iter().enumerate() {
             let items = self.layouts.last() == Some(&Layout::Items);
             if let Some(left) = left {
-                self.at_start |= items && piece.begins_line() && (left.kind != Kind::Mark || left.text == ",") && piece.begins_item();
+                self.at_start |= items
+                    && piece.begins_line()
+                    && (left.kind != Kind::Mark || left.text == ",")
+                    && piece.begins_item();
                 self.space(i, left, piece);
             }
-            let of_attribute = piece.text.starts_with('#') || left.is_some_and(|left| left.text.starts_with('#'));
-            if items && self.at_start && !of_attribute && matches!(piece.kind, Kind::Word | Kind::Mark | Kind::Open) {
+            let of_attribute =
+                piece.text.starts_with('#') || left.is_some_and(|left| left.text.starts_with('#'));
+            if items
+                && self.at_start
+                && !of_attribute
+                && matches!(piece.kind, Kind::Word | Kind::Mark | Kind::Open)
+            {
                 let head = self.up_to(i, &[";", "{", "}", "[", "]"]);
-                self.long = head.iter().any(|piece| piece.kind == Kind::Comment) || !self.fits(0, head);
+                self.long =
+                    head.iter().any(|piece| piece.kind == Kind::Comment) || !self.fits(0, head);
                 self.at_start = false;
             }
             match piece.kind {
@@ -241,7 +287,8 @@ impl<'a> Printer<'a> {
                 Kind::Close => drop(self.layouts.pop()),
                 _ => {}
             }
-            self.at_start |= matches!(piece.text, ";" | "{" | "}") && self.layouts.last() == Some(&Layout::Items);
+            self.at_start |= matches!(piece.text, ";" | "{" | "}")
+                && self.layouts.last() == Some(&Layout::Items);
             self.printed += piece.text;
             left = Some(piece);
         }
@@ -252,11 +299,18 @@ impl<'a> Printer<'a> {
         if !self.breaks(i, left, piece) {
             return self.printed += if glued(left, piece) { "" } else { " " };
         }
-        let ends = self.pieces.iter().skip(i).find(|piece| piece.kind != Kind::Comment).is_none_or(|piece| piece.kind == Kind::Close);
+        let ends = self
+            .pieces
+            .iter()
+            .skip(i)
+            .find(|piece| piece.kind != Kind::Comment)
+            .is_none_or(|piece| piece.kind == Kind::Close);
         let continued = self.layouts.last() == Some(&Layout::Items) && !self.at_start && !ends;
         let groups = self.layouts.iter().filter(|layout| **layout != Layout::Line).count();
         let depth = groups + usize::from(continued) - usize::from(piece.kind == Kind::Close);
-        let empty_line = left.kind != Kind::Open && piece.kind != Kind::Close && piece.white.matches('\n').count() > 1;
+        let empty_line = left.kind != Kind::Open
+            && piece.kind != Kind::Close
+            && piece.white.matches('\n').count() > 1;
         self.printed += &self.line_end.repeat(1 + usize::from(empty_line));
         self.printed += self.indent;
         // More would be no declaration, and could fill the memory with white space.
@@ -266,12 +320,19 @@ impl<'a> Printer<'a> {
     /// Whether a line ends between two pieces.
     fn breaks(&self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) -> bool {
         let first = piece.begins_line();
-        let ends_line = piece.kind == Kind::Comment && !first && self.pieces.get(i + 1).is_some_and(Piece::begins_line);
+        let ends_line = piece.kind == Kind::Comment
+            && !first
+            && self.pieces.get(i + 1).is_some_and(Piece::begins_line);
         match self.layouts.last() {
             None | Some(Layout::Line) => false,
             _ if ends_line => false,
             _ if left.kind == Kind::Open || piece.kind == Kind::Close => true,
-            _ if left.text.starts_with("//") || left.kind == Kind::Doc || piece.kind == Kind::Comment && first => true,
+            _ if left.text.starts_with("//")
+                || left.kind == Kind::Doc
+                || piece.kind == Kind::Comment && first =>
+            {
+                true
+            }
             _ if glued(left, piece) || left.kind == Kind::Comment && !first => false,
             Some(Layout::Items) => self.at_start || self.long && first,
             Some(Layout::List) => first || !self.fits(1, self.up_to(i, &[",", ")", "]", "}"])),
@@ -286,10 +347,17 @@ impl<'a> Printer<'a> {
         // A list is followed by a semicolon.
         let room = of_attribute || !broken && self.fits(usize::from(!brace), group);
         let headed = self.pieces.get(i.saturating_sub(2)..=i + open.close).unwrap_or_default();
-        let bake = headed.windows(3).any(|pieces| matches!(pieces, [Piece { text: "bake", .. }, _, Piece { text: "{", close: 2.., .. }]));
+        let bake = headed.windows(3).any(|pieces| {
+            matches!(pieces, [Piece { text: "bake", .. }, _, Piece { text: "{", close: 2.., .. }])
+        });
         match self.layouts.last() {
             Some(Layout::Line) => Layout::Line,
-            _ if room && !bake && !group.iter().any(|piece| matches!(piece.kind, Kind::Comment | Kind::Doc)) => Layout::Line,
+            _ if room
+                && !bake
+                && !group.iter().any(|piece| matches!(piece.kind, Kind::Comment | Kind::Doc)) =>
+            {
+                Layout::Line
+            }
             _ if brace => Layout::Items,
             _ => Layout::List,
         }
@@ -301,12 +369,15 @@ impl<'a> Printer<'a> {
         rest.split_inclusive(|piece| ends.contains(&piece.text)).next().unwrap_or_default()
     }
 
-    /// Whether there is room for the pieces on the line, behind some columns that are to be printed before.
+    /// Whether there is room for the pieces on the line, behind some columns that are to be printed
+    /// before.
     fn fits(&self, before: usize, pieces: &[Piece<'_>]) -> bool {
-        let mut column = before + self.printed.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        let mut column =
+            before + self.printed.rsplit('\n').next().map_or(0, |line| line.chars().count());
         let mut left: Option<&Piece<'_>> = None;
         pieces.iter().all(|piece| {
-            column += usize::from(left.replace(piece).is_some_and(|left| !glued(left, piece))) + piece.text.chars().count();
+            column += usize::from(left.replace(piece).is_some_and(|left| !glued(left, piece)))
+                + piece.text.chars().count();
             column <= WIDTH && !piece.text.contains('\n')
         })
     }
@@ -328,7 +399,7 @@ mod tests {
     ::bake::bake!{ // ours
 #[cfg(any( a,b ))] pub  bake /* x */  Support{ target é     weight  - 1 from "é.md" prompt r#"A "role"."# { ask 7 { temperature 0.25 ; } }
 
-        //A lamp.
+        // A lamp.
 target lamp { /* none */ questions ["one",
 "two"]; }; expect r#fn "Where is the lamp that stood on the desk in the blue office?"
         =>  contains "in the cupboard"; questions [ // some
@@ -342,7 +413,7 @@ target lamp { /* none */ questions ["one",
         pub bake /* x */ Support {
             target é weight -1 from "é.md" prompt r#"A "role"."# { ask 7 { temperature 0.25; } }
 
-            //A lamp.
+            // A lamp.
             target lamp {
                 /* none */ questions ["one", "two"];
             };
@@ -362,25 +433,49 @@ target lamp { /* none */ questions ["one",
 
     #[test]
     fn what_is_broken_is_formatted_line_by_line_and_all_else_stays() {
-        let before = "bake! {\n\nmodel tiny\n/**d*/lora a: 8\n\n\n\n target x  /*c*/\nfrom x.md =>;;+ a\n b\n\n}";
-        becomes(before, "bake! {\n    model tiny\n    /**d*/\n    lora a: 8\n\n    target x /*c*/\n        from x.md =>;;\n    + a b\n}");
-        let before = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n crate=::a =\r\n crate; ///b \r\n\r\n\r\n c 2 .. 4 \"\r\n\" ; // d\r\n}\r\n";
-        let after = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n    crate = ::a = crate;\r\n    ///b \r\n\r\n    c 2..4 \"\r\n\"; // d\r\n}\r\n";
+        let before = "bake! {\n\nmodel tiny\n/**d*/lora a: 8\n\n\n\n target x  /*c*/\nfrom x.md \
+            =>;;+ a\n b\n\n}";
+        becomes(
+            before,
+            "bake! {\n    model tiny\n    /**d*/\n    lora a: 8\n\n    target x /*c*/\n        \
+             from x.md =>;;\n    + a b\n}",
+        );
+        let before = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n crate=::a =\r\n crate; ///b \r\n\r\n\r\n \
+            c 2 .. 4 \"\r\n\" ; // d\r\n}\r\n";
+        let after = "\u{feff}#![é(\r\n)]\r\nbake! {\r\n    crate = ::a = crate;\r\n    ///b \
+            \r\n\r\n    c 2..4 \"\r\n\"; // d\r\n}\r\n";
         becomes(before, after);
-        let same = "#!/usr/bin/env '\nmacro_rules! m { () => { bake!{a ;} } } q!(bake!{a ;}) ; bake!(a ;); a!=b";
+        let same = "#!/usr/bin/env '\nmacro_rules! m { () => { bake!{a ;} } } q!(bake!{a ;}) ; \
+            bake!(a ;); a!=b";
         becomes(same, same);
-        assert!(format("#!/usr/bin/env '\n\nbake! { \"").is_err_and(|e| e.to_string().starts_with("line 3 ")));
+        assert!(
+            format("#!/usr/bin/env '\n\nbake! { \"")
+                .is_err_and(|e| e.to_string().starts_with("line 3 "))
+        );
     }
 
     /// Words of a declaration in any order, and anything between them that may be.
     fn declaration() -> impl Strategy<Value = String> {
-        let white =
-            select(vec![" ", "\n", "\r\n\r\n\n", "\t", " // é ü \n", "\n// own\n", " /* a\n /* b */ */ ", "/*/ c *//**/", "\n/***/\n"]);
-        let words = "bake|target|lora|r#fn|'b'|\"é ü\"|\"a long string that is wrapped\"|\"\n\"|2|-|..|::|=>|=|;|;|;|,|,|!|#[a]|/// b\n";
-        let word = (select(words.split('|').collect::<Vec<_>>()), white.clone()).prop_map(|(word, white)| word.to_owned() + white);
+        let white = select(vec![
+            " ",
+            "\n",
+            "\r\n\r\n\n",
+            "\t",
+            " // é ü \n",
+            "\n// own\n",
+            " /* a\n /* b */ */ ",
+            "/*/ c *//**/",
+            "\n/***/\n",
+        ]);
+        let words = "bake|target|lora|r#fn|'b'|\"é ü\"|\"a long string that is \
+            wrapped\"|\"\n\"|2|-|..|::|=>|=|;|;|;|,|,|!|#[a]|/// b\n";
+        let word = (select(words.split('|').collect::<Vec<_>>()), white.clone())
+            .prop_map(|(word, white)| word.to_owned() + white);
         word.prop_recursive(5, 80, 12, move |inner| {
             let group = (select(vec!["{}", "{}", "[]", "()"]), white.clone(), vec(inner, 0..12));
-            group.prop_map(|(pair, white, inner)| format!("{}{white}{}{}{white}", &pair[..1], inner.concat(), &pair[1..]))
+            group.prop_map(|(pair, white, inner)| {
+                format!("{}{white}{}{}{white}", &pair[..1], inner.concat(), &pair[1..])
+            })
         })
     }
 

@@ -80,8 +80,9 @@ impl<'de> Deserialize<'de> for Hash {
 
 /// Gathers named fields into a [`Hash`](struct@Hash).
 ///
-/// Fields are framed by their lengths and hashed in the order in which they come, so that no two different sequences of fields
-/// give the same bytes. The domain and the version keep the keys of different things, and of different ways to make a thing, apart.
+/// Fields are framed by their lengths and hashed in the order in which they come, so that no two
+/// different sequences of fields give the same bytes. The domain and the version keep the keys of
+/// different things, and of different ways to make a thing, apart.
 ///
 /// ```
 /// use bake_spec::KeyHasher;
@@ -100,11 +101,13 @@ impl KeyHasher {
         hasher
     }
 
-    /// Adds a field, in its JSON form. Structures keep the order of their fields, and numbers are written in the shortest form that
-    /// reads back to the same value, so equal values have equal forms.
+    /// Adds a field, in its JSON form. Structures keep the order of their fields, and numbers are
+    /// written in the shortest form that reads back to the same value, so equal values have equal
+    /// forms.
     ///
     /// # Panics
-    /// When the value has no JSON form, as a map with keys that are not text. No type of this crate is so.
+    /// When the value has no JSON form, as a map with keys that are not text. No type of this crate
+    /// is so.
     pub fn field(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
         self.frame(name.as_bytes());
         self.frame(&serde_json::to_vec(value).expect("the value has a JSON form"));

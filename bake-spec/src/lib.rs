@@ -1,7 +1,9 @@
-//! What a bake *is*: its recipe, the documents it names, the hashes that address it, and the store that keeps what was made.
+//! What a bake *is*: its recipe, the documents it names, the hashes that address it, and the store
+//! that keeps what was made.
 //!
-//! This crate runs no model and prints nothing. Applications link it for the recipe and the store; the macro and the tools link it with
-//! the feature `syntax` as well, for the grammar of `bake!` and its checks.
+//! This crate runs no model and prints nothing. Applications link it for the recipe and the store;
+//! the macro and the tools link it with the feature `syntax` as well, for the grammar of `bake!`
+//! and its checks.
 
 #[cfg(feature = "syntax")]
 pub mod ast;

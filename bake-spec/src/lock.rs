@@ -1,7 +1,8 @@
 //! `bake.lock`: what each bake of a package was made from, and which adapter it gave.
 //!
-//! It lies beside `Cargo.toml` and is committed. Only `cargo bake` writes it: sorted, a block a bake, without times or names of machines, so
-//! that the same bake writes the same lock and version control merges it line by line.
+//! It lies beside `Cargo.toml` and is committed. Only `cargo bake` writes it: sorted, a block a
+//! bake, without times or names of machines, so that the same bake writes the same lock and version
+//! control merges it line by line.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -19,13 +20,15 @@ use crate::store::Store;
 /// The name of the file.
 pub const LOCK_FILE: &str = "bake.lock";
 
-/// The folder of a package that holds adapters beside their declarations, by the names of the bakes.
+/// The folder of a package that holds adapters beside their declarations, by the names of the
+/// bakes.
 pub const VENDOR_DIR: &str = "bakes";
 
 /// The format that this version reads and writes.
 const VERSION: u32 = 1;
 
-const HEADER: &str = "# Written by `cargo bake`, and not to be edited. It says what the bakes of this package were made from.\n";
+const HEADER: &str = "# Written by `cargo bake`, and not to be edited. It says what the bakes of \
+    this package were made from.\n";
 
 /// What was baked, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,21 +109,35 @@ impl Lock {
     /// The lock of a package; none where it has none.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, or is of a format that this version does not know. The message names the line.
+    /// When it cannot be read, is damaged, or is of a format that this version does not know. The
+    /// message names the line.
     pub fn read(package: &Path) -> Result<Option<Self>, Error> {
         let path = package.join(LOCK_FILE);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(ErrorKind::Lock, format!("cannot read {}", path.display()), e)),
+            Err(e) => {
+                return Err(Error::io(
+                    ErrorKind::Lock,
+                    format!("cannot read {}", path.display()),
+                    e,
+                ));
+            }
         };
-        Self::parse(&text).map(Some).map_err(|what| Error::new(ErrorKind::Lock, format!("{} {what}", path.display())))
+        Self::parse(&text)
+            .map(Some)
+            .map_err(|what| Error::new(ErrorKind::Lock, format!("{} {what}", path.display())))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let marker = |line: &str| ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark));
+        let marker = |line: &str| {
+            ["<<<<<<<", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark))
+        };
         if let Some(line) = text.lines().position(marker) {
-            return Err(format!("has a merge conflict in line {}; take either side, and run `cargo bake`", line + 1));
+            return Err(format!(
+                "has a merge conflict in line {}; take either side, and run `cargo bake`",
+                line + 1
+            ));
         }
         // A newer format may have anything after its number.
         #[derive(Deserialize)]
@@ -128,18 +145,29 @@ impl Lock {
             version: u32,
         }
         let damaged = |e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            format!("is damaged in line {line}: {}; restore it, or delete it and run `cargo bake`", e.message())
+            let line = e
+                .span()
+                .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            format!(
+                "is damaged in line {line}: {}; restore it, or delete it and run `cargo bake`",
+                e.message()
+            )
         };
         let Version { version } = toml::from_str(text).map_err(damaged)?;
         if version != VERSION {
-            return Err(format!("is of format {version}, and this version of bake reads format {VERSION}; use a newer bake"));
+            return Err(format!(
+                "is of format {version}, and this version of bake reads format {VERSION}; use a \
+                 newer bake"
+            ));
         }
         let file: File = toml::from_str(text).map_err(damaged)?;
         let mut bakes = BTreeMap::new();
         for bake in file.bakes {
             if let Some(twice) = bakes.insert(bake.name.clone(), bake) {
-                return Err(format!("holds `{}` twice; delete it and run `cargo bake`", twice.name));
+                return Err(format!(
+                    "holds `{}` twice; delete it and run `cargo bake`",
+                    twice.name
+                ));
             }
         }
         Ok(Self { bakes })
@@ -161,7 +189,11 @@ impl Lock {
             .and_then(|()| std::fs::rename(&temporary, &path));
         written.map_err(|e| {
             let _ = std::fs::remove_file(&temporary);
-            Error::io(ErrorKind::Lock, format!("cannot write {}; make its folder writable", path.display()), e)
+            Error::io(
+                ErrorKind::Lock,
+                format!("cannot write {}; make its folder writable", path.display()),
+                e,
+            )
         })
     }
 
@@ -178,7 +210,8 @@ impl Lock {
 }
 
 impl Locked {
-    /// An entry for a recipe whose model is of this hash and shape, with nothing noted yet of its adapter and its targets' sizes.
+    /// An entry for a recipe whose model is of this hash and shape, with nothing noted yet of its
+    /// adapter and its targets' sizes.
     pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {
         let source = match &recipe.model {
             ModelSource::Tiny => "tiny".to_owned(),
@@ -203,7 +236,13 @@ impl Locked {
             kl_before: 0.0,
             kl_after: 0.0,
             shared: recipe.shared_hashes().map(|(name, hash)| (name.to_owned(), hash)).into(),
-            model: LockedModel { source, hash: model, files: identity.files, weights: identity.weights, config: config.clone() },
+            model: LockedModel {
+                source,
+                hash: model,
+                files: identity.files,
+                weights: identity.weights,
+                config: config.clone(),
+            },
             targets: recipe.targets.iter().map(target).collect(),
         }
     }
@@ -218,21 +257,33 @@ impl Locked {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
         match store {
             _ if vendored.is_dir() => format!(
-                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was changed, added or removed, or its line ends were",
+                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was \
+                 changed, added or removed, or its line ends were",
                 self.name
             ),
-            Some(store) if store.root().is_dir() => format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine"),
-            Some(store) => {
-                format!("its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine in {}", store.root().display())
+            Some(store) if store.root().is_dir() => {
+                format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine")
             }
-            None => format!("its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is no absolute path"),
+            Some(store) => {
+                format!(
+                    "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine \
+                     in {}",
+                    store.root().display()
+                )
+            }
+            None => format!(
+                "its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is no absolute path"
+            ),
         }
     }
 
-    /// The folder of its adapter: beside the declarations of the package, or in the store. None where it is in neither, or damaged.
+    /// The folder of its adapter: beside the declarations of the package, or in the store. None
+    /// where it is in neither, or damaged.
     pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
-        Store::holds(&vendored, &self.adapter).then_some(vendored).or_else(|| store.artifact(&self.adapter))
+        Store::holds(&vendored, &self.adapter)
+            .then_some(vendored)
+            .or_else(|| store.artifact(&self.adapter))
     }
 }
 
@@ -280,7 +331,8 @@ pub struct TargetState {
 pub enum KnownModel<'a> {
     /// The hash of all files.
     Whole(&'a Hash),
-    /// What can be told without reading the weights; nothing where the model is not on this machine.
+    /// What can be told without reading the weights; nothing where the model is not on this
+    /// machine.
     Identity(Option<&'a Identity>),
 }
 
@@ -289,26 +341,42 @@ pub fn state(recipe: &Recipe, model: KnownModel<'_>, locked: Option<&Locked>) ->
     let name = recipe.name.to_string();
     let Some(locked) = locked else {
         let why = "it has not been baked".to_owned();
-        let missing =
-            |target: &Target| TargetState { name: target.name.to_string(), state: State::Missing, why: why.clone(), own: String::new() };
-        return BakeState { name, state: State::Missing, why: vec![why.clone()], targets: recipe.targets.iter().map(missing).collect() };
+        let missing = |target: &Target| TargetState {
+            name: target.name.to_string(),
+            state: State::Missing,
+            why: why.clone(),
+            own: String::new(),
+        };
+        return BakeState {
+            name,
+            state: State::Missing,
+            why: vec![why.clone()],
+            targets: recipe.targets.iter().map(missing).collect(),
+        };
     };
     let mut shared = Vec::new();
     let same_model = match model {
         KnownModel::Whole(hash) => *hash == locked.model.hash,
-        KnownModel::Identity(identity) => identity.is_none_or(|identity| identity.matches(&locked.identity())),
+        KnownModel::Identity(identity) => {
+            identity.is_none_or(|identity| identity.matches(&locked.identity()))
+        }
     };
     if !same_model {
         shared.push("the model has changed".to_owned());
     }
-    let changed = recipe.shared_hashes().into_iter().filter(|(name, hash)| locked.shared.get(*name) != Some(hash));
+    let changed = recipe
+        .shared_hashes()
+        .into_iter()
+        .filter(|(name, hash)| locked.shared.get(*name) != Some(hash));
     shared.extend(changed.map(|(name, _)| match name {
         "expect" => "the questions of `expect`, which are held out, have changed".to_owned(),
         name => format!("`{name}` has changed"),
     }));
-    let targets: Vec<TargetState> = recipe.targets.iter().map(|target| target_state(target, locked, &shared)).collect();
-    let same_parts =
-        shared.is_empty() && targets.iter().all(|target| target.state == State::Fresh) && targets.len() == locked.targets.len();
+    let targets: Vec<TargetState> =
+        recipe.targets.iter().map(|target| target_state(target, locked, &shared)).collect();
+    let same_parts = shared.is_empty()
+        && targets.iter().all(|target| target.state == State::Fresh)
+        && targets.len() == locked.targets.len();
     if same_parts && recipe.hash(&locked.model.hash) != locked.recipe {
         shared.push("the order of the targets, or bake.lock itself, has changed".to_owned());
     }
@@ -327,9 +395,16 @@ fn target_state(target: &Target, locked: &Locked, shared: &[String]) -> TargetSt
         Some(before) => {
             let document = document_hash(target);
             if document != before.document {
-                let path = target.document.as_ref().map_or("its document", |document| &document.path);
-                let hash = |hash: &Option<Hash>| hash.map_or_else(|| "none".to_owned(), |hash| hash.short());
-                own.push(format!("{path} has changed (was {}, now {})", hash(&before.document), hash(&document)));
+                let path =
+                    target.document.as_ref().map_or("its document", |document| &document.path);
+                let hash = |hash: &Option<Hash>| {
+                    hash.map_or_else(|| "none".to_owned(), |hash| hash.short())
+                };
+                own.push(format!(
+                    "{path} has changed (was {}, now {})",
+                    hash(&before.document),
+                    hash(&document)
+                ));
             }
             if target.settings_hash() != before.settings {
                 own.push("its settings or questions have changed".to_owned());

@@ -18,8 +18,13 @@ pub const TINY_HASH: &str = "e2885182c5a1764d1cbeab56a16f1f42a43fda57ae76d9b85e8
 pub(crate) const TINY_CONFIG: &str = include_str!("../../models/tiny/config.json");
 
 /// The files of a model's folder that are not weights, of which the first two must be there.
-pub const TEXT_FILES: [&str; 5] =
-    ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+pub const TEXT_FILES: [&str; 5] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+];
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -45,17 +50,25 @@ impl Files {
     /// The files of a folder in the Hugging Face style.
     ///
     /// # Errors
-    /// When `config.json` or `tokenizer.json` is missing, or a file cannot be read. The message names it.
+    /// When `config.json` or `tokenizer.json` is missing, or a file cannot be read. The message
+    /// names it.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let read = |name: &str| match std::fs::read_to_string(dir.join(name)) {
             Ok(text) => Ok(Some(text)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(ErrorKind::Model, format!("cannot read {}", dir.join(name).display()), e)),
+            Err(e) => Err(Error::io(
+                ErrorKind::Model,
+                format!("cannot read {}", dir.join(name).display()),
+                e,
+            )),
         };
         let need = |name: &str| match read(name)? {
             Some(text) => Ok(text),
             None => {
-                let message = format!("{} is not there; name the folder of a model in the Hugging Face format", dir.join(name).display());
+                let message = format!(
+                    "{} is not there; name the folder of a model in the Hugging Face format",
+                    dir.join(name).display()
+                );
                 Err(Error::new(ErrorKind::Model, message))
             }
         };
@@ -70,7 +83,8 @@ impl Files {
         })
     }
 
-    /// The hash of the model: these files, and those of its weights in the order of [`weight_files`].
+    /// The hash of the model: these files, and those of its weights in the order of
+    /// [`weight_files`].
     pub fn hash(&self, weights: &[Hash]) -> Hash {
         self.fields().field("weights", weights).finish()
     }
@@ -85,10 +99,12 @@ impl Files {
     }
 }
 
-/// The weights of a model's folder: `model.safetensors`, or the files that `model.safetensors.index.json` names.
+/// The weights of a model's folder: `model.safetensors`, or the files that
+/// `model.safetensors.index.json` names.
 ///
 /// # Errors
-/// When there is neither, and when the index is malformed or names a file that does not lie beside it.
+/// When there is neither, and when the index is malformed or names a file that does not lie beside
+/// it.
 pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
     if single.is_file() {
@@ -96,7 +112,10 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     } else if index.is_file() {
         shard_paths(&index)
     } else {
-        let message = format!("{} holds neither {SINGLE} nor {INDEX}; name a folder with a model in safetensors", dir.display());
+        let message = format!(
+            "{} holds neither {SINGLE} nor {INDEX}; name a folder with a model in safetensors",
+            dir.display()
+        );
         Err(Error::new(ErrorKind::Model, message))
     }
 }
@@ -109,7 +128,8 @@ fn shard_paths(index: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", index.display()));
     let text = std::fs::read_to_string(index).map_err(|e| error(format!("cannot be read: {e}")))?;
-    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
+    let Index { weight_map } = serde_json::from_str(&text)
+        .map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
     let dir = index.parent().unwrap_or(Path::new(""));
     let names: BTreeSet<String> = weight_map.into_values().collect();
     if names.is_empty() {
@@ -123,14 +143,18 @@ fn shard_paths(index: &Path) -> Result<Vec<PathBuf>, Error> {
                 return Err(error(format!("names `{name}`, which does not lie beside it")));
             }
             if !path.is_file() {
-                return Err(error(format!("names {}, which is not there; fetch the whole checkpoint", path.display())));
+                return Err(error(format!(
+                    "names {}, which is not there; fetch the whole checkpoint",
+                    path.display()
+                )));
             }
             Ok(path)
         })
         .collect()
 }
 
-/// What can be told of a model without reading its weights: cheap enough for every key that is pressed in an editor.
+/// What can be told of a model without reading its weights: cheap enough for every key that is
+/// pressed in an editor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The hash of its text files.
@@ -147,11 +171,14 @@ impl Identity {
             ModelSource::Folder(folder) => root.join(&**folder),
         };
         let sizes = |paths: Vec<PathBuf>| -> Option<Vec<(String, u64)>> {
-            let size = |path: PathBuf| Some((path.file_name()?.to_str()?.to_owned(), path.metadata().ok()?.len()));
+            let size = |path: PathBuf| {
+                Some((path.file_name()?.to_str()?.to_owned(), path.metadata().ok()?.len()))
+            };
             paths.into_iter().map(size).collect()
         };
         let weights = weight_files(&dir).ok().and_then(sizes);
-        let weights = weights.map(|sizes| KeyHasher::new("weights", 1).field("sizes", &sizes).finish());
+        let weights =
+            weights.map(|sizes| KeyHasher::new("weights", 1).field("sizes", &sizes).finish());
         Some(Self { files: Files::read(&dir).ok()?.fields().finish(), weights })
     }
 
@@ -162,7 +189,8 @@ impl Identity {
     }
 }
 
-/// The hash of a recipe's model. Its weights are read, which takes a second for each gigabyte or so.
+/// The hash of a recipe's model. Its weights are read, which takes a second for each gigabyte or
+/// so.
 ///
 /// # Errors
 /// When a file is missing or cannot be read.
@@ -171,7 +199,10 @@ pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
         ModelSource::Tiny => return Ok(tiny_hash()),
         ModelSource::Folder(folder) => root.join(&**folder),
     };
-    let of = |path: &PathBuf| Hash::of_file(path).map_err(|e| Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e));
+    let of = |path: &PathBuf| {
+        Hash::of_file(path)
+            .map_err(|e| Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e))
+    };
     let weights = weight_files(&dir)?.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     Ok(Files::read(&dir)?.hash(&weights))
 }

@@ -1,6 +1,7 @@
 //! From tokens to a [declaration as it is written](crate::ast).
 //!
-//! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on behind the next `;` or `}`.
+//! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on
+//! behind the next `;` or `}`.
 
 mod tokens;
 
@@ -13,7 +14,10 @@ use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 use crate::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
 use crate::settings::{Kind, Scope, find, keywords};
-use tokens::{begins_named, begins_next_item, braces, brackets, found, parentheses, recover, recover_to, skip_to_clause};
+use tokens::{
+    begins_named, begins_next_item, braces, brackets, found, parentheses, recover, recover_to,
+    skip_to_clause,
+};
 
 /// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
 pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
@@ -41,7 +45,13 @@ impl Parser {
             let name = Ident::new("Bake", Span::call_site());
             let items = self.items(input, Scope::Bake);
             let broken = !self.diagnostics.is_empty();
-            return vec![Bake { attributes: Vec::new(), visibility: Visibility::Inherited, name, items, broken }];
+            return vec![Bake {
+                attributes: Vec::new(),
+                visibility: Visibility::Inherited,
+                name,
+                items,
+                broken,
+            }];
         }
         let mut bakes = Vec::new();
         while !input.is_empty() {
@@ -68,10 +78,18 @@ impl Parser {
             return self.report(Code::Syntax, keyword.span(), message);
         }
         let Ok(name) = input.parse::<Ident>() else {
-            return self.report(Code::Syntax, input.span(), format!("expected a name after `bake`, found {}", found(input)));
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a name after `bake`, found {}", found(input)),
+            );
         };
         if !input.peek(token::Brace) {
-            return self.report(Code::Syntax, name.span(), format!("expected braces after `bake {name}`"));
+            return self.report(
+                Code::Syntax,
+                name.span(),
+                format!("expected braces after `bake {name}`"),
+            );
         }
         let content = self.syn(braces(input))?;
         let mistakes = self.diagnostics.len();
@@ -105,11 +123,19 @@ impl Parser {
         }
         let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
         if input.peek(Token![,]) {
-            self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), "expected `;`, found `,`"));
+            self.diagnostics.push(Diagnostic::new(
+                Code::Syntax,
+                input.span(),
+                "expected `;`, found `,`",
+            ));
             drop(input.parse::<Token![,]>());
             return;
         }
-        self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), "expected `;` before this"));
+        self.diagnostics.push(Diagnostic::new(
+            Code::Syntax,
+            input.span(),
+            "expected `;` before this",
+        ));
         // Where the next declaration begins here, only the semicolon is missing.
         if !next.is_ok_and(|word| keywords(scope).any(|keyword| keyword == word)) {
             recover(input);
@@ -121,8 +147,8 @@ impl Parser {
         let keyword = self.word(input, "a keyword")?;
         match (keyword.to_string().as_str(), scope) {
             ("bake", Scope::Bake) => {
-                let message =
-                    "`bake Name { … }` and bare items do not go together; put all items, `crate = …;` too, into the braces of a bake";
+                let message = "`bake Name { … }` and bare items do not go together; put all items, \
+                    `crate = …;` too, into the braces of a bake";
                 self.report(Code::Syntax, keyword.span(), message)
             }
             ("crate", Scope::Bake) => {
@@ -130,9 +156,13 @@ impl Parser {
                 let path = self.syn(input.call(syn::Path::parse_mod_style))?;
                 Ok((Item::Crate { keyword, path }, false))
             }
-            ("model", Scope::Bake) => Ok((Item::Model { keyword, source: self.model(input)? }, false)),
+            ("model", Scope::Bake) => {
+                Ok((Item::Model { keyword, source: self.model(input)? }, false))
+            }
             ("target" | "anchor", Scope::Bake) => self.target(input, keyword),
-            ("expect", Scope::Bake | Scope::TargetBody) => Ok((Item::Expect(self.expect(input, keyword, scope)?), false)),
+            ("expect", Scope::Bake | Scope::TargetBody) => {
+                Ok((Item::Expect(self.expect(input, keyword, scope)?), false))
+            }
             _ => {
                 let (assignment, ends_in_brace) = self.assignment(input, keyword, scope)?;
                 Ok((Item::Setting(assignment), ends_in_brace))
@@ -161,7 +191,10 @@ impl Parser {
             other => {
                 let message = match similar(other, ["tiny", "hub"]) {
                     Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
-                    None => format!("unknown model `{other}`; write `tiny`, or the path of a model's folder in double quotes"),
+                    None => format!(
+                        "unknown model `{other}`; write `tiny`, or the path of a model's folder in \
+                         double quotes"
+                    ),
                 };
                 self.report(Code::UnknownKeyword, word.span(), message)
             }
@@ -171,7 +204,9 @@ impl Parser {
     fn target(&mut self, input: ParseStream<'_>, keyword: Ident) -> Parsed<(Item, bool)> {
         let (clauses, inside, clause) = match keyword == "anchor" {
             true => (Scope::AnchorHead, Scope::AnchorBody, "`weight`, `{` or `;`"),
-            false => (Scope::TargetHead, Scope::TargetBody, "`weight`, `from`, `prompt`, `{` or `;`"),
+            false => {
+                (Scope::TargetHead, Scope::TargetBody, "`weight`, `from`, `prompt`, `{` or `;`")
+            }
         };
         let name = self.word(input, &format!("the {keyword}'s name"))?;
         let (mut head, mut broken) = (Vec::new(), false);
@@ -187,7 +222,8 @@ impl Parser {
             };
             match self.assignment(input, keyword, clauses) {
                 Ok((assignment, _)) => head.push(assignment),
-                // The rest of the clause is lost, but the target's name is known, and so is where its next clause begins.
+                // The rest of the clause is lost, but the target's name is known, and so is where
+                // its next clause begins.
                 Err(Reported) => {
                     broken = true;
                     skip_to_clause(input, clauses);
@@ -208,10 +244,13 @@ impl Parser {
         // `from` is no name of a target here, unless a second word or a question's arrow says so.
         let from = |input: ParseStream<'_>| {
             let ahead = input.fork();
-            ahead.call(Ident::parse_any).is_ok_and(|word| word == "from") && ahead.parse::<LitStr>().is_ok() && !ahead.peek(Token![=>])
+            ahead.call(Ident::parse_any).is_ok_and(|word| word == "from")
+                && ahead.parse::<LitStr>().is_ok()
+                && !ahead.peek(Token![=>])
         };
         let named = scope == Scope::Bake && !input.peek(LitStr) && !from(input);
-        let target = if named { Some(self.word(input, "a target's name or a question")?) } else { None };
+        let target =
+            if named { Some(self.word(input, "a target's name or a question")?) } else { None };
         if from(input) {
             let word = self.word(input, "`from`")?;
             let question = self.text(input, "the path of a file")?;
@@ -221,7 +260,9 @@ impl Parser {
         self.syn(input.parse::<Token![=>]>())?;
         let what = self.word(input, "`contains`, `equals` or `declines`")?;
         let answer = match what.to_string().as_str() {
-            "contains" => Answer::Contains(self.text(input, "the words that the answer must hold")?),
+            "contains" => {
+                Answer::Contains(self.text(input, "the words that the answer must hold")?)
+            }
             "equals" => Answer::Equals(self.text(input, "the answer")?),
             "declines" => Answer::Declines(what),
             other => {
@@ -233,8 +274,15 @@ impl Parser {
         Ok(Expect { keyword, target, question, answer })
     }
 
-    fn assignment(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<(Assignment, bool)> {
-        let Some(setting) = find(scope, &keyword.to_string()) else { return self.unknown(&keyword, scope) };
+    fn assignment(
+        &mut self,
+        input: ParseStream<'_>,
+        keyword: Ident,
+        scope: Scope,
+    ) -> Parsed<(Assignment, bool)> {
+        let Some(setting) = find(scope, &keyword.to_string()) else {
+            return self.unknown(&keyword, scope);
+        };
         let (value, ends_in_brace) = match setting.kind {
             Kind::Count { .. } => (self.count(input)?, false),
             Kind::Number(_) => (self.number(input)?, false),
@@ -242,7 +290,10 @@ impl Parser {
             Kind::Texts if input.peek(Ident::peek_any) => {
                 let word = self.word(input, "`from`")?;
                 if word != "from" {
-                    let message = format!("expected a list in brackets, or `from` and the path of a file, found `{word}`");
+                    let message = format!(
+                        "expected a list in brackets, or `from` and the path of a file, found \
+                         `{word}`"
+                    );
                     return self.report(Code::Syntax, word.span(), message);
                 }
                 (Value::TextsFrom(self.text(input, "the path of a file")?), false)
@@ -253,12 +304,18 @@ impl Parser {
                 let settings = if braced { self.block(input, scope)? } else { Vec::new() };
                 (Value::File(file, settings), braced)
             }
-            Kind::Texts => (Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?), false),
+            Kind::Texts => (
+                Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?),
+                false,
+            ),
             Kind::Word(_) => (Value::Word(self.word(input, "a word")?), false),
             Kind::Divergence => (self.call(input)?, false),
-            Kind::Modules if input.peek(token::Bracket) => {
-                (Value::Words(self.list(input, |parser, input| parser.word(input, "the name of a linear layer"))?), false)
-            }
+            Kind::Modules if input.peek(token::Bracket) => (
+                Value::Words(self.list(input, |parser, input| {
+                    parser.word(input, "the name of a linear layer")
+                })?),
+                false,
+            ),
             Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
             Kind::Layers => (self.layers(input)?, false),
             Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
@@ -275,14 +332,27 @@ impl Parser {
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
         let word = keyword.to_string();
         let known: Vec<&str> = keywords(scope).collect();
-        let everywhere = || Scope::ALL.into_iter().flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)));
-        let places: Vec<&str> = everywhere().filter(|(keyword, _)| *keyword == word).map(|(_, scope)| scope.name()).collect();
+        let everywhere = || {
+            Scope::ALL
+                .into_iter()
+                .flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)))
+        };
+        let places: Vec<&str> = everywhere()
+            .filter(|(keyword, _)| *keyword == word)
+            .map(|(_, scope)| scope.name())
+            .collect();
         let message = if !places.is_empty() {
-            format!("`{word}` has no place in {}; it belongs in {}", scope.name(), places.join(" or "))
+            format!(
+                "`{word}` has no place in {}; it belongs in {}",
+                scope.name(),
+                places.join(" or ")
+            )
         } else if similar(&word, known.iter().copied()).is_some() {
             format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
         } else if let Some(meant) = very_similar(&word, everywhere().map(|(keyword, _)| keyword)) {
-            let other = everywhere().find(|(keyword, _)| *keyword == meant).map_or("", |(_, scope)| scope.name());
+            let other = everywhere()
+                .find(|(keyword, _)| *keyword == meant)
+                .map_or("", |(_, scope)| scope.name());
             format!("unknown keyword `{word}`; did you mean `{meant}`, which belongs in {other}?")
         } else {
             format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
@@ -292,7 +362,11 @@ impl Parser {
 
     fn block(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<Vec<Assignment>> {
         if !input.peek(token::Brace) {
-            return self.report(Code::Syntax, input.span(), format!("expected the settings of {} in braces", scope.name()));
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected the settings of {} in braces", scope.name()),
+            );
         }
         let content = self.syn(braces(input))?;
         let assignments = self.items(&content, scope).into_iter().filter_map(|item| match item {
@@ -305,12 +379,20 @@ impl Parser {
     fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
         let ahead = input.fork();
         let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
-            return self.report(Code::Syntax, input.span(), format!("expected a whole number, found {}", found(input)));
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a whole number, found {}", found(input)),
+            );
         };
         let negative = input.peek(Token![-]);
         input.advance_to(&ahead);
         if negative {
-            return self.report(Code::Value, literal.span(), format!("`{literal}` is below 0; write a whole number from 0 up"));
+            return self.report(
+                Code::Value,
+                literal.span(),
+                format!("`{literal}` is below 0; write a whole number from 0 up"),
+            );
         }
         self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
         match literal.base10_parse() {
@@ -324,9 +406,19 @@ impl Parser {
         let ahead = input.fork();
         let negative = ahead.parse::<Option<Token![-]>>().is_ok_and(|minus| minus.is_some());
         let (digits, suffix, literal_span) = match ahead.parse::<Lit>() {
-            Ok(Lit::Int(literal)) => (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span()),
-            Ok(Lit::Float(literal)) => (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span()),
-            _ => return self.report(Code::Syntax, span, format!("expected a number, found {}", found(input))),
+            Ok(Lit::Int(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            Ok(Lit::Float(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            _ => {
+                return self.report(
+                    Code::Syntax,
+                    span,
+                    format!("expected a number, found {}", found(input)),
+                );
+            }
         };
         input.advance_to(&ahead);
         let span = if negative { span } else { literal_span };
@@ -341,7 +433,13 @@ impl Parser {
     fn no_suffix(&mut self, suffix: &str, digits: &str, span: Span) -> Parsed<()> {
         match suffix {
             "" => Ok(()),
-            _ => self.report(Code::Value, span, format!("`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits")),
+            _ => self.report(
+                Code::Value,
+                span,
+                format!(
+                    "`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits"
+                ),
+            ),
         }
     }
 
@@ -358,7 +456,9 @@ impl Parser {
         let span = content.span();
         drop(content.parse::<TokenStream>());
         match number? {
-            Value::Number(..) if too_much => self.report(Code::Syntax, span, "expected one number in the parentheses"),
+            Value::Number(..) if too_much => {
+                self.report(Code::Syntax, span, "expected one number in the parentheses")
+            }
             Value::Number(number, span) => Ok(Value::Call(word, number, span)),
             _ => Err(Reported),
         }
@@ -367,16 +467,28 @@ impl Parser {
     fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
         let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
         if input.peek(Token![..=]) {
-            return self.report(Code::Syntax, input.span(), "write the block after the last one: `4..7` for the blocks 4, 5 and 6");
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                "write the block after the last one: `4..7` for the blocks 4, 5 and 6",
+            );
         }
         self.syn(input.parse::<Token![..]>())?;
         let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
         Ok(Value::Span(start, end, span))
     }
 
-    fn list<T>(&mut self, input: ParseStream<'_>, element: impl Fn(&mut Self, ParseStream<'_>) -> Parsed<T>) -> Parsed<Vec<T>> {
+    fn list<T>(
+        &mut self,
+        input: ParseStream<'_>,
+        element: impl Fn(&mut Self, ParseStream<'_>) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
         if !input.peek(token::Bracket) {
-            return self.report(Code::Syntax, input.span(), format!("expected a list in brackets, found {}", found(input)));
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a list in brackets, found {}", found(input)),
+            );
         }
         let content = self.syn(brackets(input))?;
         let mut list = Vec::new();
@@ -410,7 +522,11 @@ impl Parser {
     fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
         match input.call(Ident::parse_any) {
             Ok(word) => Ok(word),
-            Err(_) => self.report(Code::Syntax, input.span(), format!("expected {what}, found {}", found(input))),
+            Err(_) => self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected {what}, found {}", found(input)),
+            ),
         }
     }
 

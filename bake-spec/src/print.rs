@@ -35,7 +35,9 @@ impl ToTokens for ModelSource {
             Self::Tiny(word) => word.to_token_stream(),
             Self::Folder(folder) => folder.to_token_stream(),
             Self::Hub { keyword, name, revision: None } => quote!(#keyword #name),
-            Self::Hub { keyword, name, revision: Some(revision) } => quote!(#keyword #name revision #revision),
+            Self::Hub { keyword, name, revision: Some(revision) } => {
+                quote!(#keyword #name revision #revision)
+            }
         });
     }
 }

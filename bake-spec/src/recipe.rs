@@ -1,7 +1,8 @@
 //! The recipe: everything that a declaration says, as plain data.
 //!
-//! The macro writes it as a constant; tools that read the sources build the same value while they run. The serde form of its parts
-//! holds what determines the outcome of a bake and nothing else: it is what their hashes are made from.
+//! The macro writes it as a constant; tools that read the sources build the same value while they
+//! run. The serde form of its parts holds what determines the outcome of a bake and nothing else:
+//! it is what their hashes are made from.
 
 use std::borrow::Cow;
 
@@ -56,11 +57,13 @@ pub struct Target {
     /// The name in the declaration.
     #[serde(skip)]
     pub name: Text,
-    /// Whether the teacher has the student's prompt and no document, so that answers stay as they are.
+    /// Whether the teacher has the student's prompt and no document, so that answers stay as they
+    /// are.
     pub anchor: bool,
     /// The share of the loss, relative to the other targets' weights.
     pub weight: f64,
-    /// The words before the document: the bake's prompt and the target's own, with an empty line between. Of an anchor, the student prompt.
+    /// The words before the document: the bake's prompt and the target's own, with an empty line
+    /// between. Of an anchor, the student prompt.
     pub prompt: Text,
     /// The document.
     pub document: Option<Document>,
@@ -107,7 +110,8 @@ pub struct Ask {
 pub struct Rollout {
     /// Answers to each question.
     pub answers: usize,
-    /// The most tokens of an answer; where there is none, 256 or a fifth of the context, whichever is less.
+    /// The most tokens of an answer; where there is none, 256 or a fifth of the context, whichever
+    /// is less.
     pub max_tokens: Option<usize>,
     /// The sampling temperature; 0 is greedy.
     pub temperature: f64,
@@ -215,7 +219,8 @@ impl Recipe {
     /// The address of the adapter: everything that changes it, and nothing else.
     ///
     /// Names, paths, and what an answer is expected to be, do not change it; the questions of
-    /// `expect` do, because they are held out of training. `model` is the hash of the base model's files.
+    /// `expect` do, because they are held out of training. `model` is the hash of the base model's
+    /// files.
     pub fn hash(&self, model: &Hash) -> Hash {
         KeyHasher::new("recipe", RECIPE_VERSION)
             .field("model", model)
@@ -227,10 +232,16 @@ impl Recipe {
     /// The hash of what all targets share.
     fn shared_hash(&self) -> Hash {
         let parts = self.shared_hashes();
-        parts.iter().fold(KeyHasher::new("shared", RECIPE_VERSION), |hasher, (name, hash)| hasher.field(name, hash)).finish()
+        parts
+            .iter()
+            .fold(KeyHasher::new("shared", RECIPE_VERSION), |hasher, (name, hash)| {
+                hasher.field(name, hash)
+            })
+            .finish()
     }
 
-    /// The hashes of what all targets share, by name: the student prompt, the adapter, the training, and the questions that are held out.
+    /// The hashes of what all targets share, by name: the student prompt, the adapter, the
+    /// training, and the questions that are held out.
     pub fn shared_hashes(&self) -> [(&'static str, Hash); 4] {
         let part = || KeyHasher::new("part", RECIPE_VERSION);
         [
@@ -254,7 +265,8 @@ impl Recipe {
 }
 
 impl Rollout {
-    /// The most tokens of an answer of a model with this context: what is declared, else 256 or a fifth of the context, whichever is less.
+    /// The most tokens of an answer of a model with this context: what is declared, else 256 or a
+    /// fifth of the context, whichever is less.
     pub fn max_tokens(&self, context: usize) -> usize {
         self.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
     }
@@ -263,7 +275,9 @@ impl Rollout {
 impl Target {
     /// The hash of all that is its own but its document.
     pub fn settings_hash(&self) -> Hash {
-        KeyHasher::new("target", RECIPE_VERSION).field("target", &Self { document: None, ..self.clone() }).finish()
+        KeyHasher::new("target", RECIPE_VERSION)
+            .field("target", &Self { document: None, ..self.clone() })
+            .finish()
     }
 
     /// The teacher's system prompt: prompt and document, with an empty line between.
@@ -272,9 +286,14 @@ impl Target {
     }
 }
 
-/// The words of a question in lower case: questions that differ only in case, punctuation or spaces are one.
+/// The words of a question in lower case: questions that differ only in case, punctuation or spaces
+/// are one.
 pub fn normalised_question(question: &str) -> String {
-    let words: String = question.chars().filter(|c| *c != '\'' && *c != '’').map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let words: String = question
+        .chars()
+        .filter(|c| *c != '\'' && *c != '’')
+        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
+        .collect();
     words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -322,7 +341,8 @@ pub enum AdapterSource {
 }
 
 /// The names of an adapter's files, in order.
-pub const ADAPTER_FILES: [&str; 3] = ["adapter_config.json", "adapter_model.safetensors", "bake.json"];
+pub const ADAPTER_FILES: [&str; 3] =
+    ["adapter_config.json", "adapter_model.safetensors", "bake.json"];
 
 /// Bytes where numbers of up to 64 bytes can be read in place.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! The settings of a declaration: one table, from which grammar, checks, defaults and documentation come.
+//! The settings of a declaration: one table, from which grammar, checks, defaults and documentation
+//! come.
 
 use crate::config::Projection;
 
@@ -144,7 +145,9 @@ pub enum Kind {
 /// The values, for people.
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let words = |words: &[&str]| {
+            words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+        };
         match self {
             Self::Count { min, max: u64::MAX } => write!(f, "a whole number from {min}"),
             Self::Count { min, max } => write!(f, "a whole number from {min} to {max}"),
@@ -154,7 +157,9 @@ impl std::fmt::Display for Kind {
             Self::File(_) => f.write_str("`\"…\"`, and `{ … }`"),
             Self::Word(known) => f.write_str(&words(known)),
             Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),
-            Self::Modules => write!(f, "`all`, or a list of {}", words(&Projection::ALL.map(Projection::name))),
+            Self::Modules => {
+                write!(f, "`all`, or a list of {}", words(&Projection::ALL.map(Projection::name)))
+            }
             Self::Layers => f.write_str("`first..end`"),
             Self::Block(_) => f.write_str("`{ … }`"),
             Self::Counted { max, .. } => write!(f, "a whole number from 0 to {max}, and `{{ … }}`"),
@@ -212,18 +217,32 @@ impl std::fmt::Display for Range {
     }
 }
 
-use Scope::{AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train};
+use Scope::{
+    AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train,
+};
 
 const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
 
 /// Gates and early stops come with the report that they need.
-const LOOK_AT_REPORT: &str = "look at the report of a bake, and at what `load_switchable()?.evaluate()` returns";
+const LOOK_AT_REPORT: &str =
+    "look at the report of a bake, and at what `load_switchable()?.evaluate()` returns";
 
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[
-    text("student", &[Bake], "", "the system prompt of the baked model; empty: no system message at all"),
-    text("student", &[TargetHead], "", "a system prompt for this target only").later("set one `student` for the whole bake"),
-    text("prompt", &[Bake, TargetHead], "", "words before the document in the teacher's prompt: a role, rules"),
+    text(
+        "student",
+        &[Bake],
+        "",
+        "the system prompt of the baked model; empty: no system message at all",
+    ),
+    text("student", &[TargetHead], "", "a system prompt for this target only")
+        .later("set one `student` for the whole bake"),
+    text(
+        "prompt",
+        &[Bake, TargetHead],
+        "",
+        "words before the document in the teacher's prompt: a role, rules",
+    ),
     number(
         "weight",
         &[TargetHead, AnchorHead],
@@ -235,10 +254,17 @@ pub const SETTINGS: &[Setting] = &[
         "from",
         &[TargetHead],
         "",
-        "the document, by its path relative to the package; of a folder, all its Markdown files in the order of their names",
+        "the document, by its path relative to the package; of a folder, all its Markdown files in \
+         the order of their names",
     ),
-    setting("split", &[TargetHead], Kind::Word(&["sections"]), "", "bakes a document that is longer than the context section by section")
-        .later("split the document into several targets"),
+    setting(
+        "split",
+        &[TargetHead],
+        Kind::Word(&["sections"]),
+        "",
+        "bakes a document that is longer than the context section by section",
+    )
+    .later("split the document into several targets"),
     setting(
         "documents",
         &[Bake],
@@ -246,15 +272,28 @@ pub const SETTINGS: &[Setting] = &[
         "package",
         "where documents and datasets may lie: in the package, or anywhere",
     ),
-    setting("questions", STIM, Kind::Texts, "", "questions written by hand, here or in a text file with one a line"),
+    setting(
+        "questions",
+        STIM,
+        Kind::Texts,
+        "",
+        "questions written by hand, here or in a text file with one a line",
+    ),
     setting(
         "ask",
         STIM,
         Kind::Counted { max: 100_000, scope: Ask },
         "100",
-        "how many questions the model writes about the document; for an anchor none unless it is written",
+        "how many questions the model writes about the document; for an anchor none unless it is \
+         written",
     ),
-    number("temperature", &[Ask, Persona], Range::up_to(100.0), "0.5", "the temperature at which the questions are sampled"),
+    number(
+        "temperature",
+        &[Ask, Persona],
+        Range::up_to(100.0),
+        "0.5",
+        "the temperature at which the questions are sampled",
+    ),
     text("template", &[Ask, Persona], "", "the request put to the model for one question"),
     setting(
         "persona",
@@ -264,12 +303,38 @@ pub const SETTINGS: &[Setting] = &[
         "how many questions the model writes in the words of different people",
     )
     .later("write `questions` in the words of different people, or give `ask` a `template`"),
-    setting("dataset", STIM, Kind::File(Dataset), "", "questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv)"),
+    setting(
+        "dataset",
+        STIM,
+        Kind::File(Dataset),
+        "",
+        "questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv)",
+    ),
     text("field", &[Dataset], "question", "the field, or the column, that holds the question"),
-    count("take", &[Dataset], 1, 1 << 32, "", "only so many of the questions, from the first; by default all"),
+    count(
+        "take",
+        &[Dataset],
+        1,
+        1 << 32,
+        "",
+        "only so many of the questions, from the first; by default all",
+    ),
     count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
-    count("max_tokens", STIM, 1, 1 << 20, "", "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280"),
-    number("temperature", STIM, Range::up_to(100.0), "1.0", "the temperature at which the teacher's answers are sampled; 0 is greedy"),
+    count(
+        "max_tokens",
+        STIM,
+        1,
+        1 << 20,
+        "",
+        "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280",
+    ),
+    number(
+        "temperature",
+        STIM,
+        Range::up_to(100.0),
+        "1.0",
+        "the temperature at which the teacher's answers are sampled; 0 is greedy",
+    ),
     number(
         "top_p",
         STIM,
@@ -277,27 +342,109 @@ pub const SETTINGS: &[Setting] = &[
         "1.0",
         "sample only from the likeliest tokens that hold this much probability",
     ),
-    count("top_k", STIM, 0, 1 << 20, "0", "sample only from this many of the likeliest tokens; 0: all"),
-    setting("stop", STIM, Kind::Texts, "", "texts that end an answer").later("bound the answers with `max_tokens`"),
-    number("on_policy", STIM, Range::up_to(1.0), "0.0", "the share of the answers that the student gives itself")
-        .later("the teacher's own answers are what is learned from"),
-    count("seed", &[Bake, TargetBody, AnchorBody, Train], 0, u64::MAX, "42", "seeds what is drawn at random"),
+    count(
+        "top_k",
+        STIM,
+        0,
+        1 << 20,
+        "0",
+        "sample only from this many of the likeliest tokens; 0: all",
+    ),
+    setting("stop", STIM, Kind::Texts, "", "texts that end an answer")
+        .later("bound the answers with `max_tokens`"),
+    number(
+        "on_policy",
+        STIM,
+        Range::up_to(1.0),
+        "0.0",
+        "the share of the answers that the student gives itself",
+    )
+    .later("the teacher's own answers are what is learned from"),
+    count(
+        "seed",
+        &[Bake, TargetBody, AnchorBody, Train],
+        0,
+        u64::MAX,
+        "42",
+        "seeds what is drawn at random",
+    ),
     setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
     count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
     number("alpha", &[Lora], Range::positive(), "64.0", "a change is scaled by alpha / rank"),
-    number("dropout", &[Lora], Range::below_one(), "0.0", "the share of a change's inputs that is dropped in training"),
-    setting("modules", &[Lora], Kind::Modules, "all", "the linear layers that are changed; all: every one but the output head"),
-    setting("layers", &[Lora], Kind::Layers, "", "the blocks that are changed, as in 4..12; by default all"),
+    number(
+        "dropout",
+        &[Lora],
+        Range::below_one(),
+        "0.0",
+        "the share of a change's inputs that is dropped in training",
+    ),
+    setting(
+        "modules",
+        &[Lora],
+        Kind::Modules,
+        "all",
+        "the linear layers that are changed; all: every one but the output head",
+    ),
+    setting(
+        "layers",
+        &[Lora],
+        Kind::Layers,
+        "",
+        "the blocks that are changed, as in 4..12; by default all",
+    ),
     setting("train", &[Bake], Kind::Block(Train), "", "the training"),
     count("epochs", &[Train], 1, 1_000_000, "16", "passes over all answers"),
-    number("lr", &[Train], Range::positive(), "", "the highest learning rate; by default 0.75 / the model's hidden size"),
+    number(
+        "lr",
+        &[Train],
+        Range::positive(),
+        "",
+        "the highest learning rate; by default 0.75 / the model's hidden size",
+    ),
     count("batch", &[Train], 1, 1 << 20, "8", "answers in one forward and backward pass"),
-    count("accumulate", &[Train], 1, 1 << 20, "1", "passes whose gradients are added up before a step"),
-    setting("schedule", &[Train], Kind::Word(&["constant", "linear", "cosine"]), "linear", "how the learning rate falls"),
-    number("warmup", &[Train], Range::below_one(), "0.1", "the share of all steps over which the learning rate rises"),
-    setting("divergence", &[Train], Kind::Divergence, "forward_kl", "what is minimised: forward_kl, reverse_kl or jsd(β)"),
-    number("temperature", &[Train], Range::positive(), "1.0", "divides both models' logits in the loss"),
-    number("clip", &[Train], Range::positive(), "1.0", "the norm to which a longer gradient is cut"),
+    count(
+        "accumulate",
+        &[Train],
+        1,
+        1 << 20,
+        "1",
+        "passes whose gradients are added up before a step",
+    ),
+    setting(
+        "schedule",
+        &[Train],
+        Kind::Word(&["constant", "linear", "cosine"]),
+        "linear",
+        "how the learning rate falls",
+    ),
+    number(
+        "warmup",
+        &[Train],
+        Range::below_one(),
+        "0.1",
+        "the share of all steps over which the learning rate rises",
+    ),
+    setting(
+        "divergence",
+        &[Train],
+        Kind::Divergence,
+        "forward_kl",
+        "what is minimised: forward_kl, reverse_kl or jsd(β)",
+    ),
+    number(
+        "temperature",
+        &[Train],
+        Range::positive(),
+        "1.0",
+        "divides both models' logits in the loss",
+    ),
+    number(
+        "clip",
+        &[Train],
+        Range::positive(),
+        "1.0",
+        "the norm to which a longer gradient is cut",
+    ),
     number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
     count(
         "checkpoint_every",
@@ -305,12 +452,25 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1 << 32,
         "",
-        "steps after which a checkpoint is kept, to go on from when a bake is stopped; by default every ten seconds",
+        "steps after which a checkpoint is kept, to go on from when a bake is stopped; by default \
+         every ten seconds",
     ),
-    number("stop_at_kl", &[Train], Range::positive(), "", "ends the training when the divergence is below this")
-        .later("set the number of `epochs`"),
-    number("until_covered", &[Train], Range::up_to(1.0), "", "trains on until this share of the documents is known")
-        .later("set the number of `epochs`"),
+    number(
+        "stop_at_kl",
+        &[Train],
+        Range::positive(),
+        "",
+        "ends the training when the divergence is below this",
+    )
+    .later("set the number of `epochs`"),
+    number(
+        "until_covered",
+        &[Train],
+        Range::up_to(1.0),
+        "",
+        "trains on until this share of the documents is known",
+    )
+    .later("set the number of `epochs`"),
     setting(
         "embed",
         &[Bake],
@@ -318,9 +478,24 @@ pub const SETTINGS: &[Setting] = &[
         "always",
         "when a build script puts the adapter into the program",
     ),
-    setting("gate", &[Bake], Kind::Block(Gate), "", "what a bake must reach to be kept").later(LOOK_AT_REPORT),
-    number("kl", &[Gate], Range::positive(), "", "the largest divergence from the teacher, in nats a token").later(LOOK_AT_REPORT),
-    number("expects", &[Gate], Range::up_to(1.0), "", "the least share of what is expected that must come true").later(LOOK_AT_REPORT),
+    setting("gate", &[Bake], Kind::Block(Gate), "", "what a bake must reach to be kept")
+        .later(LOOK_AT_REPORT),
+    number(
+        "kl",
+        &[Gate],
+        Range::positive(),
+        "",
+        "the largest divergence from the teacher, in nats a token",
+    )
+    .later(LOOK_AT_REPORT),
+    number(
+        "expects",
+        &[Gate],
+        Range::up_to(1.0),
+        "",
+        "the least share of what is expected that must come true",
+    )
+    .later(LOOK_AT_REPORT),
 ];
 
 impl Setting {
@@ -330,19 +505,43 @@ impl Setting {
     }
 }
 
-const fn setting(name: &'static str, scopes: &'static [Scope], kind: Kind, default: &'static str, help: &'static str) -> Setting {
+const fn setting(
+    name: &'static str,
+    scopes: &'static [Scope],
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
     Setting { name, scopes, kind, default, help, later: None }
 }
 
-const fn text(name: &'static str, scopes: &'static [Scope], default: &'static str, help: &'static str) -> Setting {
+const fn text(
+    name: &'static str,
+    scopes: &'static [Scope],
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
     setting(name, scopes, Kind::Text, default, help)
 }
 
-const fn count(name: &'static str, scopes: &'static [Scope], min: u64, max: u64, default: &'static str, help: &'static str) -> Setting {
+const fn count(
+    name: &'static str,
+    scopes: &'static [Scope],
+    min: u64,
+    max: u64,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
     setting(name, scopes, Kind::Count { min, max }, default, help)
 }
 
-const fn number(name: &'static str, scopes: &'static [Scope], range: Range, default: &'static str, help: &'static str) -> Setting {
+const fn number(
+    name: &'static str,
+    scopes: &'static [Scope],
+    range: Range,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
     setting(name, scopes, Kind::Number(range), default, help)
 }
 
@@ -350,9 +549,22 @@ const fn number(name: &'static str, scopes: &'static [Scope], range: Range, defa
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     ("crate", &[Bake], "`crate = ::path;`: where this library is, when it is renamed"),
     ("model", &[Bake], "`model tiny;` or `model \"folder\";`: the base model"),
-    ("target", &[Bake], "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or both, to be baked in"),
-    ("anchor", &[Bake], "`anchor NAME weight 1.0 { … }`: questions whose answers must stay as they are"),
-    ("expect", &[Bake, TargetBody], "`expect NAME \"question\" => contains \"words\";`: what the baked model must answer"),
+    (
+        "target",
+        &[Bake],
+        "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or \
+         both, to be baked in",
+    ),
+    (
+        "anchor",
+        &[Bake],
+        "`anchor NAME weight 1.0 { … }`: questions whose answers must stay as they are",
+    ),
+    (
+        "expect",
+        &[Bake, TargetBody],
+        "`expect NAME \"question\" => contains \"words\";`: what the baked model must answer",
+    ),
 ];
 
 /// The setting of this name in a place.
@@ -363,17 +575,23 @@ pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
 /// Every keyword that may stand in a place.
 pub fn keywords(scope: Scope) -> impl Iterator<Item = &'static str> {
     let settings = SETTINGS.iter().filter(move |s| s.scopes.contains(&scope)).map(|s| s.name);
-    ITEMS.iter().filter(move |(_, scopes, _)| scopes.contains(&scope)).map(|(name, ..)| *name).chain(settings)
+    ITEMS
+        .iter()
+        .filter(move |(_, scopes, _)| scopes.contains(&scope))
+        .map(|(name, ..)| *name)
+        .chain(settings)
 }
 
 /// The table for people, in Markdown.
 pub fn markdown() -> String {
-    let mut table = String::from("| setting | in | value | default | what it does |\n|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| setting | in | value | default | what it does |\n|---|---|---|---|---|\n");
     for Setting { name, scopes, kind, default, help, later } in SETTINGS {
         let places: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
         let later = later.map(|_| " (not there yet)").unwrap_or_default();
-        table += &format!("| `{name}` | {} | {kind} | {default} | {help}{later} |\n", places.join(", "));
+        table +=
+            &format!("| `{name}` | {} | {kind} | {default} | {help}{later} |\n", places.join(", "));
     }
     table
 }
@@ -383,8 +601,11 @@ impl Setting {
     pub fn page(&self) -> String {
         let Self { name, scopes, kind, default, help, later } = self;
         let places = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(", ");
-        let default = if default.is_empty() { String::new() } else { format!(" Default: `{default}`.") };
-        let later = later.map(|meanwhile| format!(" Not there yet; meanwhile, {meanwhile}.")).unwrap_or_default();
+        let default =
+            if default.is_empty() { String::new() } else { format!(" Default: `{default}`.") };
+        let later = later
+            .map(|meanwhile| format!(" Not there yet; meanwhile, {meanwhile}."))
+            .unwrap_or_default();
         let mut help = help.to_string();
         help[..1].make_ascii_uppercase();
         format!("{help}.\n\n`{name}`, in {places}: {kind}.{default}{later}")
@@ -393,8 +614,10 @@ impl Setting {
 
 /// The table as the items that an editor finds behind the keywords of a declaration.
 pub fn rust() -> String {
-    let mut text =
-        String::from("//! What an editor shows of the keywords of a declaration. Written from the table in `bake-spec/src/settings.rs`.\n");
+    let mut text = String::from(
+        "//! What an editor shows of the keywords of a declaration. Written from the table in \
+         `bake-spec/src/settings.rs`.\n",
+    );
     text += "#![allow(non_upper_case_globals, reason = \"these are the keywords themselves\")]\n";
     for scope in Scope::ALL {
         text += &format!("\n/// Settings of {}.\npub mod {} {{\n", scope.name(), scope.word());
@@ -418,7 +641,11 @@ mod tests {
     fn a_keyword_means_one_thing_in_a_place() {
         for (i, a) in SETTINGS.iter().enumerate() {
             for b in &SETTINGS[..i] {
-                assert!(a.name != b.name || a.scopes.iter().all(|scope| !b.scopes.contains(scope)), "{}", a.name);
+                assert!(
+                    a.name != b.name || a.scopes.iter().all(|scope| !b.scopes.contains(scope)),
+                    "{}",
+                    a.name
+                );
             }
         }
     }
@@ -429,12 +656,17 @@ mod tests {
         let path = |name: &str| format!("{}/../src/{name}", env!("CARGO_MANIFEST_DIR"));
         let page = std::fs::read_to_string(path("declaration.md")).unwrap();
         let text = &page[..page.find("| setting | in |").unwrap()];
-        for (name, want) in [("declaration.md", format!("{text}{}", markdown())), ("settings.rs", rust())] {
+        for (name, want) in
+            [("declaration.md", format!("{text}{}", markdown())), ("settings.rs", rust())]
+        {
             if std::env::var_os("BAKE_WRITE_SETTINGS").is_some() {
                 std::fs::write(path(name), &want).unwrap();
             }
             let there = std::fs::read_to_string(path(name)).unwrap();
-            assert!(there == want, "src/{name} is out of date; run this test with BAKE_WRITE_SETTINGS=1 to write it");
+            assert!(
+                there == want,
+                "src/{name} is out of date; run this test with BAKE_WRITE_SETTINGS=1 to write it"
+            );
         }
     }
 
@@ -442,9 +674,17 @@ mod tests {
     fn defaults_are_in_their_ranges() {
         for setting in SETTINGS.iter().filter(|s| !s.default.is_empty()) {
             match setting.kind {
-                Kind::Count { min, max } => assert!((min..=max).contains(&setting.default.parse().unwrap()), "{}", setting.name),
-                Kind::Counted { max, .. } => assert!(setting.default.parse::<u64>().unwrap() <= max, "{}", setting.name),
-                Kind::Number(range) => assert!(range.contains(setting.default.parse().unwrap()), "{}", setting.name),
+                Kind::Count { min, max } => assert!(
+                    (min..=max).contains(&setting.default.parse().unwrap()),
+                    "{}",
+                    setting.name
+                ),
+                Kind::Counted { max, .. } => {
+                    assert!(setting.default.parse::<u64>().unwrap() <= max, "{}", setting.name)
+                }
+                Kind::Number(range) => {
+                    assert!(range.contains(setting.default.parse().unwrap()), "{}", setting.name)
+                }
                 Kind::Word(words) => assert!(words.contains(&setting.default), "{}", setting.name),
                 _ => {}
             }
@@ -454,8 +694,16 @@ mod tests {
     #[test]
     fn ranges_hold_no_infinity() {
         for range in [Range::positive(), Range::up_to(100.0), Range::below_one()] {
-            assert!(!range.contains(f64::INFINITY) && !range.contains(f64::NAN) && !range.contains(-1.0));
+            assert!(
+                !range.contains(f64::INFINITY)
+                    && !range.contains(f64::NAN)
+                    && !range.contains(-1.0)
+            );
         }
-        assert!(!Range::positive().contains(0.0) && Range::up_to(1.0).contains(0.0) && !Range::below_one().contains(1.0));
+        assert!(
+            !Range::positive().contains(0.0)
+                && Range::up_to(1.0).contains(0.0)
+                && !Range::below_one().contains(1.0)
+        );
     }
 }

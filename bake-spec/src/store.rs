@@ -8,8 +8,8 @@
 //! tmp/                     files on their way to their names
 //! ```
 //!
-//! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A thing whose content does not match
-//! its name is never returned; it is as if it had not been made.
+//! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A
+//! thing whose content does not match its name is never returned; it is as if it had not been made.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,8 @@ pub const DIR_VARIABLE: &str = "BAKE_CACHE_DIR";
 
 const ADAPTERS: &str = "adapters";
 
-/// A file or folder under `tmp/` that was touched within this time may still be on its way to its name.
+/// A file or folder under `tmp/` that was touched within this time may still be on its way to its
+/// name.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3600);
 
 /// A folder of baked adapters and of the products of the stages that made them.
@@ -50,20 +51,31 @@ impl Store {
         Self { root: root.into() }
     }
 
-    /// The user's store: `BAKE_CACHE_DIR` where it is set, else `bake/v1` in the platform's folder for caches.
+    /// The user's store: `BAKE_CACHE_DIR` where it is set, else `bake/v1` in the platform's folder
+    /// for caches.
     ///
     /// # Errors
-    /// When the variable holds a relative path, and when the platform has no such folder, as where no home directory is known.
+    /// When the variable holds a relative path, and when the platform has no such folder, as where
+    /// no home directory is known.
     pub fn user() -> Result<Self, Error> {
         if let Some(dir) = std::env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
             // Build scripts, tools and programs run in different folders.
             return match Path::new(&dir).is_absolute() {
                 true => Ok(Self::new(dir)),
-                false => Err(Error::new(ErrorKind::Store, format!("{DIR_VARIABLE} is {dir:?}; set it to an absolute path"))),
+                false => Err(Error::new(
+                    ErrorKind::Store,
+                    format!("{DIR_VARIABLE} is {dir:?}; set it to an absolute path"),
+                )),
             };
         }
         let strategy = etcetera::choose_base_strategy().map_err(|_| {
-            Error::new(ErrorKind::Store, format!("no home directory is known to keep baked adapters in; set {DIR_VARIABLE} to a folder"))
+            Error::new(
+                ErrorKind::Store,
+                format!(
+                    "no home directory is known to keep baked \
+                adapters in; set {DIR_VARIABLE} to a folder"
+                ),
+            )
         })?;
         Ok(Self::new(etcetera::BaseStrategy::cache_dir(&strategy).join("bake").join("v1")))
     }
@@ -76,7 +88,8 @@ impl Store {
     /// What a stage has made from inputs of this key.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged product is no error: it is as if it had not been made.
+    /// When a file is there and cannot be read. A damaged product is no error: it is as if it had
+    /// not been made.
     pub fn product(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
         let Some(hash) = self.named(stage, key)? else { return Ok(None) };
         used(&self.key_path(stage, key));
@@ -99,7 +112,8 @@ impl Store {
     /// The folder of the adapter of a recipe.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged adapter is no error: it is as if it had not been made.
+    /// When a file is there and cannot be read. A damaged adapter is no error: it is as if it had
+    /// not been made.
     pub fn adapter(&self, recipe: &Hash) -> Result<Option<PathBuf>, Error> {
         let Some(hash) = self.named(ADAPTERS, recipe)? else { return Ok(None) };
         let dir = self.artifact_path(&hash);
@@ -110,7 +124,11 @@ impl Store {
     ///
     /// # Errors
     /// When `write` fails or the store cannot be written.
-    pub fn put_adapter<E: From<Error>>(&self, recipe: &Hash, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<PathBuf, E> {
+    pub fn put_adapter<E: From<Error>>(
+        &self,
+        recipe: &Hash,
+        write: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
         let temporary = self.temporary(|path| fs::create_dir(path))?;
         let placed = write(&temporary).and_then(|()| Ok(self.place(&temporary)?));
         if placed.is_err() {
@@ -132,13 +150,17 @@ impl Store {
         hash_folder(dir).is_ok_and(|found| found == *hash)
     }
 
-    /// Copies an adapter's folder, which must have this hash, and keeps it as the adapter of a recipe.
+    /// Copies an adapter's folder, which must have this hash, and keeps it as the adapter of a
+    /// recipe.
     ///
     /// # Errors
     /// When it is not what the hash says, or the store cannot be written.
     pub fn adopt(&self, dir: &Path, hash: &Hash, recipe: &Hash) -> Result<PathBuf, Error> {
         if !Self::holds(dir, hash) {
-            let message = format!("{} is not the adapter that is locked; it is damaged, or was changed", dir.display());
+            let message = format!(
+                "{} is not the adapter that is locked; it is damaged, or was changed",
+                dir.display()
+            );
             return Err(Error::new(ErrorKind::Store, message));
         }
         self.put_adapter(recipe, |copy| copy_folder(dir, copy))
@@ -169,8 +191,9 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what was not used for this long, but for the adapters of `keep`: products, adapters, and what killed processes left
-    /// behind. What is being made now is younger. Returns the number of files and their bytes.
+    /// Removes what was not used for this long, but for the adapters of `keep`: products, adapters,
+    /// and what killed processes left behind. What is being made now is younger. Returns the number
+    /// of files and their bytes.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -190,7 +213,9 @@ impl Store {
                     let Ok(metadata) = path.symlink_metadata() else { continue };
                     // What is being written, and what is being made, is left alone.
                     let in_work = match part {
-                        "tmp" => metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age < WRITTEN_WITHIN)),
+                        "tmp" => metadata.modified().is_ok_and(|modified| {
+                            modified.elapsed().is_ok_and(|age| age < WRITTEN_WITHIN)
+                        }),
                         "locks" => File::open(&path).is_ok_and(|file| file.try_lock().is_err()),
                         _ => false,
                     };
@@ -199,7 +224,9 @@ impl Store {
                     }
                     if metadata.is_dir() {
                         waiting.push(path);
-                    } else if metadata.modified().is_ok_and(|modified| modified < before) && !names_kept(&path, &kept) {
+                    } else if metadata.modified().is_ok_and(|modified| modified < before)
+                        && !names_kept(&path, &kept)
+                    {
                         remove(&path)?;
                         (files, bytes) = (files + 1, bytes + metadata.len());
                     }
@@ -219,14 +246,20 @@ impl Store {
         }
     }
 
-    /// Keeps others from making the thing of this key until the lock is dropped; none while another process keeps it.
+    /// Keeps others from making the thing of this key until the lock is dropped; none while another
+    /// process keeps it.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn try_lock(&self, key: &Hash) -> Result<Option<StoreLock>, Error> {
         let path = self.root.join("locks").join(key.to_string());
         create_dir(path.parent().expect("the path has a folder"))?;
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| write_error(&path, e))?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| write_error(&path, e))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(StoreLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -234,7 +267,8 @@ impl Store {
         }
     }
 
-    /// Gives a finished folder its name. Where the same content is there already, it stays; a damaged one is replaced.
+    /// Gives a finished folder its name. Where the same content is there already, it stays; a
+    /// damaged one is replaced.
     fn place(&self, temporary: &Path) -> Result<(Hash, PathBuf), Error> {
         for entry in entries(temporary)? {
             File::open(&entry).and_then(|f| f.sync_all()).map_err(|e| write_error(&entry, e))?;
@@ -269,14 +303,19 @@ impl Store {
         self.root.join("artifacts").join(hash.to_string())
     }
 
-    /// A path under `tmp/` where `create`, which fails where something is already, has made something new. So neither another process,
-    /// on whatever machine, nor what a killed one left behind is in the way.
+    /// A path under `tmp/` where `create`, which fails where something is already, has made
+    /// something new. So neither another process, on whatever machine, nor what a killed one left
+    /// behind is in the way.
     fn temporary(&self, create: impl Fn(&Path) -> std::io::Result<()>) -> Result<PathBuf, Error> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let dir = self.root.join("tmp");
         create_dir(&dir)?;
         loop {
-            let path = dir.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            let path = dir.join(format!(
+                "{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ));
             match create(&path) {
                 Ok(()) => return Ok(path),
                 Err(e) if e.kind() == Io::AlreadyExists => {}
@@ -312,7 +351,8 @@ impl Store {
     }
 }
 
-/// The hash of the names and contents of a folder's files, but for hidden ones, which file managers leave behind.
+/// The hash of the names and contents of a folder's files, but for hidden ones, which file managers
+/// leave behind.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -327,7 +367,8 @@ pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
 
 /// The same hash, of files that are in memory, in the order of their names.
 pub fn hash_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Hash {
-    let add = |hasher: KeyHasher, (name, content): (&str, &[u8])| hasher.field(name, &Hash::of(content));
+    let add =
+        |hasher: KeyHasher, (name, content): (&str, &[u8])| hasher.field(name, &Hash::of(content));
     files.into_iter().fold(KeyHasher::new("folder", 1), add).finish()
 }
 
@@ -339,14 +380,24 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     create_dir(to)?;
     for path in entries(from)? {
         let copied = fs::copy(&path, to.join(path.file_name().unwrap_or_default()));
-        copied.map_err(|e| Error::io(ErrorKind::Store, format!("cannot copy {} to {}", path.display(), to.display()), e))?;
+        copied.map_err(|e| {
+            Error::io(
+                ErrorKind::Store,
+                format!("cannot copy {} to {}", path.display(), to.display()),
+                e,
+            )
+        })?;
     }
     Ok(())
 }
 
-/// Notes that a file was used, so that cleaning leaves it. In a store that can only be read, nobody cleans.
+/// Notes that a file was used, so that cleaning leaves it. In a store that can only be read, nobody
+/// cleans.
 fn used(path: &Path) {
-    let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    let _ = File::options()
+        .append(true)
+        .open(path)
+        .and_then(|file| file.set_modified(SystemTime::now()));
 }
 
 /// Whether a file is the name of an adapter that is kept.
@@ -364,7 +415,8 @@ fn remove(path: &Path) -> Result<(), Error> {
 
 /// The files of a folder, sorted by name.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let read = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let read =
+        || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths = read().map_err(|e| read_error(dir, e))?;
     paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     paths.sort();
@@ -374,7 +426,9 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => Ok(None),
+        Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {
+            Ok(None)
+        }
         Err(e) => Err(read_error(path, e)),
     }
 }
@@ -384,12 +438,17 @@ fn create_dir(dir: &Path) -> Result<(), Error> {
 }
 
 fn read_error(path: &Path, e: std::io::Error) -> Error {
-    Error::io(ErrorKind::Store, format!("cannot read {} in the store of baked adapters", path.display()), e)
+    Error::io(
+        ErrorKind::Store,
+        format!("cannot read {} in the store of baked adapters", path.display()),
+        e,
+    )
 }
 
 fn write_error(path: &Path, e: std::io::Error) -> Error {
     let message = format!(
-        "cannot write {} in the store of baked adapters; make its folder writable or set {DIR_VARIABLE} to another",
+        "cannot write {} in the store of baked adapters; make its folder writable or set \
+         {DIR_VARIABLE} to another",
         path.display()
     );
     Error::io(ErrorKind::Store, message, e)

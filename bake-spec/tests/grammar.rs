@@ -1,4 +1,5 @@
-//! The grammar on whatever is thrown at it: it never panics, and what it does not understand it says.
+//! The grammar on whatever is thrown at it: it never panics, and what it does not understand it
+//! says.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -42,7 +43,10 @@ fn a_whole_declaration_has_no_mistakes() {
     let (declared, diagnostics) = read(WHOLE);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let [support] = &declared[..] else { panic!("one bake is declared") };
-    assert_eq!((support.name.to_string(), support.targets.len(), support.files.len()), ("Support".into(), 2, 1));
+    assert_eq!(
+        (support.name.to_string(), support.targets.len(), support.files.len()),
+        ("Support".into(), 2, 1)
+    );
 }
 
 #[test]
@@ -61,7 +65,9 @@ fn semicolons_may_be_left_out_after_braces_and_at_the_end() {
 
 #[test]
 fn every_setting_of_the_table_is_understood_with_its_default() {
-    for setting in SETTINGS.iter().filter(|setting| !setting.default.is_empty() && setting.later.is_none()) {
+    for setting in
+        SETTINGS.iter().filter(|setting| !setting.default.is_empty() && setting.later.is_none())
+    {
         for scope in setting.scopes {
             let quote = if setting.kind == Kind::Text { "\"" } else { "" };
             let assignment = format!("{} {quote}{}{quote}", setting.name, setting.default);
@@ -72,16 +78,25 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Ask => format!("target a prompt \"x\"; ask 3 {{ {assignment}; }}"),
                 Scope::Lora => format!("target a prompt \"x\"; lora {{ {assignment}; }}"),
                 Scope::Train => format!("target a prompt \"x\"; train {{ {assignment}; }}"),
-                Scope::AnchorHead => format!("target a prompt \"x\"; anchor b {assignment} {{ questions [\"y\"]; }}"),
-                Scope::AnchorBody => format!("target a prompt \"x\"; anchor b {{ questions [\"y\"]; {assignment}; }}"),
-                Scope::Dataset => format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}"),
+                Scope::AnchorHead => {
+                    format!("target a prompt \"x\"; anchor b {assignment} {{ questions [\"y\"]; }}")
+                }
+                Scope::AnchorBody => format!(
+                    "target a prompt \"x\"; anchor b {{ questions [\"y\"]; {assignment}; }}"
+                ),
+                Scope::Dataset => {
+                    format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}")
+                }
                 Scope::Persona | Scope::Gate => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
             let (plain, _) = read("target a prompt \"x\";");
-            let same = |declared: &[Declared]| (declared[0].recipe.targets.clone(), declared[0].recipe.train.clone());
-            let elsewhere = [Scope::Ask, Scope::AnchorHead, Scope::AnchorBody, Scope::Dataset].contains(scope);
+            let same = |declared: &[Declared]| {
+                (declared[0].recipe.targets.clone(), declared[0].recipe.train.clone())
+            };
+            let elsewhere =
+                [Scope::Ask, Scope::AnchorHead, Scope::AnchorBody, Scope::Dataset].contains(scope);
             if setting.name != "ask" && !elsewhere {
                 assert_eq!(same(&declared), same(&plain), "{source} writes the default");
             }
@@ -109,31 +124,47 @@ fn tokens() -> impl Strategy<Value = String> {
             1 => inner.clone().prop_map(|text| format!("[ {text} ]")),
             1 => inner.clone().prop_map(|text| format!("( {text} )")),
         ];
-        prop::collection::vec(prop_oneof![token(), group, inner], 0..8).prop_map(|parts| parts.join(" "))
+        prop::collection::vec(prop_oneof![token(), group, inner], 0..8)
+            .prop_map(|parts| parts.join(" "))
     })
 }
 
 /// Values that a setting of this kind can be written with, also some that it may not have.
 fn value(kind: Kind) -> BoxedStrategy<String> {
-    let text = || prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"ü \\\"x\\\"\"", "r#\"raw\"#"]).prop_map(str::to_owned);
+    let text = || {
+        prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"ü \\\"x\\\"\"", "r#\"raw\"#"])
+            .prop_map(str::to_owned)
+    };
     match kind {
         Kind::Count { .. } => any::<u64>().prop_map(|n| n.to_string()).boxed(),
-        Kind::Number(_) => prop_oneof![any::<u32>().prop_map(|n| n.to_string()), (-1e9f64..1e9).prop_map(|x| format!("{x:?}"))].boxed(),
+        Kind::Number(_) => prop_oneof![
+            any::<u32>().prop_map(|n| n.to_string()),
+            (-1e9f64..1e9).prop_map(|x| format!("{x:?}"))
+        ]
+        .boxed(),
         Kind::Text => text().boxed(),
         Kind::Texts => prop_oneof![
             prop::collection::vec(text(), 0..3).prop_map(|texts| format!("[{}]", texts.join(", "))),
             text().prop_map(|file| format!("from {file}")),
         ]
         .boxed(),
-        Kind::File(scope) => (text(), prop::option::of(settings(scope))).prop_map(|(file, inner)| braced(&file, inner)).boxed(),
+        Kind::File(scope) => (text(), prop::option::of(settings(scope)))
+            .prop_map(|(file, inner)| braced(&file, inner))
+            .boxed(),
         Kind::Word(words) => prop::sample::select(words).prop_map(str::to_owned).boxed(),
-        Kind::Divergence => prop::sample::select(vec!["forward_kl", "jsd(0.5)", "jsd(2)"]).prop_map(str::to_owned).boxed(),
-        Kind::Modules => prop::sample::select(vec!["all", "[q_proj, v_proj]", "[]"]).prop_map(str::to_owned).boxed(),
-        Kind::Layers => (0..9u64, 0..9u64).prop_map(|(start, end)| format!("{start}..{end}")).boxed(),
-        Kind::Block(scope) => settings(scope).prop_map(|inner| format!("{{ {inner} }}")).boxed(),
-        Kind::Counted { scope, .. } => {
-            (any::<u64>(), prop::option::of(settings(scope))).prop_map(|(n, inner)| braced(&n.to_string(), inner)).boxed()
+        Kind::Divergence => prop::sample::select(vec!["forward_kl", "jsd(0.5)", "jsd(2)"])
+            .prop_map(str::to_owned)
+            .boxed(),
+        Kind::Modules => prop::sample::select(vec!["all", "[q_proj, v_proj]", "[]"])
+            .prop_map(str::to_owned)
+            .boxed(),
+        Kind::Layers => {
+            (0..9u64, 0..9u64).prop_map(|(start, end)| format!("{start}..{end}")).boxed()
         }
+        Kind::Block(scope) => settings(scope).prop_map(|inner| format!("{{ {inner} }}")).boxed(),
+        Kind::Counted { scope, .. } => (any::<u64>(), prop::option::of(settings(scope)))
+            .prop_map(|(n, inner)| braced(&n.to_string(), inner))
+            .boxed(),
     }
 }
 
@@ -142,12 +173,19 @@ fn braced(before: &str, inner: Option<String>) -> String {
 }
 
 fn assignment(scope: Scope) -> BoxedStrategy<String> {
-    let here: Vec<&Setting> = SETTINGS.iter().filter(|setting| setting.scopes.contains(&scope)).collect();
-    prop::sample::select(here).prop_flat_map(|setting| value(setting.kind).prop_map(|value| format!("{} {value}", setting.name))).boxed()
+    let here: Vec<&Setting> =
+        SETTINGS.iter().filter(|setting| setting.scopes.contains(&scope)).collect();
+    prop::sample::select(here)
+        .prop_flat_map(|setting| {
+            value(setting.kind).prop_map(|value| format!("{} {value}", setting.name))
+        })
+        .boxed()
 }
 
 fn settings(scope: Scope) -> BoxedStrategy<String> {
-    prop::collection::vec(assignment(scope), 0..3).prop_map(|all| all.iter().map(|a| format!("{a}; ")).collect()).boxed()
+    prop::collection::vec(assignment(scope), 0..3)
+        .prop_map(|all| all.iter().map(|a| format!("{a}; ")).collect())
+        .boxed()
 }
 
 fn item() -> impl Strategy<Value = String> {
@@ -160,7 +198,8 @@ fn item() -> impl Strategy<Value = String> {
         3 => target("target", Scope::TargetHead, Scope::TargetBody),
         2 => target("anchor", Scope::AnchorHead, Scope::AnchorBody),
         2 => prop::sample::select(vec![
-            "model tiny;", "model \"a\";", "model hub \"a/b\";", "model hub \"a/b\" revision \"c\";", "crate = ::a::b;",
+            "model tiny;", "model \"a\";", "model hub \"a/b\";", "model hub \"a/b\" revision \
+             \"c\";", "crate = ::a::b;",
             "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;", "expect from \"a\";", "expect from \"a\" => equals \"b\";",
         ]).prop_map(str::to_owned),
     ]
@@ -195,7 +234,8 @@ proptest! {
     #[test]
     fn what_is_printed_is_read_back(items in prop::collection::vec(item(), 0..6), named in any::<bool>()) {
         let items = items.join("\n");
-        let source = if named { format!("/// Doc.\n#[cfg(a)] pub(crate) bake Name {{ {items} }} bake Other {{ }}") } else { format!("bake Bake {{ {items} }}") };
+        let source = if named { format!("/// Doc.\n#[cfg(a)] pub(crate) bake Name {{ {items} }} \
+            bake Other {{ }}") } else { format!("bake Bake {{ {items} }}") };
         let (bakes, mistakes) = parse(TokenStream::from_str(&source).unwrap());
         prop_assert!(mistakes.is_empty(), "{source}: {mistakes:?}");
         let (again, mistakes) = parse(print(&bakes));

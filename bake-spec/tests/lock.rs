@@ -19,7 +19,9 @@ const DECLARED: &str = r#"
 
 fn package() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("keys.md", "Ask Bob."), ("lamp.md", "Call the shop."), ("asked.csv", "question\nWhere?")] {
+    for (name, text) in
+        [("keys.md", "Ask Bob."), ("lamp.md", "Call the shop."), ("asked.csv", "question\nWhere?")]
+    {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     dir
@@ -33,7 +35,8 @@ fn recipe(dir: &Path, source: &str) -> Recipe {
 }
 
 fn locked(recipe: &Recipe) -> Locked {
-    let config = Config::parse(include_str!("../../models/tiny/config.json"), "config.json").unwrap();
+    let config =
+        Config::parse(include_str!("../../models/tiny/config.json"), "config.json").unwrap();
     let identity = Identity::of(Path::new(&*recipe.root), &recipe.model).unwrap();
     let hash = model::hash(Path::new(&*recipe.root), &recipe.model).unwrap();
     Locked::new(recipe, hash, &identity, &config)
@@ -45,8 +48,16 @@ fn states_after(dir: &Path, source: &str, locked: &Locked) -> (Vec<State>, State
     let hash = model::hash(dir, &recipe.model).unwrap();
     let found = state(&recipe, KnownModel::Whole(&hash), Some(locked));
     let identity = Identity::of(dir, &recipe.model).unwrap();
-    assert_eq!(found, state(&recipe, KnownModel::Identity(Some(&identity)), Some(locked)), "what the macro sees is what `cargo bake` sees");
-    assert_eq!(found.state != State::Fresh, recipe.hash(&hash) != locked.recipe, "what makes another adapter is stale: {found:?}");
+    assert_eq!(
+        found,
+        state(&recipe, KnownModel::Identity(Some(&identity)), Some(locked)),
+        "what the macro sees is what `cargo bake` sees"
+    );
+    assert_eq!(
+        found.state != State::Fresh,
+        recipe.hash(&hash) != locked.recipe,
+        "what makes another adapter is stale: {found:?}"
+    );
     (found.targets.iter().map(|target| target.state).collect(), found.state)
 }
 
@@ -78,7 +89,11 @@ fn a_change_makes_the_right_target_stale_and_nothing_else() {
         ("anchor manners", "train { checkpoint_every 7; } anchor manners", [Fresh; 3]),
     ] {
         let whole = if want.contains(&Stale) { Stale } else { Fresh };
-        assert_eq!(states_after(dir.path(), &DECLARED.replace(from, to), &locked), (want.to_vec(), whole), "{to}");
+        assert_eq!(
+            states_after(dir.path(), &DECLARED.replace(from, to), &locked),
+            (want.to_vec(), whole),
+            "{to}"
+        );
     }
 }
 
@@ -91,9 +106,17 @@ fn new_and_removed_targets_are_named() {
     let added = state(&whole, KnownModel::Whole(&hash), Some(&locked(&less)));
     assert!(added.summary().contains("`lamp`: it is new"), "{}", added.summary());
     let removed = state(&less, KnownModel::Whole(&hash), Some(&locked(&whole)));
-    assert!(removed.state == State::Stale && removed.summary().contains("`lamp` is no longer declared"), "{}", removed.summary());
-    let other = state(&whole, KnownModel::Whole(&Hash::of(b"another model")), Some(&locked(&whole)));
-    assert!(other.summary().contains("the model has changed") && other.targets.iter().all(|target| target.state == State::Stale));
+    assert!(
+        removed.state == State::Stale && removed.summary().contains("`lamp` is no longer declared"),
+        "{}",
+        removed.summary()
+    );
+    let other =
+        state(&whole, KnownModel::Whole(&Hash::of(b"another model")), Some(&locked(&whole)));
+    assert!(
+        other.summary().contains("the model has changed")
+            && other.targets.iter().all(|target| target.state == State::Stale)
+    );
     assert_eq!(state(&whole, KnownModel::Whole(&hash), None).state, State::Missing);
 }
 
@@ -129,10 +152,19 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
         std::fs::write(&path, text).unwrap();
         let error = Lock::read(dir.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lock);
-        assert!(error.to_string().contains("bake.lock") && error.to_string().contains(what), "{error}");
+        assert!(
+            error.to_string().contains("bake.lock") && error.to_string().contains(what),
+            "{error}"
+        );
     };
-    refused(&text.replace("version = 1", "version = 2\nnew = true"), "is of format 2, and this version of bake reads format 1");
-    refused(&text.replace("version = 1\n", "<<<<<<< HEAD\nversion = 1\n"), "merge conflict in line 2");
+    refused(
+        &text.replace("version = 1", "version = 2\nnew = true"),
+        "is of format 2, and this version of bake reads format 1",
+    );
+    refused(
+        &text.replace("version = 1\n", "<<<<<<< HEAD\nversion = 1\n"),
+        "merge conflict in line 2",
+    );
     refused(&text.replace("kl_before", "kl_befor"), "is damaged in line");
     refused(&text.replace("recipe = \"", "recipe = \"x"), "is damaged in line");
     refused(&text[..text.len() / 2], "is damaged in line");
@@ -148,14 +180,20 @@ fn a_clone_without_the_model_checks_with_what_the_lock_has_kept() {
     let folder = dir.path().join("model");
     std::fs::create_dir(&folder).unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(file), folder.join(file)).unwrap();
+        std::fs::copy(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(file),
+            folder.join(file),
+        )
+        .unwrap();
     }
-    let source = "bake Support { model \"model\"; target keys from \"keys.md\"; lora { rank RANK; } }";
+    let source =
+        "bake Support { model \"model\"; target keys from \"keys.md\"; lora { rank RANK; } }";
     let mut lock = Lock::default();
     lock.insert("Support", locked(&recipe(dir.path(), &source.replace("RANK", "8"))));
     std::fs::remove_dir_all(&folder).unwrap();
     let said = |rank: &str| {
-        let (bakes, mut diagnostics) = bake_spec::parse::parse(source.replace("RANK", rank).parse::<TokenStream>().unwrap());
+        let (bakes, mut diagnostics) =
+            bake_spec::parse::parse(source.replace("RANK", rank).parse::<TokenStream>().unwrap());
         let package = Package { root: dir.path(), lock: Some(&lock) };
         let declared = check(bakes, package, &mut diagnostics);
         diagnostics.extend(states(&declared, package, Some(Mode::Locked)));

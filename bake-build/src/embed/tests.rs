@@ -17,9 +17,16 @@ fn declared(settings: &str) -> String {
 fn fixture(source: &str) -> Fixture {
     let dir = tempfile::tempdir().unwrap();
     let [package, out, store] = ["package", "out", "store"].map(|name| dir.path().join(name));
-    let environment = Environment { package, out, profile: "debug".into(), values: BTreeMap::new(), store: Store::new(store) };
+    let environment = Environment {
+        package,
+        out,
+        profile: "debug".into(),
+        values: BTreeMap::new(),
+        store: Store::new(store),
+    };
     let fixture = Fixture { dir, environment };
-    for (path, text) in [("Cargo.toml", ""), ("docs/keys.md", "Ask Bob."), ("src/main.rs", source)] {
+    for (path, text) in [("Cargo.toml", ""), ("docs/keys.md", "Ask Bob."), ("src/main.rs", source)]
+    {
         fixture.write(path, text);
     }
     fixture
@@ -37,7 +44,8 @@ impl Fixture {
         ADAPTER_FILES.iter().for_each(|file| self.write(&format!("bakes/Support/{file}"), file));
         let package = &self.environment.package;
         let recipe = sources::find(package, None).unwrap().remove(0).declared.remove(0).recipe;
-        let config = Config::parse(include_str!("../../../models/tiny/config.json"), "config.json").unwrap();
+        let config =
+            Config::parse(include_str!("../../../models/tiny/config.json"), "config.json").unwrap();
         let identity = Identity::of(package, &recipe.model).unwrap();
         let adapter = hash_folder(&package.join("bakes/Support")).unwrap();
         let mut locked = Locked::new(&recipe, identity.files, &identity, &config);
@@ -62,11 +70,16 @@ fn told<'a>(lines: &'a [String], instruction: &str) -> Vec<&'a str> {
 
 /// The value of a variable for the macro.
 fn set(lines: &[String], variable: &str) -> Option<String> {
-    told(lines, "rustc-env").iter().find_map(|line| Some(line.strip_prefix(variable)?.strip_prefix('=')?.to_owned()))
+    told(lines, "rustc-env")
+        .iter()
+        .find_map(|line| Some(line.strip_prefix(variable)?.strip_prefix('=')?.to_owned()))
 }
 
 fn kind(lines: &[String]) -> String {
-    assert!(["BAKE_FOLDER_Support", "BAKE_HASH_Support"].iter().all(|name| set(lines, name).is_none()), "{lines:?}");
+    assert!(
+        ["BAKE_FOLDER_Support", "BAKE_HASH_Support"].iter().all(|name| set(lines, name).is_none()),
+        "{lines:?}"
+    );
     set(lines, "BAKE_KIND_Support").unwrap()
 }
 
@@ -83,13 +96,26 @@ fn an_adapter_is_embedded_where_the_declaration_says_so() {
         fixture.environment.profile = profile.into();
         let hash = fixture.bake();
         let lines = fixture.lines("locked");
-        let folder =
-            if embedded { fixture.environment.out.join("bake/Support") } else { fixture.environment.package.join("bakes/Support") };
+        let folder = if embedded {
+            fixture.environment.out.join("bake/Support")
+        } else {
+            fixture.environment.package.join("bakes/Support")
+        };
         assert_eq!(set(&lines, "BAKE_MODE").unwrap(), "locked");
-        assert_eq!(set(&lines, "BAKE_FOLDER_Support").unwrap(), folder.to_str().unwrap(), "{settings} {profile}");
+        assert_eq!(
+            set(&lines, "BAKE_FOLDER_Support").unwrap(),
+            folder.to_str().unwrap(),
+            "{settings} {profile}"
+        );
         assert_eq!(set(&lines, "BAKE_HASH_Support").unwrap(), hash.to_string());
-        assert_eq!(set(&lines, "BAKE_KIND_Support").unwrap(), if embedded { "embedded" } else { "folder" });
-        assert!(Store::holds(&folder, &hash) && fixture.environment.out.exists() == embedded, "{settings} {profile}");
+        assert_eq!(
+            set(&lines, "BAKE_KIND_Support").unwrap(),
+            if embedded { "embedded" } else { "folder" }
+        );
+        assert!(
+            Store::holds(&folder, &hash) && fixture.environment.out.exists() == embedded,
+            "{settings} {profile}"
+        );
     }
 }
 
@@ -99,20 +125,26 @@ fn what_is_copied_stays_until_it_is_another() {
     fixture.bake();
     let lines = fixture.lines("");
     let copy = fixture.environment.out.join("bake/Support");
-    // Hidden files are not the adapter's, so that this one tells whether the folder is still the same.
+    // Hidden files are not the adapter's, so that this one tells whether the folder is still the
+    // same.
     fs::write(copy.join(".mark"), "").unwrap();
     assert_eq!(fixture.lines(""), lines);
     assert!(copy.join(".mark").exists());
     fs::write(copy.join(ADAPTER_FILES[0]), "damage").unwrap();
     assert_eq!(fixture.lines(""), lines);
-    assert!(!copy.join(".mark").exists() && fs::read_to_string(copy.join(ADAPTER_FILES[0])).unwrap() == ADAPTER_FILES[0]);
+    assert!(
+        !copy.join(".mark").exists()
+            && fs::read_to_string(copy.join(ADAPTER_FILES[0])).unwrap() == ADAPTER_FILES[0]
+    );
     assert_eq!(fs::read_dir(fixture.environment.out.join("bake")).unwrap().count(), 1);
 }
 
 #[test]
 fn what_is_stale_or_missing_is_left_for_the_macro_to_say() {
     let fixture = fixture(&declared(""));
-    let unsaid = |lines: &[String]| assert!(told(lines, "warning").is_empty() && told(lines, "error").is_empty(), "{lines:?}");
+    let unsaid = |lines: &[String]| {
+        assert!(told(lines, "warning").is_empty() && told(lines, "error").is_empty(), "{lines:?}")
+    };
     let lines = fixture.lines("locked");
     assert_eq!(kind(&lines), "it has not been baked; run `cargo bake`");
     unsaid(&lines);
@@ -121,7 +153,12 @@ fn what_is_stale_or_missing_is_left_for_the_macro_to_say() {
     let lines = fixture.lines("locked");
     let hash = |text| bake_spec::document::hash(text).short();
     let (was, now) = (hash("Ask Bob."), hash("Ask Alice."));
-    assert_eq!(kind(&lines), format!("it is stale: `keys`: docs/keys.md has changed (was {was}, now {now}); run `cargo bake`"));
+    assert_eq!(
+        kind(&lines),
+        format!(
+            "it is stale: `keys`: docs/keys.md has changed (was {was}, now {now}); run `cargo bake`"
+        )
+    );
     unsaid(&lines);
     let lines = fixture.lines("stub");
     assert_eq!(kind(&lines), "the program was built without adapters (BAKE=stub)");
@@ -141,7 +178,8 @@ fn an_adapter_that_is_not_at_hand_is_said_here() {
     fs::remove_dir_all(fixture.environment.package.join("bakes")).unwrap();
     assert_eq!(set(&fixture.lines("locked"), "BAKE_KIND_Support").unwrap(), "embedded");
     fs::remove_dir_all(store.root().join("artifacts")).unwrap();
-    let why = "its adapter is neither in `bakes` nor in the store of this machine; run `cargo bake`, or `cargo bake pull DIR` where \
+    let why = "its adapter is neither in `bakes` nor in the store of this machine; run `cargo \
+        bake`, or `cargo bake pull DIR` where \
                colleagues share adapters";
     for (mode, severity, other) in [("", "warning", "error"), ("locked", "error", "warning")] {
         let lines = fixture.lines(mode);
@@ -155,26 +193,44 @@ fn an_adapter_that_is_not_at_hand_is_said_here() {
 
 #[test]
 fn cargo_watches_what_was_read_and_nothing_that_is_not_there() {
-    let source = declared("target more from \"docs/more\" { dataset \"../asked.csv\"; } model \"models/small\";");
+    let source = declared(
+        "target more from \"docs/more\" { dataset \"../asked.csv\"; } model \"models/small\";",
+    );
     let fixture = fixture(&source);
     fixture.write("docs/more/a.md", "Call the shop.");
     fixture.write("../asked.csv", "question\nWhere?");
     fixture.write("benches/speed.rs", "");
     let watched = |fixture: &Fixture| {
         let lines = fixture.lines("");
-        assert!(VARIABLES.iter().all(|name| told(&lines, "rerun-if-env-changed").contains(name)), "{lines:?}");
+        assert!(
+            VARIABLES.iter().all(|name| told(&lines, "rerun-if-env-changed").contains(name)),
+            "{lines:?}"
+        );
         told(&lines, "rerun-if-changed").into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
-    let again = fixture.environment.out.join("a declaration has mistakes").to_str().unwrap().to_owned();
-    assert_eq!(watched(&fixture), [&again, "Cargo.toml", "bake.lock", "benches", "src"], "the model and `documents anywhere` are missing");
+    let again =
+        fixture.environment.out.join("a declaration has mistakes").to_str().unwrap().to_owned();
+    assert_eq!(
+        watched(&fixture),
+        [&again, "Cargo.toml", "bake.lock", "benches", "src"],
+        "the model and `documents anywhere` are missing"
+    );
     fixture.write("src/main.rs", &source.replace("model \"", "documents anywhere; model \""));
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(file)).unwrap();
+        let text =
+            fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(file))
+                .unwrap();
         fs::create_dir_all(fixture.environment.package.join("models/small")).unwrap();
         fs::write(fixture.environment.package.join("models/small").join(file), text).unwrap();
     }
-    let mut want = vec!["../asked.csv", "Cargo.toml", "bake.lock", "benches", "docs/keys.md", "docs/more"];
-    want.extend(["models/small/config.json", "models/small/model.safetensors", "models/small/tokenizer.json", "src"]);
+    let mut want =
+        vec!["../asked.csv", "Cargo.toml", "bake.lock", "benches", "docs/keys.md", "docs/more"];
+    want.extend([
+        "models/small/config.json",
+        "models/small/model.safetensors",
+        "models/small/tokenizer.json",
+        "src",
+    ]);
     assert_eq!(watched(&fixture), want);
     fixture.bake();
     want.splice(3..3, ["bakes", "bakes/Support"]);
@@ -183,16 +239,26 @@ fn cargo_watches_what_was_read_and_nothing_that_is_not_there() {
 
 #[test]
 fn mistakes_are_left_to_the_compiler() {
-    for source in ["fn main() { bake! { }}", "bake! { bake Support { target keys form \"docs/keys.md\" } }"] {
+    for source in
+        ["fn main() { bake! { }}", "bake! { bake Support { target keys form \"docs/keys.md\" } }"]
+    {
         let fixture = fixture(source);
         let lines = fixture.lines("auto");
         assert_eq!(told(&lines, "rustc-env"), ["BAKE_MODE=auto"]);
-        assert!(told(&lines, "error").is_empty() && told(&lines, "rerun-if-changed").contains(&"src"));
+        assert!(
+            told(&lines, "error").is_empty() && told(&lines, "rerun-if-changed").contains(&"src")
+        );
     }
     let error = Environment::new(|_| None).err().unwrap();
-    assert_eq!(format!("{error:?}"), "bake_build::embed() belongs into build.rs: OUT_DIR is not set");
+    assert_eq!(
+        format!("{error:?}"),
+        "bake_build::embed() belongs into build.rs: OUT_DIR is not set"
+    );
     let lines = fixture(&declared("")).lines("frozen");
-    assert_eq!(told(&lines, "error"), ["BAKE is `frozen`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing"]);
+    assert_eq!(
+        told(&lines, "error"),
+        ["BAKE is `frozen`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing"]
+    );
 }
 
 #[test]
@@ -213,17 +279,34 @@ fn auto_bakes_first() {
         fixture.lines("auto")
     };
     let said = lines("/no/such/command");
-    assert!(told(&said, "error")[0].starts_with("BAKE is `auto`, and `/no/such/command` cannot be started"), "{said:?}");
-    assert!(told(&said, "error")[0].contains("`cargo install --path bake-cli`") && told(&said, "rustc-env").is_empty(), "{said:?}");
+    assert!(
+        told(&said, "error")[0]
+            .starts_with("BAKE is `auto`, and `/no/such/command` cannot be started"),
+        "{said:?}"
+    );
+    assert!(
+        told(&said, "error")[0].contains("`cargo install --path bake-cli`")
+            && told(&said, "rustc-env").is_empty(),
+        "{said:?}"
+    );
     if cfg!(unix) {
-        assert!(told(&lines("false"), "error")[0].ends_with("failed (exit status: 1); run `cargo bake` yourself"));
-        assert_eq!(kind(&lines("true")), "it has not been baked; run `cargo bake`", "it is looked again");
+        assert!(
+            told(&lines("false"), "error")[0]
+                .ends_with("failed (exit status: 1); run `cargo bake` yourself")
+        );
+        assert_eq!(
+            kind(&lines("true")),
+            "it has not been baked; run `cargo bake`",
+            "it is looked again"
+        );
     }
     fixture.bake();
-    let (lock, later) = (fixture.environment.package.join("bake.lock"), fixture.dir.path().join("later"));
+    let (lock, later) =
+        (fixture.environment.package.join("bake.lock"), fixture.dir.path().join("later"));
     fs::rename(&lock, &later).unwrap();
     // A shell reads `bake`, the first argument, as its script.
-    fixture.write("bake", "test \"$1\" = --manifest-path && test -f \"$2\" && cp ../later bake.lock");
+    fixture
+        .write("bake", "test \"$1\" = --manifest-path && test -f \"$2\" && cp ../later bake.lock");
     fixture.environment.values.insert("BAKE_COMMAND", "sh".to_owned());
     if cfg!(unix) {
         assert_eq!(set(&fixture.lines("auto"), "BAKE_KIND_Support").unwrap(), "embedded");

@@ -18,7 +18,9 @@ use crate::workspace::{Found, Models, Package, packages, select};
 
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
-    let declared = |name: &String| packages.iter().any(|package| !package.select(std::slice::from_ref(name)).is_empty());
+    let declared = |name: &String| {
+        packages.iter().any(|package| !package.select(std::slice::from_ref(name)).is_empty())
+    };
     if let Some(name) = args.names.iter().find(|name| !declared(name)) {
         let command = Cli::command();
         if let Some(verb) = similar(name, command.get_subcommands().map(|verb| verb.get_name())) {
@@ -42,13 +44,18 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
             }
             if common.locked() {
                 bail!(
-                    "`{}` is not fresh ({}), and --locked forbids to bake it; run `cargo bake` without it",
+                    "`{}` is not fresh ({}), and --locked forbids to bake it; run `cargo bake` \
+                     without it",
                     found.name(),
                     state.summary()
                 );
             }
             if !common.quiet {
-                let why = if state.state == State::Fresh { "--fresh".to_owned() } else { state.summary() };
+                let why = if state.state == State::Fresh {
+                    "--fresh".to_owned()
+                } else {
+                    state.summary()
+                };
                 status("Baking", format_args!("{} ({}): {why}", found.name(), package.name));
             }
             let locked = bake(package, *found, args, common)?;
@@ -60,7 +67,8 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
         lock.bakes.retain(|name, _| declared.iter().any(|found| found.name() == name));
         if common.locked() && lock != package.lock {
             bail!(
-                "bake.lock holds what `{}` no longer declares, and --locked forbids to change it; run `cargo bake` without it",
+                "bake.lock holds what `{}` no longer declares, and --locked forbids to change it; \
+                 run `cargo bake` without it",
                 package.name
             );
         }
@@ -83,14 +91,17 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     let baked = bake_recipe(recipe, &options(args, common))?;
     let (hash, config) = baked.model;
     let identity = Identity::of(&package.root, &recipe.model);
-    let Some(identity) = identity else { bail!("the model of `{}` was removed while it was baked", recipe.name) };
+    let Some(identity) = identity else {
+        bail!("the model of `{}` was removed while it was baked", recipe.name)
+    };
     let mut locked = Locked::new(recipe, hash, &identity, &config);
     locked.adapter = hash_folder(&baked.adapter)?;
     locked.bytes = folder_bytes(&baked.adapter)?;
     (locked.kl_before, locked.kl_after) = (baked.report.kl_before, baked.report.kl_after);
     for report in &baked.report.targets {
         if let Some(target) = locked.targets.get_mut(&report.name) {
-            (target.prompt_tokens, target.question_tokens) = (report.prompt_tokens, report.question_tokens);
+            (target.prompt_tokens, target.question_tokens) =
+                (report.prompt_tokens, report.question_tokens);
             (target.questions, target.answers) = (report.questions, report.answers);
         }
     }
@@ -101,9 +112,18 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     Ok(locked)
 }
 
-fn summary(name: &str, Report { kl_before, kl_after, .. }: &Report, size: u64, reused: bool) -> String {
+fn summary(
+    name: &str,
+    Report { kl_before, kl_after, .. }: &Report,
+    size: u64,
+    reused: bool,
+) -> String {
     let found = if reused { ", found in the store" } else { "" };
-    format!("{name}: {kl_before:.3} nats a token from the teacher before, {kl_after:.4} after; {}{found}", bytes(size))
+    format!(
+        "{name}: {kl_before:.3} nats a token from the teacher before, {kl_after:.4} after; \
+         {}{found}",
+        bytes(size)
+    )
 }
 
 fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
@@ -113,29 +133,57 @@ fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
 
 /// Bakes some targets of one declaration into an adapter of their own, which no lock knows.
 fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> Result<ExitCode> {
-    let has = |found: &Found<'_>, name: &String| found.declared.recipe.targets.iter().any(|target| *target.name == **name);
-    let with_all: Vec<_> = selected.iter().filter(|(_, found)| args.target.iter().all(|name| has(found, name))).collect();
+    let has = |found: &Found<'_>, name: &String| {
+        found.declared.recipe.targets.iter().any(|target| *target.name == **name)
+    };
+    let with_all: Vec<_> = selected
+        .iter()
+        .filter(|(_, found)| args.target.iter().all(|name| has(found, name)))
+        .collect();
     let (_, found) = match with_all[..] {
         [one] => *one,
         [] => {
-            let known: Vec<&str> = selected.iter().flat_map(|(_, found)| found.declared.recipe.targets.iter()).map(|t| &*t.name).collect();
-            bail!("no bake has the targets {}; {}", args.target.join(", "), did_you_mean(&args.target[0], &known));
+            let known: Vec<&str> = selected
+                .iter()
+                .flat_map(|(_, found)| found.declared.recipe.targets.iter())
+                .map(|t| &*t.name)
+                .collect();
+            bail!(
+                "no bake has the targets {}; {}",
+                args.target.join(", "),
+                did_you_mean(&args.target[0], &known)
+            );
         }
-        _ => bail!("several bakes have the targets {}; name the bake too, as in `cargo bake NAME --target …`", args.target.join(", ")),
+        _ => bail!(
+            "several bakes have the targets {}; name the bake too, as in `cargo bake NAME --target \
+             …`",
+            args.target.join(", ")
+        ),
     };
     let whole = &found.declared.recipe;
     let wanted = |name: &str| args.target.iter().any(|target| target == name);
     let recipe = Recipe {
         targets: whole.targets.iter().filter(|target| wanted(&target.name)).cloned().collect(),
-        expects: whole.expects.iter().filter(|expect| expect.target.as_deref().is_none_or(wanted)).cloned().collect(),
+        expects: whole
+            .expects
+            .iter()
+            .filter(|expect| expect.target.as_deref().is_none_or(wanted))
+            .cloned()
+            .collect(),
         ..whole.clone()
     };
     if !common.quiet {
-        status("Baking", format_args!("{} of {}, beside the lock", args.target.join(", "), found.name()));
+        status(
+            "Baking",
+            format_args!("{} of {}, beside the lock", args.target.join(", "), found.name()),
+        );
     }
     let baked = bake_recipe(&recipe, &options(args, common))?;
     if !common.quiet {
-        status("Baked", summary(found.name(), &baked.report, folder_bytes(&baked.adapter)?, baked.reused));
+        status(
+            "Baked",
+            summary(found.name(), &baked.report, folder_bytes(&baked.adapter)?, baked.reused),
+        );
     }
     say!("{}", baked.adapter.display());
     Ok(ExitCode::SUCCESS)

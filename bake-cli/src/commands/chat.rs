@@ -22,7 +22,11 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         [one] => one,
         _ => {
             let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
-            bail!("{} bakes are meant: {}; name one, and its package with -p", names.len(), names.join(", "));
+            bail!(
+                "{} bakes are meant: {}; name one, and its package with -p",
+                names.len(),
+                names.join(", ")
+            );
         }
     };
     let recipe = &found.declared.recipe;
@@ -31,11 +35,15 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let model = load_model(recipe, common.device)?;
     let adapter = match folder {
         Some(folder) => Some(Arc::new(Adapter::load(&folder, &model)?)),
-        None if args.who == Who::Baked => bail!("the adapter of `{}` is not at hand; run `cargo bake`, or ask --who base", found.name()),
+        None if args.who == Who::Baked => bail!(
+            "the adapter of `{}` is not at hand; run `cargo bake`, or ask --who base",
+            found.name()
+        ),
         None => None,
     };
     let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;
-    let mut talk = Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };
+    let mut talk =
+        Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };
     if let Some(question) = &args.ask {
         talk.answer(question)?;
         return Ok(ExitCode::SUCCESS);
@@ -66,7 +74,9 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
 fn named<'a>(recipe: &'a Recipe, name: &str) -> Result<&'a Target> {
     let known: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
     let found = recipe.targets.iter().find(|target| target.name == name);
-    found.ok_or_else(|| anyhow::anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known)))
+    found.ok_or_else(|| {
+        anyhow::anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known))
+    })
 }
 
 struct Talk<'a> {
@@ -80,12 +90,15 @@ struct Talk<'a> {
 impl Talk<'_> {
     /// Does what a line says; whether there may be another.
     fn line(&mut self, line: &str) -> Result<bool> {
-        let (word, rest) = line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
+        let (word, rest) =
+            line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
         match word {
             "" => {}
             "/quit" | "/exit" | "/q" => return Ok(false),
             "/base" => self.who = Who::Base,
-            "/baked" if self.adapter.is_none() => bail!("there is no adapter at hand; run `cargo bake`"),
+            "/baked" if self.adapter.is_none() => {
+                bail!("there is no adapter at hand; run `cargo bake`")
+            }
             "/baked" => self.who = Who::Baked,
             "/prompted" => {
                 if !rest.is_empty() {
@@ -122,7 +135,9 @@ impl Talk<'_> {
         match (self.who, self.target) {
             (Who::Base, _) => "base".to_owned(),
             (Who::Baked, _) => "baked".to_owned(),
-            (Who::Prompted, target) => format!("prompted with {}", target.map_or("nothing", |target| &target.name)),
+            (Who::Prompted, target) => {
+                format!("prompted with {}", target.map_or("nothing", |target| &target.name))
+            }
         }
     }
 }

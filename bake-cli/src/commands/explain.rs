@@ -30,12 +30,21 @@ pub(crate) fn run(what: &str, common: &Common) -> Result<ExitCode> {
         }
         (None, None) => {
             let codes: Vec<String> = Code::all().map(|code| code.to_string()).collect();
-            let mut known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).chain(ITEMS.iter().map(|(name, ..)| *name)).collect();
+            let mut known: Vec<&str> = SETTINGS
+                .iter()
+                .map(|setting| setting.name)
+                .chain(ITEMS.iter().map(|(name, ..)| *name))
+                .collect();
             known.sort_unstable();
             known.dedup();
             match (number.is_some(), codes.first(), codes.last()) {
-                (true, Some(first), Some(last)) => bail!("there is no error {what}; the codes are {first} to {last}"),
-                _ => bail!("there is no setting and no error `{what}`; {}", did_you_mean(what, &known)),
+                (true, Some(first), Some(last)) => {
+                    bail!("there is no error {what}; the codes are {first} to {last}")
+                }
+                _ => bail!(
+                    "there is no setting and no error `{what}`; {}",
+                    did_you_mean(what, &known)
+                ),
             }
         }
     };

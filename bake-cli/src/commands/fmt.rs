@@ -13,12 +13,14 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
     let mut changed = 0;
     for (_, root) in roots(common)? {
         for file in sources::files(&root)? {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
             // Most files hold no declaration, and need not be cut into tokens.
             if !text.contains("bake") {
                 continue;
             }
-            let formatted = format(&text).with_context(|| format!("cannot format {}", file.display()))?;
+            let formatted =
+                format(&text).with_context(|| format!("cannot format {}", file.display()))?;
             if formatted == text {
                 continue;
             }
@@ -29,13 +31,16 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
                 continue;
             }
             // A link stays one, and what was made read-only is meant to be.
-            let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+            let file =
+                file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
             if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
                 bail!("{} is read-only; make it writable", file.display());
             }
             let temporary = file.with_extension(format!("rs.tmp-{}", std::process::id()));
             let written = std::fs::write(&temporary, &formatted)
-                .and_then(|()| std::fs::set_permissions(&temporary, std::fs::metadata(&file)?.permissions()))
+                .and_then(|()| {
+                    std::fs::set_permissions(&temporary, std::fs::metadata(&file)?.permissions())
+                })
                 .and_then(|()| std::fs::rename(&temporary, &file));
             if let Err(e) = written {
                 let _ = std::fs::remove_file(&temporary);

@@ -19,7 +19,8 @@ struct Removed {
 }
 
 pub(crate) fn run(days: u32, common: &Common) -> Result<ExitCode> {
-    // What the packages here have locked stays, however old it is. Outside of a package there is none.
+    // What the packages here have locked stays, however old it is. Outside of a package there is
+    // none.
     let mut keep: Vec<Hash> = Vec::new();
     for (_, root) in roots(common).unwrap_or_default() {
         if let Some(lock) = Lock::read(&root)? {
@@ -27,11 +28,19 @@ pub(crate) fn run(days: u32, common: &Common) -> Result<ExitCode> {
         }
     }
     let store = Store::user()?;
-    let (files, removed) = store.clean(Duration::from_secs(u64::from(days) * 24 * 60 * 60), &keep)?;
+    let (files, removed) =
+        store.clean(Duration::from_secs(u64::from(days) * 24 * 60 * 60), &keep)?;
     if common.json {
-        terminal::json(&Removed { store: store.root().display().to_string(), files, bytes: removed })?;
+        terminal::json(&Removed {
+            store: store.root().display().to_string(),
+            files,
+            bytes: removed,
+        })?;
     } else if !common.quiet {
-        status("Removed", format_args!("{files} files, {}, from {}", bytes(removed), store.root().display()));
+        status(
+            "Removed",
+            format_args!("{files} files, {}, from {}", bytes(removed), store.root().display()),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -56,7 +56,9 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode> {
     for bake in bakes {
         say!("{} ({}, {}), model {}", bake.name, bake.package, bake.file, bake.model);
         for Target { name, anchor, document, share } in bake.targets {
-            let what = document.unwrap_or_else(|| if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() });
+            let what = document.unwrap_or_else(|| {
+                if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() }
+            });
             say!("    {name:<20} {:>5.1} %  {what}", 100.0 * share);
         }
     }

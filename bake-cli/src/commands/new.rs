@@ -30,22 +30,33 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
     ];
     for (file, text) in files {
         let path = args.path.join(file);
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        let written = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&path, text));
         written.with_context(|| format!("cannot write {}", path.display()))?;
     }
     if !common.quiet {
-        status("Created", format_args!("`{name}` in {}; now `cd` there, and run `cargo bake` and `cargo run`", args.path.display()));
+        status(
+            "Created",
+            format_args!(
+                "`{name}` in {}; now `cd` there, and run `cargo bake` and `cargo run`",
+                args.path.display()
+            ),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn package_name(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let good =
-        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     match good {
         true => Ok(name.to_owned()),
-        false => bail!("`{name}` cannot be the name of a package; use letters, digits, `-` and `_`"),
+        false => {
+            bail!("`{name}` cannot be the name of a package; use letters, digits, `-` and `_`")
+        }
     }
 }
 
@@ -55,7 +66,8 @@ fn checkout(given: Option<&Path>) -> Result<String> {
         Some(path) => path.to_owned(),
         None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")),
     };
-    let found = path.canonicalize().ok().filter(|path| path.join("bake-build/Cargo.toml").is_file());
+    let found =
+        path.canonicalize().ok().filter(|path| path.join("bake-build/Cargo.toml").is_file());
     match found.as_ref().and_then(|path| path.to_str()) {
         Some(path) => Ok(path.replace('\\', "/")),
         None => bail!("{} is no checkout of bake; name one with --bake PATH", path.display()),

@@ -23,7 +23,11 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     let mut bakes = Vec::new();
     for (package, found) in select(&packages, names)? {
         let state = package.state(found, &mut models)?.state;
-        bakes.push(Bake { name: found.name().to_owned(), state, plan: plan(&found.declared.recipe, common.device)? });
+        bakes.push(Bake {
+            name: found.name().to_owned(),
+            state,
+            plan: plan(&found.declared.recipe, common.device)?,
+        });
     }
     if common.json {
         terminal::json_of_bakes(&bakes)?;
@@ -34,7 +38,8 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         say!("{name}{}", if fresh { " (fresh: there is nothing to do)" } else { "" });
         for target in &plan.targets {
             say!(
-                "    {:<20} {:>5} prompt tokens, {:>5} questions ({} written, {} asked), {:>5} answers of at most {} tokens",
+                "    {:<20} {:>5} prompt tokens, {:>5} questions ({} written, {} asked), {:>5} \
+                 answers of at most {} tokens",
                 target.name,
                 target.prompt_tokens,
                 target.written + target.asked,

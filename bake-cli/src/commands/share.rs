@@ -11,18 +11,26 @@ use crate::workspace::{packages, select};
 
 pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
-        bail!("{} is an address; name a folder, as of a drive that is mounted", args.folder.display());
+        bail!(
+            "{} is an address; name a folder, as of a drive that is mounted",
+            args.folder.display()
+        );
     }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
     for (package, found) in select(&packages, &args.names)? {
         let name = found.name();
-        let Some(locked) = package.lock.bakes.get(name) else { bail!("`{name}` has not been baked; run `cargo bake` first") };
+        let Some(locked) = package.lock.bakes.get(name) else {
+            bail!("`{name}` has not been baked; run `cargo bake` first")
+        };
         let Some(folder) = locked.find_adapter(&package.root, &own) else {
             bail!("the adapter of `{name}` is not at hand; run `cargo bake` first");
         };
         shared.adopt(&folder, &locked.adapter, &locked.recipe)?;
         if !common.quiet {
-            status("Pushed", format_args!("{name} ({}) to {}", bytes(locked.bytes), args.folder.display()));
+            status(
+                "Pushed",
+                format_args!("{name} ({}) to {}", bytes(locked.bytes), args.folder.display()),
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -30,7 +38,10 @@ pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
 
 pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
     if !args.folder.is_dir() {
-        bail!("{} is not a folder; name the one that `cargo bake push` has written", args.folder.display());
+        bail!(
+            "{} is not a folder; name the one that `cargo bake push` has written",
+            args.folder.display()
+        );
     }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
     for (package, found) in select(&packages, &args.names)? {
@@ -45,7 +56,11 @@ pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
             continue;
         }
         let Some(folder) = shared.artifact(&locked.adapter) else {
-            bail!("{} does not hold the adapter of `{name}` whole; run `cargo bake`, or have it pushed again", args.folder.display());
+            bail!(
+                "{} does not hold the adapter of `{name}` whole; run `cargo bake`, or have it \
+                 pushed again",
+                args.folder.display()
+            );
         };
         own.adopt(&folder, &locked.adapter, &locked.recipe)?;
         if !common.quiet {

@@ -28,7 +28,9 @@ pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
     let selected = select(&packages, &args.names)?;
     match args.what {
         Shown::Metrics => metrics(&selected, common)?,
-        Shown::Stimuli | Shown::Rollouts => products(&selected, matches!(args.what, Shown::Rollouts), common)?,
+        Shown::Stimuli | Shown::Rollouts => {
+            products(&selected, matches!(args.what, Shown::Rollouts), common)?
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,7 +51,10 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
     for Bake { name, shown } in &bakes {
         for Kept { target, questions, answers } in &shown.targets {
             let Some(questions) = questions else {
-                say!("{name}, {target}: not kept here; run `cargo bake`, or `cargo bake --fresh` where it is baked already");
+                say!(
+                    "{name}, {target}: not kept here; run `cargo bake`, or `cargo bake --fresh` \
+                     where it is baked already"
+                );
                 continue;
             };
             say!("{name}, {target}: {} questions", questions.len());
@@ -68,21 +73,34 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
     let store = Store::user()?;
     let mut bakes = Vec::new();
     for (package, found) in selected {
-        let folder = package.lock.bakes.get(found.name()).and_then(|locked| locked.find_adapter(&package.root, &store));
+        let folder = package
+            .lock
+            .bakes
+            .get(found.name())
+            .and_then(|locked| locked.find_adapter(&package.root, &store));
         let Some(folder) = folder else {
-            terminal::warning(format_args!("`{}` has no adapter at hand; run `cargo bake`", found.name()));
+            terminal::warning(format_args!(
+                "`{}` has no adapter at hand; run `cargo bake`",
+                found.name()
+            ));
             continue;
         };
         let path = folder.join("bake.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let report: Report = serde_json::from_str(&text).with_context(|| format!("{} is not the report of a bake", path.display()))?;
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let report: Report = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not the report of a bake", path.display()))?;
         bakes.push(Bake { name: found.name().to_owned(), shown: report });
     }
     if common.json {
         return terminal::json_of_bakes(&bakes);
     }
     for Bake { name, shown: report } in &bakes {
-        say!("{name}: {:.3} nats a token from the teacher before, {:.4} after", report.kl_before, report.kl_after);
+        say!(
+            "{name}: {:.3} nats a token from the teacher before, {:.4} after",
+            report.kl_before,
+            report.kl_after
+        );
         for target in &report.targets {
             say!(
                 "    {:<20} {:>5} questions, {:>5} answers of {:.1} tokens",
@@ -104,12 +122,19 @@ const WIDTH: usize = 64;
 /// The mean loss of each epoch as a chart whose scale is logarithmic.
 fn curve(epochs: &[f64]) -> String {
     let finite = || epochs.iter().copied().filter(|loss| loss.is_finite() && *loss > 0.0);
-    let (Some(high), Some(low)) = (finite().reduce(f64::max), finite().reduce(f64::min)) else { return String::new() };
+    let (Some(high), Some(low)) = (finite().reduce(f64::max), finite().reduce(f64::min)) else {
+        return String::new();
+    };
     let per_column = epochs.len().div_ceil(WIDTH);
-    let columns: Vec<f64> = epochs.chunks(per_column).map(|chunk| chunk.iter().sum::<f64>() / chunk.len() as f64).collect();
+    let columns: Vec<f64> = epochs
+        .chunks(per_column)
+        .map(|chunk| chunk.iter().sum::<f64>() / chunk.len() as f64)
+        .collect();
     let span = (high / low).ln().max(1e-9);
     // In eighths of a line, of which the lowest value has one.
-    let eighths = |loss: f64| 1 + ((loss.max(low) / low).ln() / span * (8 * HEIGHT - 1) as f64).round() as usize;
+    let eighths = |loss: f64| {
+        1 + ((loss.max(low) / low).ln() / span * (8 * HEIGHT - 1) as f64).round() as usize
+    };
     let mut chart = String::new();
     for line in (0..HEIGHT).rev() {
         let label = match line {
@@ -117,7 +142,10 @@ fn curve(epochs: &[f64]) -> String {
             0 => format!("{low:>10.4} "),
             _ => " ".repeat(11),
         };
-        let bar = |loss: &f64| [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][eighths(*loss).saturating_sub(8 * line).min(8)];
+        let bar = |loss: &f64| {
+            [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+                [eighths(*loss).saturating_sub(8 * line).min(8)]
+        };
         chart += &format!("{label}│{}\n", columns.iter().map(bar).collect::<String>());
     }
     chart + &format!("{:>11}└{} epoch {}\n", "", "─".repeat(columns.len()), epochs.len())

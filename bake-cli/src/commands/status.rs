@@ -21,14 +21,23 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut states = Vec::new();
     for (package, found) in select(&packages, names)? {
-        states.push(Bake { package: package.name.clone(), state: package.state(found, &mut models)? });
+        states.push(Bake {
+            package: package.name.clone(),
+            state: package.state(found, &mut models)?,
+        });
     }
     // What the lock still holds and nothing declares would be taken out by `cargo bake`.
     for package in packages.iter().filter(|_| names.is_empty()) {
         let declared = package.select(&[]);
-        for name in package.lock.bakes.keys().filter(|name| !declared.iter().any(|found| found.name() == **name)) {
+        for name in package
+            .lock
+            .bakes
+            .keys()
+            .filter(|name| !declared.iter().any(|found| found.name() == **name))
+        {
             let why = vec!["it is no longer declared".to_owned()];
-            let state = BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
+            let state =
+                BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
             states.push(Bake { package: package.name.clone(), state });
         }
     }
@@ -75,7 +84,8 @@ fn say(Bake { package, state: bake }: &Bake) {
         State::Stale => terminal::rated("stale", false),
         State::Missing => terminal::rated("missing", false),
     };
-    let why = if bake.why.is_empty() { String::new() } else { format!(": {}", bake.why.join("; ")) };
+    let why =
+        if bake.why.is_empty() { String::new() } else { format!(": {}", bake.why.join("; ")) };
     say!("{} ({package}) {}{why}", bake.name, word(bake.state));
     for target in &bake.targets {
         let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };

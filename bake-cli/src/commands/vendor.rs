@@ -19,7 +19,9 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     let (packages, mut models, store) = (packages(common)?, Models::default(), Store::user()?);
     for (package, found) in select(&packages, names)? {
         let state = package.state(found, &mut models)?;
-        let Some(locked) = package.lock.bakes.get(found.name()).filter(|_| state.state == State::Fresh) else {
+        let Some(locked) =
+            package.lock.bakes.get(found.name()).filter(|_| state.state == State::Fresh)
+        else {
             bail!("`{}` is not fresh ({}); run `cargo bake` first", found.name(), state.summary());
         };
         let Some(folder) = locked.find_adapter(&package.root, &store) else { continue };
@@ -33,7 +35,10 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
             ));
         }
         if !common.quiet {
-            status("Vendored", format_args!("{VENDOR_DIR}/{} ({})", found.name(), bytes(locked.bytes)));
+            status(
+                "Vendored",
+                format_args!("{VENDOR_DIR}/{} ({})", found.name(), bytes(locked.bytes)),
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -44,7 +49,8 @@ fn keep_line_ends(package: &Package) -> Result<()> {
     let path = package.root.join(VENDOR_DIR).join(".gitattributes");
     match path.exists() {
         true => Ok(()),
-        false => std::fs::write(&path, "* -text\n").with_context(|| format!("cannot write {}", path.display())),
+        false => std::fs::write(&path, "* -text\n")
+            .with_context(|| format!("cannot write {}", path.display())),
     }
 }
 
@@ -58,10 +64,15 @@ pub(crate) fn refresh(package: &Package, name: &str, adapter: &Path) -> Result<(
 
 fn place(package: &Package, name: &str, adapter: &Path) -> Result<()> {
     let folder = package.root.join(VENDOR_DIR).join(name);
-    if adapter == folder || hash_folder(&folder).is_ok_and(|there| hash_folder(adapter).is_ok_and(|new| there == new)) {
+    if adapter == folder
+        || hash_folder(&folder)
+            .is_ok_and(|there| hash_folder(adapter).is_ok_and(|new| there == new))
+    {
         return Ok(());
     }
-    let beside = |what: &str| package.root.join(VENDOR_DIR).join(format!(".{name}.{what}-{}", std::process::id()));
+    let beside = |what: &str| {
+        package.root.join(VENDOR_DIR).join(format!(".{name}.{what}-{}", std::process::id()))
+    };
     let (new, old) = (beside("new"), beside("old"));
     let placed = || -> Result<()> {
         copy_folder(adapter, &new)?;

@@ -1,10 +1,14 @@
-//! Runs the CUDA kernels of bake on the processor, so that their arithmetic is tested on any machine.
+//! Runs the CUDA kernels of bake on the processor, so that their arithmetic is tested on any
+//! machine.
 //!
-//! The text of `bake-runtime/kernels` is compiled as C++ (`emulator.h`). Every thread of a cluster of blocks is a fiber. One that waits, at
-//! a barrier or for its warp, gives way; among those that can go on the one that comes first in the launch's [`Order`] does, as far as
-//! it can. So warps run apart as far as the barriers let them, and a barrier that is missing gives wrong numbers in some order.
+//! The text of `bake-runtime/kernels` is compiled as C++ (`emulator.h`). Every thread of a cluster
+//! of blocks is a fiber. One that waits, at a barrier or for its warp, gives way; among those that
+//! can go on the one that comes first in the launch's [`Order`] does, as far as it can. So warps
+//! run apart as far as the barriers let them, and a barrier that is missing gives wrong numbers in
+//! some order.
 //!
-//! What is not modelled: races within a warp, memory that is not shared or global, tensor cores, and time.
+//! What is not modelled: races within a warp, memory that is not shared or global, tensor cores,
+//! and time.
 //!
 //! ```
 //! let (product, weights, mut gradient) = ([1f32, 2.0, 3.0], [2f32], [f32::NAN; 3]);
@@ -80,7 +84,14 @@ pub struct Launch<'a> {
 
 impl Default for Launch<'_> {
     fn default() -> Self {
-        Self { kernel: "", grid: 1, block: WARP, cluster: 1, shared_bytes: 0, order: Order::Forward }
+        Self {
+            kernel: "",
+            grid: 1,
+            block: WARP,
+            cluster: 1,
+            shared_bytes: 0,
+            order: Order::Forward,
+        }
     }
 }
 
@@ -127,25 +138,32 @@ extern "C" fn emulator_wait(what: c_int) {
         1 => Wait::Block,
         _ => Wait::Cluster,
     };
-    // SAFETY: kernels run in fibers only, which set their yielder before they go on and outlive this call.
+    // SAFETY: kernels run in fibers only, which set their yielder before they go on and outlive
+    // this call.
     unsafe { &*YIELDER.get() }.suspend(wait);
 }
 
 /// Runs a kernel to its end.
 ///
 /// # Errors
-/// When there is no such kernel, the shape of the launch is not possible, or threads wait for others that will never come.
+/// When there is no such kernel, the shape of the launch is not possible, or threads wait for
+/// others that will never come.
 ///
 /// # Safety
-/// The arguments must be those of the kernel, in their order: pointers to memory that is large enough, and the bits of numbers.
+/// The arguments must be those of the kernel, in their order: pointers to memory that is large
+/// enough, and the bits of numbers.
 pub unsafe fn launch(launch: &Launch<'_>, args: &[u64]) -> Result<(), String> {
     let &Launch { kernel, grid, block, cluster, .. } = launch;
     if block == 0 || !block.is_multiple_of(WARP) || cluster == 0 || !grid.is_multiple_of(cluster) {
-        return Err(format!("{kernel} cannot be launched with {grid} blocks of {block} threads in clusters of {cluster}"));
+        return Err(format!(
+            "{kernel} cannot be launched with {grid} blocks of {block} threads in clusters of \
+             {cluster}"
+        ));
     }
     let name = CString::new(kernel).map_err(|_| format!("{kernel:?} is not a name"))?;
     // SAFETY: the name is a string of C.
-    let function = unsafe { emulator_find(name.as_ptr()) }.ok_or_else(|| format!("there is no kernel {kernel}"))?;
+    let function = unsafe { emulator_find(name.as_ptr()) }
+        .ok_or_else(|| format!("there is no kernel {kernel}"))?;
     for first in (0..grid).step_by(cluster) {
         run_cluster(launch, function, first, args)?;
     }
@@ -161,7 +179,13 @@ struct Come {
 
 impl Come {
     /// The count of those with which a thread meets, and how many they are.
-    fn to(&mut self, wait: Wait, thread: usize, block: usize, cluster: usize) -> (&mut usize, usize) {
+    fn to(
+        &mut self,
+        wait: Wait,
+        thread: usize,
+        block: usize,
+        cluster: usize,
+    ) -> (&mut usize, usize) {
         match wait {
             Wait::Warp => (&mut self.warps[thread / WARP], WARP),
             Wait::Block => (&mut self.blocks[thread / block], block),
@@ -172,10 +196,20 @@ impl Come {
 
 type Fiber = Coroutine<(), Wait, (), DefaultStack>;
 
-fn run_cluster(launch: &Launch<'_>, function: Kernel, first: usize, args: &[u64]) -> Result<(), String> {
+fn run_cluster(
+    launch: &Launch<'_>,
+    function: Kernel,
+    first: usize,
+    args: &[u64],
+) -> Result<(), String> {
     let &Launch { kernel, grid, block, cluster, shared_bytes, order } = launch;
-    let mut memory: Vec<Vec<u128>> = vec![vec![u128::from(POISON) << 64 | u128::from(POISON); shared_bytes.div_ceil(16)]; cluster];
-    let mut shared: Vec<*mut u8> = memory.iter_mut().map(|block| block.as_mut_ptr().cast()).collect();
+    let mut memory: Vec<Vec<u128>> =
+        vec![
+            vec![u128::from(POISON) << 64 | u128::from(POISON); shared_bytes.div_ceil(16)];
+            cluster
+        ];
+    let mut shared: Vec<*mut u8> =
+        memory.iter_mut().map(|block| block.as_mut_ptr().cast()).collect();
     let mut exchange = vec![0u32; cluster * block * 2];
     let mut threads: Vec<Thread> = (0..cluster * block)
         .map(|i| Thread {
@@ -195,8 +229,11 @@ fn run_cluster(launch: &Launch<'_>, function: Kernel, first: usize, args: &[u64]
     let mut fibers: Vec<Option<Fiber>> = (0..threads.len())
         .map(|_| {
             let stack = STACKS.with_borrow_mut(Vec::pop);
-            let stack = stack.map_or_else(|| DefaultStack::new(STACK_BYTES), Ok).map_err(|e| format!("no stack for a thread: {e}"))?;
-            let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
+            let stack = stack
+                .map_or_else(|| DefaultStack::new(STACK_BYTES), Ok)
+                .map_err(|e| format!("no stack for a thread: {e}"))?;
+            let mut pointers: Vec<*mut c_void> =
+                values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
             Ok(Some(Coroutine::with_stack(stack, move |yielder, ()| {
                 YIELDER.set(yielder);
                 // SAFETY: the caller of `launch` answers for the arguments.
@@ -206,9 +243,11 @@ fn run_cluster(launch: &Launch<'_>, function: Kernel, first: usize, args: &[u64]
         .collect::<Result<_, String>>()?;
 
     let mut yielders: Vec<*const Yielder<(), Wait>> = vec![ptr::null(); threads.len()];
-    let mut ready: BinaryHeap<(u64, usize)> = (0..threads.len()).map(|i| (order.priority(i), i)).collect();
+    let mut ready: BinaryHeap<(u64, usize)> =
+        (0..threads.len()).map(|i| (order.priority(i), i)).collect();
     let mut waiting: Vec<Option<Wait>> = vec![None; threads.len()];
-    let mut come = Come { warps: vec![0; threads.len() / WARP], blocks: vec![0; cluster], cluster: 0 };
+    let mut come =
+        Come { warps: vec![0; threads.len() / WARP], blocks: vec![0; cluster], cluster: 0 };
     let mut done = 0;
     while let Some((_, i)) = ready.pop() {
         let Some(fiber) = &mut fibers[i] else { continue };
@@ -246,7 +285,10 @@ fn run_cluster(launch: &Launch<'_>, function: Kernel, first: usize, args: &[u64]
         // SAFETY: kernels own no memory.
         unsafe { fiber.force_reset() };
     }
-    Err(format!("{kernel}: thread {stuck} of {all} waits at a {:?} barrier that others do not come to", waiting[stuck]))
+    Err(format!(
+        "{kernel}: thread {stuck} of {all} waits at a {:?} barrier that others do not come to",
+        waiting[stuck]
+    ))
 }
 
 #[cfg(test)]
@@ -255,7 +297,8 @@ mod tests {
 
     use super::*;
 
-    const ORDERS: [Order; 4] = [Order::Forward, Order::Backward, Order::Stirred(1), Order::Stirred(2)];
+    const ORDERS: [Order; 4] =
+        [Order::Forward, Order::Backward, Order::Stirred(1), Order::Stirred(2)];
 
     fn run(kernel: &str, grid: usize, cluster: usize, order: Order) -> Result<Vec<i32>, String> {
         let x: Vec<i32> = (0..128 * grid as i32).collect();
@@ -272,7 +315,11 @@ mod tests {
         for order in ORDERS {
             assert_eq!(run("check_turn_around", 3, 1, order).unwrap(), turned);
         }
-        assert!(ORDERS.iter().all(|&order| run("check_missing_barrier", 3, 1, order).unwrap() != turned));
+        assert!(
+            ORDERS
+                .iter()
+                .all(|&order| run("check_missing_barrier", 3, 1, order).unwrap() != turned)
+        );
     }
 
     #[test]
@@ -297,8 +344,24 @@ mod tests {
 
     #[test]
     fn narrow_types_round_as_they_should() {
-        let mut x =
-            vec![0.0, -0.0, 1.0, -1.5, 65504.0, 65519.9, 65520.0, 1e30, f32::INFINITY, 6e-5, 6.1e-5, 6e-8, 2.9e-8, 3e-8, 1e-10, -7.3e-6];
+        let mut x = vec![
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            65504.0,
+            65519.9,
+            65520.0,
+            1e30,
+            f32::INFINITY,
+            6e-5,
+            6.1e-5,
+            6e-8,
+            2.9e-8,
+            3e-8,
+            1e-10,
+            -7.3e-6,
+        ];
         x.extend((0..112).map(|i| (i as f32 - 50.0) * 0.317 * 10f32.powi(i % 7 - 3)));
         x[127] = f32::NAN;
         let mut y = vec![0f32; 256];
@@ -306,8 +369,13 @@ mod tests {
         // SAFETY: a number in and two out for each thread.
         unsafe { super::launch(&launch, &[x.as_ptr() as u64, y.as_mut_ptr() as u64]) }.unwrap();
         for (x, y) in x.into_iter().zip(y.chunks(2)) {
-            for (got, want) in [(y[0], bf16::from_f32(x).to_f32()), (y[1], f16::from_f32(x).to_f32())] {
-                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{x}: {got} {want}");
+            for (got, want) in
+                [(y[0], bf16::from_f32(x).to_f32()), (y[1], f16::from_f32(x).to_f32())]
+            {
+                assert!(
+                    got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(),
+                    "{x}: {got} {want}"
+                );
             }
         }
     }

@@ -16,7 +16,10 @@ pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) 
     let layers = match lora.layers {
         Some((start, end)) if start < end && end <= config.layers => start..end,
         Some((start, end)) => {
-            return Err(Error::new(ErrorKind::Recipe, format!("`layers {start}..{end}` are not blocks of a model with {}", config.layers)));
+            return Err(Error::new(
+                ErrorKind::Recipe,
+                format!("`layers {start}..{end}` are not blocks of a model with {}", config.layers),
+            ));
         }
         None => 0..config.layers,
     };
@@ -34,11 +37,18 @@ pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) 
                 return Err(Error::new(ErrorKind::Recipe, message));
             }
             let name = layer_name(layer, projection);
-            let key = KeyHasher::new("lora-initial", 1).field("seed", &seed).field("layer", &name).finish();
+            let key = KeyHasher::new("lora-initial", 1)
+                .field("seed", &seed)
+                .field("layer", &name)
+                .finish();
             let mut rng = ChaCha8Rng::from_seed(*key.as_bytes());
             let bound = 1.0 / (a_shape[1] as f32).sqrt();
-            let data: Vec<f32> = (0..a_shape[0] * a_shape[1]).map(|_| rng.random_range(-bound..bound)).collect();
-            let (a, b) = (Tensor::from_vec(data, &a_shape[..], device)?, Tensor::zeros(&b_shape[..], DType::F32, device)?);
+            let data: Vec<f32> =
+                (0..a_shape[0] * a_shape[1]).map(|_| rng.random_range(-bound..bound)).collect();
+            let (a, b) = (
+                Tensor::from_vec(data, &a_shape[..], device)?,
+                Tensor::zeros(&b_shape[..], DType::F32, device)?,
+            );
             adapter.set(layer, projection, LowRank { a, b, scale: lora.alpha / lora.rank as f64 });
         }
     }
@@ -49,8 +59,13 @@ pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) 
 fn projections(lora: &Lora) -> Result<Vec<Projection>> {
     if let Some(unknown) = lora.modules.iter().find(|name| Projection::from_name(name).is_none()) {
         let known = Projection::ALL.map(Projection::name).join(", ");
-        return Err(Error::new(ErrorKind::Recipe, format!("`{unknown}` is not a linear layer of the model; it has {known}")));
+        return Err(Error::new(
+            ErrorKind::Recipe,
+            format!("`{unknown}` is not a linear layer of the model; it has {known}"),
+        ));
     }
-    let wanted = |p: &Projection| lora.modules.is_empty() || lora.modules.iter().any(|name| name == p.name());
+    let wanted = |p: &Projection| {
+        lora.modules.is_empty() || lora.modules.iter().any(|name| name == p.name())
+    };
     Ok(Projection::ALL.into_iter().filter(wanted).collect())
 }

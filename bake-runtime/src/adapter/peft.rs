@@ -1,4 +1,5 @@
-//! The folder format of the PEFT library (Hugging Face): a JSON configuration and a safetensors file.
+//! The folder format of the PEFT library (Hugging Face): a JSON configuration and a safetensors
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -59,18 +60,23 @@ struct Read {
 
 pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<()> {
     let Some((.., first)) = adapter.iter().next() else {
-        return Err(Error::new(ErrorKind::Adapter, "the adapter changes no layer, so there is nothing to write"));
+        return Err(Error::new(
+            ErrorKind::Adapter,
+            "the adapter changes no layer, so there is nothing to write",
+        ));
     };
     let rank = first.a.dim(0)?;
     let layers: BTreeSet<usize> = adapter.iter().map(|(layer, ..)| layer).collect();
-    let modules: BTreeSet<&str> = adapter.iter().map(|(_, projection, _)| projection.name()).collect();
+    let modules: BTreeSet<&str> =
+        adapter.iter().map(|(_, projection, _)| projection.name()).collect();
     let config = Written {
         base_model_name_or_path: base_model,
         bias: "none",
         fan_in_fan_out: false,
         inference_mode: true,
         init_lora_weights: true,
-        layers_to_transform: (layers.len() < adapter.changes.len()).then(|| layers.into_iter().collect()),
+        layers_to_transform: (layers.len() < adapter.changes.len())
+            .then(|| layers.into_iter().collect()),
         lora_alpha: first.scale * rank as f64,
         lora_dropout: 0.0,
         modules_to_save: None,
@@ -84,17 +90,29 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
     let mut data = BTreeMap::new();
     for (layer, projection, change) in adapter.iter() {
         for (side, tensor) in [("lora_A", &change.a), ("lora_B", &change.b)] {
-            let bytes: Vec<u8> = tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect();
-            data.insert(format!("{PREFIX}{}.{side}.weight", layer_name(layer, projection)), (tensor.dims().to_vec(), bytes));
+            let bytes: Vec<u8> = tensor
+                .flatten_all()?
+                .to_vec1::<f32>()?
+                .into_iter()
+                .flat_map(f32::to_le_bytes)
+                .collect();
+            data.insert(
+                format!("{PREFIX}{}.{side}.weight", layer_name(layer, projection)),
+                (tensor.dims().to_vec(), bytes),
+            );
         }
     }
     let views = data
         .iter()
-        .map(|(name, (shape, bytes))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .map(|(name, (shape, bytes))| {
+            Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let weights = views.and_then(|views| safetensors::serialize(views, Some(metadata)));
-    let weights = weights.map_err(|e| Error::with_source(ErrorKind::Adapter, "cannot write the adapter as safetensors", e))?;
+    let weights = weights.map_err(|e| {
+        Error::with_source(ErrorKind::Adapter, "cannot write the adapter as safetensors", e)
+    })?;
     let mut json = serde_json::to_vec_pretty(&config).expect("the configuration has a JSON form");
     json.push(b'\n');
     std::fs::create_dir_all(dir).map_err(|e| write_error(dir, e))?;
@@ -115,14 +133,18 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write_error(path: &Path, e: std::io::Error) -> Error {
-    let message = format!("cannot write the adapter to {}; name a folder that can be written", path.display());
+    let message = format!(
+        "cannot write the adapter to {}; name a folder that can be written",
+        path.display()
+    );
     Error::with_source(ErrorKind::Adapter, message, e)
 }
 
 pub(super) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Adapter> {
     let path = dir.join(CONFIG);
     let text = std::fs::read_to_string(&path).map_err(|e| {
-        let message = format!("{} cannot be read; name the folder of an adapter: {e}", path.display());
+        let message =
+            format!("{} cannot be read; name the folder of an adapter: {e}", path.display());
         Error::new(ErrorKind::Adapter, message)
     })?;
     let weights = Weights::open(&dir.join(WEIGHTS), ErrorKind::Adapter)?;
@@ -130,16 +152,29 @@ pub(super) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Adapt
 }
 
 /// An adapter inside the program.
-pub(super) fn embedded(files: &[(&str, &'static [u8])], config: &Config, device: &Device) -> Result<Adapter> {
-    let bytes = |wanted: &str| files.iter().find(|(name, _)| *name == wanted).map_or(&[][..], |(_, bytes)| *bytes);
+pub(super) fn embedded(
+    files: &[(&str, &'static [u8])],
+    config: &Config,
+    device: &Device,
+) -> Result<Adapter> {
+    let bytes = |wanted: &str| {
+        files.iter().find(|(name, _)| *name == wanted).map_or(&[][..], |(_, bytes)| *bytes)
+    };
     let weights = Weights::embedded(bytes(WEIGHTS), WEIGHTS, ErrorKind::Adapter)?;
     parse(&String::from_utf8_lossy(bytes(CONFIG)), &weights, "the program", config, device)
 }
 
 /// An adapter out of a folder, which is only named in messages.
-fn parse(text: &str, weights: &Weights, folder: &str, config: &Config, device: &Device) -> Result<Adapter> {
+fn parse(
+    text: &str,
+    weights: &Weights,
+    folder: &str,
+    config: &Config,
+    device: &Device,
+) -> Result<Adapter> {
     let error = |what: String| Error::new(ErrorKind::Adapter, format!("{folder}/{CONFIG} {what}"));
-    let settings: Read = serde_json::from_str(text).map_err(|e| error(format!("is not the configuration of an adapter: {e}")))?;
+    let settings: Read = serde_json::from_str(text)
+        .map_err(|e| error(format!("is not the configuration of an adapter: {e}")))?;
     check(&settings).map_err(error)?;
     let file = format!("{folder}/{WEIGHTS}");
     let mut left: BTreeSet<String> = weights.names().collect();
@@ -148,16 +183,29 @@ fn parse(text: &str, weights: &Weights, folder: &str, config: &Config, device: &
         for projection in Projection::ALL {
             let layer_name = layer_name(layer, projection);
             let name = |side: &str| format!("{PREFIX}{layer_name}.{side}.weight");
-            let Some(rank) = weights.shape(&name("lora_A")).and_then(|shape| shape.first().copied()).filter(|&rank| rank > 0) else {
+            let Some(rank) = weights
+                .shape(&name("lora_A"))
+                .and_then(|shape| shape.first().copied())
+                .filter(|&rank| rank > 0)
+            else {
                 continue;
             };
             let (a_shape, b_shape) = shapes(config, projection, rank);
             let tensor = |side: &str, shape: &[usize]| {
-                let wrong = |e: Error| Error::with_source(ErrorKind::Adapter, "the adapter does not belong to the model", e);
+                let wrong = |e: Error| {
+                    Error::with_source(
+                        ErrorKind::Adapter,
+                        "the adapter does not belong to the model",
+                        e,
+                    )
+                };
                 weights.tensor(&name(side), shape, device).map_err(wrong)
             };
-            let change =
-                LowRank { a: tensor("lora_A", &a_shape)?, b: tensor("lora_B", &b_shape)?, scale: settings.scale(&layer_name, rank) };
+            let change = LowRank {
+                a: tensor("lora_A", &a_shape)?,
+                b: tensor("lora_B", &b_shape)?,
+                scale: settings.scale(&layer_name, rank),
+            };
             adapter.set(layer, projection, change);
             for side in ["lora_A", "lora_B"] {
                 left.remove(&name(side));
@@ -167,19 +215,30 @@ fn parse(text: &str, weights: &Weights, folder: &str, config: &Config, device: &
     if let Some(name) = left.first() {
         return Err(Error::new(
             ErrorKind::Adapter,
-            format!("{file} has a tensor `{name}`, which is no change of a linear layer of the model"),
+            format!(
+                "{file} has a tensor `{name}`, which is no change of a linear layer of the model"
+            ),
         ));
     }
     if adapter.iter().next().is_none() {
-        return Err(Error::new(ErrorKind::Adapter, format!("{file} changes no layer of the model")));
+        return Err(Error::new(
+            ErrorKind::Adapter,
+            format!("{file} changes no layer of the model"),
+        ));
     }
     Ok(adapter)
 }
 
 impl Read {
     fn scale(&self, layer_name: &str, rank: usize) -> f64 {
-        let named = |pattern: &&String| layer_name == **pattern || layer_name.ends_with(&format!(".{pattern}"));
-        let alpha = self.alpha_pattern.keys().find(named).map_or(self.lora_alpha, |pattern| self.alpha_pattern[pattern]);
+        let named = |pattern: &&String| {
+            layer_name == **pattern || layer_name.ends_with(&format!(".{pattern}"))
+        };
+        let alpha = self
+            .alpha_pattern
+            .keys()
+            .find(named)
+            .map_or(self.lora_alpha, |pattern| self.alpha_pattern[pattern]);
         alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 }
     }
 }
@@ -187,23 +246,46 @@ impl Read {
 /// Refuses every kind of adapter that would compute something else than `W + scale · B A`.
 fn check(settings: &Read) -> Result<(), String> {
     if settings.peft_type != "LORA" {
-        return Err(format!("describes an adapter of type {}; bake reads LORA", settings.peft_type));
+        return Err(format!(
+            "describes an adapter of type {}; bake reads LORA",
+            settings.peft_type
+        ));
     }
     if settings.r == 0 || !settings.lora_alpha.is_finite() {
         return Err(format!("has rank {} and alpha {}", settings.r, settings.lora_alpha));
     }
-    if let Some(pattern) = settings.alpha_pattern.keys().find(|p| p.chars().any(|c| !c.is_ascii_alphanumeric() && !"._".contains(c))) {
-        return Err(format!("has an `alpha_pattern` {pattern:?}; bake reads names of layers, not expressions"));
+    if let Some(pattern) = settings
+        .alpha_pattern
+        .keys()
+        .find(|p| p.chars().any(|c| !c.is_ascii_alphanumeric() && !"._".contains(c)))
+    {
+        return Err(format!(
+            "has an `alpha_pattern` {pattern:?}; bake reads names of layers, not expressions"
+        ));
     }
     for key in ["use_dora", "use_qalora", "use_bdlora", "fan_in_fan_out", "lora_bias"] {
         if settings.rest.get(key).is_some_and(|v| *v == Value::Bool(true)) {
-            return Err(format!("has `{key}`, which bake does not read; export a plain LoRA adapter"));
+            return Err(format!(
+                "has `{key}`, which bake does not read; export a plain LoRA adapter"
+            ));
         }
     }
-    let empty = |v: &Value| v.is_null() || v.as_array().is_some_and(Vec::is_empty) || v.as_object().is_some_and(|o| o.is_empty());
-    for key in ["modules_to_save", "layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens"] {
+    let empty = |v: &Value| {
+        v.is_null()
+            || v.as_array().is_some_and(Vec::is_empty)
+            || v.as_object().is_some_and(|o| o.is_empty())
+    };
+    for key in [
+        "modules_to_save",
+        "layer_replication",
+        "trainable_token_indices",
+        "target_parameters",
+        "alora_invocation_tokens",
+    ] {
         if settings.rest.get(key).is_some_and(|v| !empty(v)) {
-            return Err(format!("has `{key}`, which bake does not read; export a plain LoRA adapter"));
+            return Err(format!(
+                "has `{key}`, which bake does not read; export a plain LoRA adapter"
+            ));
         }
     }
     match settings.rest.get("bias").and_then(Value::as_str) {

@@ -1,4 +1,5 @@
-//! The loss on the processor: chunks of tokens, three matrix products each, and one parallel pass over the rows.
+//! The loss on the processor: chunks of tokens, three matrix products each, and one parallel pass
+//! over the rows.
 
 use candle_core::{DType, Result, Tensor};
 use half::{bf16, f16};
@@ -19,11 +20,14 @@ const BLOCK_BYTES: usize = 4 << 20;
 pub(super) fn distill(states: States<'_>, options: Options) -> Result<Loss> {
     let (tokens, hidden) = states.teacher.dims2()?;
     let (mut per_token, mut gradient) = (vec![0f32; tokens], vec![0f32; tokens * hidden]);
-    let [teacher, student, weights] = [states.teacher, states.student, states.weights].map(|t| t.to_dtype(DType::F32)?.contiguous());
+    let [teacher, student, weights] = [states.teacher, states.student, states.weights]
+        .map(|t| t.to_dtype(DType::F32)?.contiguous());
     let head = states.head.contiguous()?;
     let masked = states.masked.map(|masked| masked.to_vec1::<u8>()).transpose()?;
     with_slices([&teacher?, &student?, &weights?], |inputs| {
-        let mut chunks = |head: Head<'_>| chunks(inputs, head, masked.as_deref(), options, &mut per_token, &mut gradient);
+        let mut chunks = |head: Head<'_>| {
+            chunks(inputs, head, masked.as_deref(), options, &mut per_token, &mut gradient)
+        };
         match head.dtype() {
             DType::F32 => with_slices([&head], |[head]| chunks(Head::F32(head))),
             DType::BF16 => with_slices([&head], |[head]| chunks(Head::Bf16(head))),
@@ -32,7 +36,8 @@ pub(super) fn distill(states: States<'_>, options: Options) -> Result<Loss> {
         }
     })??;
     let device = states.student.device();
-    let gradient = Tensor::from_vec(gradient, (tokens, hidden), device)?.to_dtype(states.student.dtype())?;
+    let gradient =
+        Tensor::from_vec(gradient, (tokens, hidden), device)?.to_dtype(states.student.dtype())?;
     Ok(Loss { per_token: Tensor::from_vec(per_token, tokens, device)?, gradient })
 }
 
@@ -53,9 +58,14 @@ impl Head<'_> {
         }
     }
 
-    /// Calls `f` with the number of its first row and some rows `[rows, hidden]`, until all have come.
+    /// Calls `f` with the number of its first row and some rows `[rows, hidden]`, until all have
+    /// come.
     fn blocks(self, hidden: usize, mut f: impl FnMut(usize, Matrix<'_, f32>)) {
-        fn widened<T: Copy + Into<f32> + Sync>(head: &[T], hidden: usize, f: &mut impl FnMut(usize, Matrix<'_, f32>)) {
+        fn widened<T: Copy + Into<f32> + Sync>(
+            head: &[T],
+            hidden: usize,
+            f: &mut impl FnMut(usize, Matrix<'_, f32>),
+        ) {
             let rows = (BLOCK_BYTES / (size_of::<f32>() * hidden)).max(1);
             let mut wide = Vec::new();
             for (i, block) in head.chunks(rows * hidden).enumerate() {
@@ -84,32 +94,55 @@ fn chunks(
     let vocabulary = head.len() / hidden;
     let scratch = options.scratch_bytes.unwrap_or(SCRATCH_BYTES);
     let rows = (scratch / (2 * size_of::<f32>() * vocabulary)).clamp(1, weights.len());
-    let (mut logits, mut deltas, mut differences) = (vec![0f32; rows * vocabulary], vec![0f32; rows * vocabulary], Vec::new());
+    let (mut logits, mut deltas, mut differences) =
+        (vec![0f32; rows * vocabulary], vec![0f32; rows * vocabulary], Vec::new());
     let temperature = options.temperature as f32;
     let outputs = per_token.chunks_mut(rows).zip(gradient.chunks_mut(rows * hidden));
-    let inputs = teacher.chunks(rows * hidden).zip(student.chunks(rows * hidden)).zip(weights.chunks(rows));
+    let inputs =
+        teacher.chunks(rows * hidden).zip(student.chunks(rows * hidden)).zip(weights.chunks(rows));
     for ((losses, gradient), ((teacher, student), weights)) in outputs.zip(inputs) {
         let rows = weights.len();
         let (z, delta) = (&mut logits[..rows * vocabulary], &mut deltas[..rows * vocabulary]);
         differences.clear();
         differences.extend(student.iter().zip(teacher).map(|(s, t)| s - t));
-        let (teacher, difference) = (Matrix::new(teacher, rows, hidden), Matrix::new(&differences, rows, hidden));
+        let (teacher, difference) =
+            (Matrix::new(teacher, rows, hidden), Matrix::new(&differences, rows, hidden));
         head.blocks(hidden, |first, block| {
-            multiply_into(&mut z[first..], vocabulary, false, teacher, block.t(), 1.0, Threads::All);
-            multiply_into(&mut delta[first..], vocabulary, false, difference, block.t(), 1.0, Threads::All);
+            multiply_into(
+                &mut z[first..],
+                vocabulary,
+                false,
+                teacher,
+                block.t(),
+                1.0,
+                Threads::All,
+            );
+            multiply_into(
+                &mut delta[first..],
+                vocabulary,
+                false,
+                difference,
+                block.t(),
+                1.0,
+                Threads::All,
+            );
         });
-        z.par_chunks_mut(vocabulary).zip(delta.par_chunks_mut(vocabulary)).zip(weights).zip(losses).for_each_init(
-            || vec![0f32; vocabulary],
-            |e, (((z, delta), &weight), loss)| {
-                if let Some(masked) = masked {
-                    rule_out(masked, z, delta);
-                }
-                *loss = vectorised(
-                    #[inline(always)]
-                    || row(options.divergence, z, delta, e, temperature, weight),
-                )
-            },
-        );
+        z.par_chunks_mut(vocabulary)
+            .zip(delta.par_chunks_mut(vocabulary))
+            .zip(weights)
+            .zip(losses)
+            .for_each_init(
+                || vec![0f32; vocabulary],
+                |e, (((z, delta), &weight), loss)| {
+                    if let Some(masked) = masked {
+                        rule_out(masked, z, delta);
+                    }
+                    *loss = vectorised(
+                        #[inline(always)]
+                        || row(options.divergence, z, delta, e, temperature, weight),
+                    )
+                },
+            );
         head.blocks(hidden, |first, block| {
             let delta = Matrix::strided(&delta[first..], rows, block.rows(), vocabulary);
             multiply_into(gradient, hidden, first > 0, delta, block, 1.0, Threads::All);
@@ -117,7 +150,8 @@ fn chunks(
     }
 }
 
-/// Takes columns that are no words out of a row. Their difference becomes that of a word, so that it is not taken for a far one.
+/// Takes columns that are no words out of a row. Their difference becomes that of a word, so that
+/// it is not taken for a far one.
 fn rule_out(masked: &[u8], z: &mut [f32], delta: &mut [f32]) {
     let Some(word) = masked.iter().position(|&masked| masked == 0) else { return };
     let difference = delta[word];

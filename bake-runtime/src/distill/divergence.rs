@@ -1,27 +1,39 @@
-//! One row of the loss: a token's teacher logits and logit differences in, its divergence and gradient out.
+//! One row of the loss: a token's teacher logits and logit differences in, its divergence and
+//! gradient out.
 //!
 //! Let `a = Σ p Δ/T` and `u = Δ/T − a`. With `φ(u) = e^u − 1 − u` and `ψ(x) = x e^x − (e^x − 1)`:
 //!
-//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift common to all logits has fallen out. Where
-//!   rounding `a` leaves `r = Σ p u` over it is `ln(1 + Σ p φ(u) + r) − r`.
+//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift
+//!   common to all logits has fallen out. Where rounding `a` leaves `r = Σ p u` over it is `ln(1 +
+//!   Σ p φ(u) + r) − r`.
 //! - `x = u − KL(p ‖ q) − r` is `ln q − ln p`, so `q = p e^x`.
 //! - `KL(q ‖ p) = Σ p ψ(x)`.
-//! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`, `y = x − ℓ = ln(q / m)`, and the Jensen-Shannon divergence is
-//!   `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
+//! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`, `y = x − ℓ = ln(q /
+//!   m)`, and the Jensen-Shannon divergence is `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
 //!
-//! Derivatives with respect to the student's logits: `p (e^x − 1) / T`, `q (x − KL) / T` and `(1 − β) q (y − Σ q y) / T`.
+//! Derivatives with respect to the student's logits: `p (e^x − 1) / T`, `q (x − KL) / T` and `(1 −
+//! β) q (y − Σ q y) / T`.
 
 use crate::distill::Divergence;
 use crate::elementary::{exp, expm1, log1p, maximum, phi, psi, sum2};
 
-/// Where a `u` is larger, `e^u` would leave the range of f32. Distributions so far apart are compared by their logarithms.
+/// Where a `u` is larger, `e^u` would leave the range of f32. Distributions so far apart are
+/// compared by their logarithms.
 const FAR: f32 = 40.0;
 
-/// Replaces `delta` by the gradient of `weight · divergence` with respect to the student's logits, and returns the divergence.
+/// Replaces `delta` by the gradient of `weight · divergence` with respect to the student's logits,
+/// and returns the divergence.
 ///
 /// `z` are the teacher's logits, −∞ for what is no word; `e` is scratch of the same length.
 #[inline(always)]
-pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], e: &mut [f32], temperature: f32, weight: f32) -> f32 {
+pub(super) fn row(
+    divergence: Divergence,
+    z: &[f32],
+    delta: &mut [f32],
+    e: &mut [f32],
+    temperature: f32,
+    weight: f32,
+) -> f32 {
     let inverse = 1.0 / temperature;
     let max = maximum(z);
     for (e, &z) in e.iter_mut().zip(z) {
@@ -33,7 +45,8 @@ pub(super) fn row(divergence: Divergence, z: &[f32], delta: &mut [f32], e: &mut 
         #[inline(always)]
         |e, _| e,
     );
-    // Differences are averaged around that of the likeliest word, so that a teacher who is sure of it costs no digits.
+    // Differences are averaged around that of the likeliest word, so that a teacher who is sure of
+    // it costs no digits.
     let middle = z.iter().position(|&z| z == max).map_or(0.0, |likeliest| delta[likeliest]);
     let along = sum2(
         e,
@@ -122,15 +135,26 @@ fn log_ratio_of(x: f32, other: f32) -> f32 {
 /// The same by logarithms in f64, for distributions so far apart that nothing cancels.
 #[cold]
 #[inline(never)]
-fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f64, weight: f64) -> f32 {
+fn far_row(
+    divergence: Divergence,
+    z: &[f32],
+    delta: &mut [f32],
+    temperature: f64,
+    weight: f64,
+) -> f32 {
     let teacher = |z: f32| f64::from(z) / temperature;
     let student = |z: f32, d: f32| (f64::from(z) + f64::from(d)) / temperature;
     let log_sum = |values: &dyn Fn(usize) -> f64| {
         let max = (0..z.len()).map(values).fold(f64::NEG_INFINITY, f64::max);
         max + (0..z.len()).map(|i| (values(i) - max).exp()).sum::<f64>().ln()
     };
-    let (teacher_sum, student_sum) = (log_sum(&|i| teacher(z[i])), log_sum(&|i| student(z[i], delta[i])));
-    let logs: Vec<(f64, f64)> = z.iter().zip(&*delta).map(|(&z, &d)| (teacher(z) - teacher_sum, student(z, d) - student_sum)).collect();
+    let (teacher_sum, student_sum) =
+        (log_sum(&|i| teacher(z[i])), log_sum(&|i| student(z[i], delta[i])));
+    let logs: Vec<(f64, f64)> = z
+        .iter()
+        .zip(&*delta)
+        .map(|(&z, &d)| (teacher(z) - teacher_sum, student(z, d) - student_sum))
+        .collect();
     let words = || logs.iter().copied().filter(|&(p, _)| p > f64::NEG_INFINITY);
     let scale = weight / temperature;
     let (loss, gradient): (f64, Box<dyn Fn(f64, f64) -> f64>) = match divergence {
@@ -144,7 +168,8 @@ fn far_row(divergence: Divergence, z: &[f32], delta: &mut [f32], temperature: f6
                 p.max(q) + (-(p - q).abs()).exp().ln_1p()
             };
             let along: f64 = words().map(|(p, q)| q.exp() * (q - mixed(p, q))).sum();
-            let loss = words().map(|(p, q)| beta * p.exp() * (p - mixed(p, q))).sum::<f64>() + (1.0 - beta) * along;
+            let loss = words().map(|(p, q)| beta * p.exp() * (p - mixed(p, q))).sum::<f64>()
+                + (1.0 - beta) * along;
             (loss, Box::new(move |p, q| (1.0 - beta) * q.exp() * (q - mixed(p, q) - along)))
         }
         _ => (words().map(|(p, q)| p.exp() * (p - q)).sum(), Box::new(|p, q| q.exp() - p.exp())),

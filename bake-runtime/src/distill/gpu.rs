@@ -1,13 +1,17 @@
-//! The loss on a GPU: products by the vendor's library, and the kernels of `kernels/loss.cu` around them.
+//! The loss on a GPU: products by the vendor's library, and the kernels of `kernels/loss.cu` around
+//! them.
 //!
-//! For each chunk of tokens one product `[h_t; h_s − h_t] Wᵀ` gives z and Δ, one kernel turns Δ into the gradient with respect to the
-//! logits, in the type of the head, and a second product takes that to the states. The rows of a chunk are worked on beside the products
-//! of the chunks before and after it, so there are two buffers of logits.
+//! For each chunk of tokens one product `[h_t; h_s − h_t] Wᵀ` gives z and Δ, one kernel turns Δ
+//! into the gradient with respect to the logits, in the type of the head, and a second product
+//! takes that to the states. The rows of a chunk are worked on beside the products of the chunks
+//! before and after it, so there are two buffers of logits.
 
 use candle_core::{DType, Result, Tensor};
 
 use crate::distill::{Divergence, Loss, Options, States};
-use crate::gpu::{Arg, Factor, Gpu, Grid, Lane, Launch, Limits, Product, address, each, fits, unwritten};
+use crate::gpu::{
+    Arg, Factor, Gpu, Grid, Lane, Launch, Limits, Product, address, each, fits, unwritten,
+};
 
 /// Bytes of all buffers, unless others are asked for.
 const SCRATCH_BYTES: usize = 1 << 30;
@@ -15,19 +19,22 @@ const SCRATCH_BYTES: usize = 1 << 30;
 /// Rows that fill the tiles of a product.
 const TILE: usize = 128;
 
-/// As in `kernels/loss.cu`: the most threads of a block that works on rows, and its shared memory for sums.
+/// As in `kernels/loss.cu`: the most threads of a block that works on rows, and its shared memory
+/// for sums.
 const ROW_THREADS: usize = 512;
 const JOINING_BYTES: usize = 6 * 33 * 24;
 
-/// Shared memory of a block of which two fit a processor at once: one computes while the other waits for memory.
+/// Shared memory of a block of which two fit a processor at once: one computes while the other
+/// waits for memory.
 const HALF_SHARED_BYTES: usize = 110 << 10;
 
 /// Threads of a block that makes one row of operands, and its shared memory for the largest number.
 const OPERAND_THREADS: usize = 256;
 const LARGEST_BYTES: usize = 33 * 8;
 
-/// f16 has few exponents, so the gradients of logits are multiplied by this before they are rounded: |q − p| ≤ 1, and
-/// (1 − β) q |ln(q / m) − …| is not far above it; but q |ln(q / p) − KL| grows with the distance of the logits, and is cut at 512.
+/// f16 has few exponents, so the gradients of logits are multiplied by this before they are
+/// rounded: |q − p| ≤ 1, and (1 − β) q |ln(q / m) − …| is not far above it; but q |ln(q / p) − KL|
+/// grows with the distance of the logits, and is cut at 512.
 const F16_SCALE: f32 = 8192.0;
 const F16_SCALE_REVERSE: f32 = 128.0;
 
@@ -37,7 +44,8 @@ pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result
     let per_token = unwritten(tokens, DType::F32, device)?;
     let gradient = unwritten((tokens, hidden), states.student.dtype(), device)?;
     if tokens > 0 {
-        let [teacher, student, head, weights] = [states.teacher, states.student, states.head, states.weights].map(Tensor::contiguous);
+        let [teacher, student, head, weights] =
+            [states.teacher, states.student, states.head, states.weights].map(Tensor::contiguous);
         let (teacher, student, head, weights) = (teacher?, student?, head?, weights?);
         let masked = states.masked.map(Tensor::contiguous).transpose()?;
         let work = Work {
@@ -53,8 +61,15 @@ pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result
     Ok(Loss { per_token, gradient })
 }
 
-/// How many tokens a chunk has so that all buffers fit the scratch, and how many buffers of logits there are.
-fn plan(tokens: usize, vocabulary: usize, hidden: usize, head: DType, scratch: usize) -> (usize, usize) {
+/// How many tokens a chunk has so that all buffers fit the scratch, and how many buffers of logits
+/// there are.
+fn plan(
+    tokens: usize,
+    vocabulary: usize,
+    hidden: usize,
+    head: DType,
+    scratch: usize,
+) -> (usize, usize) {
     let logits = 2 * vocabulary * size_of::<f32>();
     let operands = 2 * hidden * head.size_in_bytes() + 2 * size_of::<f32>();
     let product = hidden * size_of::<f32>();
@@ -82,13 +97,20 @@ struct RowsLaunch {
 
 impl RowsLaunch {
     fn new(limits: Limits, vocabulary: usize) -> Self {
-        let bytes = |blocks: usize| JOINING_BYTES + vocabulary.div_ceil(4).div_ceil(blocks) * 4 * 2 * size_of::<f32>();
+        let bytes = |blocks: usize| {
+            JOINING_BYTES + vocabulary.div_ceil(4).div_ceil(blocks) * 4 * 2 * size_of::<f32>()
+        };
         let sizes = || [1, 2, 4, 8].into_iter().filter(|&blocks| blocks <= limits.cluster);
         // A thread takes four neighbours at a time.
-        let threads = |blocks: usize| vocabulary.div_ceil(4 * blocks).next_multiple_of(32).min(ROW_THREADS);
+        let threads =
+            |blocks: usize| vocabulary.div_ceil(4 * blocks).next_multiple_of(32).min(ROW_THREADS);
         let fitting = |most: usize| sizes().find(|&blocks| bytes(blocks) <= most);
-        match fitting(HALF_SHARED_BYTES.min(limits.shared_bytes)).or_else(|| fitting(limits.shared_bytes)) {
-            Some(blocks) => Self { staged: Some(blocks), threads: threads(blocks), shared_bytes: bytes(blocks) },
+        match fitting(HALF_SHARED_BYTES.min(limits.shared_bytes))
+            .or_else(|| fitting(limits.shared_bytes))
+        {
+            Some(blocks) => {
+                Self { staged: Some(blocks), threads: threads(blocks), shared_bytes: bytes(blocks) }
+            }
             None => Self { staged: None, threads: threads(1), shared_bytes: JOINING_BYTES },
         }
     }
@@ -105,7 +127,8 @@ struct Work<'a> {
     states: DType,
 }
 
-/// The buffers of a chunk: operands `[2 rows, hidden]` in the type of the head, their scales `[2 rows]`, and the two matrices of logits.
+/// The buffers of a chunk: operands `[2 rows, hidden]` in the type of the head, their scales `[2
+/// rows]`, and the two matrices of logits.
 struct Buffers {
     operands: Tensor,
     scales: Tensor,
@@ -113,8 +136,14 @@ struct Buffers {
 }
 
 impl Work<'_> {
-    fn run(&self, [teacher, student, weights]: [&Tensor; 3], per_token: &Tensor, gradient: &Tensor) -> Result<()> {
-        let ((tokens, hidden), (vocabulary, _), device) = (student.dims2()?, self.head.dims2()?, student.device());
+    fn run(
+        &self,
+        [teacher, student, weights]: [&Tensor; 3],
+        per_token: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<()> {
+        let ((tokens, hidden), (vocabulary, _), device) =
+            (student.dims2()?, self.head.dims2()?, student.device());
         let scratch = self.options.scratch_bytes.unwrap_or(SCRATCH_BYTES);
         let (most, count) = plan(tokens, vocabulary, hidden, self.head.dtype(), scratch);
         let buffers: Vec<Buffers> = (0..count)
@@ -131,12 +160,18 @@ impl Work<'_> {
             DType::F32 => None,
             _ => Some(unwritten((most, hidden), DType::F32, device)?),
         };
-        let at =
-            |tensor: &Tensor, row: usize, width: usize| Ok::<_, candle_core::Error>(address(tensor)?.offset(row * width, tensor.dtype()));
+        let at = |tensor: &Tensor, row: usize, width: usize| {
+            Ok::<_, candle_core::Error>(address(tensor)?.offset(row * width, tensor.dtype()))
+        };
         let begin = |chunk: usize| {
             let (first, buffers) = (chunk * most, &buffers[chunk % count]);
             let rows = most.min(tokens - first);
-            self.logits(buffers, [at(teacher, first, hidden)?, at(student, first, hidden)?], rows, hidden)
+            self.logits(
+                buffers,
+                [at(teacher, first, hidden)?, at(student, first, hidden)?],
+                rows,
+                hidden,
+            )
         };
         let rows = |chunk: usize| {
             let (first, buffers) = (chunk * most, &buffers[chunk % count]);
@@ -147,7 +182,14 @@ impl Work<'_> {
             let (first, buffers) = (chunk * most, &buffers[chunk % count]);
             let out = at(gradient, first, hidden)?;
             let product = product.as_ref().map_or(Ok(out), address)?;
-            self.finish(buffers, product, at(weights, first, 1)?, out, most.min(tokens - first), hidden)
+            self.finish(
+                buffers,
+                product,
+                at(weights, first, 1)?,
+                out,
+                most.min(tokens - first),
+                hidden,
+            )
         };
         let chunks = tokens.div_ceil(most);
         let all = || {
@@ -157,7 +199,8 @@ impl Work<'_> {
                 if chunk + 1 < chunks {
                     begin(chunk + 1)?;
                 }
-                // The rows of this chunk are done before its last product, and those of the next go on beside it.
+                // The rows of this chunk are done before its last product, and those of the next go
+                // on beside it.
                 self.gpu.wait(Lane::Main, Lane::Side)?;
                 if chunk + 1 < chunks {
                     rows(chunk + 1)?;
@@ -166,18 +209,34 @@ impl Work<'_> {
             }
             Ok(())
         };
-        // The buffers are given back in the main lane: after an error the other one may still be at work on them.
+        // The buffers are given back in the main lane: after an error the other one may still be at
+        // work on them.
         all().or_else(|error| self.gpu.wait(Lane::Main, Lane::Side).and(Err(error)))
     }
 
     /// z and Δ of a chunk.
-    fn logits(&self, buffers: &Buffers, [teacher, student]: [Arg; 2], rows: usize, hidden: usize) -> Result<()> {
-        let kernel = format!("loss_operands_{}_{}", suffix(self.states)?, suffix(self.head.dtype())?);
-        let launch =
-            Launch { kernel: &kernel, grid: Grid::Blocks(2 * rows), block: OPERAND_THREADS, shared_bytes: LARGEST_BYTES, lane: Lane::Main };
+    fn logits(
+        &self,
+        buffers: &Buffers,
+        [teacher, student]: [Arg; 2],
+        rows: usize,
+        hidden: usize,
+    ) -> Result<()> {
+        let kernel =
+            format!("loss_operands_{}_{}", suffix(self.states)?, suffix(self.head.dtype())?);
+        let launch = Launch {
+            kernel: &kernel,
+            grid: Grid::Blocks(2 * rows),
+            block: OPERAND_THREADS,
+            shared_bytes: LARGEST_BYTES,
+            lane: Lane::Main,
+        };
         let scaled = usize::from(self.head.dtype() == DType::F16);
         let (operands, scales) = (address(&buffers.operands)?, address(&buffers.scales)?);
-        self.gpu.launch(launch, &[teacher, student, operands, scales, rows.into(), hidden.into(), scaled.into()])?;
+        self.gpu.launch(
+            launch,
+            &[teacher, student, operands, scales, rows.into(), hidden.into(), scaled.into()],
+        )?;
         self.gpu.multiply(Product {
             a: Factor::new(operands, self.head.dtype(), hidden),
             b: Factor::new(address(self.head)?, self.head.dtype(), hidden).t(),
@@ -216,16 +275,31 @@ impl Work<'_> {
             beta.into(),
             self.out_scale().into(),
         ];
-        self.gpu.launch(Launch { kernel: &kernel, grid, block: threads, shared_bytes, lane: Lane::Side }, &args)
+        self.gpu.launch(
+            Launch { kernel: &kernel, grid, block: threads, shared_bytes, lane: Lane::Side },
+            &args,
+        )
     }
 
     /// The gradient with respect to the states of a chunk.
-    fn finish(&self, buffers: &Buffers, product: Arg, weights: Arg, gradient: Arg, rows: usize, hidden: usize) -> Result<()> {
+    fn finish(
+        &self,
+        buffers: &Buffers,
+        product: Arg,
+        weights: Arg,
+        gradient: Arg,
+        rows: usize,
+        hidden: usize,
+    ) -> Result<()> {
         let (vocabulary, dtype) = (self.head.dim(0)?, self.head.dtype());
         // The gradient of a logit lies in the first bytes of the place that Δ had.
         let stride = vocabulary * size_of::<f32>() / dtype.size_in_bytes();
         self.gpu.multiply(Product {
-            a: Factor::new(address(&buffers.logits)?.offset(rows * vocabulary, DType::F32), dtype, stride),
+            a: Factor::new(
+                address(&buffers.logits)?.offset(rows * vocabulary, DType::F32),
+                dtype,
+                stride,
+            ),
             b: Factor::new(address(self.head)?, dtype, hidden),
             out: product,
             rows,
@@ -236,7 +310,8 @@ impl Work<'_> {
         })?;
         let kernel = format!("loss_finish_{}", suffix(self.states)?);
         let scale = (1.0 / (self.options.temperature * f64::from(self.out_scale()))) as f32;
-        let args = [product, weights, gradient, fits(rows)?.into(), fits(hidden)?.into(), scale.into()];
+        let args =
+            [product, weights, gradient, fits(rows)?.into(), fits(hidden)?.into(), scale.into()];
         self.gpu.launch(each(&kernel, rows * hidden), &args)
     }
 
@@ -265,14 +340,21 @@ mod tests {
 
     #[test]
     fn buffers_fit_the_scratch() {
-        for (tokens, vocabulary, hidden) in
-            [(1, 151_936, 2048), (4096, 151_936, 2048), (8192, 128_256, 4096), (8192, 49_152, 576), (300, 7, 5)]
-        {
+        for (tokens, vocabulary, hidden) in [
+            (1, 151_936, 2048),
+            (4096, 151_936, 2048),
+            (8192, 128_256, 4096),
+            (8192, 49_152, 576),
+            (300, 7, 5),
+        ] {
             for scratch in [1 << 20, 100 << 20, 1 << 30, 5 << 30] {
                 let (rows, buffers) = plan(tokens, vocabulary, hidden, DType::BF16, scratch);
                 let one = 2 * (4 * vocabulary + 2 * hidden + 4);
                 let bytes = rows * (buffers * one + 4 * hidden);
-                assert!(rows >= 1 && rows <= tokens && (bytes <= scratch || rows == 1), "{tokens} {vocabulary} {scratch}: {bytes}");
+                assert!(
+                    rows >= 1 && rows <= tokens && (bytes <= scratch || rows == 1),
+                    "{tokens} {vocabulary} {scratch}: {bytes}"
+                );
                 assert!(buffers == 2 || rows == tokens);
             }
         }
@@ -283,11 +365,18 @@ mod tests {
     #[test]
     fn rows_are_staged_where_they_fit() {
         let staged = |vocabulary| RowsLaunch::new(LARGE, vocabulary).staged;
-        assert_eq!([1, 4096, 49_152, 151_936, 227_000, 262_144].map(staged), [Some(1), Some(1), Some(4), Some(8), Some(8), None]);
+        assert_eq!(
+            [1, 4096, 49_152, 151_936, 227_000, 262_144].map(staged),
+            [Some(1), Some(1), Some(4), Some(8), Some(8), None]
+        );
         assert_eq!(RowsLaunch::new(SMALL, 4096).staged, None);
         for vocabulary in [1, 300, 4097, 151_936, 262_144] {
             let RowsLaunch { threads, shared_bytes, .. } = RowsLaunch::new(LARGE, vocabulary);
-            assert!(threads.is_multiple_of(32) && threads <= ROW_THREADS && shared_bytes <= LARGE.shared_bytes);
+            assert!(
+                threads.is_multiple_of(32)
+                    && threads <= ROW_THREADS
+                    && shared_bytes <= LARGE.shared_bytes
+            );
         }
     }
 }

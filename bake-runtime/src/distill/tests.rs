@@ -1,4 +1,5 @@
-//! The loss against its definition in f64, on the processor, on the emulated GPU, and on a GPU where there is one.
+//! The loss against its definition in f64, on the processor, on the emulated GPU, and on a GPU
+//! where there is one.
 
 use std::path::Path;
 
@@ -10,18 +11,33 @@ use serde_json::Value;
 use super::*;
 use crate::gpu::testing::{everywhere, on_gpus};
 
-const DIVERGENCES: [Divergence; 4] = [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5), Divergence::Jsd(0.1)];
+const DIVERGENCES: [Divergence; 4] =
+    [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5), Divergence::Jsd(0.1)];
 
 /// The definitions, in f64, from states to losses and gradient.
 fn reference(states: States<'_>, divergence: Divergence, temperature: f64) -> (Vec<f64>, Vec<f64>) {
-    let rows =
-        |t: &Tensor| t.to_vec2::<f32>().unwrap().into_iter().map(|r| r.into_iter().map(f64::from).collect()).collect::<Vec<Vec<f64>>>();
+    let rows = |t: &Tensor| {
+        t.to_vec2::<f32>()
+            .unwrap()
+            .into_iter()
+            .map(|r| r.into_iter().map(f64::from).collect())
+            .collect::<Vec<Vec<f64>>>()
+    };
     let (teacher, student, head) = (rows(states.teacher), rows(states.student), rows(states.head));
     let weights = states.weights.to_vec1::<f32>().unwrap();
-    let masked = states.masked.map_or(vec![0; head.len()], |masked| masked.to_vec1::<u8>().unwrap());
-    let head: Vec<Vec<f64>> = head.into_iter().zip(masked).filter(|&(_, masked)| masked == 0).map(|(row, _)| row).collect();
+    let masked =
+        states.masked.map_or(vec![0; head.len()], |masked| masked.to_vec1::<u8>().unwrap());
+    let head: Vec<Vec<f64>> = head
+        .into_iter()
+        .zip(masked)
+        .filter(|&(_, masked)| masked == 0)
+        .map(|(row, _)| row)
+        .collect();
     let logs = |h: &[f64]| {
-        let z: Vec<f64> = head.iter().map(|w| h.iter().zip(w).map(|(a, b)| a * b).sum::<f64>() / temperature).collect();
+        let z: Vec<f64> = head
+            .iter()
+            .map(|w| h.iter().zip(w).map(|(a, b)| a * b).sum::<f64>() / temperature)
+            .collect();
         let max = z.iter().copied().fold(f64::MIN, f64::max);
         let sum = max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
         z.into_iter().map(|z| z - sum).collect::<Vec<_>>()
@@ -39,14 +55,20 @@ fn reference(states: States<'_>, divergence: Divergence, temperature: f64) -> (V
                 let m = |p: f64, q: f64| (beta * p.exp() + (1.0 - beta) * q.exp()).ln();
                 let along: f64 = both().map(|(&p, &q)| q.exp() * (q - m(p, q))).sum();
                 let first: f64 = both().map(|(&p, &q)| p.exp() * (p - m(p, q))).sum();
-                let d = both().map(|(&p, &q)| (1.0 - beta) * q.exp() * (q - m(p, q) - along)).collect();
+                let d =
+                    both().map(|(&p, &q)| (1.0 - beta) * q.exp() * (q - m(p, q) - along)).collect();
                 (beta * first + (1.0 - beta) * along, d)
             }
-            _ => (both().map(|(p, q)| p.exp() * (p - q)).sum(), both().map(|(p, q)| q.exp() - p.exp()).collect()),
+            _ => (
+                both().map(|(p, q)| p.exp() * (p - q)).sum(),
+                both().map(|(p, q)| q.exp() - p.exp()).collect(),
+            ),
         };
         losses.push(loss);
         let scale = f64::from(w) / temperature;
-        gradient.extend((0..t.len()).map(|c| scale * d.iter().zip(&head).map(|(d, w)| d * w[c]).sum::<f64>()));
+        gradient.extend(
+            (0..t.len()).map(|c| scale * d.iter().zip(&head).map(|(d, w)| d * w[c]).sum::<f64>()),
+        );
     }
     (losses, gradient)
 }
@@ -60,16 +82,29 @@ struct Case {
 }
 
 impl Case {
-    /// Random states of this spread, and a student that differs from the teacher by noise of this size.
+    /// Random states of this spread, and a student that differs from the teacher by noise of this
+    /// size.
     fn random(tokens: usize, hidden: usize, vocabulary: usize, spread: f32, noise: f32) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
-        let mut draw = |n: usize, size: f32| (0..n).map(|_| rng.random_range(-size..=size)).collect::<Vec<f32>>();
+        let mut draw = |n: usize, size: f32| {
+            (0..n).map(|_| rng.random_range(-size..=size)).collect::<Vec<f32>>()
+        };
         let teacher = draw(tokens * hidden, spread);
-        let student = teacher.iter().zip(draw(tokens * hidden, noise)).map(|(t, n)| t + n).collect();
-        let (head, weights) = (draw(vocabulary * hidden, 1.0), draw(tokens, 1.0).iter().map(|w| w.abs()).collect());
-        let matrix = |data: Vec<f32>, rows: usize| Tensor::from_vec(data, (rows, hidden), &Device::Cpu).unwrap();
+        let student =
+            teacher.iter().zip(draw(tokens * hidden, noise)).map(|(t, n)| t + n).collect();
+        let (head, weights) =
+            (draw(vocabulary * hidden, 1.0), draw(tokens, 1.0).iter().map(|w| w.abs()).collect());
+        let matrix = |data: Vec<f32>, rows: usize| {
+            Tensor::from_vec(data, (rows, hidden), &Device::Cpu).unwrap()
+        };
         let weights = Tensor::from_vec::<_, f32>(weights, tokens, &Device::Cpu).unwrap();
-        Self { teacher: matrix(teacher, tokens), student: matrix(student, tokens), head: matrix(head, vocabulary), weights, masked: None }
+        Self {
+            teacher: matrix(teacher, tokens),
+            student: matrix(student, tokens),
+            head: matrix(head, vocabulary),
+            weights,
+            masked: None,
+        }
     }
 
     fn states(&self) -> States<'_> {
@@ -91,29 +126,45 @@ impl Case {
     }
 
     fn run(&self, divergence: Divergence, temperature: f64) -> (Vec<f64>, Vec<f64>) {
-        let loss = distill(self.states(), Options { divergence, temperature, ..Options::default() }).unwrap();
+        let loss =
+            distill(self.states(), Options { divergence, temperature, ..Options::default() })
+                .unwrap();
         assert_eq!(loss.gradient.dtype(), self.student.dtype());
         (numbers(&loss.per_token), numbers(&loss.gradient))
     }
 
-    /// Compares with the reference on all devices in f32; the error is relative to the largest value.
+    /// Compares with the reference on all devices in f32; the error is relative to the largest
+    /// value.
     fn check(&self, tolerance: f64, what: &str) {
         self.check_in(DType::F32, tolerance, what);
     }
 
     fn check_in(&self, dtype: DType, tolerance: f64, what: &str) {
         let wanted = |divergence, temperature| {
-            reference(self.to(dtype, &Device::Cpu).to(DType::F32, &Device::Cpu).states(), divergence, temperature)
+            reference(
+                self.to(dtype, &Device::Cpu).to(DType::F32, &Device::Cpu).states(),
+                divergence,
+                temperature,
+            )
         };
-        let cases: Vec<_> = DIVERGENCES.into_iter().flat_map(|d| [0.5, 1.0, 2.0].map(|t| (d, t, wanted(d, t)))).collect();
+        let cases: Vec<_> = DIVERGENCES
+            .into_iter()
+            .flat_map(|d| [0.5, 1.0, 2.0].map(|t| (d, t, wanted(d, t))))
+            .collect();
         everywhere(|device| {
             let here = self.to(dtype, device);
             for (divergence, temperature, want) in &cases {
                 let got = here.run(*divergence, *temperature);
-                assert!(got.0.iter().all(|&loss| loss >= 0.0), "{what} {divergence:?} {temperature}: negative");
+                assert!(
+                    got.0.iter().all(|&loss| loss >= 0.0),
+                    "{what} {divergence:?} {temperature}: negative"
+                );
                 for (part, got, want) in [("loss", got.0, &want.0), ("gradient", got.1, &want.1)] {
                     let error = error(&got, want);
-                    assert!(error <= tolerance, "{what} {dtype:?} {divergence:?} T {temperature} {part}: {error}");
+                    assert!(
+                        error <= tolerance,
+                        "{what} {dtype:?} {divergence:?} T {temperature} {part}: {error}"
+                    );
                 }
             }
         });
@@ -121,7 +172,15 @@ impl Case {
 }
 
 fn numbers(t: &Tensor) -> Vec<f64> {
-    t.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
+    t.flatten_all()
+        .unwrap()
+        .to_dtype(DType::F32)
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap()
+        .into_iter()
+        .map(f64::from)
+        .collect()
 }
 
 /// The largest difference, relative to the largest value where f32 can hold one.
@@ -137,13 +196,23 @@ fn error(got: &[f64], want: &[f64]) -> f64 {
 #[test]
 fn the_reference_implementations_values() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/loss");
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("distill.json")).unwrap()).unwrap();
-    let tensors = candle_core::safetensors::load(dir.join("distill.safetensors"), &Device::Cpu).unwrap();
-    let numbers = |name: &Value| tensors[name.as_str().unwrap()].flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let json: Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("distill.json")).unwrap()).unwrap();
+    let tensors =
+        candle_core::safetensors::load(dir.join("distill.safetensors"), &Device::Cpu).unwrap();
+    let numbers = |name: &Value| {
+        tensors[name.as_str().unwrap()].flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    };
     let mut compared = 0;
     for case in json["cases"].as_array().unwrap() {
         let input = |name: &str| tensors[case["inputs"][name].as_str().unwrap()].clone();
-        let inputs = Case { teacher: input("h_t"), student: input("h_s"), head: input("W"), weights: input("w"), masked: None };
+        let inputs = Case {
+            teacher: input("h_t"),
+            student: input("h_s"),
+            head: input("W"),
+            weights: input("w"),
+            masked: None,
+        };
         let losses = case["losses"].as_object().unwrap();
         compared += 2 * losses.len();
         everywhere(|device| {
@@ -153,12 +222,18 @@ fn the_reference_implementations_values() {
                     "reverse_kl" => Divergence::ReverseKl,
                     _ => Divergence::Jsd(name.strip_prefix("jsd_").unwrap().parse().unwrap()),
                 };
-                let got = inputs.to(DType::F32, device).run(divergence, case["T"].as_f64().unwrap());
+                let got =
+                    inputs.to(DType::F32, device).run(divergence, case["T"].as_f64().unwrap());
                 for (part, got) in [("loss", got.0), ("grad", got.1)] {
                     let error = error(&got, &numbers(&expected["outputs"][part]));
                     // What a plain f32 implementation reaches is the most that is forgiven.
-                    let tolerance = expected["plain_float32_error"][part].as_f64().unwrap().max(1e-5);
-                    assert!(error <= tolerance, "{} {name} {part}: {error} above {tolerance}", case["case"]);
+                    let tolerance =
+                        expected["plain_float32_error"][part].as_f64().unwrap().max(1e-5);
+                    assert!(
+                        error <= tolerance,
+                        "{} {name} {part}: {error} above {tolerance}",
+                        case["case"]
+                    );
                 }
             }
         });
@@ -168,8 +243,11 @@ fn the_reference_implementations_values() {
 
 #[test]
 fn any_size() {
-    for (tokens, hidden, vocabulary) in [(1, 1, 1), (1, 8, 2), (3, 5, 7), (17, 16, 101), (5, 24, 4099), (2, 3, 152_063)] {
-        Case::random(tokens, hidden, vocabulary, 1.0, 1.0).check(2e-5, &format!("{tokens} {hidden} {vocabulary}"));
+    for (tokens, hidden, vocabulary) in
+        [(1, 1, 1), (1, 8, 2), (3, 5, 7), (17, 16, 101), (5, 24, 4099), (2, 3, 152_063)]
+    {
+        Case::random(tokens, hidden, vocabulary, 1.0, 1.0)
+            .check(2e-5, &format!("{tokens} {hidden} {vocabulary}"));
     }
 }
 
@@ -177,7 +255,11 @@ fn any_size() {
 fn states_in_sixteen_bits() {
     for (dtype, tolerance) in [(DType::BF16, 1e-2), (DType::F16, 2e-3)] {
         for (tokens, hidden, vocabulary) in [(1, 1, 1), (9, 16, 101), (3, 24, 4099)] {
-            Case::random(tokens, hidden, vocabulary, 1.0, 1.0).check_in(dtype, tolerance, &format!("{tokens} {hidden} {vocabulary}"));
+            Case::random(tokens, hidden, vocabulary, 1.0, 1.0).check_in(
+                dtype,
+                tolerance,
+                &format!("{tokens} {hidden} {vocabulary}"),
+            );
         }
         Case::random(6, 8, 300, 20.0, 20.0).check_in(dtype, 4.0 * tolerance, "logits of ±160");
         Case::random(6, 32, 500, 1.0, 0.05).check_in(dtype, tolerance, "near");
@@ -197,17 +279,27 @@ fn gradients_that_sixteen_bits_cannot_hold_are_cut() {
 
 #[test]
 fn states_in_f32_under_a_head_in_sixteen_bits() {
-    // The differences are far below what 16 bits hold of the states, and are taken before those are rounded.
+    // The differences are far below what 16 bits hold of the states, and are taken before those are
+    // rounded.
     let mut case = Case::random(6, 32, 500, 1.0, 1e-4);
     for (dtype, tolerance) in [(DType::BF16, 2e-2), (DType::F16, 4e-3)] {
         let head = case.head.to_dtype(dtype).unwrap();
         case.head = head.to_dtype(DType::F32).unwrap();
         let want = reference(case.states(), Divergence::ForwardKl, 1.0);
         everywhere(|device| {
-            let here = Case { head: head.to_device(device).unwrap(), ..case.to(DType::F32, device) };
+            let here =
+                Case { head: head.to_device(device).unwrap(), ..case.to(DType::F32, device) };
             let got = here.run(Divergence::ForwardKl, 1.0);
-            assert!(error(&got.0, &want.0) <= tolerance, "{dtype:?} loss: {}", error(&got.0, &want.0));
-            assert!(error(&got.1, &want.1) <= tolerance, "{dtype:?} gradient: {}", error(&got.1, &want.1));
+            assert!(
+                error(&got.0, &want.0) <= tolerance,
+                "{dtype:?} loss: {}",
+                error(&got.0, &want.0)
+            );
+            assert!(
+                error(&got.1, &want.1) <= tolerance,
+                "{dtype:?} gradient: {}",
+                error(&got.1, &want.1)
+            );
         });
     }
 }
@@ -215,35 +307,41 @@ fn states_in_f32_under_a_head_in_sixteen_bits() {
 #[test]
 fn states_that_are_close_keep_their_digits() {
     Case::random(6, 32, 500, 1.0, 1e-3).check(1e-4, "1e-3 apart");
-    Case::random(6, 32, 500, 1.0, 1e-5).check(1e-2, "1e-5 apart: the states themselves have two digits of difference");
+    Case::random(6, 32, 500, 1.0, 1e-5)
+        .check(1e-2, "1e-5 apart: the states themselves have two digits of difference");
 }
 
 #[test]
 fn a_teacher_who_is_sure_keeps_the_digits_of_a_small_loss() {
-    // The likeliest word has all but 1e-3 to 1e-8 of the probability, and its logit moves by 30: what it moves by must not be rounded.
+    // The likeliest word has all but 1e-3 to 1e-8 of the probability, and its logit moves by 30:
+    // what it moves by must not be rounded.
     let head = Tensor::from_vec(
-        (0..200).flat_map(|i| [if i == 7 { 1f32 } else { 0.0 }, 1.0, (i % 13) as f32 / 13.0]).collect(),
+        (0..200)
+            .flat_map(|i| [if i == 7 { 1f32 } else { 0.0 }, 1.0, (i % 13) as f32 / 13.0])
+            .collect(),
         (200, 3),
         &Device::Cpu,
     );
     let rows = |values: [f32; 3]| Tensor::new(&[values], &Device::Cpu).unwrap();
     let (teacher, student) = (rows([12.0, 0.0, 1.0]), rows([12.0, 30.0, 1.5]));
     let weights = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-    Case { teacher, student, head: head.unwrap(), weights, masked: None }.check(1e-3, "a sure teacher");
+    Case { teacher, student, head: head.unwrap(), weights, masked: None }
+        .check(1e-3, "a sure teacher");
 }
 
 #[test]
 fn logits_that_are_large_or_shifted() {
     Case::random(6, 8, 300, 20.0, 20.0).check(2e-4, "logits of ±160");
     for shift in [20.0, -20.0, 100.0, -100.0] {
-        // A column of ones in the head shifts all logits alike.
-        // Both a multiple of four and not: what fills the last group is no word, and is not shifted.
+        // A column of ones in the head shifts all logits alike. Both a multiple of four and not:
+        // what fills the last group is no word, and is not shifted.
         let case = Case::random(4, 8, if shift > 50.0 { 300 } else { 301 }, 1.0, 1.0);
         let wider = |t: &Tensor, value: f32| {
             let column = Tensor::full(value, (t.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
             Tensor::cat(&[t, &column], 1).unwrap()
         };
-        let (teacher, student, head) = (wider(&case.teacher, 0.0), wider(&case.student, shift), wider(&case.head, 1.0));
+        let (teacher, student, head) =
+            (wider(&case.teacher, 0.0), wider(&case.student, shift), wider(&case.head, 1.0));
         Case { teacher, student, head, ..case }.check(2e-4, &format!("shifted by {shift}"));
     }
 }
@@ -262,13 +360,16 @@ fn one_token_certain_of_another_word() {
 fn masked_rows_of_the_head_are_no_words() {
     for (spread, noise) in [(1.0, 1.0), (20.0, 20.0)] {
         let mut case = Case::random(5, 8, 301, spread, noise);
-        let masked: Vec<u8> = (0..301).map(|i| u8::from(i == 0 || i % 7 == 3 || i >= 290)).collect();
+        let masked: Vec<u8> =
+            (0..301).map(|i| u8::from(i == 0 || i % 7 == 3 || i >= 290)).collect();
         case.masked = Some(Tensor::new(masked, &Device::Cpu).unwrap());
         case.check(2e-4, &format!("masked, {spread}"));
     }
     // What such a row holds does not matter, and a shift of all words is no distance.
     let mut case = Case::random(4, 3, 64, 1.0, 1.0);
-    case.masked = Some(Tensor::new((0..64).map(|i| u8::from(i >= 60)).collect::<Vec<u8>>(), &Device::Cpu).unwrap());
+    case.masked = Some(
+        Tensor::new((0..64).map(|i| u8::from(i >= 60)).collect::<Vec<u8>>(), &Device::Cpu).unwrap(),
+    );
     let want = reference(case.states(), Divergence::ForwardKl, 1.0);
     let huge = Tensor::full(1e4f32, (4, 3), &Device::Cpu).unwrap();
     case.head = Tensor::cat(&[&case.head.narrow(0, 0, 60).unwrap(), &huge], 0).unwrap();
@@ -302,7 +403,10 @@ fn identical_states_have_no_loss_and_no_gradient() {
         everywhere(|device| {
             for divergence in DIVERGENCES {
                 let (loss, gradient) = case.to(dtype, device).run(divergence, 1.0);
-                assert!(loss.iter().chain(&gradient).all(|&x| x == 0.0), "{divergence:?} {dtype:?}");
+                assert!(
+                    loss.iter().chain(&gradient).all(|&x| x == 0.0),
+                    "{divergence:?} {dtype:?}"
+                );
             }
         });
     }
@@ -312,13 +416,25 @@ fn identical_states_have_no_loss_and_no_gradient() {
 fn what_is_no_number_shows_in_the_loss() {
     for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut case = Case::random(2, 8, 50, 1.0, 1.0);
-        case.student =
-            Tensor::cat(&[&Tensor::full(wrong, (1, 8), &Device::Cpu).unwrap(), &case.student.narrow(0, 1, 1).unwrap()], 0).unwrap();
+        case.student = Tensor::cat(
+            &[
+                &Tensor::full(wrong, (1, 8), &Device::Cpu).unwrap(),
+                &case.student.narrow(0, 1, 1).unwrap(),
+            ],
+            0,
+        )
+        .unwrap();
         everywhere(|device| {
             for divergence in DIVERGENCES {
                 let (loss, gradient) = case.to(DType::F32, device).run(divergence, 1.0);
-                assert!(!loss[0].is_finite() && loss[1].is_finite(), "{divergence:?} {wrong}: {loss:?}");
-                assert!(gradient[..8].iter().any(|x| !x.is_finite()) && gradient[8..].iter().all(|x| x.is_finite()));
+                assert!(
+                    !loss[0].is_finite() && loss[1].is_finite(),
+                    "{divergence:?} {wrong}: {loss:?}"
+                );
+                assert!(
+                    gradient[..8].iter().any(|x| !x.is_finite())
+                        && gradient[8..].iter().all(|x| x.is_finite())
+                );
             }
         });
     }
@@ -339,11 +455,17 @@ fn weights_of_zero_give_a_gradient_of_zero() {
 #[test]
 fn no_tokens_are_no_work() {
     let case = Case::random(0, 8, 50, 1.0, 1.0);
-    everywhere(|device| assert_eq!(case.to(DType::F32, device).run(Divergence::ForwardKl, 1.0), (vec![], vec![])));
+    everywhere(|device| {
+        assert_eq!(case.to(DType::F32, device).run(Divergence::ForwardKl, 1.0), (vec![], vec![]))
+    });
 }
 
 fn in_chunks(case: &Case, scratch_bytes: usize) -> (Vec<f64>, Vec<f64>) {
-    let loss = distill(case.states(), Options { scratch_bytes: Some(scratch_bytes), ..Options::default() }).unwrap();
+    let loss = distill(
+        case.states(),
+        Options { scratch_bytes: Some(scratch_bytes), ..Options::default() },
+    )
+    .unwrap();
     (numbers(&loss.per_token), numbers(&loss.gradient))
 }
 
@@ -369,7 +491,10 @@ fn chunks_on_a_gpu_are_done_in_turn() {
             let whole = in_chunks(&here, 1 << 30);
             for scratch in [1, 100_000, 250_000] {
                 let parts = in_chunks(&here, scratch);
-                assert!(error(&parts.0, &whole.0) <= 1e-5 && error(&parts.1, &whole.1) <= 1e-2, "{dtype:?} {scratch}");
+                assert!(
+                    error(&parts.0, &whole.0) <= 1e-5 && error(&parts.1, &whole.1) <= 1e-2,
+                    "{dtype:?} {scratch}"
+                );
             }
         });
     }
@@ -399,21 +524,45 @@ fn the_loss_is_part_of_a_graph() {
 #[test]
 fn what_does_not_fit_is_said() {
     let case = Case::random(4, 8, 50, 1.0, 1.0);
-    let refused = |states: States<'_>, options: Options| distill(states, options).unwrap_err().to_string();
+    let refused =
+        |states: States<'_>, options: Options| distill(states, options).unwrap_err().to_string();
     let one = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-    assert!(refused(States { weights: &one, ..case.states() }, Options::default()).contains("for 4 tokens"));
-    assert!(refused(States { head: &case.head.t().unwrap(), ..case.states() }, Options::default()).contains("width 50"));
+    assert!(
+        refused(States { weights: &one, ..case.states() }, Options::default())
+            .contains("for 4 tokens")
+    );
+    assert!(
+        refused(States { head: &case.head.t().unwrap(), ..case.states() }, Options::default())
+            .contains("width 50")
+    );
     for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-50, 1e50] {
-        assert!(refused(case.states(), Options { temperature, ..Options::default() }).contains("temperature"));
+        assert!(
+            refused(case.states(), Options { temperature, ..Options::default() })
+                .contains("temperature")
+        );
     }
     for beta in [0.0, 1.0, f64::NAN, 1e-9, 0.9999] {
-        assert!(refused(case.states(), Options { divergence: Divergence::Jsd(beta), ..Options::default() }).contains("β"));
+        assert!(
+            refused(
+                case.states(),
+                Options { divergence: Divergence::Jsd(beta), ..Options::default() }
+            )
+            .contains("β")
+        );
     }
     let double = case.head.to_dtype(DType::F64).unwrap();
     assert!(refused(States { head: &double, ..case.states() }, Options::default()).contains("F64"));
     let half = case.teacher.to_dtype(DType::F16).unwrap();
-    assert!(refused(States { teacher: &half, ..case.states() }, Options::default()).contains("F16"));
+    assert!(
+        refused(States { teacher: &half, ..case.states() }, Options::default()).contains("F16")
+    );
     let masked = |masked: Vec<u8>| Tensor::new(masked, &Device::Cpu).unwrap();
-    assert!(refused(States { masked: Some(&masked(vec![1; 50])), ..case.states() }, Options::default()).contains("no words"));
-    assert!(refused(States { masked: Some(&masked(vec![0; 4])), ..case.states() }, Options::default()).contains("[50]"));
+    assert!(
+        refused(States { masked: Some(&masked(vec![1; 50])), ..case.states() }, Options::default())
+            .contains("no words")
+    );
+    assert!(
+        refused(States { masked: Some(&masked(vec![0; 4])), ..case.states() }, Options::default())
+            .contains("[50]")
+    );
 }

@@ -8,14 +8,17 @@ use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::cudarc::cublas::{result::gemm_ex, sys as blas};
-use candle_core::cuda_backend::cudarc::driver::{CudaContext, CudaStream, DevicePtr as _, result, sys};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaStream, DevicePtr as _, result, sys,
+};
 use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice, WrapErr as _};
 use candle_core::{CudaDevice, DType, Result};
 
 use super::{Arg, Factor, Grid, Lane, Launch, Limits, Product};
 
 /// The kernels for GPUs of Hopper, and as text for those from sm_80 on, whose driver translates it.
-static CUBIN: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin")));
+static CUBIN: &Aligned<[u8]> =
+    &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin")));
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
 /// Where the driver likes a binary to lie.
@@ -66,11 +69,20 @@ impl Cuda {
         self.loaded(|loaded, context| {
             let function = loaded.function(launch.kernel)?;
             let mut values: Vec<u64> = args.iter().map(|arg| arg.0).collect();
-            let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
+            let mut pointers: Vec<*mut c_void> =
+                values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
             if launch.shared_bytes > 48 << 10 {
-                let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+                let attribute =
+                    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                 // SAFETY: the function belongs to a module that is never unloaded.
-                unsafe { result::function::set_function_attribute(function, attribute, launch.shared_bytes as c_int) }.w()?;
+                unsafe {
+                    result::function::set_function_attribute(
+                        function,
+                        attribute,
+                        launch.shared_bytes as c_int,
+                    )
+                }
+                .w()?;
             }
             let main = self.device.cuda_stream();
             let stream = match launch.lane {
@@ -98,8 +110,18 @@ impl Cuda {
                 let at_once = clusters_at_once(function, &config, cluster, context)?;
                 config.gridDimX = (cluster * tasks.min(at_once)) as c_uint;
             }
-            // SAFETY: who launches a kernel answers for its arguments; they are copied before the call returns.
-            unsafe { sys::cuLaunchKernelEx(&raw const config, function, pointers.as_mut_ptr(), ptr::null_mut()) }.result().w()
+            // SAFETY: who launches a kernel answers for its arguments; they are copied before the
+            // call returns.
+            unsafe {
+                sys::cuLaunchKernelEx(
+                    &raw const config,
+                    function,
+                    pointers.as_mut_ptr(),
+                    ptr::null_mut(),
+                )
+            }
+            .result()
+            .w()
         })
     }
 
@@ -118,8 +140,9 @@ impl Cuda {
         let beta = if add { 1f32 } else { 0.0 };
         self.device.cuda_stream().context().bind_to_thread().w()?;
         let blas = self.device.cublas_handle();
-        // cuBLAS counts by columns, so it computes the transposed product of the transposed factors, whose memory is the same.
-        // SAFETY: who multiplies matrices answers for their memory; the numbers are on this stack until the call returns.
+        // cuBLAS counts by columns, so it computes the transposed product of the transposed
+        // factors, whose memory is the same. SAFETY: who multiplies matrices answers for their
+        // memory; the numbers are on this stack until the call returns.
         unsafe {
             gemm_ex(
                 *blas.handle(),
@@ -176,15 +199,23 @@ impl Loaded {
     fn new(context: &Arc<CudaContext>) -> Result<Self> {
         let capability = context.compute_capability().w()?;
         if capability < LEAST_CAPABILITY {
-            candle_core::bail!("a GPU of sm_{}{} is too old: the kernels need sm_80 or newer", capability.0, capability.1);
+            candle_core::bail!(
+                "a GPU of sm_{}{} is too old: the kernels need sm_80 or newer",
+                capability.0,
+                capability.1
+            );
         }
         let hopper = capability == CUBIN_CAPABILITY;
         let text = CString::new(PTX).map_err(candle_core::Error::wrap)?;
-        let image: *const c_void = if hopper { CUBIN.0.as_ptr().cast() } else { text.as_ptr().cast() };
+        let image: *const c_void =
+            if hopper { CUBIN.0.as_ptr().cast() } else { text.as_ptr().cast() };
         // SAFETY: the image is what the compiler of CUDA has made.
         let module = unsafe { result::module::load_data(image) }.w()?;
         let shared = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
-        let limits = Limits { shared_bytes: context.attribute(shared).w()? as usize, cluster: if hopper { CLUSTER } else { 1 } };
+        let limits = Limits {
+            shared_bytes: context.attribute(shared).w()? as usize,
+            cluster: if hopper { CLUSTER } else { 1 },
+        };
         Ok(Self { module, functions: HashMap::new(), limits, side: context.new_stream().w()? })
     }
 
@@ -204,26 +235,40 @@ fn cluster_of(blocks: usize) -> sys::CUlaunchAttribute {
     // SAFETY: a launch attribute is plain data.
     let mut attribute: sys::CUlaunchAttribute = unsafe { MaybeUninit::zeroed().assume_init() };
     attribute.id = sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-    attribute.value.clusterDim = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: blocks as c_uint, y: 1, z: 1 };
+    attribute.value.clusterDim =
+        sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: blocks as c_uint, y: 1, z: 1 };
     attribute
 }
 
 /// Clusters, or blocks where there are no clusters, that run at the same time.
-fn clusters_at_once(function: sys::CUfunction, config: &sys::CUlaunchConfig, cluster: usize, context: &CudaContext) -> Result<usize> {
+fn clusters_at_once(
+    function: sys::CUfunction,
+    config: &sys::CUlaunchConfig,
+    cluster: usize,
+    context: &CudaContext,
+) -> Result<usize> {
     let mut count: c_int = 0;
     if cluster > 1 {
         // SAFETY: function and configuration are those of the launch that follows.
-        unsafe { sys::cuOccupancyMaxActiveClusters(&raw mut count, function, config) }.result().w()?;
+        unsafe { sys::cuOccupancyMaxActiveClusters(&raw mut count, function, config) }
+            .result()
+            .w()?;
         return Ok(count.max(1) as usize);
     }
     let (block, shared) = (config.blockDimX as c_int, config.sharedMemBytes as usize);
     // SAFETY: as above.
-    unsafe { sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(&raw mut count, function, block, shared) }.result().w()?;
-    let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).w()?;
+    unsafe {
+        sys::cuOccupancyMaxActiveBlocksPerMultiprocessor(&raw mut count, function, block, shared)
+    }
+    .result()
+    .w()?;
+    let processors =
+        context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).w()?;
     Ok((count * processors).max(1) as usize)
 }
 
-/// The address of the first element. Work of one device runs on its stream, in order, so no event is needed to read or write it.
+/// The address of the first element. Work of one device runs on its stream, in order, so no event
+/// is needed to read or write it.
 pub(super) fn address(storage: &CudaStorage) -> Result<Arg> {
     let stream = storage.device.cuda_stream();
     let address = match &storage.slice {

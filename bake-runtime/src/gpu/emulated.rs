@@ -39,20 +39,27 @@ impl Emulated {
             // Two at once, so that each has several tasks.
             Grid::Clusters { blocks, tasks } => (blocks * tasks.min(2), blocks),
         };
-        assert!(launch.shared_bytes <= LARGE.shared_bytes && cluster <= self.limits.cluster, "{launch:?}");
+        assert!(
+            launch.shared_bytes <= LARGE.shared_bytes && cluster <= self.limits.cluster,
+            "{launch:?}"
+        );
         let Launch { kernel, block, shared_bytes, .. } = launch;
-        let emulated = bake_emulator::Launch { kernel, grid, block, cluster, shared_bytes, order: self.order };
+        let emulated =
+            bake_emulator::Launch { kernel, grid, block, cluster, shared_bytes, order: self.order };
         let args: Vec<u64> = args.iter().map(|arg| arg.0).collect();
         // SAFETY: who launches a kernel answers for its arguments.
         unsafe { bake_emulator::launch(&emulated, &args) }.map_err(candle_core::Error::msg)
     }
 }
 
-/// Runs `f` where the processor's tensors count as an emulated GPU's: on the only thread of a pool, so that work that is handed to the
-/// pool sees the same.
+/// Runs `f` where the processor's tensors count as an emulated GPU's: on the only thread of a pool,
+/// so that work that is handed to the pool sees the same.
 pub(crate) fn emulated<R: Send>(limits: Limits, order: Order, f: impl FnOnce() -> R + Send) -> R {
     let emulated = Emulated { limits, order };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(move |_| HERE.set(Some(emulated))).build();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .start_handler(move |_| HERE.set(Some(emulated)))
+        .build();
     pool.expect("a pool of one thread").install(f)
 }
 
@@ -78,7 +85,14 @@ pub(super) fn multiply(product: Product) -> Result<()> {
     };
     // SAFETY: the result has room for all rows, which nothing else touches meanwhile.
     let out = unsafe { std::slice::from_raw_parts_mut(out.0 as *mut f32, rows * columns) };
-    crate::matrix::multiply(out, add, matrix(a, &a_data, rows, inner), matrix(b, &b_data, inner, columns), scale, Threads::One);
+    crate::matrix::multiply(
+        out,
+        add,
+        matrix(a, &a_data, rows, inner),
+        matrix(b, &b_data, inner, columns),
+        scale,
+        Threads::One,
+    );
     Ok(())
 }
 
@@ -91,8 +105,14 @@ fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> {
     Ok(unsafe {
         match factor.dtype {
             DType::F32 => std::slice::from_raw_parts(at as *const f32, length).to_vec(),
-            DType::BF16 => std::slice::from_raw_parts(at as *const bf16, length).iter().map(|x| x.to_f32()).collect(),
-            DType::F16 => std::slice::from_raw_parts(at as *const f16, length).iter().map(|x| x.to_f32()).collect(),
+            DType::BF16 => std::slice::from_raw_parts(at as *const bf16, length)
+                .iter()
+                .map(|x| x.to_f32())
+                .collect(),
+            DType::F16 => std::slice::from_raw_parts(at as *const f16, length)
+                .iter()
+                .map(|x| x.to_f32())
+                .collect(),
             other => candle_core::bail!("no product in {other:?}"),
         }
     })

@@ -1,7 +1,8 @@
 //! Causal attention of several sequences at once, without padding.
 //!
-//! Tokens of all sequences lie one after the other. In training a sequence's keys are its own tokens; in generation they are slots of
-//! a [cache](super::cache). Both share one kernel for a sequence and a group of heads.
+//! Tokens of all sequences lie one after the other. In training a sequence's keys are its own
+//! tokens; in generation they are slots of a [cache](super::cache). Both share one kernel for a
+//! sequence and a group of heads.
 
 use candle_core::{Result, Tensor};
 
@@ -9,7 +10,8 @@ use crate::elementary::{Real, dot, softmax, vectorised};
 use crate::matrix::{Matrix, Threads, multiply};
 use crate::model::cpu::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
-/// Query rows whose scores are computed together; the scratch of a thread is this many rows of keys.
+/// Query rows whose scores are computed together; the scratch of a thread is this many rows of
+/// keys.
 const QUERY_BLOCK: usize = 64;
 
 /// The heads of a layer.
@@ -33,15 +35,30 @@ impl Heads {
     }
 }
 
-/// Attention within sequences of the given lengths: each token sees its own and earlier tokens of its sequence.
+/// Attention within sequences of the given lengths: each token sees its own and earlier tokens of
+/// its sequence.
 ///
-/// `q` is `[tokens, queries * width]`, `k` and `v` are `[tokens, keys * width]`; the result has the shape of `q`.
-pub(crate) fn causal(heads: Heads, lengths: &[usize], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+/// `q` is `[tokens, queries * width]`, `k` and `v` are `[tokens, keys * width]`; the result has the
+/// shape of `q`.
+pub(crate) fn causal(
+    heads: Heads,
+    lengths: &[usize],
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+) -> Result<Tensor> {
     in_real!(q, T => tensor(with_slices([q, k, v], |[q, k, v]| causal_rows::<T>(heads, lengths, q, k, v))?, q.shape()))
 }
 
 /// The gradients of [`causal`] with respect to queries, keys and values.
-pub(crate) fn causal_backward(heads: Heads, lengths: &[usize], q: &Tensor, k: &Tensor, v: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+pub(crate) fn causal_backward(
+    heads: Heads,
+    lengths: &[usize],
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    dy: &Tensor,
+) -> Result<[Tensor; 3]> {
     in_real!(q, T => {
         let [dq, dk, dv] = with_slices([q, k, v, dy], |[q, k, v, dy]| causal_rows_backward::<T>(heads, lengths, q, k, v, dy))?;
         Ok([tensor(dq, q.shape())?, tensor(dk, k.shape())?, tensor(dv, v.shape())?])
@@ -50,10 +67,20 @@ pub(crate) fn causal_backward(heads: Heads, lengths: &[usize], q: &Tensor, k: &T
 
 /// Attention of new tokens to the slots of a cache.
 ///
-/// Sequence i has `counts[i]` rows of `q`, which are the last of the positions whose slots are `slots[i]`. `k` and `v` are
-/// `[capacity, keys * width]`.
-pub(crate) fn cached(heads: Heads, counts: &[usize], slots: &[Vec<u32>], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
-    tensor(with_slices([q, k, v], |[q, k, v]| cached_rows(heads, counts, slots, q, k, v))?, q.shape())
+/// Sequence i has `counts[i]` rows of `q`, which are the last of the positions whose slots are
+/// `slots[i]`. `k` and `v` are `[capacity, keys * width]`.
+pub(crate) fn cached(
+    heads: Heads,
+    counts: &[usize],
+    slots: &[Vec<u32>],
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+) -> Result<Tensor> {
+    tensor(
+        with_slices([q, k, v], |[q, k, v]| cached_rows(heads, counts, slots, q, k, v))?,
+        q.shape(),
+    )
 }
 
 fn causal_rows<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[T]) -> Vec<T> {
@@ -63,35 +90,63 @@ fn causal_rows<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[
         let keys = columns(k, first, count, head, heads.keys, heads.width);
         let values = columns(v, first, count, head, heads.keys, heads.width);
         for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
-            let q = columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
+            let q =
+                columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
             attend(q, keys, values, T::real(heads.scale()), scores, out);
         }
     });
     interleave(heads, lengths, out, heads.queries)
 }
 
-fn cached_rows(heads: Heads, counts: &[usize], slots: &[Vec<u32>], q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
+fn cached_rows(
+    heads: Heads,
+    counts: &[usize],
+    slots: &[Vec<u32>],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+) -> Vec<f32> {
     let mut out = vec![0f32; q.len()];
     let tasks = tiles(&mut out, counts, heads.keys, heads.group() * heads.width);
     let read = slots.iter().map(Vec::len).sum::<usize>() * heads.keys * heads.width;
-    run_tasks(tasks, read, Scratch::default, |scratch, Tile { sequence, first, count, head, out }| {
-        let slots = &slots[sequence];
-        scratch.gather(heads, slots, head, k, v);
-        let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
-        let values = Matrix::new(&scratch.values, slots.len(), heads.width);
-        for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
-            let q = columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
-            attend(q, keys, values, heads.scale() as f32, &mut scratch.scores, out);
-        }
-    });
+    run_tasks(
+        tasks,
+        read,
+        Scratch::default,
+        |scratch, Tile { sequence, first, count, head, out }| {
+            let slots = &slots[sequence];
+            scratch.gather(heads, slots, head, k, v);
+            let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
+            let values = Matrix::new(&scratch.values, slots.len(), heads.width);
+            for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
+                let q = columns(
+                    q,
+                    first,
+                    count,
+                    head * heads.group() + member,
+                    heads.queries,
+                    heads.width,
+                );
+                attend(q, keys, values, heads.scale() as f32, &mut scratch.scores, out);
+            }
+        },
+    );
     interleave(heads, counts, out, heads.queries)
 }
 
-/// With P the probabilities, which are computed again, and O = P V: `dV = Pᵀ dO`, `dP = dO Vᵀ`, `dS = P ∘ (dP − rowsum(P ∘ dP))`,
-/// `dQ = scale · dS K`, `dK = scale · dSᵀ Q`.
-fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[T], dy: &[T]) -> [Vec<T>; 3] {
+/// With P the probabilities, which are computed again, and O = P V: `dV = Pᵀ dO`, `dP = dO Vᵀ`, `dS
+/// = P ∘ (dP − rowsum(P ∘ dP))`, `dQ = scale · dS K`, `dK = scale · dSᵀ Q`.
+fn causal_rows_backward<T: Real>(
+    heads: Heads,
+    lengths: &[usize],
+    q: &[T],
+    k: &[T],
+    v: &[T],
+    dy: &[T],
+) -> [Vec<T>; 3] {
     let scale = T::real(heads.scale());
-    let (mut dq, mut dk, mut dv) = (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
+    let (mut dq, mut dk, mut dv) =
+        (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
     let tasks = tiles(&mut dq, lengths, heads.keys, heads.group() * heads.width)
         .into_iter()
         .zip(tiles(&mut dk, lengths, heads.keys, heads.width))
@@ -102,7 +157,11 @@ fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[
         tasks,
         q.len(),
         scratch,
-        |(p, dp), ((Tile { first, count, head, out: dq, .. }, Tile { out: dk, .. }), Tile { out: dv, .. })| {
+        |(p, dp),
+         (
+            (Tile { first, count, head, out: dq, .. }, Tile { out: dk, .. }),
+            Tile { out: dv, .. },
+        )| {
             let keys = columns(k, first, count, head, heads.keys, heads.width);
             let values = columns(v, first, count, head, heads.keys, heads.width);
             for (member, dq) in dq.chunks_exact_mut(count * heads.width).enumerate() {
@@ -111,13 +170,21 @@ fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[
                 let dy = columns(dy, first, count, head, heads.queries, heads.width);
                 for block in blocks(count) {
                     let seen = block.end;
-                    let (q, dy, keys) = (q.narrow(block.clone()), dy.narrow(block.clone()), keys.narrow(0..seen));
+                    let (q, dy, keys) =
+                        (q.narrow(block.clone()), dy.narrow(block.clone()), keys.narrow(0..seen));
                     probabilities(q, keys, scale, p);
                     dp.clear();
                     dp.resize(p.len(), T::zero());
                     multiply(dp, false, dy, values.narrow(0..seen).t(), T::one(), Threads::One);
                     let weights = Matrix::new(p, block.len(), seen);
-                    multiply(&mut dv[..seen * heads.width], true, weights.t(), dy, T::one(), Threads::One);
+                    multiply(
+                        &mut dv[..seen * heads.width],
+                        true,
+                        weights.t(),
+                        dy,
+                        T::one(),
+                        Threads::One,
+                    );
                     vectorised(
                         #[inline(always)]
                         || {
@@ -137,7 +204,8 @@ fn causal_rows_backward<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[
             }
         },
     );
-    [(dq, heads.queries), (dk, heads.keys), (dv, heads.keys)].map(|(tiles, per_token)| interleave(heads, lengths, tiles, per_token))
+    [(dq, heads.queries), (dk, heads.keys), (dv, heads.keys)]
+        .map(|(tiles, per_token)| interleave(heads, lengths, tiles, per_token))
 }
 
 #[derive(Default)]
@@ -154,14 +222,24 @@ impl<T: Real> Scratch<T> {
         for (out, from) in [(&mut self.keys, k), (&mut self.values, v)] {
             out.clear();
             for &slot in slots {
-                out.extend_from_slice(&from[slot as usize * row + head * heads.width..][..heads.width]);
+                out.extend_from_slice(
+                    &from[slot as usize * row + head * heads.width..][..heads.width],
+                );
             }
         }
     }
 }
 
-/// One head: `out = softmax(scale · q kᵀ, causal) v`, where the queries are the last of the keys' positions.
-fn attend<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, v: Matrix<'_, T>, scale: T, scores: &mut Vec<T>, out: &mut [T]) {
+/// One head: `out = softmax(scale · q kᵀ, causal) v`, where the queries are the last of the keys'
+/// positions.
+fn attend<T: Real>(
+    q: Matrix<'_, T>,
+    k: Matrix<'_, T>,
+    v: Matrix<'_, T>,
+    scale: T,
+    scores: &mut Vec<T>,
+    out: &mut [T],
+) {
     for block in blocks(q.rows()) {
         let seen = k.rows() - q.rows() + block.end;
         probabilities(q.narrow(block.clone()), k.narrow(0..seen), scale, scores);
@@ -171,7 +249,8 @@ fn attend<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, v: Matrix<'_, T>, scale: 
     }
 }
 
-/// Probabilities `[queries, keys]` of one head, where the queries are the last of the keys' positions.
+/// Probabilities `[queries, keys]` of one head, where the queries are the last of the keys'
+/// positions.
 fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, scale: T, scores: &mut Vec<T>) {
     let (rows, seen) = (q.rows(), k.rows());
     scores.clear();
@@ -193,7 +272,8 @@ fn blocks(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     (0..rows).step_by(QUERY_BLOCK).map(move |start| start..(start + QUERY_BLOCK).min(rows))
 }
 
-/// From tiles `[sequence][key head][member][row][width]` to rows `[token][head][width]`, where a key head has `heads / keys` members.
+/// From tiles `[sequence][key head][member][row][width]` to rows `[token][head][width]`, where a
+/// key head has `heads / keys` members.
 fn interleave<T: Real>(heads: Heads, counts: &[usize], tiles: Vec<T>, per_token: usize) -> Vec<T> {
     if counts.iter().all(|&count| count == 1) {
         return tiles;
@@ -207,7 +287,9 @@ fn interleave<T: Real>(heads: Heads, counts: &[usize], tiles: Vec<T>, per_token:
         fill_rows(&mut out[region], row, |first, rows| {
             for (i, out) in rows.chunks_exact_mut(row).enumerate() {
                 for (head, out) in out.chunks_exact_mut(heads.width).enumerate() {
-                    out.copy_from_slice(&tile[(head * count + first + i) * heads.width..][..heads.width]);
+                    out.copy_from_slice(
+                        &tile[(head * count + first + i) * heads.width..][..heads.width],
+                    );
                 }
             }
         });
@@ -217,7 +299,14 @@ fn interleave<T: Real>(heads: Heads, counts: &[usize], tiles: Vec<T>, per_token:
 }
 
 /// One head's columns of the tokens of one sequence.
-fn columns<T>(data: &[T], first: usize, count: usize, head: usize, heads: usize, width: usize) -> Matrix<'_, T> {
+fn columns<T>(
+    data: &[T],
+    first: usize,
+    count: usize,
+    head: usize,
+    heads: usize,
+    width: usize,
+) -> Matrix<'_, T> {
     Matrix::strided(&data[first * heads * width + head * width..], count, width, heads * width)
 }
 
@@ -233,7 +322,12 @@ struct Tile<'a, T> {
 }
 
 /// Cuts a buffer into a tile for each sequence and key head, in this order.
-fn tiles<'a, T>(mut buffer: &'a mut [T], counts: &[usize], keys: usize, per_token: usize) -> Vec<Tile<'a, T>> {
+fn tiles<'a, T>(
+    mut buffer: &'a mut [T],
+    counts: &[usize],
+    keys: usize,
+    per_token: usize,
+) -> Vec<Tile<'a, T>> {
     let (mut tiles, mut first) = (Vec::with_capacity(counts.len() * keys), 0);
     for (sequence, &count) in counts.iter().enumerate() {
         for head in 0..keys {
@@ -272,7 +366,9 @@ mod tests {
     }
 
     fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
-        let backward = |x: &[Tensor], dy: &Tensor| causal_backward(heads, lengths, &x[0], &x[1], &x[2], dy).map(Vec::from);
+        let backward = |x: &[Tensor], dy: &Tensor| {
+            causal_backward(heads, lengths, &x[0], &x[1], &x[2], dy).map(Vec::from)
+        };
         check(inputs, |x| causal(heads, lengths, &x[0], &x[1], &x[2]), backward);
     }
 
@@ -284,11 +380,21 @@ mod tests {
             for (i, q) in q.iter().enumerate().skip(first).take(length) {
                 for head in 0..HEADS.queries {
                     let (at, kv) = (head * HEADS.width, head / HEADS.group() * HEADS.width);
-                    let scores: Vec<f64> =
-                        (first..=i).map(|j| (0..HEADS.width).map(|c| q[at + c] * k[j][kv + c]).sum::<f64>() * HEADS.scale()).collect();
+                    let scores: Vec<f64> = (first..=i)
+                        .map(|j| {
+                            (0..HEADS.width).map(|c| q[at + c] * k[j][kv + c]).sum::<f64>()
+                                * HEADS.scale()
+                        })
+                        .collect();
                     let sum: f64 = scores.iter().map(|s| s.exp()).sum();
                     for c in 0..HEADS.width {
-                        out.push(scores.iter().zip(first..).map(|(s, j)| s.exp() / sum * v[j][kv + c]).sum());
+                        out.push(
+                            scores
+                                .iter()
+                                .zip(first..)
+                                .map(|(s, j)| s.exp() / sum * v[j][kv + c])
+                                .sum(),
+                        );
                     }
                 }
             }
@@ -301,7 +407,12 @@ mod tests {
     fn sequences_see_themselves_and_the_past_only() {
         let lengths = [3, 1, 100, 7];
         let inputs = inputs(111);
-        let got: Vec<f64> = causal(HEADS, &lengths, &inputs[0], &inputs[1], &inputs[2]).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let got: Vec<f64> = causal(HEADS, &lengths, &inputs[0], &inputs[1], &inputs[2])
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap();
         for (got, want) in got.iter().zip(reference(&lengths, &inputs)) {
             assert!((got - want).abs() < 1e-12);
         }
@@ -317,16 +428,23 @@ mod tests {
             let t = t.to_dtype(DType::F32).unwrap();
             let cache = Tensor::full(f32::NAN, (23, 6), &Device::Cpu).unwrap();
             for (i, &slot) in slots.iter().enumerate() {
-                cache.slice_set(&t.narrow(0, i, 1).unwrap().contiguous().unwrap(), 0, slot as usize).unwrap();
+                cache
+                    .slice_set(&t.narrow(0, i, 1).unwrap().contiguous().unwrap(), 0, slot as usize)
+                    .unwrap();
             }
             cache
         };
-        let (k, v, q) = (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
+        let (k, v, q) =
+            (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
         for count in [1, 5, 20] {
             let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
-            let got = cached(HEADS, &[count], std::slice::from_ref(&slots), &q, &k, &v).unwrap().to_dtype(DType::F64).unwrap();
+            let got = cached(HEADS, &[count], std::slice::from_ref(&slots), &q, &k, &v)
+                .unwrap()
+                .to_dtype(DType::F64)
+                .unwrap();
             let want = whole.narrow(0, 20 - count, count).unwrap();
-            let difference = (got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+            let difference =
+                (got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
             assert!(difference < 1e-6, "{count}: {difference}");
         }
     }

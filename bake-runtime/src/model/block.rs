@@ -1,7 +1,8 @@
-//! One block of the decoder: attention and feed-forward layer, each after a norm and around a residual.
+//! One block of the decoder: attention and feed-forward layer, each after a norm and around a
+//! residual.
 //!
-//! Its backward pass is written out. Candle's own cuts the gradient at fused operations without a word, computes gradients of frozen
-//! weights, and adds every gradient to zeros first.
+//! Its backward pass is written out. Candle's own cuts the gradient at fused operations without a
+//! word, computes gradients of frozen weights, and adds every gradient to zeros first.
 
 use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
@@ -42,7 +43,8 @@ pub(crate) trait DropoutMasks: Sync {
 pub(crate) enum Attention<'a> {
     /// Whole sequences of these lengths.
     Whole(&'a [usize]),
-    /// New tokens of sequences in a cache: `counts[i]` of them, the last of `slots[i]`. The new slots begin at `start`.
+    /// New tokens of sequences in a cache: `counts[i]` of them, the last of `slots[i]`. The new
+    /// slots begin at `start`.
     Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
 }
 
@@ -77,15 +79,25 @@ pub(crate) struct Activations {
 impl Activations {
     /// Bytes for this many tokens in f32.
     pub(crate) const fn bytes(config: &Config, tokens: usize) -> usize {
-        let widths = 4 * config.hidden_size + 2 * config.query_size() + 2 * config.kv_size() + 3 * config.intermediate_size;
+        let widths = 4 * config.hidden_size
+            + 2 * config.query_size()
+            + 2 * config.kv_size()
+            + 3 * config.intermediate_size;
         tokens * widths * size_of::<f32>()
     }
 }
 
 impl Block {
     /// `x` is `[tokens, hidden]`, and so is the result.
-    pub(crate) fn forward(&self, layer: usize, x: &Tensor, pass: &Pass<'_>) -> Result<(Tensor, Activations)> {
-        let linear = |projection, x: &Tensor, onto: Option<&Tensor>| self.linear(layer, projection, x, onto, pass);
+    pub(crate) fn forward(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        pass: &Pass<'_>,
+    ) -> Result<(Tensor, Activations)> {
+        let linear = |projection, x: &Tensor, onto: Option<&Tensor>| {
+            self.linear(layer, projection, x, onto, pass)
+        };
         let normed = self.attention_norm.forward(x)?;
         let rotated = |x: Tensor| pass.rope.rotate(&x, pass.positions, pass.layout.as_ref());
         let q = rotated(linear(Projection::Query, &normed, None)?)?;
@@ -99,7 +111,9 @@ impl Block {
         let mixed = match (Gpu::of(&q), &pass.layout, &pass.attention) {
             (Some(gpu), Some(layout), _) => layout.attend(&gpu, heads, &q, keys, values)?,
             (.., Attention::Whole(lengths)) => causal(heads, lengths, &q, keys, values)?,
-            (.., Attention::Cached { counts, slots, .. }) => cached(heads, counts, slots, &q, keys, values)?,
+            (.., Attention::Cached { counts, slots, .. }) => {
+                cached(heads, counts, slots, &q, keys, values)?
+            }
         };
         let middle = linear(Projection::Output, &mixed, Some(x))?;
         let middle_normed = self.mlp_norm.forward(&middle)?;
@@ -107,10 +121,26 @@ impl Block {
         let up = linear(Projection::Up, &middle_normed, None)?;
         let gated = swiglu(&gate, &up)?;
         let y = linear(Projection::Down, &gated, Some(&middle))?;
-        Ok((y, Activations { x: x.clone(), normed, q, k, v, mixed, middle, middle_normed, gate, up, gated }))
+        Ok((
+            y,
+            Activations {
+                x: x.clone(),
+                normed,
+                q,
+                k,
+                v,
+                mixed,
+                middle,
+                middle_normed,
+                gate,
+                up,
+                gated,
+            },
+        ))
     }
 
-    /// The gradient with respect to `x`, where it is wanted, from that of the result; those of the adapter go into `gradients`.
+    /// The gradient with respect to `x`, where it is wanted, from that of the result; those of the
+    /// adapter go into `gradients`.
     pub(crate) fn backward(
         &self,
         layer: usize,
@@ -120,24 +150,37 @@ impl Block {
         gradients: &mut Gradients,
         dx_wanted: bool,
     ) -> Result<Option<Tensor>> {
-        let Attention::Whole(lengths) = pass.attention else { candle_core::bail!("a pass over a cache has no backward pass") };
-        let mut linear =
-            |projection, x: &Tensor, dy: &Tensor, wanted| self.linear_backward(layer, projection, x, dy, wanted, pass, gradients);
+        let Attention::Whole(lengths) = pass.attention else {
+            candle_core::bail!("a pass over a cache has no backward pass")
+        };
+        let mut linear = |projection, x: &Tensor, dy: &Tensor, wanted| {
+            self.linear_backward(layer, projection, x, dy, wanted, pass, gradients)
+        };
         let d_gated = linear(Projection::Down, &kept.gated, dy, Wanted::Alone)?;
         let (d_gate, d_up) = swiglu_backward(&kept.gate, &kept.up, &present(d_gated)?)?;
         let d_normed = linear(Projection::Gate, &kept.middle_normed, &d_gate, Wanted::Alone)?;
-        let d_normed = linear(Projection::Up, &kept.middle_normed, &d_up, Wanted::AddedTo(present(d_normed)?))?;
+        let d_normed = linear(
+            Projection::Up,
+            &kept.middle_normed,
+            &d_up,
+            Wanted::AddedTo(present(d_normed)?),
+        )?;
         let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
         let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
         let (heads, d_mixed) = (heads(pass.config), present(d_mixed)?);
         let [dq, dk, dv] = match (Gpu::of(&d_mixed), &pass.layout) {
-            (Some(gpu), Some(layout)) => layout.attend_backward(&gpu, heads, &kept.q, &kept.k, &kept.v, &d_mixed)?,
+            (Some(gpu), Some(layout)) => {
+                layout.attend_backward(&gpu, heads, &kept.q, &kept.k, &kept.v, &d_mixed)?
+            }
             _ => causal_backward(heads, lengths, &kept.q, &kept.k, &kept.v, &d_mixed)?,
         };
-        let turned_back = |d: Tensor| pass.rope.rotate_backward(&d, pass.positions, pass.layout.as_ref());
+        let turned_back =
+            |d: Tensor| pass.rope.rotate_backward(&d, pass.positions, pass.layout.as_ref());
         let (dq, dk) = (turned_back(dq)?, turned_back(dk)?);
         let mut d_normed = None;
-        for (projection, d) in [(Projection::Query, dq), (Projection::Key, dk), (Projection::Value, dv)] {
+        for (projection, d) in
+            [(Projection::Query, dq), (Projection::Key, dk), (Projection::Value, dv)]
+        {
             let wanted = match d_normed.take() {
                 Some(sum) => Wanted::AddedTo(sum),
                 None if dx_wanted => Wanted::Alone,
@@ -145,12 +188,25 @@ impl Block {
             };
             d_normed = linear(projection, &kept.normed, &d, wanted)?;
         }
-        d_normed.map(|d_normed| self.attention_norm.backward(&kept.x, &d_normed, &d_middle)).transpose()
+        d_normed
+            .map(|d_normed| self.attention_norm.backward(&kept.x, &d_normed, &d_middle))
+            .transpose()
     }
 
-    fn linear(&self, layer: usize, projection: Projection, x: &Tensor, onto: Option<&Tensor>, pass: &Pass<'_>) -> Result<Tensor> {
+    fn linear(
+        &self,
+        layer: usize,
+        projection: Projection,
+        x: &Tensor,
+        onto: Option<&Tensor>,
+        pass: &Pass<'_>,
+    ) -> Result<Tensor> {
         let change = pass.view.change(layer, projection, x)?;
-        self.projections[projection as usize].forward(x, change.as_ref().map(ViewedChange::get), onto)
+        self.projections[projection as usize].forward(
+            x,
+            change.as_ref().map(ViewedChange::get),
+            onto,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "place, inputs and outputs of one layer")]
@@ -165,7 +221,12 @@ impl Block {
         gradients: &mut Gradients,
     ) -> Result<Option<Tensor>> {
         let change = pass.view.change(layer, projection, x)?;
-        let (dx, gradient) = self.projections[projection as usize].backward(x, dy, change.as_ref().map(ViewedChange::get), wanted)?;
+        let (dx, gradient) = self.projections[projection as usize].backward(
+            x,
+            dy,
+            change.as_ref().map(ViewedChange::get),
+            wanted,
+        )?;
         if let Some(gradient) = gradient {
             gradients.set(layer, projection, gradient);
         }
@@ -174,7 +235,8 @@ impl Block {
 }
 
 fn present(gradient: Option<Tensor>) -> Result<Tensor> {
-    gradient.ok_or_else(|| candle_core::Error::Msg("a gradient that was asked for is missing".into()))
+    gradient
+        .ok_or_else(|| candle_core::Error::Msg("a gradient that was asked for is missing".into()))
 }
 
 fn heads(config: &Config) -> Heads {
@@ -194,9 +256,18 @@ impl ViewedChange<'_> {
 }
 
 impl<'a> WeightView<'a> {
-    fn change(&self, layer: usize, projection: Projection, x: &Tensor) -> Result<Option<ViewedChange<'a>>> {
-        let Some(low_rank) = self.adapter.and_then(|adapter| adapter.change(layer, projection)) else { return Ok(None) };
-        let mask = self.dropout.map(|dropout| dropout.mask(layer, projection, x.dims2()?)).transpose()?;
+    fn change(
+        &self,
+        layer: usize,
+        projection: Projection,
+        x: &Tensor,
+    ) -> Result<Option<ViewedChange<'a>>> {
+        let Some(low_rank) = self.adapter.and_then(|adapter| adapter.change(layer, projection))
+        else {
+            return Ok(None);
+        };
+        let mask =
+            self.dropout.map(|dropout| dropout.mask(layer, projection, x.dims2()?)).transpose()?;
         Ok(Some(ViewedChange { low_rank, mask }))
     }
 }
@@ -217,7 +288,8 @@ mod tests {
 
     impl DropoutMasks for EveryThird {
         fn mask(&self, _: usize, _: Projection, (rows, cols): (usize, usize)) -> Result<Tensor> {
-            let mask: Vec<f64> = (0..rows * cols).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
+            let mask: Vec<f64> =
+                (0..rows * cols).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
             Tensor::from_vec(mask, (rows, cols), &candle_core::Device::Cpu)
         }
     }
@@ -229,7 +301,11 @@ mod tests {
             let bias = config.has_bias(p).then(|| noise(&shape[..1], 20 + p as u64));
             Linear::new(noise(&shape, 10 + p as u64), bias)
         };
-        Block { attention_norm: norm(1), mlp_norm: norm(2), projections: Projection::ALL.into_iter().map(projection).collect() }
+        Block {
+            attention_norm: norm(1),
+            mlp_norm: norm(2),
+            projections: Projection::ALL.into_iter().map(projection).collect(),
+        }
     }
 
     /// An adapter whose matrices are the inputs after the first, A and B by turns.
@@ -244,19 +320,37 @@ mod tests {
     #[test]
     fn the_gradients_of_a_whole_block_are_the_slopes() {
         let config = Config::parse(CONFIG, "config.json").unwrap();
-        let (block, rope) =
-            (block(&config), RopeTable::new(&config.rope, config.head_dim, config.context, &candle_core::Device::Cpu).unwrap());
+        let (block, rope) = (
+            block(&config),
+            RopeTable::new(
+                &config.rope,
+                config.head_dim,
+                config.context,
+                &candle_core::Device::Cpu,
+            )
+            .unwrap(),
+        );
         let mut inputs = vec![noise(&[5, config.hidden_size], 3)];
         for projection in Projection::ALL {
             let [outputs, from] = config.projection_shape(projection);
-            inputs.extend([noise(&[RANK, from], 30 + projection as u64), noise(&[outputs, RANK], 40 + projection as u64)]);
+            inputs.extend([
+                noise(&[RANK, from], 30 + projection as u64),
+                noise(&[outputs, RANK], 40 + projection as u64),
+            ]);
         }
         let positions = [0, 1, 2, 0, 1];
         for dropout in [None, Some(&EveryThird as &dyn DropoutMasks)] {
             let with = |inputs: &[Tensor], f: &mut dyn FnMut(&Pass<'_>) -> Result<()>| {
                 let adapter = adapter(inputs);
                 let view = WeightView { adapter: Some(&adapter), dropout };
-                f(&Pass { config: &config, rope: &rope, positions: &positions, attention: Attention::Whole(&LENGTHS), layout: None, view })
+                f(&Pass {
+                    config: &config,
+                    rope: &rope,
+                    positions: &positions,
+                    attention: Attention::Whole(&LENGTHS),
+                    layout: None,
+                    view,
+                })
             };
             let forward = |inputs: &[Tensor]| {
                 let mut y = None;
@@ -272,7 +366,11 @@ mod tests {
                     let (_, kept) = block.forward(0, &inputs[0], pass)?;
                     let mut gradients = Gradients::default();
                     all.push(present(block.backward(0, &kept, dy, pass, &mut gradients, true)?)?);
-                    all.extend(gradients.iter().flat_map(|(.., LowRankGradient { a, b })| [a.clone(), b.clone()]));
+                    all.extend(
+                        gradients
+                            .iter()
+                            .flat_map(|(.., LowRankGradient { a, b })| [a.clone(), b.clone()]),
+                    );
                     Ok(())
                 })?;
                 Ok(all)

@@ -1,9 +1,11 @@
-//! What the processor's kernels share: slices out of tensors, tensors out of vectors, and work in parallel.
+//! What the processor's kernels share: slices out of tensors, tensors out of vectors, and work in
+//! parallel.
 
 use candle_core::{Layout, Result, Shape, Storage, Tensor, WithDType};
 use rayon::prelude::*;
 
-/// Runs the body with `$T` as the type of the tensor's elements: `f32`, or `f64` where tests compare with finite differences.
+/// Runs the body with `$T` as the type of the tensor's elements: `f32`, or `f64` where tests
+/// compare with finite differences.
 macro_rules! in_real {
     ($tensor:expr, $T:ident => $body:expr) => {
         match $tensor.dtype() {
@@ -28,7 +30,10 @@ pub(crate) fn with_slice<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) 
 }
 
 /// Runs `f` on the elements of contiguous tensors on the processor.
-pub(crate) fn with_slices<T: WithDType, R, const N: usize>(tensors: [&Tensor; N], f: impl FnOnce([&[T]; N]) -> R) -> Result<R> {
+pub(crate) fn with_slices<T: WithDType, R, const N: usize>(
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[T]; N]) -> R,
+) -> Result<R> {
     let storages = tensors.map(Tensor::storage_and_layout);
     let mut slices: [&[T]; N] = [&[]; N];
     for (slot, (storage, layout)) in slices.iter_mut().zip(&storages) {
@@ -38,10 +43,14 @@ pub(crate) fn with_slices<T: WithDType, R, const N: usize>(tensors: [&Tensor; N]
 }
 
 fn slice<'a, T: WithDType>(storage: &'a Storage, layout: &Layout) -> Result<&'a [T]> {
-    let Storage::Cpu(storage) = storage else { candle_core::bail!("expected a tensor on the processor") };
+    let Storage::Cpu(storage) = storage else {
+        candle_core::bail!("expected a tensor on the processor")
+    };
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
-        None => candle_core::bail!("expected a contiguous tensor, got strides {:?}", layout.stride()),
+        None => {
+            candle_core::bail!("expected a contiguous tensor, got strides {:?}", layout.stride())
+        }
     }
 }
 
@@ -53,7 +62,8 @@ pub(crate) fn tensor<T: WithDType>(data: Vec<T>, shape: impl Into<Shape>) -> Res
 /// Elements that are worth a thread's while.
 const GRAIN: usize = 16_384;
 
-/// Fills rows of `width` elements: `f` gets the number of its first row and some rows. In parallel where there are enough of them.
+/// Fills rows of `width` elements: `f` gets the number of its first row and some rows. In parallel
+/// where there are enough of them.
 pub(crate) fn fill_rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let rows = rows_at_once(width);
     if out.len() <= rows * width {
@@ -63,7 +73,12 @@ pub(crate) fn fill_rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, 
 }
 
 /// The same for two outputs of the same size.
-pub(crate) fn fill_rows2<T: Send>(a: &mut [T], b: &mut [T], width: usize, f: impl Fn(usize, &mut [T], &mut [T]) + Sync) {
+pub(crate) fn fill_rows2<T: Send>(
+    a: &mut [T],
+    b: &mut [T],
+    width: usize,
+    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
     let rows = rows_at_once(width);
     if a.len() <= rows * width {
         return f(0, a, b);
@@ -76,7 +91,8 @@ fn rows_at_once(width: usize) -> usize {
     (GRAIN / width.max(1)).max(1)
 }
 
-/// Runs tasks that together touch this many elements: in parallel where that is worth it. Each thread has scratch of its own.
+/// Runs tasks that together touch this many elements: in parallel where that is worth it. Each
+/// thread has scratch of its own.
 pub(crate) fn run_tasks<T: Send, S>(
     tasks: Vec<T>,
     elements: usize,
@@ -99,18 +115,22 @@ pub(crate) mod gradient_check {
     /// Numbers without a pattern, from −1 to 1, in f64.
     pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let data: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let data: Vec<f64> =
+            (0..shape.iter().product()).map(|_| rng.random_range(-1.0..1.0)).collect();
         Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
     }
 
-    /// Compares every gradient of `Σ f(inputs) · dy`, for a fixed random dy, with central differences.
+    /// Compares every gradient of `Σ f(inputs) · dy`, for a fixed random dy, with central
+    /// differences.
     pub(crate) fn check(
         inputs: &[Tensor],
         f: impl Fn(&[Tensor]) -> Result<Tensor>,
         backward: impl Fn(&[Tensor], &Tensor) -> Result<Vec<Tensor>>,
     ) {
         let dy = noise(f(inputs).unwrap().dims(), 99);
-        let value = |inputs: &[Tensor]| -> f64 { (f(inputs).unwrap() * &dy).unwrap().sum_all().unwrap().to_scalar().unwrap() };
+        let value = |inputs: &[Tensor]| -> f64 {
+            (f(inputs).unwrap() * &dy).unwrap().sum_all().unwrap().to_scalar().unwrap()
+        };
         let gradients = backward(inputs, &dy).unwrap();
         assert_eq!(gradients.len(), inputs.len());
         for (which, gradient) in gradients.iter().enumerate() {
@@ -123,11 +143,15 @@ pub(crate) mod gradient_check {
                     let mut moved = data.clone();
                     moved[i] += by;
                     let mut inputs = inputs.to_vec();
-                    inputs[which] = Tensor::from_vec(moved, inputs[which].shape(), &Device::Cpu).unwrap();
+                    inputs[which] =
+                        Tensor::from_vec(moved, inputs[which].shape(), &Device::Cpu).unwrap();
                     value(&inputs)
                 };
                 let want = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!((got - want).abs() <= 1e-6 * scale, "input {which}, element {i}: {got} against {want}");
+                assert!(
+                    (got - want).abs() <= 1e-6 * scale,
+                    "input {which}, element {i}: {got} against {want}"
+                );
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The decoder: token ids in, final hidden states out. One implementation, described by a [`Config`].
+//! The decoder: token ids in, final hidden states out. One implementation, described by a
+//! [`Config`].
 
 use bake_spec::{Config, Projection};
 use candle_core::{DType, Device, Tensor};
@@ -14,7 +15,8 @@ use crate::model::norm::RmsNorm;
 use crate::model::rope::RopeTable;
 use crate::model::weights::Weights;
 
-/// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971).
+/// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv
+/// 2302.13971).
 #[derive(Clone)]
 pub(crate) struct Decoder {
     config: Config,
@@ -37,16 +39,27 @@ impl Decoder {
     pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let embedding = weights.matrix("model.embed_tokens.weight", &[vocab, hidden], device)?;
-        let head = if config.tied_head { embedding.clone() } else { weights.matrix("lm_head.weight", &[vocab, hidden], device)? };
-        let norm = |name: &str| -> Result<RmsNorm> { Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps)) };
+        let head = if config.tied_head {
+            embedding.clone()
+        } else {
+            weights.matrix("lm_head.weight", &[vocab, hidden], device)?
+        };
+        let norm = |name: &str| -> Result<RmsNorm> {
+            Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps))
+        };
         let blocks = (0..config.layers)
             .map(|layer| {
                 let prefix = format!("model.layers.{layer}");
                 let projection = |p: Projection| -> Result<Linear> {
-                    let (name, shape) = (format!("{prefix}.{}.{}", p.module(), p.name()), config.projection_shape(p));
+                    let (name, shape) = (
+                        format!("{prefix}.{}.{}", p.module(), p.name()),
+                        config.projection_shape(p),
+                    );
                     let weight = weights.matrix(&format!("{name}.weight"), &shape, device)?;
                     let bias = match config.has_bias(p) {
-                        true => Some(weights.tensor(&format!("{name}.bias"), &shape[..1], device)?),
+                        true => {
+                            Some(weights.tensor(&format!("{name}.bias"), &shape[..1], device)?)
+                        }
                         false => None,
                     };
                     Ok(Linear::new(weight, bias))
@@ -54,7 +67,10 @@ impl Decoder {
                 Ok(Block {
                     attention_norm: norm(&format!("{prefix}.input_layernorm.weight"))?,
                     mlp_norm: norm(&format!("{prefix}.post_attention_layernorm.weight"))?,
-                    projections: Projection::ALL.into_iter().map(projection).collect::<Result<_>>()?,
+                    projections: Projection::ALL
+                        .into_iter()
+                        .map(projection)
+                        .collect::<Result<_>>()?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -76,7 +92,8 @@ impl Decoder {
         self.embedding.device()
     }
 
-    /// The decoder with an adapter folded into its weights. What the adapter does not change is shared.
+    /// The decoder with an adapter folded into its weights. What the adapter does not change is
+    /// shared.
     pub(crate) fn folded(&self, adapter: &Adapter) -> Result<Self> {
         let mut folded = self.clone();
         for (layer, block) in folded.blocks.iter_mut().enumerate() {
@@ -89,23 +106,34 @@ impl Decoder {
         Ok(folded)
     }
 
-    /// Whether its matrices are in 16 bits, as they may be on a GPU: folding an adapter in would round it away in part.
+    /// Whether its matrices are in 16 bits, as they may be on a GPU: folding an adapter in would
+    /// round it away in part.
     pub(crate) fn in_sixteen_bits(&self) -> bool {
         self.embedding.dtype() != DType::F32
     }
 
     /// An empty cache with room for `capacity` tokens.
     pub(crate) fn cache(&self, capacity: usize) -> Result<KvCache> {
-        Ok(KvCache::new(self.config.layers, self.config.kv_size(), capacity, DType::F32, self.device())?)
+        Ok(KvCache::new(
+            self.config.layers,
+            self.config.kv_size(),
+            capacity,
+            DType::F32,
+            self.device(),
+        )?)
     }
 
     /// Token embeddings `[tokens, hidden]`.
     pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
-            let message = format!("token {id} is not one of the model's {}", self.config.vocab_size);
+            let message =
+                format!("token {id} is not one of the model's {}", self.config.vocab_size);
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
-        Ok(self.embedding.index_select(&Tensor::new(ids, self.device())?, 0)?.to_dtype(DType::F32)?)
+        Ok(self
+            .embedding
+            .index_select(&Tensor::new(ids, self.device())?, 0)?
+            .to_dtype(DType::F32)?)
     }
 
     /// Positions `0..length` for each sequence, one after the other.
@@ -115,25 +143,47 @@ impl Decoder {
     }
 
     /// A pass over tokens at these positions.
-    pub(crate) fn pass<'a>(&'a self, positions: &'a [u32], attention: Attention<'a>, view: WeightView<'a>) -> Result<Pass<'a>> {
-        let layout = Gpu::of_device(self.device()).map(|_| Layout::new(positions, &attention, self.device())).transpose()?;
+    pub(crate) fn pass<'a>(
+        &'a self,
+        positions: &'a [u32],
+        attention: Attention<'a>,
+        view: WeightView<'a>,
+    ) -> Result<Pass<'a>> {
+        let layout = Gpu::of_device(self.device())
+            .map(|_| Layout::new(positions, &attention, self.device()))
+            .transpose()?;
         Ok(Pass { config: &self.config, rope: &self.rope, positions, attention, layout, view })
     }
 
-    /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie one after the other.
-    pub(crate) fn forward(&self, ids: &[u32], lengths: &[usize], view: WeightView<'_>) -> Result<Tensor> {
+    /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie
+    /// one after the other.
+    pub(crate) fn forward(
+        &self,
+        ids: &[u32],
+        lengths: &[usize],
+        view: WeightView<'_>,
+    ) -> Result<Tensor> {
         let positions = self.positions(lengths)?;
         self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(lengths), view)?)
     }
 
-    /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose keys and values go into the cache.
+    /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose
+    /// keys and values go into the cache.
     ///
     /// Returns the slots of the new tokens too, in their order.
-    pub(crate) fn extend(&self, cache: &mut KvCache, runs: &[Run<'_>], view: WeightView<'_>) -> Result<(Tensor, std::ops::Range<u32>)> {
+    pub(crate) fn extend(
+        &self,
+        cache: &mut KvCache,
+        runs: &[Run<'_>],
+        view: WeightView<'_>,
+    ) -> Result<(Tensor, std::ops::Range<u32>)> {
         let counts: Vec<usize> = runs.iter().map(|run| run.ids.len()).collect();
-        self.check_context(runs.iter().map(|run| run.past.len() + run.ids.len()).max().unwrap_or(0))?;
+        self.check_context(
+            runs.iter().map(|run| run.past.len() + run.ids.len()).max().unwrap_or(0),
+        )?;
         let new = cache.reserve(counts.iter().sum())?;
-        let (mut next, mut slots, mut ids, mut positions) = (new.start, Vec::with_capacity(runs.len()), Vec::new(), Vec::new());
+        let (mut next, mut slots, mut ids, mut positions) =
+            (new.start, Vec::with_capacity(runs.len()), Vec::new(), Vec::new());
         for run in runs {
             let end = next + run.ids.len() as u32;
             slots.push(run.past.iter().copied().chain(next..end).collect());
@@ -141,7 +191,8 @@ impl Decoder {
             ids.extend_from_slice(run.ids);
             next = end;
         }
-        let attention = Attention::Cached { cache, start: new.start, counts: &counts, slots: &slots };
+        let attention =
+            Attention::Cached { cache, start: new.start, counts: &counts, slots: &slots };
         let hidden = self.through(self.embed(&ids)?, &self.pass(&positions, attention, view)?)?;
         Ok((hidden, new))
     }
@@ -173,7 +224,10 @@ impl Decoder {
         if tokens <= self.config.context {
             return Ok(());
         }
-        let message = format!("{tokens} tokens do not fit the model's context of {}; use a shorter text", self.config.context);
+        let message = format!(
+            "{tokens} tokens do not fit the model's context of {}; use a shorter text",
+            self.config.context
+        );
         Err(Error::new(ErrorKind::Context, message))
     }
 }

@@ -12,7 +12,8 @@ use crate::model::cache::KvCache;
 use crate::model::decoder::Run;
 use crate::model::sample::Sampling;
 
-/// Answers that are generated together. What a plan computes does not depend on timing, so neither do its results.
+/// Answers that are generated together. What a plan computes does not depend on timing, so neither
+/// do its results.
 const ROWS: usize = 64;
 
 /// Tokens of prompts that are read in one pass.
@@ -41,18 +42,30 @@ pub(crate) struct SharedPrefix {
 }
 
 impl SharedPrefix {
-    /// Reads the longest common prefix of the sequences once, leaving at least `keep` tokens of each.
-    pub(crate) fn read(model: &Model, sequences: &[&[u32]], keep: usize, view: WeightView<'_>) -> Result<Self> {
+    /// Reads the longest common prefix of the sequences once, leaving at least `keep` tokens of
+    /// each.
+    pub(crate) fn read(
+        model: &Model,
+        sequences: &[&[u32]],
+        keep: usize,
+        view: WeightView<'_>,
+    ) -> Result<Self> {
         let Some(first) = sequences.first() else {
             return Ok(Self { cache: model.decoder().cache(0)?, slots: Vec::new() });
         };
         let common = |a: &[u32], b: &[u32]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
         let shortest = sequences.iter().map(|s| s.len()).min().unwrap_or(0);
-        let length = sequences.iter().map(|s| common(first, s)).min().unwrap_or(0).min(shortest.saturating_sub(keep));
+        let length = sequences
+            .iter()
+            .map(|s| common(first, s))
+            .min()
+            .unwrap_or(0)
+            .min(shortest.saturating_sub(keep));
         let mut cache = model.decoder().cache(length + TOKENS)?;
         let mut slots = Vec::with_capacity(length);
         for part in first[..length].chunks(TOKENS) {
-            let (_, new) = model.decoder().extend(&mut cache, &[Run { ids: part, past: &slots }], view)?;
+            let (_, new) =
+                model.decoder().extend(&mut cache, &[Run { ids: part, past: &slots }], view)?;
             slots.extend(new);
         }
         Ok(Self { cache, slots })
@@ -85,9 +98,11 @@ pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<
     chunks
 }
 
-/// Answers all requests. What their prompts begin with is read once, and so is a prompt of several requests.
+/// Answers all requests. What their prompts begin with is read once, and so is a prompt of several
+/// requests.
 ///
-/// `done` is called with the number of answers that have ended since it was last called; an error of it ends the work.
+/// `done` is called with the number of answers that have ended since it was last called; an error
+/// of it ends the work.
 pub(crate) fn complete(
     model: &Model,
     requests: Vec<Request<'_>>,
@@ -150,7 +165,10 @@ fn complete_together(
     let mut read: Vec<(Vec<u32>, Vec<f32>)> = Vec::with_capacity(unique.len());
     let common = prefix.len();
     for chunk in token_chunks(&unique, |prompt| prompt.len() - common) {
-        let runs: Vec<_> = chunk.iter().map(|prompt| Run { ids: &prompt[common..], past: &prefix.slots }).collect();
+        let runs: Vec<_> = chunk
+            .iter()
+            .map(|prompt| Run { ids: &prompt[common..], past: &prefix.slots })
+            .collect();
         let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
         let ends: Vec<u32> = runs
             .iter()
@@ -160,7 +178,9 @@ fn complete_together(
             })
             .collect();
         let last: Vec<u32> = ends.iter().map(|end| end - 1).collect();
-        let logits = decoder.logits(&hidden.index_select(&Tensor::new(last, hidden.device())?, 0)?)?.to_vec2::<f32>()?;
+        let logits = decoder
+            .logits(&hidden.index_select(&Tensor::new(last, hidden.device())?, 0)?)?
+            .to_vec2::<f32>()?;
         for ((run, end), logits) in runs.iter().zip(&ends).zip(logits) {
             let own = new.start + end - run.ids.len() as u32..new.start + end;
             read.push((prefix.slots.iter().copied().chain(own).collect(), logits));
@@ -170,7 +190,8 @@ fn complete_together(
     for request in requests {
         let (slots, logits) = &read[place[request.prompt]];
         let limit = answer_limit(model, request.prompt.len(), sampling)?;
-        let mut row = Row { slots: slots.clone(), rng: request.rng, ids: Vec::new(), ended: false, limit };
+        let mut row =
+            Row { slots: slots.clone(), rng: request.rng, ids: Vec::new(), ended: false, limit };
         row.push(model, sampling, logits)?;
         rows.push(row);
     }
@@ -181,8 +202,13 @@ fn complete_together(
         if open.is_empty() {
             break;
         }
-        let runs: Vec<_> =
-            open.iter().map(|&i| Run { ids: rows[i].ids.last_chunk::<1>().expect("a row has a token"), past: &rows[i].slots }).collect();
+        let runs: Vec<_> = open
+            .iter()
+            .map(|&i| Run {
+                ids: rows[i].ids.last_chunk::<1>().expect("a row has a token"),
+                past: &rows[i].slots,
+            })
+            .collect();
         let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
         let logits = decoder.logits(&hidden)?.to_device(&candle_core::Device::Cpu)?;
         for ((&i, slot), at) in open.iter().zip(new).zip(0..) {
@@ -199,7 +225,10 @@ fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usi
     let context = model.config().context;
     let room = context.saturating_sub(prompt);
     if room == 0 {
-        let message = format!("the prompt has {prompt} tokens, which leaves no room for an answer in the model's context of {context}");
+        let message = format!(
+            "the prompt has {prompt} tokens, which leaves no room for an answer in the model's \
+             context of {context}"
+        );
         return Err(Error::new(ErrorKind::Context, message));
     }
     Ok(sampling.max_tokens.unwrap_or(room).min(room))
@@ -216,25 +245,44 @@ impl Sequence {
         Ok(Self { cache: model.decoder().cache(256)?, ids: Vec::new() })
     }
 
-    /// Makes the sequence hold exactly these tokens and returns the logits after the last. What it holds already is not read again.
-    pub(crate) fn read(&mut self, model: &Model, ids: &[u32], view: WeightView<'_>) -> Result<Vec<f32>> {
-        let kept = self.ids.iter().zip(ids).take_while(|(a, b)| a == b).count().min(ids.len().saturating_sub(1));
+    /// Makes the sequence hold exactly these tokens and returns the logits after the last. What it
+    /// holds already is not read again.
+    pub(crate) fn read(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        view: WeightView<'_>,
+    ) -> Result<Vec<f32>> {
+        let kept = self
+            .ids
+            .iter()
+            .zip(ids)
+            .take_while(|(a, b)| a == b)
+            .count()
+            .min(ids.len().saturating_sub(1));
         self.ids.truncate(kept);
         self.cache.truncate(kept);
         self.push(model, &ids[kept..], view)
     }
 
     /// Adds tokens and returns the logits after the last.
-    pub(crate) fn push(&mut self, model: &Model, ids: &[u32], view: WeightView<'_>) -> Result<Vec<f32>> {
+    pub(crate) fn push(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        view: WeightView<'_>,
+    ) -> Result<Vec<f32>> {
         model.decoder().check_context(self.ids.len() + ids.len())?;
         let mut hidden = None;
         for part in ids.chunks(TOKENS) {
             let past: Vec<u32> = (0..self.ids.len() as u32).collect();
-            let (states, _) = model.decoder().extend(&mut self.cache, &[Run { ids: part, past: &past }], view)?;
+            let (states, _) =
+                model.decoder().extend(&mut self.cache, &[Run { ids: part, past: &past }], view)?;
             hidden = Some(states.narrow(0, part.len() - 1, 1)?);
             self.ids.extend_from_slice(part);
         }
-        let hidden = hidden.ok_or_else(|| Error::new(ErrorKind::Context, "there are no tokens to read"))?;
+        let hidden =
+            hidden.ok_or_else(|| Error::new(ErrorKind::Context, "there are no tokens to read"))?;
         Ok(model.decoder().logits(&hidden)?.flatten_all()?.to_vec1()?)
     }
 
@@ -255,8 +303,17 @@ mod tests {
     use crate::model::chat::Message;
     use rand::SeedableRng as _;
 
-    fn answers(model: &Model, prompts: &[Vec<u32>], seeds: &[u64], sampling: &Sampling) -> Vec<Completion> {
-        let requests = prompts.iter().zip(seeds).map(|(prompt, &seed)| Request { prompt, rng: ChaCha8Rng::seed_from_u64(seed) }).collect();
+    fn answers(
+        model: &Model,
+        prompts: &[Vec<u32>],
+        seeds: &[u64],
+        sampling: &Sampling,
+    ) -> Vec<Completion> {
+        let requests = prompts
+            .iter()
+            .zip(seeds)
+            .map(|(prompt, &seed)| Request { prompt, rng: ChaCha8Rng::seed_from_u64(seed) })
+            .collect();
         let mut ended = 0;
         let count = |n| {
             ended += n;
@@ -271,8 +328,12 @@ mod tests {
     fn answers_are_the_same_together_alone_and_token_by_token() {
         let model = Model::tiny().unwrap();
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
-        let questions = ["I lost my key", "My lamp is broken", "I lost my key", "What about my shoes?"];
-        let prompts: Vec<Vec<u32>> = questions.iter().map(|q| model.encode(&Message::question(document, q)).unwrap()).collect();
+        let questions =
+            ["I lost my key", "My lamp is broken", "I lost my key", "What about my shoes?"];
+        let prompts: Vec<Vec<u32>> = questions
+            .iter()
+            .map(|q| model.encode(&Message::question(document, q)).unwrap())
+            .collect();
         let greedy = Sampling::greedy().max_tokens(24);
         let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
         assert_eq!(together[0], together[2]);
@@ -293,10 +354,17 @@ mod tests {
         let greedy = Sampling::greedy().max_tokens(12);
         let all = |model: &Model| {
             let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
-            answers(model, &["I lost my key", "My lamp is broken", "I lost my key"].map(prompt), &[1, 2, 3], &greedy)
+            answers(
+                model,
+                &["I lost my key", "My lamp is broken", "I lost my key"].map(prompt),
+                &[1, 2, 3],
+                &greedy,
+            )
         };
         let want = all(&Model::tiny().unwrap());
-        crate::gpu::testing::on_gpus(|device| assert_eq!(all(&Model::tiny_at(device).unwrap()), want));
+        crate::gpu::testing::on_gpus(|device| {
+            assert_eq!(all(&Model::tiny_at(device).unwrap()), want)
+        });
     }
 
     #[test]
@@ -304,7 +372,8 @@ mod tests {
         let model = Model::tiny().unwrap();
         let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
         let sampling = Sampling::temperature(8.0, 0).max_tokens(8);
-        let of = |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
+        let of =
+            |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
         let [a, b, c] = &of(&[1, 2, 1])[..] else { panic!("three answers were asked for") };
         assert_eq!(a, c);
         assert_ne!(a, b);

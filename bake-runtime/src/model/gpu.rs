@@ -1,4 +1,5 @@
-//! The decoder's parts on a GPU: launches of the kernels in `kernels/`, in f32. Products may have a factor of 16 bits.
+//! The decoder's parts on a GPU: launches of the kernels in `kernels/`, in f32. Products may have a
+//! factor of 16 bits.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -20,17 +21,26 @@ const WIDEST_HEAD: usize = 256;
 pub(super) fn rms_norm(gpu: &Gpu, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let y = unwritten((rows, width), DType::F32, x.device())?;
-    let args = [address(x)?, address(weight)?, address(&y)?, fits(width)?.into(), (eps as f32).into()];
+    let args =
+        [address(x)?, address(weight)?, address(&y)?, fits(width)?.into(), (eps as f32).into()];
     gpu.launch(by_rows("norm_forward", rows, width), &args)?;
     Ok(y)
 }
 
 /// The gradient of [`rms_norm`] with respect to `x`, added to `onto`.
-pub(super) fn rms_norm_backward(gpu: &Gpu, x: &Tensor, dy: &Tensor, weight: &Tensor, onto: &Tensor, eps: f64) -> Result<Tensor> {
+pub(super) fn rms_norm_backward(
+    gpu: &Gpu,
+    x: &Tensor,
+    dy: &Tensor,
+    weight: &Tensor,
+    onto: &Tensor,
+    eps: f64,
+) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let dx = unwritten((rows, width), DType::F32, x.device())?;
     let inputs = [address(x)?, address(dy)?, address(weight)?, address(onto)?, address(&dx)?];
-    let args: Vec<Arg> = inputs.into_iter().chain([fits(width)?.into(), (eps as f32).into()]).collect();
+    let args: Vec<Arg> =
+        inputs.into_iter().chain([fits(width)?.into(), (eps as f32).into()]).collect();
     gpu.launch(by_rows("norm_backward", rows, width), &args)?;
     Ok(dx)
 }
@@ -40,29 +50,55 @@ fn by_rows(kernel: &str, rows: usize, width: usize) -> Launch<'_> {
     Launch { kernel, grid: Grid::Blocks(rows), block, shared_bytes: NORM_BYTES, lane: Lane::Main }
 }
 
-/// Turns the heads of `x`, `[tokens, heads · head_dim]`; `turns` are pairs of cosine and sine, `[context, head_dim]`.
-pub(super) fn rotate(gpu: &Gpu, x: &Tensor, turns: &Tensor, positions: &Tensor, direction: f32) -> Result<Tensor> {
+/// Turns the heads of `x`, `[tokens, heads · head_dim]`; `turns` are pairs of cosine and sine,
+/// `[context, head_dim]`.
+pub(super) fn rotate(
+    gpu: &Gpu,
+    x: &Tensor,
+    turns: &Tensor,
+    positions: &Tensor,
+    direction: f32,
+) -> Result<Tensor> {
     let ((rows, width), half) = (x.dims2()?, turns.dim(1)? / 2);
     let y = unwritten((rows, width), DType::F32, x.device())?;
     let heads = width / (2 * half);
     let addresses = [address(x)?, address(turns)?, address(positions)?, address(&y)?];
-    let args: Vec<Arg> = addresses.into_iter().chain([fits(rows)?.into(), heads.into(), half.into(), direction.into()]).collect();
+    let args: Vec<Arg> = addresses
+        .into_iter()
+        .chain([fits(rows)?.into(), heads.into(), half.into(), direction.into()])
+        .collect();
     gpu.launch(each("rope_turn", rows * heads * half), &args)?;
     Ok(y)
 }
 
 /// `silu(gate) · up`.
 pub(super) fn swiglu(gpu: &Gpu, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    let (y, elements) = (unwritten(gate.shape(), DType::F32, gate.device())?, fits(gate.elem_count())?);
-    gpu.launch(each("gate_forward", elements), &[address(gate)?, address(up)?, address(&y)?, elements.into()])?;
+    let (y, elements) =
+        (unwritten(gate.shape(), DType::F32, gate.device())?, fits(gate.elem_count())?);
+    gpu.launch(
+        each("gate_forward", elements),
+        &[address(gate)?, address(up)?, address(&y)?, elements.into()],
+    )?;
     Ok(y)
 }
 
 /// The gradients of [`swiglu`] with respect to gate and up.
-pub(super) fn swiglu_backward(gpu: &Gpu, gate: &Tensor, up: &Tensor, dy: &Tensor) -> Result<(Tensor, Tensor)> {
+pub(super) fn swiglu_backward(
+    gpu: &Gpu,
+    gate: &Tensor,
+    up: &Tensor,
+    dy: &Tensor,
+) -> Result<(Tensor, Tensor)> {
     let result = || unwritten(gate.shape(), DType::F32, gate.device());
     let (d_gate, d_up, elements) = (result()?, result()?, fits(gate.elem_count())?);
-    let args = [address(gate)?, address(up)?, address(dy)?, address(&d_gate)?, address(&d_up)?, elements.into()];
+    let args = [
+        address(gate)?,
+        address(up)?,
+        address(dy)?,
+        address(&d_gate)?,
+        address(&d_up)?,
+        elements.into(),
+    ];
     gpu.launch(each("gate_backward", elements), &args)?;
     Ok((d_gate, d_up))
 }
@@ -89,8 +125,15 @@ impl<'a> Side<'a> {
     }
 }
 
-/// `a · b · scale` in f32, added to `onto` where it is given, which nobody else may hold. The left side is rounded to the type of the right.
-pub(super) fn product(gpu: &Gpu, a: Side<'_>, b: Side<'_>, scale: f64, onto: Option<Tensor>) -> Result<Tensor> {
+/// `a · b · scale` in f32, added to `onto` where it is given, which nobody else may hold. The left
+/// side is rounded to the type of the right.
+pub(super) fn product(
+    gpu: &Gpu,
+    a: Side<'_>,
+    b: Side<'_>,
+    scale: f64,
+    onto: Option<Tensor>,
+) -> Result<Tensor> {
     let ((rows, inner), (from, columns), dtype) = (a.dims()?, b.dims()?, b.tensor.dtype());
     if inner != from {
         candle_core::bail!("the inner sizes of a product differ: {inner} and {from}");
@@ -102,7 +145,16 @@ pub(super) fn product(gpu: &Gpu, a: Side<'_>, b: Side<'_>, scale: f64, onto: Opt
         Ok::<_, candle_core::Error>(if transposed { factor.t() } else { factor })
     };
     let (a, b) = (factor(&left, a.transposed)?, factor(b.tensor, b.transposed)?);
-    gpu.multiply(Product { a, b, out: address(&out)?, rows, inner, columns, scale: scale as f32, add })?;
+    gpu.multiply(Product {
+        a,
+        b,
+        out: address(&out)?,
+        rows,
+        inner,
+        columns,
+        scale: scale as f32,
+        add,
+    })?;
     Ok(out)
 }
 
@@ -120,7 +172,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(positions: &[u32], attention: &Attention<'_>, device: &Device) -> Result<Self> {
+    pub(crate) fn new(
+        positions: &[u32],
+        attention: &Attention<'_>,
+        device: &Device,
+    ) -> Result<Self> {
         let (counts, slots) = match attention {
             Attention::Whole(lengths) => (*lengths, None),
             Attention::Cached { counts, slots, .. } => (*counts, Some(*slots)),
@@ -147,39 +203,93 @@ impl Layout {
         &self.positions
     }
 
-    /// Causal attention; the result has the shape of `q`. See [`causal`](super::attention::causal) and [`cached`](super::attention::cached).
-    pub(super) fn attend(&self, gpu: &Gpu, heads: Heads, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    /// Causal attention; the result has the shape of `q`. See [`causal`](super::attention::causal)
+    /// and [`cached`](super::attention::cached).
+    pub(super) fn attend(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+    ) -> Result<Tensor> {
         let out = unwritten(q.shape(), DType::F32, q.device())?;
         let slots = self.slots.as_ref().map_or(Ok(Arg::NULL), address)?;
-        let addresses = [address(q)?, address(k)?, address(v)?, slots, address(&self.sequences)?, address(&self.tiles)?, address(&out)?];
+        let addresses = [
+            address(q)?,
+            address(k)?,
+            address(v)?,
+            slots,
+            address(&self.sequences)?,
+            address(&self.tiles)?,
+            address(&out)?,
+        ];
         let floats = (QUERIES + 2 * KEYS) * (heads.width + 1) + ATTENTION_THREADS;
         self.launch(gpu, heads, "attention_forward", heads.queries, floats, &addresses)?;
         Ok(out)
     }
 
-    /// The gradients of [`attend`](Self::attend) for whole sequences, with respect to queries, keys and values.
-    pub(super) fn attend_backward(&self, gpu: &Gpu, heads: Heads, q: &Tensor, k: &Tensor, v: &Tensor, dy: &Tensor) -> Result<[Tensor; 3]> {
+    /// The gradients of [`attend`](Self::attend) for whole sequences, with respect to queries, keys
+    /// and values.
+    pub(super) fn attend_backward(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]> {
         let [dq, dk, dv] = [q, k, v].map(|t| unwritten(t.shape(), DType::F32, t.device()));
         let (dq, dk, dv) = (dq?, dk?, dv?);
         let rows = unwritten((q.dim(0)?, heads.queries, 2), DType::F32, q.device())?;
-        let inputs = [address(q)?, address(k)?, address(v)?, address(dy)?, address(&self.sequences)?, address(&self.tiles)?];
+        let inputs = [
+            address(q)?,
+            address(k)?,
+            address(v)?,
+            address(dy)?,
+            address(&self.sequences)?,
+            address(&self.tiles)?,
+        ];
         let floats = 2 * (QUERIES + KEYS) * (heads.width + 1) + 2 * ATTENTION_THREADS;
         let args: Vec<Arg> = inputs.into_iter().chain([address(&dq)?, address(&rows)?]).collect();
         self.launch(gpu, heads, "attention_backward_queries", heads.queries, floats, &args)?;
-        let args: Vec<Arg> = inputs.into_iter().chain([address(&rows)?, address(&dk)?, address(&dv)?]).collect();
+        let args: Vec<Arg> =
+            inputs.into_iter().chain([address(&rows)?, address(&dk)?, address(&dv)?]).collect();
         self.launch(gpu, heads, "attention_backward_keys", heads.keys, floats, &args)?;
         Ok([dq, dk, dv])
     }
 
-    /// Launches a kernel with a block for each tile and each of `heads_at_once` heads, and `floats` of shared memory.
-    fn launch(&self, gpu: &Gpu, heads: Heads, kernel: &str, heads_at_once: usize, floats: usize, addresses: &[Arg]) -> Result<()> {
+    /// Launches a kernel with a block for each tile and each of `heads_at_once` heads, and `floats`
+    /// of shared memory.
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        kernel: &str,
+        heads_at_once: usize,
+        floats: usize,
+        addresses: &[Arg],
+    ) -> Result<()> {
         if heads.width > WIDEST_HEAD {
-            candle_core::bail!("heads of width {} are too wide for a GPU; up to {WIDEST_HEAD} work", heads.width);
+            candle_core::bail!(
+                "heads of width {} are too wide for a GPU; up to {WIDEST_HEAD} work",
+                heads.width
+            );
         }
-        let sizes: [Arg; 4] = [heads.queries.into(), heads.keys.into(), heads.width.into(), (heads.scale() as f32).into()];
+        let sizes: [Arg; 4] = [
+            heads.queries.into(),
+            heads.keys.into(),
+            heads.width.into(),
+            (heads.scale() as f32).into(),
+        ];
         let args: Vec<Arg> = addresses.iter().copied().chain(sizes).collect();
-        let (grid, shared_bytes) = (Grid::Blocks(self.tile_count * heads_at_once), floats * size_of::<f32>());
-        gpu.launch(Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main }, &args)
+        let (grid, shared_bytes) =
+            (Grid::Blocks(self.tile_count * heads_at_once), floats * size_of::<f32>());
+        gpu.launch(
+            Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main },
+            &args,
+        )
     }
 }
 
@@ -207,7 +317,10 @@ mod tests {
         let (got, want) = (flat(got), flat(want));
         let largest = want.iter().fold(1e-6f32, |m, x| m.max(x.abs()));
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-            assert!((got - want).abs() <= tolerance * largest, "{what}, element {i}: {got} against {want}");
+            assert!(
+                (got - want).abs() <= tolerance * largest,
+                "{what}, element {i}: {got} against {want}"
+            );
         }
     }
 
@@ -218,14 +331,27 @@ mod tests {
     #[test]
     fn norms_are_those_of_the_processor() {
         for width in [1, 5, 40, 1000] {
-            let (x, dy, onto, weight) = (floats(&[3, width], 1), floats(&[3, width], 2), floats(&[3, width], 3), floats(&[width], 4));
+            let (x, dy, onto, weight) = (
+                floats(&[3, width], 1),
+                floats(&[3, width], 2),
+                floats(&[3, width], 3),
+                floats(&[width], 4),
+            );
             let norm = RmsNorm::new(weight.clone(), 1e-5);
             let (y, dx) = (norm.forward(&x).unwrap(), norm.backward(&x, &dy, &onto).unwrap());
             on_gpus(|device| {
                 let to = |t: &Tensor| t.to_device(device).unwrap();
                 let got = rms_norm(&gpu(device), &to(&x), &to(&weight), 1e-5).unwrap();
                 same(&got, &y, 1e-6, "norm");
-                let got = rms_norm_backward(&gpu(device), &to(&x), &to(&dy), &to(&weight), &to(&onto), 1e-5).unwrap();
+                let got = rms_norm_backward(
+                    &gpu(device),
+                    &to(&x),
+                    &to(&dy),
+                    &to(&weight),
+                    &to(&onto),
+                    1e-5,
+                )
+                .unwrap();
                 same(&got, &dx, 1e-5, "its gradient");
             });
         }
@@ -236,20 +362,30 @@ mod tests {
         let rope = Rope { theta: 100.0, scaling: RopeScaling::Unscaled };
         let (x, positions) = (floats(&[5, 24], 1), [0, 7, 3, 11, 11]);
         let table = RopeTable::new(&rope, 6, 12, &Device::Cpu).unwrap();
-        let (there, back) = (table.rotate(&x, &positions, None).unwrap(), table.rotate_backward(&x, &positions, None).unwrap());
+        let (there, back) = (
+            table.rotate(&x, &positions, None).unwrap(),
+            table.rotate_backward(&x, &positions, None).unwrap(),
+        );
         on_gpus(|device| {
             let table = RopeTable::new(&rope, 6, 12, device).unwrap();
             let layout = Layout::new(&positions, &Attention::Whole(&[5]), device).unwrap();
             let x = x.to_device(device).unwrap();
             same(&table.rotate(&x, &positions, Some(&layout)).unwrap(), &there, 1e-6, "there");
-            same(&table.rotate_backward(&x, &positions, Some(&layout)).unwrap(), &back, 1e-6, "back");
+            same(
+                &table.rotate_backward(&x, &positions, Some(&layout)).unwrap(),
+                &back,
+                1e-6,
+                "back",
+            );
         });
     }
 
     #[test]
     fn gates_are_those_of_the_processor() {
-        let (gate, up, dy) = ((floats(&[7, 50], 1) * 20.0).unwrap(), floats(&[7, 50], 2), floats(&[7, 50], 3));
-        let (y, (d_gate, d_up)) = (mlp::swiglu(&gate, &up).unwrap(), mlp::swiglu_backward(&gate, &up, &dy).unwrap());
+        let (gate, up, dy) =
+            ((floats(&[7, 50], 1) * 20.0).unwrap(), floats(&[7, 50], 2), floats(&[7, 50], 3));
+        let (y, (d_gate, d_up)) =
+            (mlp::swiglu(&gate, &up).unwrap(), mlp::swiglu_backward(&gate, &up, &dy).unwrap());
         on_gpus(|device| {
             let [gate, up, dy] = [&gate, &up, &dy].map(|t| t.to_device(device).unwrap());
             same(&swiglu(&gpu(device), &gate, &up).unwrap(), &y, 1e-6, "gate");
@@ -270,28 +406,47 @@ mod tests {
         let turned = |t: &Tensor| t.t().unwrap().contiguous().unwrap();
         let (at, bt) = (turned(&a), turned(&b));
         on_gpus(|device| {
-            let [a, b, at, bt, onto, rounded] = [&a, &b, &at, &bt, &onto, &rounded].map(|t| t.to_device(device).unwrap());
+            let [a, b, at, bt, onto, rounded] =
+                [&a, &b, &at, &bt, &onto, &rounded].map(|t| t.to_device(device).unwrap());
             for a in [Side::plain(&a), Side::transposed(&at)] {
                 for b in [Side::plain(&b), Side::transposed(&bt)] {
                     for add in [false, true] {
                         let onto = add.then(|| onto.copy().unwrap());
-                        same(&product(&gpu(device), a, b, 0.5, onto).unwrap(), &want(&want_of(b), add), 1e-6, "product");
+                        same(
+                            &product(&gpu(device), a, b, 0.5, onto).unwrap(),
+                            &want(&want_of(b), add),
+                            1e-6,
+                            "product",
+                        );
                     }
                 }
                 // Both sides are rounded, and the sums are not.
                 let got = product(&gpu(device), a, Side::plain(&rounded), 0.5, None).unwrap();
-                same(&got, &want(&rounded.to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap(), false), 1e-2, "bf16");
+                same(
+                    &got,
+                    &want(
+                        &rounded.to_dtype(DType::F32).unwrap().to_device(&Device::Cpu).unwrap(),
+                        false,
+                    ),
+                    1e-2,
+                    "bf16",
+                );
             }
         });
         fn want_of(b: Side<'_>) -> Tensor {
-            let b = if b.transposed { b.tensor.t().unwrap().contiguous().unwrap() } else { b.tensor.clone() };
+            let b = if b.transposed {
+                b.tensor.t().unwrap().contiguous().unwrap()
+            } else {
+                b.tensor.clone()
+            };
             b.to_device(&Device::Cpu).unwrap()
         }
         let exact = bf16::from_f32(1.0 / 3.0).to_f32();
         on_gpus(|device| {
             let third = Tensor::new(&[[1f32 / 3.0]], device).unwrap();
             let one = Tensor::new(&[[bf16::ONE]], device).unwrap();
-            let got = product(&gpu(device), Side::plain(&third), Side::plain(&one), 1.0, None).unwrap();
+            let got =
+                product(&gpu(device), Side::plain(&third), Side::plain(&one), 1.0, None).unwrap();
             assert_eq!(got.to_vec2::<f32>().unwrap(), [[exact]]);
         });
     }
@@ -304,17 +459,27 @@ mod tests {
             (Heads { queries: 3, keys: 1, width: 129 }, &[33]),
         ] {
             let tokens: usize = lengths.iter().sum();
-            let of = |heads: usize, width: usize, seed| (floats(&[tokens, heads * width], seed) * 2.0).unwrap();
+            let of = |heads: usize, width: usize, seed| {
+                (floats(&[tokens, heads * width], seed) * 2.0).unwrap()
+            };
             let (q, dy) = (of(heads.queries, heads.width, 1), of(heads.queries, heads.width, 2));
             let (k, v) = (of(heads.keys, heads.width, 3), of(heads.keys, heads.width, 4));
             let y = causal(heads, lengths, &q, &k, &v).unwrap();
             let gradients = causal_backward(heads, lengths, &q, &k, &v, &dy).unwrap();
             on_gpus(|device| {
-                let layout = Layout::new(&vec![0; tokens], &Attention::Whole(lengths), device).unwrap();
+                let layout =
+                    Layout::new(&vec![0; tokens], &Attention::Whole(lengths), device).unwrap();
                 let [q, k, v, dy] = [&q, &k, &v, &dy].map(|t| t.to_device(device).unwrap());
-                same(&layout.attend(&gpu(device), heads, &q, &k, &v).unwrap(), &y, 1e-5, "attention");
+                same(
+                    &layout.attend(&gpu(device), heads, &q, &k, &v).unwrap(),
+                    &y,
+                    1e-5,
+                    "attention",
+                );
                 let got = layout.attend_backward(&gpu(device), heads, &q, &k, &v, &dy).unwrap();
-                for ((got, want), what) in got.iter().zip(&gradients).zip(["queries", "keys", "values"]) {
+                for ((got, want), what) in
+                    got.iter().zip(&gradients).zip(["queries", "keys", "values"])
+                {
                     same(got, want, 1e-5, what);
                 }
             });
@@ -326,13 +491,17 @@ mod tests {
         let heads = Heads { queries: 4, keys: 2, width: 5 };
         // Two sequences share a prefix; one has three new tokens, the other 20.
         let prefix: Vec<u32> = (0..50).map(|i| i * 7 % 53).collect();
-        let slots = [[&prefix[..], &[60, 61, 62]].concat(), [&prefix[..], &(63..83).collect::<Vec<u32>>()].concat()];
+        let slots = [
+            [&prefix[..], &[60, 61, 62]].concat(),
+            [&prefix[..], &(63..83).collect::<Vec<u32>>()].concat(),
+        ];
         let (counts, q) = ([3, 20], floats(&[23, 20], 1));
         let (k, v) = (floats(&[90, 10], 2), floats(&[90, 10], 3));
         let y = cached(heads, &counts, &slots, &q, &k, &v).unwrap();
         let cache = crate::model::cache::KvCache::new(0, 1, 1, DType::F32, &Device::Cpu).unwrap();
         on_gpus(|device| {
-            let attention = Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
+            let attention =
+                Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
             let layout = Layout::new(&[0; 23], &attention, device).unwrap();
             let [q, k, v] = [&q, &k, &v].map(|t| t.to_device(device).unwrap());
             same(&layout.attend(&gpu(device), heads, &q, &k, &v).unwrap(), &y, 1e-5, "attention");

@@ -1,4 +1,5 @@
-//! Linear layers: frozen weights, and low-rank changes as a view on them (Hu et al. 2021, arXiv 2106.09685).
+//! Linear layers: frozen weights, and low-rank changes as a view on them (Hu et al. 2021, arXiv
+//! 2106.09685).
 
 use candle_core::{Result, Tensor};
 
@@ -54,8 +55,14 @@ impl Linear {
         Self { weight, bias }
     }
 
-    /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`, added to `onto` where it is given.
-    pub(crate) fn forward(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Tensor> {
+    /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`, added to `onto` where it is
+    /// given.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        change: Option<Change<'_>>,
+        onto: Option<&Tensor>,
+    ) -> Result<Tensor> {
         if let Some(gpu) = Gpu::of(x) {
             return self.forward_on(&gpu, x, change, onto);
         }
@@ -65,7 +72,8 @@ impl Linear {
 
     /// The gradient with respect to `x`, as it is wanted, and the gradients of the change.
     ///
-    /// The weight is frozen: it has no gradient, which saves a product and a weight's worth of memory.
+    /// The weight is frozen: it has no gradient, which saves a product and a weight's worth of
+    /// memory.
     pub(crate) fn backward(
         &self,
         x: &Tensor,
@@ -94,13 +102,26 @@ impl Linear {
     /// The layer with the change folded into its weight, so that it costs what it cost before.
     pub(crate) fn folded(&self, change: &LowRank) -> Result<Self> {
         let change = (change.b.matmul(&change.a)? * change.scale)?;
-        let weight = (self.weight.to_dtype(change.dtype())? + change)?.to_dtype(self.weight.dtype())?;
+        let weight =
+            (self.weight.to_dtype(change.dtype())? + change)?.to_dtype(self.weight.dtype())?;
         Ok(Self { weight, bias: self.bias.clone() })
     }
 
     /// [`forward`](Self::forward) on a GPU.
-    fn forward_on(&self, gpu: &Gpu, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Tensor> {
-        let mut y = product(gpu, Side::plain(x), Side::transposed(&self.weight), 1.0, onto.map(Tensor::copy).transpose()?)?;
+    fn forward_on(
+        &self,
+        gpu: &Gpu,
+        x: &Tensor,
+        change: Option<Change<'_>>,
+        onto: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let mut y = product(
+            gpu,
+            Side::plain(x),
+            Side::transposed(&self.weight),
+            1.0,
+            onto.map(Tensor::copy).transpose()?,
+        )?;
         if let Some(bias) = &self.bias {
             y = y.broadcast_add(bias)?;
         }
@@ -129,7 +150,9 @@ impl Linear {
         let dx = product(gpu, Side::plain(dy), Side::plain(&self.weight), 1.0, onto)?;
         let dx = match change.zip(g.as_ref()) {
             None => dx,
-            Some((Change { low_rank, mask: None }, g)) => product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, Some(dx))?,
+            Some((Change { low_rank, mask: None }, g)) => {
+                product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, Some(dx))?
+            }
             Some((Change { low_rank, mask: Some(mask) }, g)) => {
                 (dx + (product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, None)? * mask)?)?
             }
@@ -137,7 +160,12 @@ impl Linear {
         Ok((Some(dx), gradient))
     }
 
-    fn rows<T: Real>(&self, x: &Tensor, change: Option<Change<'_>>, onto: Option<&Tensor>) -> Result<Vec<T>> {
+    fn rows<T: Real>(
+        &self,
+        x: &Tensor,
+        change: Option<Change<'_>>,
+        onto: Option<&Tensor>,
+    ) -> Result<Vec<T>> {
         let ((rows, inputs), outputs) = (x.dims2()?, self.weight.dim(0)?);
         let mut y = match onto {
             Some(onto) => with_slice(onto, <[T]>::to_vec)?,
@@ -145,7 +173,8 @@ impl Linear {
         };
         if let Some(bias) = &self.bias {
             with_slice(bias, |bias: &[T]| {
-                y.chunks_exact_mut(outputs).for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b));
+                y.chunks_exact_mut(outputs)
+                    .for_each(|row| row.iter_mut().zip(bias).for_each(|(y, &b)| *y += b));
             })?;
         }
         let add = onto.is_some() || self.bias.is_some();
@@ -167,7 +196,12 @@ impl Linear {
     }
 
     /// `dy W + (g A) ∘ mask`, added to `onto`; `g = scale · dy B` comes with its change.
-    fn input_gradient<T: Real>(&self, dy: &Tensor, change: Option<(Change<'_>, Vec<T>)>, onto: Option<Tensor>) -> Result<Vec<T>> {
+    fn input_gradient<T: Real>(
+        &self,
+        dy: &Tensor,
+        change: Option<(Change<'_>, Vec<T>)>,
+        onto: Option<Tensor>,
+    ) -> Result<Vec<T>> {
         let (rows, (outputs, inputs)) = (dy.dim(0)?, self.weight.dims2()?);
         let add = onto.is_some();
         let mut dx = match onto {
@@ -182,7 +216,14 @@ impl Linear {
         let rank = low_rank.a.dim(0)?;
         let product = |out: &mut [T], add: bool| {
             with_slice(&low_rank.a, |a| {
-                multiply(out, add, Matrix::new(&g, rows, rank), Matrix::new(a, rank, inputs), T::one(), Threads::All);
+                multiply(
+                    out,
+                    add,
+                    Matrix::new(&g, rows, rank),
+                    Matrix::new(a, rank, inputs),
+                    T::one(),
+                    Threads::All,
+                );
             })
         };
         match mask {
@@ -190,7 +231,9 @@ impl Linear {
             Some(mask) => {
                 let mut through = vec![T::zero(); rows * inputs];
                 product(&mut through, false)?;
-                with_slice(mask, |mask: &[T]| dx.iter_mut().zip(&through).zip(mask).for_each(|((dx, &t), &m)| *dx += t * m))?;
+                with_slice(mask, |mask: &[T]| {
+                    dx.iter_mut().zip(&through).zip(mask).for_each(|((dx, &t), &m)| *dx += t * m)
+                })?;
             }
         }
         Ok(dx)
@@ -198,12 +241,17 @@ impl Linear {
 }
 
 impl Change<'_> {
-    /// With `x̂ = x ∘ mask`, `l = x̂ Aᵀ` and `g = scale · dy B`: `dA = gᵀ x̂` and `dB = scale · dyᵀ l`. Returns g too.
+    /// With `x̂ = x ∘ mask`, `l = x̂ Aᵀ` and `g = scale · dy B`: `dA = gᵀ x̂` and `dB = scale · dyᵀ
+    /// l`. Returns g too.
     fn backward<T: Real>(&self, x: &Tensor, dy: &Tensor) -> Result<(Vec<T>, LowRankGradient)> {
         let LowRank { a, b, scale } = self.low_rank;
         let ((rows, inputs), (outputs, rank)) = (x.dims2()?, b.dims2()?);
         let scale = T::real(*scale);
-        let (mut g, mut da, mut db) = (vec![T::zero(); rows * rank], vec![T::zero(); rank * inputs], vec![T::zero(); outputs * rank]);
+        let (mut g, mut da, mut db) = (
+            vec![T::zero(); rows * rank],
+            vec![T::zero(); rank * inputs],
+            vec![T::zero(); outputs * rank],
+        );
         with_slices([&self.masked(x)?, dy, a, b], |[x, dy, a, b]| {
             let (x, dy) = (Matrix::new(x, rows, inputs), Matrix::new(dy, rows, outputs));
             multiply(&mut g, false, dy, Matrix::new(b, outputs, rank), scale, Threads::All);
@@ -253,18 +301,27 @@ mod tests {
 
     #[test]
     fn gradients_are_the_slopes() {
-        let backward = |x: &[Tensor], dy: &Tensor| Ok(vec![layer().backward(&x[0], dy, None, Wanted::Alone)?.0.unwrap()]);
+        let backward = |x: &[Tensor], dy: &Tensor| {
+            Ok(vec![layer().backward(&x[0], dy, None, Wanted::Alone)?.0.unwrap()])
+        };
         check(&[noise(&[4, 5], 3)], |x| layer().forward(&x[0], None, None), backward);
         let inputs = [noise(&[4, 5], 3), noise(&[2, 5], 4), noise(&[6, 2], 5)];
         let mask = tensor((0..20).map(|i| f64::from(i % 3) * 0.7).collect(), (4, 5)).unwrap();
         for mask in [None, Some(&mask)] {
             let with = |x: &[Tensor], f: &dyn Fn(Change<'_>) -> Result<Vec<Tensor>>| {
-                f(Change { low_rank: &LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.3 }, mask })
+                f(Change {
+                    low_rank: &LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.3 },
+                    mask,
+                })
             };
-            let forward = |x: &[Tensor]| with(x, &|change| Ok(vec![layer().forward(&x[0], Some(change), None)?])).map(|mut y| y.remove(0));
+            let forward = |x: &[Tensor]| {
+                with(x, &|change| Ok(vec![layer().forward(&x[0], Some(change), None)?]))
+                    .map(|mut y| y.remove(0))
+            };
             check(&inputs, forward, |x, dy| {
                 with(x, &|change| {
-                    let (dx, gradient) = layer().backward(&x[0], dy, Some(change), Wanted::Alone)?;
+                    let (dx, gradient) =
+                        layer().backward(&x[0], dy, Some(change), Wanted::Alone)?;
                     let LowRankGradient { a, b } = gradient.unwrap();
                     Ok(vec![dx.unwrap(), a, b])
                 })
@@ -278,7 +335,10 @@ mod tests {
         let sum = layer().forward(&x, None, Some(&before)).unwrap();
         let want = (layer().forward(&x, None, None).unwrap() + before).unwrap();
         let gradient = |wanted| layer().backward(&x, &dy, None, wanted).unwrap().0;
-        let (dx, want_dx) = (gradient(Wanted::AddedTo(x.clone())).unwrap(), (gradient(Wanted::Alone).unwrap() + &x).unwrap());
+        let (dx, want_dx) = (
+            gradient(Wanted::AddedTo(x.clone())).unwrap(),
+            (gradient(Wanted::Alone).unwrap() + &x).unwrap(),
+        );
         for (got, want) in [(sum, want), (dx, want_dx)] {
             assert!(largest_difference(&got, &want) < 1e-14);
         }
@@ -289,7 +349,8 @@ mod tests {
     fn a_folded_layer_computes_what_the_view_does() {
         let low_rank = LowRank { a: noise(&[2, 5], 4), b: noise(&[6, 2], 5), scale: 1.7 };
         let x = noise(&[9, 5], 3);
-        let viewed = layer().forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None).unwrap();
+        let viewed =
+            layer().forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None).unwrap();
         let folded = layer().folded(&low_rank).unwrap().forward(&x, None, None).unwrap();
         assert!(largest_difference(&viewed, &folded) < 1e-14);
     }

@@ -41,7 +41,8 @@ fn forward<T: Real>(gate: &[T], up: &[T]) -> Vec<T> {
     y
 }
 
-/// With s = sigmoid(gate): `d_up = dy · gate · s` and `d_gate = dy · up · s · (1 + gate · (1 − s))`.
+/// With s = sigmoid(gate): `d_up = dy · gate · s` and `d_gate = dy · up · s · (1 + gate · (1 −
+/// s))`.
 fn backward<T: Real>(gate: &[T], up: &[T], dy: &[T]) -> (Vec<T>, Vec<T>) {
     let (mut d_gate, mut d_up) = (vec![T::zero(); dy.len()], vec![T::zero(); dy.len()]);
     fill_rows2(&mut d_gate, &mut d_up, 1, |first, d_gate, d_up| {
@@ -49,7 +50,8 @@ fn backward<T: Real>(gate: &[T], up: &[T], dy: &[T]) -> (Vec<T>, Vec<T>) {
             #[inline(always)]
             || {
                 let inputs = gate[first..].iter().zip(&up[first..]).zip(&dy[first..]);
-                for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
+                for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs)
+                {
                     let s = sigmoid(gate);
                     *d_up = dy * gate * s;
                     *d_gate = dy * up * s * (T::real(1.0) + gate * (T::real(1.0) - s));
@@ -72,14 +74,23 @@ mod tests {
 
     #[test]
     fn gradient_is_the_slope() {
-        let backward = |x: &[Tensor], dy: &Tensor| swiglu_backward(&x[0], &x[1], dy).map(|(gate, up)| vec![gate, up]);
-        check(&[(noise(&[3, 7], 1) * 4.0).unwrap(), noise(&[3, 7], 2)], |x| swiglu(&x[0], &x[1]), backward);
+        let backward = |x: &[Tensor], dy: &Tensor| {
+            swiglu_backward(&x[0], &x[1], dy).map(|(gate, up)| vec![gate, up])
+        };
+        check(
+            &[(noise(&[3, 7], 1) * 4.0).unwrap(), noise(&[3, 7], 2)],
+            |x| swiglu(&x[0], &x[1]),
+            backward,
+        );
     }
 
     #[test]
     fn far_gates_are_closed_or_open() {
         let gate = tensor(vec![-200f32, -30.0, 0.0, 30.0, 200.0], 5).unwrap();
         let y: Vec<f32> = swiglu(&gate, &gate.ones_like().unwrap()).unwrap().to_vec1().unwrap();
-        assert!(y[0] == 0.0 && y[1].abs() < 1e-11 && y[2] == 0.0 && y[3] == 30.0 && y[4] == 200.0, "{y:?}");
+        assert!(
+            y[0] == 0.0 && y[1].abs() < 1e-11 && y[2] == 0.0 && y[3] == 30.0 && y[4] == 200.0,
+            "{y:?}"
+        );
     }
 }

@@ -44,7 +44,9 @@ impl RmsNorm {
             vectorised(
                 #[inline(always)]
                 || {
-                    for (y, x) in y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width)) {
+                    for (y, x) in
+                        y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width))
+                    {
                         let scale = self.inverse_root_mean_square(x);
                         for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
                             *y = x * scale * w;
@@ -64,7 +66,9 @@ impl RmsNorm {
             vectorised(
                 #[inline(always)]
                 || {
-                    let inputs = x[first * width..].chunks_exact(width).zip(dy[first * width..].chunks_exact(width));
+                    let inputs = x[first * width..]
+                        .chunks_exact(width)
+                        .zip(dy[first * width..].chunks_exact(width));
                     let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
                     for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
                         let scale = self.inverse_root_mean_square(x);
@@ -98,7 +102,11 @@ mod tests {
         for width in [1, 5, 40] {
             let norm = RmsNorm::new(noise(&[width], 1), 1e-2);
             let zero = noise(&[3, width], 2).zeros_like().unwrap();
-            check(&[noise(&[3, width], 2)], |x| norm.forward(&x[0]), |x, dy| Ok(vec![norm.backward(&x[0], dy, &zero)?]));
+            check(
+                &[noise(&[3, width], 2)],
+                |x| norm.forward(&x[0]),
+                |x, dy| Ok(vec![norm.backward(&x[0], dy, &zero)?]),
+            );
         }
     }
 
@@ -108,7 +116,10 @@ mod tests {
         let (x, dy, onto) = (noise(&[3, 8], 2), noise(&[3, 8], 3), noise(&[3, 8], 4));
         let alone = norm.backward(&x, &dy, &onto.zeros_like().unwrap()).unwrap();
         let added = norm.backward(&x, &dy, &onto).unwrap();
-        assert_eq!(added.to_vec2::<f64>().unwrap(), (onto + alone).unwrap().to_vec2::<f64>().unwrap());
+        assert_eq!(
+            added.to_vec2::<f64>().unwrap(),
+            (onto + alone).unwrap().to_vec2::<f64>().unwrap()
+        );
     }
 
     #[test]

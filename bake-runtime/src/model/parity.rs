@@ -1,4 +1,5 @@
-//! Comparison with the reference implementations (transformers and PEFT), on the data in `tests/fixtures`.
+//! Comparison with the reference implementations (transformers and PEFT), on the data in
+//! `tests/fixtures`.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,9 @@ struct Expected(std::collections::HashMap<String, Tensor>);
 
 impl Expected {
     fn read(dir: &Path) -> Self {
-        Self(candle_core::safetensors::load(dir.join("expected.safetensors"), &Device::Cpu).unwrap())
+        Self(
+            candle_core::safetensors::load(dir.join("expected.safetensors"), &Device::Cpu).unwrap(),
+        )
     }
 
     fn ids(&self, name: &str) -> Vec<u32> {
@@ -70,7 +73,10 @@ fn logits_and_hidden_states_at_every_position() {
             for prompt in PROMPTS {
                 let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
                 for (what, got) in [("logits", &got.logits), ("hidden", &got.hidden)] {
-                    let error = error(&got.to_device(&Device::Cpu).unwrap(), &want.0[&format!("{what}.{prompt}")]);
+                    let error = error(
+                        &got.to_device(&Device::Cpu).unwrap(),
+                        &want.0[&format!("{what}.{prompt}")],
+                    );
                     assert!(error < TOLERANCE, "{name} {prompt} {what}: {error}");
                 }
             }
@@ -85,16 +91,26 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
     }
-    let weights = candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
-    let halved = weights.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(DType::BF16).unwrap()));
-    candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors")).unwrap();
+    let weights =
+        candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
+    let halved =
+        weights.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(DType::BF16).unwrap()));
+    candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors"))
+        .unwrap();
     let adapter = fixtures("adapters/llama-tied-all-linear");
     let logits = |device: &Device| {
         let model = Model::load_at(dir.path(), device).unwrap();
         let adapter = Adapter::load(&adapter, &model).unwrap();
-        let logits = |model: &Model, adapter| model.forward(&[5, 7, 300, 2], adapter).unwrap().logits.to_device(&Device::Cpu).unwrap();
+        let logits = |model: &Model, adapter| {
+            model.forward(&[5, 7, 300, 2], adapter).unwrap().logits.to_device(&Device::Cpu).unwrap()
+        };
         let head = model.decoder().head().dtype();
-        (head, logits(&model, None), logits(&model, Some(&adapter)), logits(&model.folded(&adapter).unwrap(), None))
+        (
+            head,
+            logits(&model, None),
+            logits(&model, Some(&adapter)),
+            logits(&model.folded(&adapter).unwrap(), None),
+        )
     };
     let (head, base, viewed, _) = logits(&Device::Cpu);
     assert_eq!(head, DType::F32);
@@ -118,7 +134,8 @@ fn both_spellings_of_a_configuration_give_one_model() {
         }
         std::fs::copy(from.join("config.legacy.json"), dir.path().join("config.json")).unwrap();
         let legacy = Model::load(dir.path(), crate::Device::Cpu).unwrap();
-        let logits = |m: &Model| m.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap();
+        let logits =
+            |m: &Model| m.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap();
         assert_eq!(logits(&legacy), logits(&model(name)));
     }
 }
@@ -130,13 +147,17 @@ fn weights_in_half_precision_are_read_as_what_they_are() {
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
         std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
     }
-    let weights = candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
+    let weights =
+        candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
     let logits = |dtypes: &[DType]| {
         let converted = weights.iter().map(|(name, tensor)| {
-            let converted = dtypes.iter().fold(tensor.clone(), |tensor, dtype| tensor.to_dtype(*dtype).unwrap());
+            let converted = dtypes
+                .iter()
+                .fold(tensor.clone(), |tensor, dtype| tensor.to_dtype(*dtype).unwrap());
             (name.clone(), converted)
         });
-        candle_core::safetensors::save(&converted.collect(), dir.path().join("model.safetensors")).unwrap();
+        candle_core::safetensors::save(&converted.collect(), dir.path().join("model.safetensors"))
+            .unwrap();
         let model = Model::load(dir.path(), crate::Device::Cpu).unwrap();
         model.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap()
     };
@@ -155,7 +176,10 @@ fn cached_decoding() {
             let want = &want.0[&format!("kv_logits.{prompt}")];
             let mut sequence = Sequence::new(&model).unwrap();
             sequence.read(&model, &ids[..20], WeightView::default()).unwrap();
-            let logits: Vec<f32> = ids[20..].iter().flat_map(|&id| sequence.push(&model, &[id], WeightView::default()).unwrap()).collect();
+            let logits: Vec<f32> = ids[20..]
+                .iter()
+                .flat_map(|&id| sequence.push(&model, &[id], WeightView::default()).unwrap())
+                .collect();
             let error = error(&Tensor::from_vec(logits, want.shape(), &Device::Cpu).unwrap(), want);
             assert!(error < TOLERANCE, "{name} {prompt}: {error}");
         }
@@ -168,7 +192,8 @@ fn greedy_tokens() {
         let (model, want) = (model(name), Expected::read(&fixtures("models").join(name)));
         for prompt in PROMPTS {
             let want_ids = want.ids(&format!("greedy.{prompt}"));
-            let got = greedy(&model, &want.ids(&format!("input_ids.{prompt}")), want_ids.len(), None);
+            let got =
+                greedy(&model, &want.ids(&format!("input_ids.{prompt}")), want_ids.len(), None);
             assert_eq!(got, want_ids, "{name} {prompt}");
         }
     }
@@ -190,9 +215,18 @@ fn adapters_viewed_and_folded() {
                 let error = error(got, &want.0[&format!("{what}.{prompt}")]);
                 assert!(error < TOLERANCE, "{kind} {prompt} {what}: {error}");
             }
-            let greedy_ids: Vec<u32> = serde_json::from_value(json["prompts"][i]["greedy"].clone()).unwrap();
-            assert_eq!(greedy(&base, &ids, greedy_ids.len(), Some(&adapter)), greedy_ids, "{kind} {prompt}");
-            assert_eq!(greedy(&folded, &ids, greedy_ids.len(), None), greedy_ids, "{kind} {prompt}");
+            let greedy_ids: Vec<u32> =
+                serde_json::from_value(json["prompts"][i]["greedy"].clone()).unwrap();
+            assert_eq!(
+                greedy(&base, &ids, greedy_ids.len(), Some(&adapter)),
+                greedy_ids,
+                "{kind} {prompt}"
+            );
+            assert_eq!(
+                greedy(&folded, &ids, greedy_ids.len(), None),
+                greedy_ids,
+                "{kind} {prompt}"
+            );
         }
     }
 }
@@ -204,7 +238,9 @@ fn adapters_survive_a_round_trip() {
     let dir = tempfile::tempdir().unwrap();
     adapter.save(dir.path(), "llama-tied").unwrap();
     let again = Adapter::load(dir.path(), &base).unwrap();
-    let logits = |a: &Adapter| base.forward(&[5, 7, 300, 2], Some(a)).unwrap().logits.to_vec2::<f32>().unwrap();
+    let logits = |a: &Adapter| {
+        base.forward(&[5, 7, 300, 2], Some(a)).unwrap().logits.to_vec2::<f32>().unwrap()
+    };
     assert_eq!(logits(&adapter), logits(&again));
 }
 
@@ -218,12 +254,21 @@ fn tokenizers_and_chat_templates() {
             assert_eq!(model.tokenizer().encode(text).unwrap(), want, "{name} {text:?}");
         }
         for case in json["tokenizer"]["chat"].as_array().unwrap() {
-            let messages: Vec<Message<'_>> = case["messages"].as_array().unwrap().iter().map(message).collect();
+            let messages: Vec<Message<'_>> =
+                case["messages"].as_array().unwrap().iter().map(message).collect();
             let prompt = case["add_generation_prompt"].as_bool().unwrap();
             let template = &model.text.template;
-            assert_eq!(template.render(&messages, prompt).unwrap(), case["text"].as_str().unwrap(), "{name}");
+            assert_eq!(
+                template.render(&messages, prompt).unwrap(),
+                case["text"].as_str().unwrap(),
+                "{name}"
+            );
             let want: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
-            assert_eq!(template.encode(model.tokenizer(), &messages, prompt).unwrap(), want, "{name}");
+            assert_eq!(
+                template.encode(model.tokenizer(), &messages, prompt).unwrap(),
+                want,
+                "{name}"
+            );
         }
     }
 }
@@ -236,20 +281,35 @@ fn published_chat_templates() {
         eprintln!("skipped: the published chat templates are not beside this checkout");
         return;
     }
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
+    let json: Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("expected.json")).unwrap()).unwrap();
     let mut compared = 0;
     for (name, template) in json["templates"].as_object().unwrap() {
         let source = std::fs::read_to_string(dir.join(template["file"].as_str().unwrap())).unwrap();
         let token = |key: &str| template[key].as_str().map(str::to_owned);
-        let chat = ChatTemplate::new(source, token("bos_token"), token("eos_token"), name.clone()).unwrap();
+        let chat = ChatTemplate::new(source, token("bos_token"), token("eos_token"), name.clone())
+            .unwrap();
         // Cases with variables of their own are for switches that a bake does not have.
-        for case in template["cases"].as_array().unwrap().iter().filter(|c| c["template_kwargs"].as_object().unwrap().is_empty()) {
+        for case in template["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|c| c["template_kwargs"].as_object().unwrap().is_empty())
+        {
             let conversation = case["conversation"].as_str().unwrap();
-            let messages: Vec<Message<'_>> = json["conversations"][conversation].as_array().unwrap().iter().map(message).collect();
+            let messages: Vec<Message<'_>> = json["conversations"][conversation]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(message)
+                .collect();
             let got = chat.render(&messages, case["add_generation_prompt"].as_bool().unwrap());
             match case["text"].as_str() {
                 Some(want) => assert_eq!(got.unwrap(), want, "{name}, {conversation}"),
-                None => assert!(got.unwrap_err().to_string().contains(case["error"].as_str().unwrap()), "{name}, {conversation}"),
+                None => assert!(
+                    got.unwrap_err().to_string().contains(case["error"].as_str().unwrap()),
+                    "{name}, {conversation}"
+                ),
             }
             compared += 1;
         }
@@ -267,11 +327,19 @@ fn control_tokens_that_are_written_out_stay_text() {
         let plain = model.encode(&Message::question("Mind.", "Where?")).unwrap();
         let ids = model.encode(&Message::question(&evil, &evil)).unwrap();
         let control = |ids: &[u32]| -> Vec<u32> {
-            let is_control = |id: &&u32| special.iter().any(|token| model.tokenizer().id(token) == Some(**id));
+            let is_control =
+                |id: &&u32| special.iter().any(|token| model.tokenizer().id(token) == Some(**id));
             ids.iter().filter(is_control).copied().collect()
         };
-        assert_eq!(control(&ids), control(&plain), "{name}: the template's own control tokens and no other");
-        assert!(model.decode(&ids).unwrap().matches(evil.trim()).count() == 2, "{name}: the text is all there");
+        assert_eq!(
+            control(&ids),
+            control(&plain),
+            "{name}: the template's own control tokens and no other"
+        );
+        assert!(
+            model.decode(&ids).unwrap().matches(evil.trim()).count() == 2,
+            "{name}: the text is all there"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the half-split layout of Hugging Face checkpoints.
+//! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the half-split layout of
+//! Hugging Face checkpoints.
 
 use std::f64::consts::TAU;
 
@@ -19,27 +20,53 @@ pub(crate) struct RopeTable {
 }
 
 impl RopeTable {
-    pub(crate) fn new(rope: &Rope, head_dim: usize, context: usize, device: &Device) -> Result<Self> {
+    pub(crate) fn new(
+        rope: &Rope,
+        head_dim: usize,
+        context: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let frequencies = frequencies(rope, head_dim);
         let turns: Vec<f32> = (0..context)
             .flat_map(|position| frequencies.iter().map(move |f| position as f64 * f))
             .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
             .collect();
-        Ok(Self { turns: Tensor::from_vec(turns, (context, 2 * frequencies.len()), device)?, head_dim })
+        Ok(Self {
+            turns: Tensor::from_vec(turns, (context, 2 * frequencies.len()), device)?,
+            head_dim,
+        })
     }
 
-    /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens' positions:
-    /// `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim / 2])`. On a GPU the positions are those of the layout.
-    pub(crate) fn rotate(&self, x: &Tensor, positions: &[u32], layout: Option<&Layout>) -> Result<Tensor> {
+    /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens'
+    /// positions: `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim /
+    /// 2])`. On a GPU the positions are those of the layout.
+    pub(crate) fn rotate(
+        &self,
+        x: &Tensor,
+        positions: &[u32],
+        layout: Option<&Layout>,
+    ) -> Result<Tensor> {
         self.turn(x, positions, layout, 1.0)
     }
 
-    /// The gradient of [`rotate`](Self::rotate) with respect to `x`: the transposed rotation, which turns back.
-    pub(crate) fn rotate_backward(&self, dy: &Tensor, positions: &[u32], layout: Option<&Layout>) -> Result<Tensor> {
+    /// The gradient of [`rotate`](Self::rotate) with respect to `x`: the transposed rotation, which
+    /// turns back.
+    pub(crate) fn rotate_backward(
+        &self,
+        dy: &Tensor,
+        positions: &[u32],
+        layout: Option<&Layout>,
+    ) -> Result<Tensor> {
         self.turn(dy, positions, layout, -1.0)
     }
 
-    fn turn(&self, x: &Tensor, positions: &[u32], layout: Option<&Layout>, direction: f32) -> Result<Tensor> {
+    fn turn(
+        &self,
+        x: &Tensor,
+        positions: &[u32],
+        layout: Option<&Layout>,
+        direction: f32,
+    ) -> Result<Tensor> {
         if let (Some(gpu), Some(layout)) = (Gpu::of(x), layout) {
             return gpu::rotate(&gpu, x, &self.turns, layout.positions(), direction);
         }
@@ -56,8 +83,10 @@ impl RopeTable {
             for (y, (x, &position)) in y.chunks_exact_mut(width).zip(inputs) {
                 let turns = turns[position as usize * 2 * half..][..2 * half].as_chunks::<2>().0;
                 for (y, x) in y.chunks_exact_mut(self.head_dim).zip(x.chunks_exact(self.head_dim)) {
-                    let ((y_low, y_high), (x_low, x_high)) = (y.split_at_mut(half), x.split_at(half));
-                    for (((y_low, y_high), (&a, &b)), &[cos, sin]) in y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
+                    let ((y_low, y_high), (x_low, x_high)) =
+                        (y.split_at_mut(half), x.split_at(half));
+                    for (((y_low, y_high), (&a, &b)), &[cos, sin]) in
+                        y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
                     {
                         let (cos, sin) = (T::real(cos.into()), T::real((direction * sin).into()));
                         *y_low = a * cos - b * sin;
@@ -77,9 +106,11 @@ fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f64> {
         .map(|frequency| match rope.scaling {
             RopeScaling::Linear { factor } => frequency / factor,
             RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                // transformers, `_compute_llama3_parameters`: 0 keeps the slow waves stretched, 1 leaves the fast ones alone.
+                // transformers, `_compute_llama3_parameters`: 0 keeps the slow waves stretched, 1
+                // leaves the fast ones alone.
                 let waves = original_context as f64 * frequency / TAU;
-                let kept = ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+                let kept = ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                    .clamp(0.0, 1.0);
                 frequency * (kept + (1.0 - kept) / factor)
             }
             _ => frequency,
@@ -100,7 +131,8 @@ mod tests {
     fn gradient_is_the_slope() {
         let table = RopeTable::new(&plain(100.0), 6, 12, &Device::Cpu).unwrap();
         let positions = [0, 5, 11];
-        let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions, None)?]);
+        let backward =
+            |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions, None)?]);
         check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions, None), backward);
     }
 
@@ -109,7 +141,8 @@ mod tests {
         let table = RopeTable::new(&plain(10_000.0), 32, 100, &Device::Cpu).unwrap();
         let (q, k) = (noise(&[1, 32], 1), noise(&[1, 32], 2));
         let product = |at: u32, from: u32| -> f64 {
-            let (q, k) = (table.rotate(&q, &[at], None).unwrap(), table.rotate(&k, &[from], None).unwrap());
+            let (q, k) =
+                (table.rotate(&q, &[at], None).unwrap(), table.rotate(&k, &[from], None).unwrap());
             (q * k).unwrap().sum_all().unwrap().to_scalar().unwrap()
         };
         assert!((product(7, 3) - product(97, 93)).abs() < 1e-4);
@@ -118,11 +151,22 @@ mod tests {
 
     #[test]
     fn scaling_stretches_slow_waves_and_keeps_fast_ones() {
-        let scaling = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 64 };
-        let (kept, scaled) = (frequencies(&plain(500_000.0), 16), frequencies(&Rope { theta: 500_000.0, scaling }, 16));
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_context: 64,
+        };
+        let (kept, scaled) = (
+            frequencies(&plain(500_000.0), 16),
+            frequencies(&Rope { theta: 500_000.0, scaling }, 16),
+        );
         assert_eq!(kept[0], scaled[0]);
         assert!((kept[7] / scaled[7] - 8.0).abs() < 1e-9);
-        let linear = frequencies(&Rope { theta: 500_000.0, scaling: RopeScaling::Linear { factor: 2.0 } }, 16);
+        let linear = frequencies(
+            &Rope { theta: 500_000.0, scaling: RopeScaling::Linear { factor: 2.0 } },
+            16,
+        );
         assert_eq!(linear[3] * 2.0, kept[3]);
     }
 }

@@ -51,18 +51,26 @@ impl Sampling {
 
     /// The next token, from the logits `[vocabulary]`.
     pub(crate) fn choose(&self, logits: &[f32], rng: &mut ChaCha8Rng) -> Result<u32> {
-        let (best, max) = logits.iter().copied().enumerate().fold((0, f32::NEG_INFINITY), |b, (i, x)| if x > b.1 { (i, x) } else { b });
+        let (best, max) = logits
+            .iter()
+            .copied()
+            .enumerate()
+            .fold((0, f32::NEG_INFINITY), |b, (i, x)| if x > b.1 { (i, x) } else { b });
         if !max.is_finite() || logits.iter().any(|x| x.is_nan()) {
             return Err(Error::new(
                 ErrorKind::Model,
-                "the model's logits are not numbers; its weights are damaged or the adapter diverged",
+                "the model's logits are not numbers; its weights are damaged or the adapter \
+                 diverged",
             ));
         }
         if self.temperature <= 0.0 {
             return Ok(best as u32);
         }
-        let mut likely: Vec<(u32, f64)> =
-            logits.iter().enumerate().map(|(i, &x)| (i as u32, (f64::from(x - max) / self.temperature).exp())).collect();
+        let mut likely: Vec<(u32, f64)> = logits
+            .iter()
+            .enumerate()
+            .map(|(i, &x)| (i as u32, (f64::from(x - max) / self.temperature).exp()))
+            .collect();
         if self.top_k > 0 || self.top_p < 1.0 {
             likely.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             if self.top_k > 0 {
@@ -125,9 +133,18 @@ mod tests {
     #[test]
     fn limits_cut_the_tail() {
         let logits = [0.0, 2f32.ln(), 5f32.ln()];
-        assert_eq!(draw(&Sampling { top_k: 1, ..Sampling::temperature(1.0, 7) }, &logits, 50), [0, 0, 50]);
-        assert_eq!(draw(&Sampling { top_k: 2, ..Sampling::temperature(1.0, 7) }, &logits, 500)[0], 0);
-        assert_eq!(draw(&Sampling { top_p: 0.6, ..Sampling::temperature(1.0, 7) }, &logits, 50), [0, 0, 50]);
+        assert_eq!(
+            draw(&Sampling { top_k: 1, ..Sampling::temperature(1.0, 7) }, &logits, 50),
+            [0, 0, 50]
+        );
+        assert_eq!(
+            draw(&Sampling { top_k: 2, ..Sampling::temperature(1.0, 7) }, &logits, 500)[0],
+            0
+        );
+        assert_eq!(
+            draw(&Sampling { top_p: 0.6, ..Sampling::temperature(1.0, 7) }, &logits, 50),
+            [0, 0, 50]
+        );
         let counts = draw(&Sampling { top_p: 0.8, ..Sampling::temperature(1.0, 7) }, &logits, 500);
         assert!(counts[0] == 0 && counts[1] > 0, "{counts:?}");
     }
@@ -135,7 +152,9 @@ mod tests {
     #[test]
     fn logits_that_are_no_numbers_are_an_error() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        for logits in [[1.0, f32::NAN], [f32::INFINITY, 0.0], [f32::NEG_INFINITY, f32::NEG_INFINITY]] {
+        for logits in
+            [[1.0, f32::NAN], [f32::INFINITY, 0.0], [f32::NEG_INFINITY, f32::NEG_INFINITY]]
+        {
             assert!(Sampling::temperature(1.0, 0).choose(&logits, &mut rng).is_err());
             assert!(Sampling::greedy().choose(&logits, &mut rng).is_err());
         }

@@ -27,6 +27,10 @@ mod tests {
 
     #[test]
     fn what_is_inside_is_what_the_checks_take_it_for() {
-        assert_eq!(crate::Model::tiny().unwrap().hash().to_string(), TINY_HASH, "put this hash into bake-spec/src/model.rs");
+        assert_eq!(
+            crate::Model::tiny().unwrap().hash().to_string(),
+            TINY_HASH,
+            "put this hash into bake-spec/src/model.rs"
+        );
     }
 }

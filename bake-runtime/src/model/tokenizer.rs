@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// A tokenizer of the Hugging Face format, and which of its tokens control the conversation.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// The same, reading control tokens as the characters that they are written with. Made when a text holds one.
+    /// The same, reading control tokens as the characters that they are written with. Made when a
+    /// text holds one.
     literal: OnceLock<tokenizers::Tokenizer>,
     special: Vec<SpecialToken>,
     /// The bytes of the longest token.
@@ -22,24 +23,46 @@ struct SpecialToken {
 }
 
 impl Tokenizer {
-    /// Parses a `tokenizer.json` for a model with an embedding table of `vocab_size` entries; `name` is the file's name in messages.
+    /// Parses a `tokenizer.json` for a model with an embedding table of `vocab_size` entries;
+    /// `name` is the file's name in messages.
     pub(crate) fn parse(json: &[u8], vocab_size: usize, name: &str) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|e| Error::with_source(ErrorKind::Tokenizer, format!("{name} is not a tokenizer in the Hugging Face format"), e))?;
-        if let Some((token, id)) = inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id).filter(|(_, id)| *id as usize >= vocab_size)
+        let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| {
+            Error::with_source(
+                ErrorKind::Tokenizer,
+                format!("{name} is not a tokenizer in the Hugging Face format"),
+                e,
+            )
+        })?;
+        if let Some((token, id)) = inner
+            .get_vocab(true)
+            .into_iter()
+            .max_by_key(|(_, id)| *id)
+            .filter(|(_, id)| *id as usize >= vocab_size)
         {
             let message = format!(
-                "{name} has the token {token:?} with id {id}, but the model's vocabulary has {vocab_size} entries; \
+                "{name} has the token {token:?} with id {id}, but the model's vocabulary has \
+                 {vocab_size} entries; \
                  the tokenizer does not belong to the model"
             );
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
         let unlimited = inner.with_truncation(None).map(|_| ());
-        unlimited.map_err(|e| Error::with_source(ErrorKind::Tokenizer, format!("{name} cannot be used"), e))?;
+        unlimited.map_err(|e| {
+            Error::with_source(ErrorKind::Tokenizer, format!("{name} cannot be used"), e)
+        })?;
         inner.with_padding(None);
-        let special = inner.get_added_tokens_decoder().into_iter().filter(|(_, token)| token.special && !token.content.is_empty());
-        let mut special: Vec<_> =
-            special.map(|(id, t)| SpecialToken { id, content: t.content, strips_left: t.lstrip, strips_right: t.rstrip }).collect();
+        let special = inner
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter(|(_, token)| token.special && !token.content.is_empty());
+        let mut special: Vec<_> = special
+            .map(|(id, t)| SpecialToken {
+                id,
+                content: t.content,
+                strips_left: t.lstrip,
+                strips_right: t.rstrip,
+            })
+            .collect();
         special.sort_by_key(|t| t.id);
         let longest = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(1).max(1);
         Ok(Self { inner, literal: OnceLock::new(), special, longest })
@@ -55,7 +78,8 @@ impl Tokenizer {
         encode(&self.inner, text)
     }
 
-    /// The ids of a text in which only the control tokens that do not hold `mark` are control tokens. The marks themselves are dropped.
+    /// The ids of a text in which only the control tokens that do not hold `mark` are control
+    /// tokens. The marks themselves are dropped.
     pub(crate) fn encode_marked(&self, text: &str, mark: char) -> Result<Vec<u32>> {
         let literal = self.literal.get_or_init(|| {
             let mut literal = self.inner.clone();
@@ -64,7 +88,8 @@ impl Tokenizer {
         });
         let (mut ids, mut rest, mut strip) = (Vec::new(), text, false);
         loop {
-            let found = rest.char_indices().find_map(|(at, _)| Some((at, self.special_at(&rest[at..])?)));
+            let found =
+                rest.char_indices().find_map(|(at, _)| Some((at, self.special_at(&rest[at..])?)));
             let mut part = &rest[..found.map_or(rest.len(), |(at, _)| at)];
             if strip {
                 part = part.trim_start();
@@ -115,19 +140,25 @@ impl Tokenizer {
 
     /// The text of token ids, without control tokens.
     pub(crate) fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|e| Error::with_source(ErrorKind::Tokenizer, "cannot decode the model's tokens", e))
+        self.inner.decode(ids, true).map_err(|e| {
+            Error::with_source(ErrorKind::Tokenizer, "cannot decode the model's tokens", e)
+        })
     }
 }
 
 fn encode(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
     let encoding = tokenizer.encode_fast(text, false);
-    Ok(encoding.map_err(|e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e))?.get_ids().to_vec())
+    Ok(encoding
+        .map_err(|e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e))?
+        .get_ids()
+        .to_vec())
 }
 
 /// Turns tokens that come one by one into text that is never cut inside a character.
 #[derive(Default)]
 pub(crate) struct TextStream {
-    /// The tokens since the last piece of text, and before them those of the last piece: how a token reads can depend on the one before.
+    /// The tokens since the last piece of text, and before them those of the last piece: how a
+    /// token reads can depend on the one before.
     ids: Vec<u32>,
     /// How many of them belong to text that was given out.
     given: usize,
@@ -151,7 +182,9 @@ impl TextStream {
         if !last && text.ends_with(char::REPLACEMENT_CHARACTER) {
             return Ok(String::new());
         }
-        let Some(new) = text.strip_prefix(&before).filter(|new| !new.is_empty()) else { return Ok(String::new()) };
+        let Some(new) = text.strip_prefix(&before).filter(|new| !new.is_empty()) else {
+            return Ok(String::new());
+        };
         let new = new.to_owned();
         self.ids.drain(..self.given);
         self.given = self.ids.len();

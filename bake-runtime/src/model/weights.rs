@@ -42,10 +42,16 @@ impl std::ops::Deref for Bytes {
 }
 
 impl Weights {
-    /// The checkpoint of a model's folder: `model.safetensors`, or the files that `model.safetensors.index.json` names.
+    /// The checkpoint of a model's folder: `model.safetensors`, or the files that
+    /// `model.safetensors.index.json` names.
     pub(crate) fn open_model(dir: &Path) -> Result<Self> {
         let paths = bake_spec::model::weight_files(dir)?;
-        Ok(Self { shards: paths.iter().map(|path| Shard::open(path, ErrorKind::Model)).collect::<Result<_>>()? })
+        Ok(Self {
+            shards: paths
+                .iter()
+                .map(|path| Shard::open(path, ErrorKind::Model))
+                .collect::<Result<_>>()?,
+        })
     }
 
     /// One safetensors file; errors are of the given kind.
@@ -65,14 +71,20 @@ impl Weights {
 
     /// The shape of a tensor, where there is one.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.shards.iter().find_map(|shard| shard.metadata.info(name)).map(|info| info.shape.as_slice())
+        self.shards
+            .iter()
+            .find_map(|shard| shard.metadata.info(name))
+            .map(|info| info.shape.as_slice())
     }
 
-    /// A matrix that products are made with, which must have this shape: in f32, but on a GPU in bf16 where the checkpoint is.
+    /// A matrix that products are made with, which must have this shape: in f32, but on a GPU in
+    /// bf16 where the checkpoint is.
     pub(crate) fn matrix(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
         let (_, dtype, data) = self.find(name, shape)?;
         match dtype {
-            Dtype::BF16 if Gpu::of_device(device).is_some() => Ok(Tensor::from_raw_buffer(data, DType::BF16, shape, device)?),
+            Dtype::BF16 if Gpu::of_device(device).is_some() => {
+                Ok(Tensor::from_raw_buffer(data, DType::BF16, shape, device)?)
+            }
             _ => self.tensor(name, shape, device),
         }
     }
@@ -85,7 +97,9 @@ impl Weights {
             Dtype::F16 => widen(data, |b| f16::from_le_bytes(b).to_f32()),
             Dtype::BF16 => widen(data, |b| bf16::from_le_bytes(b).to_f32()),
             other => {
-                let message = format!("{file}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16");
+                let message = format!(
+                    "{file}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16"
+                );
                 return Err(Error::new(ErrorKind::Model, message));
             }
         };
@@ -94,21 +108,31 @@ impl Weights {
 
     /// The file, type and bytes of a tensor, which must have this shape.
     fn find(&self, name: &str, shape: &[usize]) -> Result<(&str, Dtype, &[u8])> {
-        let Some((shard, info)) = self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(name)?))) else {
+        let Some((shard, info)) =
+            self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(name)?)))
+        else {
             let files = self.shards.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::new(
                 ErrorKind::Model,
-                format!("{files} has no tensor `{name}`; the checkpoint does not belong to its config.json"),
+                format!(
+                    "{files} has no tensor `{name}`; the checkpoint does not belong to its \
+                     config.json"
+                ),
             ));
         };
         if info.shape != shape {
             let message = format!(
-                "{}: tensor `{name}` has shape {:?}, but the configuration asks for {shape:?}; the checkpoint does not belong to it",
+                "{}: tensor `{name}` has shape {:?}, but the configuration asks for {shape:?}; the \
+                 checkpoint does not belong to it",
                 shard.name, info.shape
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        Ok((&shard.name, info.dtype, &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1]))
+        Ok((
+            &shard.name,
+            info.dtype,
+            &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1],
+        ))
     }
 
     /// The hash of all files.
@@ -120,17 +144,25 @@ impl Weights {
 impl Shard {
     fn open(path: &Path, kind: ErrorKind) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
-        // SAFETY: the bytes are only read, and checked where they are used; as every program that maps weights, this one counts on
-        // no other process shortening the file while it is mapped.
-        let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
+        let file = File::open(path)
+            .map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
+        // SAFETY: the bytes are only read, and checked where they are used; as every program that
+        // maps weights, this one counts on no other process shortening the file while it is mapped.
+        let bytes = unsafe { memmap2::Mmap::map(&file) }
+            .map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
         Self::new(Bytes::Mapped(bytes), name, kind)
     }
 
     fn new(bytes: Bytes, name: String, kind: ErrorKind) -> Result<Self> {
-        // Checks that the header is whole, and that every tensor lies inside the file and has the size that its shape says.
-        let (header, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|e| Error::with_source(kind, format!("{name} is not a whole safetensors file; fetch it again"), e))?;
+        // Checks that the header is whole, and that every tensor lies inside the file and has the
+        // size that its shape says.
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| {
+            Error::with_source(
+                kind,
+                format!("{name} is not a whole safetensors file; fetch it again"),
+                e,
+            )
+        })?;
         Ok(Self { name, bytes, metadata, data_start: header + 8 })
     }
 }

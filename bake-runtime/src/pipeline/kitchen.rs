@@ -35,28 +35,54 @@ struct Product<T> {
 }
 
 impl Kitchen<'_> {
-    /// Says whatever does not fit before any work is done. Returns the adapter that training begins with.
+    /// Says whatever does not fit before any work is done. Returns the adapter that training begins
+    /// with.
     pub(super) fn check(&self, sources: &[Source]) -> Result<Adapter> {
         for (target, Source { prompt, questions, .. }) in self.recipe.targets.iter().zip(sources) {
             check_room(self.model, &described(target), &target.rollout, prompt, questions)?;
-            check_room(self.model, "the student prompt", &target.rollout, &self.recipe.student, questions)?;
+            check_room(
+                self.model,
+                "the student prompt",
+                &target.rollout,
+                &self.recipe.student,
+                questions,
+            )?;
         }
-        initial(self.model.config(), &self.recipe.lora, self.recipe.train.seed, self.model.decoder().device())
+        initial(
+            self.model.config(),
+            &self.recipe.lora,
+            self.recipe.train.seed,
+            self.model.decoder().device(),
+        )
     }
 
     /// Runs the stages of every target.
     pub(super) fn lessons(&self, sources: &[Source]) -> Result<(Lessons, Vec<TargetReport>)> {
-        let (mut examples, mut states, mut reports, mut first_state) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for ((target, source), share) in self.recipe.targets.iter().zip(sources).zip(self.recipe.shares()) {
+        let (mut examples, mut states, mut reports, mut first_state) =
+            (Vec::new(), Vec::new(), Vec::new(), 0);
+        for ((target, source), share) in
+            self.recipe.targets.iter().zip(sources).zip(self.recipe.shares())
+        {
             let questions = self.questions(target, source)?;
             let answers = self.answers(target, &source.prompt, &questions)?;
             let tokens: usize = answers.value.iter().map(|answer| answer.ids.len()).sum();
             let exchanges = different(&answers.value, target.rollout.answers);
-            let prompt = |question: &str| self.model.encode(&Message::question(&source.prompt, question));
-            let prompts: Vec<Vec<u32>> = questions.value.iter().map(|question| prompt(question)).collect::<Result<_>>()?;
-            states.push(self.states(target, &source.prompt, &prompts, &answers.hash, &exchanges)?);
+            let prompt =
+                |question: &str| self.model.encode(&Message::question(&source.prompt, question));
+            let prompts: Vec<Vec<u32>> =
+                questions.value.iter().map(|question| prompt(question)).collect::<Result<_>>()?;
+            states.push(self.states(
+                target,
+                &source.prompt,
+                &prompts,
+                &answers.hash,
+                &exchanges,
+            )?);
             for exchange in &exchanges {
-                let mut ids = self.model.encode(&Message::question(&self.recipe.student, &questions.value[exchange.question]))?;
+                let mut ids = self.model.encode(&Message::question(
+                    &self.recipe.student,
+                    &questions.value[exchange.question],
+                ))?;
                 ids.extend_from_slice(&exchange.answer[..exchange.answer.len() - 1]);
                 let answer = exchange.answer.len();
                 let token_weight = share * exchange.times as f64 / tokens as f64;
@@ -67,32 +93,66 @@ impl Kitchen<'_> {
             let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
             let question_tokens = longest.saturating_sub(prompt_tokens);
             let (questions, answers) = (questions.value.len(), answers.value.len());
-            reports.push(TargetReport { name: target.name.to_string(), questions, answers, tokens, prompt_tokens, question_tokens });
+            reports.push(TargetReport {
+                name: target.name.to_string(),
+                questions,
+                answers,
+                tokens,
+                prompt_tokens,
+                question_tokens,
+            });
         }
         Ok((Lessons { examples, states: Tensor::cat(&states, 0)? }, reports))
     }
 
-    /// The questions of a target. Those that `expect` holds out are part of their address only where one of them came up: so what other
-    /// targets expect does not make them again.
+    /// The questions of a target. Those that `expect` holds out are part of their address only
+    /// where one of them came up: so what other targets expect does not make them again.
     fn questions(&self, target: &Target, source: &Source) -> Result<Product<Vec<String>>> {
         let held_out: Vec<&str> = self.recipe.held_out().collect();
         let questions = match self.kept_questions(target, source)? {
             Some(questions) => questions,
             None => {
-                let (questions, met) = stimuli::collect(self.model, target, source, &held_out, self.monitor)?;
-                self.keep("stimuli", &self.questions_key(target, source, if met { &held_out } else { &[] }), questions)?
+                let (questions, met) =
+                    stimuli::collect(self.model, target, source, &held_out, self.monitor)?;
+                self.keep(
+                    "stimuli",
+                    &self.questions_key(target, source, if met { &held_out } else { &[] }),
+                    questions,
+                )?
             }
         };
-        check_room(self.model, &described(target), &target.rollout, &source.prompt, &questions.value)?;
-        check_room(self.model, "the student prompt", &target.rollout, &self.recipe.student, &questions.value)?;
+        check_room(
+            self.model,
+            &described(target),
+            &target.rollout,
+            &source.prompt,
+            &questions.value,
+        )?;
+        check_room(
+            self.model,
+            "the student prompt",
+            &target.rollout,
+            &self.recipe.student,
+            &questions.value,
+        )?;
         Ok(questions)
     }
 
-    fn kept_questions(&self, target: &Target, source: &Source) -> Result<Option<Product<Vec<String>>>> {
+    fn kept_questions(
+        &self,
+        target: &Target,
+        source: &Source,
+    ) -> Result<Option<Product<Vec<String>>>> {
         let held_out: Vec<&str> = self.recipe.held_out().collect();
-        let kept_out: Vec<String> = held_out.iter().map(|question| normalised_question(question)).collect();
-        let free_of_them = |questions: &Vec<String>| !questions.iter().any(|q| kept_out.contains(&normalised_question(q)));
-        match self.kept("stimuli", &self.questions_key(target, source, &[]))?.filter(|product: &Product<_>| free_of_them(&product.value)) {
+        let kept_out: Vec<String> =
+            held_out.iter().map(|question| normalised_question(question)).collect();
+        let free_of_them = |questions: &Vec<String>| {
+            !questions.iter().any(|q| kept_out.contains(&normalised_question(q)))
+        };
+        match self
+            .kept("stimuli", &self.questions_key(target, source, &[]))?
+            .filter(|product: &Product<_>| free_of_them(&product.value))
+        {
             Some(product) => Ok(Some(product)),
             None => self.kept("stimuli", &self.questions_key(target, source, &held_out)),
         }
@@ -117,17 +177,36 @@ impl Kitchen<'_> {
             .finish()
     }
 
-    fn answers(&self, target: &Target, prompt: &str, questions: &Product<Vec<String>>) -> Result<Product<Vec<Completion>>> {
+    fn answers(
+        &self,
+        target: &Target,
+        prompt: &str,
+        questions: &Product<Vec<String>>,
+    ) -> Result<Product<Vec<Completion>>> {
         let key = self.answers_key(target, prompt, questions);
         if let Some(answers) = self.kept("rollouts", &key)? {
             return Ok(answers);
         }
-        let answers = rollout::roll_out(self.model, &target.name, &target.rollout, prompt, &questions.value, self.monitor)?;
+        let answers = rollout::roll_out(
+            self.model,
+            &target.name,
+            &target.rollout,
+            prompt,
+            &questions.value,
+            self.monitor,
+        )?;
         self.keep("rollouts", &key, answers)
     }
 
     /// The teacher's states `[answer tokens, hidden]`, kept as their bytes.
-    fn states(&self, target: &Target, prompt: &str, prompts: &[Vec<u32>], answers: &Hash, exchanges: &[Different<'_>]) -> Result<Tensor> {
+    fn states(
+        &self,
+        target: &Target,
+        prompt: &str,
+        prompts: &[Vec<u32>],
+        answers: &Hash,
+        exchanges: &[Different<'_>],
+    ) -> Result<Tensor> {
         let key = KeyHasher::new("states", 1)
             .field("model", self.model.hash())
             .field("prompt", prompt)
@@ -142,9 +221,17 @@ impl Kitchen<'_> {
         {
             return Ok(Tensor::from_raw_buffer(&bytes, DType::F32, &[tokens, hidden], device)?);
         }
-        let exchanges: Vec<_> = exchanges.iter().map(|e| Exchange { prompt: &prompts[e.question], answer: e.answer }).collect();
+        let exchanges: Vec<_> = exchanges
+            .iter()
+            .map(|e| Exchange { prompt: &prompts[e.question], answer: e.answer })
+            .collect();
         let states = hidden_states(self.model, &target.name, &exchanges, self.monitor)?;
-        let bytes: Vec<u8> = states.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes).collect();
+        let bytes: Vec<u8> = states
+            .flatten_all()?
+            .to_vec1::<f32>()?
+            .into_iter()
+            .flat_map(f32::to_le_bytes)
+            .collect();
         self.store.put_product("states", &key, &bytes)?;
         Ok(states)
     }
@@ -155,7 +242,9 @@ impl Kitchen<'_> {
             return Ok(None);
         }
         let Some(bytes) = self.store.product(stage, key)? else { return Ok(None) };
-        Ok(serde_json::from_slice(&bytes).ok().map(|value| Product { value, hash: Hash::of(&bytes) }))
+        Ok(serde_json::from_slice(&bytes)
+            .ok()
+            .map(|value| Product { value, hash: Hash::of(&bytes) }))
     }
 
     fn keep<T: Serialize>(&self, stage: &str, key: &Hash, value: T) -> Result<Product<T>> {
@@ -190,8 +279,14 @@ pub fn kept(recipe: &Recipe, store: &Store) -> Result<Vec<Kept>> {
         };
         let answers: Option<Product<Vec<Completion>>> =
             kitchen.kept("rollouts", &kitchen.answers_key(target, &source.prompt, &questions))?;
-        let text = |answers: &[Completion]| answers.iter().map(|answer| model.decode(&answer.ids)).collect::<Result<Vec<_>>>();
-        let answers = answers.map(|answers| answers.value.chunks(target.rollout.answers).map(text).collect::<Result<_>>()).transpose()?;
+        let text = |answers: &[Completion]| {
+            answers.iter().map(|answer| model.decode(&answer.ids)).collect::<Result<Vec<_>>>()
+        };
+        let answers = answers
+            .map(|answers| {
+                answers.value.chunks(target.rollout.answers).map(text).collect::<Result<_>>()
+            })
+            .transpose()?;
         Ok(Kept { target: target.name.to_string(), questions: Some(questions.value), answers })
     };
     recipe.targets.iter().map(of).collect()
@@ -204,7 +299,8 @@ struct Different<'a> {
     times: usize,
 }
 
-/// The different answers to each question. One that the teacher gave twice is learned once, with twice the weight: the loss is the same.
+/// The different answers to each question. One that the teacher gave twice is learned once, with
+/// twice the weight: the loss is the same.
 fn different(answers: &[Completion], per_question: usize) -> Vec<Different<'_>> {
     let mut all: Vec<Different<'_>> = Vec::new();
     for (question, answers) in answers.chunks(per_question).enumerate() {

@@ -16,12 +16,19 @@ pub struct Bars {
 
 impl Progress for Bars {
     fn begin(&self, stage: &str, total: usize, unit: &str) {
-        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr_with_hz(8));
+        let bar = ProgressBar::with_draw_target(
+            Some(total as u64),
+            ProgressDrawTarget::stderr_with_hz(8),
+        );
         if bar.is_hidden() {
             eprintln!("{stage}: {total} {unit}");
         }
-        let template = format!("{{prefix:<26}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  {{msg}}");
-        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let template = format!(
+            "{{prefix:<26}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  \
+             {{msg}}"
+        );
+        let style = ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("█▌ "));
         bar.set_prefix(stage.to_owned());
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -54,15 +61,20 @@ static ON_CTRL_C: Mutex<Vec<Weak<AtomicBool>>> = Mutex::new(Vec::new());
 impl Interrupt {
     /// One that Ctrl-C sets too.
     ///
-    /// The first call puts up a handler for the process, unless the program has one of its own, which then stays. With no such
-    /// interrupt alive, or when one is already set, Ctrl-C ends the process as it always does.
+    /// The first call puts up a handler for the process, unless the program has one of its own,
+    /// which then stays. With no such interrupt alive, or when one is already set, Ctrl-C ends the
+    /// process as it always does.
     pub fn on_ctrl_c() -> Self {
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| {
             let _ = ctrlc::try_set_handler(|| {
                 let mut waiting = ON_CTRL_C.lock().unwrap_or_else(PoisonError::into_inner);
                 waiting.retain(|flag| flag.strong_count() > 0);
-                let fresh = waiting.iter().filter_map(Weak::upgrade).filter(|flag| !flag.swap(true, Ordering::Relaxed)).count();
+                let fresh = waiting
+                    .iter()
+                    .filter_map(Weak::upgrade)
+                    .filter(|flag| !flag.swap(true, Ordering::Relaxed))
+                    .count();
                 if fresh == 0 {
                     std::process::exit(130);
                 }

@@ -1,4 +1,5 @@
-//! What the student learns from: packed sequences, and the places in them where it is compared with the teacher.
+//! What the student learns from: packed sequences, and the places in them where it is compared with
+//! the teacher.
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng as _;
@@ -50,16 +51,24 @@ impl Lessons {
         for example in examples() {
             end += example.ids.len();
             rows.extend((end - example.answer) as u32..end as u32);
-            states.extend(example.first_state as u32..(example.first_state + example.answer) as u32);
+            states
+                .extend(example.first_state as u32..(example.first_state + example.answer) as u32);
         }
-        let weights = examples().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();
-        let teacher = self.states.index_select(&Tensor::new(states, self.states.device())?, 0)?.to_device(device)?;
+        let weights =
+            examples().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();
+        let teacher = self
+            .states
+            .index_select(&Tensor::new(states, self.states.device())?, 0)?
+            .to_device(device)?;
         Ok(Batch { ids, lengths, rows: Tensor::new(rows, device)?, teacher, weights })
     }
 
     /// The order of the examples in an epoch.
     pub(crate) fn order(&self, seed: u64, epoch: usize) -> Vec<usize> {
-        let key = bake_spec::KeyHasher::new("order", 1).field("seed", &seed).field("epoch", &epoch).finish();
+        let key = bake_spec::KeyHasher::new("order", 1)
+            .field("seed", &seed)
+            .field("epoch", &epoch)
+            .finish();
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         order.shuffle(&mut ChaCha8Rng::from_seed(*key.as_bytes()));
         order

@@ -12,13 +12,14 @@ use crate::error::Result;
 
 const STAGE: &str = "checkpoints";
 
-/// The time between two checkpoints where no number of steps is set. When one is kept changes nothing of the result.
+/// The time between two checkpoints where no number of steps is set. When one is kept changes
+/// nothing of the result.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The checkpoints of one bake, of which the last is kept.
 ///
-/// One is the number of steps as eight bytes, the loss of each step as f64, and then the adapter's matrices and the optimiser's moments as
-/// f32, all little-endian.
+/// One is the number of steps as eight bytes, the loss of each step as f64, and then the adapter's
+/// matrices and the optimiser's moments as f32, all little-endian.
 pub(crate) struct Checkpoints<'a> {
     store: &'a Store,
     key: Hash,
@@ -31,7 +32,8 @@ impl<'a> Checkpoints<'a> {
         Self { store, key, every, last: Cell::new(Instant::now()) }
     }
 
-    /// Puts adapter and optimiser where the last checkpoint was, and returns the losses of the steps until then. Without one they stay as they are.
+    /// Puts adapter and optimiser where the last checkpoint was, and returns the losses of the
+    /// steps until then. Without one they stay as they are.
     pub(crate) fn load(&self, adapter: &mut Adapter, optimizer: &mut AdamW) -> Result<Vec<f64>> {
         let Some(bytes) = self.store.product(STAGE, &self.key)? else { return Ok(Vec::new()) };
         let (_, moments) = optimizer.state();
@@ -39,7 +41,10 @@ impl<'a> Checkpoints<'a> {
         let numbers: usize = shaped.iter().map(Tensor::elem_count).sum();
         let Some((steps, rest)) = bytes.split_first_chunk::<8>() else { return Ok(Vec::new()) };
         let steps = u64::from_le_bytes(*steps) as usize;
-        let Some((losses, mut data)) = rest.split_at_checked(steps.saturating_mul(8)).filter(|(_, data)| data.len() == 4 * numbers) else {
+        let Some((losses, mut data)) = rest
+            .split_at_checked(steps.saturating_mul(8))
+            .filter(|(_, data)| data.len() == 4 * numbers)
+        else {
             return Ok(Vec::new());
         };
         let mut tensors = Vec::with_capacity(shaped.len());
@@ -50,9 +55,12 @@ impl<'a> Checkpoints<'a> {
         }
         let moments = tensors.split_off(matrices(adapter).count());
         let mut tensors = tensors.into_iter();
-        let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
+        let places: Vec<_> =
+            adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
         for (layer, projection) in places {
-            if let (Some(change), Some(a), Some(b)) = (adapter.change_mut(layer, projection), tensors.next(), tensors.next()) {
+            if let (Some(change), Some(a), Some(b)) =
+                (adapter.change_mut(layer, projection), tensors.next(), tensors.next())
+            {
                 (change.a, change.b) = (a, b);
             }
         }
@@ -60,8 +68,15 @@ impl<'a> Checkpoints<'a> {
         Ok(losses.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
 
-    /// Keeps a checkpoint after a step, when it is time for one or this was the last of `steps`. There is a loss for each step done.
-    pub(crate) fn step(&self, losses: &[f64], steps: usize, adapter: &Adapter, optimizer: &AdamW) -> Result<()> {
+    /// Keeps a checkpoint after a step, when it is time for one or this was the last of `steps`.
+    /// There is a loss for each step done.
+    pub(crate) fn step(
+        &self,
+        losses: &[f64],
+        steps: usize,
+        adapter: &Adapter,
+        optimizer: &AdamW,
+    ) -> Result<()> {
         let step = losses.len();
         let due = match self.every {
             Some(every) => step.is_multiple_of(every),
@@ -84,7 +99,9 @@ impl<'a> Checkpoints<'a> {
         bytes.extend(losses.iter().flat_map(|loss| loss.to_le_bytes()));
         let (_, moments) = optimizer.state();
         for tensor in matrices(adapter).chain(moments) {
-            bytes.extend(tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes));
+            bytes.extend(
+                tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes),
+            );
         }
         self.store.replace_product(STAGE, &self.key, &bytes)?;
         Ok(())

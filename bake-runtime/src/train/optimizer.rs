@@ -7,7 +7,8 @@ use crate::adapter::{Adapter, Gradients};
 
 /// The optimiser of an adapter.
 pub(crate) struct AdamW {
-    /// Means of the gradients and of their squares, for A and B of each change in the order of the adapter.
+    /// Means of the gradients and of their squares, for A and B of each change in the order of the
+    /// adapter.
     moments: Vec<[(Tensor, Tensor); 2]>,
     steps: i32,
     settings: ParamsAdamW,
@@ -16,7 +17,10 @@ pub(crate) struct AdamW {
 impl AdamW {
     pub(crate) fn new(adapter: &Adapter, settings: ParamsAdamW) -> Result<Self> {
         let zeros = |t: &Tensor| Ok::<_, candle_core::Error>((t.zeros_like()?, t.zeros_like()?));
-        let moments = adapter.iter().map(|(_, _, change)| Ok([zeros(&change.a)?, zeros(&change.b)?])).collect::<Result<_>>()?;
+        let moments = adapter
+            .iter()
+            .map(|(_, _, change)| Ok([zeros(&change.a)?, zeros(&change.b)?]))
+            .collect::<Result<_>>()?;
         Ok(Self { moments, steps: 0, settings })
     }
 
@@ -33,9 +37,16 @@ impl AdamW {
     }
 
     /// Moves the adapter against the gradients, of which there is one for each of its changes.
-    pub(crate) fn step(&mut self, adapter: &mut Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
+    pub(crate) fn step(
+        &mut self,
+        adapter: &mut Adapter,
+        gradients: &Gradients,
+        lr: f64,
+    ) -> Result<()> {
         self.steps += 1;
-        for ((layer, projection, gradient), [a_moments, b_moments]) in gradients.iter().zip(&mut self.moments) {
+        for ((layer, projection, gradient), [a_moments, b_moments]) in
+            gradients.iter().zip(&mut self.moments)
+        {
             let Some(change) = adapter.change_mut(layer, projection) else { continue };
             change.a = moved(&self.settings, self.steps, &change.a, &gradient.a, a_moments, lr)?;
             change.b = moved(&self.settings, self.steps, &change.b, &gradient.b, b_moments, lr)?;
@@ -56,13 +67,17 @@ fn moved(
     let &ParamsAdamW { beta1, beta2, eps, weight_decay, .. } = settings;
     *mean = ((&*mean * beta1)? + (gradient * (1.0 - beta1))?)?;
     *square = ((&*square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-    let (mean, square) = ((&*mean / (1.0 - beta1.powi(steps)))?, (&*square / (1.0 - beta2.powi(steps)))?);
+    let (mean, square) =
+        ((&*mean / (1.0 - beta1.powi(steps)))?, (&*square / (1.0 - beta2.powi(steps)))?);
     (x * (1.0 - lr * weight_decay))? - ((mean / (square.sqrt()? + eps)?)? * lr)?
 }
 
 /// Scales gradients so that their joint norm is at most `limit`; returns the norm before.
 pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
-    let sums = gradients.iter().flat_map(|(.., gradient)| [&gradient.a, &gradient.b]).map(|tensor| tensor.sqr()?.sum_all());
+    let sums = gradients
+        .iter()
+        .flat_map(|(.., gradient)| [&gradient.a, &gradient.b])
+        .map(|tensor| tensor.sqr()?.sum_all());
     // Brought together first: each number that is read from a GPU waits for it.
     let sums = Tensor::stack(&sums.collect::<Result<Vec<_>>>()?, 0)?.to_vec1::<f32>()?;
     let norm = sums.into_iter().map(f64::from).sum::<f64>().sqrt();
@@ -96,14 +111,29 @@ mod tests {
     #[test]
     fn steps_are_those_of_the_paper() {
         let mut adapter = Adapter::empty(1);
-        adapter.set(0, Projection::Query, LowRank { a: tensor(&[1.0, -2.0]), b: tensor(&[0.0]), scale: 1.0 });
-        let a = |adapter: &Adapter| adapter.change(0, Projection::Query).unwrap().a.to_vec1::<f32>().unwrap();
-        let settings = ParamsAdamW { beta1: 0.9, beta2: 0.99, eps: 1e-30, weight_decay: 0.1, ..ParamsAdamW::default() };
+        adapter.set(
+            0,
+            Projection::Query,
+            LowRank { a: tensor(&[1.0, -2.0]), b: tensor(&[0.0]), scale: 1.0 },
+        );
+        let a = |adapter: &Adapter| {
+            adapter.change(0, Projection::Query).unwrap().a.to_vec1::<f32>().unwrap()
+        };
+        let settings = ParamsAdamW {
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-30,
+            weight_decay: 0.1,
+            ..ParamsAdamW::default()
+        };
         let mut optimizer = AdamW::new(&adapter, settings).unwrap();
         // The first step is lr · sign(g), after the weight has decayed.
         optimizer.step(&mut adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
         let first = a(&adapter);
-        assert!((first[0] - (0.999 - 0.01)).abs() < 1e-6 && (first[1] - (-1.998 + 0.01)).abs() < 1e-6, "{first:?}");
+        assert!(
+            (first[0] - (0.999 - 0.01)).abs() < 1e-6 && (first[1] - (-1.998 + 0.01)).abs() < 1e-6,
+            "{first:?}"
+        );
         optimizer.step(&mut adapter, &gradients(&[0.0, 0.0], &[1.0]), 0.01).unwrap();
         let mean: f64 = 0.9 * 0.05 / (1.0 - 0.81);
         let square: f64 = 0.99 * 0.0025 / (1.0 - 0.9801);
@@ -113,7 +143,9 @@ mod tests {
 
     #[test]
     fn long_gradients_are_cut_and_short_ones_kept() {
-        let b = |gradients: &Gradients| gradients.iter().next().unwrap().2.b.to_vec1::<f32>().unwrap()[0];
+        let b = |gradients: &Gradients| {
+            gradients.iter().next().unwrap().2.b.to_vec1::<f32>().unwrap()[0]
+        };
         let mut cut = gradients(&[3.0], &[4.0]);
         assert_eq!(clip(&mut cut, 1.0).unwrap(), 5.0);
         assert!((b(&cut) - 0.8).abs() < 1e-6);

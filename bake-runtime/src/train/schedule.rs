@@ -2,8 +2,8 @@
 
 use bake_spec::recipe::{Schedule, Train};
 
-/// The share of the highest learning rate at step `step` of `steps`, counted from 0: it rises in a straight line over the warm-up and
-/// then falls as the schedule says.
+/// The share of the highest learning rate at step `step` of `steps`, counted from 0: it rises in a
+/// straight line over the warm-up and then falls as the schedule says.
 pub(crate) fn share_of_rate(train: &Train, step: usize, steps: usize) -> f64 {
     let warmup = (train.warmup * steps as f64).round();
     let at = step as f64;
@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn rates_rise_and_then_fall() {
         for schedule in [Schedule::Constant, Schedule::Linear, Schedule::Cosine] {
-            let rates: Vec<f64> = (0..100).map(|step| share_of_rate(&train(schedule), step, 100)).collect();
+            let rates: Vec<f64> =
+                (0..100).map(|step| share_of_rate(&train(schedule), step, 100)).collect();
             assert!(rates[..10].is_sorted() && rates[0] > 0.0 && rates[9] < 1.0);
             assert_eq!(rates[10], 1.0);
             assert!(rates[10..].is_sorted_by(|a, b| a >= b) && rates[99] >= 0.0);
@@ -52,7 +53,12 @@ mod tests {
                 Schedule::Linear => (0.5, 1.0 / 90.0),
                 _ => (0.5, 0.000_304_6),
             };
-            assert!((rates[55] - half).abs() < 1e-9 && (rates[99] - last).abs() < 1e-6, "{schedule:?} {} {}", rates[55], rates[99]);
+            assert!(
+                (rates[55] - half).abs() < 1e-9 && (rates[99] - last).abs() < 1e-6,
+                "{schedule:?} {} {}",
+                rates[55],
+                rates[99]
+            );
         }
     }
 }

@@ -22,10 +22,16 @@ impl Exchange<'_> {
     }
 }
 
-/// The states from which each answer token is predicted, `[answer tokens, hidden]`, exchange after exchange.
+/// The states from which each answer token is predicted, `[answer tokens, hidden]`, exchange after
+/// exchange.
 ///
 /// What the prompts begin with, as the document, is read once.
-pub(crate) fn hidden_states(model: &Model, name: &str, exchanges: &[Exchange<'_>], monitor: Monitor<'_>) -> Result<Tensor> {
+pub(crate) fn hidden_states(
+    model: &Model,
+    name: &str,
+    exchanges: &[Exchange<'_>],
+    monitor: Monitor<'_>,
+) -> Result<Tensor> {
     let prompts: Vec<&[u32]> = exchanges.iter().map(|e| e.prompt).collect();
     monitor.stage(&format!("teacher on {name}"), exchanges.len(), "answers", |ticker| {
         let view = WeightView::default();
@@ -33,8 +39,16 @@ pub(crate) fn hidden_states(model: &Model, name: &str, exchanges: &[Exchange<'_>
         let mut states = Vec::new();
         for chunk in token_chunks(exchanges, |e| e.read() - prefix.len()) {
             prefix.reset();
-            let texts: Vec<Vec<u32>> =
-                chunk.iter().map(|e| e.prompt[prefix.len()..].iter().chain(&e.answer[..e.answer.len() - 1]).copied().collect()).collect();
+            let texts: Vec<Vec<u32>> = chunk
+                .iter()
+                .map(|e| {
+                    e.prompt[prefix.len()..]
+                        .iter()
+                        .chain(&e.answer[..e.answer.len() - 1])
+                        .copied()
+                        .collect()
+                })
+                .collect();
             let SharedPrefix { cache, slots } = &mut prefix;
             let runs: Vec<_> = texts.iter().map(|ids| Run { ids, past: slots }).collect();
             let (hidden, _) = model.decoder().extend(cache, &runs, view)?;

@@ -3,7 +3,8 @@
 use crate::ast::{Assignment, Value};
 use crate::settings::{Scope, Setting, find};
 
-/// The settings of one place, each once. What is not there is looked up in the place around it, then in the table of settings.
+/// The settings of one place, each once. What is not there is looked up in the place around it,
+/// then in the table of settings.
 pub(super) struct Settings<'a> {
     pub(super) scope: Scope,
     pub(super) given: Vec<&'a Assignment>,
@@ -21,7 +22,8 @@ impl<'a> Settings<'a> {
     }
 
     pub(super) fn setting(&self, name: &str) -> &'static Setting {
-        find(self.scope, name).unwrap_or_else(|| unreachable!("`{name}` is in the table of settings"))
+        find(self.scope, name)
+            .unwrap_or_else(|| unreachable!("`{name}` is in the table of settings"))
     }
 
     pub(super) fn text(&self, name: &str) -> String {
@@ -64,9 +66,11 @@ impl<'a> Settings<'a> {
     /// The settings in a setting's own braces.
     pub(super) fn block(&self, name: &str, scope: Scope) -> Settings<'a> {
         match self.value(name) {
-            Some(Value::Block(assignments) | Value::Counted(_, _, assignments) | Value::File(_, assignments)) => {
-                Settings { scope, given: assignments.iter().collect(), around: None }
-            }
+            Some(
+                Value::Block(assignments)
+                | Value::Counted(_, _, assignments)
+                | Value::File(_, assignments),
+            ) => Settings { scope, given: assignments.iter().collect(), around: None },
             _ => Settings { scope, given: Vec::new(), around: None },
         }
     }

@@ -22,7 +22,9 @@ pub enum Mode {
 impl Mode {
     /// The mode of a name: `warn`, `auto`, `locked` or `stub`.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Warn, Self::Auto, Self::Locked, Self::Stub].into_iter().find(|mode| mode.name() == name)
+        [Self::Warn, Self::Auto, Self::Locked, Self::Stub]
+            .into_iter()
+            .find(|mode| mode.name() == name)
     }
 
     /// The name of the mode.
@@ -36,8 +38,8 @@ impl Mode {
     }
 }
 
-/// What is stale and what is missing. A program that bakes while it runs needs no lock: without a lock, and where no build script has
-/// set a mode, nothing is said.
+/// What is stale and what is missing. A program that bakes while it runs needs no lock: without a
+/// lock, and where no build script has set a mode, nothing is said.
 pub fn states(declared: &[Declared], package: Package<'_>, mode: Option<Mode>) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     if mode == Some(Mode::Stub) || (package.lock.is_none() && mode.is_none()) {
@@ -54,7 +56,11 @@ pub fn states(declared: &[Declared], package: Package<'_>, mode: Option<Mode>) -
         match found.state {
             State::Fresh => {}
             State::Missing => {
-                diagnostics.push(said(Code::NotBaked, name.span(), format!("`{name}` has not been baked; run `cargo bake`")));
+                diagnostics.push(said(
+                    Code::NotBaked,
+                    name.span(),
+                    format!("`{name}` has not been baked; run `cargo bake`"),
+                ));
             }
             State::Stale if !found.why.is_empty() => {
                 let message = format!("`{name}` is stale: {}; run `cargo bake`", found.summary());
@@ -63,8 +69,12 @@ pub fn states(declared: &[Declared], package: Package<'_>, mode: Option<Mode>) -
             State::Stale => {
                 for target in found.targets.iter().filter(|target| target.state != State::Fresh) {
                     // An anchor has no name among the targets.
-                    let span = targets.iter().find(|name| name.is(&target.name)).map_or(name.span(), |name| name.declared.span());
-                    let message = format!("`{}` is stale: {}; run `cargo bake`", target.name, target.why);
+                    let span = targets
+                        .iter()
+                        .find(|name| name.is(&target.name))
+                        .map_or(name.span(), |name| name.declared.span());
+                    let message =
+                        format!("`{}` is stale: {}; run `cargo bake`", target.name, target.why);
                     diagnostics.push(said(Code::Stale, span, message));
                 }
             }

@@ -27,7 +27,12 @@ pub(super) struct Source {
 }
 
 impl Checker<'_> {
-    pub(super) fn target(&mut self, target: &Target, bake: &Settings<'_>, files: &mut Vec<String>) -> Source {
+    pub(super) fn target(
+        &mut self,
+        target: &Target,
+        bake: &Settings<'_>,
+        files: &mut Vec<String>,
+    ) -> Source {
         let (head_scope, body_scope) = target.scopes();
         let head = self.settings(target.head.iter().collect(), head_scope);
         let body = target.body.iter().filter_map(|item| match item {
@@ -46,9 +51,14 @@ impl Checker<'_> {
             true => bake.text("student"),
             false => join_paragraphs([&bake.text("prompt"), &head.text("prompt")]),
         };
-        if !target.is_anchor() && !target.broken && path.is_none() && head.text("prompt").trim().is_empty() {
+        if !target.is_anchor()
+            && !target.broken
+            && path.is_none()
+            && head.text("prompt").trim().is_empty()
+        {
             let message = format!(
-                "the target `{}` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, or a `prompt`",
+                "the target `{}` has nothing to learn; give it a document, as in `from \
+                 \"docs/name.md\"`, or a `prompt`",
                 target.name
             );
             self.report(Code::Missing, target.name.span(), message);
@@ -71,26 +81,40 @@ impl Checker<'_> {
                 seed: body.optional_count("seed").unwrap_or_default(),
             },
         };
-        Source { target: target_recipe, document: text, questions, span: path.map_or(target.name.span(), LitStr::span) }
+        Source {
+            target: target_recipe,
+            document: text,
+            questions,
+            span: path.map_or(target.name.span(), LitStr::span),
+        }
     }
 
-    fn document(&mut self, path: &LitStr, anywhere: bool, files: &mut Vec<String>) -> Option<(recipe::Document, String)> {
+    fn document(
+        &mut self,
+        path: &LitStr,
+        anywhere: bool,
+        files: &mut Vec<String>,
+    ) -> Option<(recipe::Document, String)> {
         let declared = self.path(path, "document", anywhere)?;
         let file = self.package.root.join(&declared);
-        let parts = if file.is_dir() { document::files(&file, "").unwrap_or_default() } else { vec![file.clone()] };
-        files.extend(
-            parts
-                .iter()
-                .filter(|part| part.is_file())
-                .filter_map(|part| Some(part.strip_prefix(self.package.root).ok()?.to_str()?.replace('\\', "/"))),
-        );
+        let parts = if file.is_dir() {
+            document::files(&file, "").unwrap_or_default()
+        } else {
+            vec![file.clone()]
+        };
+        files.extend(parts.iter().filter(|part| part.is_file()).filter_map(|part| {
+            Some(part.strip_prefix(self.package.root).ok()?.to_str()?.replace('\\', "/"))
+        }));
         match document::read(&file, format_args!("`{declared}`")) {
             Ok(text) => {
                 let hash = document::hash(&text).to_string();
                 Some((recipe::Document { path: declared.into(), hash: hash.into() }, text))
             }
             Err(e) => {
-                let hint = self.neighbour(&declared).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                let hint = self
+                    .neighbour(&declared)
+                    .map(|meant| format!("; did you mean `{meant}`?"))
+                    .unwrap_or_default();
                 self.report(Code::Document, path.span(), format!("{e}{hint}"));
                 None
             }
@@ -101,18 +125,24 @@ impl Checker<'_> {
     fn path(&mut self, path: &LitStr, what: &str, anywhere: bool) -> Option<String> {
         let declared = path.value();
         if declared.trim().is_empty() {
-            let message = format!("the path of the {what} is empty; write it relative to the folder of Cargo.toml");
+            let message = format!(
+                "the path of the {what} is empty; write it relative to the folder of Cargo.toml"
+            );
             self.report(Code::Document, path.span(), message);
             return None;
         }
         if Path::new(&declared).is_absolute() {
-            let message = format!("the {what} `{declared}` is an absolute path; write it relative to the folder of Cargo.toml");
+            let message = format!(
+                "the {what} `{declared}` is an absolute path; write it relative to the folder of \
+                 Cargo.toml"
+            );
             self.report(Code::Document, path.span(), message);
             return None;
         }
         if !anywhere && leaves(&declared) {
             let message = format!(
-                "the {what} `{declared}` is outside of the package, where cargo does not package it; put it into the package, or permit it \
+                "the {what} `{declared}` is outside of the package, where cargo does not package \
+                 it; put it into the package, or permit it \
                  with `documents anywhere;`"
             );
             self.report(Code::Outside, path.span(), message);
@@ -121,10 +151,18 @@ impl Checker<'_> {
     }
 
     /// Where the questions come from, and those of files.
-    fn stimuli(&mut self, target: &Target, body: &Settings<'_>, anywhere: bool, files: &mut Vec<String>) -> (recipe::Stimuli, Vec<String>) {
+    fn stimuli(
+        &mut self,
+        target: &Target,
+        body: &Settings<'_>,
+        anywhere: bool,
+        files: &mut Vec<String>,
+    ) -> (recipe::Stimuli, Vec<String>) {
         let (mut written, mut from_files) = (Vec::new(), Vec::new());
         match body.value("questions") {
-            Some(Value::Texts(questions)) => written = questions.iter().map(|q| q.value().into()).collect(),
+            Some(Value::Texts(questions)) => {
+                written = questions.iter().map(|q| q.value().into()).collect()
+            }
             Some(Value::TextsFrom(path)) => {
                 from_files.extend(self.dataset(path, Format::Lines, "", None, anywhere, files));
             }
@@ -133,12 +171,25 @@ impl Checker<'_> {
         if let Some(Value::File(path, _)) = body.value("dataset") {
             let settings = body.block("dataset", Scope::Dataset);
             // A count of 0 was reported where it stands.
-            let take = settings.optional_count("take").filter(|count| *count > 0).map(|count| count as usize);
+            let take = settings
+                .optional_count("take")
+                .filter(|count| *count > 0)
+                .map(|count| count as usize);
             match Format::of(&path.value()) {
-                Some(format) => from_files.extend(self.dataset(path, format, &settings.text("field"), take, anywhere, files)),
+                Some(format) => from_files.extend(self.dataset(
+                    path,
+                    format,
+                    &settings.text("field"),
+                    take,
+                    anywhere,
+                    files,
+                )),
                 None => {
-                    let message =
-                        format!("the dataset `{}` is neither .jsonl nor .csv; rename it, or write `questions from`", path.value());
+                    let message = format!(
+                        "the dataset `{}` is neither .jsonl nor .csv; rename it, or write \
+                         `questions from`",
+                        path.value()
+                    );
                     self.report(Code::Dataset, path.span(), message);
                 }
             }
@@ -152,13 +203,24 @@ impl Checker<'_> {
         };
         let settings = body.block("ask", Scope::Ask);
         let template = Some(settings.text("template")).filter(|text| !text.is_empty());
-        let ask = recipe::Ask { count: count as usize, temperature: settings.number("temperature"), template: template.map(Cow::Owned) };
-        let stimuli = recipe::Stimuli { questions: Cow::Owned(written), datasets: Cow::Owned(datasets), ask: (count > 0).then_some(ask) };
+        let ask = recipe::Ask {
+            count: count as usize,
+            temperature: settings.number("temperature"),
+            template: template.map(Cow::Owned),
+        };
+        let stimuli = recipe::Stimuli {
+            questions: Cow::Owned(written),
+            datasets: Cow::Owned(datasets),
+            ask: (count > 0).then_some(ask),
+        };
         let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
         if stimuli.ask.is_none() && !given && !target.broken {
             let kind = if target.is_anchor() { "anchor" } else { "target" };
-            let message =
-                format!("the {kind} `{}` has no questions; write `ask` with a number above 0, or `questions [\"…\"]`", target.name);
+            let message = format!(
+                "the {kind} `{}` has no questions; write `ask` with a number above 0, or \
+                 `questions [\"…\"]`",
+                target.name
+            );
             self.report(Code::Missing, target.name.span(), message);
         }
         (stimuli, read.concat())
@@ -182,10 +244,16 @@ impl Checker<'_> {
         match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
             Ok(read) => {
                 let (hash, field) = (read.hash.to_string().into(), field.to_owned().into());
-                Some((recipe::Dataset { path: declared.into(), hash, format, field, take }, read.questions))
+                Some((
+                    recipe::Dataset { path: declared.into(), hash, format, field, take },
+                    read.questions,
+                ))
             }
             Err(e) => {
-                let hint = self.neighbour(&declared).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                let hint = self
+                    .neighbour(&declared)
+                    .map(|meant| format!("; did you mean `{meant}`?"))
+                    .unwrap_or_default();
                 self.report(Code::Dataset, path.span(), format!("{e}{hint}"));
                 None
             }
@@ -198,8 +266,15 @@ impl Checker<'_> {
         for Source { target, questions: read, span, .. } in sources {
             let recipe::Stimuli { questions, ask, .. } = &target.stimuli;
             let all = || questions.iter().map(|q| &**q).chain(read.iter().map(String::as_str));
-            if ask.is_none() && all().next().is_some() && all().all(|question| held_out.contains(&normalised_question(question))) {
-                let message = format!("all questions of the target `{}` are held out by `expect`; add some that are not", target.name);
+            if ask.is_none()
+                && all().next().is_some()
+                && all().all(|question| held_out.contains(&normalised_question(question)))
+            {
+                let message = format!(
+                    "all questions of the target `{}` are held out by `expect`; add some that are \
+                     not",
+                    target.name
+                );
                 self.report(Code::Missing, *span, message);
             }
         }
@@ -214,15 +289,24 @@ impl Checker<'_> {
         });
         for item in bake.items.iter().chain(in_targets) {
             let Item::Setting(assignment) = item else { continue };
-            let (true, Value::Texts(questions)) = (assignment.setting.name == "questions", &assignment.value) else { continue };
+            let (true, Value::Texts(questions)) =
+                (assignment.setting.name == "questions", &assignment.value)
+            else {
+                continue;
+            };
             let mut seen = std::collections::HashSet::new();
             for question in questions {
                 let normalised = normalised_question(&question.value());
                 if held_out.contains(&normalised) {
-                    let message = "an `expect` asks this question, so that it is held out of training; remove it from one of the two";
+                    let message = "an `expect` asks this question, so that it is held out of \
+                        training; remove it from one of the two";
                     self.warn(Code::Question, question.span(), message);
                 } else if !seen.insert(normalised) {
-                    self.warn(Code::Question, question.span(), "this question is listed twice, and counts once; remove one of them");
+                    self.warn(
+                        Code::Question,
+                        question.span(),
+                        "this question is listed twice, and counts once; remove one of them",
+                    );
                 }
             }
         }
@@ -233,11 +317,13 @@ impl Checker<'_> {
         for (i, source) in sources.iter().enumerate() {
             let Some(document) = &source.target.document else { continue };
             let same = |other: &&Source| {
-                other.target.prompt == source.target.prompt && other.target.document.as_ref().is_some_and(|d| d.hash == document.hash)
+                other.target.prompt == source.target.prompt
+                    && other.target.document.as_ref().is_some_and(|d| d.hash == document.hash)
             };
             if let Some(other) = sources[..i].iter().find(same) {
                 let message = format!(
-                    "the targets `{}` and `{}` have the same document; remove one of them, and give the other more `weight` if it is to \
+                    "the targets `{}` and `{}` have the same document; remove one of them, and \
+                     give the other more `weight` if it is to \
                      count more",
                     other.target.name, source.target.name
                 );
@@ -251,9 +337,11 @@ impl Checker<'_> {
         if self.package.root.join(declared).exists() {
             return None;
         }
-        let (folder, name) = declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
+        let (folder, name) =
+            declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
         let entries = std::fs::read_dir(self.package.root.join(folder)).ok()?;
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         names.sort();
         let meant = similar(name, names.iter().map(String::as_str).filter(|other| *other != name))?;
         Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })

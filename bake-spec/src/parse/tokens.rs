@@ -30,10 +30,12 @@ pub(super) fn begins_named(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
         ahead.parse::<Visibility>().is_ok_and(|visibility| {
-            let word = ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
+            let word =
+                ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
             // `bak Name { … }` is a slip of the pen, unless the word is a keyword of bare items.
             let like_named = ahead.call(Ident::parse_any).is_ok() && ahead.peek(token::Brace);
-            let named = word == "bake" || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);
+            let named = word == "bake"
+                || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);
             named || !attributes.is_empty() || !matches!(visibility, Visibility::Inherited)
         })
     })
@@ -55,17 +57,22 @@ pub(super) fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>
     }
 }
 
-/// Whether a keyword of the declaration that is none of a target's clauses stands here: the semicolon before it is missing.
+/// Whether a keyword of the declaration that is none of a target's clauses stands here: the
+/// semicolon before it is missing.
 pub(super) fn begins_next_item(input: ParseStream<'_>, clauses: Scope) -> bool {
     let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
-    next.is_ok_and(|word| find(clauses, &word).is_none() && keywords(Scope::Bake).any(|keyword| keyword == word))
+    next.is_ok_and(|word| {
+        find(clauses, &word).is_none() && keywords(Scope::Bake).any(|keyword| keyword == word)
+    })
 }
 
 /// Skips what is left of a clause of a target: everything before its next clause, braces, or `;`.
 pub(super) fn skip_to_clause(input: ParseStream<'_>, clauses: Scope) {
     while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
         let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
-        if next.is_ok_and(|word| find(clauses, &word).is_some() || keywords(Scope::Bake).any(|keyword| keyword == word)) {
+        if next.is_ok_and(|word| {
+            find(clauses, &word).is_some() || keywords(Scope::Bake).any(|keyword| keyword == word)
+        }) {
             return;
         }
         drop(input.parse::<TokenTree>());

@@ -7,7 +7,9 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn put(store: &Store, key: &Hash, content: &str) -> PathBuf {
-    store.put_adapter(key, |dir| fs::write(dir.join("a"), content).map_err(|e| write_error(dir, e))).unwrap()
+    store
+        .put_adapter(key, |dir| fs::write(dir.join("a"), content).map_err(|e| write_error(dir, e)))
+        .unwrap()
 }
 
 #[test]
@@ -31,7 +33,11 @@ fn adapters_come_back_and_damaged_ones_are_replaced() {
     assert_eq!(store.adapter(&key).unwrap(), None);
     let path = put(&store, &key, "weights");
     assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
-    assert_eq!(put(&store, &Hash::of(b"another recipe"), "weights"), path, "the same content has one address");
+    assert_eq!(
+        put(&store, &Hash::of(b"another recipe"), "weights"),
+        path,
+        "the same content has one address"
+    );
     fs::write(path.join("a"), "weighty").unwrap();
     assert_eq!(store.adapter(&key).unwrap(), None);
     put(&store, &key, "weights");
@@ -54,7 +60,8 @@ fn a_store_that_cannot_be_written_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = Store::new(&file).put_product("stimuli", &Hash::of(b""), b"").unwrap_err().to_string();
+    let error =
+        Store::new(&file).put_product("stimuli", &Hash::of(b""), b"").unwrap_err().to_string();
     assert!(error.contains("file") && error.contains(DIR_VARIABLE), "{error}");
     assert_eq!(Store::new(&file).adapter(&Hash::of(b"")).unwrap(), None);
 }
@@ -73,7 +80,10 @@ fn cleaning_removes_what_is_old_and_leaves_what_is_kept() {
     assert_eq!(store.clean(4 * WRITTEN_WITHIN, &[]).unwrap(), (0, 0), "all of it is young");
     std::thread::sleep(Duration::from_millis(20));
     let (files, bytes) = store.clean(Duration::ZERO, &[kept]).unwrap();
-    assert!(files == 5 && bytes > 0, "two keys, a blob, an adapter's file, and what was left behind: {files}");
+    assert!(
+        files == 5 && bytes > 0,
+        "two keys, a blob, an adapter's file, and what was left behind: {files}"
+    );
     assert!(store.try_lock(&key).unwrap().is_none(), "what is being made is left alone");
     drop(held);
     assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
@@ -89,9 +99,18 @@ fn an_adapter_is_taken_over_only_when_it_is_whole() {
     let hash = hash_folder(&path).unwrap();
     let other = Store::new(dir.path().join("other"));
     let copy = other.adopt(&path, &hash, &key).unwrap();
-    assert_eq!((other.adapter(&key).unwrap().unwrap(), other.artifact(&hash).unwrap()), (copy.clone(), copy.clone()));
+    assert_eq!(
+        (other.adapter(&key).unwrap().unwrap(), other.artifact(&hash).unwrap()),
+        (copy.clone(), copy.clone())
+    );
     fs::write(copy.join("a"), "weighty").unwrap();
-    assert!(store.adopt(&copy, &hash, &key).unwrap_err().to_string().contains("is not the adapter that is locked"));
+    assert!(
+        store
+            .adopt(&copy, &hash, &key)
+            .unwrap_err()
+            .to_string()
+            .contains("is not the adapter that is locked")
+    );
     assert_eq!(other.artifact(&hash), None);
 }
 
@@ -110,8 +129,13 @@ fn a_lock_keeps_another_out_until_it_is_dropped() {
 fn what_others_left_behind_is_not_in_the_way() {
     let (_dir, store) = store();
     for n in 0..200 {
-        fs::create_dir_all(store.root.join("tmp").join(format!("{}-{n}", std::process::id()))).unwrap();
-        fs::write(store.root.join("tmp").join(format!("{}-{n}", std::process::id())).join("junk"), "").unwrap();
+        fs::create_dir_all(store.root.join("tmp").join(format!("{}-{n}", std::process::id())))
+            .unwrap();
+        fs::write(
+            store.root.join("tmp").join(format!("{}-{n}", std::process::id())).join("junk"),
+            "",
+        )
+        .unwrap();
     }
     let key = Hash::of(b"recipe");
     let path = put(&store, &key, "weights");

@@ -1,4 +1,5 @@
-//! Answers questions about an office from what is in the binary: no file is read, and no document is in the prompt.
+//! Answers questions about an office from what is in the binary: no file is read, and no document
+//! is in the prompt.
 //!
 //! ```text
 //! cargo run                             # three questions

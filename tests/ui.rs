@@ -5,7 +5,7 @@ use std::path::Path;
 use bake_spec::check::{Package, check};
 use bake_spec::lock::{Lock, Locked};
 use bake_spec::model::{self, Identity};
-use bake_spec::parse::parse;
+use bake_spec::syntax::parse::parse;
 use bake_spec::{Config, Hash};
 
 /// trybuild compiles the cases in a package of its own, which is where their documents must be.

@@ -11,7 +11,7 @@ use bake_spec::diagnostics::Code;
 use bake_spec::lock::{KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
 use bake_spec::model::{Identity, TEXT_FILES, weight_files};
 use bake_spec::recipe::{ADAPTER_FILES, ModelSource, Recipe, variables};
-use bake_spec::sources::{self, Source};
+use bake_spec::syntax::find::{self, Source};
 use bake_spec::{DIR_VARIABLE, Hash, Lock, Store};
 
 use crate::Error;
@@ -148,7 +148,7 @@ impl Environment {
             Err(e) => (None, Some(e.to_string())),
         };
         // The compiler says what is not Rust, and better.
-        let sources = sources::find(&self.package, lock.as_ref()).unwrap_or_default();
+        let sources = find::find(&self.package, lock.as_ref()).unwrap_or_default();
         let mut found =
             Found { bakes: Vec::new(), watched: self.sources(), broken: damage.is_some() };
         for source in &sources {

@@ -5,12 +5,12 @@ use std::path::Path;
 use bake_spec::check::{Declared, Mode, Package, check, states};
 use bake_spec::diagnostics::{Code, Diagnostic};
 use bake_spec::lock::{LOCK_FILE, Lock};
-use bake_spec::parse::parse;
 use bake_spec::recipe::{
     ADAPTER_FILES, Answer, Ask, Dataset, Divergence, Expect, Format, Lora, ModelSource, Recipe,
     Rollout, Schedule, Stimuli, Target, Text, Train, variables,
 };
 use bake_spec::settings::Scope;
+use bake_spec::syntax::parse::parse;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;

@@ -1,5 +1,14 @@
 //! Where models compute.
 
+#[cfg_attr(
+    not(all(feature = "cuda", feature = "train")),
+    allow(
+        dead_code,
+        reason = "without CUDA nothing reads what is launched, and without a trainer less is"
+    )
+)]
+pub(crate) mod gpu;
+
 use std::fmt;
 use std::str::FromStr;
 

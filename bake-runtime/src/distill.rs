@@ -31,8 +31,8 @@ mod tests;
 pub use bake_spec::recipe::Divergence;
 use candle_core::{D, DType, Tensor};
 
+use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
 
 /// What is compared. All tensors are on one device; they may have any strides.
 #[derive(Clone, Copy, Debug)]

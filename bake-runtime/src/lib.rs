@@ -21,57 +21,44 @@
 )]
 
 mod adapter;
-mod baked;
-mod chat;
+#[cfg(feature = "train")]
+mod bake;
+mod checkpoint;
 mod device;
 #[cfg(feature = "train")]
 pub mod distill;
-mod elementary;
 mod error;
 #[cfg(feature = "eval")]
-mod evaluate;
-#[cfg_attr(
-    not(all(feature = "cuda", feature = "train")),
-    allow(
-        dead_code,
-        reason = "without CUDA nothing reads what is launched, and without a trainer less is"
-    )
-)]
-mod gpu;
-mod matrix;
+mod eval;
+mod generate;
+mod handle;
+mod inputs;
 mod model;
-#[cfg(feature = "train")]
-mod pipeline;
-#[cfg(feature = "train")]
-mod plan;
 mod progress;
-#[cfg(feature = "train")]
-mod rollout;
-mod source;
-#[cfg(feature = "train")]
-mod stimuli;
-#[cfg(feature = "eval")]
-mod switchable;
+mod tensor;
+mod text;
 #[cfg(feature = "train")]
 mod train;
 
 pub use adapter::Adapter;
-pub use baked::{Baked, load, load_from, load_on};
-pub use chat::{AnswerStream, Chat, Session};
+#[cfg(feature = "train")]
+pub use bake::plan::{Plan, TargetPlan, plan};
+#[cfg(feature = "train")]
+pub use bake::{
+    Bake, BakeOptions, Report, TargetProducts, TargetReport, bake, bake_recipe, products,
+};
 pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]
-pub use evaluate::{Graded, meets};
-pub use model::chat::{Message, Role};
-pub use model::sample::Sampling;
+pub use eval::grade::{Graded, meets};
+pub use generate::sample::Sampling;
+pub use handle::baked::{Baked, load, load_from, load_on};
+pub use handle::chat::{AnswerStream, Chat, Session};
+#[cfg(feature = "eval")]
+pub use handle::switchable::{Outcome, Switchable, load_switchable, load_switchable_on};
+pub use inputs::{load_model, teacher_prompt};
 pub use model::{Forward, Model};
-#[cfg(feature = "train")]
-pub use pipeline::{Bake, BakeOptions, Kept, Report, TargetReport, bake, bake_recipe, kept};
-#[cfg(feature = "train")]
-pub use plan::{Plan, TargetPlan, plan};
 #[cfg(feature = "train")]
 pub use progress::Bars;
 pub use progress::{Interrupt, Progress, Silent};
-pub use source::{load_model, teacher_prompt};
-#[cfg(feature = "eval")]
-pub use switchable::{Outcome, Switchable, load_switchable, load_switchable_on};
+pub use text::template::{Message, Role};

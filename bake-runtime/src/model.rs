@@ -3,10 +3,8 @@
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod cache;
-pub(crate) mod chat;
 pub(crate) mod cpu;
 pub(crate) mod decoder;
-pub(crate) mod generate;
 pub(crate) mod gpu;
 pub(crate) mod linear;
 pub(crate) mod mlp;
@@ -14,11 +12,6 @@ pub(crate) mod norm;
 #[cfg(test)]
 mod parity;
 pub(crate) mod rope;
-pub(crate) mod sample;
-#[cfg(feature = "tiny")]
-mod tiny;
-pub(crate) mod tokenizer;
-pub(crate) mod weights;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,13 +24,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::adapter::Adapter;
+#[cfg(feature = "tiny")]
+use crate::checkpoint::embedded;
+use crate::checkpoint::hf::Weights;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::template::{ChatTemplate, Message};
+use crate::text::tokenizer::Tokenizer;
 use block::WeightView;
-use chat::{ChatTemplate, Message};
 use decoder::Decoder;
-use tokenizer::Tokenizer;
-use weights::Weights;
 
 /// A language model: weights, tokenizer and chat template.
 ///
@@ -106,9 +101,12 @@ impl Model {
 
     #[cfg(feature = "tiny")]
     pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
-        let weights =
-            Weights::embedded(tiny::WEIGHTS, "models/tiny/model.safetensors", ErrorKind::Model)?;
-        Self::assemble("tiny".into(), &tiny::FILES, &weights, device)
+        let weights = Weights::embedded(
+            embedded::WEIGHTS,
+            "models/tiny/model.safetensors",
+            ErrorKind::Model,
+        )?;
+        Self::assemble("tiny".into(), &embedded::FILES, &weights, device)
     }
 
     fn assemble(

@@ -4,7 +4,6 @@ mod batch;
 mod checkpoint;
 mod optimizer;
 mod schedule;
-mod teacher;
 
 use bake_spec::recipe::{Recipe, Train};
 use bake_spec::{KeyHasher, Projection};
@@ -19,10 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::model::block::{Activations, Attention, DropoutMasks, WeightView};
 use crate::progress::Monitor;
-pub(crate) use batch::{Batch, Example, Lessons};
+pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
 use optimizer::AdamW;
-pub(crate) use teacher::{Exchange, hidden_states};
 
 /// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
 /// each weight may move less (Yang et al. 2022, arXiv 2203.03466).
@@ -31,7 +29,7 @@ const RATE_TIMES_HIDDEN: f64 = 0.75;
 /// Examples that are measured together when nothing is learned.
 const MEASURED_TOGETHER: usize = 32;
 
-/// Trains an adapter, which changes nothing yet, on the lessons. Returns it with the mean
+/// Trains an adapter, which changes nothing yet, on the training_set. Returns it with the mean
 /// divergence in each epoch.
 ///
 /// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`,
@@ -40,7 +38,7 @@ const MEASURED_TOGETHER: usize = 32;
 pub(crate) fn train(
     model: &Model,
     recipe: &Recipe,
-    lessons: &Lessons,
+    training_set: &TrainingSet,
     mut adapter: Adapter,
     activation_bytes: usize,
     checkpoints: &Checkpoints<'_>,
@@ -55,7 +53,7 @@ pub(crate) fn train(
     };
     let mut optimizer = AdamW::new(&adapter, adamw)?;
     let per_step = settings.batch * settings.accumulate;
-    let steps_per_epoch = lessons.examples.len().div_ceil(per_step);
+    let steps_per_epoch = training_set.sequences.len().div_ceil(per_step);
     let steps = settings.epochs * steps_per_epoch;
     let mut losses = checkpoints.load(&mut adapter, &mut optimizer)?;
     let done = losses.len();
@@ -64,7 +62,8 @@ pub(crate) fn train(
         let mut step = done;
         for epoch in done / steps_per_epoch..settings.epochs {
             let skipped = step - epoch * steps_per_epoch;
-            for examples in lessons.order(settings.seed, epoch).chunks(per_step).skip(skipped) {
+            for sequences in training_set.order(settings.seed, epoch).chunks(per_step).skip(skipped)
+            {
                 let student = Student {
                     model,
                     adapter: &adapter,
@@ -73,8 +72,8 @@ pub(crate) fn train(
                     activation_bytes,
                 };
                 let (mut total, mut gradients) = (0.0, Gradients::default());
-                for (part, numbers) in examples.chunks(settings.batch).enumerate() {
-                    let batch = lessons.batch(numbers, model.decoder().device())?;
+                for (part, numbers) in sequences.chunks(settings.batch).enumerate() {
+                    let batch = training_set.batch(numbers, model.decoder().device())?;
                     // Over an epoch the weights sum to one: each step is scaled so that the mean of
                     // all is the weighted loss.
                     let (loss, new) = rayon::scope(|_| {
@@ -119,10 +118,15 @@ pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize
     let answer = ids.len() / 2;
     let hidden = model.decoder().forward(ids, &[ids.len()], WeightView::default())?;
     let states = hidden.narrow(0, ids.len() - answer, answer)?;
-    let example =
-        Example { ids: ids.to_vec(), answer, first_state: 0, token_weight: 1.0 / answer as f64 };
-    let lessons = Lessons { examples: vec![example], states };
-    let batch = lessons.batch(&vec![0; recipe.train.batch.min(16)], model.decoder().device())?;
+    let example = StudentSequence {
+        ids: ids.to_vec(),
+        answer,
+        first_state: 0,
+        token_weight: 1.0 / answer as f64,
+    };
+    let training_set = TrainingSet { sequences: vec![example], states };
+    let batch =
+        training_set.batch(&vec![0; recipe.train.batch.min(16)], model.decoder().device())?;
     let student = Student {
         model,
         adapter: &adapter,
@@ -134,17 +138,17 @@ pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize
     Ok(batch.ids.len())
 }
 
-/// The weighted mean divergence over all lessons, in nats a token.
+/// The weighted mean divergence over all training_set, in nats a token.
 pub(crate) fn measure(
     model: &Model,
     settings: &Train,
-    lessons: &Lessons,
+    training_set: &TrainingSet,
     view: WeightView<'_>,
 ) -> Result<f64> {
-    let numbers: Vec<usize> = (0..lessons.examples.len()).collect();
+    let numbers: Vec<usize> = (0..training_set.sequences.len()).collect();
     let mut total = 0.0;
     for numbers in numbers.chunks(MEASURED_TOGETHER) {
-        let batch = lessons.batch(numbers, model.decoder().device())?;
+        let batch = training_set.batch(numbers, model.decoder().device())?;
         let hidden = model
             .decoder()
             .forward(&batch.ids, &batch.lengths, view)?
@@ -225,9 +229,9 @@ impl Student<'_> {
             let (y, activations) = block.forward(layer, &x, &pass)?;
             if layer >= lowest {
                 kept.push(if layers - layer <= room {
-                    Kept::Activations(activations)
+                    Saved::Activations(activations)
                 } else {
-                    Kept::Input(x)
+                    Saved::Input(x)
                 });
             }
             x = y;
@@ -242,8 +246,8 @@ impl Student<'_> {
         let mut gradients = Gradients::default();
         for (layer, block) in decoder.blocks().iter().enumerate().skip(lowest).rev() {
             let activations = match kept.pop() {
-                Some(Kept::Activations(activations)) => activations,
-                Some(Kept::Input(x)) => block.forward(layer, &x, &pass)?.1,
+                Some(Saved::Activations(activations)) => activations,
+                Some(Saved::Input(x)) => block.forward(layer, &x, &pass)?.1,
                 None => break,
             };
             match block.backward(
@@ -263,7 +267,7 @@ impl Student<'_> {
 }
 
 /// What the backward pass of a block begins with.
-enum Kept {
+enum Saved {
     Activations(Activations),
     Input(Tensor),
 }
@@ -299,7 +303,7 @@ impl DropoutMasks for Masks<'_> {
 mod tests {
     use super::*;
     use crate::adapter::{LowRank, initial};
-    use crate::gpu::testing::on_gpus;
+    use crate::device::gpu::testing::on_gpus;
     use bake_spec::recipe::{Divergence, Lora, Schedule};
     use candle_core::{Device, IndexOp as _};
 

@@ -11,7 +11,8 @@ use bake_spec::recipe::{
     Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout,
     Schedule, Stimuli, Target, Train,
 };
-use bake_spec::{Hash, Store, document};
+use bake_spec::text::document;
+use bake_spec::{Hash, Store};
 
 const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken \
     lamp\nCall the shop.";
@@ -340,7 +341,7 @@ fn questions_come_from_files_too() {
     );
 
     let [kept] =
-        &bake_runtime::kept(&fixture.recipe, &Store::new(fixture.dir.path().join("store")))
+        &bake_runtime::products(&fixture.recipe, &Store::new(fixture.dir.path().join("store")))
             .unwrap()[..]
     else {
         panic!("one target")

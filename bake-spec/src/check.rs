@@ -1,4 +1,4 @@
-//! From a [declaration as it is written](crate::ast) to its [recipe], with every mistake on the
+//! From a [declaration as it is written](crate::syntax::ast) to its [recipe], with every mistake on the
 //! way.
 
 mod lookup;
@@ -14,11 +14,11 @@ use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt as _;
 use syn::{Attribute, Visibility};
 
-use crate::ast::{Answer, Bake, Expect, Item, Target, Value};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean};
 use crate::lock::Lock;
 use crate::recipe::{self, Recipe, Schedule};
 use crate::settings::Scope;
+use crate::syntax::ast::{Answer, Bake, Expect, Item, Target, Value};
 use lookup::Settings;
 pub use state::{Mode, states};
 

@@ -6,36 +6,26 @@
 //! and its checks.
 
 #[cfg(feature = "syntax")]
-pub mod ast;
-#[cfg(feature = "syntax")]
 pub mod check;
-pub mod config;
-pub mod dataset;
 #[cfg(feature = "syntax")]
 pub mod diagnostics;
-pub mod document;
 mod error;
-#[cfg(feature = "sources")]
-mod format;
 mod hash;
 pub mod lock;
 pub mod model;
-#[cfg(feature = "syntax")]
-pub mod parse;
-#[cfg(feature = "syntax")]
-pub mod print;
 pub mod recipe;
 #[cfg(feature = "syntax")]
 pub mod settings;
-#[cfg(feature = "sources")]
-pub mod sources;
 pub mod store;
+#[cfg(feature = "syntax")]
+pub mod syntax;
+pub mod text;
 
-pub use config::{Config, Projection};
 pub use error::{Error, ErrorKind};
-#[cfg(feature = "sources")]
-pub use format::format;
 pub use hash::{Hash, KeyHasher};
 pub use lock::Lock;
+pub use model::config::{Config, Projection};
 pub use recipe::{Declaration, Recipe, TargetName};
 pub use store::{DIR_VARIABLE, Store, StoreLock};
+#[cfg(feature = "sources")]
+pub use syntax::format;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 use crate::model::Identity;
+use crate::model::config::Config;
 use crate::recipe::{ModelSource, Recipe, Target};
 use crate::store::Store;
 

@@ -1,5 +1,7 @@
 //! A base model's files: what they are, and the hashes by which one model is told from another.
 
+pub mod config;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-pub use crate::dataset::{Dataset, Format};
 use crate::hash::{Hash, KeyHasher};
+pub use crate::text::dataset::{Dataset, Format};
 
 /// Text of a recipe: a literal in generated code, owned where a tool has read it.
 pub type Text = Cow<'static, str>;
@@ -79,7 +79,7 @@ pub struct Document {
     /// The path, relative to the package.
     #[serde(skip)]
     pub path: Text,
-    /// [`document::hash`](crate::document::hash) of the text, in hexadecimal.
+    /// [`document::hash`](crate::text::document::hash) of the text, in hexadecimal.
     pub hash: Text,
 }
 

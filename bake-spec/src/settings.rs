@@ -1,7 +1,7 @@
 //! The settings of a declaration: one table, from which grammar, checks, defaults and documentation
 //! come.
 
-use crate::config::Projection;
+use crate::model::config::Projection;
 
 /// A setting: a keyword and its value.
 #[derive(Debug)]

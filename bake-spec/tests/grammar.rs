@@ -6,9 +6,9 @@ use std::str::FromStr as _;
 
 use bake_spec::check::{Declared, Package, check};
 use bake_spec::diagnostics::Diagnostics;
-use bake_spec::parse::parse;
-use bake_spec::print::print;
 use bake_spec::settings::{Kind, SETTINGS, Scope, Setting, keywords};
+use bake_spec::syntax::parse::parse;
+use bake_spec::syntax::print::print;
 use proc_macro2::TokenStream;
 use proptest::prelude::*;
 

@@ -28,7 +28,8 @@ fn package() -> tempfile::TempDir {
 }
 
 fn recipe(dir: &Path, source: &str) -> Recipe {
-    let (bakes, mut diagnostics) = bake_spec::parse::parse(source.parse::<TokenStream>().unwrap());
+    let (bakes, mut diagnostics) =
+        bake_spec::syntax::parse::parse(source.parse::<TokenStream>().unwrap());
     let mut declared = check(bakes, Package { root: dir, lock: None }, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     declared.remove(0).recipe
@@ -192,8 +193,9 @@ fn a_clone_without_the_model_checks_with_what_the_lock_has_kept() {
     lock.insert("Support", locked(&recipe(dir.path(), &source.replace("RANK", "8"))));
     std::fs::remove_dir_all(&folder).unwrap();
     let said = |rank: &str| {
-        let (bakes, mut diagnostics) =
-            bake_spec::parse::parse(source.replace("RANK", rank).parse::<TokenStream>().unwrap());
+        let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(
+            source.replace("RANK", rank).parse::<TokenStream>().unwrap(),
+        );
         let package = Package { root: dir.path(), lock: Some(&lock) };
         let declared = check(bakes, package, &mut diagnostics);
         diagnostics.extend(states(&declared, package, Some(Mode::Locked)));

@@ -151,7 +151,7 @@ fn what_is_stale_or_missing_is_left_for_the_macro_to_say() {
     fixture.bake();
     fixture.write("docs/keys.md", "Ask Alice.");
     let lines = fixture.lines("locked");
-    let hash = |text| bake_spec::document::hash(text).short();
+    let hash = |text| bake_spec::text::document::hash(text).short();
     let (was, now) = (hash("Ask Bob."), hash("Ask Alice."));
     assert_eq!(
         kind(&lines),

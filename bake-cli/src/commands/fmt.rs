@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use bake_spec::{format, sources};
+use bake_spec::format;
+use bake_spec::syntax::find;
 
 use crate::args::Common;
 use crate::terminal::{say, status};
@@ -12,7 +13,7 @@ use crate::workspace::roots;
 pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
     let mut changed = 0;
     for (_, root) in roots(common)? {
-        for file in sources::files(&root)? {
+        for file in find::files(&root)? {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             // Most files hold no declaration, and need not be cut into tokens.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use bake_runtime::{Kept, Report, kept};
+use bake_runtime::{Report, TargetProducts};
 use bake_spec::Store;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ struct Bake<T> {
 
 #[derive(Serialize)]
 struct Products {
-    targets: Vec<Kept>,
+    targets: Vec<TargetProducts>,
 }
 
 pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
@@ -39,7 +39,7 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
     let store = Store::user()?;
     let mut bakes = Vec::new();
     for (_, found) in selected {
-        let mut targets = kept(&found.declared.recipe, &store)?;
+        let mut targets = bake_runtime::products(&found.declared.recipe, &store)?;
         if !with_answers {
             targets.iter_mut().for_each(|target| target.answers = None);
         }
@@ -49,7 +49,7 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
         return terminal::json_of_bakes(&bakes);
     }
     for Bake { name, shown } in &bakes {
-        for Kept { target, questions, answers } in &shown.targets {
+        for TargetProducts { target, questions, answers } in &shown.targets {
             let Some(questions) = questions else {
                 say!(
                     "{name}, {target}: not kept here; run `cargo bake`, or `cargo bake --fresh` \

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Adapter, LowRank, layer_name, shapes};
+use crate::checkpoint::hf::Weights;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::weights::Weights;
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";

@@ -15,7 +15,7 @@
 //! β) q (y − Σ q y) / T`.
 
 use crate::distill::Divergence;
-use crate::elementary::{exp, expm1, log1p, maximum, phi, psi, sum2};
+use crate::tensor::elementary::{exp, expm1, log1p, maximum, phi, psi, sum2};
 
 /// Where a `u` is larger, `e^u` would leave the range of f32. Distributions so far apart are
 /// compared by their logarithms.

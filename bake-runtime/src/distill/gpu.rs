@@ -8,10 +8,10 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::distill::{Divergence, Loss, Options, States};
-use crate::gpu::{
+use crate::device::gpu::{
     Arg, Factor, Gpu, Grid, Lane, Launch, Limits, Product, address, each, fits, unwritten,
 };
+use crate::distill::{Divergence, Loss, Options, States};
 
 /// Bytes of all buffers, unless others are asked for.
 const SCRATCH_BYTES: usize = 1 << 30;
@@ -336,7 +336,7 @@ fn suffix(dtype: DType) -> Result<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::emulated::{LARGE, SMALL};
+    use crate::device::gpu::emulated::{LARGE, SMALL};
 
     #[test]
     fn buffers_fit_the_scratch() {

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 use super::*;
-use crate::gpu::testing::{everywhere, on_gpus};
+use crate::device::gpu::testing::{everywhere, on_gpus};
 
 const DIVERGENCES: [Divergence; 4] =
     [Divergence::ForwardKl, Divergence::ReverseKl, Divergence::Jsd(0.5), Divergence::Jsd(0.1)];

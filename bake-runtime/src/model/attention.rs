@@ -6,9 +6,9 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::{Real, dot, softmax, vectorised};
-use crate::matrix::{Matrix, Threads, multiply};
 use crate::model::cpu::{fill_rows, in_real, run_tasks, tensor, with_slices};
+use crate::tensor::elementary::{Real, dot, softmax, vectorised};
+use crate::tensor::matrix::{Matrix, Threads, multiply};
 
 /// Query rows whose scores are computed together; the scratch of a thread is this many rows of
 /// keys.

@@ -8,7 +8,7 @@ use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{Adapter, Gradients};
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::model::attention::{Heads, cached, causal, causal_backward};
 use crate::model::cache::KvCache;
 use crate::model::gpu::Layout;

@@ -5,15 +5,15 @@ use bake_spec::{Config, Projection};
 use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
+use crate::checkpoint::hf::Weights;
+use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
 use crate::model::block::{Attention, Block, Pass, WeightView};
 use crate::model::cache::KvCache;
 use crate::model::gpu::Layout;
 use crate::model::linear::Linear;
 use crate::model::norm::RmsNorm;
 use crate::model::rope::RopeTable;
-use crate::model::weights::Weights;
 
 /// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv
 /// 2302.13971).

@@ -3,7 +3,9 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::gpu::{Arg, Factor, Gpu, Grid, Lane, Launch, Product, address, each, fits, unwritten};
+use crate::device::gpu::{
+    Arg, Factor, Gpu, Grid, Lane, Launch, Product, address, each, fits, unwritten,
+};
 use crate::model::attention::Heads;
 use crate::model::block::Attention;
 
@@ -295,11 +297,11 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
-    use bake_spec::config::{Rope, RopeScaling};
+    use bake_spec::model::config::{Rope, RopeScaling};
     use half::bf16;
 
     use super::*;
-    use crate::gpu::testing::on_gpus;
+    use crate::device::gpu::testing::on_gpus;
     use crate::model::attention::{cached, causal, causal_backward};
     use crate::model::cpu::gradient_check::noise;
     use crate::model::mlp;

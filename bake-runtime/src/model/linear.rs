@@ -3,11 +3,11 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::Real;
-use crate::gpu::Gpu;
-use crate::matrix::{Matrix, Threads, multiply};
+use crate::device::gpu::Gpu;
 use crate::model::cpu::{in_real, tensor, with_slice, with_slices};
 use crate::model::gpu::{Side, product};
+use crate::tensor::elementary::Real;
+use crate::tensor::matrix::{Matrix, Threads, multiply};
 
 /// `y = x Wᵀ + bias`, with a frozen weight `[outputs, inputs]`.
 #[derive(Clone, Debug)]

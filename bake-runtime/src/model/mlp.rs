@@ -2,10 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::{Real, vectorised};
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::model::cpu::{fill_rows, fill_rows2, in_real, tensor, with_slices};
 use crate::model::gpu;
+use crate::tensor::elementary::{Real, vectorised};
 
 /// `silu(gate) · up` with `silu(x) = x / (1 + e^−x)`; all are `[tokens, intermediate]`.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {

@@ -2,10 +2,10 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::elementary::{Real, dot, vectorised};
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::model::cpu::{fill_rows, in_real, tensor, with_slices};
 use crate::model::gpu;
+use crate::tensor::elementary::{Real, dot, vectorised};
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
-use crate::gpu::testing::{everywhere, on_gpus};
+use crate::device::gpu::testing::{everywhere, on_gpus};
+use crate::generate::Sequence;
 use crate::model::block::WeightView;
-use crate::model::chat::{ChatTemplate, Message, Role};
-use crate::model::generate::Sequence;
+use crate::text::template::{ChatTemplate, Message, Role};
 use crate::{Adapter, Model};
 
 const TOLERANCE: f32 = 1e-4;

@@ -3,13 +3,13 @@
 
 use std::f64::consts::TAU;
 
-use bake_spec::config::{Rope, RopeScaling};
+use bake_spec::model::config::{Rope, RopeScaling};
 use candle_core::{Device, Result, Tensor};
 
-use crate::elementary::Real;
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::model::cpu::{fill_rows, in_real, tensor, with_slice};
 use crate::model::gpu::{self, Layout};
+use crate::tensor::elementary::Real;
 
 /// Sines and cosines of all positions of a model's context.
 #[derive(Clone, Debug)]

@@ -10,26 +10,26 @@ use crate::error::Result;
 
 /// One answer of the teacher, as the student sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct Example {
+pub(crate) struct StudentSequence {
     /// The student's prompt and the answer, without its last token.
     pub(crate) ids: Vec<u32>,
     /// Tokens of the answer. The states that predict them are the last of `ids`.
     pub(crate) answer: usize,
-    /// Where the teacher's states of this answer begin in [`Lessons::states`].
+    /// Where the teacher's states of this answer begin in [`TrainingSet::states`].
     pub(crate) first_state: usize,
-    /// What each token of the answer counts; over all tokens of all examples this sums to one.
+    /// What each token of the answer counts; over all tokens of all sequences this sums to one.
     pub(crate) token_weight: f64,
 }
 
-/// All examples of a bake.
+/// All sequences of a bake.
 #[derive(Clone, Debug)]
-pub(crate) struct Lessons {
-    pub(crate) examples: Vec<Example>,
+pub(crate) struct TrainingSet {
+    pub(crate) sequences: Vec<StudentSequence>,
     /// The teacher's final hidden states `[answer tokens, hidden]`, example after example.
     pub(crate) states: Tensor,
 }
 
-/// Some examples, one after the other without padding.
+/// Some sequences, one after the other without padding.
 pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
     pub(crate) lengths: Vec<usize>,
@@ -41,21 +41,21 @@ pub(crate) struct Batch {
     pub(crate) weights: Vec<f64>,
 }
 
-impl Lessons {
-    /// The examples with these numbers, as one batch.
+impl TrainingSet {
+    /// The sequences with these numbers, as one batch.
     pub(crate) fn batch(&self, numbers: &[usize], device: &Device) -> Result<Batch> {
-        let examples = || numbers.iter().map(|&i| &self.examples[i]);
-        let ids: Vec<u32> = examples().flat_map(|e| e.ids.iter().copied()).collect();
-        let lengths = examples().map(|e| e.ids.len()).collect();
+        let sequences = || numbers.iter().map(|&i| &self.sequences[i]);
+        let ids: Vec<u32> = sequences().flat_map(|e| e.ids.iter().copied()).collect();
+        let lengths = sequences().map(|e| e.ids.len()).collect();
         let (mut rows, mut states, mut end) = (Vec::new(), Vec::new(), 0);
-        for example in examples() {
+        for example in sequences() {
             end += example.ids.len();
             rows.extend((end - example.answer) as u32..end as u32);
             states
                 .extend(example.first_state as u32..(example.first_state + example.answer) as u32);
         }
         let weights =
-            examples().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();
+            sequences().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();
         let teacher = self
             .states
             .index_select(&Tensor::new(states, self.states.device())?, 0)?
@@ -63,13 +63,13 @@ impl Lessons {
         Ok(Batch { ids, lengths, rows: Tensor::new(rows, device)?, teacher, weights })
     }
 
-    /// The order of the examples in an epoch.
+    /// The order of the sequences in an epoch.
     pub(crate) fn order(&self, seed: u64, epoch: usize) -> Vec<usize> {
         let key = bake_spec::KeyHasher::new("order", 1)
             .field("seed", &seed)
             .field("epoch", &epoch)
             .finish();
-        let mut order: Vec<usize> = (0..self.examples.len()).collect();
+        let mut order: Vec<usize> = (0..self.sequences.len()).collect();
         order.shuffle(&mut ChaCha8Rng::from_seed(*key.as_bytes()));
         order
     }

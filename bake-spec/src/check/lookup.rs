@@ -1,7 +1,7 @@
 //! Looking up what a declaration says about a setting, or else its default.
 
-use crate::ast::{Assignment, Value};
 use crate::settings::{Scope, Setting, find};
+use crate::syntax::ast::{Assignment, Value};
 
 /// The settings of one place, each once. What is not there is looked up in the place around it,
 /// then in the table of settings.

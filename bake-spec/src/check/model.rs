@@ -9,11 +9,11 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::ast::{At, Bake, ModelSource, Value};
-use crate::config::{Config, Projection};
 use crate::diagnostics::Code;
+use crate::model::config::{Config, Projection};
 use crate::model::{TEXT_FILES, TINY_CONFIG};
 use crate::recipe;
+use crate::syntax::ast::{At, Bake, ModelSource, Value};
 
 /// What is known of a base model.
 pub(super) struct Model {

@@ -9,11 +9,11 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::ast::{Bake, Item, Target, Value};
 use crate::diagnostics::{Code, similar};
 use crate::recipe::{self, Format, Recipe, join_paragraphs, normalised_question};
 use crate::settings::Scope;
-use crate::{dataset, document};
+use crate::syntax::ast::{Bake, Item, Target, Value};
+use crate::text::{dataset, document};
 
 /// A target, and what was read for it.
 pub(super) struct Source {

@@ -5,10 +5,10 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::ast::{Assignment, At, Value};
-use crate::config::Projection;
 use crate::diagnostics::{Code, did_you_mean};
+use crate::model::config::Projection;
 use crate::settings::{Kind, Scope};
+use crate::syntax::ast::{Assignment, At, Value};
 
 impl Checker<'_> {
     /// Keeps the first of each setting, and checks the values of all, also of those in braces.

@@ -1,0 +1,347 @@
+//! From a recipe to an adapter.
+//!
+//! ```text
+//! recipe ──stimuli──▶ questions ──rollout──▶ answers ──teach──▶ teacher states ──distil──▶ adapter
+//! ```
+//!
+//! Every product is kept in the store under the hash of all that determines it, so that nothing is
+//! made twice, and a bake that was killed goes on from what was finished; a training goes on from
+//! its last checkpoint.
+
+pub(crate) mod plan;
+mod rollout;
+mod stages;
+mod stimuli;
+mod teacher;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bake_spec::recipe::Recipe;
+use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
+use serde::{Deserialize, Serialize};
+
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::{Inputs, load_model};
+use crate::model::block::WeightView;
+use crate::progress::{Bars, Interrupt, Monitor, Progress};
+use crate::train::{Checkpoints, measure, train};
+use stages::Stages;
+pub use stages::{TargetProducts, products};
+
+/// The name of the file that says how a bake went, beside the adapter.
+const REPORT: &str = "bake.json";
+
+/// How to bake: where results are kept, and who is told about progress.
+#[derive(Clone)]
+pub struct BakeOptions {
+    store: Option<Store>,
+    progress: Arc<dyn Progress>,
+    interrupt: Option<Interrupt>,
+    fresh: bool,
+    activation_bytes: usize,
+    device: Device,
+}
+
+impl BakeOptions {
+    /// The processor, the user's store, bars on the standard error stream, and Ctrl-C to stop.
+    pub fn new() -> Self {
+        let progress = Arc::new(Bars::default());
+        Self {
+            store: None,
+            progress,
+            interrupt: None,
+            fresh: false,
+            activation_bytes: 256 << 20,
+            device: Device::Cpu,
+        }
+    }
+
+    /// Computes on this device. The adapter is kept under the same address whatever it was made on;
+    /// another device rounds differently, so it makes another adapter that is about as good, and
+    /// goes on from what the store holds of either.
+    pub fn device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// Keeps results in this store. `load` looks in the user's store only: load such a result with
+    /// `load_from(&bake.adapter)`.
+    pub fn store(self, store: Store) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Reports to this.
+    pub fn progress(self, progress: impl Progress + 'static) -> Self {
+        Self { progress: Arc::new(progress), ..self }
+    }
+
+    /// Stops when this is set; Ctrl-C is then the program's own matter.
+    pub fn interrupt(self, interrupt: Interrupt) -> Self {
+        Self { interrupt: Some(interrupt), ..self }
+    }
+
+    /// Makes everything again, whatever the store holds.
+    pub fn fresh(self) -> Self {
+        Self { fresh: true, ..self }
+    }
+
+    /// Keeps at most this many bytes of activations for the backward pass; what does not fit is
+    /// computed twice. The result is the same.
+    pub fn activation_bytes(self, activation_bytes: usize) -> Self {
+        Self { activation_bytes, ..self }
+    }
+}
+
+impl Default for BakeOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A finished bake.
+#[derive(Clone, Debug)]
+pub struct Bake {
+    /// The adapter's folder in the store, in the format of PEFT.
+    pub adapter: PathBuf,
+    /// How it went.
+    pub report: Report,
+    /// Whether the store held it already.
+    pub reused: bool,
+    /// The base model: the hash of its files, and its shape.
+    pub model: (Hash, Config),
+}
+
+/// How a bake went. The same recipe gives the same report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The divergence of the base model from the teacher on its answers, in nats a token.
+    pub kl_before: f64,
+    /// The divergence of the baked model.
+    pub kl_after: f64,
+    /// The mean divergence in each epoch of the training.
+    pub epochs: Vec<f64>,
+    /// What was learned from, in the order of the targets.
+    pub targets: Vec<TargetReport>,
+}
+
+/// What one target was learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The target's name.
+    pub name: String,
+    /// Trajectory questions.
+    pub questions: usize,
+    /// Answers of the teacher.
+    pub answers: usize,
+    /// Tokens of these answers.
+    pub tokens: usize,
+    /// Tokens of the teacher's prompt with nothing asked.
+    pub prompt_tokens: usize,
+    /// Tokens that the longest question adds to it.
+    pub question_tokens: usize,
+}
+
+/// Bakes a declaration.
+///
+/// # Errors
+/// Those of [`bake_recipe`].
+pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
+    bake_recipe(D::RECIPE, options)
+}
+
+/// Bakes a recipe, unless the store holds its adapter already.
+///
+/// # Errors
+/// When the model or a document cannot be read or does not fit, the store cannot be written,
+/// training diverges (its numbers overflow, or the model ends up further from the teacher than it
+/// was), or the work is interrupted. What was finished before is kept.
+pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
+    let store = match &options.store {
+        Some(store) => store.clone(),
+        None => Store::user()?,
+    };
+    let interrupt = options.interrupt.clone().unwrap_or_else(Interrupt::on_ctrl_c);
+    let monitor = Monitor { progress: &*options.progress, interrupt: &interrupt };
+    let model = load_model(recipe, options.device)?;
+    let hash = recipe.hash(model.hash());
+    let base = || (*model.hash(), model.config().clone());
+    let made = || -> Result<Option<Bake>> {
+        let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else {
+            return Ok(None);
+        };
+        Ok(read_report(&adapter, recipe).map(|report| Bake {
+            adapter,
+            report,
+            reused: true,
+            model: base(),
+        }))
+    };
+    // What is there needs no lock, as in a store that can only be read.
+    if let Some(bake) = made()? {
+        return Ok(bake);
+    }
+    let _lock = wait_for_lock(&store, &hash, monitor)?;
+    if let Some(bake) = made()? {
+        return Ok(bake);
+    }
+    let stages = Stages { recipe, model: &model, store: &store, fresh: options.fresh, monitor };
+    let inputs = recipe
+        .targets
+        .iter()
+        .map(|target| Inputs::read(recipe, target))
+        .collect::<Result<Vec<_>>>()?;
+    let adapter = stages.check(&inputs)?;
+    let (training_set, targets) = stages.training_set(&inputs)?;
+    let kl_before = measure(&model, &recipe.train, &training_set, WeightView::default())?;
+    let key = KeyHasher::new("checkpoints", 1).field("recipe", &hash).finish();
+    let checkpoints = Checkpoints::new(&store, key, recipe.train.checkpoint_every);
+    if options.fresh {
+        checkpoints.clear()?;
+    }
+    let (adapter, epochs) = train(
+        &model,
+        recipe,
+        &training_set,
+        adapter,
+        options.activation_bytes,
+        &checkpoints,
+        monitor,
+    )?;
+    let kl_after = measure(
+        &model,
+        &recipe.train,
+        &training_set,
+        WeightView { adapter: Some(&adapter), dropout: None },
+    )?;
+    if kl_after > kl_before {
+        checkpoints.clear()?;
+        let message = format!(
+            "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
+             nats a token; lower `lr`"
+        );
+        return Err(Error::new(ErrorKind::Training, message));
+    }
+    let report = Report { kl_before, kl_after, epochs, targets };
+    let dir = store.put_adapter(&hash, |dir| {
+        adapter.save(dir, model.name())?;
+        let json = serde_json::to_vec_pretty(&report).expect("a report has a JSON form");
+        let path = dir.join(REPORT);
+        std::fs::write(&path, json).map_err(|e| {
+            Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e)
+        })
+    })?;
+    checkpoints.clear()?;
+    Ok(Bake { adapter: dir, report, reused: false, model: base() })
+}
+
+/// The report beside an adapter, with the names that the targets have in this recipe: names do not
+/// make another adapter.
+fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
+    let mut report: Report =
+        serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
+    for (target, declared) in report.targets.iter_mut().zip(recipe.targets.iter()) {
+        target.name = declared.name.to_string();
+    }
+    Some(report)
+}
+
+/// Waits, if need be, until no other process bakes the same.
+fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<StoreLock> {
+    if let Some(lock) = store.try_lock(recipe)? {
+        return Ok(lock);
+    }
+    monitor.stage("another process bakes this", 1, "bake", |ticker| {
+        loop {
+            if let Some(lock) = store.try_lock(recipe)? {
+                ticker.advance(1, "")?;
+                return Ok(lock);
+            }
+            ticker.advance(0, "waiting for it")?;
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::recipe::{
+        Divergence, Lora, ModelSource, Rollout, Schedule, Stimuli, Target, Train,
+    };
+
+    use super::*;
+    use crate::device::gpu::testing::on_gpus;
+    use crate::progress::Silent;
+
+    /// A short bake of two answers, which leaves nothing to chance.
+    fn recipe() -> Recipe {
+        let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
+        let rollout = Rollout {
+            answers: 1,
+            max_tokens: Some(8),
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            seed: 1,
+        };
+        let target = Target {
+            name: "keys".into(),
+            anchor: false,
+            weight: 1.0,
+            prompt: "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop."
+                .into(),
+            document: None,
+            stimuli: Stimuli { questions: questions.into(), datasets: vec![].into(), ask: None },
+            rollout,
+        };
+        Recipe {
+            name: "Keys".into(),
+            root: "".into(),
+            model: ModelSource::Tiny,
+            student: "".into(),
+            targets: vec![target].into(),
+            lora: Lora { rank: 4, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None },
+            train: Train {
+                epochs: 2,
+                lr: None,
+                batch: 1,
+                accumulate: 2,
+                schedule: Schedule::Cosine,
+                warmup: 0.0,
+                divergence: Divergence::ForwardKl,
+                temperature: 1.0,
+                clip: 1.0,
+                weight_decay: 0.0,
+                seed: 1,
+                checkpoint_every: None,
+            },
+            expects: vec![].into(),
+        }
+    }
+
+    #[test]
+    fn a_bake_on_a_gpu_comes_to_what_it_comes_to_on_the_processor() {
+        let bake = |device| {
+            let dir = tempfile::tempdir().unwrap();
+            let options = BakeOptions::new()
+                .store(Store::new(dir.path()))
+                .progress(Silent)
+                .interrupt(Interrupt::new())
+                .device(device);
+            bake_recipe(&recipe(), &options).unwrap().report
+        };
+        let want = bake(Device::Cpu);
+        assert!(want.kl_after < want.kl_before && want.epochs.len() == 2);
+        on_gpus(|device| {
+            let got = bake(if device.is_cpu() { Device::Cpu } else { Device::Cuda(0) });
+            assert_eq!(got.targets, want.targets);
+            let numbers = |report: &Report| {
+                [&report.epochs[..], &[report.kl_before, report.kl_after]].concat()
+            };
+            for (got, want) in numbers(&got).into_iter().zip(numbers(&want)) {
+                assert!((got - want).abs() <= 1e-3 * want, "{got} {want}");
+            }
+        });
+    }
+}

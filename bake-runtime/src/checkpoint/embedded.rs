@@ -1,0 +1,36 @@
+//! The default model, as bytes of the library.
+
+use std::borrow::Cow;
+
+use bake_spec::model::Files;
+
+macro_rules! file {
+    ($name:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny/", $name)
+    };
+}
+
+pub(crate) const FILES: Files = Files {
+    folder: Cow::Borrowed("models/tiny"),
+    config: Cow::Borrowed(include_str!(file!("config.json"))),
+    tokenizer: Cow::Borrowed(include_bytes!(file!("tokenizer.json"))),
+    tokenizer_config: Some(Cow::Borrowed(include_str!(file!("tokenizer_config.json")))),
+    generation_config: Some(Cow::Borrowed(include_str!(file!("generation_config.json")))),
+    template: None,
+};
+
+pub(crate) static WEIGHTS: &[u8] = include_bytes!(file!("model.safetensors"));
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::model::TINY_HASH;
+
+    #[test]
+    fn what_is_inside_is_what_the_checks_take_it_for() {
+        assert_eq!(
+            crate::Model::tiny().unwrap().hash().to_string(),
+            TINY_HASH,
+            "put this hash into bake-spec/src/model.rs"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Whether answers are what a recipe expects.
+
+pub(crate) mod grade;

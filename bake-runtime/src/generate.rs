@@ -1,0 +1,392 @@
+//! Generation: many answers at once for bakes, one token after the other for conversations.
+
+pub(crate) mod sample;
+
+use std::collections::HashMap;
+
+use candle_core::{IndexOp as _, Tensor};
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::generate::sample::Sampling;
+use crate::model::Model;
+use crate::model::block::WeightView;
+use crate::model::cache::KvCache;
+use crate::model::decoder::Run;
+
+/// Answers that are generated together. What a plan computes does not depend on timing, so neither
+/// do its results.
+const ROWS: usize = 64;
+
+/// Tokens of prompts that are read in one pass.
+const TOKENS: usize = 2048;
+
+/// A prompt to answer, with the random stream of this answer.
+pub(crate) struct Request<'a> {
+    pub(crate) prompt: &'a [u32],
+    pub(crate) rng: ChaCha8Rng,
+}
+
+/// An answer, as token ids.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Completion {
+    /// The tokens as they were sampled, with the one that ended the answer.
+    pub(crate) ids: Vec<u32>,
+    /// Whether the model ended the answer; otherwise it was cut.
+    pub(crate) ended: bool,
+}
+
+/// A cache that holds what all of some token sequences begin with.
+pub(crate) struct SharedPrefix {
+    pub(crate) cache: KvCache,
+    /// The slots of the prefix.
+    pub(crate) slots: Vec<u32>,
+}
+
+impl SharedPrefix {
+    /// Reads the longest common prefix of the sequences once, leaving at least `keep` tokens of
+    /// each.
+    pub(crate) fn read(
+        model: &Model,
+        sequences: &[&[u32]],
+        keep: usize,
+        view: WeightView<'_>,
+    ) -> Result<Self> {
+        let Some(first) = sequences.first() else {
+            return Ok(Self { cache: model.decoder().cache(0)?, slots: Vec::new() });
+        };
+        let common = |a: &[u32], b: &[u32]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let shortest = sequences.iter().map(|s| s.len()).min().unwrap_or(0);
+        let length = sequences
+            .iter()
+            .map(|s| common(first, s))
+            .min()
+            .unwrap_or(0)
+            .min(shortest.saturating_sub(keep));
+        let mut cache = model.decoder().cache(length + TOKENS)?;
+        let mut slots = Vec::with_capacity(length);
+        for part in first[..length].chunks(TOKENS) {
+            let (_, new) =
+                model.decoder().extend(&mut cache, &[Run { ids: part, past: &slots }], view)?;
+            slots.extend(new);
+        }
+        Ok(Self { cache, slots })
+    }
+
+    /// Tokens of the prefix.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Forgets everything but the prefix.
+    pub(crate) fn reset(&mut self) {
+        self.cache.truncate(self.slots.len());
+    }
+}
+
+/// Cuts items into parts of at most [`TOKENS`] tokens each, at least one item to a part.
+pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let (mut chunks, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (i, item) in items.iter().enumerate() {
+        if i > start && sum + tokens(item) > TOKENS {
+            chunks.push(&items[start..i]);
+            (start, sum) = (i, 0);
+        }
+        sum += tokens(item);
+    }
+    if start < items.len() {
+        chunks.push(&items[start..]);
+    }
+    chunks
+}
+
+/// Answers all requests. What their prompts begin with is read once, and so is a prompt of several
+/// requests.
+///
+/// `done` is called with the number of answers that have ended since it was last called; an error
+/// of it ends the work.
+pub(crate) fn complete(
+    model: &Model,
+    requests: Vec<Request<'_>>,
+    sampling: &Sampling,
+    view: WeightView<'_>,
+    mut done: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<Completion>> {
+    let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt).collect();
+    let mut prefix = SharedPrefix::read(model, &prompts, 1, view)?;
+    let (mut completions, mut rest) = (Vec::with_capacity(requests.len()), requests);
+    while !rest.is_empty() {
+        let tail = rest.split_off(rest.len().min(ROWS));
+        prefix.reset();
+        completions.extend(complete_together(model, &mut prefix, rest, sampling, view, &mut done)?);
+        rest = tail;
+    }
+    Ok(completions)
+}
+
+/// An answer that is being written.
+struct Row {
+    slots: Vec<u32>,
+    rng: ChaCha8Rng,
+    ids: Vec<u32>,
+    ended: bool,
+    limit: usize,
+}
+
+impl Row {
+    fn open(&self) -> bool {
+        !self.ended && self.ids.len() < self.limit
+    }
+
+    fn push(&mut self, model: &Model, sampling: &Sampling, logits: &[f32]) -> Result<()> {
+        let token = sampling.choose(logits, &mut self.rng)?;
+        self.ids.push(token);
+        self.ended = model.ends(token);
+        Ok(())
+    }
+}
+
+fn complete_together(
+    model: &Model,
+    prefix: &mut SharedPrefix,
+    requests: Vec<Request<'_>>,
+    sampling: &Sampling,
+    view: WeightView<'_>,
+    done: &mut impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<Completion>> {
+    let decoder = model.decoder();
+    let mut unique: Vec<&[u32]> = Vec::new();
+    let mut place = HashMap::new();
+    for request in &requests {
+        place.entry(request.prompt).or_insert_with(|| {
+            unique.push(request.prompt);
+            unique.len() - 1
+        });
+    }
+    // Each different prompt is read once: the slots of its tokens and the logits after the last.
+    let mut read: Vec<(Vec<u32>, Vec<f32>)> = Vec::with_capacity(unique.len());
+    let common = prefix.len();
+    for chunk in token_chunks(&unique, |prompt| prompt.len() - common) {
+        let runs: Vec<_> = chunk
+            .iter()
+            .map(|prompt| Run { ids: &prompt[common..], past: &prefix.slots })
+            .collect();
+        let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
+        let ends: Vec<u32> = runs
+            .iter()
+            .scan(0, |end, run| {
+                *end += run.ids.len() as u32;
+                Some(*end)
+            })
+            .collect();
+        let last: Vec<u32> = ends.iter().map(|end| end - 1).collect();
+        let logits = decoder
+            .logits(&hidden.index_select(&Tensor::new(last, hidden.device())?, 0)?)?
+            .to_vec2::<f32>()?;
+        for ((run, end), logits) in runs.iter().zip(&ends).zip(logits) {
+            let own = new.start + end - run.ids.len() as u32..new.start + end;
+            read.push((prefix.slots.iter().copied().chain(own).collect(), logits));
+        }
+    }
+    let mut rows = Vec::with_capacity(requests.len());
+    for request in requests {
+        let (slots, logits) = &read[place[request.prompt]];
+        let limit = answer_limit(model, request.prompt.len(), sampling)?;
+        let mut row =
+            Row { slots: slots.clone(), rng: request.rng, ids: Vec::new(), ended: false, limit };
+        row.push(model, sampling, logits)?;
+        rows.push(row);
+    }
+    drop(read);
+    done(rows.iter().filter(|row| !row.open()).count())?;
+    loop {
+        let open: Vec<usize> = (0..rows.len()).filter(|&i| rows[i].open()).collect();
+        if open.is_empty() {
+            break;
+        }
+        let runs: Vec<_> = open
+            .iter()
+            .map(|&i| Run {
+                ids: rows[i].ids.last_chunk::<1>().expect("a row has a token"),
+                past: &rows[i].slots,
+            })
+            .collect();
+        let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
+        let logits = decoder.logits(&hidden)?.to_device(&candle_core::Device::Cpu)?;
+        for ((&i, slot), at) in open.iter().zip(new).zip(0..) {
+            rows[i].slots.push(slot);
+            rows[i].push(model, sampling, &logits.i(at)?.to_vec1::<f32>()?)?;
+        }
+        done(open.iter().filter(|&&i| !rows[i].open()).count())?;
+    }
+    Ok(rows.into_iter().map(|row| Completion { ids: row.ids, ended: row.ended }).collect())
+}
+
+/// The most tokens that an answer to a prompt of this length can have.
+fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usize> {
+    let context = model.config().context;
+    let room = context.saturating_sub(prompt);
+    if room == 0 {
+        let message = format!(
+            "the prompt has {prompt} tokens, which leaves no room for an answer in the model's \
+             context of {context}"
+        );
+        return Err(Error::new(ErrorKind::Context, message));
+    }
+    Ok(sampling.max_tokens.unwrap_or(room).min(room))
+}
+
+/// A conversation's tokens in a cache of their own, to which questions and answers are added.
+pub(crate) struct Sequence {
+    cache: KvCache,
+    ids: Vec<u32>,
+}
+
+impl Sequence {
+    pub(crate) fn new(model: &Model) -> Result<Self> {
+        Ok(Self { cache: model.decoder().cache(256)?, ids: Vec::new() })
+    }
+
+    /// Makes the sequence hold exactly these tokens and returns the logits after the last. What it
+    /// holds already is not read again.
+    pub(crate) fn read(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        view: WeightView<'_>,
+    ) -> Result<Vec<f32>> {
+        let kept = self
+            .ids
+            .iter()
+            .zip(ids)
+            .take_while(|(a, b)| a == b)
+            .count()
+            .min(ids.len().saturating_sub(1));
+        self.ids.truncate(kept);
+        self.cache.truncate(kept);
+        self.push(model, &ids[kept..], view)
+    }
+
+    /// Adds tokens and returns the logits after the last.
+    pub(crate) fn push(
+        &mut self,
+        model: &Model,
+        ids: &[u32],
+        view: WeightView<'_>,
+    ) -> Result<Vec<f32>> {
+        model.decoder().check_context(self.ids.len() + ids.len())?;
+        let mut hidden = None;
+        for part in ids.chunks(TOKENS) {
+            let past: Vec<u32> = (0..self.ids.len() as u32).collect();
+            let (states, _) =
+                model.decoder().extend(&mut self.cache, &[Run { ids: part, past: &past }], view)?;
+            hidden = Some(states.narrow(0, part.len() - 1, 1)?);
+            self.ids.extend_from_slice(part);
+        }
+        let hidden =
+            hidden.ok_or_else(|| Error::new(ErrorKind::Context, "there are no tokens to read"))?;
+        Ok(model.decoder().logits(&hidden)?.flatten_all()?.to_vec1()?)
+    }
+
+    /// Tokens that it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The most tokens that an answer may have now.
+    pub(crate) fn answer_limit(&self, model: &Model, sampling: &Sampling) -> Result<usize> {
+        answer_limit(model, self.len(), sampling)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::template::Message;
+    use rand::SeedableRng as _;
+
+    fn answers(
+        model: &Model,
+        prompts: &[Vec<u32>],
+        seeds: &[u64],
+        sampling: &Sampling,
+    ) -> Vec<Completion> {
+        let requests = prompts
+            .iter()
+            .zip(seeds)
+            .map(|(prompt, &seed)| Request { prompt, rng: ChaCha8Rng::seed_from_u64(seed) })
+            .collect();
+        let mut ended = 0;
+        let count = |n| {
+            ended += n;
+            Ok(())
+        };
+        let answers = complete(model, requests, sampling, WeightView::default(), count).unwrap();
+        assert_eq!(ended, prompts.len());
+        answers
+    }
+
+    #[test]
+    fn answers_are_the_same_together_alone_and_token_by_token() {
+        let model = Model::tiny().unwrap();
+        let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let questions =
+            ["I lost my key", "My lamp is broken", "I lost my key", "What about my shoes?"];
+        let prompts: Vec<Vec<u32>> = questions
+            .iter()
+            .map(|q| model.encode(&Message::question(document, q)).unwrap())
+            .collect();
+        let greedy = Sampling::greedy().max_tokens(24);
+        let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
+        assert_eq!(together[0], together[2]);
+        for (prompt, together) in prompts.iter().zip(&together) {
+            assert_eq!(&answers(&model, std::slice::from_ref(prompt), &[9], &greedy)[0], together);
+            let mut sequence = Sequence::new(&model).unwrap();
+            let mut logits = sequence.read(&model, prompt, WeightView::default()).unwrap();
+            for &id in &together.ids {
+                assert_eq!(greedy.choose(&logits, &mut ChaCha8Rng::seed_from_u64(0)).unwrap(), id);
+                logits = sequence.push(&model, &[id], WeightView::default()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn answers_on_a_gpu_are_those_of_the_processor() {
+        let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let greedy = Sampling::greedy().max_tokens(12);
+        let all = |model: &Model| {
+            let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
+            answers(
+                model,
+                &["I lost my key", "My lamp is broken", "I lost my key"].map(prompt),
+                &[1, 2, 3],
+                &greedy,
+            )
+        };
+        let want = all(&Model::tiny().unwrap());
+        crate::device::gpu::testing::on_gpus(|device| {
+            assert_eq!(all(&Model::tiny_at(device).unwrap()), want)
+        });
+    }
+
+    #[test]
+    fn a_sample_depends_on_its_own_random_stream_only() {
+        let model = Model::tiny().unwrap();
+        let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
+        let sampling = Sampling::temperature(8.0, 0).max_tokens(8);
+        let of =
+            |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
+        let [a, b, c] = &of(&[1, 2, 1])[..] else { panic!("three answers were asked for") };
+        assert_eq!(a, c);
+        assert_ne!(a, b);
+        let swapped = of(&[2, 1, 3]);
+        assert_eq!((&swapped[0], &swapped[1]), (b, a));
+    }
+
+    #[test]
+    fn chunks_hold_what_fits_and_at_least_one() {
+        let sizes = [TOKENS + 5, 3, TOKENS - 3, 1, 1];
+        assert_eq!(token_chunks(&sizes, |&n| n), [&sizes[..1], &sizes[1..3], &sizes[3..]]);
+        assert!(token_chunks(&[] as &[usize], |&n| n).is_empty());
+    }
+}

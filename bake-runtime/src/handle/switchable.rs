@@ -1,0 +1,129 @@
+//! Base, prompted and baked model side by side.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bake_spec::{Declaration, TargetName as _};
+
+use crate::adapter::Adapter;
+use crate::device::Device;
+use crate::error::Result;
+use crate::eval::grade::{Graded, grade};
+use crate::handle::baked::parts;
+use crate::handle::chat::Chat;
+use crate::inputs::teacher_prompt;
+use crate::model::Model;
+use crate::progress::{Interrupt, Monitor, Silent};
+
+/// Base, prompted and baked model on one set of weights, to compare them.
+pub struct Switchable<D> {
+    model: Model,
+    adapter: Arc<Adapter>,
+    declaration: PhantomData<fn() -> D>,
+}
+
+impl<D: Declaration> Switchable<D> {
+    /// The base model, with the student prompt of the declaration.
+    pub fn base(&self) -> Chat {
+        Chat::new(self.model.clone(), &*D::RECIPE.student)
+    }
+
+    /// The base model with a target's document in its prompt: the teacher.
+    ///
+    /// # Errors
+    /// When the document cannot be read or has changed.
+    pub fn prompted(&self, target: D::Target) -> Result<Chat> {
+        let target = &D::RECIPE.targets[target.index()];
+        Ok(Chat::new(self.model.clone(), teacher_prompt(D::RECIPE, target)?))
+    }
+
+    /// The baked model.
+    pub fn baked(&self) -> Chat {
+        self.base().viewing(self.adapter.clone())
+    }
+
+    /// Asks everything that the declaration expects, of all three.
+    ///
+    /// An expectation without a target has no prompted model.
+    ///
+    /// # Errors
+    /// When a document cannot be read or has changed, or a question does not fit the context.
+    pub fn evaluate(&self) -> Result<Vec<Outcome<D>>> {
+        let interrupt = Interrupt::new();
+        let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
+        let expects: Vec<_> = D::RECIPE.expects.iter().collect();
+        let base = grade(&self.base(), "base", &expects, monitor)?;
+        let baked = grade(&self.baked(), "baked", &expects, monitor)?;
+        let of = |i: usize| {
+            D::Target::ALL.iter().copied().find(|t| expects[i].target.as_deref() == Some(t.name()))
+        };
+        let mut outcomes: Vec<Outcome<D>> = base
+            .into_iter()
+            .zip(baked)
+            .enumerate()
+            .map(|(i, (base, baked))| Outcome {
+                question: &expects[i].question,
+                target: of(i),
+                base,
+                prompted: None,
+                baked,
+            })
+            .collect();
+        for &target in D::Target::ALL {
+            let numbers: Vec<usize> =
+                (0..expects.len()).filter(|&i| outcomes[i].target == Some(target)).collect();
+            let asked: Vec<_> = numbers.iter().map(|&i| expects[i]).collect();
+            let graded = grade(&self.prompted(target)?, "prompted", &asked, monitor)?;
+            for (i, graded) in numbers.into_iter().zip(graded) {
+                outcomes[i].prompted = Some(graded);
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+impl<D> Clone for Switchable<D> {
+    fn clone(&self) -> Self {
+        Self { model: self.model.clone(), adapter: self.adapter.clone(), declaration: PhantomData }
+    }
+}
+
+impl<D> std::fmt::Debug for Switchable<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Switchable").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// What base, prompted and baked model answered to one expectation.
+pub struct Outcome<D: Declaration> {
+    /// The question.
+    pub question: &'static str,
+    /// The target whose document holds the answer.
+    pub target: Option<D::Target>,
+    /// The base model's answer.
+    pub base: Graded,
+    /// The prompted model's answer, where there is a target.
+    pub prompted: Option<Graded>,
+    /// The baked model's answer.
+    pub baked: Graded,
+}
+
+impl<D: Declaration> std::fmt::Debug for Outcome<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { question, target, base, prompted, baked } = self;
+        let mut debug = f.debug_struct("Outcome");
+        debug.field("question", question).field("target", target);
+        debug.field("base", base).field("prompted", prompted).field("baked", baked).finish()
+    }
+}
+
+/// Loads base, prompted and baked model of a declaration.
+pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
+    load_switchable_on(Device::Cpu)
+}
+
+/// Loads them onto a device.
+pub fn load_switchable_on<D: Declaration>(device: Device) -> Result<Switchable<D>> {
+    let (model, adapter) = parts::<D>(device)?;
+    Ok(Switchable { model, adapter: Arc::new(adapter), declaration: PhantomData })
+}

@@ -1,0 +1,328 @@
+//! Matrix products on slices: a checked door to the `gemm` crate.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+use crate::tensor::elementary::Real;
+
+/// A matrix that lies in a slice, with any distance between its rows and between its columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows one after the other.
+    pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows whose beginnings are `row_stride` apart.
+    pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(
+            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
+            "the slice is too short for the matrix"
+        );
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    pub(crate) fn rows(self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(self) -> usize {
+        self.cols
+    }
+
+    /// Some of the rows of a matrix that is not transposed.
+    pub(crate) fn narrow(self, rows: std::ops::Range<usize>) -> Self {
+        assert!(self.col_stride == 1 && rows.end <= self.rows, "the rows are not all there");
+        Self::strided(
+            &self.data[(rows.start * self.row_stride).min(self.data.len())..],
+            rows.len(),
+            self.cols,
+            self.row_stride,
+        )
+    }
+
+    /// The same shape over another slice of the same length.
+    fn over<U>(self, data: &[U]) -> Matrix<'_, U> {
+        let Self { rows, cols, row_stride, col_stride, .. } = self;
+        Matrix { data, rows, cols, row_stride, col_stride }
+    }
+
+    /// The transposed matrix, over the same slice.
+    pub(crate) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// Which threads a product uses.
+#[derive(Clone, Copy)]
+pub(crate) enum Threads {
+    /// The calling one, where work is already divided.
+    One,
+    /// All of rayon's, where the product is large enough to be worth waking them.
+    All,
+}
+
+/// The most rows of `a` for which [`few_rows`] beats a product that first copies `b` into the order
+/// it likes.
+const FEW_ROWS: usize = 16;
+
+/// Multiplications that one thread does in about the time that it takes to wake another.
+const WORTH_WAKING: usize = 1 << 22;
+
+/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the
+/// other.
+///
+/// The result does not depend on the number of threads: they divide rows and columns, never the
+/// sums.
+pub(crate) fn multiply<T: Real>(
+    out: &mut [T],
+    add: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    scale: T,
+    threads: Threads,
+) {
+    assert_eq!(out.len(), a.rows * b.cols, "the result has another size");
+    multiply_into(out, b.cols, add, a, b, scale, threads);
+}
+
+/// The same into rows of `out` that begin `stride` elements apart.
+pub(crate) fn multiply_into<T: Real>(
+    out: &mut [T],
+    stride: usize,
+    add: bool,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    scale: T,
+    threads: Threads,
+) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    assert_eq!(k, b.rows, "the inner sizes differ");
+    assert!(
+        m == 0 || stride >= n && out.len() >= (m - 1) * stride + n,
+        "the result has another size"
+    );
+    let threads = if m * n * k > WORTH_WAKING { threads } else { Threads::One };
+    if m <= FEW_ROWS
+        && a.col_stride == 1
+        && b.row_stride == 1
+        && let (Some(out), Some(a_data), Some(b_data), Some(scale)) =
+            (T::f32s_mut(out), T::f32s(a.data), T::f32s(b.data), T::f32s(&[scale]))
+    {
+        return few_rows(out, stride, add, a.over(a_data), b.over(b_data), scale[0], threads);
+    }
+    let parallelism = match threads {
+        Threads::One => Parallelism::None,
+        Threads::All => Parallelism::Rayon(0),
+    };
+    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed alone; `Matrix` has
+    // checked when it was made that its slice holds the last element of its last row, and
+    // transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            stride as isize,
+            add,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            T::real(1.0),
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one
+/// element after the other: as when a model reads a short prompt. Each column is read once.
+fn few_rows(
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+    a: Matrix<'_, f32>,
+    b: Matrix<'_, f32>,
+    scale: f32,
+    threads: Threads,
+) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let rows: Vec<&[f32]> = (0..m).map(|i| &a.data[i * a.row_stride..][..k]).collect();
+    // Transposed: a column of `b` makes a row.
+    let mut products = vec![0.0; n * m];
+    let columns = match threads {
+        Threads::One => n,
+        Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
+    };
+    let part = |(part, products)| {
+        pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns })
+    };
+    match threads {
+        Threads::One => part((0, &mut products[..])),
+        Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
+    }
+    for (i, out) in out.chunks_mut(stride).take(m).enumerate() {
+        for (j, out) in out[..n].iter_mut().enumerate() {
+            let before = if add { *out } else { 0.0 };
+            *out = before + products[j * m + i] * scale;
+        }
+    }
+}
+
+/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two
+/// columns at a time.
+struct Columns<'a> {
+    products: &'a mut [f32],
+    rows: &'a [&'a [f32]],
+    b: Matrix<'a, f32>,
+    first: usize,
+}
+
+impl pulp::WithSimd for Columns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let Self { products, rows, b, first } = self;
+        let m = rows.len();
+        for (products, j) in products.chunks_mut(2 * m).zip((first..).step_by(2)) {
+            let column = |j: usize| &b.data[j * b.col_stride..][..b.rows];
+            let (one, two) = products.split_at_mut(m);
+            for (part, rows) in rows.chunks(4).enumerate() {
+                let (at, count) = (4 * part, rows.len());
+                match (rows, two.is_empty()) {
+                    (&[r0, r1, r2, r3], false) => {
+                        let [x, y] = dots(simd, [column(j), column(j + 1)], [r0, r1, r2, r3]);
+                        one[at..at + count].copy_from_slice(&x);
+                        two[at..at + count].copy_from_slice(&y);
+                    }
+                    _ => {
+                        for (i, row) in rows.iter().enumerate() {
+                            [[one[at + i]]] = dots(simd, [column(j)], [row]);
+                            if !two.is_empty() {
+                                [[two[at + i]]] = dots(simd, [column(j + 1)], [row]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
+///
+/// There is no closure here: one that is not inlined would be compiled without the vector
+/// instructions.
+#[inline(always)]
+fn dots<S: pulp::Simd, const C: usize, const R: usize>(
+    simd: S,
+    columns: [&[f32]; C],
+    rows: [&[f32]; R],
+) -> [[f32; R]; C] {
+    let length = columns[0].len();
+    let mut column_vectors = [S::as_simd_f32s(columns[0]); C];
+    for c in 0..C {
+        column_vectors[c] = S::as_simd_f32s(&columns[c][..length]);
+    }
+    let mut row_vectors = [S::as_simd_f32s(columns[0]); R];
+    for r in 0..R {
+        row_vectors[r] = S::as_simd_f32s(&rows[r][..length]);
+    }
+    let mut sums = [[simd.splat_f32s(0.0); R]; C];
+    for at in 0..column_vectors[0].0.len() {
+        for c in 0..C {
+            let column = column_vectors[c].0[at];
+            for r in 0..R {
+                sums[c][r] = simd.mul_add_f32s(column, row_vectors[r].0[at], sums[c][r]);
+            }
+        }
+    }
+    let mut products = [[0.0; R]; C];
+    for c in 0..C {
+        for r in 0..R {
+            let mut tail = 0.0;
+            for (x, y) in column_vectors[c].1.iter().zip(row_vectors[r].1) {
+                tail += x * y;
+            }
+            products[c][r] = simd.reduce_sum_f32s(sums[c][r]) + tail;
+        }
+    }
+    products
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize) -> Vec<f64> {
+        (0..n).map(|i| ((i * 7919) % 23) as f64 - 11.0).collect()
+    }
+
+    #[test]
+    fn products_of_all_layouts_are_the_sums_they_should_be() {
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (1, 40, 32),
+            (6, 9, 71),
+            (33, 17, 64),
+            (7, 1024, 600),
+            (0, 3, 2),
+            (3, 2, 0),
+            (2, 0, 3),
+        ] {
+            let (a, b) = (numbers(m * (k + 2)), numbers(k * n));
+            let want =
+                |i: usize, j: usize| (0..k).map(|l| a[i * (k + 2) + l] * b[l * n + j]).sum::<f64>();
+            let bt: Vec<f64> = (0..n)
+                .flat_map(|j| (0..k).map(move |l| (l, j)))
+                .map(|(l, j)| b[l * n + j])
+                .collect();
+            let a = Matrix::strided(&a, m, k, k + 2);
+            for b in [Matrix::new(&b, k, n), Matrix::new(&bt, n, k).t()] {
+                for threads in [Threads::One, Threads::All] {
+                    let mut out = vec![1.0; m * n];
+                    multiply(&mut out, true, a, b, 2.0, threads);
+                    for (x, (i, j)) in
+                        out.iter().zip((0..m).flat_map(|i| (0..n).map(move |j| (i, j))))
+                    {
+                        assert_eq!(*x, 1.0 + 2.0 * want(i, j));
+                    }
+                    multiply(&mut out, false, a, b, 1.0, threads);
+                    assert!(m * n == 0 || out[0] == want(0, 0));
+                    let mut apart = vec![7.0; m * (n + 3)];
+                    multiply_into(&mut apart, n + 3, false, a, b, 1.0, threads);
+                    for (row, apart) in out.chunks(n.max(1)).zip(apart.chunks(n + 3)) {
+                        assert_eq!((row, [7.0; 3].as_slice()), apart.split_at(n));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Between text and the ids of tokens.
+
+pub(crate) mod template;
+pub(crate) mod tokenizer;

@@ -1,0 +1,252 @@
+//! Finding the declarations of a package by reading its sources, without compiling it.
+//!
+//! Every `bake! { … }` in the package's Rust files counts: in `src` with its folders, and in the
+//! files directly in `examples`, `tests` and `benches`. Limits follow from not compiling: a
+//! declaration under `#[cfg]` counts whether the condition holds or not, a file that is no module
+//! counts too, and what another macro writes, what calls the macro by another name than `bake!`,
+//! and modules outside of these folders are not seen.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use crate::check::{Declared, Package, check};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics};
+use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
+use crate::syntax::parse::parse;
+
+/// One `bake! { … }`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file, relative to the package.
+    pub file: PathBuf,
+    /// The declarations in it.
+    pub declared: Vec<Declared>,
+    /// What is wrong with them.
+    pub diagnostics: Diagnostics,
+}
+
+/// All declarations of the package in a folder, file by file in the order of their names.
+///
+/// # Errors
+/// When the folder holds no `Cargo.toml`, or a file cannot be read. A file that is no Rust is no
+/// error: its `Source` says so.
+pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
+    let mut sources: Vec<Source> = Vec::new();
+    for file in files(package)? {
+        let bytes = fs::read(&file).map_err(|e| {
+            Error::io(ErrorKind::Source, format!("cannot read {}", file.display()), e)
+        })?;
+        let text = String::from_utf8_lossy(&bytes);
+        // Most files hold none, and need not be cut into tokens.
+        if !text.contains("bake!") && !text.contains("bake !") {
+            continue;
+        }
+        let relative = file.strip_prefix(package).unwrap_or(&file);
+        let tokens = match TokenStream::from_str(&text) {
+            Ok(tokens) => tokens,
+            // Without this, a slip in a source would look as if nothing were declared any more.
+            Err(e) => {
+                let diagnostics = vec![Diagnostic::new(
+                    Code::Syntax,
+                    e.span(),
+                    format!("this is no Rust: {e}; compile it first"),
+                )];
+                sources.push(Source {
+                    file: relative.to_owned(),
+                    declared: Vec::new(),
+                    diagnostics,
+                });
+                continue;
+            }
+        };
+        let mut invocations = Vec::new();
+        invoked(tokens, &mut invocations);
+        for tokens in invocations {
+            let (bakes, mut diagnostics) = parse(tokens);
+            let declared = check(bakes, Package { root: package, lock }, &mut diagnostics);
+            for bake in &declared {
+                // The lock has one entry for a name.
+                if let Some(other) = sources
+                    .iter()
+                    .find(|source| source.declared.iter().any(|other| other.name == bake.name))
+                {
+                    let message = format!(
+                        "`{}` is declared in {} too; give each bake of a package a name of its own",
+                        bake.name,
+                        other.file.display()
+                    );
+                    diagnostics.push(Diagnostic::new(Code::SameName, bake.name.span(), message));
+                }
+            }
+            sources.push(Source { file: relative.to_owned(), declared, diagnostics });
+        }
+    }
+    Ok(sources)
+}
+
+/// The Rust files of a package that may hold declarations, in the order of their names.
+///
+/// # Errors
+/// When the folder holds no `Cargo.toml`, or a folder in it cannot be read.
+pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !package.join("Cargo.toml").is_file() {
+        return Err(Error::new(
+            ErrorKind::Source,
+            format!("{} holds no Cargo.toml; name the folder of a package", package.display()),
+        ));
+    }
+    let mut files = Vec::new();
+    collect(&package.join("src"), true, &mut files)?;
+    for folder in ["examples", "tests", "benches"] {
+        collect(&package.join(folder), false, &mut files)?;
+    }
+    files.sort();
+    Ok(files)
+}
+
+impl Source {
+    /// What is wrong, a line for each, as the compiler begins its own: `src/main.rs:9:21:
+    /// error[B0002]: …`.
+    pub fn said(&self) -> impl Iterator<Item = String> {
+        self.diagnostics.iter().map(|Diagnostic { code, span, message, warning }| {
+            let (at, kind) = (span.start(), if *warning { "warning" } else { "error" });
+            format!(
+                "{}:{}:{}: {kind}[{code}]: {message}",
+                self.file.display(),
+                at.line,
+                at.column + 1
+            )
+        })
+    }
+
+    /// Whether something is wrong with it that keeps it from being baked.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| !diagnostic.warning)
+    }
+}
+
+fn collect(folder: &Path, deep: bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let unreadable =
+        |e| Error::io(ErrorKind::Source, format!("cannot read {}", folder.display()), e);
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        // A folder that is a link could lead back here.
+        if deep && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&path, deep, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The tokens of every `bake! { … }`, also inside of functions and modules, but not in the rules of
+/// another macro.
+fn invoked(tokens: TokenStream, found: &mut Vec<TokenStream>) {
+    let trees: Vec<TokenTree> = tokens.into_iter().collect();
+    let is = |tree: Option<&TokenTree>, text: &str| match tree {
+        Some(TokenTree::Ident(ident)) => ident == text,
+        Some(TokenTree::Punct(punct)) => text.len() == 1 && text.starts_with(punct.as_char()),
+        _ => false,
+    };
+    for (i, tree) in trees.iter().enumerate() {
+        let TokenTree::Group(group) = tree else { continue };
+        let before = |n: usize| i.checked_sub(n).and_then(|at| trees.get(at));
+        if is(before(1), "!") && is(before(2), "bake") {
+            found.push(group.stream());
+        } else if !(is(before(2), "!") && is(before(3), "macro_rules"))
+            && group.delimiter() != Delimiter::None
+        {
+            invoked(group.stream(), found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("Cargo.toml", ""), ("keys.md", "Ask Bob.")].iter().chain(files) {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        find(dir, None)
+            .unwrap()
+            .iter()
+            .flat_map(|source| &source.declared)
+            .map(|bake| bake.name.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn declarations_are_found_wherever_they_stand() {
+        let dir = package(&[
+            (
+                "src/main.rs",
+                "mod a { fn b() { bake::bake! { bake One { target keys from \"keys.md\" } } } }",
+            ),
+            ("src/deep/er.rs", "::bake::bake!(bake Two { target keys from \"keys.md\" });"),
+            (
+                "src/no.rs",
+                "// bake! { bake No { } }\nconst S: &str = \"bake! { bake No {} }\"; macro_rules! \
+                 m { () => { bake! { bake No {} } } }",
+            ),
+            ("examples/three.rs", "bake ! [ bake Three { target keys from \"keys.md\" } ];"),
+            ("tests/deep/no.rs", "bake! { bake No { } }"),
+        ]);
+        assert_eq!(names(dir.path()), ["Three", "Two", "One"]);
+        assert!(find(dir.path(), None).unwrap().iter().all(|source| source.diagnostics.is_empty()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let dir = package(&[
+            ("src/a.rs", "bake! {\n    bake One { target keys wieght 2 from \"keys.md\" }\n}"),
+            ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),
+        ]);
+        let sources = find(dir.path(), None).unwrap();
+        let said: Vec<String> = sources.iter().flat_map(Source::said).collect();
+        assert!(
+            said[0].starts_with("src/a.rs:2:28: error[B0002]: unknown keyword `wieght`"),
+            "{said:?}"
+        );
+        assert!(
+            said[1].starts_with("src/b.rs:1:14: error[B0006]: `One` is declared in src/a.rs too"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_package_and_what_is_no_rust_is_named() {
+        let dir = package(&[
+            ("src/a.rs", "bake! { }}"),
+            ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),
+        ]);
+        let sources = find(dir.path(), None).unwrap();
+        let said: Vec<String> = sources.iter().flat_map(Source::said).collect();
+        assert!(
+            said.len() == 1
+                && said[0].starts_with("src/a.rs:1:")
+                && said[0].contains("this is no Rust"),
+            "{said:?}"
+        );
+        assert_eq!(names(dir.path()), ["One"]);
+        fs::remove_file(dir.path().join("Cargo.toml")).unwrap();
+        assert!(find(dir.path(), None).unwrap_err().to_string().contains("holds no Cargo.toml"));
+    }
+}

@@ -1,0 +1,542 @@
+//! From tokens to a [declaration as it is written](crate::syntax::ast).
+//!
+//! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on
+//! behind the next `;` or `}`.
+
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::discouraged::Speculative as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
+
+use super::tokens::{
+    begins_named, begins_next_item, braces, brackets, found, parentheses, recover, recover_to,
+    skip_to_clause,
+};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
+use crate::settings::{Kind, Scope, find, keywords};
+use crate::syntax::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
+
+/// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
+pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
+    let mut parser = Parser { diagnostics: Vec::new() };
+    let bakes = (|input: ParseStream<'_>| Ok(parser.file(input))).parse2(tokens);
+    let bakes = bakes.unwrap_or_else(|e| {
+        parser.diagnostics.push(Diagnostic::new(Code::Syntax, e.span(), e.to_string()));
+        Vec::new()
+    });
+    (bakes, parser.diagnostics)
+}
+
+struct Parser {
+    diagnostics: Diagnostics,
+}
+
+/// A mistake that was reported; what follows it is skipped.
+struct Reported;
+
+type Parsed<T> = Result<T, Reported>;
+
+impl Parser {
+    fn file(&mut self, input: ParseStream<'_>) -> Vec<Bake> {
+        if !begins_named(input) {
+            let name = Ident::new("Bake", Span::call_site());
+            let items = self.items(input, Scope::Bake);
+            let broken = !self.diagnostics.is_empty();
+            return vec![Bake {
+                attributes: Vec::new(),
+                visibility: Visibility::Inherited,
+                name,
+                items,
+                broken,
+            }];
+        }
+        let mut bakes = Vec::new();
+        while !input.is_empty() {
+            if input.parse::<Option<Token![;]>>().is_ok_and(|t| t.is_some()) {
+                continue;
+            }
+            match self.bake(input) {
+                Ok(bake) => bakes.push(bake),
+                Err(Reported) => recover_to(input, begins_named),
+            }
+        }
+        bakes
+    }
+
+    fn bake(&mut self, input: ParseStream<'_>) -> Parsed<Bake> {
+        let attributes = self.syn(input.call(Attribute::parse_outer))?;
+        let visibility = self.syn(input.parse())?;
+        let keyword = self.word(input, "`bake`")?;
+        if keyword != "bake" {
+            let message = match similar(&keyword.to_string(), ["bake"]) {
+                Some(_) => format!("unknown keyword `{keyword}`; did you mean `bake`?"),
+                None => format!("expected `bake Name {{ … }}`, found `{keyword}`"),
+            };
+            return self.report(Code::Syntax, keyword.span(), message);
+        }
+        let Ok(name) = input.parse::<Ident>() else {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a name after `bake`, found {}", found(input)),
+            );
+        };
+        if !input.peek(token::Brace) {
+            return self.report(
+                Code::Syntax,
+                name.span(),
+                format!("expected braces after `bake {name}`"),
+            );
+        }
+        let content = self.syn(braces(input))?;
+        let mistakes = self.diagnostics.len();
+        let items = self.items(&content, Scope::Bake);
+        let broken = self.diagnostics.len() > mistakes;
+        Ok(Bake { attributes, visibility, name, items, broken })
+    }
+
+    /// Everything up to the end of the stream.
+    fn items(&mut self, input: ParseStream<'_>, scope: Scope) -> Vec<Item> {
+        let mut items = Vec::new();
+        while !input.is_empty() {
+            if input.parse::<Option<Token![;]>>().is_ok_and(|t| t.is_some()) {
+                continue;
+            }
+            match self.item(input, scope) {
+                Ok((item, ends_in_brace)) => {
+                    items.push(item);
+                    self.end_of_item(input, scope, ends_in_brace);
+                }
+                Err(Reported) => recover(input),
+            }
+        }
+        items
+    }
+
+    /// A `;`, which may be left out after a brace and at the end.
+    fn end_of_item(&mut self, input: ParseStream<'_>, scope: Scope, ends_in_brace: bool) {
+        if ends_in_brace || input.is_empty() || input.peek(Token![;]) {
+            return;
+        }
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        if input.peek(Token![,]) {
+            self.diagnostics.push(Diagnostic::new(
+                Code::Syntax,
+                input.span(),
+                "expected `;`, found `,`",
+            ));
+            drop(input.parse::<Token![,]>());
+            return;
+        }
+        self.diagnostics.push(Diagnostic::new(
+            Code::Syntax,
+            input.span(),
+            "expected `;` before this",
+        ));
+        // Where the next declaration begins here, only the semicolon is missing.
+        if !next.is_ok_and(|word| keywords(scope).any(|keyword| keyword == word)) {
+            recover(input);
+        }
+    }
+
+    /// One item, and whether it ends in a brace.
+    fn item(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<(Item, bool)> {
+        let keyword = self.word(input, "a keyword")?;
+        match (keyword.to_string().as_str(), scope) {
+            ("bake", Scope::Bake) => {
+                let message = "`bake Name { … }` and bare items do not go together; put all items, \
+                    `crate = …;` too, into the braces of a bake";
+                self.report(Code::Syntax, keyword.span(), message)
+            }
+            ("crate", Scope::Bake) => {
+                self.syn(input.parse::<Token![=]>())?;
+                let path = self.syn(input.call(syn::Path::parse_mod_style))?;
+                Ok((Item::Crate { keyword, path }, false))
+            }
+            ("model", Scope::Bake) => {
+                Ok((Item::Model { keyword, source: self.model(input)? }, false))
+            }
+            ("target" | "anchor", Scope::Bake) => self.target(input, keyword),
+            ("expect", Scope::Bake | Scope::TargetBody) => {
+                Ok((Item::Expect(self.expect(input, keyword, scope)?), false))
+            }
+            _ => {
+                let (assignment, ends_in_brace) = self.assignment(input, keyword, scope)?;
+                Ok((Item::Setting(assignment), ends_in_brace))
+            }
+        }
+    }
+
+    fn model(&mut self, input: ParseStream<'_>) -> Parsed<ModelSource> {
+        if input.peek(LitStr) {
+            return Ok(ModelSource::Folder(self.syn(input.parse())?));
+        }
+        let word = self.word(input, "`tiny` or the path of a model's folder")?;
+        match word.to_string().as_str() {
+            "tiny" => Ok(ModelSource::Tiny(word)),
+            "hub" => {
+                let name = self.text(input, "the model's name")?;
+                let revision = match input.fork().call(Ident::parse_any) {
+                    Ok(next) if next == "revision" => {
+                        self.word(input, "`revision`")?;
+                        Some(self.text(input, "the revision")?)
+                    }
+                    _ => None,
+                };
+                Ok(ModelSource::Hub { keyword: word, name, revision })
+            }
+            other => {
+                let message = match similar(other, ["tiny", "hub"]) {
+                    Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
+                    None => format!(
+                        "unknown model `{other}`; write `tiny`, or the path of a model's folder in \
+                         double quotes"
+                    ),
+                };
+                self.report(Code::UnknownKeyword, word.span(), message)
+            }
+        }
+    }
+
+    fn target(&mut self, input: ParseStream<'_>, keyword: Ident) -> Parsed<(Item, bool)> {
+        let (clauses, inside, clause) = match keyword == "anchor" {
+            true => (Scope::AnchorHead, Scope::AnchorBody, "`weight`, `{` or `;`"),
+            false => {
+                (Scope::TargetHead, Scope::TargetBody, "`weight`, `from`, `prompt`, `{` or `;`")
+            }
+        };
+        let name = self.word(input, &format!("the {keyword}'s name"))?;
+        let (mut head, mut broken) = (Vec::new(), false);
+        while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
+            if begins_next_item(input, clauses) {
+                break;
+            }
+            let Ok(keyword) = self.word(input, clause) else {
+                broken = true;
+                drop(input.parse::<TokenTree>());
+                skip_to_clause(input, clauses);
+                continue;
+            };
+            match self.assignment(input, keyword, clauses) {
+                Ok((assignment, _)) => head.push(assignment),
+                // The rest of the clause is lost, but the target's name is known, and so is where
+                // its next clause begins.
+                Err(Reported) => {
+                    broken = true;
+                    skip_to_clause(input, clauses);
+                }
+            }
+        }
+        let braced = input.peek(token::Brace);
+        let mut body = Vec::new();
+        if braced {
+            let content = self.syn(braces(input))?;
+            body = self.items(&content, inside);
+        }
+        // After a mistake, a missing semicolon is no mistake of its own.
+        Ok((Item::Target(Target { keyword, name, head, body, broken }), braced || broken))
+    }
+
+    fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
+        // `from` is no name of a target here, unless a second word or a question's arrow says so.
+        let from = |input: ParseStream<'_>| {
+            let ahead = input.fork();
+            ahead.call(Ident::parse_any).is_ok_and(|word| word == "from")
+                && ahead.parse::<LitStr>().is_ok()
+                && !ahead.peek(Token![=>])
+        };
+        let named = scope == Scope::Bake && !input.peek(LitStr) && !from(input);
+        let target =
+            if named { Some(self.word(input, "a target's name or a question")?) } else { None };
+        if from(input) {
+            let word = self.word(input, "`from`")?;
+            let question = self.text(input, "the path of a file")?;
+            return Ok(Expect { keyword, target, question, answer: Answer::FromFile(word) });
+        }
+        let question = self.text(input, "the question")?;
+        self.syn(input.parse::<Token![=>]>())?;
+        let what = self.word(input, "`contains`, `equals` or `declines`")?;
+        let answer = match what.to_string().as_str() {
+            "contains" => {
+                Answer::Contains(self.text(input, "the words that the answer must hold")?)
+            }
+            "equals" => Answer::Equals(self.text(input, "the answer")?),
+            "declines" => Answer::Declines(what),
+            other => {
+                let known = ["contains", "equals", "declines"];
+                let message = format!("unknown check `{other}`; {}", did_you_mean(other, &known));
+                return self.report(Code::UnknownKeyword, what.span(), message);
+            }
+        };
+        Ok(Expect { keyword, target, question, answer })
+    }
+
+    fn assignment(
+        &mut self,
+        input: ParseStream<'_>,
+        keyword: Ident,
+        scope: Scope,
+    ) -> Parsed<(Assignment, bool)> {
+        let Some(setting) = find(scope, &keyword.to_string()) else {
+            return self.unknown(&keyword, scope);
+        };
+        let (value, ends_in_brace) = match setting.kind {
+            Kind::Count { .. } => (self.count(input)?, false),
+            Kind::Number(_) => (self.number(input)?, false),
+            Kind::Text => (Value::Text(self.text(input, "a string")?), false),
+            Kind::Texts if input.peek(Ident::peek_any) => {
+                let word = self.word(input, "`from`")?;
+                if word != "from" {
+                    let message = format!(
+                        "expected a list in brackets, or `from` and the path of a file, found \
+                         `{word}`"
+                    );
+                    return self.report(Code::Syntax, word.span(), message);
+                }
+                (Value::TextsFrom(self.text(input, "the path of a file")?), false)
+            }
+            Kind::File(scope) => {
+                let file = self.text(input, "the path of a file")?;
+                let braced = input.peek(token::Brace);
+                let settings = if braced { self.block(input, scope)? } else { Vec::new() };
+                (Value::File(file, settings), braced)
+            }
+            Kind::Texts => (
+                Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?),
+                false,
+            ),
+            Kind::Word(_) => (Value::Word(self.word(input, "a word")?), false),
+            Kind::Divergence => (self.call(input)?, false),
+            Kind::Modules if input.peek(token::Bracket) => (
+                Value::Words(self.list(input, |parser, input| {
+                    parser.word(input, "the name of a linear layer")
+                })?),
+                false,
+            ),
+            Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
+            Kind::Layers => (self.layers(input)?, false),
+            Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
+            Kind::Counted { scope, .. } => {
+                let Value::Count(count, at) = self.count(input)? else { return Err(Reported) };
+                let braced = input.peek(token::Brace);
+                let settings = if braced { self.block(input, scope)? } else { Vec::new() };
+                (Value::Counted(count, at, settings), braced)
+            }
+        };
+        Ok((Assignment { keyword, setting, value }, ends_in_brace))
+    }
+
+    fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
+        let word = keyword.to_string();
+        let known: Vec<&str> = keywords(scope).collect();
+        let everywhere = || {
+            Scope::ALL
+                .into_iter()
+                .flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)))
+        };
+        let places: Vec<&str> = everywhere()
+            .filter(|(keyword, _)| *keyword == word)
+            .map(|(_, scope)| scope.name())
+            .collect();
+        let message = if !places.is_empty() {
+            format!(
+                "`{word}` has no place in {}; it belongs in {}",
+                scope.name(),
+                places.join(" or ")
+            )
+        } else if similar(&word, known.iter().copied()).is_some() {
+            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
+        } else if let Some(meant) = very_similar(&word, everywhere().map(|(keyword, _)| keyword)) {
+            let other = everywhere()
+                .find(|(keyword, _)| *keyword == meant)
+                .map_or("", |(_, scope)| scope.name());
+            format!("unknown keyword `{word}`; did you mean `{meant}`, which belongs in {other}?")
+        } else {
+            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
+        };
+        self.report(Code::UnknownKeyword, keyword.span(), message)
+    }
+
+    fn block(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<Vec<Assignment>> {
+        if !input.peek(token::Brace) {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected the settings of {} in braces", scope.name()),
+            );
+        }
+        let content = self.syn(braces(input))?;
+        let assignments = self.items(&content, scope).into_iter().filter_map(|item| match item {
+            Item::Setting(assignment) => Some(assignment),
+            _ => None,
+        });
+        Ok(assignments.collect())
+    }
+
+    fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let ahead = input.fork();
+        let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a whole number, found {}", found(input)),
+            );
+        };
+        let negative = input.peek(Token![-]);
+        input.advance_to(&ahead);
+        if negative {
+            return self.report(
+                Code::Value,
+                literal.span(),
+                format!("`{literal}` is below 0; write a whole number from 0 up"),
+            );
+        }
+        self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
+        match literal.base10_parse() {
+            Ok(count) => Ok(Value::Count(count, At(literal.span()))),
+            Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
+        }
+    }
+
+    fn number(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let span = input.span();
+        let ahead = input.fork();
+        let negative = ahead.parse::<Option<Token![-]>>().is_ok_and(|minus| minus.is_some());
+        let (digits, suffix, literal_span) = match ahead.parse::<Lit>() {
+            Ok(Lit::Int(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            Ok(Lit::Float(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            _ => {
+                return self.report(
+                    Code::Syntax,
+                    span,
+                    format!("expected a number, found {}", found(input)),
+                );
+            }
+        };
+        input.advance_to(&ahead);
+        let span = if negative { span } else { literal_span };
+        self.no_suffix(&suffix, &digits, literal_span)?;
+        match digits.parse::<f64>() {
+            Ok(number) => Ok(Value::Number(if negative { -number } else { number }, At(span))),
+            Err(_) => self.report(Code::Value, span, format!("`{digits}` is not a number")),
+        }
+    }
+
+    /// A suffix, as in `10K` or `3percent`, is no part of a number.
+    fn no_suffix(&mut self, suffix: &str, digits: &str, span: Span) -> Parsed<()> {
+        match suffix {
+            "" => Ok(()),
+            _ => self.report(
+                Code::Value,
+                span,
+                format!(
+                    "`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits"
+                ),
+            ),
+        }
+    }
+
+    /// A word, or a word with a number in parentheses.
+    fn call(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let word = self.word(input, "a word")?;
+        if !input.peek(token::Paren) {
+            return Ok(Value::Word(word));
+        }
+        let content = self.syn(parentheses(input))?;
+        let number = self.number(&content);
+        let too_much = !content.is_empty();
+        // What is left unread would be reported a second time.
+        let span = content.span();
+        drop(content.parse::<TokenStream>());
+        match number? {
+            Value::Number(..) if too_much => {
+                self.report(Code::Syntax, span, "expected one number in the parentheses")
+            }
+            Value::Number(number, span) => Ok(Value::Call(word, number, span)),
+            _ => Err(Reported),
+        }
+    }
+
+    fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
+        if input.peek(Token![..=]) {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                "write the block after the last one: `4..7` for the blocks 4, 5 and 6",
+            );
+        }
+        self.syn(input.parse::<Token![..]>())?;
+        let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
+        Ok(Value::Span(start, end, span))
+    }
+
+    fn list<T>(
+        &mut self,
+        input: ParseStream<'_>,
+        element: impl Fn(&mut Self, ParseStream<'_>) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
+        if !input.peek(token::Bracket) {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a list in brackets, found {}", found(input)),
+            );
+        }
+        let content = self.syn(brackets(input))?;
+        let mut list = Vec::new();
+        while !content.is_empty() {
+            match element(self, &content) {
+                Ok(value) => list.push(value),
+                // The list's end is known: only the element is lost.
+                Err(Reported) => {
+                    while !content.is_empty() && !content.peek(Token![,]) {
+                        drop(content.parse::<TokenTree>());
+                    }
+                }
+            }
+            if !content.is_empty() && content.parse::<Token![,]>().is_err() {
+                // Only the comma is missing: what stands here is the next element.
+                let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
+            }
+        }
+        Ok(list)
+    }
+
+    fn text(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<LitStr> {
+        if !input.peek(LitStr) {
+            let message = format!("expected {what} in double quotes, found {}", found(input));
+            return self.report(Code::Syntax, input.span(), message);
+        }
+        self.syn(input.parse())
+    }
+
+    /// Any word, Rust's own keywords too.
+    fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
+        match input.call(Ident::parse_any) {
+            Ok(word) => Ok(word),
+            Err(_) => self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected {what}, found {}", found(input)),
+            ),
+        }
+    }
+
+    fn syn<T>(&mut self, result: syn::Result<T>) -> Parsed<T> {
+        result.map_err(|e| {
+            self.diagnostics.push(Diagnostic::new(Code::Syntax, e.span(), e.to_string()));
+            Reported
+        })
+    }
+
+    fn report<T>(&mut self, code: Code, span: Span, message: impl Into<String>) -> Parsed<T> {
+        self.diagnostics.push(Diagnostic::new(code, span, message));
+        Err(Reported)
+    }
+}

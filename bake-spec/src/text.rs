@@ -1,0 +1,4 @@
+//! What is read to be learned: documents, and files of questions.
+
+pub mod dataset;
+pub mod document;

@@ -3,11 +3,10 @@
 pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod cache;
-pub(crate) mod cpu;
 pub(crate) mod decoder;
+pub(crate) mod gate;
 pub(crate) mod gpu;
 pub(crate) mod linear;
-pub(crate) mod mlp;
 pub(crate) mod norm;
 #[cfg(test)]
 mod parity;

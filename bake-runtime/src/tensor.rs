@@ -1,4 +1,7 @@
-//! Numbers: products of matrices, and elementary functions in vector code.
+//! Numbers: slices out of tensors, products of matrices, and elementary functions in vector code.
 
 pub(crate) mod elementary;
+#[cfg(test)]
+pub(crate) mod gradient_check;
 pub(crate) mod matrix;
+pub(crate) mod slices;

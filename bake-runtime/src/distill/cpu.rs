@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use crate::distill::divergence::row;
 use crate::distill::{Loss, Options, States};
-use crate::model::cpu::with_slices;
 use crate::tensor::elementary::vectorised;
 use crate::tensor::matrix::{Matrix, Threads, multiply_into};
+use crate::tensor::slices::with_slices;
 
 /// Bytes of the two buffers of logits, unless others are asked for.
 const SCRATCH_BYTES: usize = 64 << 20;

@@ -6,9 +6,9 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::model::cpu::{fill_rows, in_real, run_tasks, tensor, with_slices};
 use crate::tensor::elementary::{Real, dot, softmax, vectorised};
 use crate::tensor::matrix::{Matrix, Threads, multiply};
+use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
 /// Query rows whose scores are computed together; the scratch of a thread is this many rows of
 /// keys.
@@ -343,7 +343,7 @@ fn tiles<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::tensor::gradient_check::{check, noise};
     use candle_core::{DType, Device};
 
     const HEADS: Heads = Heads { queries: 4, keys: 2, width: 3 };

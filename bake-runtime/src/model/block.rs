@@ -11,9 +11,9 @@ use crate::adapter::{Adapter, Gradients};
 use crate::device::gpu::Gpu;
 use crate::model::attention::{Heads, cached, causal, causal_backward};
 use crate::model::cache::KvCache;
+use crate::model::gate::{swiglu, swiglu_backward};
 use crate::model::gpu::Layout;
 use crate::model::linear::{Change, Linear, LowRank, Wanted};
-use crate::model::mlp::{swiglu, swiglu_backward};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::RopeTable;
 
@@ -275,8 +275,8 @@ impl<'a> WeightView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
     use crate::model::linear::LowRankGradient;
+    use crate::tensor::gradient_check::{check, noise};
 
     const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "attention_bias": true}"#;

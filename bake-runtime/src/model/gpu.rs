@@ -303,10 +303,10 @@ mod tests {
     use super::*;
     use crate::device::gpu::testing::on_gpus;
     use crate::model::attention::{cached, causal, causal_backward};
-    use crate::model::cpu::gradient_check::noise;
-    use crate::model::mlp;
+    use crate::model::gate;
     use crate::model::norm::RmsNorm;
     use crate::model::rope::RopeTable;
+    use crate::tensor::gradient_check::noise;
 
     fn floats(shape: &[usize], seed: u64) -> Tensor {
         noise(shape, seed).to_dtype(DType::F32).unwrap()
@@ -387,7 +387,7 @@ mod tests {
         let (gate, up, dy) =
             ((floats(&[7, 50], 1) * 20.0).unwrap(), floats(&[7, 50], 2), floats(&[7, 50], 3));
         let (y, (d_gate, d_up)) =
-            (mlp::swiglu(&gate, &up).unwrap(), mlp::swiglu_backward(&gate, &up, &dy).unwrap());
+            (gate::swiglu(&gate, &up).unwrap(), gate::swiglu_backward(&gate, &up, &dy).unwrap());
         on_gpus(|device| {
             let [gate, up, dy] = [&gate, &up, &dy].map(|t| t.to_device(device).unwrap());
             same(&swiglu(&gpu(device), &gate, &up).unwrap(), &y, 1e-6, "gate");

@@ -4,10 +4,10 @@
 use candle_core::{Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::cpu::{in_real, tensor, with_slice, with_slices};
 use crate::model::gpu::{Side, product};
 use crate::tensor::elementary::Real;
 use crate::tensor::matrix::{Matrix, Threads, multiply};
+use crate::tensor::slices::{in_real, tensor, with_slice, with_slices};
 
 /// `y = x Wᵀ + bias`, with a frozen weight `[outputs, inputs]`.
 #[derive(Clone, Debug)]
@@ -293,7 +293,7 @@ fn low<T: Real>(x: Matrix<'_, T>, a: &[T]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::tensor::gradient_check::{check, noise};
 
     fn layer() -> Linear {
         Linear::new(noise(&[6, 5], 1), Some(noise(&[6], 2)))

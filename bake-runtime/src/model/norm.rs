@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::cpu::{fill_rows, in_real, tensor, with_slices};
 use crate::model::gpu;
 use crate::tensor::elementary::{Real, dot, vectorised};
+use crate::tensor::slices::{fill_rows, in_real, tensor, with_slices};
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl RmsNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::tensor::gradient_check::{check, noise};
 
     #[test]
     fn gradient_is_the_slope() {

@@ -7,9 +7,9 @@ use bake_spec::model::config::{Rope, RopeScaling};
 use candle_core::{Device, Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::cpu::{fill_rows, in_real, tensor, with_slice};
 use crate::model::gpu::{self, Layout};
 use crate::tensor::elementary::Real;
+use crate::tensor::slices::{fill_rows, in_real, tensor, with_slice};
 
 /// Sines and cosines of all positions of a model's context.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::tensor::gradient_check::{check, noise};
 
     fn plain(theta: f64) -> Rope {
         Rope { theta, scaling: RopeScaling::Unscaled }

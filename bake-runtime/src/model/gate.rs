@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::cpu::{fill_rows, fill_rows2, in_real, tensor, with_slices};
 use crate::model::gpu;
 use crate::tensor::elementary::{Real, vectorised};
+use crate::tensor::slices::{fill_rows, fill_rows2, in_real, tensor, with_slices};
 
 /// `silu(gate) · up` with `silu(x) = x / (1 + e^−x)`; all are `[tokens, intermediate]`.
 pub(crate) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
@@ -70,7 +70,7 @@ fn sigmoid<T: Real>(x: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::cpu::gradient_check::{check, noise};
+    use crate::tensor::gradient_check::{check, noise};
 
     #[test]
     fn gradient_is_the_slope() {

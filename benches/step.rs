@@ -141,7 +141,7 @@ fn step(recipe: &Recipe, dir: &Path) -> Result<(f64, usize), Box<dyn Error>> {
 /// The median times of the loss and of its plain form, in milliseconds.
 fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> {
     let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
-    let (vocabulary, hidden) = (model.config().vocab_size, model.config().hidden_size);
+    let (vocabulary, hidden) = (model.config().vocab_size(), model.config().hidden_size());
     let head = Tensor::randn(0f32, 0.05, (vocabulary, hidden), &Device::Cpu)?;
     let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), &Device::Cpu)?;
     let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &Device::Cpu)?)?;

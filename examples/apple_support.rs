@@ -289,7 +289,7 @@ fn describe() -> Result<()> {
     println!(
         "1. A base model and one student prompt for all: {} with {} layers, {:?}",
         model.name(),
-        model.config().layers,
+        model.config().layers(),
         &*recipe.student
     );
     for (step, (target, share)) in recipe.targets.iter().zip(recipe.shares()).enumerate() {

@@ -75,12 +75,12 @@ impl Adapter {
             change.a.dims().get(1) == Some(&inputs) && change.b.dims().first() == Some(&outputs)
         };
         match self.iter().find(|change| !same(change)) {
-            None if self.changes.len() == config.layers => Ok(()),
+            None if self.changes.len() == config.layers() => Ok(()),
             None => {
                 let message = format!(
                     "the adapter is for a model of {} blocks, not {}",
                     self.changes.len(),
-                    config.layers
+                    config.layers()
                 );
                 Err(Error::new(
                     ErrorKind::Adapter,

@@ -224,7 +224,7 @@ fn complete_together(
 
 /// The most tokens that an answer to a prompt of this length can have.
 fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usize> {
-    let context = model.config().context;
+    let context = model.config().context();
     let room = context.saturating_sub(prompt);
     if room == 0 {
         let message = format!(

@@ -39,7 +39,7 @@ use decoder::Decoder;
 ///
 /// ```
 /// let model = bake_runtime::Model::tiny()?;
-/// assert_eq!(model.config().layers, 6);
+/// assert_eq!(model.config().layers(), 6);
 /// # Ok::<(), bake_runtime::Error>(())
 /// ```
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl Model {
         let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
         let tokenizer = Tokenizer::parse(
             &files.tokenizer,
-            config.vocab_size,
+            config.vocab_size(),
             &format!("{}/tokenizer.json", files.folder),
         )?;
         let tokenizer_config = TokenizerConfig::parse(files)?;

@@ -45,7 +45,8 @@ pub(crate) fn train(
     monitor: Monitor<'_>,
 ) -> Result<(Adapter, Vec<f64>)> {
     let settings = &recipe.train;
-    let highest_rate = settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size as f64);
+    let highest_rate =
+        settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size() as f64);
     let adamw = ParamsAdamW {
         lr: highest_rate,
         weight_decay: settings.weight_decay,
@@ -345,7 +346,7 @@ mod tests {
     fn batch(model: &Model) -> Batch {
         let ids: Vec<u32> = (0..24).map(|i| i * 37 % 300).collect();
         let rows: Vec<u32> = vec![5, 6, 7, 20, 21, 22, 23];
-        let teacher = noise(&[rows.len(), model.config().hidden_size], 3, 1.0);
+        let teacher = noise(&[rows.len(), model.config().hidden_size()], 3, 1.0);
         let weights = vec![0.1, 0.2, 0.1, 0.0, 0.3, 0.2, 0.1];
         Batch {
             ids,
@@ -444,7 +445,7 @@ mod tests {
             let run = |device: &Device| {
                 let model = Model::tiny_at(device).unwrap();
                 let to = |t: &Tensor| t.to_device(device).unwrap();
-                let mut there = Adapter::empty(model.config().layers);
+                let mut there = Adapter::empty(model.config().layers());
                 for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
                     there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
                 }
@@ -505,7 +506,7 @@ mod tests {
         let model = Model::tiny().unwrap();
         let batch = batch(&model);
         let whole = adapter(&model, 4);
-        let mut upper = Adapter::empty(model.config().layers);
+        let mut upper = Adapter::empty(model.config().layers());
         for (layer, projection, change) in whole.iter().filter(|(layer, ..)| *layer >= 4) {
             upper.set(
                 layer,

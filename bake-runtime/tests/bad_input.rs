@@ -311,7 +311,7 @@ fn adapters_that_are_damaged_or_of_another_model() {
 #[test]
 fn tokens_and_conversations_that_a_model_cannot_take() {
     let model = Model::load(&fixture("models/llama"), bake_runtime::Device::Cpu).unwrap();
-    let context = model.config().context;
+    let context = model.config().context();
     let refused = |ids: &[u32]| model.forward(ids, None).unwrap_err().to_string();
     assert!(refused(&[]).contains("there are no tokens"));
     assert!(refused(&[1_000_000]).contains("token 1000000 is not one of the model's"));

@@ -14,16 +14,19 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) fn initial(config: &Config, lora: &Lora, seed: u64, device: &Device) -> Result<Adapter> {
     let projections = projections(lora)?;
     let layers = match lora.layers {
-        Some((start, end)) if start < end && end <= config.layers => start..end,
+        Some((start, end)) if start < end && end <= config.layers() => start..end,
         Some((start, end)) => {
             return Err(Error::new(
                 ErrorKind::Recipe,
-                format!("`layers {start}..{end}` are not blocks of a model with {}", config.layers),
+                format!(
+                    "`layers {start}..{end}` are not blocks of a model with {}",
+                    config.layers()
+                ),
             ));
         }
-        None => 0..config.layers,
+        None => 0..config.layers(),
     };
-    let mut adapter = Adapter::empty(config.layers);
+    let mut adapter = Adapter::empty(config.layers());
     for layer in layers {
         for &projection in &projections {
             let (a_shape, b_shape) = shapes(config, projection, lora.rank);

@@ -178,8 +178,8 @@ fn parse(
     check(&settings).map_err(error)?;
     let file = format!("{folder}/{WEIGHTS}");
     let mut left: BTreeSet<String> = weights.names().collect();
-    let mut adapter = Adapter::empty(config.layers);
-    for layer in 0..config.layers {
+    let mut adapter = Adapter::empty(config.layers());
+    for layer in 0..config.layers() {
         for projection in Projection::ALL {
             let layer_name = layer_name(layer, projection);
             let name = |side: &str| format!("{PREFIX}{layer_name}.{side}.weight");

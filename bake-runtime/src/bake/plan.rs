@@ -79,7 +79,7 @@ pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
             written,
             asked,
             answers: (written + asked) * target.rollout.answers,
-            max_tokens: target.rollout.max_tokens(model.config().context),
+            max_tokens: target.rollout.max_tokens(model.config().context()),
         });
     }
     let answers: usize = targets.iter().map(|target| target.answers).sum();
@@ -101,11 +101,12 @@ pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
     let mean_tokens = (answer_tokens / answers.max(1) + 24) * train.batch;
     let weights = model.decoder().parameters() as u64 * 4;
     let activations =
-        (Activations::bytes(model.config(), mean_tokens) * model.config().layers) as u64;
+        (Activations::bytes(model.config(), mean_tokens) * model.config().layers()) as u64;
     // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's
     // states.
     let learning = 16 * adapter.parameters() as u64 + (64 << 20) + activations.min(256 << 20);
-    let memory_bytes = weights + learning + (answer_tokens * model.config().hidden_size * 4) as u64;
+    let memory_bytes =
+        weights + learning + (answer_tokens * model.config().hidden_size() * 4) as u64;
     Ok(Plan {
         targets,
         answers,
@@ -129,8 +130,9 @@ struct Trial {
 /// Does a little of each kind of work.
 fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
     let config = model.config();
-    let length = 64.min(config.context / 2);
-    let ids: Vec<u32> = (0..length as u32).map(|i| (i * 7919) % config.vocab_size as u32).collect();
+    let length = 64.min(config.context() / 2);
+    let ids: Vec<u32> =
+        (0..length as u32).map(|i| (i * 7919) % config.vocab_size() as u32).collect();
     let timed = |work: &dyn Fn() -> Result<usize>| -> Result<f64> {
         // The first time warms caches and threads.
         work()?;
@@ -169,8 +171,8 @@ impl crate::model::decoder::Decoder {
             .map(|p| config.projection_shape(*p).iter().product::<usize>())
             .sum();
         let head: usize = self.head().dims().iter().product();
-        let tables = if config.tied_head { 1 } else { 2 };
-        config.layers * blocks + tables * head
+        let tables = if config.tied_head() { 1 } else { 2 };
+        config.layers() * blocks + tables * head
     }
 }
 

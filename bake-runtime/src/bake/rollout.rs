@@ -35,7 +35,7 @@ pub(crate) fn roll_out(
         top_p: rollout.top_p,
         top_k: rollout.top_k,
         seed: rollout.seed,
-        max_tokens: Some(rollout.max_tokens(model.config().context)),
+        max_tokens: Some(rollout.max_tokens(model.config().context())),
     };
     let requests: Vec<Request<'_>> = prompts
         .iter()
@@ -68,7 +68,7 @@ pub(crate) fn check_room(
     prompt: &str,
     questions: &[String],
 ) -> Result<()> {
-    let context = model.config().context;
+    let context = model.config().context();
     let answer = rollout.max_tokens(context);
     let refused = |tokens: String| {
         let message = format!(

@@ -217,7 +217,7 @@ impl Stages<'_> {
             .field("prompts", prompts)
             .field("answers", answers)
             .finish();
-        let (device, hidden) = (self.model.decoder().device(), self.model.config().hidden_size);
+        let (device, hidden) = (self.model.decoder().device(), self.model.config().hidden_size());
         let tokens: usize = sequences.iter().map(|sequence| sequence.answer.len()).sum();
         if !self.fresh
             && let Some(bytes) = self.store.product("states", &key)?

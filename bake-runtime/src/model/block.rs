@@ -79,10 +79,10 @@ pub(crate) struct Activations {
 impl Activations {
     /// Bytes for this many tokens in f32.
     pub(crate) const fn bytes(config: &Config, tokens: usize) -> usize {
-        let widths = 4 * config.hidden_size
+        let widths = 4 * config.hidden_size()
             + 2 * config.query_size()
             + 2 * config.kv_size()
-            + 3 * config.intermediate_size;
+            + 3 * config.intermediate_size();
         tokens * widths * size_of::<f32>()
     }
 }
@@ -240,7 +240,7 @@ fn present(gradient: Option<Tensor>) -> Result<Tensor> {
 }
 
 fn heads(config: &Config) -> Heads {
-    Heads { queries: config.heads, keys: config.kv_heads, width: config.head_dim }
+    Heads { queries: config.heads(), keys: config.kv_heads(), width: config.head_dim() }
 }
 
 /// A change and its dropout mask.
@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn block(config: &Config) -> Block {
-        let norm = |seed| RmsNorm::new(noise(&[config.hidden_size], seed), 1e-5);
+        let norm = |seed| RmsNorm::new(noise(&[config.hidden_size()], seed), 1e-5);
         let projection = |p: Projection| {
             let shape = config.projection_shape(p);
             let bias = config.has_bias(p).then(|| noise(&shape[..1], 20 + p as u64));
@@ -323,14 +323,14 @@ mod tests {
         let (block, rope) = (
             block(&config),
             RopeTable::new(
-                &config.rope,
-                config.head_dim,
-                config.context,
+                config.rope(),
+                config.head_dim(),
+                config.context(),
                 &candle_core::Device::Cpu,
             )
             .unwrap(),
         );
-        let mut inputs = vec![noise(&[5, config.hidden_size], 3)];
+        let mut inputs = vec![noise(&[5, config.hidden_size()], 3)];
         for projection in Projection::ALL {
             let [outputs, from] = config.projection_shape(projection);
             inputs.extend([

@@ -37,17 +37,17 @@ pub(crate) struct Run<'a> {
 
 impl Decoder {
     pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
-        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
         let embedding = weights.matrix("model.embed_tokens.weight", &[vocab, hidden], device)?;
-        let head = if config.tied_head {
+        let head = if config.tied_head() {
             embedding.clone()
         } else {
             weights.matrix("lm_head.weight", &[vocab, hidden], device)?
         };
         let norm = |name: &str| -> Result<RmsNorm> {
-            Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps))
+            Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps()))
         };
-        let blocks = (0..config.layers)
+        let blocks = (0..config.layers())
             .map(|layer| {
                 let prefix = format!("model.layers.{layer}");
                 let projection = |p: Projection| -> Result<Linear> {
@@ -75,7 +75,7 @@ impl Decoder {
             })
             .collect::<Result<_>>()?;
         let norm = norm("model.norm.weight")?;
-        let rope = RopeTable::new(&config.rope, config.head_dim, config.context, device)?;
+        let rope = RopeTable::new(config.rope(), config.head_dim(), config.context(), device)?;
         Ok(Self { config, embedding, blocks, norm, head, rope })
     }
 
@@ -115,7 +115,7 @@ impl Decoder {
     /// An empty cache with room for `capacity` tokens.
     pub(crate) fn cache(&self, capacity: usize) -> Result<KvCache> {
         Ok(KvCache::new(
-            self.config.layers,
+            self.config.layers(),
             self.config.kv_size(),
             capacity,
             DType::F32,
@@ -125,9 +125,9 @@ impl Decoder {
 
     /// Token embeddings `[tokens, hidden]`.
     pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor> {
-        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size()) {
             let message =
-                format!("token {id} is not one of the model's {}", self.config.vocab_size);
+                format!("token {id} is not one of the model's {}", self.config.vocab_size());
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
         Ok(self
@@ -221,12 +221,12 @@ impl Decoder {
 
     /// Fails where so many tokens are more than the model's context.
     pub(crate) fn check_context(&self, tokens: usize) -> Result<()> {
-        if tokens <= self.config.context {
+        if tokens <= self.config.context() {
             return Ok(());
         }
         let message = format!(
             "{tokens} tokens do not fit the model's context of {}; use a shorter text",
-            self.config.context
+            self.config.context()
         );
         Err(Error::new(ErrorKind::Context, message))
     }

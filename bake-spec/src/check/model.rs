@@ -117,12 +117,12 @@ impl Checker<'_> {
             }
             if let (Some((_, end)), Some(Value::Span(.., At(span)))) =
                 (layers, lora.value("layers"))
-                && end > model.layers
+                && end > model.layers()
             {
                 self.report(
                     Code::Fit,
                     *span,
-                    format!("the model has the blocks 0..{}, and no {}", model.layers, end - 1),
+                    format!("the model has the blocks 0..{}, and no {}", model.layers(), end - 1),
                 );
             }
         }

@@ -15,7 +15,7 @@ impl Checker<'_> {
     pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
         let Some(config) = &model.config else { return };
         let (context, mut tokenizer) =
-            (config.context, tokenizer::Tokenizer::new(self.package.root, &model.source));
+            (config.context(), tokenizer::Tokenizer::new(self.package.root, &model.source));
         for source in sources {
             let target = &source.target;
             let prompt = target.teacher_prompt(source.document.as_deref());

@@ -1,39 +1,36 @@
 //! A model's architecture as data, read from the `config.json` of a Hugging Face style folder.
 
+mod keys;
+mod read;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
 /// The shape of a decoder-only transformer.
+///
+/// One that a model cannot have does not exist: [`Config::parse`] and reading one from a lock go
+/// through the same checks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
-    /// Entries of the embedding table, V.
-    pub vocab_size: usize,
-    /// Width of the residual stream, D.
-    pub hidden_size: usize,
-    /// Width of the feed-forward layer.
-    pub intermediate_size: usize,
-    /// Number of blocks.
-    pub layers: usize,
-    /// Number of query heads.
-    pub heads: usize,
-    /// Number of key and value heads; each serves `heads / kv_heads` query heads.
-    pub kv_heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// The most positions that the model was made for, in tokens.
-    pub context: usize,
-    /// How positions turn queries and keys.
-    pub rope: Rope,
-    /// Added to the mean square in the norms.
-    pub norm_eps: f64,
-    /// Whether the four attention projections have biases.
-    pub attention_bias: bool,
-    /// Whether the three feed-forward projections have biases.
-    pub mlp_bias: bool,
-    /// Whether the output head is the embedding table.
-    pub tied_head: bool,
+#[serde(try_from = "Shape")]
+pub struct Config(Shape);
+
+/// What a [`Config`] holds, unchecked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shape {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    context: usize,
+    rope: Rope,
+    norm_eps: f64,
+    attention_bias: bool,
+    mlp_bias: bool,
+    tied_head: bool,
 }
 
 /// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
@@ -120,46 +117,20 @@ impl Projection {
     }
 }
 
+/// The largest size that a configuration may name: far beyond any model, and small enough that no
+/// product of two overflows.
+const LARGEST: usize = 1 << 24;
+
 impl Config {
-    /// Width of the queries of one token: `heads * head_dim`.
-    pub const fn query_size(&self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    /// Width of the keys, and of the values, of one token: `kv_heads * head_dim`.
-    pub const fn kv_size(&self) -> usize {
-        self.kv_heads * self.head_dim
-    }
-
-    /// The shape `[outputs, inputs]` of a projection's weight.
-    pub const fn projection_shape(&self, projection: Projection) -> [usize; 2] {
-        match projection {
-            Projection::Query => [self.query_size(), self.hidden_size],
-            Projection::Key | Projection::Value => [self.kv_size(), self.hidden_size],
-            Projection::Output => [self.hidden_size, self.query_size()],
-            Projection::Gate | Projection::Up => [self.intermediate_size, self.hidden_size],
-            Projection::Down => [self.hidden_size, self.intermediate_size],
-        }
-    }
-
-    /// Whether a projection has a bias.
-    pub const fn has_bias(&self, projection: Projection) -> bool {
-        match projection {
-            Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
-                self.attention_bias
-            }
-            Projection::Gate | Projection::Up | Projection::Down => self.mlp_bias,
-        }
-    }
-
     /// Parses a `config.json`; `name` is the file's name in messages.
     ///
     /// Reads the keys of transformers 5 (`rope_parameters`) and those of most published checkpoints
     /// (`rope_theta`, `rope_scaling`).
     ///
     /// # Errors
-    /// When the text is not JSON, a key is missing or has a value that no model can have, or the
-    /// model is not of the Llama family.
+    /// When the text is not JSON, a key is missing or has a value that no model can have, the
+    /// model is not of the Llama family, or a key asks for what models of that family do not
+    /// compute.
     ///
     /// ```
     /// let config = bake_spec::Config::parse(
@@ -167,182 +138,194 @@ impl Config {
     ///         "num_hidden_layers": 6, "num_attention_heads": 8}"#,
     ///     "config.json",
     /// )?;
-    /// assert_eq!(config.head_dim, 32);
+    /// assert_eq!(config.head_dim(), 32);
     /// # Ok::<(), bake_spec::Error>(())
     /// ```
     pub fn parse(json: &str, name: &str) -> Result<Self, Error> {
         let value = serde_json::from_str(json)
             .map_err(|e| Error::new(ErrorKind::Model, format!("{name} is not valid JSON: {e}")))?;
-        Fields { value: &value, name }.config()
+        let shape = read::shape(&value, name)?;
+        Self::try_from(shape)
+            .map_err(|what| Error::new(ErrorKind::Model, format!("{name} has {what}")))
+    }
+
+    /// Entries of the embedding table, V.
+    pub const fn vocab_size(&self) -> usize {
+        self.0.vocab_size
+    }
+
+    /// Width of the residual stream, D.
+    pub const fn hidden_size(&self) -> usize {
+        self.0.hidden_size
+    }
+
+    /// Width of the feed-forward layer.
+    pub const fn intermediate_size(&self) -> usize {
+        self.0.intermediate_size
+    }
+
+    /// Number of blocks.
+    pub const fn layers(&self) -> usize {
+        self.0.layers
+    }
+
+    /// Number of query heads.
+    pub const fn heads(&self) -> usize {
+        self.0.heads
+    }
+
+    /// Number of key and value heads; each serves `heads / kv_heads` query heads.
+    pub const fn kv_heads(&self) -> usize {
+        self.0.kv_heads
+    }
+
+    /// Width of a head, which is even.
+    pub const fn head_dim(&self) -> usize {
+        self.0.head_dim
+    }
+
+    /// The most positions that the model was made for, in tokens.
+    pub const fn context(&self) -> usize {
+        self.0.context
+    }
+
+    /// How positions turn queries and keys.
+    pub const fn rope(&self) -> &Rope {
+        &self.0.rope
+    }
+
+    /// Added to the mean square in the norms.
+    pub const fn norm_eps(&self) -> f64 {
+        self.0.norm_eps
+    }
+
+    /// Whether the four attention projections have biases.
+    pub const fn attention_bias(&self) -> bool {
+        self.0.attention_bias
+    }
+
+    /// Whether the three feed-forward projections have biases.
+    pub const fn mlp_bias(&self) -> bool {
+        self.0.mlp_bias
+    }
+
+    /// Whether the output head is the embedding table, unless the weights hold a head of its own.
+    pub const fn tied_head(&self) -> bool {
+        self.0.tied_head
+    }
+
+    /// Width of the queries of one token: `heads * head_dim`.
+    pub const fn query_size(&self) -> usize {
+        self.0.heads * self.0.head_dim
+    }
+
+    /// Width of the keys, and of the values, of one token: `kv_heads * head_dim`.
+    pub const fn kv_size(&self) -> usize {
+        self.0.kv_heads * self.0.head_dim
+    }
+
+    /// The shape `[outputs, inputs]` of a projection's weight.
+    pub const fn projection_shape(&self, projection: Projection) -> [usize; 2] {
+        let (hidden, intermediate) = (self.0.hidden_size, self.0.intermediate_size);
+        match projection {
+            Projection::Query => [self.query_size(), hidden],
+            Projection::Key | Projection::Value => [self.kv_size(), hidden],
+            Projection::Output => [hidden, self.query_size()],
+            Projection::Gate | Projection::Up => [intermediate, hidden],
+            Projection::Down => [hidden, intermediate],
+        }
+    }
+
+    /// Whether a projection has a bias.
+    pub const fn has_bias(&self, projection: Projection) -> bool {
+        match projection {
+            Projection::Query | Projection::Key | Projection::Value | Projection::Output => {
+                self.0.attention_bias
+            }
+            Projection::Gate | Projection::Up | Projection::Down => self.0.mlp_bias,
+        }
     }
 }
 
-/// The keys of one JSON object, with the file's name for messages.
-struct Fields<'a> {
-    value: &'a Value,
-    name: &'a str,
-}
+impl TryFrom<Shape> for Config {
+    type Error = String;
 
-impl<'a> Fields<'a> {
-    fn config(&self) -> Result<Config, Error> {
-        match self.value.get("model_type").and_then(Value::as_str) {
-            Some("llama") => {}
-            Some(other) => {
-                return Err(self.error(format!(
-                    "describes a `{other}` model; this version of bake reads models of type `llama`"
-                )));
-            }
-            None => {
-                return Err(self.error("has no `model_type`; is it the config.json of a model?"));
-            }
+    /// The one way to a configuration. The error says what it has that no model can have.
+    fn try_from(shape: Shape) -> Result<Self, String> {
+        let sizes = [
+            ("vocab_size", shape.vocab_size),
+            ("hidden_size", shape.hidden_size),
+            ("intermediate_size", shape.intermediate_size),
+            ("num_hidden_layers", shape.layers),
+            ("num_attention_heads", shape.heads),
+            ("num_key_value_heads", shape.kv_heads),
+            ("head_dim", shape.head_dim),
+            ("max_position_embeddings", shape.context),
+        ];
+        for (key, value) in sizes {
+            size(key, value)?;
         }
-        for key in ["quantization_config", "compression_config"] {
-            if self.get(key).is_some() {
-                return Err(self.error(format!(
-                    "has a `{key}`; use a checkpoint with f32, bf16 or f16 weights"
-                )));
-            }
+        let Shape { heads, kv_heads, head_dim, .. } = shape;
+        if heads * head_dim > LARGEST {
+            return Err(format!(
+                "{heads} attention heads of width {head_dim}; expected at most {LARGEST} together"
+            ));
         }
-        if let Some(act) =
-            self.get("hidden_act").filter(|v| !matches!(v.as_str(), Some("silu" | "swish")))
-        {
-            return Err(self.error(format!("has `hidden_act` {act}; a llama model has \"silu\"")));
-        }
-        let hidden_size = self.size("hidden_size")?;
-        let heads = self.size("num_attention_heads")?;
-        let kv_heads = self.size_or("num_key_value_heads", heads)?;
         if !heads.is_multiple_of(kv_heads) {
-            return Err(self.error(format!(
-                "has {heads} attention heads, which {kv_heads} key/value heads cannot share evenly"
-            )));
+            return Err(format!(
+                "{heads} attention heads, which {kv_heads} key/value heads cannot share evenly"
+            ));
         }
-        let head_dim = match self.get("head_dim") {
-            Some(_) => self.size("head_dim")?,
-            None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
-            None => {
-                return Err(self.error(format!(
-                    "has no `head_dim`, and `hidden_size` {hidden_size} \
-                    is not a multiple of {heads} heads"
-                )));
-            }
-        };
         if !head_dim.is_multiple_of(2) {
-            return Err(self.error(format!(
-                "has heads of odd width {head_dim}; rotary embedding needs an even one"
-            )));
+            return Err(format!(
+                "heads of odd width {head_dim}; rotary embedding needs an even one"
+            ));
         }
-        let context = self.size_or("max_position_embeddings", 2048)?;
-        Ok(Config {
-            vocab_size: self.size("vocab_size")?,
-            hidden_size,
-            intermediate_size: self.size("intermediate_size")?,
-            layers: self.size("num_hidden_layers")?,
-            heads,
-            kv_heads,
-            head_dim,
-            context,
-            rope: self.rope(context)?,
-            norm_eps: self.positive_or("rms_norm_eps", 1e-6)?,
-            attention_bias: self.flag("attention_bias")?,
-            mlp_bias: self.flag("mlp_bias")?,
-            tied_head: self.flag("tie_word_embeddings")?,
-        })
-    }
-
-    fn rope(&self, context: usize) -> Result<Rope, Error> {
-        let parameters =
-            ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| self.get(key));
-        let Some(parameters) = parameters else {
-            return Ok(Rope {
-                theta: self.positive_or("rope_theta", 10_000.0)?,
-                scaling: RopeScaling::Unscaled,
-            });
-        };
-        let inner = Fields { value: parameters, name: self.name };
-        let theta = if inner.get("rope_theta").is_some() { &inner } else { self }
-            .positive_or("rope_theta", 10_000.0)?;
-        let kind = ["rope_type", "type"]
-            .into_iter()
-            .find_map(|key| inner.get(key))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        let scaling = match kind {
-            "default" => RopeScaling::Unscaled,
-            "linear" => RopeScaling::Linear { factor: inner.positive("factor")? },
-            "llama3" => {
-                let (low, high) =
-                    (inner.positive("low_freq_factor")?, inner.positive("high_freq_factor")?);
+        positive("rms_norm_eps", shape.norm_eps)?;
+        positive("rope_theta", shape.rope.theta)?;
+        match shape.rope.scaling {
+            RopeScaling::Unscaled => {}
+            RopeScaling::Linear { factor } => positive("factor", factor)?,
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor: low,
+                high_freq_factor: high,
+                original_context,
+            } => {
+                size("original_max_position_embeddings", original_context)?;
+                positive("factor", factor)?;
+                positive("low_freq_factor", low)?;
+                positive("high_freq_factor", high)?;
                 if low >= high {
-                    return Err(self.error(format!(
-                        "has rope `low_freq_factor` {low}, which must be \
-                        below `high_freq_factor` {high}"
-                    )));
-                }
-                RopeScaling::Llama3 {
-                    factor: inner.positive("factor")?,
-                    low_freq_factor: low,
-                    high_freq_factor: high,
-                    original_context: inner.size_or("original_max_position_embeddings", context)?,
+                    return Err(format!(
+                        "rope `low_freq_factor` {low}, which must be below `high_freq_factor` \
+                         {high}"
+                    ));
                 }
             }
-            other => {
-                return Err(self.error(format!(
-                    "has rope type `{other}`; this version of bake reads \
-                    `default`, `linear` and `llama3`"
-                )));
-            }
-        };
-        Ok(Rope { theta, scaling })
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.value.get(key).filter(|v| !v.is_null())
-    }
-
-    /// A size between 1 and 2^24: far beyond any model, and small enough that no product of two
-    /// overflows.
-    fn size(&self, key: &str) -> Result<usize, Error> {
-        let value = self.get(key).ok_or_else(|| self.error(format!("has no `{key}`")))?;
-        match value.as_u64() {
-            Some(n @ 1..=0x100_0000) => Ok(n as usize),
-            _ => Err(self
-                .error(format!("has `{key}` {value}; expected a whole number from 1 to 16777216"))),
         }
+        Ok(Self(shape))
     }
+}
 
-    fn size_or(&self, key: &str, default: usize) -> Result<usize, Error> {
-        if self.get(key).is_some() { self.size(key) } else { Ok(default) }
+fn size(key: &str, value: usize) -> Result<(), String> {
+    if (1..=LARGEST).contains(&value) {
+        return Ok(());
     }
+    Err(format!("`{key}` {value}; expected a whole number from 1 to {LARGEST}"))
+}
 
-    fn positive(&self, key: &str) -> Result<f64, Error> {
-        let value = self
-            .get(key)
-            .ok_or_else(|| self.error(format!("has no `{key}` in its rope parameters")))?;
-        match value.as_f64() {
-            Some(x) if x > 0.0 && x.is_finite() => Ok(x),
-            _ => Err(self.error(format!("has `{key}` {value}; expected a positive number"))),
-        }
+fn positive(key: &str, value: f64) -> Result<(), String> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
     }
-
-    fn positive_or(&self, key: &str, default: f64) -> Result<f64, Error> {
-        if self.get(key).is_some() { self.positive(key) } else { Ok(default) }
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(b)) => Ok(*b),
-            Some(other) => Err(self.error(format!("has `{key}` {other}; expected true or false"))),
-        }
-    }
-
-    fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Model, format!("{} {what}", self.name))
-    }
+    Err(format!("`{key}` {value}; expected a positive number"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const LLAMA: &str = r#"{"model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 160,
@@ -357,8 +340,92 @@ mod tests {
             .replace(r#""rope_theta": 500000.0,"#, "")
             .replace("rope_scaling\": {", "rope_parameters\": {\"rope_theta\": 500000.0, ");
         assert_eq!(Config::parse(&new, "config.json").unwrap(), old);
-        assert_eq!(old.rope.theta, 500_000.0);
+        assert_eq!(old.rope().theta, 500_000.0);
         assert_eq!(old.projection_shape(Projection::Key), [32, 64]);
+    }
+
+    /// With these keys beside the others, which they replace.
+    fn with(keys: serde_json::Value) -> Result<Config, Error> {
+        let mut json: serde_json::Value = serde_json::from_str(LLAMA).unwrap();
+        json.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        Config::parse(&json.to_string(), "m/config.json")
+    }
+
+    /// What transformers 5.24 makes of them.
+    #[test]
+    fn what_stands_twice_is_read_as_transformers_reads_it() {
+        let rope = |keys| with(keys).unwrap().rope().clone();
+        let linear = json!({"type": "linear", "factor": 4.0});
+        let plain = json!({"rope_type": "default", "rope_theta": 3.0e4});
+        let scaling = RopeScaling::Linear { factor: 4.0 };
+        // `rope_scaling` takes the place of `rope_parameters`, with their base.
+        assert_eq!(
+            rope(json!({"rope_theta": null, "rope_parameters": plain, "rope_scaling": linear})),
+            Rope { theta: 10_000.0, scaling: scaling.clone() }
+        );
+        assert_eq!(
+            rope(json!({"rope_theta": 7.0, "rope_parameters": plain, "rope_scaling": linear})),
+            Rope { theta: 7.0, scaling }
+        );
+        for nothing in [json!({}), json!(null)] {
+            assert_eq!(
+                rope(json!({"rope_theta": 7.0, "rope_parameters": plain, "rope_scaling": nothing})),
+                Rope { theta: 3.0e4, scaling: RopeScaling::Unscaled }
+            );
+        }
+        // A context of the first training beside the parameters is the one that counts.
+        match rope(json!({"original_max_position_embeddings": 128})).scaling {
+            RopeScaling::Llama3 { original_context: 128, .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rope_that_a_llama_model_does_not_have_is_refused() {
+        let refused = |keys: serde_json::Value| with(keys).unwrap_err().to_string();
+        let half = json!({"rope_type": "default", "partial_rotary_factor": 0.5});
+        for keys in [json!({"partial_rotary_factor": 0.5}), json!({"rope_scaling": half})] {
+            assert!(refused(keys).contains("`partial_rotary_factor` 0.5"));
+        }
+        assert!(with(json!({"partial_rotary_factor": 1.0})).is_ok());
+        let layers = json!({"sliding_attention": {"rope_type": "default", "rope_theta": 1.0e4}});
+        assert!(refused(json!({"rope_scaling": layers})).contains("`sliding_attention` layers"));
+        assert!(refused(json!({"rope_scaling": 3})).contains("expected an object"));
+    }
+
+    #[test]
+    fn keys_of_other_families_are_refused_by_name() {
+        let error = with(json!({"final_logit_softcapping": 30.0})).unwrap_err().to_string();
+        assert!(error.contains("m/config.json") && error.contains("Gemma 2"), "{error}");
+        assert!(error.contains("`final_logit_softcapping` 30.0"), "{error}");
+        assert!(with(json!({"final_logit_softcapping": null, "logits_scaling": 1.0})).is_ok());
+    }
+
+    #[test]
+    fn both_doors_have_the_same_checks() {
+        let shape = serde_json::to_value(with(json!({})).unwrap()).unwrap();
+        let read: Config = serde_json::from_value(shape.clone()).unwrap();
+        assert_eq!(read, with(json!({})).unwrap());
+        for (key, value) in [
+            ("heads", json!(u64::MAX / 2)),
+            ("head_dim", json!(1u64 << 40)),
+            ("head_dim", json!(15)),
+            ("kv_heads", json!(3)),
+            ("kv_heads", json!(0)),
+            ("layers", json!(0)),
+            ("vocab_size", json!((1u64 << 24) + 1)),
+            ("norm_eps", json!(0.0)),
+            ("rope", json!({"theta": -1.0, "scaling": "Unscaled"})),
+            ("rope", json!({"theta": 1.0, "scaling": {"Linear": {"factor": 0.0}}})),
+        ] {
+            let mut shape = shape.clone();
+            shape[key] = value;
+            assert!(serde_json::from_value::<Config>(shape.clone()).is_err(), "{key}: {shape}");
+        }
+        // Both sizes are allowed, but not together.
+        let error = with(json!({"num_attention_heads": 1 << 20, "num_key_value_heads": 1 << 20,
+            "head_dim": 1 << 20}));
+        assert!(error.unwrap_err().to_string().contains("expected at most 16777216 together"));
     }
 
     #[test]

@@ -1,0 +1,238 @@
+//! The keys of a `config.json` for a model of type `llama`: those that are read, those that change
+//! nothing, and those of other families that would change the result, which are refused by name.
+//!
+//! transformers passes over the keys of other families in a Llama model. Whoever wrote one there
+//! meant it, so here it is an error.
+
+use serde_json::Value;
+
+/// Keys that the configuration is read from.
+#[cfg(test)]
+pub(super) const READ: [&str; 22] = [
+    "attention_bias",
+    "compression_config",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "intermediate_size",
+    "max_position_embeddings",
+    "mlp_bias",
+    "model_type",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "original_max_position_embeddings",
+    "partial_rotary_factor",
+    "quantization_config",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    // The tokens that end an answer, where generation_config.json names none.
+    "eos_token_id",
+    "tie_word_embeddings",
+    "vocab_size",
+];
+
+/// Keys of published Llama models that change no result when a model is run: about training, about
+/// memory, or about where it came from.
+#[cfg(test)]
+pub(super) const HARMLESS: [&str; 19] = [
+    "_name_or_path",
+    "architectures",
+    "attention_dropout",
+    "auto_map",
+    // The tokenizer's own is what counts.
+    "bos_token_id",
+    "dtype",
+    "initializer_range",
+    "max_window_layers",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    // Another order of the same sums.
+    "pretraining_tp",
+    "return_dict",
+    "router_aux_loss_coef",
+    "torch_dtype",
+    "transformers_version",
+    "unsloth_version",
+    "use_cache",
+    "z_loss_coefficient",
+];
+
+/// The values at which a key changes nothing.
+#[derive(Clone, Copy)]
+enum Neutral {
+    /// `null`, `false`, 0, and what is empty.
+    Off,
+    /// The same, and 1.
+    One,
+    /// The same, and this word in every place.
+    Only(&'static str),
+}
+
+use Neutral::{Off, One, Only};
+
+/// Keys by which other families change what a decoder computes, with one such family.
+const FOREIGN: [(&str, Neutral, &str); 66] = [
+    // The scores of the attention.
+    ("alibi", Off, "Falcon"),
+    ("attention_chunk_size", Off, "Llama 4"),
+    ("attention_multiplier", One, "Granite"),
+    ("attention_value_scale", One, "MiMo"),
+    ("attn_logit_softcapping", Off, "Gemma 2"),
+    ("attn_temperature_tuning", Off, "Llama 4"),
+    ("clip_qkv", Off, "OLMo"),
+    ("key_multiplier", One, "Falcon-H1"),
+    ("layer_types", Only("full_attention"), "Gemma 3"),
+    ("qk_layernorm", Off, "Persimmon"),
+    ("query_pre_attn_scalar", Off, "Gemma 2"),
+    ("scale_attn_by_inverse_layer_idx", Off, "GPT-2"),
+    ("sliding_window_pattern", Off, "Gemma 3"),
+    ("use_bidirectional_attention", Off, "Gemma 3"),
+    ("use_qk_norm", Off, "Cohere"),
+    ("qk_norm", Off, "OLMo 2"),
+    // Positions.
+    ("layer_rope_theta", Off, "Granite"),
+    ("learned_pos_emb", Off, "MPT"),
+    ("no_rope_layer_interval", Off, "SmolLM3"),
+    ("rope_interleave", Off, "DeepSeek"),
+    ("rope_interleaved", Off, "DeepSeek"),
+    ("rope_local_base_freq", Off, "Gemma 3"),
+    ("rope_traditional", Off, "Cohere"),
+    ("rotary_dim", Off, "GPT-J"),
+    ("rotary_pct", One, "GPT-NeoX"),
+    // Factors along the way.
+    ("attention_in_multiplier", One, "Falcon-H1"),
+    ("attention_out_multiplier", One, "Falcon-H1"),
+    ("dim_model_base", Off, "MiniCPM"),
+    ("embedding_multiplier", One, "Granite"),
+    ("embedding_scale", One, "Gemma"),
+    ("lm_head_multiplier", One, "Falcon-H1"),
+    ("logit_scale", One, "Cohere"),
+    ("logits_scaling", One, "Granite"),
+    ("mlp_multipliers", One, "Falcon-H1"),
+    ("mup_enabled", Off, "AFMoE"),
+    ("residual_multiplier", One, "Granite"),
+    ("scale_depth", Off, "MiniCPM"),
+    ("scale_emb", One, "MiniCPM"),
+    ("scale_embedding", Off, "BART"),
+    // What becomes of the logits.
+    ("final_logit_softcapping", Off, "Gemma 2"),
+    ("logits_soft_cap", Off, "RecurrentGemma"),
+    ("output_logit_soft_cap", Off, "xLSTM"),
+    // Other layers.
+    ("activation_function", Only("silu"), "GPT-2"),
+    ("add_bias_linear", Off, "ChatGLM"),
+    ("add_cross_attention", Off, "BERT"),
+    ("apply_residual_connection_post_layernorm", Off, "BLOOM"),
+    ("attention_out_bias", Off, "Seed-OSS"),
+    ("enable_bias", Off, "OPT"),
+    ("first_k_dense_replace", Off, "DeepSeek"),
+    ("hidden_activation", Only("silu"), "Gemma"),
+    ("kv_lora_rank", Off, "DeepSeek"),
+    ("lm_head_bias", Off, "Phi"),
+    ("mlp_layer_types", Only("dense"), "Qwen 3 MoE"),
+    ("moe_intermediate_size", Off, "Qwen 3 MoE"),
+    ("n_routed_experts", Off, "DeepSeek"),
+    ("num_experts", Off, "Qwen 3 MoE"),
+    ("num_kv_shared_layers", Off, "Gemma 3n"),
+    ("num_local_experts", One, "Mixtral"),
+    ("parallel_attn", Off, "Falcon"),
+    ("q_lora_rank", Off, "DeepSeek"),
+    ("qkv_bias", Off, "Qwen"),
+    ("swiglu_limit", Off, "gpt-oss"),
+    ("use_bias", Off, "Cohere"),
+    ("use_parallel_residual", Off, "GPT-NeoX"),
+    ("use_post_norm", Off, "HyperCLOVA X"),
+    ("use_qkv_bias", Off, "StableLM"),
+];
+
+impl Neutral {
+    fn holds(self, value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(n) => {
+                n.as_f64() == Some(0.0) || matches!(self, One) && n.as_f64() == Some(1.0)
+            }
+            Value::String(s) => s.is_empty() || matches!(self, Only(word) if s == word),
+            Value::Array(all) => all.iter().all(|value| self.holds(value)),
+            Value::Object(map) => map.is_empty(),
+        }
+    }
+}
+
+/// A key by which the configuration asks for what a Llama model does not compute: what it has, and
+/// whose it is.
+pub(super) fn foreign(config: &Value) -> Option<String> {
+    let given = |key: &str| config.get(key).filter(|v| !v.is_null());
+    let of =
+        |key: &str, family: &str| format!("`{key}` {}, which {family} models have", config[key]);
+    for (key, neutral, family) in FOREIGN {
+        if let Some(value) = given(key)
+            && !neutral.holds(value)
+        {
+            return Some(of(key, family));
+        }
+    }
+    // A window is on where it is given, unless a switch beside it is off.
+    let windowed = config.get("use_sliding_window") != Some(&Value::Bool(false));
+    if given("sliding_window").is_some_and(|window| windowed && !Off.holds(window)) {
+        return Some(of("sliding_window", "Mistral"));
+    }
+    // A one for each layer that turns queries and keys.
+    let turned = |layers: &Value| {
+        layers.as_array().is_some_and(|all| all.iter().all(|turned| !Off.holds(turned)))
+    };
+    if given("no_rope_layers").is_some_and(|layers| !turned(layers)) {
+        return Some(of("no_rope_layers", "SmolLM3"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_or_harmless_or_refused() {
+        let mut all: Vec<&str> =
+            READ.into_iter().chain(HARMLESS).chain(FOREIGN.map(|(key, ..)| key)).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+
+    #[test]
+    fn every_key_of_another_family_is_refused_unless_it_is_neutral() {
+        for (key, neutral, family) in FOREIGN {
+            for off in [json!(null), json!(false), json!(0), json!(0.0), json!([]), json!({})] {
+                assert_eq!(foreign(&json!({key: off})), None, "{key}");
+            }
+            for on in [json!(true), json!(2), json!("other"), json!(["other"]), json!({"a": 1})] {
+                let said = foreign(&json!({key: on})).unwrap();
+                assert!(said.contains(&format!("`{key}`")) && said.contains(family), "{said}");
+            }
+            let one = foreign(&json!({key: 1.0})).is_none();
+            assert_eq!(one, matches!(neutral, One), "{key}");
+        }
+    }
+
+    #[test]
+    fn windows_and_layers_without_positions() {
+        let refused = |config: Value| foreign(&config).is_some();
+        assert!(refused(json!({"sliding_window": 4096})));
+        assert!(refused(json!({"sliding_window": 4096, "use_sliding_window": true})));
+        assert!(!refused(json!({"sliding_window": 4096, "use_sliding_window": false})));
+        assert!(!refused(json!({"sliding_window": null, "use_sliding_window": true})));
+        assert!(refused(json!({"no_rope_layers": [1, 1, 0]})));
+        assert!(!refused(json!({"no_rope_layers": [1, 1, 1]})));
+        assert!(refused(json!({"layer_types": ["full_attention", "sliding_attention"]})));
+        assert!(!refused(json!({"layer_types": ["full_attention", "full_attention"]})));
+    }
+}

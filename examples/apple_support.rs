@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bake::{
-    BakeOptions, Chat, Declaration as _, Device, Graded, Model, Outcome, Report, TargetName as _,
-    bake,
+    BakeOptions, Chat, Declaration as _, Device, Graded, Interrupt, Model, Outcome, Report,
+    TargetName as _, bake,
 };
 use serde_json::{Value, json};
 
@@ -261,7 +261,8 @@ fn main() -> Result<()> {
     }
 
     let start = Instant::now();
-    let baked = AppleSupport::bake_with(&BakeOptions::new().fresh().device(device))?;
+    let options = BakeOptions::new().fresh().device(device).interrupt(Interrupt::on_ctrl_c());
+    let baked = AppleSupport::bake_with(&options)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak_rss = peak_rss_bytes()?;
     let outcomes = AppleSupport::load_switchable_on(device)?.evaluate()?;

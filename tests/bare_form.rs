@@ -2,6 +2,14 @@
 
 use bake::{Declaration as _, Store, bake};
 
+/// Whether the process has a handler of SIGINT, the signal with number 2.
+#[cfg(target_os = "linux")]
+fn catches_sigint() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (2 - 1)) != 0
+}
+
 bake! { target keys weight 1.0 from "tests/docs/keys.md" }
 
 #[test]
@@ -17,6 +25,8 @@ fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
     let baked = Bake::bake().unwrap();
     assert!(!baked.reused && baked.adapter.starts_with(cache.path()));
     assert!(baked.report.kl_after < 0.1 * baked.report.kl_before, "{:?}", baked.report);
+    #[cfg(target_os = "linux")]
+    assert!(!catches_sigint(), "a library leaves Ctrl-C to the program");
     let again = Bake::bake().unwrap();
     assert!(again.reused);
     assert_eq!((&again.adapter, &again.report), (&baked.adapter, &baked.report));

@@ -150,8 +150,7 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
             #[allow(dead_code)]
             impl #name {
                 /// Bakes what is declared into an adapter and keeps it in the user's store, unless
-                /// it is there already. Progress is shown on the standard error stream; Ctrl-C
-                /// stops it.
+                /// it is there already. Progress is shown on the standard error stream.
                 ///
                 /// # Errors
                 /// When the model or a document cannot be read or does not fit, the store cannot be

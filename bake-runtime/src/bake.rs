@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::{Inputs, load_model};
+use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress};
 use crate::train::{Checkpoints, measure, train};
@@ -39,20 +40,22 @@ const REPORT: &str = "bake.json";
 pub struct BakeOptions {
     store: Option<Store>,
     progress: Arc<dyn Progress>,
-    interrupt: Option<Interrupt>,
+    interrupt: Interrupt,
     fresh: bool,
     activation_bytes: usize,
     device: Device,
 }
 
 impl BakeOptions {
-    /// The processor, the user's store, bars on the standard error stream, and Ctrl-C to stop.
+    /// The processor, the user's store, and bars on the standard error stream. Nothing interrupts
+    /// the work: a library installs no signal handler unasked. A program that Ctrl-C is to stop
+    /// between two steps gives [`Interrupt::on_ctrl_c`].
     pub fn new() -> Self {
         let progress = Arc::new(Bars::default());
         Self {
             store: None,
             progress,
-            interrupt: None,
+            interrupt: Interrupt::new(),
             fresh: false,
             activation_bytes: 256 << 20,
             device: Device::Cpu,
@@ -77,9 +80,9 @@ impl BakeOptions {
         Self { progress: Arc::new(progress), ..self }
     }
 
-    /// Stops when this is set; Ctrl-C is then the program's own matter.
+    /// Stops when this is set. What was finished until then is kept.
     pub fn interrupt(self, interrupt: Interrupt) -> Self {
-        Self { interrupt: Some(interrupt), ..self }
+        Self { interrupt, ..self }
     }
 
     /// Makes everything again, whatever the store holds.
@@ -162,8 +165,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         Some(store) => store.clone(),
         None => Store::user()?,
     };
-    let interrupt = options.interrupt.clone().unwrap_or_else(Interrupt::on_ctrl_c);
-    let monitor = Monitor { progress: &*options.progress, interrupt: &interrupt };
+    let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
     let model = load_model(recipe, options.device)?;
     let hash = recipe.hash(model.hash());
     let base = || (*model.hash(), model.config().clone());
@@ -195,6 +197,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let adapter = stages.check(&inputs)?;
     let (training_set, targets) = stages.training_set(&inputs)?;
     let kl_before = measure(&model, &recipe.train, &training_set, WeightView::default())?;
+    check_divergence_before(&model, kl_before)?;
     let key = KeyHasher::new("checkpoints", 1).field("recipe", &hash).finish();
     let checkpoints = Checkpoints::new(&store, key, recipe.train.checkpoint_every);
     if options.fresh {
@@ -215,13 +218,9 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         &training_set,
         WeightView { adapter: Some(&adapter), dropout: None },
     )?;
-    if kl_after > kl_before {
+    if let Err(error) = check_divergence_after(kl_before, kl_after) {
         checkpoints.clear()?;
-        let message = format!(
-            "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
-             nats a token; lower `lr`"
-        );
-        return Err(Error::new(ErrorKind::Training, message));
+        return Err(error);
     }
     let report = Report { kl_before, kl_after, epochs, targets };
     let dir = store.put_adapter(&hash, |dir| {
@@ -236,8 +235,35 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     Ok(Bake { adapter: dir, report, reused: false, model: base() })
 }
 
+/// A base model whose divergence is not a number cannot be trained.
+fn check_divergence_before(model: &Model, kl_before: f64) -> Result<()> {
+    if kl_before.is_finite() {
+        return Ok(());
+    }
+    let message = format!(
+        "the divergence of the model {} from its teacher is {kl_before}: its weights give outputs \
+         that are not numbers; check its files, or download them again",
+        model.name()
+    );
+    Err(Error::new(ErrorKind::Model, message))
+}
+
+/// A training must not end further from the teacher than it began. A divergence that is not a
+/// number is no success either.
+fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
+    if kl_after <= kl_before {
+        return Ok(());
+    }
+    let message = format!(
+        "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
+         nats a token; lower `lr`"
+    );
+    Err(Error::new(ErrorKind::Training, message))
+}
+
 /// The report beside an adapter, with the names that the targets have in this recipe: names do not
-/// make another adapter.
+/// make another adapter. None where it cannot be read: the adapter is then made again, and since no
+/// report holds what is not a number, the new one can be read.
 fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
     let mut report: Report =
         serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
@@ -318,6 +344,42 @@ mod tests {
             },
             expects: vec![].into(),
         }
+    }
+
+    #[test]
+    fn a_divergence_that_is_not_a_number_is_a_failed_bake() {
+        assert!(check_divergence_after(1.0, 0.5).is_ok());
+        assert!(check_divergence_after(0.0, 0.0).is_ok());
+        for after in [1.5, f64::NAN, f64::INFINITY] {
+            let error = check_divergence_after(1.0, after).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Training);
+            assert!(error.to_string().contains("lower `lr`"), "{error}");
+        }
+        let model = Model::tiny().unwrap();
+        assert!(check_divergence_before(&model, 1.0).is_ok());
+        for before in [f64::NAN, f64::INFINITY] {
+            let error = check_divergence_before(&model, before).unwrap_err();
+            assert!(error.to_string().contains("the model tiny"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_adapter_whose_report_cannot_be_read_is_made_again_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let options = BakeOptions::new().store(store.clone()).progress(Silent);
+        let first = bake_recipe(&recipe(), &options).unwrap();
+        let hash = recipe().hash(&first.model.0);
+        store
+            .put_adapter(&hash, |dir| {
+                bake_spec::store::copy_folder(&first.adapter, dir)?;
+                std::fs::write(dir.join(REPORT), r#"{"kl_before":1.0,"kl_after":null}"#).unwrap();
+                Ok::<_, bake_spec::Error>(())
+            })
+            .unwrap();
+        let again = bake_recipe(&recipe(), &options).unwrap();
+        assert!(!again.reused && again.report == first.report);
+        assert!(bake_recipe(&recipe(), &options).unwrap().reused);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use bake_runtime::{BakeOptions, Report, Silent, bake_recipe};
+use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{Locked, State};
 use bake_spec::model::Identity;
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
 }
 
 fn options(args: &Bake, common: &Common) -> BakeOptions {
-    let options = BakeOptions::new().device(common.device);
+    let options = BakeOptions::new().device(common.device).interrupt(Interrupt::on_ctrl_c());
     let options = if args.fresh { options.fresh() } else { options };
     if common.quiet { options.progress(Silent) } else { options }
 }

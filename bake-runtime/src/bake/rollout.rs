@@ -91,7 +91,8 @@ pub(crate) fn check_room(
     match longest {
         _ if longest.unwrap_or(alone) + answer <= context => Ok(()),
         Some(longest) => {
-            refused(format!("{alone} for it, {} for the longest question", longest - alone))
+            let question = longest.saturating_sub(alone);
+            refused(format!("{alone} for it, {question} for the longest question"))
         }
         None => refused(format!("{alone} for it")),
     }

@@ -12,7 +12,7 @@ use super::{rollout, stimuli};
 use crate::adapter::{Adapter, initial};
 use crate::bake::rollout::check_room;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::Completion;
 use crate::inputs::{Inputs, load_model};
 use crate::model::Model;
@@ -40,6 +40,7 @@ impl Stages<'_> {
     /// with.
     pub(super) fn check(&self, inputs: &[Inputs]) -> Result<Adapter> {
         for (target, Inputs { prompt, questions, .. }) in self.recipe.targets.iter().zip(inputs) {
+            self.check_template(target, prompt)?;
             check_room(self.model, &described(target), &target.rollout, prompt, questions)?;
             check_room(
                 self.model,
@@ -55,6 +56,27 @@ impl Stages<'_> {
             self.recipe.train.seed,
             self.model.decoder().device(),
         )
+    }
+
+    /// A teacher whose prompt the template does not show to the model knows no more than the
+    /// student.
+    fn check_template(&self, target: &Target, prompt: &str) -> Result<()> {
+        let student = &*self.recipe.student;
+        if prompt == student {
+            return Ok(());
+        }
+        let ids = |system: &str| self.model.encode(&Message::question(system, "Why?"));
+        if ids(prompt)? != ids(student)? {
+            return Ok(());
+        }
+        let message = format!(
+            "the chat template of the model {} does not show system prompts to the model: with {} \
+             the prompt has the same tokens as without, so there is nothing to learn; use a model \
+             whose template has a system role, or add one to the template",
+            self.model.name(),
+            described(target)
+        );
+        Err(Error::new(ErrorKind::Tokenizer, message))
     }
 
     /// Runs the stages of every target.

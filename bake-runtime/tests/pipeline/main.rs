@@ -1,11 +1,13 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
+mod refusals;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
-    Adapter, BakeOptions, Chat, Error, ErrorKind, Interrupt, Model, Progress, Silent, bake_recipe,
+    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, bake_recipe,
 };
 use bake_spec::recipe::{
     Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout,
@@ -419,80 +421,6 @@ fn a_prompt_alone_can_be_baked() {
             .unwrap(),
         "Ask Bob in the blue office."
     );
-}
-
-#[test]
-fn what_cannot_be_baked_is_said_before_any_work() {
-    let mut fixture = Fixture::new();
-    fixture.target().rollout.max_tokens = Some(600);
-    let error = fixture.error().to_string();
-    assert!(
-        error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens")
-            && error.contains("600"),
-        "{error}"
-    );
-
-    let long = format!("{KEYS}\n{}", "And so on and so forth. ".repeat(200));
-    let mut fixture = Fixture::new();
-    std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
-    let error = fixture.error().to_string();
-    assert!(error.contains("keys.md has changed since the program was compiled"), "{error}");
-    fixture.target().document.as_mut().unwrap().hash =
-        document::hash(&document_text(&fixture)).to_string().into();
-    let error = fixture.error().to_string();
-    assert!(
-        error.contains("does not fit the model's context")
-            && error.contains("split it into several targets"),
-        "{error}"
-    );
-
-    let enormous = "word ".repeat(1 << 20);
-    std::fs::write(fixture.dir.path().join("keys.md"), &enormous).unwrap();
-    fixture.target().document.as_mut().unwrap().hash =
-        document::hash(enormous.trim()).to_string().into();
-    let error = fixture.error().to_string();
-    assert!(error.contains("at least"), "{error}");
-
-    let mut fixture = Fixture::new();
-    fixture.recipe.lora.rank = 4000;
-    assert!(fixture.error().to_string().contains("rank 4000 is not between"));
-
-    let mut fixture = Fixture::new();
-    fixture.recipe.student = "Be brief. ".repeat(300).into();
-    let error = fixture.error().to_string();
-    assert!(error.contains("the student prompt does not fit the model's context"), "{error}");
-
-    let mut fixture = Fixture::new();
-    fixture.recipe.model = ModelSource::Folder("no/such/model".into());
-    let error = fixture.error().to_string();
-    assert!(error.contains("no/such/model/config.json is not there"), "{error}");
-}
-
-fn document_text(fixture: &Fixture) -> String {
-    document::read(&fixture.dir.path().join("keys.md"), "keys.md").unwrap()
-}
-
-#[test]
-fn a_store_that_cannot_be_written_is_named() {
-    let fixture = Fixture::new();
-    std::fs::write(fixture.dir.path().join("file"), "").unwrap();
-    let error =
-        bake_recipe(&fixture.recipe, &fixture.options("file/store")).unwrap_err().to_string();
-    assert!(error.contains("file/store"), "{error}");
-}
-
-#[test]
-fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
-    let mut fixture = Fixture::new();
-    for lr in [10.0, 1e6] {
-        fixture.recipe.train.lr = Some(lr);
-        fixture.recipe.lora.alpha = 1000.0;
-        let error = fixture.error();
-        assert_eq!(error.kind(), ErrorKind::Training);
-        assert!(error.to_string().contains("lower `lr`"), "{error}");
-        let hash = fixture.recipe.hash(Model::tiny().unwrap().hash());
-        assert_eq!(Store::new(fixture.dir.path().join("store")).adapter(&hash).unwrap(), None);
-    }
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! What cannot be baked, and what is said of it.
+
+use std::path::Path;
+
+use bake_runtime::{ErrorKind, Model, bake_recipe};
+use bake_spec::Store;
+use bake_spec::recipe::ModelSource;
+use bake_spec::text::document;
+use serde_json::Value;
+
+use crate::{Fixture, KEYS};
+
+#[test]
+fn what_cannot_be_baked_is_said_before_any_work() {
+    let mut fixture = Fixture::new();
+    fixture.target().rollout.max_tokens = Some(600);
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens")
+            && error.contains("600"),
+        "{error}"
+    );
+
+    let long = format!("{KEYS}\n{}", "And so on and so forth. ".repeat(200));
+    let mut fixture = Fixture::new();
+    std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
+    let error = fixture.error().to_string();
+    assert!(error.contains("keys.md has changed since the program was compiled"), "{error}");
+    fixture.target().document.as_mut().unwrap().hash =
+        document::hash(&document_text(&fixture)).to_string().into();
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("does not fit the model's context")
+            && error.contains("split it into several targets"),
+        "{error}"
+    );
+
+    let enormous = "word ".repeat(1 << 20);
+    std::fs::write(fixture.dir.path().join("keys.md"), &enormous).unwrap();
+    fixture.target().document.as_mut().unwrap().hash =
+        document::hash(enormous.trim()).to_string().into();
+    let error = fixture.error().to_string();
+    assert!(error.contains("at least"), "{error}");
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.lora.rank = 4000;
+    assert!(fixture.error().to_string().contains("rank 4000 is not between"));
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.student = "Be brief. ".repeat(300).into();
+    let error = fixture.error().to_string();
+    assert!(error.contains("the student prompt does not fit the model's context"), "{error}");
+
+    let mut fixture = Fixture::new();
+    fixture.recipe.model = ModelSource::Folder("no/such/model".into());
+    let error = fixture.error().to_string();
+    assert!(error.contains("no/such/model/config.json is not there"), "{error}");
+}
+
+fn document_text(fixture: &Fixture) -> String {
+    document::read(&fixture.dir.path().join("keys.md"), "keys.md").unwrap()
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_named() {
+    let fixture = Fixture::new();
+    std::fs::write(fixture.dir.path().join("file"), "").unwrap();
+    let error =
+        bake_recipe(&fixture.recipe, &fixture.options("file/store")).unwrap_err().to_string();
+    assert!(error.contains("file/store"), "{error}");
+}
+
+#[test]
+fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
+    let mut fixture = Fixture::new();
+    for lr in [10.0, 1e6] {
+        fixture.recipe.train.lr = Some(lr);
+        fixture.recipe.lora.alpha = 1000.0;
+        let error = fixture.error();
+        assert_eq!(error.kind(), ErrorKind::Training);
+        assert!(error.to_string().contains("lower `lr`"), "{error}");
+        let hash = fixture.recipe.hash(Model::tiny().unwrap().hash());
+        assert_eq!(Store::new(fixture.dir.path().join("store")).adapter(&hash).unwrap(), None);
+    }
+}
+
+/// A copy of the small model's folder, of which a JSON file was changed.
+fn edited_tiny(fixture: &mut Fixture, file: &str, edit: impl FnOnce(&mut Value)) {
+    let folder = fixture.dir.path().join("model");
+    std::fs::create_dir_all(&folder).unwrap();
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny");
+    for name in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]
+        .into_iter()
+        .chain(["tokenizer_config.json"])
+    {
+        if !folder.join(name).exists() {
+            std::fs::copy(tiny.join(name), folder.join(name)).unwrap();
+        }
+    }
+    let mut json = serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap();
+    edit(&mut json);
+    std::fs::write(folder.join(file), json.to_string()).unwrap();
+    fixture.recipe.model = ModelSource::Folder("model".into());
+}
+
+#[test]
+fn a_template_that_leaves_the_system_prompt_out_is_refused_before_any_work() {
+    let mut fixture = Fixture::new();
+    edited_tiny(&mut fixture, "tokenizer_config.json", |config| {
+        config["chat_template"] = "{% for m in messages %}{% if m.role == 'user' %}<|user|>\
+             {{ m.content }}<|end|>{% endif %}{% endfor %}<|assistant|>"
+            .into();
+    });
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("the chat template of the model model does not show system prompts")
+            && error.contains("keys.md (target `keys`)")
+            && error.contains("a system role"),
+        "{error}"
+    );
+    assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
+}
+
+/// An empty question can have more tokens than one that is asked.
+#[test]
+fn a_template_that_fills_in_empty_questions_is_measured_too() {
+    let mut fixture = Fixture::new();
+    edited_tiny(&mut fixture, "tokenizer_config.json", |config| {
+        config["chat_template"] = "{% for m in messages %}<|{{ m.role }}|>{% if m.content %}\
+             {{ m.content }}{% else %}The user has not said anything at all so far, so say hello \
+             and ask what the matter is.{% endif %}<|end|>{% endfor %}<|assistant|>"
+            .into();
+    });
+    fixture.target().rollout.max_tokens = Some(620);
+    let error = fixture.error().to_string();
+    assert!(error.contains("0 for the longest question"), "{error}");
+}

@@ -1,6 +1,7 @@
 //! Adapters: low-rank changes of a model's linear layers, and the folders that hold them.
 
 mod lora;
+mod low_rank;
 mod peft;
 
 use std::collections::BTreeMap;
@@ -10,9 +11,9 @@ use std::path::Path;
 use bake_spec::{Config, Projection};
 
 use crate::error::{Error, ErrorKind, Result};
-pub(crate) use crate::model::linear::{LowRank, LowRankGradient};
 #[cfg(feature = "train")]
 pub(crate) use lora::initial;
+pub(crate) use low_rank::{LowRank, LowRankGradient};
 
 /// A low-rank change of some of a model's linear layers.
 #[derive(Clone, Debug)]

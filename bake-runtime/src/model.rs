@@ -5,7 +5,6 @@ pub(crate) mod block;
 pub(crate) mod cache;
 pub(crate) mod decoder;
 pub(crate) mod gate;
-pub(crate) mod gpu;
 pub(crate) mod linear;
 pub(crate) mod norm;
 #[cfg(test)]

@@ -259,9 +259,11 @@ pub(crate) fn each(kernel: &str, elements: usize) -> Launch<'_> {
 #[cfg(test)]
 pub(crate) mod testing {
     use bake_emulator::Order;
-    use candle_core::Device;
+    use candle_core::{DType, Device, Tensor};
 
+    use super::Gpu;
     use super::emulated::{LARGE, SMALL, emulated};
+    use crate::tensor::gradient_check::noise;
 
     /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and
     /// on a GPU where there is one: there must be one where `BAKE_REQUIRE_GPU` is set.
@@ -282,5 +284,29 @@ pub(crate) mod testing {
     pub(crate) fn everywhere(test: impl Fn(&Device) + Send + Sync) {
         test(&Device::Cpu);
         on_gpus(test);
+    }
+
+    /// Numbers without a pattern, from −1 to 1, in f32 on the processor.
+    pub(crate) fn floats(shape: &[usize], seed: u64) -> Tensor {
+        noise(shape, seed).to_dtype(DType::F32).unwrap()
+    }
+
+    /// Compares with what the processor has computed.
+    pub(crate) fn same(got: &Tensor, want: &Tensor, tolerance: f32, what: &str) {
+        assert_eq!(got.dims(), want.dims(), "{what}");
+        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (got, want) = (flat(got), flat(want));
+        let largest = want.iter().fold(1e-6f32, |m, x| m.max(x.abs()));
+        for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert!(
+                (got - want).abs() <= tolerance * largest,
+                "{what}, element {i}: {got} against {want}"
+            );
+        }
+    }
+
+    /// The GPU that a test's device is.
+    pub(crate) fn gpu(device: &Device) -> Gpu {
+        Gpu::of_device(device).unwrap()
     }
 }

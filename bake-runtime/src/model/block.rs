@@ -7,15 +7,12 @@
 use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
-use crate::adapter::{Adapter, Gradients};
-use crate::device::gpu::Gpu;
-use crate::model::attention::{Heads, cached, causal, causal_backward};
-use crate::model::cache::KvCache;
+use crate::adapter::{Adapter, Gradients, LowRank};
+use crate::model::attention::{CausalAttention, Heads};
 use crate::model::gate::{swiglu, swiglu_backward};
-use crate::model::gpu::Layout;
-use crate::model::linear::{Change, Linear, LowRank, Wanted};
+use crate::model::linear::{Change, Linear, Wanted};
 use crate::model::norm::RmsNorm;
-use crate::model::rope::RopeTable;
+use crate::model::rope::{Positions, RopeTable};
 
 /// The weights of a block.
 #[derive(Clone)]
@@ -39,24 +36,12 @@ pub(crate) trait DropoutMasks: Sync {
     fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> Result<Tensor>;
 }
 
-/// How the tokens of a pass see each other.
-pub(crate) enum Attention<'a> {
-    /// Whole sequences of these lengths.
-    Whole(&'a [usize]),
-    /// New tokens of sequences in a cache: `counts[i]` of them, the last of `slots[i]`. The new
-    /// slots begin at `start`.
-    Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
-}
-
 /// What a block needs to know of the pass that it is part of.
 pub(crate) struct Pass<'a> {
     pub(crate) config: &'a Config,
     pub(crate) rope: &'a RopeTable,
-    /// The position of each token.
-    pub(crate) positions: &'a [u32],
-    pub(crate) attention: Attention<'a>,
-    /// The same two on a GPU.
-    pub(crate) layout: Option<Layout>,
+    pub(crate) positions: Positions<'a>,
+    pub(crate) attention: CausalAttention<'a>,
     pub(crate) view: WeightView<'a>,
 }
 
@@ -99,22 +84,11 @@ impl Block {
             self.linear(layer, projection, x, onto, pass)
         };
         let normed = self.attention_norm.forward(x)?;
-        let rotated = |x: Tensor| pass.rope.rotate(&x, pass.positions, pass.layout.as_ref());
+        let rotated = |x: Tensor| pass.rope.rotate(&x, &pass.positions);
         let q = rotated(linear(Projection::Query, &normed, None)?)?;
         let k = rotated(linear(Projection::Key, &normed, None)?)?;
         let v = linear(Projection::Value, &normed, None)?;
-        let heads = heads(pass.config);
-        let (keys, values) = match &pass.attention {
-            Attention::Whole(_) => (&k, &v),
-            Attention::Cached { cache, start, .. } => cache.write(layer, *start, &k, &v)?,
-        };
-        let mixed = match (Gpu::of(&q), &pass.layout, &pass.attention) {
-            (Some(gpu), Some(layout), _) => layout.attend(&gpu, heads, &q, keys, values)?,
-            (.., Attention::Whole(lengths)) => causal(heads, lengths, &q, keys, values)?,
-            (.., Attention::Cached { counts, slots, .. }) => {
-                cached(heads, counts, slots, &q, keys, values)?
-            }
-        };
+        let mixed = pass.attention.forward(layer, heads(pass.config), &q, &k, &v)?;
         let middle = linear(Projection::Output, &mixed, Some(x))?;
         let middle_normed = self.mlp_norm.forward(&middle)?;
         let gate = linear(Projection::Gate, &middle_normed, None)?;
@@ -150,9 +124,6 @@ impl Block {
         gradients: &mut Gradients,
         dx_wanted: bool,
     ) -> Result<Option<Tensor>> {
-        let Attention::Whole(lengths) = pass.attention else {
-            candle_core::bail!("a pass over a cache has no backward pass")
-        };
         let mut linear = |projection, x: &Tensor, dy: &Tensor, wanted| {
             self.linear_backward(layer, projection, x, dy, wanted, pass, gradients)
         };
@@ -168,14 +139,8 @@ impl Block {
         let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
         let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
         let (heads, d_mixed) = (heads(pass.config), present(d_mixed)?);
-        let [dq, dk, dv] = match (Gpu::of(&d_mixed), &pass.layout) {
-            (Some(gpu), Some(layout)) => {
-                layout.attend_backward(&gpu, heads, &kept.q, &kept.k, &kept.v, &d_mixed)?
-            }
-            _ => causal_backward(heads, lengths, &kept.q, &kept.k, &kept.v, &d_mixed)?,
-        };
-        let turned_back =
-            |d: Tensor| pass.rope.rotate_backward(&d, pass.positions, pass.layout.as_ref());
+        let [dq, dk, dv] = pass.attention.backward(heads, &kept.q, &kept.k, &kept.v, &d_mixed)?;
+        let turned_back = |d: Tensor| pass.rope.rotate_backward(&d, &pass.positions);
         let (dq, dk) = (turned_back(dq)?, turned_back(dk)?);
         let mut d_normed = None;
         for (projection, d) in
@@ -275,7 +240,8 @@ impl<'a> WeightView<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::linear::LowRankGradient;
+    use crate::adapter::LowRankGradient;
+    use crate::model::attention::Attention;
     use crate::tensor::gradient_check::{check, noise};
 
     const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1,
@@ -346,9 +312,11 @@ mod tests {
                 f(&Pass {
                     config: &config,
                     rope: &rope,
-                    positions: &positions,
-                    attention: Attention::Whole(&LENGTHS),
-                    layout: None,
+                    positions: Positions::new(&positions, &candle_core::Device::Cpu)?,
+                    attention: CausalAttention::new(
+                        Attention::Whole(&LENGTHS),
+                        &candle_core::Device::Cpu,
+                    )?,
                     view,
                 })
             };

@@ -6,14 +6,13 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
 use crate::checkpoint::hf::Weights;
-use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::block::{Attention, Block, Pass, WeightView};
+use crate::model::attention::{Attention, CausalAttention};
+use crate::model::block::{Block, Pass, WeightView};
 use crate::model::cache::KvCache;
-use crate::model::gpu::Layout;
 use crate::model::linear::Linear;
 use crate::model::norm::RmsNorm;
-use crate::model::rope::RopeTable;
+use crate::model::rope::{Positions, RopeTable};
 
 /// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv
 /// 2302.13971).
@@ -149,10 +148,13 @@ impl Decoder {
         attention: Attention<'a>,
         view: WeightView<'a>,
     ) -> Result<Pass<'a>> {
-        let layout = Gpu::of_device(self.device())
-            .map(|_| Layout::new(positions, &attention, self.device()))
-            .transpose()?;
-        Ok(Pass { config: &self.config, rope: &self.rope, positions, attention, layout, view })
+        Ok(Pass {
+            config: &self.config,
+            rope: &self.rope,
+            positions: Positions::new(positions, self.device())?,
+            attention: CausalAttention::new(attention, self.device())?,
+            view,
+        })
     }
 
     /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie

@@ -1,11 +1,12 @@
 //! Root mean square norm (Zhang and Sennrich 2019, arXiv 1910.07467).
 
+mod cpu;
+mod gpu;
+
 use candle_core::{Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::gpu;
-use crate::tensor::elementary::{Real, dot, vectorised};
-use crate::tensor::slices::{fill_rows, in_real, tensor, with_slices};
+use crate::tensor::slices::{in_real, tensor, with_slices};
 
 /// `y = x / √(mean(x²) + ε) · weight`, over the last dimension.
 #[derive(Clone, Debug)]
@@ -22,73 +23,26 @@ impl RmsNorm {
 
     /// `x` is `[tokens, hidden]`, and so is the result.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let Self { weight, eps } = self;
         if let Some(gpu) = Gpu::of(x) {
-            return gpu::rms_norm(&gpu, x, &self.weight, self.eps);
+            return gpu::forward(&gpu, x, weight, *eps);
         }
-        in_real!(x, T => tensor(with_slices([x, &self.weight], |[x, weight]| self.rows::<T>(x, weight))?, x.shape()))
+        in_real!(x, T => {
+            let y = with_slices([x, weight], |[x, weight]| cpu::forward::<T>(x, weight, *eps))?;
+            tensor(y, x.shape())
+        })
     }
 
     /// The gradient with respect to `x`, added to `onto`.
     pub(crate) fn backward(&self, x: &Tensor, dy: &Tensor, onto: &Tensor) -> Result<Tensor> {
+        let Self { weight, eps } = self;
         if let Some(gpu) = Gpu::of(x) {
-            return gpu::rms_norm_backward(&gpu, x, dy, &self.weight, onto, self.eps);
+            return gpu::backward(&gpu, x, dy, weight, onto, *eps);
         }
-        let inputs = [x, dy, &self.weight, onto];
-        in_real!(x, T => tensor(with_slices(inputs, |[x, dy, weight, onto]| self.rows_backward::<T>(x, dy, weight, onto))?, x.shape()))
-    }
-
-    fn rows<T: Real>(&self, x: &[T], weight: &[T]) -> Vec<T> {
-        let width = weight.len();
-        let mut y = vec![T::zero(); x.len()];
-        fill_rows(&mut y, width, |first, y| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for (y, x) in
-                        y.chunks_exact_mut(width).zip(x[first * width..].chunks_exact(width))
-                    {
-                        let scale = self.inverse_root_mean_square(x);
-                        for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                            *y = x * scale * w;
-                        }
-                    }
-                },
-            );
-        });
-        y
-    }
-
-    /// With r = 1/√(mean(x²) + ε) and h = weight · dy: `dx = r h − x r³ mean(h · x)`.
-    fn rows_backward<T: Real>(&self, x: &[T], dy: &[T], weight: &[T], onto: &[T]) -> Vec<T> {
-        let width = weight.len();
-        let mut dx = vec![T::zero(); x.len()];
-        fill_rows(&mut dx, width, |first, dx| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    let inputs = x[first * width..]
-                        .chunks_exact(width)
-                        .zip(dy[first * width..].chunks_exact(width));
-                    let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
-                    for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
-                        let scale = self.inverse_root_mean_square(x);
-                        for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
-                            *dx = dy * w;
-                        }
-                        let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
-                        for ((dx, &x), &onto) in dx.iter_mut().zip(x).zip(onto) {
-                            *dx = onto + (*dx * scale - x * along);
-                        }
-                    }
-                },
-            );
-        });
-        dx
-    }
-
-    #[inline(always)]
-    fn inverse_root_mean_square<T: Real>(&self, x: &[T]) -> T {
-        T::real(1.0) / (dot(x, x) / T::real(x.len() as f64) + T::real(self.eps)).sqrt()
+        in_real!(x, T => {
+            let inputs = [x, dy, weight, onto];
+            tensor(with_slices(inputs, |inputs| cpu::backward::<T>(inputs, *eps))?, x.shape())
+        })
     }
 }
 

@@ -1,15 +1,30 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the half-split layout of
 //! Hugging Face checkpoints.
 
+mod gpu;
+
 use std::f64::consts::TAU;
 
 use bake_spec::model::config::{Rope, RopeScaling};
 use candle_core::{Device, Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::model::gpu::{self, Layout};
 use crate::tensor::elementary::Real;
 use crate::tensor::slices::{fill_rows, in_real, tensor, with_slice};
+
+/// The position of each token of a pass in its sequence.
+pub(crate) struct Positions<'a> {
+    here: &'a [u32],
+    /// The same on a GPU, where the pass computes there.
+    there: Option<Tensor>,
+}
+
+impl<'a> Positions<'a> {
+    pub(crate) fn new(positions: &'a [u32], device: &Device) -> Result<Self> {
+        let there = Gpu::of_device(device).map(|_| Tensor::new(positions, device)).transpose()?;
+        Ok(Self { here: positions, there })
+    }
+}
 
 /// Sines and cosines of all positions of a model's context.
 #[derive(Clone, Debug)]
@@ -39,38 +54,27 @@ impl RopeTable {
 
     /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens'
     /// positions: `(a, b) → (a cos − b sin, b cos + a sin)` for the pairs `(x[i], x[i + head_dim /
-    /// 2])`. On a GPU the positions are those of the layout.
-    pub(crate) fn rotate(
-        &self,
-        x: &Tensor,
-        positions: &[u32],
-        layout: Option<&Layout>,
-    ) -> Result<Tensor> {
-        self.turn(x, positions, layout, 1.0)
+    /// 2])`.
+    pub(crate) fn rotate(&self, x: &Tensor, positions: &Positions<'_>) -> Result<Tensor> {
+        self.turn(x, positions, 1.0)
     }
 
     /// The gradient of [`rotate`](Self::rotate) with respect to `x`: the transposed rotation, which
     /// turns back.
-    pub(crate) fn rotate_backward(
-        &self,
-        dy: &Tensor,
-        positions: &[u32],
-        layout: Option<&Layout>,
-    ) -> Result<Tensor> {
-        self.turn(dy, positions, layout, -1.0)
+    pub(crate) fn rotate_backward(&self, dy: &Tensor, positions: &Positions<'_>) -> Result<Tensor> {
+        self.turn(dy, positions, -1.0)
     }
 
-    fn turn(
-        &self,
-        x: &Tensor,
-        positions: &[u32],
-        layout: Option<&Layout>,
-        direction: f32,
-    ) -> Result<Tensor> {
-        if let (Some(gpu), Some(layout)) = (Gpu::of(x), layout) {
-            return gpu::rotate(&gpu, x, &self.turns, layout.positions(), direction);
+    fn turn(&self, x: &Tensor, positions: &Positions<'_>, direction: f32) -> Result<Tensor> {
+        if let (Some(gpu), Some(positions)) = (Gpu::of(x), &positions.there) {
+            return gpu::rotate(&gpu, x, &self.turns, positions, direction);
         }
-        let rows = |turns: &[f32]| in_real!(x, T => tensor(with_slice(x, |x| self.rows::<T>(x, turns, positions, direction))?, x.shape()));
+        let rows = |turns: &[f32]| {
+            in_real!(x, T => {
+                let y = with_slice(x, |x| self.rows::<T>(x, turns, positions.here, direction))?;
+                tensor(y, x.shape())
+            })
+        };
         with_slice(&self.turns, rows)?
     }
 
@@ -130,10 +134,9 @@ mod tests {
     #[test]
     fn gradient_is_the_slope() {
         let table = RopeTable::new(&plain(100.0), 6, 12, &Device::Cpu).unwrap();
-        let positions = [0, 5, 11];
-        let backward =
-            |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions, None)?]);
-        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions, None), backward);
+        let positions = Positions::new(&[0, 5, 11], &Device::Cpu).unwrap();
+        let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions)?]);
+        check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions), backward);
     }
 
     #[test]
@@ -141,8 +144,10 @@ mod tests {
         let table = RopeTable::new(&plain(10_000.0), 32, 100, &Device::Cpu).unwrap();
         let (q, k) = (noise(&[1, 32], 1), noise(&[1, 32], 2));
         let product = |at: u32, from: u32| -> f64 {
-            let (q, k) =
-                (table.rotate(&q, &[at], None).unwrap(), table.rotate(&k, &[from], None).unwrap());
+            let turned = |x: &Tensor, position| {
+                table.rotate(x, &Positions::new(&[position], &Device::Cpu).unwrap()).unwrap()
+            };
+            let (q, k) = (turned(&q, at), turned(&k, from));
             (q * k).unwrap().sum_all().unwrap().to_scalar().unwrap()
         };
         assert!((product(7, 3) - product(97, 93)).abs() < 1e-4);

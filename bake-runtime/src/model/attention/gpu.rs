@@ -1,0 +1,209 @@
+//! Attention on a GPU: `kernels/attention.cu`, in f32.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, unwritten};
+use crate::model::attention::{Attention, Heads};
+
+/// As in `kernels/attention.cu`.
+const ATTENTION_THREADS: usize = 128;
+const QUERIES: usize = 16;
+const KEYS: usize = 32;
+const WIDEST_HEAD: usize = 256;
+
+/// Which tokens see which, as the kernels read it.
+pub(super) struct Tiles {
+    /// For each sequence its first query, how many there are, its first key, and how many.
+    sequences: Tensor,
+    /// The slots of all keys; none where keys are the tokens themselves.
+    slots: Option<Tensor>,
+    /// A sequence and the first of its rows, for every tile of queries.
+    tiles: Tensor,
+    tile_count: usize,
+}
+
+impl Tiles {
+    pub(super) fn new(sees: &Attention<'_>, device: &Device) -> Result<Self> {
+        let (counts, slots) = match sees {
+            Attention::Whole(lengths) => (*lengths, None),
+            Attention::Cached { counts, slots, .. } => (*counts, Some(*slots)),
+        };
+        let (mut sequences, mut tiles, mut query, mut key) = (Vec::new(), Vec::new(), 0, 0);
+        for (i, &count) in counts.iter().enumerate() {
+            let keys = slots.map_or(count, |slots| slots[i].len());
+            sequences.extend([query, count, key, keys].map(|n| n as u32));
+            tiles.extend((0..count).step_by(QUERIES).flat_map(|first| [i as u32, first as u32]));
+            query += count;
+            key += keys;
+        }
+        let tile_count = tiles.len() / 2;
+        Ok(Self {
+            sequences: Tensor::new(sequences, device)?,
+            slots: slots.map(|slots| Tensor::new(slots.concat(), device)).transpose()?,
+            tiles: Tensor::new(tiles, device)?,
+            tile_count,
+        })
+    }
+
+    /// See [`CausalAttention::forward`](super::CausalAttention::forward).
+    pub(super) fn forward(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+    ) -> Result<Tensor> {
+        let out = unwritten(q.shape(), DType::F32, q.device())?;
+        let slots = self.slots.as_ref().map_or(Ok(Arg::NULL), address)?;
+        let addresses = [
+            address(q)?,
+            address(k)?,
+            address(v)?,
+            slots,
+            address(&self.sequences)?,
+            address(&self.tiles)?,
+            address(&out)?,
+        ];
+        let floats = (QUERIES + 2 * KEYS) * (heads.width + 1) + ATTENTION_THREADS;
+        self.launch(gpu, heads, "attention_forward", heads.queries, floats, &addresses)?;
+        Ok(out)
+    }
+
+    /// See [`CausalAttention::backward`](super::CausalAttention::backward).
+    pub(super) fn backward(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        dy: &Tensor,
+    ) -> Result<[Tensor; 3]> {
+        let [dq, dk, dv] = [q, k, v].map(|t| unwritten(t.shape(), DType::F32, t.device()));
+        let (dq, dk, dv) = (dq?, dk?, dv?);
+        let rows = unwritten((q.dim(0)?, heads.queries, 2), DType::F32, q.device())?;
+        let inputs = [
+            address(q)?,
+            address(k)?,
+            address(v)?,
+            address(dy)?,
+            address(&self.sequences)?,
+            address(&self.tiles)?,
+        ];
+        let floats = 2 * (QUERIES + KEYS) * (heads.width + 1) + 2 * ATTENTION_THREADS;
+        let args: Vec<Arg> = inputs.into_iter().chain([address(&dq)?, address(&rows)?]).collect();
+        self.launch(gpu, heads, "attention_backward_queries", heads.queries, floats, &args)?;
+        let args: Vec<Arg> =
+            inputs.into_iter().chain([address(&rows)?, address(&dk)?, address(&dv)?]).collect();
+        self.launch(gpu, heads, "attention_backward_keys", heads.keys, floats, &args)?;
+        Ok([dq, dk, dv])
+    }
+
+    /// Launches a kernel with a block for each tile and each of `heads_at_once` heads, and `floats`
+    /// of shared memory.
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        heads: Heads,
+        kernel: &str,
+        heads_at_once: usize,
+        floats: usize,
+        addresses: &[Arg],
+    ) -> Result<()> {
+        if heads.width > WIDEST_HEAD {
+            candle_core::bail!(
+                "heads of width {} are too wide for a GPU; up to {WIDEST_HEAD} work",
+                heads.width
+            );
+        }
+        let sizes: [Arg; 4] = [
+            heads.queries.into(),
+            heads.keys.into(),
+            heads.width.into(),
+            (heads.scale() as f32).into(),
+        ];
+        let args: Vec<Arg> = addresses.iter().copied().chain(sizes).collect();
+        let (grid, shared_bytes) =
+            (Grid::Blocks(self.tile_count * heads_at_once), floats * size_of::<f32>());
+        gpu.launch(
+            Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main },
+            &args,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::gpu::testing::{floats, gpu, on_gpus, same};
+    use crate::model::attention::cpu::{cached, causal, causal_backward};
+
+    #[test]
+    fn attention_is_that_of_the_processor() {
+        for (heads, lengths) in [
+            (Heads { queries: 4, keys: 2, width: 3 }, &[1, 40, 3][..]),
+            (Heads { queries: 2, keys: 2, width: 40 }, &[17, 70]),
+            (Heads { queries: 3, keys: 1, width: 129 }, &[33]),
+        ] {
+            let tokens: usize = lengths.iter().sum();
+            let of = |heads: usize, width: usize, seed| {
+                (floats(&[tokens, heads * width], seed) * 2.0).unwrap()
+            };
+            let (q, dy) = (of(heads.queries, heads.width, 1), of(heads.queries, heads.width, 2));
+            let (k, v) = (of(heads.keys, heads.width, 3), of(heads.keys, heads.width, 4));
+            let y = causal(heads, lengths, &q, &k, &v).unwrap();
+            let gradients = causal_backward(heads, lengths, &q, &k, &v, &dy).unwrap();
+            on_gpus(|device| {
+                let tiles = Tiles::new(&Attention::Whole(lengths), device).unwrap();
+                let [q, k, v, dy] = [&q, &k, &v, &dy].map(|t| t.to_device(device).unwrap());
+                same(
+                    &tiles.forward(&gpu(device), heads, &q, &k, &v).unwrap(),
+                    &y,
+                    1e-5,
+                    "attention",
+                );
+                let got = tiles.backward(&gpu(device), heads, &q, &k, &v, &dy).unwrap();
+                for ((got, want), what) in
+                    got.iter().zip(&gradients).zip(["queries", "keys", "values"])
+                {
+                    same(got, want, 1e-5, what);
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn attention_to_a_cache_is_that_of_the_processor() {
+        let heads = Heads { queries: 4, keys: 2, width: 5 };
+        // Two sequences share a prefix; one has three new tokens, the other 20.
+        let prefix: Vec<u32> = (0..50).map(|i| i * 7 % 53).collect();
+        let slots = [
+            [&prefix[..], &[60, 61, 62]].concat(),
+            [&prefix[..], &(63..83).collect::<Vec<u32>>()].concat(),
+        ];
+        let (counts, q) = ([3, 20], floats(&[23, 20], 1));
+        let (k, v) = (floats(&[90, 10], 2), floats(&[90, 10], 3));
+        let y = cached(heads, &counts, &slots, &q, &k, &v).unwrap();
+        let cache = crate::model::cache::KvCache::new(0, 1, 1, DType::F32, &Device::Cpu).unwrap();
+        on_gpus(|device| {
+            let attention =
+                Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
+            let tiles = Tiles::new(&attention, device).unwrap();
+            let [q, k, v] = [&q, &k, &v].map(|t| t.to_device(device).unwrap());
+            same(&tiles.forward(&gpu(device), heads, &q, &k, &v).unwrap(), &y, 1e-5, "attention");
+        });
+    }
+
+    #[test]
+    fn heads_that_are_too_wide_are_refused() {
+        let heads = Heads { queries: 1, keys: 1, width: WIDEST_HEAD + 1 };
+        let x = floats(&[1, heads.width], 1);
+        on_gpus(|device| {
+            let tiles = Tiles::new(&Attention::Whole(&[1]), device).unwrap();
+            let x = x.to_device(device).unwrap();
+            let error = tiles.forward(&gpu(device), heads, &x, &x, &x).unwrap_err();
+            assert!(error.to_string().contains("too wide"), "{error}");
+        });
+    }
+}

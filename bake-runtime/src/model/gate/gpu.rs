@@ -1,0 +1,59 @@
+//! The gate on a GPU: `kernels/gate.cu`, in f32.
+
+use candle_core::{DType, Result, Tensor};
+
+use crate::device::gpu::{Gpu, address, each, fits, unwritten};
+
+/// `silu(gate) · up`.
+pub(super) fn forward(gpu: &Gpu, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    let (y, elements) =
+        (unwritten(gate.shape(), DType::F32, gate.device())?, fits(gate.elem_count())?);
+    gpu.launch(
+        each("gate_forward", elements),
+        &[address(gate)?, address(up)?, address(&y)?, elements.into()],
+    )?;
+    Ok(y)
+}
+
+/// The gradients of [`forward`] with respect to gate and up.
+pub(super) fn backward(
+    gpu: &Gpu,
+    gate: &Tensor,
+    up: &Tensor,
+    dy: &Tensor,
+) -> Result<(Tensor, Tensor)> {
+    let result = || unwritten(gate.shape(), DType::F32, gate.device());
+    let (d_gate, d_up, elements) = (result()?, result()?, fits(gate.elem_count())?);
+    let args = [
+        address(gate)?,
+        address(up)?,
+        address(dy)?,
+        address(&d_gate)?,
+        address(&d_up)?,
+        elements.into(),
+    ];
+    gpu.launch(each("gate_backward", elements), &args)?;
+    Ok((d_gate, d_up))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::gpu::testing::{floats, gpu, on_gpus, same};
+    use crate::model::gate;
+
+    #[test]
+    fn gates_are_those_of_the_processor() {
+        let (gate, up, dy) =
+            ((floats(&[7, 50], 1) * 20.0).unwrap(), floats(&[7, 50], 2), floats(&[7, 50], 3));
+        let (y, (d_gate, d_up)) =
+            (gate::swiglu(&gate, &up).unwrap(), gate::swiglu_backward(&gate, &up, &dy).unwrap());
+        on_gpus(|device| {
+            let [gate, up, dy] = [&gate, &up, &dy].map(|t| t.to_device(device).unwrap());
+            same(&forward(&gpu(device), &gate, &up).unwrap(), &y, 1e-6, "gate");
+            let (got_gate, got_up) = backward(&gpu(device), &gate, &up, &dy).unwrap();
+            same(&got_gate, &d_gate, 1e-6, "its gradient");
+            same(&got_up, &d_up, 1e-6, "that of what goes through");
+        });
+    }
+}

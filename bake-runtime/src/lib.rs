@@ -30,6 +30,8 @@ pub mod distill;
 mod error;
 #[cfg(feature = "eval")]
 mod eval;
+#[doc(hidden)]
+pub mod fuzz;
 mod generate;
 mod handle;
 mod inputs;

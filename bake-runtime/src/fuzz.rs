@@ -1,0 +1,24 @@
+//! Doors for the fuzz targets in `fuzz/`, to what is not public. They change without notice.
+
+use crate::error::Result;
+use crate::text::template::{ChatTemplate, Message, Role};
+
+/// Renders a chat template for a conversation of three messages.
+///
+/// # Errors
+/// When it is not a template, fails, or does not come to an end.
+pub fn render(source: &str) -> Result<String> {
+    let token = |text: &str| Some(text.to_owned());
+    let template = ChatTemplate::new(
+        source.to_owned(),
+        token("<s>"),
+        token("</s>"),
+        "tokenizer_config.json".to_owned(),
+    )?;
+    let messages = [
+        Message::new(Role::System, "Be kind."),
+        Message::new(Role::User, "Who has the keys?"),
+        Message::new(Role::Assistant, "Bob."),
+    ];
+    template.render(&messages, true)
+}

@@ -35,6 +35,8 @@
 //! - `tiny`: the small default model, 12 MB inside the library.
 //! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build
 //!   script embeds leaves it out.
+//! - `store`: `load()` finds adapters in the store of whoever is logged in, where no build script
+//!   embeds them. Without it the store is where `BAKE_CACHE_DIR` says, if that is set.
 //! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
 //! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit
 //!   is a compile error.

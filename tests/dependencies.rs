@@ -1,24 +1,28 @@
 //! What is compiled for whom.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The names of all packages that a package needs.
-fn tree(args: &[&str]) -> Vec<String> {
+/// The names of all packages that a package needs, over edges of these kinds.
+fn tree(edges: &str, args: &[&str]) -> BTreeSet<String> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args(["tree", "--offline", "--locked", "--edges", "normal,build", "--prefix", "none"])
-        .args(args);
+    cargo.args(["tree", "--offline", "--locked", "--edges", edges, "--prefix", "none"]).args(args);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
+/// What a package needs to be built.
+fn compiled(args: &[&str]) -> BTreeSet<String> {
+    tree("normal,build", args)
+}
+
 #[test]
 fn macro_and_build_script_compile_no_engine() {
     for args in [&["-p", "bake-macros", "--features", "budget"][..], &["-p", "bake-build"]] {
-        let names = tree(args);
-        assert!(names.iter().any(|name| name == "bake-spec"), "{names:?}");
+        let names = compiled(args);
+        assert!(names.contains("bake-spec"), "{names:?}");
         let engine: Vec<_> = names
             .iter()
             .filter(|name| name.starts_with("candle") || name.starts_with("gemm"))
@@ -29,18 +33,72 @@ fn macro_and_build_script_compile_no_engine() {
 
 #[test]
 fn tokens_are_only_counted_where_that_is_wanted() {
-    assert!(!tree(&["-p", "bake-macros"]).iter().any(|name| name == "tokenizers"));
-    assert!(
-        tree(&["-p", "bake-macros", "--features", "budget"])
-            .iter()
-            .any(|name| name == "tokenizers")
-    );
+    assert!(!compiled(&["-p", "bake-macros"]).contains("tokenizers"));
+    assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
 }
 
+/// All that a program links which loads an embedded adapter. It is written down so that another
+/// package is a decision: put it here, or under a feature that such a program leaves out.
 #[test]
-fn an_application_links_no_trainer() {
-    let names = tree(&["-p", "bake", "--no-default-features", "--features", "tiny"]);
-    let trainer = |name: &&String| ["candle-nn", "ctrlc", "indicatif"].contains(&name.as_str());
-    assert_eq!(names.iter().filter(trainer).count(), 0, "{names:?}");
-    assert!(tree(&["-p", "bake"]).iter().any(|name| name == "candle-nn"), "by default it is there");
+fn an_application_links_what_it_needs() {
+    let mut names = tree(
+        "normal,no-proc-macro",
+        // The platform decides on some packages; this one is the same on every machine.
+        &[
+            "-p",
+            "bake",
+            "--no-default-features",
+            "--features",
+            "tiny",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+        ],
+    );
+    for ours in ["bake", "bake-runtime", "bake-spec"] {
+        assert!(names.remove(ours), "{ours} is linked");
+    }
+    let allowed: BTreeSet<String> = APPLICATION
+        .iter()
+        .flat_map(|(_, names)| names.split_whitespace())
+        .map(str::to_owned)
+        .collect();
+    let more: Vec<_> = names.difference(&allowed).collect();
+    assert!(more.is_empty(), "an application links more than before: {more:?}");
+    let fewer: Vec<_> = allowed.difference(&names).collect();
+    assert!(fewer.is_empty(), "an application does not link these any more: {fewer:?}");
 }
+
+/// Who needs what.
+const APPLICATION: [(&str, &str); 6] = [
+    (
+        "bake-spec, for hashes and JSON",
+        "arrayvec blake3 cfg-if constant_time_eq cpufeatures itoa memchr serde serde_core \
+         serde_json zmij",
+    ),
+    (
+        "adapters and weights in files",
+        "allocator-api2 bitflags equivalent fastrand foldhash getrandom hashbrown libc \
+         linux-raw-sys memmap2 once_cell rustix safetensors stable_deref_trait tempfile",
+    ),
+    ("chat templates", "minijinja minijinja-contrib psm stacker"),
+    (
+        "matrix products and vector code on all cores",
+        "bytemuck crossbeam-deque crossbeam-epoch crossbeam-utils dyn-stack either gemm gemm-c32 \
+         gemm-c64 gemm-common gemm-f16 gemm-f32 gemm-f64 half libm num-complex num-traits \
+         ppv-lite86 pulp pulp-wasm-simd-flag rand rand_chacha rand_core rand_distr raw-cpuid rayon \
+         rayon-core reborrow zerocopy",
+    ),
+    (
+        "tokenizers",
+        "ahash aho-corasick base64 bit-set bit-vec castaway compact_str daachorse dary_heap \
+         derive_builder esaxx-rs fancy-regex itertools log macro_rules_attribute minimal-lexical \
+         monostate nom rayon-cond regex regex-automata regex-syntax ryu smallvec spm_precompiled \
+         static_assertions thiserror tokenizers unicode-normalization-alignments \
+         unicode-segmentation unicode_categories",
+    ),
+    (
+        "the container of tensors, and what it reads besides safetensors",
+        "byteorder candle-core crc32fast float8 indexmap lock_api num_cpus parking_lot \
+         parking_lot_core scopeguard typed-path yoke zerofrom zeroize zip",
+    ),
+];

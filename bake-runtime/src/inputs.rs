@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use bake_spec::recipe::{ModelSource, Recipe, Target};
-use bake_spec::text::{dataset, document};
+#[cfg(feature = "train")]
+use bake_spec::text::dataset;
+use bake_spec::text::document;
 
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,6 +42,7 @@ pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String> {
 }
 
 /// What a target is learned from.
+#[cfg(feature = "train")]
 pub(crate) struct Inputs {
     pub(crate) document: Option<String>,
     /// The teacher's system prompt.
@@ -48,6 +51,7 @@ pub(crate) struct Inputs {
     pub(crate) questions: Vec<String>,
 }
 
+#[cfg(feature = "train")]
 impl Inputs {
     pub(crate) fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
         let document = read_document(recipe, target)?;

@@ -11,6 +11,7 @@ pub mod check;
 pub mod diagnostics;
 mod error;
 mod hash;
+#[cfg(feature = "lock")]
 pub mod lock;
 pub mod model;
 pub mod recipe;
@@ -23,6 +24,7 @@ pub mod text;
 
 pub use error::{Error, ErrorKind};
 pub use hash::{Hash, KeyHasher};
+#[cfg(feature = "lock")]
 pub use lock::Lock;
 pub use model::config::{Config, Projection};
 pub use recipe::{Declaration, Recipe, TargetName};

@@ -68,16 +68,13 @@ impl Store {
                 )),
             };
         }
-        let strategy = etcetera::choose_base_strategy().map_err(|_| {
-            Error::new(
+        match cache_folder() {
+            Ok(folder) => Ok(Self::new(folder.join("bake").join("v1"))),
+            Err(why) => Err(Error::new(
                 ErrorKind::Store,
-                format!(
-                    "no home directory is known to keep baked \
-                adapters in; set {DIR_VARIABLE} to a folder"
-                ),
-            )
-        })?;
-        Ok(Self::new(etcetera::BaseStrategy::cache_dir(&strategy).join("bake").join("v1")))
+                format!("{why}, or set {DIR_VARIABLE} to the folder that keeps them"),
+            )),
+        }
     }
 
     /// The folder of the store.
@@ -431,6 +428,22 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         }
         Err(e) => Err(read_error(path, e)),
     }
+}
+
+/// The platform's folder for caches, or why none is known.
+#[cfg(feature = "user-store")]
+fn cache_folder() -> Result<PathBuf, &'static str> {
+    let strategy = etcetera::choose_base_strategy();
+    let strategy = strategy
+        .map_err(|_| "no home directory is known to keep baked adapters in; make one known")?;
+    Ok(etcetera::BaseStrategy::cache_dir(&strategy))
+}
+
+/// Programs whose adapters are embedded need no store, so they do not link what finds it.
+#[cfg(not(feature = "user-store"))]
+fn cache_folder() -> Result<PathBuf, &'static str> {
+    Err("this program has no store of baked adapters; call `bake_build::embed()` in its build \
+         script to embed them, turn on the feature `store` of bake")
 }
 
 fn create_dir(dir: &Path) -> Result<(), Error> {

@@ -4,45 +4,51 @@
 //! blobs/ab/ab12…           a product of a stage; its name is its hash
 //! artifacts/ab12…/         an adapter folder; its name is the hash of its files
 //! keys/STAGE/cd34…         64 digits: the name of what the stage makes from the inputs of that hash
+//! latest/STAGE/cd34…       the hash and the content of what a stage replaces as it goes
 //! locks/cd34…              held while an adapter is being made
+//! used/ab12…               touched when the adapter of that hash is used
+//! packages/ef56…           the folder of a package whose `bake.lock` names adapters of this store
 //! tmp/                     files on their way to their names
 //! ```
 //!
 //! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A
 //! thing whose content does not match its name is never returned; it is as if it had not been made.
 
+mod folder;
+pub mod gc;
+mod lock;
+mod packages;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
-use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind as Io, Write as _};
+use std::fs::{self, File};
+use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, ErrorKind};
-use crate::hash::{Hash, KeyHasher};
+use crate::hash::Hash;
+use crate::recipe::ADAPTER_FILES;
+pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
+pub use lock::StoreLock;
+pub(crate) use lock::without_locks_go_on;
+use write::{Durability, temporary, write_by_way_of};
 
 /// The environment variable that names the store's folder.
 pub const DIR_VARIABLE: &str = "BAKE_CACHE_DIR";
 
 const ADAPTERS: &str = "adapters";
+const ARTIFACTS: &str = "artifacts";
+const USED: &str = "used";
 
-/// A file or folder under `tmp/` that was touched within this time may still be on its way to its
-/// name.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(3600);
+/// A use is noted at most this often.
+const NOTED_EVERY: Duration = Duration::from_secs(3600);
 
 /// A folder of baked adapters and of the products of the stages that made them.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-}
-
-/// Held by the one process that makes a thing.
-#[must_use = "the lock is given back when it is dropped"]
-#[derive(Debug)]
-pub struct StoreLock {
-    _file: File,
 }
 
 impl Store {
@@ -85,12 +91,12 @@ impl Store {
     /// What a stage has made from inputs of this key.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged product is no error: it is as if it had
-    /// not been made.
+    /// When a file is there and cannot be read. A damaged product is not an error: it is as if it
+    /// had not been made.
     pub fn product(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
         let Some(hash) = self.named(stage, key)? else { return Ok(None) };
-        used(&self.key_path(stage, key));
-        used(&self.blob_path(&hash));
+        note_use(&self.key_path(stage, key));
+        note_use(&self.blob_path(&hash));
         let Some(bytes) = read_if_present(&self.blob_path(&hash))? else { return Ok(None) };
         Ok((Hash::of(&bytes) == hash).then_some(bytes))
     }
@@ -106,15 +112,49 @@ impl Store {
         Ok(hash)
     }
 
+    /// What a stage has kept last for inputs of this key, as a training keeps its checkpoints.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be read. A damaged one is as if it were not there.
+    pub fn latest(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.latest_path(stage, key);
+        note_use(&path);
+        let Some(mut bytes) = read_if_present(&path)? else { return Ok(None) };
+        let content = bytes.split_off(bytes.len().min(DIGITS));
+        let hash = std::str::from_utf8(&bytes).ok().and_then(|digits| digits.parse().ok());
+        Ok((hash == Some(Hash::of(&content))).then_some(content))
+    }
+
+    /// Keeps this in place of what the stage had kept for inputs of this key. Unlike a product it
+    /// is shared with no other key, so that replacing it takes nothing from anyone.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_latest(&self, stage: &str, key: &Hash, bytes: &[u8]) -> Result<(), Error> {
+        let digits = Hash::of(bytes).to_string();
+        self.write(&self.latest_path(stage, key), &[digits.as_bytes(), bytes].concat())
+    }
+
+    /// Forgets what a stage has kept last for inputs of this key.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn remove_latest(&self, stage: &str, key: &Hash) -> Result<(), Error> {
+        remove(&self.latest_path(stage, key))
+    }
+
     /// The folder of the adapter of a recipe.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged adapter is no error: it is as if it had
-    /// not been made.
+    /// When a file is there and cannot be read. A damaged adapter is not an error: it is as if it
+    /// had not been made.
     pub fn adapter(&self, recipe: &Hash) -> Result<Option<PathBuf>, Error> {
         let Some(hash) = self.named(ADAPTERS, recipe)? else { return Ok(None) };
-        let dir = self.artifact_path(&hash);
-        Ok(hash_folder(&dir).is_ok_and(|found| found == hash).then_some(dir))
+        let found = self.artifact(&hash);
+        if found.is_some() {
+            note_use(&self.key_path(ADAPTERS, recipe));
+        }
+        Ok(found)
     }
 
     /// Keeps the adapter of a recipe: `write` fills an empty folder, which then gets its name.
@@ -126,7 +166,7 @@ impl Store {
         recipe: &Hash,
         write: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
-        let temporary = self.temporary(|path| fs::create_dir(path))?;
+        let temporary = self.temporary_folder()?;
         let placed = write(&temporary).and_then(|()| Ok(self.place(&temporary)?));
         if placed.is_err() {
             let _ = fs::remove_dir_all(&temporary);
@@ -142,9 +182,14 @@ impl Store {
         Self::holds(&dir, hash).then_some(dir)
     }
 
-    /// Whether a folder's files have this hash.
+    /// Whether the adapter's files in a folder have this hash. Where the folder is that of an
+    /// adapter in a store, its use is noted, so that it is not cleaned away.
     pub fn holds(dir: &Path, hash: &Hash) -> bool {
-        hash_folder(dir).is_ok_and(|found| found == *hash)
+        let holds = hash_folder(dir).is_ok_and(|found| found == *hash);
+        if holds {
+            note_use_of_artifact(dir, hash);
+        }
+        holds
     }
 
     /// Copies an adapter's folder, which must have this hash, and keeps it as the adapter of a
@@ -155,7 +200,7 @@ impl Store {
     pub fn adopt(&self, dir: &Path, hash: &Hash, recipe: &Hash) -> Result<PathBuf, Error> {
         if !Self::holds(dir, hash) {
             let message = format!(
-                "{} is not the adapter that is locked; it is damaged, or was changed",
+                "{} is not the adapter that bake.lock names; it is damaged, or was changed",
                 dir.display()
             );
             return Err(Error::new(ErrorKind::Store, message));
@@ -163,117 +208,19 @@ impl Store {
         self.put_adapter(recipe, |copy| copy_folder(dir, copy))
     }
 
-    /// Keeps what a stage has made in place of what it had made from the same inputs before.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn replace_product(&self, stage: &str, key: &Hash, bytes: &[u8]) -> Result<Hash, Error> {
-        let before = self.named(stage, key)?;
-        let hash = self.put_product(stage, key, bytes)?;
-        if let Some(before) = before.filter(|before| *before != hash) {
-            remove(&self.blob_path(&before))?;
-        }
-        Ok(hash)
-    }
-
-    /// Forgets what a stage has made from inputs of this key.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn remove_product(&self, stage: &str, key: &Hash) -> Result<(), Error> {
-        if let Some(hash) = self.named(stage, key)? {
-            remove(&self.key_path(stage, key))?;
-            remove(&self.blob_path(&hash))?;
-        }
-        Ok(())
-    }
-
-    /// Removes what was not used for this long, but for the adapters of `keep`: products, adapters,
-    /// and what killed processes left behind. What is being made now is younger. Returns the number
-    /// of files and their bytes.
-    ///
-    /// # Errors
-    /// When a file cannot be removed.
-    pub fn clean(&self, unused_for: Duration, keep: &[Hash]) -> Result<(usize, u64), Error> {
-        let Some(before) = SystemTime::now().checked_sub(unused_for) else { return Ok((0, 0)) };
-        let kept: Vec<String> = keep.iter().map(Hash::to_string).collect();
-        let (mut files, mut bytes) = (0, 0);
-        for part in ["tmp", "blobs", "keys", "artifacts", "locks"] {
-            let mut waiting = vec![self.root.join(part)];
-            while let Some(dir) = waiting.pop() {
-                for path in if dir.is_dir() { entries(&dir)? } else { Vec::new() } {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    if kept.contains(&name) {
-                        continue;
-                    }
-                    // A folder that is gone meanwhile was another process's.
-                    let Ok(metadata) = path.symlink_metadata() else { continue };
-                    // What is being written, and what is being made, is left alone.
-                    let in_work = match part {
-                        "tmp" => metadata.modified().is_ok_and(|modified| {
-                            modified.elapsed().is_ok_and(|age| age < WRITTEN_WITHIN)
-                        }),
-                        "locks" => File::open(&path).is_ok_and(|file| file.try_lock().is_err()),
-                        _ => false,
-                    };
-                    if in_work {
-                        continue;
-                    }
-                    if metadata.is_dir() {
-                        waiting.push(path);
-                    } else if metadata.modified().is_ok_and(|modified| modified < before)
-                        && !names_kept(&path, &kept)
-                    {
-                        remove(&path)?;
-                        (files, bytes) = (files + 1, bytes + metadata.len());
-                    }
-                }
-            }
-        }
-        self.remove_empty_folders();
-        Ok((files, bytes))
-    }
-
-    fn remove_empty_folders(&self) {
-        for part in ["tmp", "blobs", "artifacts"] {
-            for path in entries(&self.root.join(part)).unwrap_or_default() {
-                // Fails for one that is not empty, which then stays.
-                let _ = fs::remove_dir(path);
-            }
-        }
-    }
-
-    /// Keeps others from making the thing of this key until the lock is dropped; none while another
-    /// process keeps it.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn try_lock(&self, key: &Hash) -> Result<Option<StoreLock>, Error> {
-        let path = self.root.join("locks").join(key.to_string());
-        create_dir(path.parent().expect("the path has a folder"))?;
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|e| write_error(&path, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(StoreLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(write_error(&path, e)),
-        }
-    }
-
     /// Gives a finished folder its name. Where the same content is there already, it stays; a
     /// damaged one is replaced.
     fn place(&self, temporary: &Path) -> Result<(Hash, PathBuf), Error> {
-        for entry in entries(temporary)? {
-            File::open(&entry).and_then(|f| f.sync_all()).map_err(|e| write_error(&entry, e))?;
+        for name in ADAPTER_FILES {
+            let file = temporary.join(name);
+            if file.is_file() {
+                File::open(&file).and_then(|f| f.sync_all()).map_err(|e| write_error(&file, e))?;
+            }
         }
         let hash = hash_folder(temporary)?;
         let dir = self.artifact_path(&hash);
         create_dir(dir.parent().expect("the path has a folder"))?;
-        if hash_folder(&dir).is_ok_and(|found| found == hash) {
+        if Self::holds(&dir, &hash) {
             let _ = fs::remove_dir_all(temporary);
             return Ok((hash, dir));
         }
@@ -291,116 +238,83 @@ impl Store {
         self.root.join("keys").join(stage).join(key.to_string())
     }
 
+    fn latest_path(&self, stage: &str, key: &Hash) -> PathBuf {
+        self.root.join("latest").join(stage).join(key.to_string())
+    }
+
     fn blob_path(&self, hash: &Hash) -> PathBuf {
         let name = hash.to_string();
         self.root.join("blobs").join(&name[..2]).join(name)
     }
 
     fn artifact_path(&self, hash: &Hash) -> PathBuf {
-        self.root.join("artifacts").join(hash.to_string())
+        self.root.join(ARTIFACTS).join(hash.to_string())
     }
 
-    /// A path under `tmp/` where `create`, which fails where something is already, has made
-    /// something new. So neither another process, on whatever machine, nor what a killed one left
-    /// behind is in the way.
-    fn temporary(&self, create: impl Fn(&Path) -> std::io::Result<()>) -> Result<PathBuf, Error> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
+    /// What the paths of files on their way to their names begin with.
+    fn temporary_prefix(&self) -> Result<PathBuf, Error> {
         let dir = self.root.join("tmp");
         create_dir(&dir)?;
-        loop {
-            let path = dir.join(format!(
-                "{}-{}",
-                std::process::id(),
-                COUNT.fetch_add(1, Ordering::Relaxed)
-            ));
-            match create(&path) {
-                Ok(()) => return Ok(path),
-                Err(e) if e.kind() == Io::AlreadyExists => {}
-                Err(e) => return Err(write_error(&path, e)),
-            }
-        }
+        Ok(dir.join("new"))
     }
 
-    /// Moves whatever is damaged and stands at a path out of the way.
+    fn temporary_folder(&self) -> Result<PathBuf, Error> {
+        let prefix = self.temporary_prefix()?;
+        let made = temporary(&prefix, |path| fs::create_dir(path));
+        made.map(|(path, ())| path).map_err(|e| write_error(&prefix, e))
+    }
+
+    /// Moves a folder that is damaged or no longer needed out of its place, and removes it.
     fn clear(&self, path: &Path) -> Result<(), Error> {
         if !path.is_dir() {
             return Ok(());
         }
-        let damaged = self.temporary(|path| fs::create_dir(path))?;
+        let damaged = self.temporary_folder()?;
         fs::rename(path, &damaged).map_err(|e| write_error(path, e))?;
         let _ = fs::remove_dir_all(damaged);
         Ok(())
     }
 
+    /// Writes what is compared with its hash whenever it is read, or only names such a thing.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         create_dir(path.parent().expect("the path has a folder"))?;
-        let temporary = self.temporary(|path| File::create_new(path).map(drop))?;
         self.clear(path)?;
-        let written = File::options()
-            .write(true)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&temporary, path));
-        written.map_err(|e| {
-            let _ = fs::remove_file(&temporary);
-            write_error(path, e)
-        })
+        write_by_way_of(&self.temporary_prefix()?, path, bytes, Durability::Cache)
+            .map_err(|e| write_error(&e.path, e.source))
     }
 }
 
-/// The hash of the names and contents of a folder's files, but for hidden ones, which file managers
-/// leave behind.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
-    let read = |path: &PathBuf| {
-        let content = fs::read(path).map_err(|e| read_error(path, e))?;
-        Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), content))
-    };
-    let files = entries(dir)?.iter().map(read).collect::<Result<Vec<_>, Error>>()?;
-    Ok(hash_files(files.iter().map(|(name, content)| (name.as_str(), content.as_slice()))))
-}
-
-/// The same hash, of files that are in memory, in the order of their names.
-pub fn hash_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Hash {
-    let add =
-        |hasher: KeyHasher, (name, content): (&str, &[u8])| hasher.field(name, &Hash::of(content));
-    files.into_iter().fold(KeyHasher::new("folder", 1), add).finish()
-}
-
-/// Copies the files of a folder into another, but for hidden ones.
-///
-/// # Errors
-/// When one cannot be read or written.
-pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
-    create_dir(to)?;
-    for path in entries(from)? {
-        let copied = fs::copy(&path, to.join(path.file_name().unwrap_or_default()));
-        copied.map_err(|e| {
-            Error::io(
-                ErrorKind::Store,
-                format!("cannot copy {} to {}", path.display(), to.display()),
-                e,
-            )
-        })?;
-    }
-    Ok(())
-}
+/// The digits of a hash.
+const DIGITS: usize = 64;
 
 /// Notes that a file was used, so that cleaning leaves it. In a store that can only be read, nobody
 /// cleans.
-fn used(path: &Path) {
-    let _ = File::options()
-        .append(true)
-        .open(path)
-        .and_then(|file| file.set_modified(SystemTime::now()));
+fn note_use(path: &Path) {
+    let now = SystemTime::now();
+    let noted = |modified: SystemTime| {
+        now.duration_since(modified).map_or(modified == now, |age| age < NOTED_EVERY)
+    };
+    if fs::metadata(path).and_then(|file| file.modified()).is_ok_and(noted) {
+        return;
+    }
+    let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(now));
 }
 
-/// Whether a file is the name of an adapter that is kept.
-fn names_kept(path: &Path, kept: &[String]) -> bool {
-    path.parent().and_then(Path::file_name).is_some_and(|stage| stage == ADAPTERS)
-        && fs::read_to_string(path).is_ok_and(|hash| kept.contains(&hash))
+/// Notes that an adapter of a store was used. The folder itself stays as it is: build scripts watch
+/// it.
+fn note_use_of_artifact(dir: &Path, hash: &Hash) {
+    let name = hash.to_string();
+    let in_store = dir.file_name().is_some_and(|last| last == name.as_str());
+    let Some(artifacts) = dir.parent().filter(|parent| in_store && parent.ends_with(ARTIFACTS))
+    else {
+        return;
+    };
+    let used = artifacts.with_file_name(USED);
+    if fs::create_dir_all(&used).is_ok() {
+        let file = used.join(name);
+        let _ = File::options().create(true).append(true).open(&file);
+        note_use(&file);
+    }
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
@@ -410,11 +324,16 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The files of a folder, sorted by name.
+/// The files and folders in a folder, sorted by name, but for hidden ones; none where there is no
+/// such folder.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let read =
         || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = read().map_err(|e| read_error(dir, e))?;
+    let mut paths = match read() {
+        Ok(paths) => paths,
+        Err(e) if e.kind() == Io::NotFound => Vec::new(),
+        Err(e) => return Err(read_error(dir, e)),
+    };
     paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     paths.sort();
     Ok(paths)

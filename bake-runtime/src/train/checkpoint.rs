@@ -35,7 +35,7 @@ impl<'a> Checkpoints<'a> {
     /// Puts adapter and optimiser where the last checkpoint was, and returns the losses of the
     /// steps until then. Without one they stay as they are.
     pub(crate) fn load(&self, adapter: &mut Adapter, optimizer: &mut AdamW) -> Result<Vec<f64>> {
-        let Some(bytes) = self.store.product(STAGE, &self.key)? else { return Ok(Vec::new()) };
+        let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(Vec::new()) };
         let (_, moments) = optimizer.state();
         let shaped: Vec<Tensor> = matrices(adapter).chain(moments).cloned().collect();
         let numbers: usize = shaped.iter().map(Tensor::elem_count).sum();
@@ -91,7 +91,7 @@ impl<'a> Checkpoints<'a> {
 
     /// Forgets the last checkpoint.
     pub(crate) fn clear(&self) -> Result<()> {
-        Ok(self.store.remove_product(STAGE, &self.key)?)
+        Ok(self.store.remove_latest(STAGE, &self.key)?)
     }
 
     fn save(&self, losses: &[f64], adapter: &Adapter, optimizer: &AdamW) -> Result<()> {
@@ -103,7 +103,7 @@ impl<'a> Checkpoints<'a> {
                 tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes),
             );
         }
-        self.store.replace_product(STAGE, &self.key, &bytes)?;
+        self.store.put_latest(STAGE, &self.key, &bytes)?;
         Ok(())
     }
 }

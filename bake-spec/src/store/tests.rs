@@ -1,5 +1,8 @@
 use super::*;
 
+/// A file of an adapter.
+const FILE: &str = ADAPTER_FILES[0];
+
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path().join("store"));
@@ -8,7 +11,7 @@ fn store() -> (tempfile::TempDir, Store) {
 
 fn put(store: &Store, key: &Hash, content: &str) -> PathBuf {
     store
-        .put_adapter(key, |dir| fs::write(dir.join("a"), content).map_err(|e| write_error(dir, e)))
+        .put_adapter(key, |dir| fs::write(dir.join(FILE), content).map_err(|e| write_error(dir, e)))
         .unwrap()
 }
 
@@ -38,10 +41,10 @@ fn adapters_come_back_and_damaged_ones_are_replaced() {
         path,
         "the same content has one address"
     );
-    fs::write(path.join("a"), "weighty").unwrap();
+    fs::write(path.join(FILE), "weighty").unwrap();
     assert_eq!(store.adapter(&key).unwrap(), None);
     put(&store, &key, "weights");
-    assert_eq!(fs::read_to_string(path.join("a")).unwrap(), "weights");
+    assert_eq!(fs::read_to_string(path.join(FILE)).unwrap(), "weights");
     assert_eq!(fs::read_dir(store.root.join("tmp")).unwrap().count(), 0, "nothing is left behind");
 }
 
@@ -67,31 +70,6 @@ fn a_store_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn cleaning_removes_what_is_old_and_leaves_what_is_kept() {
-    let (_dir, store) = store();
-    let key = Hash::of(b"recipe");
-    let path = put(&store, &key, "weights");
-    let kept = hash_folder(&path).unwrap();
-    put(&store, &Hash::of(b"another recipe"), "other weights");
-    store.put_product("stimuli", &key, b"content").unwrap();
-    let left = File::create(store.root.join("tmp/left")).unwrap();
-    left.set_modified(SystemTime::now() - 2 * WRITTEN_WITHIN).unwrap();
-    let held = store.try_lock(&key).unwrap().unwrap();
-    assert_eq!(store.clean(4 * WRITTEN_WITHIN, &[]).unwrap(), (0, 0), "all of it is young");
-    std::thread::sleep(Duration::from_millis(20));
-    let (files, bytes) = store.clean(Duration::ZERO, &[kept]).unwrap();
-    assert!(
-        files == 5 && bytes > 0,
-        "two keys, a blob, an adapter's file, and what was left behind: {files}"
-    );
-    assert!(store.try_lock(&key).unwrap().is_none(), "what is being made is left alone");
-    drop(held);
-    assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
-    assert_eq!(store.product("stimuli", &key).unwrap(), None);
-    assert_eq!(store.adapter(&Hash::of(b"another recipe")).unwrap(), None);
-}
-
-#[test]
 fn an_adapter_is_taken_over_only_when_it_is_whole() {
     let (dir, store) = store();
     let key = Hash::of(b"recipe");
@@ -103,48 +81,32 @@ fn an_adapter_is_taken_over_only_when_it_is_whole() {
         (other.adapter(&key).unwrap().unwrap(), other.artifact(&hash).unwrap()),
         (copy.clone(), copy.clone())
     );
-    fs::write(copy.join("a"), "weighty").unwrap();
+    fs::write(copy.join(FILE), "weighty").unwrap();
     assert!(
         store
             .adopt(&copy, &hash, &key)
             .unwrap_err()
             .to_string()
-            .contains("is not the adapter that is locked")
+            .contains("is not the adapter that bake.lock names")
     );
     assert_eq!(other.artifact(&hash), None);
-}
-
-#[test]
-fn a_lock_keeps_another_out_until_it_is_dropped() {
-    let (_dir, store) = store();
-    let key = Hash::of(b"recipe");
-    let lock = store.try_lock(&key).unwrap();
-    assert!(lock.is_some() && store.try_lock(&key).unwrap().is_none());
-    assert!(store.try_lock(&Hash::of(b"another recipe")).unwrap().is_some());
-    drop(lock);
-    assert!(store.try_lock(&key).unwrap().is_some());
 }
 
 #[test]
 fn what_others_left_behind_is_not_in_the_way() {
     let (_dir, store) = store();
     for n in 0..200 {
-        fs::create_dir_all(store.root.join("tmp").join(format!("{}-{n}", std::process::id())))
-            .unwrap();
-        fs::write(
-            store.root.join("tmp").join(format!("{}-{n}", std::process::id())).join("junk"),
-            "",
-        )
-        .unwrap();
+        let left = store.root.join("tmp").join(format!("new-{}-{n}", std::process::id()));
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("junk"), "").unwrap();
     }
     let key = Hash::of(b"recipe");
     let path = put(&store, &key, "weights");
     assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
-    fs::write(path.join(".hidden"), "").unwrap();
-    assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
 
-    // Folders where files should be are damage, and damage is mended.
-    fs::create_dir(path.join("folder")).unwrap();
+    // Folders where files should be are damage, and what is damaged is made again.
+    fs::remove_file(path.join(FILE)).unwrap();
+    fs::create_dir(path.join(FILE)).unwrap();
     assert_eq!(store.adapter(&key).unwrap(), None);
     let name = store.key_path(ADAPTERS, &key);
     fs::remove_file(&name).unwrap();
@@ -152,4 +114,85 @@ fn what_others_left_behind_is_not_in_the_way() {
     assert_eq!(store.adapter(&key).unwrap(), None);
     assert_eq!(put(&store, &key, "weights"), path);
     assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
+}
+
+#[test]
+fn files_that_are_not_the_adapters_do_not_count() {
+    let (dir, store) = store();
+    let key = Hash::of(b"recipe");
+    let path = put(&store, &key, "weights");
+    let hash = hash_folder(&path).unwrap();
+    for stray in ["Thumbs.db", "desktop.ini", ".DS_Store", "README.md"] {
+        fs::write(path.join(stray), stray).unwrap();
+    }
+    fs::create_dir(path.join("__MACOSX")).unwrap();
+    assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
+    assert_eq!(store.artifact(&hash).unwrap(), path);
+    let copy = Store::new(dir.path().join("other")).adopt(&path, &hash, &key).unwrap();
+    assert_eq!(fs::read_dir(copy).unwrap().count(), 1, "they are not copied");
+}
+
+#[test]
+fn a_copy_replaces_files_one_by_one_and_never_the_folder() {
+    let (dir, store) = store();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    fs::create_dir_all(&one).unwrap();
+    for name in ADAPTER_FILES {
+        fs::write(one.join(name), "new").unwrap();
+    }
+    let old = put(&store, &Hash::of(b"recipe"), "old");
+    copy_folder(&old, &two).unwrap();
+    fs::write(two.join("notes.txt"), "ours").unwrap();
+    // The last of the files cannot be replaced: those before are new, and nothing is gone.
+    fs::create_dir_all(two.join(ADAPTER_FILES[2]).join("full")).unwrap();
+    let error = copy_folder(&one, &two).unwrap_err().to_string();
+    assert!(error.contains(ADAPTER_FILES[2]), "{error}");
+    assert_eq!(fs::read_to_string(two.join(FILE)).unwrap(), "new");
+    assert_eq!(fs::read_to_string(two.join("notes.txt")).unwrap(), "ours");
+    fs::remove_dir_all(two.join(ADAPTER_FILES[2])).unwrap();
+    copy_folder(&one, &two).unwrap();
+    assert!(Store::holds(&two, &hash_folder(&one).unwrap()));
+    // What the other adapter does not have goes.
+    copy_folder(&old, &two).unwrap();
+    assert!(Store::holds(&two, &hash_folder(&old).unwrap()));
+}
+
+#[test]
+fn what_is_kept_last_is_shared_with_no_product() {
+    let (_dir, store) = store();
+    let (one, two) = (Hash::of(b"one"), Hash::of(b"two"));
+    store.put_product("answers", &one, b"content").unwrap();
+    store.put_latest("checkpoints", &two, b"content").unwrap();
+    assert_eq!(store.latest("checkpoints", &two).unwrap().unwrap(), b"content");
+    store.put_latest("checkpoints", &two, b"other").unwrap();
+    assert_eq!(store.product("answers", &one).unwrap().unwrap(), b"content");
+    assert_eq!(store.latest("checkpoints", &two).unwrap().unwrap(), b"other");
+    store.remove_latest("checkpoints", &two).unwrap();
+    store.remove_latest("checkpoints", &two).unwrap();
+    assert_eq!(store.latest("checkpoints", &two).unwrap(), None);
+    assert_eq!(store.product("answers", &one).unwrap().unwrap(), b"content");
+
+    // A damaged one is as if it were not there.
+    store.put_latest("checkpoints", &two, b"content").unwrap();
+    let path = store.latest_path("checkpoints", &two);
+    for damaged in [&b"short"[..], &[b'0'; 80], &[0xff; 64]] {
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(store.latest("checkpoints", &two).unwrap(), None);
+    }
+}
+
+#[test]
+fn the_use_of_an_adapter_leaves_its_folder_as_it_is() {
+    let (_dir, store) = store();
+    let key = Hash::of(b"recipe");
+    let path = put(&store, &key, "weights");
+    let file = path.join(FILE);
+    let long_ago = SystemTime::now() - 100 * NOTED_EVERY;
+    File::options().append(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+    let modified = |path: &Path| path.metadata().unwrap().modified().unwrap();
+    let (before, of_file) = (modified(&path), modified(&file));
+    store.adapter(&key).unwrap().unwrap();
+    assert_eq!((modified(&path), modified(&file)), (before, of_file));
+    let noted = store.root.join(USED).join(hash_folder(&path).unwrap().to_string());
+    assert!(modified(&noted) > long_ago);
 }

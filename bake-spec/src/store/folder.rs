@@ -1,0 +1,71 @@
+//! The files of an adapter's folder.
+//!
+//! An adapter is the files of [`ADAPTER_FILES`]. Whatever else lies in its folder, as what file
+//! managers leave in any, is neither hashed nor copied.
+
+use std::fs;
+use std::path::Path;
+
+use super::read_if_present;
+use super::write::{Durability, replace};
+use crate::error::{Error, ErrorKind};
+use crate::hash::{Hash, KeyHasher};
+use crate::recipe::ADAPTER_FILES;
+
+/// The hash of the names and contents of the adapter's files in a folder.
+///
+/// # Errors
+/// When one is there and cannot be read.
+pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
+    let mut files = Vec::new();
+    for name in ADAPTER_FILES {
+        let path = dir.join(name);
+        match fs::read(&path) {
+            Ok(content) => files.push((name, content)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.is_dir() => {}
+            Err(e) => {
+                let message = format!("cannot read {}", path.display());
+                return Err(Error::io(ErrorKind::Store, message, e));
+            }
+        }
+    }
+    Ok(hash_files(files.iter().map(|(name, content)| (*name, content.as_slice()))))
+}
+
+/// The same hash, of files that are in memory, in the order of their names.
+pub fn hash_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Hash {
+    let add =
+        |hasher: KeyHasher, (name, content): (&str, &[u8])| hasher.field(name, &Hash::of(content));
+    files.into_iter().fold(KeyHasher::new("folder", 1), add).finish()
+}
+
+/// The size of the adapter's files in a folder, in bytes.
+pub fn folder_bytes(dir: &Path) -> u64 {
+    let size = |name| fs::metadata(dir.join(name)).map_or(0, |metadata| metadata.len());
+    ADAPTER_FILES.into_iter().map(size).sum()
+}
+
+/// Puts the adapter's files of a folder into another, in place of those that it holds. There is no
+/// moment without the other folder, and none in which a file of it is half written; a process that
+/// is killed in between leaves a folder whose hash is neither.
+///
+/// # Errors
+/// When one cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |path: &Path, e| {
+        let message = format!("cannot write {}; make its folder writable", path.display());
+        Error::io(ErrorKind::Store, message, e)
+    };
+    fs::create_dir_all(to).map_err(|e| failed(to, e))?;
+    for name in ADAPTER_FILES {
+        let path = to.join(name);
+        match read_if_present(&from.join(name))? {
+            Some(content) => {
+                replace(&path, &content, Durability::Disk).map_err(|e| failed(&e.path, e.source))?
+            }
+            None if path.exists() => fs::remove_file(&path).map_err(|e| failed(&path, e))?,
+            None => {}
+        }
+    }
+    Ok(())
+}

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{fs, io};
 
 use bake_spec::check::{Embed, Mode};
 use bake_spec::diagnostics::Code;
 use bake_spec::lock::{KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
 use bake_spec::model::{Identity, TEXT_FILES, weight_files};
-use bake_spec::recipe::{ADAPTER_FILES, ModelSource, Recipe, variables};
+use bake_spec::recipe::{ModelSource, Recipe, variables};
+use bake_spec::store::copy_folder;
 use bake_spec::syntax::find::{self, Source};
 use bake_spec::{DIR_VARIABLE, Hash, Lock, Store};
 
@@ -147,6 +148,9 @@ impl Environment {
             Ok(lock) => (lock, None),
             Err(e) => (None, Some(e.to_string())),
         };
+        if lock.is_some() {
+            self.store.note_package(&self.package);
+        }
         // The compiler says what is not Rust, and better.
         let sources = find::find(&self.package, lock.as_ref()).unwrap_or_default();
         let mut found =
@@ -255,30 +259,18 @@ impl Environment {
     /// Copies an adapter to where the macro includes it from, unless it is there already, so that
     /// the program is built again only for another.
     fn copy(&self, name: &str, from: &Path, hash: &Hash) -> Result<PathBuf, Error> {
-        let (to, temporary) =
-            (self.out.join("bake").join(name), self.out.join("bake").join(format!(".{name}")));
+        let to = self.out.join("bake").join(name);
         if Store::holds(&to, hash) {
             return Ok(to);
         }
-        let copy = || {
-            for left in [&temporary, &to].into_iter().filter(|path| path.exists()) {
-                fs::remove_dir_all(left)?;
-            }
-            fs::create_dir_all(&temporary)?;
-            for file in ADAPTER_FILES {
-                fs::copy(from.join(file), temporary.join(file))?;
-            }
-            if !Store::holds(&temporary, hash) {
-                return Err(io::Error::other(
-                    "it is not the adapter that is locked; run `cargo bake`",
-                ));
-            }
-            fs::rename(&temporary, &to)
-        };
-        copy().map_err(|e| {
-            Error(format!("cannot copy {} to {}: {e}", from.display(), to.display()))
-        })?;
-        Ok(to)
+        copy_folder(from, &to).map_err(|e| Error(e.to_string()))?;
+        match Store::holds(&to, hash) {
+            true => Ok(to),
+            false => Err(Error(format!(
+                "{} is not the adapter that bake.lock names; run `cargo bake`",
+                from.display()
+            ))),
+        }
     }
 
     /// Bakes the package by the command for it. What that says is seen with `cargo build -vv`, and

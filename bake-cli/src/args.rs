@@ -91,8 +91,8 @@ pub(crate) struct Bake {
     /// Bakes to make; all of the package by default
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Bake only these targets into an adapter beside the lock, to look at them alone
-    #[arg(long, value_name = "NAME")]
+    /// Bake only these targets, into an adapter that bake.lock does not name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["locked", "frozen"])]
     pub(crate) target: Vec<String>,
     /// Make everything again, whatever was kept
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
@@ -126,12 +126,8 @@ pub(crate) enum Command {
     },
     /// Make a starter project
     New(New),
-    /// Remove what the store has not needed for long
-    Gc {
-        /// Days without use
-        #[arg(long, default_value_t = 30)]
-        days: u32,
-    },
+    /// Remove from the store what was not used for long
+    Gc(Gc),
     /// Copy adapters into the package's folder `bakes`, to be committed
     Vendor(Names),
     /// Copy the locked adapters to a folder that others share
@@ -195,6 +191,19 @@ pub(crate) enum Who {
     Prompted,
     /// The model with the adapter
     Baked,
+}
+
+#[derive(Args)]
+pub(crate) struct Gc {
+    /// Remove what was not used for this many days
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub(crate) days: u32,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Outside of a package: go by use, and by the locks that this machine's packages have
+    #[arg(long)]
+    pub(crate) by_use: bool,
 }
 
 #[derive(Args)]

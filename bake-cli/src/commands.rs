@@ -32,7 +32,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
                 | Command::Plan(_)
                 | Command::Show(_)
                 | Command::Explain { .. }
-                | Command::Gc { .. }
+                | Command::Gc(_)
         )
     );
     if common.json && !lists {
@@ -51,7 +51,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Explain { what }) => explain::run(what, common),
         Some(Command::Fmt { check }) => fmt::run(*check, common),
         Some(Command::New(args)) => new::run(args, common),
-        Some(Command::Gc { days }) => gc::run(*days, common),
+        Some(Command::Gc(args)) => gc::run(args, common),
         Some(Command::Vendor(args)) => vendor::run(&args.names, common),
         Some(Command::Push(args)) => share::push(args, common),
         Some(Command::Pull(args)) => share::pull(args, common),

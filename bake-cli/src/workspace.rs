@@ -10,7 +10,7 @@ use bake_spec::lock::{BakeState, KnownModel, LOCK_FILE, Lock, state};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::find::{Source, find};
 use bake_spec::{Hash, Store};
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::args::Common;
 use crate::terminal;
@@ -38,22 +38,7 @@ impl Found<'_> {
 
 /// The folders of the packages that the command line selects, with their names.
 pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
-    let mut command = MetadataCommand::new();
-    command.no_deps();
-    if let Some(path) = &common.manifest_path {
-        command.manifest_path(path);
-    }
-    let mut options = Vec::new();
-    if common.offline || common.frozen {
-        options.push("--offline".to_owned());
-    }
-    command.other_options(options);
-    let metadata = command.exec().map_err(|e| match e {
-        cargo_metadata::Error::CargoMetadata { stderr } => {
-            anyhow!("{}", stderr.trim().trim_start_matches("error: "))
-        }
-        other => anyhow!(other),
-    })?;
+    let metadata = metadata(common)?;
     let members = metadata.workspace_packages();
     for wanted in &common.package {
         if !members.iter().any(|package| package.name == wanted.as_str()) {
@@ -76,17 +61,47 @@ pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
             .filter(|package| wanted.iter().any(|name| package.name == name.as_str()))
             .collect(),
     };
-    let root = |package: &cargo_metadata::Package| {
-        let root = package
-            .manifest_path
-            .parent()
-            .map(|path| path.as_std_path().to_owned())
-            .unwrap_or_default();
-        (package.name.to_string(), root)
-    };
-    let mut roots: Vec<_> = selected.into_iter().map(root).collect();
+    let mut roots: Vec<_> =
+        selected.into_iter().map(|package| (package.name.to_string(), root_of(package))).collect();
     roots.sort();
     Ok(roots)
+}
+
+/// The folders of all packages of the workspace.
+pub(crate) fn all_roots(common: &Common) -> Result<Vec<PathBuf>> {
+    Ok(metadata(common)?.workspace_packages().into_iter().map(root_of).collect())
+}
+
+fn metadata(common: &Common) -> Result<Metadata> {
+    let mut command = MetadataCommand::new();
+    command.no_deps();
+    if let Some(path) = &common.manifest_path {
+        command.manifest_path(path);
+    }
+    let mut options = Vec::new();
+    if common.offline || common.frozen {
+        options.push("--offline".to_owned());
+    }
+    command.other_options(options);
+    command.exec().map_err(|e| match e {
+        cargo_metadata::Error::CargoMetadata { stderr } => {
+            anyhow!("{}", stderr.trim().trim_start_matches("error: "))
+        }
+        cargo_metadata::Error::Io(e) => {
+            anyhow!("cargo cannot be started ({e}); install it from https://rustup.rs")
+        }
+        other => anyhow!(other),
+    })
+}
+
+fn root_of(package: &cargo_metadata::Package) -> PathBuf {
+    package.manifest_path.parent().map(|path| path.as_std_path().to_owned()).unwrap_or_default()
+}
+
+/// Whether the command is about a package: one is named, or is in this folder or above it.
+pub(crate) fn is_in_a_package(common: &Common) -> Result<bool> {
+    let named = common.manifest_path.is_some() || !common.package.is_empty();
+    Ok(named || nearest_manifest(common)?.is_some())
 }
 
 /// The manifest that is named, or the nearest one from here upwards.
@@ -105,6 +120,9 @@ pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for (name, root) in roots(common)? {
         let lock = Lock::read(&root)?;
+        if lock.is_some() {
+            Store::user()?.note_package(&root);
+        }
         let sources = find(&root, lock.as_ref())?;
         // A package that has had bakes is one that a command may be about.
         if !sources.is_empty() || lock.is_some() {
@@ -172,6 +190,12 @@ impl Package {
             Some(_) => state,
             None => state.without_adapter(locked.why_not_at_hand(&self.root, Some(&store))),
         })
+    }
+
+    /// The folder of the adapter that the lock names for a bake, where it is on this machine.
+    pub(crate) fn adapter(&self, name: &str) -> Result<Option<PathBuf>> {
+        let Some(locked) = self.lock.bakes.get(name) else { return Ok(None) };
+        Ok(locked.find_adapter(&self.root, &Store::user()?))
     }
 
     pub(crate) fn write_lock(&self, lock: &Lock) -> Result<()> {

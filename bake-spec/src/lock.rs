@@ -5,7 +5,6 @@
 //! control merges it line by line.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use crate::model::Identity;
 use crate::model::config::Config;
 use crate::recipe::{ModelSource, Recipe, Target};
 use crate::store::Store;
+use crate::store::write::{Durability, replace};
 
 /// The name of the file.
 pub const LOCK_FILE: &str = "bake.lock";
@@ -183,17 +183,9 @@ impl Lock {
         if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        let temporary = package.join(format!(".{LOCK_FILE}.{}", std::process::id()));
-        let written = std::fs::File::create(&temporary)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| std::fs::rename(&temporary, &path));
-        written.map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
-            Error::io(
-                ErrorKind::Lock,
-                format!("cannot write {}; make its folder writable", path.display()),
-                e,
-            )
+        replace(&path, text.as_bytes(), Durability::Disk).map_err(|e| {
+            let message = format!("cannot write {}; make its folder writable", e.path.display());
+            Error::io(ErrorKind::Lock, message, e.source)
         })
     }
 

@@ -32,7 +32,6 @@ use crate::hash::Hash;
 use crate::recipe::ADAPTER_FILES;
 pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
 pub use lock::StoreLock;
-pub(crate) use lock::without_locks_go_on;
 use write::{Durability, temporary, write_by_way_of};
 
 /// The environment variable that names the store's folder.

@@ -1,5 +1,8 @@
 use bake_spec::Config;
 use bake_spec::lock::Locked;
+use std::fs;
+
+use bake_spec::recipe::ADAPTER_FILES;
 use bake_spec::store::hash_folder;
 
 use super::*;

@@ -8,7 +8,7 @@ use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{Locked, State};
 use bake_spec::model::Identity;
 use bake_spec::recipe::Recipe;
-use bake_spec::store::hash_folder;
+use bake_spec::store::{folder_bytes, hash_folder};
 use clap::CommandFactory as _;
 
 use super::vendor;
@@ -37,6 +37,11 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
         for (_, found) in selected.iter().filter(|(of, _)| std::ptr::eq(*of, package)) {
             let state = package.state(*found, &mut models)?;
             if state.state == State::Fresh && !args.fresh {
+                if !common.locked()
+                    && let Some(adapter) = package.adapter(found.name())?
+                {
+                    vendor::refresh(package, found.name(), &adapter)?;
+                }
                 if !common.quiet {
                     status("Fresh", format_args!("{} ({})", found.name(), package.name));
                 }
@@ -96,7 +101,7 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     };
     let mut locked = Locked::new(recipe, hash, &identity, &config);
     locked.adapter = hash_folder(&baked.adapter)?;
-    locked.bytes = folder_bytes(&baked.adapter)?;
+    locked.bytes = folder_bytes(&baked.adapter);
     (locked.kl_before, locked.kl_after) = (baked.report.kl_before, baked.report.kl_after);
     for report in &baked.report.targets {
         if let Some(target) = locked.targets.get_mut(&report.name) {
@@ -124,11 +129,6 @@ fn summary(
          {}{found}",
         bytes(size)
     )
-}
-
-fn folder_bytes(folder: &std::path::Path) -> Result<u64> {
-    let sizes = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len()));
-    sizes.sum::<std::io::Result<u64>>().map_err(Into::into)
 }
 
 /// Bakes some targets of one declaration into an adapter of their own, which no lock knows.
@@ -182,7 +182,7 @@ fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> 
     if !common.quiet {
         status(
             "Baked",
-            summary(found.name(), &baked.report, folder_bytes(&baked.adapter)?, baked.reused),
+            summary(found.name(), &baked.report, folder_bytes(&baked.adapter), baked.reused),
         );
     }
     say!("{}", baked.adapter.display());

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use bake_spec::format;
+use bake_spec::store::write::{Durability, replace};
 use bake_spec::syntax::find;
 
 use crate::args::Common;
@@ -37,16 +38,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
             if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
                 bail!("{} is read-only; make it writable", file.display());
             }
-            let temporary = file.with_extension(format!("rs.tmp-{}", std::process::id()));
-            let written = std::fs::write(&temporary, &formatted)
-                .and_then(|()| {
-                    std::fs::set_permissions(&temporary, std::fs::metadata(&file)?.permissions())
-                })
-                .and_then(|()| std::fs::rename(&temporary, &file));
-            if let Err(e) = written {
-                let _ = std::fs::remove_file(&temporary);
-                return Err(e).with_context(|| format!("cannot write {}", file.display()));
-            }
+            replace(&file, formatted.as_bytes(), Durability::Disk)?;
             if !common.quiet {
                 status("Formatted", shown.display());
             }

@@ -1,46 +1,120 @@
-//! `cargo bake gc`: removes what the store has not needed for long.
+//! `cargo bake gc`: removes from the store what was not used for long.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use bake_spec::store::gc::Share;
 use bake_spec::{Hash, Lock, Store};
 use serde::Serialize;
 
-use crate::args::Common;
-use crate::terminal::{self, bytes, status};
-use crate::workspace::roots;
+use crate::args::{Common, Gc};
+use crate::terminal::{self, bytes, say, status};
+use crate::workspace::{all_roots, is_in_a_package, roots};
+
+const DAY: u64 = 24 * 60 * 60;
 
 #[derive(Serialize)]
 struct Removed {
     store: String,
-    files: usize,
-    bytes: u64,
+    dry_run: bool,
+    locked: usize,
+    removed: Vec<Kind>,
 }
 
-pub(crate) fn run(days: u32, common: &Common) -> Result<ExitCode> {
-    // What the packages here have locked stays, however old it is. Outside of a package there is
-    // none.
-    let mut keep: Vec<Hash> = Vec::new();
-    for (_, root) in roots(common).unwrap_or_default() {
-        if let Some(lock) = Lock::read(&root)? {
-            keep.extend(lock.bakes.values().map(|locked| locked.adapter));
-        }
-    }
+#[derive(Serialize)]
+struct Kind {
+    kind: &'static str,
+    count: usize,
+    bytes: u64,
+    oldest_days: u64,
+}
+
+pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
     let store = Store::user()?;
-    let (files, removed) =
-        store.clean(Duration::from_secs(u64::from(days) * 24 * 60 * 60), &keep)?;
+    let locked = in_use(args, common, &store)?;
+    let garbage = store.garbage(Duration::from_secs(u64::from(args.days) * DAY), &locked)?;
+    if !args.dry_run {
+        store.remove(&garbage)?;
+    }
+    let removed: Vec<Kind> = garbage.shares().iter().map(Kind::of).collect();
     if common.json {
         terminal::json(&Removed {
             store: store.root().display().to_string(),
-            files,
-            bytes: removed,
+            dry_run: args.dry_run,
+            locked: locked.len(),
+            removed,
         })?;
+    } else if args.dry_run {
+        for kind in &removed {
+            say!("{}", kind.line());
+        }
+        say!("{}", total("would be removed", &removed, args.days, &store));
     } else if !common.quiet {
-        status(
-            "Removed",
-            format_args!("{files} files, {}, from {}", bytes(removed), store.root().display()),
-        );
+        for kind in &removed {
+            status("Removed", kind.line());
+        }
+        status("Cleaned", total("removed", &removed, args.days, &store));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The adapters that a lock on this machine names, as far as it is known: those of the workspace's
+/// packages, and of all packages that have used the store. Where one of them cannot be read, it is
+/// not known what is in use.
+fn in_use(args: &Gc, common: &Common, store: &Store) -> Result<Vec<Hash>> {
+    let mut packages: BTreeSet<PathBuf> = store.packages()?.into_iter().collect();
+    if is_in_a_package(common)? {
+        let unknown = "it is not known what is in use, so nothing is removed";
+        // Says so when a package that was named does not exist.
+        packages.extend(roots(common).context(unknown)?.into_iter().map(|(_, root)| root));
+        packages.extend(all_roots(common).context(unknown)?);
+    } else if !args.by_use && !args.dry_run {
+        bail!(
+            "there is no package here whose locks say what is in use; run this in one, or add \
+             --by-use to go by when things were used, and by the locks of the {} packages that \
+             have used the store",
+            packages.len()
+        );
+    }
+    let mut adapters = Vec::new();
+    for package in packages {
+        let lock = Lock::read(&package).context("nothing is removed")?;
+        adapters.extend(lock.iter().flat_map(|lock| lock.bakes.values()).map(|bake| bake.adapter));
+    }
+    adapters.sort_unstable();
+    adapters.dedup();
+    Ok(adapters)
+}
+
+impl Kind {
+    fn of(share: &Share) -> Self {
+        let age = SystemTime::now().duration_since(share.oldest).unwrap_or_default();
+        Self {
+            kind: share.kind.plural(),
+            count: share.count,
+            bytes: share.bytes,
+            oldest_days: age.as_secs() / DAY,
+        }
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "{:>5} {:<12} {:>10}, unused for up to {} days",
+            self.count,
+            self.kind,
+            bytes(self.bytes),
+            self.oldest_days
+        )
+    }
+}
+
+fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
+    let store = store.root().display();
+    match removed.iter().map(|kind| kind.bytes).sum() {
+        _ if removed.is_empty() => format!("nothing in {store} was unused for {days} days"),
+        sum => format!("{} {what} from {store}", bytes(sum)),
+    }
 }

@@ -54,7 +54,7 @@ fn keep_line_ends(package: &Package) -> Result<()> {
     }
 }
 
-/// Replaces the copy of a bake that was made again.
+/// Replaces the copy of a bake that was made again, or that a killed run has left half replaced.
 pub(crate) fn refresh(package: &Package, name: &str, adapter: &Path) -> Result<()> {
     match package.root.join(VENDOR_DIR).join(name).is_dir() {
         true => place(package, name, adapter),
@@ -70,21 +70,6 @@ fn place(package: &Package, name: &str, adapter: &Path) -> Result<()> {
     {
         return Ok(());
     }
-    let beside = |what: &str| {
-        package.root.join(VENDOR_DIR).join(format!(".{name}.{what}-{}", std::process::id()))
-    };
-    let (new, old) = (beside("new"), beside("old"));
-    let placed = || -> Result<()> {
-        copy_folder(adapter, &new)?;
-        if folder.exists() {
-            std::fs::rename(&folder, &old)?;
-        }
-        std::fs::rename(&new, &folder)?;
-        Ok(())
-    };
-    let result = placed().with_context(|| format!("cannot write {}", folder.display()));
-    for left in [new, old] {
-        let _ = std::fs::remove_dir_all(left);
-    }
-    result
+    copy_folder(adapter, &folder)?;
+    Ok(())
 }

@@ -2,10 +2,9 @@
 //! file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Write as _;
 use std::path::Path;
 
+use bake_spec::store::write::{Durability, replace};
 use bake_spec::{Config, Projection};
 use candle_core::Device;
 use safetensors::tensor::{Dtype, TensorView};
@@ -116,20 +115,11 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
     let mut json = serde_json::to_vec_pretty(&config).expect("the configuration has a JSON form");
     json.push(b'\n');
     std::fs::create_dir_all(dir).map_err(|e| write_error(dir, e))?;
-    replace(&dir.join(WEIGHTS), &weights)?;
-    replace(&dir.join(CONFIG), &json)
-}
-
-/// Writes a file beside its place and moves it there, so that nobody sees half of it.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension(format!("tmp-{}", std::process::id()));
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        write_error(path, e)
-    })
+    for (name, bytes) in [(WEIGHTS, &weights), (CONFIG, &json)] {
+        replace(&dir.join(name), bytes, Durability::Disk)
+            .map_err(|e| write_error(&e.path, e.source))?;
+    }
+    Ok(())
 }
 
 fn write_error(path: &Path, e: std::io::Error) -> Error {

@@ -65,7 +65,7 @@ pub(super) fn is_held(path: &Path) -> bool {
 }
 
 /// Takes what a file system without locks says as if the lock were taken.
-pub(crate) fn without_locks_go_on(locked: io::Result<()>) -> io::Result<()> {
+fn without_locks_go_on(locked: io::Result<()>) -> io::Result<()> {
     match locked {
         Err(e) if has_no_locks(&e) => Ok(()),
         other => other,

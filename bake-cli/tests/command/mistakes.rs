@@ -1,0 +1,43 @@
+//! What is said when something is wrong.
+
+use super::*;
+
+#[test]
+fn mistakes_are_said_with_what_to_do() {
+    let package = Package::new();
+    package.fails(&["Ofice"], 101, "did you mean `Office`?");
+    package.fails(&["-p", "ofice"], 101, "did you mean `office`?");
+    package.fails(&["--manifest-path", "no/Cargo.toml"], 101, "no/Cargo.toml");
+    package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0019");
+    package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
+    package.fails(&["stauts"], 101, "did you mean");
+    package.fails(&["new", "../office"], 101, "exists already");
+    package.fails(&["new", "1st"], 101, "cannot be the name of a package");
+    package.fails(&["show", "nothing"], 2, "possible values: stimuli, rollouts, metrics");
+    assert!(package.ok(&["explain", "b0007"]).starts_with("# B0007: "));
+    assert!(
+        package
+            .ok(&["explain", "rank"])
+            .contains("`rank`, in `lora`: a whole number from 1 to 4096. Default: `32`.")
+    );
+
+    package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
+    package.fails(
+        &[],
+        101,
+        "src/main.rs:7:21: error[B0002]: unknown keyword `wieght`; did you mean `weight`?",
+    );
+    package.write("src/main.rs", MAIN);
+    let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
+    package.write("src/other.rs", &format!("fn slip( {{ {other}"));
+    package.fails(&[], 101, "src/other.rs:1:10: error[B0001]: this is no Rust");
+    std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
+    package.fails(&["push", "s3://bucket/x"], 101, "is an address");
+    package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
+    package.fails(&["status"], 101, "merge conflict in line 1");
+    package.write("bake.lock", "version = 7\n");
+    package.fails(&[], 101, "use a newer bake");
+    std::fs::remove_file(package.root().join("bake.lock")).unwrap();
+    package.write("src/main.rs", "fn main() {}");
+    package.fails(&["status"], 101, "cargo bake new");
+}

@@ -1,0 +1,62 @@
+//! Adapters on their way to others: push, pull and vendor.
+
+use super::*;
+
+#[test]
+fn adapters_are_shared_through_a_folder_and_vendored() {
+    let package = Package::new();
+    package.fails(&["push", "../shared"], 101, "`Office` has not been baked");
+    package.fails(&["pull", "../shared"], 101, "is not a folder");
+    package.fails(&["vendor"], 101, "is not fresh");
+    package.ok(&[]);
+    package.ok(&["push", "../shared"]);
+    let store = package.dir.path().join("store");
+    std::fs::remove_dir_all(&store).unwrap();
+    package.ok(&["pull", "../shared"]);
+    assert_eq!(package.states(), ["fresh"; 3]);
+    assert!(said(&package.run(&[])).contains("Fresh Office"), "nothing is baked again");
+
+    // A damaged adapter is not taken over.
+    std::fs::remove_dir_all(&store).unwrap();
+    let artifact = std::fs::read_dir(package.dir.path().join("shared/artifacts"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    std::fs::write(artifact.join("adapter_model.safetensors"), "damaged").unwrap();
+    package.fails(&["pull", "../shared"], 101, "does not hold the adapter of `Office` whole");
+    assert_eq!(package.states()[0], "missing");
+
+    package.ok(&[]);
+    package.ok(&["vendor"]);
+    std::fs::remove_dir_all(&store).unwrap();
+    assert_eq!(package.states(), ["fresh"; 3], "it is in `bakes`");
+    // The copy follows the bake.
+    package.write("lamp.md", "## Broken lamp\nCall them.\n");
+    package.ok(&[]);
+    std::fs::remove_dir_all(&store).unwrap();
+    assert_eq!(package.states(), ["fresh"; 3]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_vendored_adapter_is_never_gone_and_a_killed_copy_is_restored() {
+    use std::os::unix::fs::MetadataExt as _;
+    let package = Package::new();
+    package.ok(&[]);
+    package.ok(&["vendor"]);
+    let folder = package.root().join("bakes/Office");
+    let weights = folder.join("adapter_model.safetensors");
+    let (place, before) = (folder.metadata().unwrap().ino(), std::fs::read(&weights).unwrap());
+    package.write("lamp.md", "## Broken lamp\nCall them.\n");
+    package.ok(&[]);
+    assert_ne!(std::fs::read(&weights).unwrap(), before);
+    assert_eq!(folder.metadata().unwrap().ino(), place, "files were replaced, and not the folder");
+
+    // As a run leaves it that was killed between two files.
+    let after = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, before).unwrap();
+    package.ok(&[]);
+    assert_eq!(std::fs::read(&weights).unwrap(), after);
+}

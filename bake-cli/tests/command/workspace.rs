@@ -1,0 +1,35 @@
+//! Which package a command is about.
+
+use super::*;
+
+#[test]
+fn in_a_workspace_the_package_is_the_one_that_one_is_in() {
+    let package = Package::new();
+    package.write(
+        "Cargo.toml",
+        "[package]\nname = \"office\"\nedition = \"2024\"\n[workspace]\nmembers = [\"sub\"]\n",
+    );
+    package.write("sub/Cargo.toml", "[package]\nname = \"sub\"\nedition = \"2024\"\n");
+    package.write(
+        "sub/src/lib.rs",
+        "bake::bake! { bake Sub { target keys prompt \"Be kind.\" { \
+        questions [\"Hello\"]; ask 0; } } }",
+    );
+    let store = package.dir.path().join("store");
+    let listed = |folder: &str, args: &[&str]| {
+        let output =
+            run(&package.root().join(folder), &store, &[args, &["list", "--json"]].concat());
+        let listing: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names = listing["bakes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|bake| bake["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(listed("", &[]), ["Office"]);
+    assert_eq!(listed("sub/src", &[]), ["Sub"]);
+    assert_eq!(listed("", &["--manifest-path", "sub/Cargo.toml"]), ["Sub"]);
+    assert_eq!(listed("sub", &["-p", "office"]), ["Office"]);
+    assert_eq!(listed("sub", &["--workspace"]), ["Office", "Sub"]);
+}

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Inputs, load_model};
+use crate::inputs::{Inputs, check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress};
@@ -157,7 +157,8 @@ pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
 /// Bakes a recipe, unless the store holds its adapter already.
 ///
 /// # Errors
-/// When the model or a document cannot be read or does not fit, the store cannot be written,
+/// When the model or a document cannot be read or does not fit, a document has changed since it was
+/// declared, the store cannot be written,
 /// training diverges (its numbers overflow, or the model ends up further from the teacher than it
 /// was), or the work is interrupted. What was finished before is kept.
 pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
@@ -166,6 +167,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
         None => Store::user()?,
     };
     let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
+    check_sources(recipe)?;
     let model = load_model(recipe, options.device)?;
     let hash = recipe.hash(model.hash());
     let base = || (*model.hash(), model.config().clone());

@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
-use bake_spec::recipe::{ModelSource, Recipe, Target};
+#[cfg(feature = "train")]
+use bake_spec::recipe::Dataset;
+#[cfg(feature = "text")]
+use bake_spec::recipe::Target;
+use bake_spec::recipe::{ModelSource, Recipe};
 #[cfg(feature = "train")]
 use bake_spec::text::dataset;
+#[cfg(feature = "text")]
 use bake_spec::text::document;
 
 use crate::device::Device;
@@ -37,6 +42,7 @@ pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
 ///
 /// # Errors
 /// When the document cannot be read or has changed.
+#[cfg(feature = "text")]
 pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String> {
     Ok(target.teacher_prompt(read_document(recipe, target)?.as_deref()))
 }
@@ -58,22 +64,14 @@ impl Inputs {
         let mut questions: Vec<String> =
             target.stimuli.questions.iter().map(|question| question.to_string()).collect();
         for declared in target.stimuli.datasets.iter() {
-            let path = Path::new(&*recipe.root).join(&*declared.path);
-            let read = dataset::read(
-                &path,
-                path.display(),
-                declared.format,
-                &declared.field,
-                declared.take,
-            )?;
-            check_unchanged(&path, &read.hash.to_string(), &declared.hash)?;
-            questions.extend(read.questions);
+            questions.extend(read_dataset(recipe, declared)?);
         }
         Ok(Self { prompt: target.teacher_prompt(document.as_deref()), document, questions })
     }
 }
 
 /// The text of a target's document, which must be the one that was declared.
+#[cfg(feature = "text")]
 fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
     let Some(declared) = &target.document else { return Ok(None) };
     let path = Path::new(&*recipe.root).join(&*declared.path);
@@ -82,11 +80,64 @@ fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
     Ok(Some(text))
 }
 
+/// The questions of a file, which must be the one that was declared.
+#[cfg(feature = "train")]
+fn read_dataset(recipe: &Recipe, declared: &Dataset) -> Result<Vec<String>> {
+    let path = Path::new(&*recipe.root).join(&*declared.path);
+    let Dataset { format, field, take, .. } = declared;
+    let read = dataset::read(&path, path.display(), *format, field, *take)?;
+    check_unchanged(&path, &read.hash.to_string(), &declared.hash)?;
+    Ok(read.questions)
+}
+
+#[cfg(feature = "text")]
 fn check_unchanged(path: &Path, hash: &str, declared: &str) -> Result<()> {
     if hash == declared {
         return Ok(());
     }
-    let message =
+    let mut message =
         format!("{} has changed since the program was compiled; compile it again", path.display());
+    if path.is_dir() {
+        // Cargo watches the files that were there.
+        message.push_str(
+            " (cargo does not notice a new file in a folder by itself: save the source file that \
+             declares the folder, or add a build script that calls `bake_build::embed()`)",
+        );
+    }
     Err(Error::new(ErrorKind::Document, message))
+}
+
+/// Checks that the documents and datasets of a recipe, as far as they are on this machine, are
+/// those that were declared: what was baked before must not pass for a bake of what they say now.
+///
+/// # Errors
+/// When one of them has changed, or cannot be read any more.
+#[cfg(feature = "train")]
+pub(crate) fn check_sources(recipe: &Recipe) -> Result<()> {
+    let here = |path: &str| Path::new(&*recipe.root).join(path).exists();
+    for target in recipe.targets.iter() {
+        if target.document.as_ref().is_some_and(|document| here(&document.path)) {
+            read_document(recipe, target)?;
+        }
+        for declared in target.stimuli.datasets.iter().filter(|declared| here(&declared.path)) {
+            read_dataset(recipe, declared)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the documents of a recipe that are folders, as far as they are on this machine, are
+/// those that were declared: cargo does not notice a new file, and so does not compile again.
+///
+/// # Errors
+/// When one of them has changed, or cannot be read any more.
+#[cfg(feature = "text")]
+pub(crate) fn check_folders(recipe: &Recipe) -> Result<()> {
+    for target in recipe.targets.iter() {
+        let folder = |path: &str| Path::new(&*recipe.root).join(path).is_dir();
+        if target.document.as_ref().is_some_and(|document| folder(&document.path)) {
+            read_document(recipe, target)?;
+        }
+    }
+    Ok(())
 }

@@ -58,7 +58,9 @@ pub use handle::baked::{Baked, load, load_from, load_on};
 pub use handle::chat::{AnswerStream, Chat, Session};
 #[cfg(feature = "eval")]
 pub use handle::switchable::{Outcome, Switchable, load_switchable, load_switchable_on};
-pub use inputs::{load_model, teacher_prompt};
+pub use inputs::load_model;
+#[cfg(feature = "text")]
+pub use inputs::teacher_prompt;
 pub use model::{Forward, Model};
 #[cfg(feature = "train")]
 pub use progress::Bars;

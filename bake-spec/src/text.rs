@@ -1,4 +1,11 @@
 //! What is read to be learned: documents, and files of questions.
 
 pub mod dataset;
+#[cfg(feature = "text")]
 pub mod document;
+#[cfg(feature = "text")]
+pub(crate) mod folder;
+#[cfg(feature = "text")]
+mod markdown;
+#[cfg(feature = "text")]
+pub mod section;

@@ -127,6 +127,8 @@ pub(crate) fn parts<D: Declaration>(device: Device) -> Result<(Model, Adapter)> 
                 );
                 return Err(Error::new(ErrorKind::NotBaked, message));
             };
+            #[cfg(feature = "text")]
+            crate::inputs::check_folders(recipe)?;
             Adapter::load(&dir, &model)?
         }
     };

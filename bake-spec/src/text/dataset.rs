@@ -1,6 +1,8 @@
 //! Datasets: files of questions.
 
-#[cfg(feature = "datasets")]
+#[cfg(feature = "text")]
+mod csv;
+#[cfg(feature = "text")]
 mod read;
 
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::recipe::Text;
-#[cfg(feature = "datasets")]
+#[cfg(feature = "text")]
 pub use read::{Questions, read};
 
 /// Some questions of a file.

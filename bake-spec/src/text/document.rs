@@ -1,84 +1,102 @@
 //! Documents: the texts whose knowledge is baked.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
+use crate::text::folder::{self, Unreadable};
+use crate::text::markdown::Markdown;
+use crate::text::section;
 
-/// Reads a document: UTF-8 text, without a byte order mark, with `\n` at the ends of its lines and
-/// nothing around it.
+/// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
-/// So the same text has the same hash on every machine, however its version control writes line
-/// ends. A folder is read as all of its [files], with an empty line between. Messages call the
-/// document `shown`.
+/// There is no byte order mark, lines end with `\n`, and nothing is around the text; so it has the
+/// same hash on every machine, however version control writes line ends. Front matter (YAML between
+/// `---` or TOML between `+++`, in the first lines) and HTML comments are left out. A folder is
+/// read as all of its [files], with an empty line between. Messages call the document `shown`.
 ///
 /// # Errors
-/// When a file cannot be read, is not UTF-8 (the message names the line), or there is nothing but
-/// white space.
+/// When a file cannot be read, is not UTF-8 text (the message names the line), or holds a comment
+/// that does not end, and when there is nothing to read.
 pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     let text = if path.is_dir() {
-        let files = files(path, &shown)?;
-        let read = |file: &PathBuf| {
-            Ok(read_text(file, format_args!("{}", file.display()), "document")?.trim().to_owned())
-        };
-        let texts = files.iter().map(read).collect::<Result<Vec<String>, Error>>()?;
-        texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n")
-    } else {
-        read_text(path, &shown, "document")?
-    };
-    match text.trim() {
-        "" => Err(Error::new(
-            ErrorKind::Document,
-            format!("the document {shown} is empty; write what the model must know into it"),
-        )),
-        text => Ok(text.to_owned()),
-    }
-}
-
-/// The Markdown files of a folder and its folders, in the order of their paths. Hidden ones are
-/// left out.
-///
-/// # Errors
-/// When the folder cannot be read, or holds none.
-pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> {
-    let (mut found, mut waiting) = (Vec::new(), vec![folder.to_owned()]);
-    while let Some(folder) = waiting.pop() {
-        let unreadable = |e| {
-            Error::io(
-                ErrorKind::Document,
-                format!("cannot read the folder {}", folder.display()),
-                e,
-            )
-        };
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable)?);
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            // A folder that is a link could lead back here.
-            if kind.is_dir() {
-                waiting.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("md") || e.eq_ignore_ascii_case("markdown"))
-                && path.is_file()
-            {
-                found.push(path);
+        let mut texts = Vec::new();
+        for file in files(path, &shown)? {
+            let (text, open_fence) = read_markdown(&file, file.display())?;
+            // What is open at the end of a file does not swallow the next one.
+            match open_fence {
+                Some(fence) => texts.push(format!("{text}\n{fence}")),
+                None if text.is_empty() => {}
+                None => texts.push(text),
             }
         }
+        texts.join("\n\n")
+    } else {
+        read_markdown(path, &shown)?.0
+    };
+    if text.is_empty() {
+        let message = format!(
+            "the document {shown} is empty (front matter and comments are not read); write what \
+             the model must know into it"
+        );
+        return Err(Error::new(ErrorKind::Document, message));
     }
-    found.sort();
-    match found.is_empty() {
-        true => Err(Error::new(
-            ErrorKind::Document,
-            format!(
-                "the folder {shown} holds no Markdown files; name a text file, or put some there"
-            ),
-        )),
-        false => Ok(found),
+    Ok(text)
+}
+
+/// What is shown of a Markdown file, and what would end a fence that it leaves open.
+fn read_markdown(path: &Path, shown: impl Display) -> Result<(String, Option<String>), Error> {
+    let text = read_text(path, &shown, "document")?;
+    let markdown = Markdown::parse(&text);
+    if let Some(at) = markdown.unclosed_comment {
+        let line = line_of(text.as_bytes(), at);
+        let message = format!(
+            "the comment that begins in line {line} of the document {shown} does not end; close \
+             it with `-->`"
+        );
+        return Err(Error::new(ErrorKind::Document, message));
     }
+    let text = markdown.shown(&text, 0..text.len()).trim().to_owned();
+    Ok((text, markdown.open_fence))
+}
+
+/// The Markdown files of a folder and its folders, in the order of their paths, part by part.
+///
+/// Links are followed, to files and to folders; what can be reached in several ways is read once,
+/// by the first of them. Hidden files and folders are left out.
+///
+/// # Errors
+/// When a folder cannot be read, a link leads nowhere, or there are no such files.
+pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |e: Unreadable| {
+        let message = format!("cannot read {}", e.path.display());
+        Error::io(ErrorKind::Document, message, e.source)
+    };
+    let mut found = Vec::new();
+    for file in folder::files(folder).map_err(unreadable)? {
+        if file.is_symlink() && !file.exists() {
+            let message = format!(
+                "{} is a link to a file that does not exist; correct or delete it",
+                file.display()
+            );
+            return Err(Error::new(ErrorKind::Document, message));
+        }
+        let markdown = |e: &OsStr| ["md", "markdown"].iter().any(|m| e.eq_ignore_ascii_case(m));
+        if file.extension().is_some_and(markdown) {
+            found.push(file);
+        }
+    }
+    if found.is_empty() {
+        let message = format!(
+            "the folder {shown} holds no Markdown files (.md, .markdown); put some there, or name \
+             a text file"
+        );
+        return Err(Error::new(ErrorKind::Document, message));
+    }
+    Ok(found)
 }
 
 /// The text of a file, without a byte order mark and with `\n` at the ends of its lines.
@@ -87,11 +105,11 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
     if path.exists() && !path.is_file() {
         return Err(Error::new(
             ErrorKind::Document,
-            format!("the {what} {shown} is no file; name a text file"),
+            format!("the {what} {shown} is not a regular file; name a text file"),
         ));
     }
     let bytes = std::fs::read(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::new(
+        io::ErrorKind::NotFound => Error::new(
             ErrorKind::Document,
             format!(
                 "the {what} {shown} does not exist (paths are relative to the folder of Cargo.toml)"
@@ -99,14 +117,26 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
         ),
         _ => Error::io(ErrorKind::Document, format!("cannot read the {what} {shown}"), e),
     })?;
-    let text = std::str::from_utf8(&bytes).map_err(|e| {
-        let line = 1 + bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-        Error::new(
-            ErrorKind::Document,
-            format!("the {what} {shown} is not UTF-8 text (line {line}); save it as UTF-8"),
-        )
-    })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"))
+    // Text in UTF-16 can be valid UTF-8, with a zero in every other place.
+    let zero = || bytes.iter().position(|&b| b == 0);
+    let (text, wrong) = match std::str::from_utf8(&bytes) {
+        Ok(text) => (text, zero()),
+        Err(e) => ("", Some(e.valid_up_to())),
+    };
+    if let Some(at) = wrong {
+        let message = format!(
+            "the {what} {shown} is not UTF-8 text (line {}); save it as UTF-8, or take it away",
+            line_of(&bytes, at)
+        );
+        return Err(Error::new(ErrorKind::Document, message));
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// The line that a byte is in.
+fn line_of(bytes: &[u8], at: usize) -> usize {
+    1 + bytes[..at].iter().filter(|&&b| b == b'\n').count()
 }
 
 /// The hash of a document's text as [`read`] returns it.
@@ -114,63 +144,14 @@ pub fn hash(text: &str) -> Hash {
     Hash::of(text.as_bytes())
 }
 
-/// The sections of a Markdown document, each with the document's title before it.
-///
-/// A section begins at a heading of the highest level that stands more than once. What comes before
-/// the first of them is the title (headings) and a section of its own (anything else). A document
-/// without such headings is one section.
-///
-/// ```
-/// let text = "# Mac\n\n## Slow\nRestart it.\n\n## Loud\nMove it.";
-/// assert_eq!(bake_spec::text::document::sections(text), ["# Mac\n\n## Slow\nRestart it.", "# Mac\n\n## Loud\nMove it."]);
-/// ```
+/// The passages of a document's [sections](section::sections).
 pub fn sections(text: &str) -> Vec<String> {
-    let mut fenced = false;
-    let levels: Vec<usize> = text
-        .lines()
-        .map(|line| {
-            fenced ^= line.trim_start().starts_with("```");
-            if fenced { 0 } else { heading_level(line) }
-        })
-        .collect();
-    let Some(level) = (1..=6).find(|level| levels.iter().filter(|l| *l == level).count() > 1)
-    else {
-        return vec![text.to_owned()];
-    };
-    let (mut title, mut parts) = (Vec::new(), vec![Vec::new()]);
-    for (line, &at) in text.lines().zip(&levels) {
-        match at {
-            _ if at == level => parts.push(vec![line]),
-            1.. if at < level => title.push(line),
-            _ => parts.last_mut().expect("there is always a part").push(line),
-        }
-    }
-    let title = title.join("\n");
-    let bodies = parts.iter().map(|lines| lines.join("\n")).filter(|body| !body.trim().is_empty());
-    bodies.map(|body| crate::recipe::join_paragraphs([title.trim(), body.trim()])).collect()
-}
-
-/// The level of a Markdown heading; 0 where the line is none.
-fn heading_level(line: &str) -> usize {
-    let level = line.bytes().take_while(|&b| b == b'#').count();
-    if (1..=6).contains(&level) && line[level..].starts_with([' ', '\t']) { level } else { 0 }
+    section::sections(text).iter().map(section::Section::passage).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sections_are_cut_where_headings_repeat() {
-        assert_eq!(sections("No headings.\nAt all."), ["No headings.\nAt all."]);
-        assert_eq!(sections("# Only one\nText."), ["# Only one\nText."]);
-        assert_eq!(sections("# A\na\n# B\nb\n## C\nc"), ["# A\na", "# B\nb\n## C\nc"]);
-        assert_eq!(
-            sections("# T\nIntro.\n## A\na\n```\n## no\n```\n## B"),
-            ["# T\n\nIntro.", "# T\n\n## A\na\n```\n## no\n```", "# T\n\n## B"]
-        );
-        assert_eq!(sections("#hash\n#tag"), ["#hash\n#tag"]);
-    }
 
     fn of(bytes: &[u8]) -> Result<String, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -201,19 +182,54 @@ mod tests {
     }
 
     #[test]
+    fn what_readers_do_not_see_is_no_part_of_a_document() {
+        let seen = b"# Shop\n\nOpen at nine.";
+        let all = b"---\ntitle: Shop\n---\n# Shop\n\n<!-- or\n\n# Ten? -->\nOpen at nine.";
+        assert_eq!(of(all), of(seen));
+        assert!(of(b"<!-- nothing -->").unwrap_err().contains("a.md is empty"));
+        let error = of(b"# Shop\n\n<!-- or\n\nOpen at nine.").unwrap_err();
+        assert!(error.contains("the comment that begins in line 3 of the document"), "{error}");
+    }
+
+    #[test]
     fn a_folder_is_its_markdown_files_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("a")).unwrap();
-        for (name, text) in [
-            ("b.md", "B\n"),
-            ("a/z.MD", "AZ"),
+        let dir = folder(&[
+            ("b.md", "---\nnr: 1\n---\nB\n"),
+            ("a/z.MD", "AZ\n~~~\ncode"),
             ("c.markdown", " \n"),
             ("notes.txt", "no"),
             (".hidden.md", "no"),
-        ] {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
-        assert_eq!(read(dir.path(), "docs").unwrap(), "AZ\n\nB");
+        ]);
+        assert_eq!(read(dir.path(), "docs").unwrap(), "AZ\n~~~\ncode\n~~~\n\nB");
         assert_eq!(files(dir.path(), "docs").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_file_of_a_folder_that_is_not_text_is_named() {
+        let dir = folder(&[("a.md", "A"), ("deep/b.md", "B\0")]);
+        let error = read(dir.path(), "docs").unwrap_err().to_string();
+        assert!(error.contains("b.md is not UTF-8 text (line 1)"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_of_a_folder_are_followed_or_named() {
+        use std::os::unix::fs::symlink;
+        let (dir, common) = (folder(&[("top.md", "Top")]), folder(&[("zoe.md", "Zoe")]));
+        symlink(common.path(), dir.path().join("shared")).unwrap();
+        assert_eq!(read(dir.path(), "docs").unwrap(), "Zoe\n\nTop");
+        symlink("nowhere", dir.path().join("lost")).unwrap();
+        let error = read(dir.path(), "docs").unwrap_err().to_string();
+        assert!(error.contains("lost is a link to a file that does not exist"), "{error}");
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
     }
 }

@@ -1,0 +1,113 @@
+//! Questions in comma-separated values (RFC 4180).
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+
+use super::read::Wrong;
+
+/// The questions in one column.
+pub(super) fn questions(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
+    check_quotes(text)?;
+    // Counting fields is done here, with a better message.
+    let mut reader =
+        ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
+    let malformed = |e: csv::Error| Wrong {
+        line: e.position().map_or(1, |position| position.line() as usize),
+        what: format!("malformed CSV: {e}"),
+    };
+    let header = reader.headers().map_err(malformed)?.clone();
+    if is_blank(&header) {
+        return Ok(Vec::new());
+    }
+    let column = column(&header, field).map_err(|what| Wrong { line: 1, what })?;
+    let mut questions = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(malformed)?;
+        let line = record.position().map_or(1, |position| position.line() as usize);
+        if is_blank(&record) {
+            continue;
+        }
+        if record.len() != header.len() {
+            let what = format!(
+                "the line has {} fields and the first line {}; put text that holds commas between \
+                 quotes",
+                record.len(),
+                header.len()
+            );
+            return Err(Wrong { line, what });
+        }
+        if record[column].is_empty() {
+            let what = format!(
+                "the column `{field}` is empty; write a question there, or delete the line"
+            );
+            return Err(Wrong { line, what });
+        }
+        questions.push(record[column].to_owned());
+    }
+    Ok(questions)
+}
+
+/// Whether there is nothing but white space.
+fn is_blank(record: &StringRecord) -> bool {
+    record.len() <= 1 && record.iter().all(str::is_empty)
+}
+
+/// The place of the one column of this name.
+fn column(header: &StringRecord, field: &str) -> Result<usize, String> {
+    let mut columns = header.iter().enumerate().filter(|(_, name)| *name == field).map(|(i, _)| i);
+    let Some(column) = columns.next() else {
+        let names: Vec<String> = header.iter().map(|name| format!("`{name}`")).collect();
+        let separated = header.len() == 1 && header[0].contains([';', '\t']);
+        let hint = if separated { "; separate columns by commas" } else { "" };
+        return Err(format!(
+            "there is no column `{field}`; the first line names {}{hint}",
+            names.join(", ")
+        ));
+    };
+    match columns.next() {
+        Some(_) => Err(format!("two columns are named `{field}`; rename one of them")),
+        None => Ok(column),
+    }
+}
+
+/// Checks what the reader is lenient about, and then takes one field for another: a quote that is
+/// not closed, and text beside quotes.
+fn check_quotes(text: &str) -> Result<(), Wrong> {
+    enum At {
+        Start,
+        Spaces,
+        Plain,
+        /// Behind a quote in this line.
+        Quoted(usize),
+        /// Behind what may have been its end.
+        Closed,
+    }
+    let (mut at, mut line) = (At::Start, 1);
+    let wrong = |line, what: &str| Err(Wrong { line, what: what.to_owned() });
+    for c in text.chars() {
+        at = match (at, c) {
+            (At::Quoted(_), '"') => At::Closed,
+            (At::Quoted(line), _) => At::Quoted(line),
+            (At::Closed, '"') => At::Quoted(line),
+            (_, ',' | '\n') => At::Start,
+            (At::Start, '"') => At::Quoted(line),
+            (At::Spaces, '"') => {
+                return wrong(line, "a quote stands behind spaces; delete the spaces");
+            }
+            (At::Closed, c) if !c.is_whitespace() => {
+                return wrong(
+                    line,
+                    "text stands behind a closing quote; write a quote within quotes twice (\"\"), \
+                     or close the one that opens before it",
+                );
+            }
+            (At::Start | At::Spaces, ' ' | '\t') => At::Spaces,
+            (At::Closed, _) => At::Closed,
+            _ => At::Plain,
+        };
+        line += usize::from(c == '\n');
+    }
+    match at {
+        At::Quoted(line) => wrong(line, "the quote that opens here is not closed"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! The sections of a document.
+
+use std::ops::Range;
+
+use super::markdown::{Heading, Markdown};
+use crate::recipe::join_paragraphs;
+
+/// A section of a Markdown document: a part of its text, and the headings that stand above it.
+///
+/// What a model is shown of it is its [`passage`](Self::passage): the headings above it, an empty
+/// line, and its own text, which begins with its own heading.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Section {
+    titles: Vec<Title>,
+    heading: Option<Title>,
+    range: Range<usize>,
+    body: String,
+}
+
+/// A heading as it is written, and what it says.
+#[derive(Clone, Debug, PartialEq)]
+struct Title {
+    level: usize,
+    words: String,
+    written: String,
+}
+
+impl Section {
+    /// Where it stands: bytes of the text that it was read from, on the borders of characters.
+    /// Sections stand one behind the other; between them are the headings above them and nothing
+    /// else that is shown.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    /// The words of the headings above it, from the document's title down.
+    pub fn titles(&self) -> impl Iterator<Item = &str> {
+        self.titles.iter().map(|title| &*title.words)
+    }
+
+    /// The words of the heading that it begins with. What stands before the first section has none.
+    pub fn heading(&self) -> Option<&str> {
+        self.heading.as_ref().map(|heading| &*heading.words)
+    }
+
+    /// The level of that heading, 1 to 6.
+    pub fn level(&self) -> Option<usize> {
+        self.heading.as_ref().map(|heading| heading.level)
+    }
+
+    /// Its own text, which begins with its heading, without comments.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The text that it is read as: the headings above it as they are written, a line for each, an
+    /// empty line, and its [`body`](Self::body).
+    pub fn passage(&self) -> String {
+        let titles: Vec<&str> = self.titles.iter().map(|title| &*title.written).collect();
+        join_paragraphs([&titles.join("\n"), &self.body])
+    }
+}
+
+/// The sections of a Markdown document.
+///
+/// A section begins at a heading of the highest level that stands more than once. What precedes
+/// the first one, or follows a heading above that level, is a section of its own. A document
+/// without headings that repeat is one section.
+///
+/// Headings are what CommonMark takes for them, underlined ones too, except in lists and
+/// quotations. Front matter and HTML comments belong to no section.
+///
+/// ```
+/// use bake_spec::text::section::sections;
+///
+/// let text = "# Mac\n\n## Slow\nRestart it.\n\n## Loud\nMove it.";
+/// let sections = sections(text);
+/// assert_eq!(sections[1].heading(), Some("Loud"));
+/// assert_eq!(sections[1].passage(), "# Mac\n\n## Loud\nMove it.");
+/// assert_eq!(&text[sections[1].range()], "## Loud\nMove it.");
+/// ```
+pub fn sections(text: &str) -> Vec<Section> {
+    let markdown = Markdown::parse(text);
+    let mut outline = Outline { text, markdown: &markdown, titles: Vec::new(), found: Vec::new() };
+    let mut start = markdown.front_matter_end();
+    if let Some(level) = repeated_level(&markdown.headings) {
+        for heading in markdown.headings.iter().filter(|heading| heading.level <= level) {
+            outline.section(start..heading.range.start);
+            start = heading.range.start;
+            if heading.level < level {
+                outline.title(heading);
+                start = heading.range.end;
+            }
+        }
+    }
+    outline.section(start..text.len());
+    outline.found
+}
+
+/// The highest level of which there is more than one heading.
+fn repeated_level(headings: &[Heading]) -> Option<usize> {
+    (1..=6).find(|level| headings.iter().filter(|heading| heading.level == *level).count() > 1)
+}
+
+/// The sections of a document as far as they were found.
+struct Outline<'t> {
+    text: &'t str,
+    markdown: &'t Markdown,
+    /// The headings above the next section.
+    titles: Vec<Title>,
+    found: Vec<Section>,
+}
+
+impl Outline<'_> {
+    /// Adds a part of the text, unless nothing of it is shown.
+    fn section(&mut self, range: Range<usize>) {
+        let body = self.shown(range.clone());
+        if body.is_empty() {
+            return;
+        }
+        let headings = &self.markdown.headings;
+        let first = headings.partition_point(|heading| heading.range.start < range.start);
+        let heading = headings
+            .get(first)
+            .filter(|heading| heading.range.end <= range.end)
+            .filter(|heading| self.shown(range.start..heading.range.start).is_empty())
+            .map(|heading| self.written(heading));
+        self.found.push(Section { titles: self.titles.clone(), heading, range, body });
+    }
+
+    /// Puts a heading above all sections that follow, in the place of those of its level and below.
+    fn title(&mut self, heading: &Heading) {
+        self.titles.retain(|title| title.level < heading.level);
+        self.titles.push(self.written(heading));
+    }
+
+    fn written(&self, heading: &Heading) -> Title {
+        Title {
+            level: heading.level,
+            words: heading.words.trim().to_owned(),
+            written: self.shown(heading.range.clone()),
+        }
+    }
+
+    fn shown(&self, range: Range<usize>) -> String {
+        self.markdown.shown(self.text, range).trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::read::Wrong;
 
 /// The questions in one column.
 pub(super) fn questions(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
-    check_quotes(text)?;
+    let lines = lines_of_records(text)?;
     // Counting fields is done here, with a better message.
     let mut reader =
         ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
@@ -15,20 +15,20 @@ pub(super) fn questions(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
         what: format!("malformed CSV: {e}"),
     };
     let header = reader.headers().map_err(malformed)?.clone();
-    if is_blank(&header) {
+    let Some(&first) = lines.first().filter(|_| !is_blank(&header)) else {
         return Ok(Vec::new());
-    }
-    let column = column(&header, field).map_err(|what| Wrong { line: 1, what })?;
+    };
+    let column = column(&header, field).map_err(|what| Wrong { line: first, what })?;
     let mut questions = Vec::new();
-    for record in reader.records() {
+    for (number, record) in reader.records().enumerate() {
         let record = record.map_err(malformed)?;
-        let line = record.position().map_or(1, |position| position.line() as usize);
+        let line = lines.get(number + 1).copied().unwrap_or_default();
         if is_blank(&record) {
             continue;
         }
         if record.len() != header.len() {
             let what = format!(
-                "the line has {} fields and the first line {}; put text that holds commas between \
+                "the number of fields is {} and that of the first line {}; put text that holds commas between \
                  quotes",
                 record.len(),
                 header.len()
@@ -69,9 +69,11 @@ fn column(header: &StringRecord, field: &str) -> Result<usize, String> {
     }
 }
 
-/// Checks what the reader is lenient about, and then takes one field for another: a quote that is
-/// not closed, and text beside quotes.
-fn check_quotes(text: &str) -> Result<(), Wrong> {
+/// The line in which each record begins; the first is the header's.
+///
+/// Checks what the reader is lenient about, so that it takes several fields for one: a quote that
+/// is not closed, and text beside quotes.
+fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
     enum At {
         Start,
         Spaces,
@@ -82,8 +84,14 @@ fn check_quotes(text: &str) -> Result<(), Wrong> {
         Closed,
     }
     let (mut at, mut line) = (At::Start, 1);
+    // The reader skips lines without a character.
+    let (mut lines, mut is_first) = (Vec::new(), true);
     let wrong = |line, what: &str| Err(Wrong { line, what: what.to_owned() });
     for c in text.chars() {
+        if is_first && c != '\n' {
+            lines.push(line);
+        }
+        is_first = c == '\n' && !matches!(at, At::Quoted(_));
         at = match (at, c) {
             (At::Quoted(_), '"') => At::Closed,
             (At::Quoted(line), _) => At::Quoted(line),
@@ -108,6 +116,6 @@ fn check_quotes(text: &str) -> Result<(), Wrong> {
     }
     match at {
         At::Quoted(line) => wrong(line, "the quote that opens here is not closed"),
-        _ => Ok(()),
+        _ => Ok(lines),
     }
 }

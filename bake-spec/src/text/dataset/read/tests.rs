@@ -88,9 +88,9 @@ fn what_is_wrong_in_columns_is_named_with_its_line() {
     refused(
         "a.csv",
         "question,a\nWhy?,So.\n\nWhy?\n",
-        "line 4: the line has 1 fields and the first line 2",
+        "line 4: the number of fields is 1 and that of the first line 2",
     );
-    refused("a.csv", "question,a\nWhy, oh why?,So.\n", "line 2: the line has 3 fields");
+    refused("a.csv", "question,a\nWhy, oh why?,So.\n", "line 2: the number of fields is 3");
     refused("a.csv", "question\n\n", "holds no questions");
     refused("a.csv", "", "holds no questions");
 }

@@ -68,7 +68,7 @@ impl Section {
 /// without headings that repeat is one section.
 ///
 /// Headings are what CommonMark takes for them, underlined ones too, except in lists and
-/// quotations. Front matter and HTML comments belong to no section.
+/// quotations. Front matter and HTML comments belong to no section, unless there is nothing else.
 ///
 /// ```
 /// use bake_spec::text::section::sections;
@@ -94,6 +94,11 @@ pub fn sections(text: &str) -> Vec<Section> {
         }
     }
     outline.section(start..text.len());
+    // What a file held between its comments can look like front matter when they are gone.
+    if outline.found.is_empty() && !text.trim().is_empty() {
+        let (titles, body) = (Vec::new(), text.trim().to_owned());
+        outline.found.push(Section { titles, heading: None, range: 0..text.len(), body });
+    }
     outline.found
 }
 

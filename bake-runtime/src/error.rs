@@ -1,56 +1,30 @@
-//! The error of this crate.
+//! The error of this crate: that of `bake-spec`, with what the engine asks of it.
 
 use std::error::Error as StdError;
 use std::fmt;
+
+pub use bake_spec::ErrorKind;
 
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Something that kept a model from being loaded, baked or asked.
 ///
-/// The message names the file and what to do next; [`kind`](Error::kind) and the predicates let a
-/// program tell cases apart.
-pub struct Error(Box<Inner>);
-
-struct Inner {
-    kind: ErrorKind,
-    message: String,
-    source: Option<Box<dyn StdError + Send + Sync>>,
-}
-
-/// What an [`Error`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// A model's configuration or weights cannot be used.
-    Model,
-    /// A tokenizer or a chat template cannot be used.
-    Tokenizer,
-    /// A document is missing, changed, or does not fit.
-    Document,
-    /// A prompt and its answer do not fit the model's context.
-    Context,
-    /// An adapter cannot be read, written or put on this model.
-    Adapter,
-    /// The recipe asks for something that cannot be done.
-    Recipe,
-    /// Training went wrong.
-    Training,
-    /// The store of baked adapters cannot be read or written.
-    Store,
-    /// The declaration has not been baked yet.
-    NotBaked,
-    /// The work was interrupted.
-    Interrupted,
-    /// There is no such device, or it cannot be used.
-    Device,
-    /// A computation failed in the tensor library.
-    Tensor,
-}
+/// The message names the file and what to do next, and ends with what caused it; it is also what a
+/// `main` prints that returns this error. [`kind`](Error::kind) and the predicates let a program
+/// tell cases apart, and [`get_ref`](Error::get_ref) gives the cause itself.
+///
+/// ```
+/// let error = bake_runtime::Model::load("no/such/folder".as_ref(), Default::default());
+/// let error = error.map(|_| ()).unwrap_err();
+/// assert_eq!(error.kind(), bake_runtime::ErrorKind::Model);
+/// assert_eq!(format!("{error:?}"), error.to_string());
+/// ```
+pub struct Error(bake_spec::Error);
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+        Self(bake_spec::Error::new(kind, message))
     }
 
     pub(crate) fn with_source(
@@ -58,15 +32,21 @@ impl Error {
         message: impl Into<String>,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()) }))
+        Self(bake_spec::Error::with_source(kind, message, source))
     }
 
     /// What the error is about.
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind
+        self.0.kind()
     }
 
-    /// Whether the declaration has not been baked yet, so that baking it mends this.
+    /// The error that caused this one, as it was: of the file system, of a parser, of candle. Its
+    /// text is a part of this error's, so [`source`](StdError::source) begins behind it.
+    pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.get_ref()
+    }
+
+    /// Whether the declaration has not been baked yet, so that baking it fixes this.
     pub fn is_not_baked(&self) -> bool {
         self.kind() == ErrorKind::NotBaked
     }
@@ -79,24 +59,26 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
-        match &self.0.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
+/// The message and all that caused it, for people.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} error: {self}", self.kind())
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        // The message ends with what the source says, so what comes next is what is behind that.
-        self.0.source.as_ref().and_then(|e| e.source())
+        self.0.source()
+    }
+}
+
+impl From<bake_spec::Error> for Error {
+    fn from(e: bake_spec::Error) -> Self {
+        Self(e)
     }
 }
 
@@ -106,13 +88,22 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-impl From<bake_spec::Error> for Error {
-    fn from(e: bake_spec::Error) -> Self {
-        let kind = match e.kind() {
-            bake_spec::ErrorKind::Document | bake_spec::ErrorKind::Dataset => ErrorKind::Document,
-            bake_spec::ErrorKind::Model => ErrorKind::Model,
-            _ => ErrorKind::Store,
-        };
-        Self::new(kind, e.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_other_crates_keep_kind_text_and_cause() {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        for kind in [ErrorKind::Lock, ErrorKind::Source, ErrorKind::Dataset, ErrorKind::Store] {
+            let error = Error::from(bake_spec::Error::with_source(kind, "cannot read x", missing()));
+            assert_eq!(error.kind(), kind);
+            assert_eq!(error.to_string(), format!("cannot read x: {}", missing()));
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+            assert_eq!(cause.unwrap().kind(), std::io::ErrorKind::NotFound);
+        }
+        let error = Error::from(candle_core::Error::Msg("shapes differ".into()));
+        assert_eq!(format!("{error:?}"), "a tensor computation failed: shapes differ");
+        assert!(error.get_ref().is_some_and(|cause| cause.is::<candle_core::Error>()));
     }
 }

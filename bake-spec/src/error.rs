@@ -1,67 +1,154 @@
-//! The error of this crate.
+//! The error of all crates of bake.
 
+use std::error::Error as StdError;
 use std::fmt;
 
-/// Something that kept a recipe, a document or the store from being read or written.
+/// Something that kept a recipe, a document or the store from being read or written; in the engine,
+/// which wraps it, also something that kept a model from being loaded, baked or asked.
 ///
 /// The message names the file and what to do next.
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+struct Inner {
     kind: ErrorKind,
     message: String,
-    source: Option<std::io::Error>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// What an [`Error`] is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A document is missing, empty, not text, or no longer the one that was declared.
+    /// A document is missing, empty, not text, changed, or does not fit.
     Document,
-    /// A model's files are missing or malformed, or describe a model that is not supported.
-    Model,
-    /// The store of baked adapters cannot be read or written.
-    Store,
     /// A file of questions cannot be read, or a line of it holds no question.
     Dataset,
+    /// A model's files are missing or malformed, or describe a model that is not supported.
+    Model,
+    /// A tokenizer or a chat template cannot be used.
+    Tokenizer,
+    /// A prompt and its answer do not fit the model's context.
+    Context,
+    /// An adapter cannot be read, written or put on this model.
+    Adapter,
+    /// The recipe asks for something that cannot be done.
+    Recipe,
+    /// Training went wrong.
+    Training,
+    /// The store of baked adapters cannot be read or written.
+    Store,
     /// `bake.lock` cannot be read or written.
     Lock,
-    /// The sources of a package cannot be read, or are no Rust.
+    /// The sources of a package cannot be read, or are not valid Rust.
     Source,
+    /// The declaration has not been baked yet.
+    NotBaked,
+    /// The work was interrupted.
+    Interrupted,
+    /// There is no such device, or it cannot be used.
+    Device,
+    /// A computation failed in the tensor library.
+    Tensor,
 }
 
 impl Error {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+    /// An error with a message that names the file and what to do next.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), source: None }))
+    }
+
+    /// The same with the error that caused it.
+    pub fn with_source(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), source: Some(source.into()) }))
     }
 
     pub(crate) fn io(kind: ErrorKind, message: impl Into<String>, source: std::io::Error) -> Self {
-        Self { kind, message: message.into(), source: Some(source) }
+        Self::with_source(kind, message, source)
     }
 
     /// What the error is about.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
+    }
+
+    /// The error that caused this one, as it was: of the file system, of a parser, of the tensor
+    /// library. Its text is a part of this error's, so [`source`](StdError::source) begins behind it.
+    pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.source.as_deref()
     }
 }
 
+/// The message and what caused it.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match &self.source {
+        f.write_str(&self.0.message)?;
+        match &self.0.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
         }
     }
 }
 
+/// The message and all that caused it, for people: a `main` that returns this error prints it so.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} error: {self}", self.kind)
+        let mut said = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many errors end with the text of their cause.
+            if !said.ends_with(&text) {
+                said = format!("{said}: {text}");
+            }
+            cause = error.source();
+        }
+        f.write_str(&said)
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|e| e as _)
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().and_then(|e| e.source())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with a cause, which its text ends with or does not.
+    #[derive(Debug)]
+    struct Outer(bool, std::num::ParseIntError);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.0 {
+                true => write!(f, "line 3: {}", self.1),
+                false => f.write_str("line 3"),
+            }
+        }
+    }
+
+    impl StdError for Outer {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn what_main_prints_is_a_message_with_each_cause_once() {
+        for says_its_cause in [true, false] {
+            let cause = Outer(says_its_cause, "x".parse::<u8>().unwrap_err());
+            let error = Error::with_source(ErrorKind::Dataset, "cannot read q.txt", cause);
+            let want = "cannot read q.txt: line 3: invalid digit found in string";
+            assert_eq!(format!("{error:?}"), want);
+            assert!(error.get_ref().unwrap().is::<Outer>());
+            assert!(error.source().unwrap().is::<std::num::ParseIntError>());
+        }
+        assert_eq!(format!("{:?}", Error::new(ErrorKind::Lock, "the lock is old")), "the lock is old");
     }
 }

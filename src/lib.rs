@@ -30,6 +30,18 @@
 //! `load_switchable()`, and an enum of its targets, here `SupportTarget::{Iphone, Mac}`. See
 //! [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
 //!
+//! # Errors
+//!
+//! All functions return [`Error`]: a message that names the file and the next step, with its cause.
+//! `fn main() -> Result<(), bake::Error>` prints it as such. [`Error::kind`] and predicates like
+//! [`Error::is_not_baked`] tell cases apart; [`Error::get_ref`] is the cause itself.
+//!
+//! # Tensors
+//!
+//! Who wants the numbers behind an answer, or the loss in a training of their own, works with
+//! tensors of [`candle`]: see [`Model::forward`], `distill` and [`Device::open`]. Use it through
+//! `bake::candle`, so that its version is the one that made them.
+//!
 //! # Features
 //!
 //! - `tiny`: the small default model, 12 MB inside the library.
@@ -47,6 +59,7 @@
 
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
+pub use bake_runtime::candle;
 pub use bake_runtime::{
     Adapter, AnswerStream, Baked, Chat, Device, Error, ErrorKind, Forward, Interrupt, Message,
     Model, Progress, Result, Role, Sampling, Session, Silent,

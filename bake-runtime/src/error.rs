@@ -96,7 +96,8 @@ mod tests {
     fn errors_of_other_crates_keep_kind_text_and_cause() {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         for kind in [ErrorKind::Lock, ErrorKind::Source, ErrorKind::Dataset, ErrorKind::Store] {
-            let error = Error::from(bake_spec::Error::with_source(kind, "cannot read x", missing()));
+            let error =
+                Error::from(bake_spec::Error::with_source(kind, "cannot read x", missing()));
             assert_eq!(error.kind(), kind);
             assert_eq!(error.to_string(), format!("cannot read x: {}", missing()));
             let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<std::io::Error>());

@@ -42,6 +42,11 @@ mod text;
 #[cfg(feature = "train")]
 mod train;
 
+/// The library of tensors, version 0.11: what [`Forward`] returns, what `distill` takes, and what
+/// [`Device::open`] opens are its types. It is a part of this crate's public face on purpose, so that
+/// whoever computes with them names the very version that made them.
+pub use candle_core as candle;
+
 pub use adapter::Adapter;
 #[cfg(feature = "train")]
 pub use bake::plan::{Plan, TargetPlan, plan};

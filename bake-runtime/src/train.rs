@@ -8,7 +8,6 @@ mod schedule;
 use bake_spec::recipe::{Recipe, Train};
 use bake_spec::{KeyHasher, Projection};
 use candle_core::Tensor;
-use candle_nn::ParamsAdamW;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,7 +20,7 @@ use crate::model::block::{Activations, DropoutMasks, WeightView};
 use crate::progress::Monitor;
 pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
-use optimizer::AdamW;
+use optimizer::{AdamW, AdamWSettings};
 
 /// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
 /// each weight may move less (Yang et al. 2022, arXiv 2203.03466).
@@ -48,12 +47,7 @@ pub(crate) fn train(
     let settings = &recipe.train;
     let highest_rate =
         settings.lr.unwrap_or(RATE_TIMES_HIDDEN / model.config().hidden_size() as f64);
-    let adamw = ParamsAdamW {
-        lr: highest_rate,
-        weight_decay: settings.weight_decay,
-        ..ParamsAdamW::default()
-    };
-    let mut optimizer = AdamW::new(&adapter, adamw)?;
+    let mut optimizer = AdamW::new(&adapter, AdamWSettings::new(settings.weight_decay))?;
     let per_step = settings.batch * settings.accumulate;
     let steps_per_epoch = training_set.sequences.len().div_ceil(per_step);
     let steps = settings.epochs * steps_per_epoch;

@@ -149,6 +149,9 @@ mod tests {
             assert!(error.get_ref().unwrap().is::<Outer>());
             assert!(error.source().unwrap().is::<std::num::ParseIntError>());
         }
-        assert_eq!(format!("{:?}", Error::new(ErrorKind::Lock, "the lock is old")), "the lock is old");
+        assert_eq!(
+            format!("{:?}", Error::new(ErrorKind::Lock, "the lock is old")),
+            "the lock is old"
+        );
     }
 }

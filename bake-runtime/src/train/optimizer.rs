@@ -1,9 +1,26 @@
 //! AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
 use candle_core::{Result, Tensor};
-use candle_nn::ParamsAdamW;
 
 use crate::adapter::{Adapter, Gradients};
+
+/// What AdamW goes by, apart from the rate of each step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamWSettings {
+    /// How much of the mean of the gradients is kept at each step.
+    pub(crate) beta1: f64,
+    /// How much of the mean of their squares is kept.
+    pub(crate) beta2: f64,
+    pub(crate) eps: f64,
+    pub(crate) weight_decay: f64,
+}
+
+impl AdamWSettings {
+    /// With the paper's means.
+    pub(crate) fn new(weight_decay: f64) -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay }
+    }
+}
 
 /// The optimiser of an adapter.
 pub(crate) struct AdamW {
@@ -11,11 +28,11 @@ pub(crate) struct AdamW {
     /// adapter.
     moments: Vec<[(Tensor, Tensor); 2]>,
     steps: i32,
-    settings: ParamsAdamW,
+    settings: AdamWSettings,
 }
 
 impl AdamW {
-    pub(crate) fn new(adapter: &Adapter, settings: ParamsAdamW) -> Result<Self> {
+    pub(crate) fn new(adapter: &Adapter, settings: AdamWSettings) -> Result<Self> {
         let zeros = |t: &Tensor| Ok::<_, candle_core::Error>((t.zeros_like()?, t.zeros_like()?));
         let moments = adapter
             .iter()
@@ -57,14 +74,14 @@ impl AdamW {
 
 /// With bias-corrected moments m̂ and v̂: `x (1 − lr · decay) − lr · m̂ / (√v̂ + ε)`.
 fn moved(
-    settings: &ParamsAdamW,
+    settings: &AdamWSettings,
     steps: i32,
     x: &Tensor,
     gradient: &Tensor,
     (mean, square): &mut (Tensor, Tensor),
     lr: f64,
 ) -> Result<Tensor> {
-    let &ParamsAdamW { beta1, beta2, eps, weight_decay, .. } = settings;
+    let &AdamWSettings { beta1, beta2, eps, weight_decay } = settings;
     *mean = ((&*mean * beta1)? + (gradient * (1.0 - beta1))?)?;
     *square = ((&*square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
     let (mean, square) =
@@ -93,10 +110,12 @@ pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use bake_spec::Projection;
-    use candle_core::Device;
+    use candle_core::{DType, Device, Var};
+    use candle_nn::{Optimizer as _, ParamsAdamW};
 
     use super::*;
     use crate::adapter::{LowRank, LowRankGradient};
+    use crate::tensor::gradient_check::noise;
 
     fn tensor(value: &[f32]) -> Tensor {
         Tensor::new(value, &Device::Cpu).unwrap()
@@ -119,13 +138,7 @@ mod tests {
         let a = |adapter: &Adapter| {
             adapter.change(0, Projection::Query).unwrap().a.to_vec1::<f32>().unwrap()
         };
-        let settings = ParamsAdamW {
-            beta1: 0.9,
-            beta2: 0.99,
-            eps: 1e-30,
-            weight_decay: 0.1,
-            ..ParamsAdamW::default()
-        };
+        let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, eps: 1e-30, weight_decay: 0.1 };
         let mut optimizer = AdamW::new(&adapter, settings).unwrap();
         // The first step is lr · sign(g), after the weight has decayed.
         optimizer.step(&mut adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
@@ -139,6 +152,33 @@ mod tests {
         let square: f64 = 0.99 * 0.0025 / (1.0 - 0.9801);
         let want = 0.989 * 0.999 - 0.01 * mean / square.sqrt();
         assert!((f64::from(a(&adapter)[0]) - want).abs() < 1e-6);
+    }
+
+    #[test]
+    fn steps_are_those_of_candle() {
+        let numbers = |count: usize, seed| {
+            noise(&[count], seed).to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap()
+        };
+        let (a, b) = (tensor(&numbers(40, 1)), tensor(&numbers(24, 2)));
+        let variables = [&a, &b].map(|t| Var::from_tensor(t).unwrap());
+        let mut adapter = Adapter::empty(1);
+        adapter.set(0, Projection::Query, LowRank { a, b, scale: 1.0 });
+        let mut ours = AdamW::new(&adapter, AdamWSettings::new(0.03)).unwrap();
+        let params = ParamsAdamW { lr: 0.01, weight_decay: 0.03, ..ParamsAdamW::default() };
+        let mut oracle = candle_nn::AdamW::new(variables.to_vec(), params).unwrap();
+        for step in 0..5 {
+            let (da, db) = (numbers(40, 10 + step), numbers(24, 20 + step));
+            ours.step(&mut adapter, &gradients(&da, &db), 0.01).unwrap();
+            // A function whose slopes are those gradients.
+            let [x, y] = [(&variables[0], &da), (&variables[1], &db)]
+                .map(|(x, slope)| (x.as_tensor() * tensor(slope)).unwrap().sum_all().unwrap());
+            oracle.backward_step(&(x + y).unwrap()).unwrap();
+            let change = adapter.change(0, Projection::Query).unwrap();
+            for (got, want) in [&change.a, &change.b].into_iter().zip(&variables) {
+                let far = (got - want.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(far.to_scalar::<f32>().unwrap() < 1e-6, "step {step}");
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use bake::distill::{Options, States, distill};
 use bake::recipe::{
-    Divergence, Lora, ModelSource, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+    Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli, Target,
+    TargetFields, Train, TrainFields,
 };
 use bake::{BakeOptions, Interrupt, Model, Progress, Store};
 use bake_runtime::bake_recipe;
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("tiny", ModelSource::Tiny, 16),
         ("135M, random", ModelSource::Folder("random-135m".into()), 4),
     ] {
-        let recipe = recipe(dir.path(), source, batch);
+        let recipe = recipe(dir.path(), source, batch)?;
         let (step_ms, tokens) = step(&recipe, dir.path())?;
         let (loss_ms, plain_ms) = losses(&recipe, tokens)?;
         let (share, plain_share) =
@@ -47,52 +48,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn recipe(root: &Path, model: ModelSource, batch: usize) -> Recipe {
+fn recipe(root: &Path, model: ModelSource, batch: usize) -> bake::Result<Recipe> {
     let questions: Vec<_> =
         (0..2 * batch).map(|i| format!("What is said about room {i}?").into()).collect();
     let prompt: String =
         (0..4).map(|i| format!("## Room {i}\nRoom {i} is at the end of the hall.\n\n")).collect();
     // Answers are sampled hot, so that a random model's have all their tokens.
-    let rollout = Rollout {
-        answers: 1,
-        max_tokens: Some(24),
-        temperature: 3.0,
-        top_p: 1.0,
-        top_k: 0,
-        seed: 1,
-    };
-    let target = Target {
+    let rollout =
+        RolloutFields { max_tokens: Some(24), temperature: 3.0, seed: 1, ..RolloutFields::DEFAULT };
+    let target = TargetFields {
         name: "rooms".into(),
         anchor: false,
         weight: 1.0,
         prompt: prompt.into(),
         document: None,
-        stimuli: Stimuli { questions: questions.into(), datasets: vec![].into(), ask: None },
-        rollout,
+        stimuli: Stimuli::default().with(|stimuli| stimuli.questions = questions.into())?,
+        rollout: Rollout::new(rollout)?,
     };
-    Recipe {
+    let train = TrainFields {
+        epochs: 4,
+        lr: Some(1e-5),
+        batch,
+        schedule: Schedule::Constant,
+        warmup: 0.0,
+        seed: 1,
+        checkpoint_every: Some(1000),
+        ..TrainFields::DEFAULT
+    };
+    Ok(Recipe::new(RecipeFields {
         name: "Rooms".into(),
         root: root.to_string_lossy().into_owned().into(),
         model,
         student: "".into(),
-        targets: vec![target].into(),
-        lora: Lora { rank: 32, alpha: 64.0, dropout: 0.0, modules: vec![].into(), layers: None },
-        train: Train {
-            epochs: 4,
-            lr: Some(1e-5),
-            batch,
-            accumulate: 1,
-            schedule: Schedule::Constant,
-            warmup: 0.0,
-            divergence: Divergence::ForwardKl,
-            temperature: 1.0,
-            clip: 1.0,
-            weight_decay: 0.0,
-            seed: 1,
-            checkpoint_every: Some(1000),
-        },
+        targets: vec![Target::new(target)?].into(),
+        lora: Lora::default(),
+        train: Train::new(train)?,
         expects: vec![].into(),
-    }
+    })?)
 }
 
 /// Notes when each step of the training ends.

@@ -30,6 +30,26 @@
 //! `load_switchable()`, and an enum of its targets, here `SupportTarget::{Iphone, Mac}`. See
 //! [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
 //!
+//! # Bakes that are known only at run time
+//!
+//! [`Recipe::builder`] is the macro as methods, with its checks and its words:
+//!
+//! ```
+//! let documents = ["iphone", "mac"]; // whatever a program finds
+//! let mut bake = bake::Recipe::builder().name("Support").root(".");
+//! for name in documents {
+//!     bake = bake.target(name, |target| {
+//!         target.document(format!("examples/docs/{name}.md")).ask(40)
+//!     });
+//! }
+//! let recipe = bake.train(|train| train.epochs(8)).build()?;
+//! assert_eq!(recipe.targets.len(), 2);
+//!
+//! let error = bake::Recipe::builder().build().unwrap_err().to_string();
+//! assert!(error.starts_with("nothing is baked; declare at least one target"));
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
 //! # Errors
 //!
 //! All functions return [`Error`]: a message that names the file and the next step, with its cause.

@@ -1,14 +1,17 @@
 //! From a checked declaration to Rust.
 
+#[path = "expand/constant.rs"]
+mod constant;
+#[path = "expand/salvage.rs"]
+mod salvage;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use bake_spec::check::{Declared, Mode, Package, check, states};
 use bake_spec::diagnostics::{Code, Diagnostic};
 use bake_spec::lock::{LOCK_FILE, Lock};
-use bake_spec::recipe::{
-    ADAPTER_FILES, Answer, Ask, Dataset, Divergence, Expect, Format, Lora, ModelSource, Recipe,
-    Rollout, Schedule, Stimuli, Target, Text, Train, variables,
-};
+use bake_spec::recipe::{ADAPTER_FILES, Target, variables};
 use bake_spec::settings::Scope;
 use bake_spec::syntax::parse::parse;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -19,12 +22,34 @@ use syn::ext::IdentExt as _;
 /// for each mistake.
 ///
 /// The items are there even when there are mistakes, so that these are all that the compiler
-/// complains about. `variable` tells of an environment variable, by which a build script says what
-/// it has found.
+/// complains about, and even when the macro itself fails. `variable` tells of an environment
+/// variable, by which a build script says what it has found.
 pub(crate) fn expand(
     tokens: TokenStream,
     root: &Path,
     variable: impl Fn(&str) -> Option<String>,
+) -> TokenStream {
+    let whole = || expand_checked(tokens.clone(), root, &variable);
+    catch_unwind(AssertUnwindSafe(whole)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        let message = format!(
+            "`bake!` itself has failed at this declaration: {said}; this is a fault of bake, please \
+             report it with the declaration"
+        );
+        let items = salvage::declarations(tokens).into_iter();
+        let items = items.map(|declared| items_of(&declared, &variable));
+        quote!(::core::compile_error! { #message } #(#items)*)
+    })
+}
+
+fn expand_checked(
+    tokens: TokenStream,
+    root: &Path,
+    variable: &impl Fn(&str) -> Option<String>,
 ) -> TokenStream {
     let (bakes, mut diagnostics) = parse(tokens);
     let lock = Lock::read(root).unwrap_or_else(|e| {
@@ -39,7 +64,7 @@ pub(crate) fn expand(
         true => diagnostics.retain(|diagnostic| !diagnostic.warning),
         false => diagnostics.extend(states(&declared, package, mode)),
     }
-    let items = declared.iter().map(|declared| items(declared, &variable));
+    let items = declared.iter().map(|declared| items_of(declared, variable));
     let said = diagnostics.iter().map(said);
     // Files that only the macro has read would not be watched: including their bytes makes the
     // compiler watch them, and they do not reach the program. The same goes for variables.
@@ -71,7 +96,7 @@ fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream
     }
 }
 
-fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
+fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
     let Declared {
         attributes,
         visibility,
@@ -88,10 +113,12 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
     let target_name = format_ident!("{name}Target");
     let variants: Vec<_> = targets.iter().map(|target| &target.variant).collect();
     // The anchors, which come after the targets, have no names in Rust.
-    let named = &recipe.targets[..targets.len()];
-    let names: Vec<&str> = named.iter().map(|target| &*target.name).collect();
+    let names: Vec<String> =
+        targets.iter().map(|target| target.declared.unraw().to_string()).collect();
+    let named = |name: &str| recipe.targets.iter().find(|target| target.name == name);
     let numbers = 0..variants.len();
-    let descriptions: Vec<String> = named.iter().map(describe).collect();
+    let descriptions: Vec<String> =
+        names.iter().map(|name| named(name).map(describe).unwrap_or_default()).collect();
     let listed =
         std::iter::zip(&names, &descriptions).map(|(name, what)| format!("- `{name}`: {what}"));
     let opening =
@@ -100,7 +127,7 @@ fn items(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> Tok
     let targets_doc = format!("The targets of [`{name}`].");
     let adapter = adapter(&name.unraw().to_string(), &private, variable);
     let hovered = hovered(keywords, &private);
-    let recipe = self::recipe(recipe, &private);
+    let recipe = constant::recipe(recipe, &private);
     // What is not compiled is not compiled with all that belongs to it.
     let cfgs: Vec<_> = declared.cfgs().collect();
     quote! {
@@ -292,165 +319,4 @@ fn describe(target: &Target) -> String {
         .as_ref()
         .map_or_else(|| "a prompt".to_owned(), |document| format!("`{}`", document.path));
     format!("{what}, weight {}", target.weight)
-}
-
-/// The recipe as a constant expression.
-fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
-    let Recipe { name, root: _, model, student, targets, lora, train, expects } = recipe;
-    let (name, student) = (text(name), text(student));
-    let model = match model {
-        ModelSource::Folder(folder) => {
-            let folder = text(folder);
-            quote!(ModelSource::Folder(#folder))
-        }
-        _ => quote!(ModelSource::Tiny),
-    };
-    let targets = list(&quote!(Target), targets.iter().map(target));
-    let (lora, train) = (self::lora(lora), self::train(train));
-    let expects = list(&quote!(Expect), expects.iter().map(expect));
-    quote! {{
-        use #private::recipe::*;
-        Recipe {
-            name: #name,
-            root: Text::Borrowed(::core::env!("CARGO_MANIFEST_DIR")),
-            model: #model,
-            student: #student,
-            targets: #targets,
-            lora: #lora,
-            train: #train,
-            expects: #expects,
-        }
-    }}
-}
-
-fn target(target: &Target) -> TokenStream {
-    let Target { name, anchor, weight, prompt, document, stimuli, rollout } = target;
-    let (name, prompt) = (text(name), text(prompt));
-    let document = option(document.as_ref().map(|document| {
-        let (path, hash) = (text(&document.path), text(&document.hash));
-        quote!(Document { path: #path, hash: #hash })
-    }));
-    let Stimuli { questions, datasets, ask } = stimuli;
-    let questions = list(&quote!(Text), questions.iter().map(text));
-    let datasets = list(&quote!(Dataset), datasets.iter().map(dataset));
-    let ask = option(ask.as_ref().map(|Ask { count, temperature, template }| {
-        let template = option(template.as_ref().map(text));
-        quote!(Ask { count: #count, temperature: #temperature, template: #template })
-    }));
-    let Rollout { answers, max_tokens, temperature, top_p, top_k, seed } = rollout;
-    let max_tokens = option(*max_tokens);
-    quote! {
-        Target {
-            name: #name,
-            anchor: #anchor,
-            weight: #weight,
-            prompt: #prompt,
-            document: #document,
-            stimuli: Stimuli { questions: #questions, datasets: #datasets, ask: #ask },
-            rollout: Rollout {
-                answers: #answers,
-                max_tokens: #max_tokens,
-                temperature: #temperature,
-                top_p: #top_p,
-                top_k: #top_k,
-                seed: #seed,
-            },
-        }
-    }
-}
-
-fn dataset(Dataset { path, hash, format, field, take }: &Dataset) -> TokenStream {
-    let (path, hash, field, take) = (text(path), text(hash), text(field), option(*take));
-    let format = match format {
-        Format::JsonLines => quote!(Format::JsonLines),
-        Format::Csv => quote!(Format::Csv),
-        _ => quote!(Format::Lines),
-    };
-    quote!(Dataset { path: #path, hash: #hash, format: #format, field: #field, take: #take })
-}
-
-fn lora(Lora { rank, alpha, dropout, modules, layers }: &Lora) -> TokenStream {
-    let modules = list(&quote!(Text), modules.iter().map(text));
-    let layers = option(layers.map(|(start, end)| quote!((#start, #end))));
-    quote!(Lora { rank: #rank, alpha: #alpha, dropout: #dropout, modules: #modules, layers: #layers })
-}
-
-fn train(train: &Train) -> TokenStream {
-    let Train {
-        epochs,
-        lr,
-        batch,
-        accumulate,
-        schedule,
-        warmup,
-        divergence,
-        temperature,
-        clip,
-        weight_decay,
-        seed,
-        checkpoint_every,
-    } = train;
-    let checkpoint_every = option(*checkpoint_every);
-    let lr = option(*lr);
-    let schedule = match schedule {
-        Schedule::Constant => quote!(Schedule::Constant),
-        Schedule::Cosine => quote!(Schedule::Cosine),
-        _ => quote!(Schedule::Linear),
-    };
-    let divergence = match divergence {
-        Divergence::ReverseKl => quote!(Divergence::ReverseKl),
-        Divergence::Jsd(beta) => quote!(Divergence::Jsd(#beta)),
-        _ => quote!(Divergence::ForwardKl),
-    };
-    quote! {
-        Train {
-            epochs: #epochs,
-            lr: #lr,
-            batch: #batch,
-            accumulate: #accumulate,
-            schedule: #schedule,
-            warmup: #warmup,
-            divergence: #divergence,
-            temperature: #temperature,
-            clip: #clip,
-            weight_decay: #weight_decay,
-            seed: #seed,
-            checkpoint_every: #checkpoint_every,
-        }
-    }
-}
-
-fn expect(Expect { target, question, answer }: &Expect) -> TokenStream {
-    let (target, question) = (option(target.as_ref().map(text)), text(question));
-    let answer = match answer {
-        Answer::Contains(words) => {
-            let words = text(words);
-            quote!(Answer::Contains(#words))
-        }
-        Answer::Equals(words) => {
-            let words = text(words);
-            quote!(Answer::Equals(#words))
-        }
-        _ => quote!(Answer::Declines),
-    };
-    quote!(Expect { target: #target, question: #question, answer: #answer })
-}
-
-fn text(text: &Text) -> TokenStream {
-    quote!(Text::Borrowed(#text))
-}
-
-/// A borrowed list. A constant of its own lives as long as the program, whatever its elements are.
-fn list(element: &TokenStream, items: impl Iterator<Item = TokenStream>) -> TokenStream {
-    quote! {{
-        const ITEMS: &[#element] = &[#(#items),*];
-        List::Borrowed(ITEMS)
-    }}
-}
-
-fn option(value: Option<impl ToTokens>) -> TokenStream {
-    match value {
-        Some(value) => quote!(::core::option::Option::Some(#value)),
-        None => quote!(::core::option::Option::None),
-    }
 }

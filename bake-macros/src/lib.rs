@@ -4,6 +4,8 @@
 //! `bake.lock`, and nothing else.
 
 mod expand;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 

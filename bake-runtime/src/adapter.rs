@@ -186,19 +186,20 @@ fn shapes(config: &Config, projection: Projection, rank: usize) -> ([usize; 2], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bake_spec::recipe::Lora;
+    use bake_spec::recipe::{Lora, LoraFields};
     use candle_core::Device;
 
     #[test]
     fn a_variable_without_a_gradient_is_named() {
         let model = crate::Model::tiny().unwrap();
-        let lora = Lora {
+        let lora = Lora::new(LoraFields {
             rank: 2,
             alpha: 2.0,
-            dropout: 0.0,
             modules: vec!["k_proj".into(), "up_proj".into()].into(),
             layers: Some((1, 3)),
-        };
+            ..LoraFields::DEFAULT
+        })
+        .unwrap();
         let adapter = initial(model.config(), &lora, 0, &Device::Cpu).unwrap();
         assert_eq!((adapter.iter().count(), adapter.lowest_layer()), (4, 1));
 
@@ -215,19 +216,12 @@ mod tests {
     #[test]
     fn what_a_model_does_not_have_cannot_be_changed() {
         let model = crate::Model::tiny().unwrap();
-        let lora = Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec![].into(), layers: None };
-        let refused =
-            |lora: Lora| initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string();
-        assert!(
-            refused(Lora { rank: 1000, ..lora.clone() }).contains("rank 1000 is not between 1 and")
-        );
-        assert!(
-            refused(Lora { layers: Some((4, 9)), ..lora.clone() })
-                .contains("not blocks of a model with 6")
-        );
-        assert!(
-            refused(Lora { modules: vec!["lm_head".into()].into(), ..lora })
-                .contains("`lm_head` is not a linear layer")
-        );
+        let refused = |change: &dyn Fn(&mut LoraFields)| {
+            let lora = Lora::default().with(change).unwrap();
+            initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string()
+        };
+        assert!(refused(&|lora| lora.rank = 1000).contains("rank 1000 is not between 1 and"));
+        let blocks = refused(&|lora| (lora.rank, lora.layers) = (2, Some((4, 9))));
+        assert!(blocks.contains("not blocks of a model with 6"));
     }
 }

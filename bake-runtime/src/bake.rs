@@ -295,7 +295,8 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
 #[cfg(test)]
 mod tests {
     use bake_spec::recipe::{
-        Divergence, Lora, ModelSource, Rollout, Schedule, Stimuli, Target, Train,
+        Lora, LoraFields, ModelSource, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
+        Target, TargetFields, Train, TrainFields,
     };
 
     use super::*;
@@ -305,47 +306,45 @@ mod tests {
     /// A short bake of two answers, which leaves nothing to chance.
     fn recipe() -> Recipe {
         let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
-        let rollout = Rollout {
-            answers: 1,
-            max_tokens: Some(8),
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: 1,
-        };
-        let target = Target {
+        let prompt = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let target = TargetFields {
             name: "keys".into(),
             anchor: false,
             weight: 1.0,
-            prompt: "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop."
-                .into(),
+            prompt: prompt.into(),
             document: None,
-            stimuli: Stimuli { questions: questions.into(), datasets: vec![].into(), ask: None },
-            rollout,
+            stimuli: Stimuli::default()
+                .with(|stimuli| stimuli.questions = questions.into())
+                .unwrap(),
+            rollout: Rollout::new(RolloutFields {
+                max_tokens: Some(8),
+                temperature: 0.0,
+                seed: 1,
+                ..RolloutFields::DEFAULT
+            })
+            .unwrap(),
         };
-        Recipe {
+        let lora = LoraFields { rank: 4, alpha: 8.0, ..LoraFields::DEFAULT };
+        let train = TrainFields {
+            epochs: 2,
+            batch: 1,
+            accumulate: 2,
+            schedule: Schedule::Cosine,
+            warmup: 0.0,
+            seed: 1,
+            ..TrainFields::DEFAULT
+        };
+        Recipe::new(RecipeFields {
             name: "Keys".into(),
             root: "".into(),
             model: ModelSource::Tiny,
             student: "".into(),
-            targets: vec![target].into(),
-            lora: Lora { rank: 4, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None },
-            train: Train {
-                epochs: 2,
-                lr: None,
-                batch: 1,
-                accumulate: 2,
-                schedule: Schedule::Cosine,
-                warmup: 0.0,
-                divergence: Divergence::ForwardKl,
-                temperature: 1.0,
-                clip: 1.0,
-                weight_decay: 0.0,
-                seed: 1,
-                checkpoint_every: None,
-            },
+            targets: vec![Target::new(target).unwrap()].into(),
+            lora: Lora::new(lora).unwrap(),
+            train: Train::new(train).unwrap(),
             expects: vec![].into(),
-        }
+        })
+        .unwrap()
     }
 
     #[test]

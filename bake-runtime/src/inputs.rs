@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-#[cfg(feature = "train")]
-use bake_spec::recipe::Dataset;
+#[cfg(feature = "text")]
+use bake_spec::Hash;
 #[cfg(feature = "text")]
 use bake_spec::recipe::Target;
+#[cfg(feature = "train")]
+use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, Recipe};
 #[cfg(feature = "train")]
 use bake_spec::text::dataset;
@@ -76,7 +78,7 @@ fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
     let Some(declared) = &target.document else { return Ok(None) };
     let path = Path::new(&*recipe.root).join(&*declared.path);
     let text = document::read(&path, path.display())?;
-    check_unchanged(&path, &document::hash(&text).to_string(), &declared.hash)?;
+    check_unchanged(&path, document::hash(&text), declared.hash)?;
     Ok(Some(text))
 }
 
@@ -84,14 +86,14 @@ fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
 #[cfg(feature = "train")]
 fn read_dataset(recipe: &Recipe, declared: &Dataset) -> Result<Vec<String>> {
     let path = Path::new(&*recipe.root).join(&*declared.path);
-    let Dataset { format, field, take, .. } = declared;
+    let DatasetFields { format, field, take, .. } = &**declared;
     let read = dataset::read(&path, path.display(), *format, field, *take)?;
-    check_unchanged(&path, &read.hash.to_string(), &declared.hash)?;
+    check_unchanged(&path, read.hash, declared.hash)?;
     Ok(read.questions)
 }
 
 #[cfg(feature = "text")]
-fn check_unchanged(path: &Path, hash: &str, declared: &str) -> Result<()> {
+fn check_unchanged(path: &Path, hash: Hash, declared: Hash) -> Result<()> {
     if hash == declared {
         return Ok(());
     }

@@ -300,28 +300,22 @@ mod tests {
     use super::*;
     use crate::adapter::{LowRank, initial};
     use crate::device::gpu::testing::on_gpus;
-    use bake_spec::recipe::{Divergence, Lora, Schedule};
+    use bake_spec::recipe::{Divergence, Lora, LoraFields, TrainFields};
     use candle_core::{Device, IndexOp as _};
 
-    const SETTINGS: Train = Train {
-        epochs: 1,
-        lr: None,
-        batch: 4,
-        accumulate: 1,
-        schedule: Schedule::Linear,
-        warmup: 0.1,
-        divergence: Divergence::ForwardKl,
-        temperature: 1.0,
-        clip: 1.0,
-        weight_decay: 0.0,
-        seed: 1,
-        checkpoint_every: None,
-    };
+    fn settings(divergence: Divergence) -> Train {
+        let fields =
+            TrainFields { epochs: 1, batch: 4, divergence, seed: 1, ..TrainFields::DEFAULT };
+        Train::new(fields).unwrap()
+    }
+
+    fn lora(rank: usize, alpha: f64) -> Lora {
+        Lora::new(LoraFields { rank, alpha, ..LoraFields::DEFAULT }).unwrap()
+    }
 
     /// An adapter of which no matrix is zero, so that each has a gradient.
     fn adapter(model: &Model, rank: usize) -> Adapter {
-        let lora = Lora { rank, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None };
-        let mut adapter = initial(model.config(), &lora, 5, &Device::Cpu).unwrap();
+        let mut adapter = initial(model.config(), &lora(rank, 8.0), 5, &Device::Cpu).unwrap();
         let places: Vec<_> =
             adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
         for (i, (layer, projection)) in places.into_iter().enumerate() {
@@ -373,7 +367,7 @@ mod tests {
             (Divergence::ReverseKl, 0.3),
             (Divergence::Jsd(0.4), 0.0),
         ] {
-            let settings = Train { divergence, ..SETTINGS };
+            let settings = settings(divergence);
             let (_, gradients) = student(&model, &adapter, &settings, dropout, 1 << 28)
                 .gradients(&batch, 2.0, (0, 0))
                 .unwrap();
@@ -408,9 +402,10 @@ mod tests {
         let model = Model::tiny().unwrap();
         let (adapter, batch) = (adapter(&model, 4), batch(&model));
         let bits = |bytes, dropout| {
-            let (loss, gradients) = student(&model, &adapter, &SETTINGS, dropout, bytes)
-                .gradients(&batch, 1.0, (3, 1))
-                .unwrap();
+            let (loss, gradients) =
+                student(&model, &adapter, &settings(Divergence::ForwardKl), dropout, bytes)
+                    .gradients(&batch, 1.0, (3, 1))
+                    .unwrap();
             let all = gradients
                 .iter()
                 .flat_map(|(.., g)| [&g.a, &g.b])
@@ -433,7 +428,7 @@ mod tests {
         for (divergence, dropout, bytes) in
             [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)]
         {
-            let settings = Train { divergence, ..SETTINGS };
+            let settings = settings(divergence);
             let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
                 .gradients(&batch, 2.0, (0, 0))
                 .unwrap();
@@ -476,10 +471,11 @@ mod tests {
         let hidden =
             model.decoder().forward(&batch.ids, &batch.lengths, WeightView::default()).unwrap();
         batch.teacher = hidden.index_select(&batch.rows, 0).unwrap();
-        let lora = Lora { rank: 2, alpha: 2.0, dropout: 0.0, modules: vec![].into(), layers: None };
-        let unchanged = initial(model.config(), &lora, 0, &Device::Cpu).unwrap();
+        let unchanged = initial(model.config(), &lora(2, 2.0), 0, &Device::Cpu).unwrap();
         let (loss, gradients) =
-            student(&model, &unchanged, &SETTINGS, 0.0, 0).gradients(&batch, 1.0, (0, 0)).unwrap();
+            student(&model, &unchanged, &settings(Divergence::ForwardKl), 0.0, 0)
+                .gradients(&batch, 1.0, (0, 0))
+                .unwrap();
         assert_eq!(loss, 0.0);
         for (.., gradient) in gradients.iter() {
             for tensor in [&gradient.a, &gradient.b] {
@@ -509,9 +505,10 @@ mod tests {
                 LowRank { a: change.a.clone(), b: change.b.clone(), scale: change.scale },
             );
         }
-        let (_, gradients) = student(&model, &upper, &SETTINGS, 0.0, 1 << 28)
-            .gradients(&batch, 1.0, (0, 0))
-            .unwrap();
+        let (_, gradients) =
+            student(&model, &upper, &settings(Divergence::ForwardKl), 0.0, 1 << 28)
+                .gradients(&batch, 1.0, (0, 0))
+                .unwrap();
         gradients.check_complete(&upper).unwrap();
         assert_eq!(gradients.iter().map(|(layer, ..)| layer).min(), Some(4));
         assert!(

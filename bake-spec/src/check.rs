@@ -11,16 +11,20 @@ mod values;
 use std::path::Path;
 
 use proc_macro2::{Ident, Span};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, Visibility};
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Mistake, did_you_mean};
 use crate::lock::Lock;
-use crate::recipe::{self, Recipe, Schedule};
+use crate::recipe::parts::is_blank;
+use crate::recipe::training::check_beta;
+use crate::recipe::{self, ExpectFields, Recipe, RecipeFields, Schedule};
 use crate::settings::Scope;
 use crate::syntax::ast::{Answer, Bake, Expect, Item, Target, Value};
 use lookup::Settings;
 pub use state::{Mode, states};
+use target::Source;
 
 /// The package that declarations stand in.
 #[derive(Clone, Copy, Debug)]
@@ -84,25 +88,24 @@ pub fn check(
     let mut checker = Checker { package, diagnostics };
     let mut declared: Vec<Declared> = Vec::new();
     for bake in bakes {
-        // A second one of the same name would only make the compiler complain about each of its
-        // items.
-        if declared
-            .iter()
-            .any(|other| other.name == bake.name && other.cfgs().eq(cfgs(&bake.attributes)))
-        {
-            let message = format!(
-                "the bake `{}` is declared twice; give each bake a name of its own",
-                bake.name
-            );
-            checker.report(Code::SameName, bake.name.span(), message);
-        } else {
-            declared.push(checker.bake(bake));
+        // The lock has one entry for a name, whatever the conditions are.
+        match declared.iter().find(|other| other.name == bake.name) {
+            Some(first) => checker.declared_twice(first, &bake),
+            None => declared.push(checker.bake(bake)),
         }
     }
     declared
 }
 
 impl Name {
+    /// The name of a target that is declared so, unless it cannot be a variant.
+    pub fn new(declared: &Ident) -> Option<Self> {
+        let variant = upper_camel(&declared.unraw().to_string());
+        let variant = syn::parse_str::<Ident>(&variant).ok()?;
+        let variant = Ident::new(&variant.to_string(), declared.span());
+        Some(Self { declared: declared.clone(), variant })
+    }
+
     /// Whether the declaration calls it so.
     fn is(&self, name: &str) -> bool {
         self.declared.unraw() == name
@@ -116,8 +119,38 @@ impl Declared {
     }
 }
 
+/// What stands for a part of a declaration with mistakes.
+trait StandIn {
+    fn stand_in() -> Self;
+}
+
+macro_rules! stand_in {
+    ($($part:ty => $value:expr,)*) => {$(
+        impl StandIn for $part {
+            fn stand_in() -> Self {
+                $value
+            }
+        }
+    )*};
+}
+
+stand_in! {
+    Recipe => Self::STAND_IN,
+    recipe::Target => Recipe::STAND_IN.targets[0].clone(),
+    recipe::Stimuli => Self::default(),
+    recipe::Ask => Self::default(),
+    recipe::Rollout => Self::default(),
+    recipe::Lora => Self::default(),
+    recipe::Train => Self::default(),
+}
+
 fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
+}
+
+/// An attribute as it is written.
+fn shown(attribute: &Attribute) -> String {
+    attribute.to_token_stream().to_string().replace(" ", "")
 }
 
 struct Checker<'a> {
@@ -126,6 +159,28 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    fn declared_twice(&mut self, first: &Declared, second: &Bake) {
+        let name = &second.name;
+        let conditions = |cfgs: Vec<String>| match cfgs.is_empty() {
+            true => "always".to_owned(),
+            false => format!("under `{}`", cfgs.join(" ")),
+        };
+        let (one, two) = (
+            conditions(first.cfgs().map(shown).collect()),
+            conditions(cfgs(&second.attributes).map(shown).collect()),
+        );
+        let message = match one == two {
+            true => {
+                format!("the bake `{name}` is declared twice; give each bake a name of its own")
+            }
+            false => format!(
+                "the bake `{name}` is declared twice, {one} and {two}; bake.lock has one entry for a \
+                 name, so give each bake a name of its own"
+            ),
+        };
+        self.report(Code::SameName, name.span(), message);
+    }
+
     fn bake(&mut self, bake: Bake) -> Declared {
         let (mut libraries, mut models, mut targets, mut anchors) =
             (vec![], vec![], vec![], vec![]);
@@ -147,9 +202,7 @@ impl Checker<'_> {
             self.repeated(keyword);
         }
         if targets.is_empty() && !bake.broken {
-            let message = "nothing is baked; declare at least one target, as in `target name from \
-                \"docs/name.md\";`";
-            self.report(Code::Missing, bake.name.span(), message);
+            self.report_mistake(Mistake::NothingBaked, bake.name.span());
         }
         let settings = self.settings(assignments, Scope::Bake);
         let names = self.names(&targets, &anchors);
@@ -167,21 +220,12 @@ impl Checker<'_> {
             .map(|target| self.target(target, &settings, &mut files))
             .collect();
         let lora =
-            self.lora(&settings.block("lora", Scope::Lora), model.config.as_ref(), &bake.name);
+            self.lora(&settings.block("lora", Scope::Lora), model.limits.as_ref(), &bake.name);
         let expects = expects
             .into_iter()
             .filter_map(|(expect, target)| self.expect(expect, target, &names))
             .collect();
-        let recipe = Recipe {
-            name: bake.name.unraw().to_string().into(),
-            root: self.package.root.to_string_lossy().into_owned().into(),
-            model: model.source.clone(),
-            student: settings.text("student").into(),
-            targets: sources.iter().map(|source| source.target.clone()).collect(),
-            lora,
-            train: self.train(&settings.block("train", Scope::Train), &settings),
-            expects,
-        };
+        let recipe = self.recipe(&bake, model.source.clone(), &settings, &sources, expects, lora);
         self.something_to_learn(&recipe, &sources);
         self.questions_that_count(&recipe, &bake);
         self.documents_of_their_own(&sources);
@@ -208,6 +252,58 @@ impl Checker<'_> {
         }
     }
 
+    /// The recipe. What was reported is left out of it, or replaced by what can stand there.
+    fn recipe(
+        &mut self,
+        bake: &Bake,
+        model: recipe::ModelSource,
+        settings: &Settings<'_>,
+        sources: &[Source],
+        mut expects: Vec<recipe::Expect>,
+        lora: recipe::Lora,
+    ) -> Recipe {
+        let mut targets: Vec<recipe::Target> = Vec::new();
+        for Source { target, .. } in sources {
+            if !targets.iter().any(|other| other.name == target.name) {
+                targets.push(target.clone());
+            }
+        }
+        if targets.first().is_none_or(|target| target.anchor) {
+            targets.splice(0..0, Recipe::STAND_IN.targets.iter().cloned());
+        }
+        expects.retain(|expect| {
+            let named = |target: &recipe::Target| expect.target.as_ref() == Some(&target.name);
+            expect.target.is_none() || targets.iter().any(|t| named(t) && !t.anchor)
+        });
+        let model = match model {
+            recipe::ModelSource::Folder(folder) if is_blank(&folder) => recipe::ModelSource::Tiny,
+            model => model,
+        };
+        let train = self.train(&settings.block("train", Scope::Train), settings, &bake.name);
+        let fields = RecipeFields {
+            name: bake.name.unraw().to_string().into(),
+            root: self.package.root.to_string_lossy().into_owned().into(),
+            model,
+            student: settings.text("student").into(),
+            targets: targets.into(),
+            lora,
+            train,
+            expects: expects.into(),
+        };
+        self.part(Recipe::new(fields), bake.name.span())
+    }
+
+    /// A part of the recipe. Whatever it cannot hold was reported where it stands; if not, it is
+    /// reported here.
+    fn part<T: StandIn>(&mut self, part: Result<T, crate::Error>, span: Span) -> T {
+        part.unwrap_or_else(|e| {
+            if self.diagnostics.iter().all(|diagnostic| diagnostic.warning) {
+                self.report(Code::Value, span, e.to_string());
+            }
+            T::stand_in()
+        })
+    }
+
     /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one
     /// that can.
     fn names(&mut self, targets: &[&Target], anchors: &[&Target]) -> Vec<Name> {
@@ -218,11 +314,8 @@ impl Checker<'_> {
                 .chain(&anchors[..i])
                 .any(|other| other.name.unraw() == anchor.name.unraw())
             {
-                let message = format!(
-                    "there is already a target or an anchor `{}`; give each a name of its own",
-                    anchor.name
-                );
-                self.report(Code::SameName, anchor.name.span(), message);
+                let name = anchor.name.to_string();
+                self.report_mistake(Mistake::SameAnchor(&name), anchor.name.span());
             }
         }
         for target in targets {
@@ -242,14 +335,7 @@ impl Checker<'_> {
                     ),
                 );
             } else if same.as_ref() == Some(&declared) {
-                self.report(
-                    Code::SameName,
-                    span,
-                    format!(
-                        "the target `{declared}` is declared \
-                    twice; give each target a name of its own"
-                    ),
-                );
+                self.report_mistake(Mistake::SameTarget(&declared), span);
             } else if let Some(other) = &same {
                 let message = format!(
                     "the targets `{other}` and `{declared}` are both `{variant}` in Rust; rename \
@@ -272,9 +358,9 @@ impl Checker<'_> {
     }
 
     /// The training, whose seed is the bake's where it has none of its own.
-    fn train(&mut self, train: &Settings<'_>, bake: &Settings<'_>) -> recipe::Train {
+    fn train(&mut self, train: &Settings<'_>, bake: &Settings<'_>, name: &Ident) -> recipe::Train {
         let seeded = if train.given("seed").is_some() { train } else { bake };
-        recipe::Train {
+        let fields = recipe::TrainFields {
             epochs: train.count("epochs"),
             lr: train.optional_number("lr"),
             batch: train.count("batch"),
@@ -286,7 +372,9 @@ impl Checker<'_> {
             },
             warmup: train.number("warmup"),
             divergence: match (train.word("divergence").as_str(), train.value("divergence")) {
-                ("jsd", Some(Value::Call(_, beta, _))) => recipe::Divergence::Jsd(*beta),
+                ("jsd", Some(Value::Call(_, beta, _))) if check_beta(*beta).is_ok() => {
+                    recipe::Divergence::Jsd(*beta)
+                }
                 ("reverse_kl", _) => recipe::Divergence::ReverseKl,
                 _ => recipe::Divergence::ForwardKl,
             },
@@ -295,7 +383,8 @@ impl Checker<'_> {
             weight_decay: train.number("weight_decay"),
             seed: seeded.optional_count("seed").unwrap_or_default(),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
-        }
+        };
+        self.part(recipe::Train::new(fields), name.span())
     }
 
     fn expect(
@@ -322,11 +411,11 @@ impl Checker<'_> {
         self.not_blank(&expect.question, "a question");
         let answer = match &expect.answer {
             Answer::Contains(words) => {
-                self.not_blank(words, "the words that an answer must hold");
+                self.not_blank(words, recipe::Answer::WORDS);
                 recipe::Answer::Contains(words.value().into())
             }
             Answer::Equals(words) => {
-                self.not_blank(words, "the answer");
+                self.not_blank(words, recipe::Answer::WHOLE);
                 recipe::Answer::Equals(words.value().into())
             }
             Answer::Declines(_) => recipe::Answer::Declines,
@@ -338,7 +427,9 @@ impl Checker<'_> {
             }
         };
         let target = target.map(|target| target.unraw().to_string().into());
-        Some(recipe::Expect { target, question: expect.question.value().into(), answer })
+        let question = expect.question.value().into();
+        // One that holds nothing was reported.
+        recipe::Expect::new(ExpectFields { target, question, answer }).ok()
     }
 
     fn repeated(&mut self, keyword: &Ident) {

@@ -1,34 +1,12 @@
 //! What can be wrong with a declaration.
 
-use proc_macro2::Span;
+mod mistake;
+#[cfg(feature = "syntax")]
+mod spanned;
 
-/// A mistake, at the token that is wrong.
-#[derive(Clone, Debug)]
-pub struct Diagnostic {
-    /// The kind of mistake.
-    pub code: Code,
-    /// Where.
-    pub span: Span,
-    /// What is wrong and what to write instead.
-    pub message: String,
-    /// Whether it is only to be looked at: the declaration can be baked as it is.
-    pub warning: bool,
-}
-
-/// The mistakes of a declaration, in the order in which they were found.
-pub type Diagnostics = Vec<Diagnostic>;
-
-impl Diagnostic {
-    /// A mistake of a kind at a token.
-    pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { code, span, message: message.into(), warning: false }
-    }
-
-    /// Something to look at, at a token.
-    pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
-        Self { warning: true, ..Self::new(code, span, message) }
-    }
-}
+pub use mistake::Mistake;
+#[cfg(feature = "syntax")]
+pub use spanned::{Diagnostic, Diagnostics};
 
 /// The kinds of mistakes. A number never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +44,7 @@ pub enum Code {
     /// A bake that was made from something else than what is declared now. A warning, or an error
     /// of a locked build.
     Stale = 16,
-    /// A bake that was not made, or is not at hand. A warning, or an error of a locked build.
+    /// A bake that was not made, or is not on this machine. A warning, or an error of a locked build.
     NotBaked = 17,
     /// A `bake.lock` that cannot be read.
     Lock = 18,
@@ -134,6 +112,7 @@ pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// The same, where a word has to be more like it: among words that belong elsewhere, a chance
 /// likeness would mislead.
+#[cfg(feature = "syntax")]
 pub(crate) fn very_similar<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -146,12 +125,26 @@ fn most_similar<'a>(
     known: impl IntoIterator<Item = &'a str>,
     least: f64,
 ) -> Option<&'a str> {
-    let likeness = |candidate: &str| strsim::jaro(&word.to_lowercase(), candidate);
+    let word = word.to_lowercase();
     let best = known
         .into_iter()
-        .map(|candidate| (likeness(candidate), candidate))
+        .map(|candidate| (likeness(&word, candidate), candidate))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(likeness, _)| *likeness > least).map(|(_, candidate)| candidate)
+}
+
+/// How like two words are, from 0 to 1. Words that differ in a single letter, or in two neighbours
+/// that have changed places, are very like each other, however short they are.
+#[cfg(feature = "syntax")]
+fn likeness(word: &str, candidate: &str) -> f64 {
+    let one_typo = candidate.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    strsim::jaro(word, candidate).max(if one_typo { 0.9 } else { 0.0 })
+}
+
+/// Programs that only hold recipes do not link what compares words.
+#[cfg(not(feature = "syntax"))]
+fn likeness(word: &str, candidate: &str) -> f64 {
+    if word == candidate { 1.0 } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -159,8 +152,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_pen_is_recognised() {
-        let known = ["weight", "from", "prompt"];
+    fn a_typo_is_recognised() {
+        let known = ["weight", "from", "prompt", "ask"];
+        assert_eq!(similar("aks", known), Some("ask"));
+        assert_eq!(similar("akk", known), Some("ask"));
         assert_eq!(similar("wieght", known), Some("weight"));
         assert_eq!(similar("form", known), Some("from"));
         assert_eq!(similar("xyzzy", known), None);

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::diagnostics::Mistake;
+
 /// Something that kept a recipe, a document or the store from being read or written; in the engine,
 /// which wraps it, also something that kept a model from being loaded, baked or asked.
 ///
@@ -31,7 +33,7 @@ pub enum ErrorKind {
     Context,
     /// An adapter cannot be read, written or put on this model.
     Adapter,
-    /// The recipe asks for something that cannot be done.
+    /// The recipe asks for something that cannot be done, or that `bake!` would refuse.
     Recipe,
     /// Training went wrong.
     Training,
@@ -79,6 +81,12 @@ impl Error {
     /// library. Its text is a part of this error's, so [`source`](StdError::source) begins behind it.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.source.as_deref()
+    }
+}
+
+impl From<Mistake<'_>> for Error {
+    fn from(mistake: Mistake<'_>) -> Self {
+        Self::new(ErrorKind::Recipe, format!("{mistake} [{}]", mistake.code()))
     }
 }
 

@@ -1,9 +1,13 @@
 //! Addresses: the blake3 hash of all that determines a thing.
 
+mod encode;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use encode::{Encode, Record};
 
 /// A blake3 hash of 32 bytes, written as 64 hexadecimal digits.
 ///
@@ -19,6 +23,30 @@ impl Hash {
     /// The hash of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The hash of 64 hexadecimal digits, in a constant that generated code writes.
+    ///
+    /// # Panics
+    /// When the text is not that.
+    #[doc(hidden)]
+    pub const fn declared(text: &str) -> Self {
+        const fn digit(byte: u8) -> u8 {
+            match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => panic!("a hash has 64 hexadecimal digits"),
+            }
+        }
+        let text = text.as_bytes();
+        assert!(text.len() == 64, "a hash has 64 hexadecimal digits");
+        let mut bytes = [0; 32];
+        let mut i = 0;
+        while i < 32 {
+            bytes[i] = digit(text[2 * i]) << 4 | digit(text[2 * i + 1]);
+            i += 1;
+        }
+        Self(bytes)
     }
 
     /// The bytes of the hash.
@@ -101,16 +129,16 @@ impl KeyHasher {
         hasher
     }
 
-    /// Adds a field, in its JSON form. Structures keep the order of their fields, and numbers are
-    /// written in the shortest form that reads back to the same value, so equal values have equal
-    /// forms.
-    ///
-    /// # Panics
-    /// When the value has no JSON form, as a map with keys that are not text. No type of this crate
-    /// is so.
-    pub fn field(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+    /// Adds a field, in its canonical form.
+    #[must_use]
+    pub fn field(self, name: &str, value: &(impl Encode + ?Sized)) -> Self {
+        self.raw(name, &value.encoded())
+    }
+
+    /// Adds a field whose canonical form is there already.
+    pub(crate) fn raw(mut self, name: &str, value: &str) -> Self {
         self.frame(name.as_bytes());
-        self.frame(&serde_json::to_vec(value).expect("the value has a JSON form"));
+        self.frame(value.as_bytes());
         self
     }
 
@@ -138,7 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_hash_is_refused() {
+    fn a_constant_is_the_hash_that_its_text_is() {
+        let hash = Hash::of(b"a document");
+        assert_eq!(Hash::declared(&hash.to_string()), hash);
+    }
+
+    #[test]
+    fn text_that_is_not_a_hash_is_refused() {
         for text in ["", "12", "zz", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64)] {
             assert!(text.parse::<Hash>().is_err(), "{text:?}");
         }

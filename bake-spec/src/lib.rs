@@ -7,7 +7,6 @@
 
 #[cfg(feature = "syntax")]
 pub mod check;
-#[cfg(feature = "syntax")]
 pub mod diagnostics;
 mod error;
 mod hash;
@@ -15,7 +14,6 @@ mod hash;
 pub mod lock;
 pub mod model;
 pub mod recipe;
-#[cfg(feature = "syntax")]
 pub mod settings;
 pub mod store;
 #[cfg(feature = "syntax")]
@@ -23,7 +21,7 @@ pub mod syntax;
 pub mod text;
 
 pub use error::{Error, ErrorKind};
-pub use hash::{Hash, KeyHasher};
+pub use hash::{Encode, Hash, KeyHasher, Record};
 #[cfg(feature = "lock")]
 pub use lock::Lock;
 pub use model::config::{Config, Projection};

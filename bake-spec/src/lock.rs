@@ -4,17 +4,23 @@
 //! bake, without times or names of machines, so that the same bake writes the same lock and version
 //! control merges it line by line.
 
+mod entry;
+mod format1;
+mod limits;
+mod settings;
+mod state;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use entry::{Locked, LockedModel, LockedTarget};
+pub use limits::Limits;
+pub use settings::Settings;
+pub use state::{BakeState, KnownModel, State, TargetState, state};
+
 use crate::error::{Error, ErrorKind};
-use crate::hash::Hash;
-use crate::model::Identity;
-use crate::model::config::Config;
-use crate::recipe::{ModelSource, Recipe, Target};
-use crate::store::Store;
 use crate::store::write::{Durability, replace};
 
 /// The name of the file.
@@ -24,8 +30,8 @@ pub const LOCK_FILE: &str = "bake.lock";
 /// bakes.
 pub const VENDOR_DIR: &str = "bakes";
 
-/// The format that this version reads and writes.
-const VERSION: u32 = 1;
+/// The format that this version writes. It reads the one before it too.
+const VERSION: u32 = 2;
 
 const HEADER: &str = "# Written by `cargo bake`, and not to be edited. It says what the bakes of \
     this package were made from.\n";
@@ -35,65 +41,6 @@ const HEADER: &str = "# Written by `cargo bake`, and not to be edited. It says w
 pub struct Lock {
     /// An entry for each bake.
     pub bakes: BTreeMap<String, Locked>,
-}
-
-/// One bake.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Locked {
-    name: String,
-    /// [`Recipe::hash`]: what determines the adapter.
-    pub recipe: Hash,
-    /// The hash of the adapter's folder.
-    pub adapter: Hash,
-    /// The size of the adapter's files, in bytes.
-    pub bytes: u64,
-    /// The divergence of the base model from the teacher, in nats a token.
-    pub kl_before: f64,
-    /// That of the baked model.
-    pub kl_after: f64,
-    /// The hashes of what all targets share, by name.
-    pub shared: BTreeMap<String, Hash>,
-    /// The base model.
-    pub model: LockedModel,
-    /// The targets and anchors, by name.
-    pub targets: BTreeMap<String, LockedTarget>,
-}
-
-/// A base model, as far as checks need it: a clone without its files checks as well.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LockedModel {
-    /// `tiny`, or its folder relative to the package.
-    pub source: String,
-    /// The hash of all files.
-    pub hash: Hash,
-    /// The hash of its text files.
-    pub files: Hash,
-    /// The hash of the names and sizes of its weights.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub weights: Option<Hash>,
-    /// Its shape.
-    pub config: Config,
-}
-
-/// A target or an anchor.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LockedTarget {
-    /// The hash of the document's text.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub document: Option<Hash>,
-    /// The hash of its settings and the files of questions.
-    pub settings: Hash,
-    /// Tokens of the teacher's prompt.
-    pub prompt_tokens: usize,
-    /// Tokens of the longest question.
-    pub question_tokens: usize,
-    /// Questions that were asked.
-    pub questions: usize,
-    /// Answers that were learned from.
-    pub answers: usize,
 }
 
 /// The file as it is written: a list, so that a name that stands twice is seen.
@@ -154,15 +101,21 @@ impl Lock {
             )
         };
         let Version { version } = toml::from_str(text).map_err(damaged)?;
-        if version != VERSION {
-            return Err(format!(
-                "is of format {version}, and this version of bake reads format {VERSION}; use a \
-                 newer bake"
-            ));
-        }
-        let file: File = toml::from_str(text).map_err(damaged)?;
+        let read: Vec<Locked> = match version {
+            1 => {
+                let file: format1::File = toml::from_str(text).map_err(damaged)?;
+                file.bakes.into_iter().map(Locked::from).collect()
+            }
+            VERSION => toml::from_str::<File>(text).map_err(damaged)?.bakes,
+            version => {
+                return Err(format!(
+                    "is of format {version}, and this version of bake reads the formats 1 and \
+                     {VERSION}; use a newer bake"
+                ));
+            }
+        };
         let mut bakes = BTreeMap::new();
-        for bake in file.bakes {
+        for bake in read {
             if let Some(twice) = bakes.insert(bake.name.clone(), bake) {
                 return Err(format!(
                     "holds `{}` twice; delete it and run `cargo bake`",
@@ -171,6 +124,26 @@ impl Lock {
             }
         }
         Ok(Self { bakes })
+    }
+
+    /// Reads the lock of a package, changes it and writes it, while no other process does so.
+    /// Returns what `change` does.
+    ///
+    /// The lock is read anew, so that what others have noted since is kept. Where the file system
+    /// has no locks, it is done without.
+    ///
+    /// # Errors
+    /// When it cannot be read or written, and when `change` fails: then nothing is written.
+    pub fn update<T, E: From<Error>>(
+        package: &Path,
+        change: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let guard = guard(package);
+        let mut lock = Self::read(package)?.unwrap_or_default();
+        let result = change(&mut lock)?;
+        lock.write(package)?;
+        drop(guard);
+        Ok(result)
     }
 
     /// Writes the lock of a package, unless it says so already.
@@ -201,233 +174,19 @@ impl Lock {
     }
 }
 
-impl Locked {
-    /// An entry for a recipe whose model is of this hash and shape, with nothing noted yet of its
-    /// adapter and its targets' sizes.
-    pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {
-        let source = match &recipe.model {
-            ModelSource::Tiny => "tiny".to_owned(),
-            ModelSource::Folder(folder) => folder.to_string(),
-        };
-        let target = |target: &Target| {
-            let locked = LockedTarget {
-                document: document_hash(target),
-                settings: target.settings_hash(),
-                prompt_tokens: 0,
-                question_tokens: 0,
-                questions: 0,
-                answers: 0,
-            };
-            (target.name.to_string(), locked)
-        };
-        Self {
-            name: recipe.name.to_string(),
-            recipe: recipe.hash(&model),
-            adapter: Hash::of(b""),
-            bytes: 0,
-            kl_before: 0.0,
-            kl_after: 0.0,
-            shared: recipe.shared_hashes().map(|(name, hash)| (name.to_owned(), hash)).into(),
-            model: LockedModel {
-                source,
-                hash: model,
-                files: identity.files,
-                weights: identity.weights,
-                config: config.clone(),
-            },
-            targets: recipe.targets.iter().map(target).collect(),
-        }
-    }
-
-    /// The identity of its model.
-    pub fn identity(&self) -> Identity {
-        Identity { files: self.model.files, weights: self.model.weights }
-    }
-
-    /// Why [`find_adapter`](Self::find_adapter) finds none.
-    pub fn why_not_at_hand(&self, package: &Path, store: Option<&Store>) -> String {
-        let vendored = package.join(VENDOR_DIR).join(&self.name);
-        match store {
-            _ if vendored.is_dir() => format!(
-                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was \
-                 changed, added or removed, or its line ends were",
-                self.name
-            ),
-            Some(store) if store.root().is_dir() => {
-                format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine")
-            }
-            Some(store) => {
-                format!(
-                    "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine \
-                     in {}",
-                    store.root().display()
-                )
-            }
-            None => format!(
-                "its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is no absolute path"
-            ),
-        }
-    }
-
-    /// The folder of its adapter: beside the declarations of the package, or in the store. None
-    /// where it is in neither, or damaged.
-    pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
-        let vendored = package.join(VENDOR_DIR).join(&self.name);
-        Store::holds(&vendored, &self.adapter)
-            .then_some(vendored)
-            .or_else(|| store.artifact(&self.adapter))
-    }
-}
-
-/// Whether a bake is what its declaration says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// It is.
-    Fresh,
-    /// It was made from something else.
-    Stale,
-    /// It was not made, or is not at hand.
-    Missing,
-}
-
-/// The state of a bake and of each of its targets, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BakeState {
-    /// Its name.
-    pub name: String,
-    /// Its state: the worst of its targets'.
-    pub state: State,
-    /// What was changed that all targets share.
-    pub why: Vec<String>,
-    /// The targets and anchors, in the order of the declaration.
-    pub targets: Vec<TargetState>,
-}
-
-/// The state of a target.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TargetState {
-    /// Its name.
-    pub name: String,
-    /// Its state.
-    pub state: State,
-    /// What was changed, for one that is stale.
-    pub why: String,
-    /// The part of it that the others do not share.
-    #[serde(skip)]
-    pub own: String,
-}
-
-/// What is known of the model of a recipe.
-#[derive(Clone, Copy, Debug)]
-pub enum KnownModel<'a> {
-    /// The hash of all files.
-    Whole(&'a Hash),
-    /// What can be told without reading the weights; nothing where the model is not on this
-    /// machine.
-    Identity(Option<&'a Identity>),
-}
-
-/// Compares a recipe with what was baked under its name.
-pub fn state(recipe: &Recipe, model: KnownModel<'_>, locked: Option<&Locked>) -> BakeState {
-    let name = recipe.name.to_string();
-    let Some(locked) = locked else {
-        let why = "it has not been baked".to_owned();
-        let missing = |target: &Target| TargetState {
-            name: target.name.to_string(),
-            state: State::Missing,
-            why: why.clone(),
-            own: String::new(),
-        };
-        return BakeState {
-            name,
-            state: State::Missing,
-            why: vec![why.clone()],
-            targets: recipe.targets.iter().map(missing).collect(),
-        };
-    };
-    let mut shared = Vec::new();
-    let same_model = match model {
-        KnownModel::Whole(hash) => *hash == locked.model.hash,
-        KnownModel::Identity(identity) => {
-            identity.is_none_or(|identity| identity.matches(&locked.identity()))
-        }
-    };
-    if !same_model {
-        shared.push("the model has changed".to_owned());
-    }
-    let changed = recipe
-        .shared_hashes()
-        .into_iter()
-        .filter(|(name, hash)| locked.shared.get(*name) != Some(hash));
-    shared.extend(changed.map(|(name, _)| match name {
-        "expect" => "the questions of `expect`, which are held out, have changed".to_owned(),
-        name => format!("`{name}` has changed"),
-    }));
-    let targets: Vec<TargetState> =
-        recipe.targets.iter().map(|target| target_state(target, locked, &shared)).collect();
-    let same_parts = shared.is_empty()
-        && targets.iter().all(|target| target.state == State::Fresh)
-        && targets.len() == locked.targets.len();
-    if same_parts && recipe.hash(&locked.model.hash) != locked.recipe {
-        shared.push("the order of the targets, or bake.lock itself, has changed".to_owned());
-    }
-    let declared = |name: &String| recipe.targets.iter().any(|target| *target.name == **name);
-    let removed = locked.targets.keys().filter(|name| !declared(name));
-    let mut why = shared;
-    why.extend(removed.map(|name| format!("the target `{name}` is no longer declared")));
-    let stale = !why.is_empty() || targets.iter().any(|target| target.state != State::Fresh);
-    BakeState { name, state: if stale { State::Stale } else { State::Fresh }, why, targets }
-}
-
-fn target_state(target: &Target, locked: &Locked, shared: &[String]) -> TargetState {
-    let mut own = Vec::new();
-    match locked.targets.get(&*target.name) {
-        None => own.push("it is new".to_owned()),
-        Some(before) => {
-            let document = document_hash(target);
-            if document != before.document {
-                let path =
-                    target.document.as_ref().map_or("its document", |document| &document.path);
-                let hash = |hash: &Option<Hash>| {
-                    hash.map_or_else(|| "none".to_owned(), |hash| hash.short())
-                };
-                own.push(format!(
-                    "{path} has changed (was {}, now {})",
-                    hash(&before.document),
-                    hash(&document)
-                ));
-            }
-            if target.settings_hash() != before.settings {
-                own.push("its settings or questions have changed".to_owned());
-            }
-        }
-    }
-    let why = [shared, &own].concat();
-    let state = if why.is_empty() { State::Fresh } else { State::Stale };
-    TargetState { name: target.name.to_string(), state, why: why.join("; "), own: own.join("; ") }
-}
-
-fn document_hash(target: &Target) -> Option<Hash> {
-    target.document.as_ref().and_then(|document| document.hash.parse().ok())
-}
-
-impl BakeState {
-    /// The state where the adapter that is locked is not at hand.
-    #[must_use]
-    pub fn without_adapter(mut self, why: String) -> Self {
-        if self.state == State::Fresh {
-            self.state = State::Missing;
-            self.why.push(why);
-        }
-        self
-    }
-
-    /// All that was changed, in one line.
-    pub fn summary(&self) -> String {
-        let own = self.targets.iter().filter(|target| !target.own.is_empty());
-        let mut all = self.why.clone();
-        all.extend(own.map(|target| format!("`{}`: {}", target.name, target.own)));
-        all.join("; ")
-    }
+/// Keeps other processes and threads from updating the lock of a package, until it is dropped. None
+/// where that cannot be done.
+///
+/// What is locked is the folder itself, or, where folders cannot be opened, a file of the folder for
+/// temporary files: nothing is left beside the sources.
+fn guard(package: &Path) -> Option<std::fs::File> {
+    let file = std::fs::File::open(package).or_else(|_| {
+        let path = package.canonicalize()?;
+        let hash = crate::hash::Hash::of(path.to_string_lossy().as_bytes());
+        let file = std::env::temp_dir().join(format!("{LOCK_FILE}.{}", hash.short()));
+        std::fs::OpenOptions::new().create(true).append(true).open(file)
+    });
+    let file = file.ok()?;
+    file.lock().ok()?;
+    Some(file)
 }

@@ -1,7 +1,9 @@
 //! The settings of a declaration: one table, from which grammar, checks, defaults and documentation
 //! come.
 
+use crate::diagnostics::Mistake;
 use crate::model::config::Projection;
+use crate::recipe::parts::same;
 
 /// A setting: a keyword and its value.
 #[derive(Debug)]
@@ -197,7 +199,7 @@ impl Range {
     }
 
     /// Whether it holds a number. Not-a-number and the infinities are in none.
-    pub fn contains(&self, x: f64) -> bool {
+    pub const fn contains(&self, x: f64) -> bool {
         let above = if self.min_included { x >= self.min } else { x > self.min };
         let below = if self.max_included { x <= self.max } else { x < self.max };
         above && below
@@ -567,6 +569,26 @@ pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     ),
 ];
 
+/// The setting that is known to be in the table under this name, in a place.
+///
+/// # Panics
+/// When it is not there.
+pub(crate) const fn entry(scope: Scope, name: &str) -> &'static Setting {
+    let mut i = 0;
+    while i < SETTINGS.len() {
+        let Setting { name: this, scopes, .. } = &SETTINGS[i];
+        let mut j = 0;
+        while j < scopes.len() {
+            if scopes[j] as u8 == scope as u8 && same(this, name) {
+                return &SETTINGS[i];
+            }
+            j += 1;
+        }
+        i += 1;
+    }
+    panic!("the table of settings holds no such entry")
+}
+
 /// The setting of this name in a place.
 pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|s| s.name == name && s.scopes.contains(&scope))
@@ -597,6 +619,30 @@ pub fn markdown() -> String {
 }
 
 impl Setting {
+    /// Whether it can have this count.
+    pub(crate) const fn check_count(&self, count: u64) -> Result<(), Mistake<'static>> {
+        let (min, max) = match self.kind {
+            Kind::Count { min, max } => (min, max),
+            Kind::Counted { max, .. } => (0, max),
+            _ => return Ok(()),
+        };
+        if min <= count && count <= max {
+            Ok(())
+        } else {
+            Err(Mistake::Count { name: self.name, min, max, count })
+        }
+    }
+
+    /// Whether it can have this number.
+    pub(crate) const fn check_number(&self, number: f64) -> Result<(), Mistake<'static>> {
+        match self.kind {
+            Kind::Number(range) if !range.contains(number) => {
+                Err(Mistake::Number { name: self.name, range, number })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What an editor shows of it, and `cargo bake explain`.
     pub fn page(&self) -> String {
         let Self { name, scopes, kind, default, help, later } = self;
@@ -612,19 +658,38 @@ impl Setting {
     }
 }
 
+/// A line of a comment, broken where rustfmt breaks it.
+fn comment(prefix: &str, line: &str) -> String {
+    let (mut text, mut columns) = (String::from(prefix.trim_end()), prefix.len() - 1);
+    for (i, word) in line.split(' ').enumerate() {
+        let letters = word.chars().count();
+        if i > 0 && columns + 1 + letters > 100 {
+            text += "\n";
+            text += prefix.trim_end();
+            columns = prefix.len() - 1;
+        }
+        if letters > 0 {
+            text += " ";
+            text += word;
+            columns += 1 + letters;
+        }
+    }
+    text + "\n"
+}
+
 /// The table as the items that an editor finds behind the keywords of a declaration.
 pub fn rust() -> String {
-    let mut text = String::from(
-        "//! What an editor shows of the keywords of a declaration. Written from the table in \
-         `bake-spec/src/settings.rs`.\n",
+    let mut text = comment(
+        "//! ",
+        "What an editor shows of the keywords of a declaration. Written from the table in \
+         `bake-spec/src/settings.rs`.",
     );
     text += "#![allow(non_upper_case_globals, reason = \"these are the keywords themselves\")]\n";
     for scope in Scope::ALL {
         text += &format!("\n/// Settings of {}.\npub mod {} {{\n", scope.name(), scope.word());
         for setting in SETTINGS.iter().filter(|setting| setting.scopes.contains(&scope)) {
             for line in setting.page().lines() {
-                text += format!("    /// {line}").trim_end();
-                text += "\n";
+                text += &comment("    /// ", line);
             }
             text += &format!("    pub const {}: () = ();\n", setting.name);
         }

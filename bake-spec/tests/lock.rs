@@ -159,11 +159,11 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
         );
     };
     refused(
-        &text.replace("version = 1", "version = 2\nnew = true"),
-        "is of format 2, and this version of bake reads format 1",
+        &text.replace("version = 2", "version = 3\nnew = true"),
+        "is of format 3, and this version of bake reads the formats 1 and 2",
     );
     refused(
-        &text.replace("version = 1\n", "<<<<<<< HEAD\nversion = 1\n"),
+        &text.replace("version = 2\n", "<<<<<<< HEAD\nversion = 2\n"),
         "merge conflict in line 2",
     );
     refused(&text.replace("kl_before", "kl_befor"), "is damaged in line");
@@ -203,4 +203,189 @@ fn a_clone_without_the_model_checks_with_what_the_lock_has_kept() {
     };
     assert_eq!(said("8"), Vec::<String>::new());
     assert!(said("4000")[0].starts_with("B0019 rank 4000 is more than"), "{:?}", said("4000"));
+}
+
+/// The package whose lock of format 1 lies among the fixtures.
+const OFFICE: &str = r#"
+    bake Office {
+        lora { rank 8; alpha 16; }
+        train { epochs 24; lr 6e-3; }
+        target office from "docs/office.md" {
+            questions from "docs/questions.txt";
+            ask 40;
+            expect "My key is lost. What now?" => contains "Bob";
+            expect "Help, my laptop is broken" => contains "room 12";
+            expect "What do I do when I am ill?" => contains "before nine";
+        }
+    }
+"#;
+
+fn office(lock: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("docs")).unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lock");
+    for (from, to) in [
+        ("office.md", "docs/office.md"),
+        ("questions.txt", "docs/questions.txt"),
+        (lock, "bake.lock"),
+    ] {
+        std::fs::copy(here.join(from), dir.path().join(to)).unwrap();
+    }
+    dir
+}
+
+fn office_state(dir: &Path, source: &str) -> bake_spec::lock::BakeState {
+    let lock = Lock::read(dir).unwrap().unwrap();
+    let hash: Hash = TINY_HASH.parse().unwrap();
+    state(&recipe(dir, source), KnownModel::Whole(&hash), lock.bakes.get("Office"))
+}
+
+#[test]
+fn a_bake_that_was_locked_in_format_1_is_fresh_until_something_changes() {
+    let dir = office("format1.lock");
+    assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
+    for (from, to, what) in [
+        ("rank 8", "rank 4", "`lora` has changed"),
+        ("epochs 24", "epochs 25", "`train` has changed"),
+        ("ask 40", "ask 41", "`office`: its settings or questions have changed"),
+        ("key is lost", "key has gone", "the questions of `expect`, which are held out"),
+    ] {
+        let found = office_state(dir.path(), &OFFICE.replace(from, to));
+        assert!(
+            found.state == State::Stale && found.summary().contains(what),
+            "{}",
+            found.summary()
+        );
+    }
+    // It is kept as it is when another bake is noted, and read again.
+    let other = locked(&recipe(dir.path(), "bake B { target o from \"docs/office.md\"; }"));
+    Lock::update(dir.path(), |lock| {
+        lock.insert("B", other);
+        Ok::<(), bake_spec::Error>(())
+    })
+    .unwrap();
+    let text = std::fs::read_to_string(dir.path().join("bake.lock")).unwrap();
+    assert!(text.contains("version = 2") && text.contains("[bake.format_1.shared]"), "{text}");
+    assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
+}
+
+#[test]
+fn a_lock_of_this_format_stays_what_it_is() {
+    let dir = office("format2.lock");
+    let mut noted = locked(&recipe(dir.path(), OFFICE));
+    (noted.adapter, noted.bytes) = (Hash::of(b"adapter"), 958_135);
+    (noted.kl_before, noted.kl_after) = (10.5, 0.25);
+    let office = noted.targets.get_mut("office").unwrap();
+    (office.prompt_tokens, office.question_tokens) = (89, 18);
+    (office.questions, office.answers) = (55, 55);
+    let mut lock = Lock::default();
+    lock.insert("Office", noted);
+    let golden = Lock::read(dir.path()).unwrap().unwrap();
+    lock.write(dir.path()).unwrap();
+    let written = std::fs::read_to_string(dir.path().join("bake.lock")).unwrap();
+    assert_eq!(written, fixture("format2.lock"));
+    assert_eq!(golden, lock);
+    assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
+}
+
+#[test]
+fn what_has_changed_is_named_with_its_old_and_its_new_value() {
+    let dir = office("format2.lock");
+    for (from, to, what) in [
+        ("rank 8", "rank 32", "`lora.rank` has changed from 8 to 32"),
+        ("epochs 24; ", "", "`train.epochs` has changed from 24 to 16"),
+        ("ask 40;", "ask 40 { temperature 0.9; }", "`ask.temperature` has changed from 0.5 to 0.9"),
+        ("ask 40;", "temperature 0.5; ask 40;", "`temperature` has changed from 1.0 to 0.5"),
+        ("ask 40;", "questions [\"Who?\"];", "`ask` has changed from 40 to 100"),
+        (
+            "lora {",
+            "student \"Be brief.\"; lora {",
+            "`student` has changed from its default to \"Be brief.\"",
+        ),
+        (
+            "is lost. What now?\"",
+            "is lost.\"",
+            "the questions of `expect`, which are held out: 1 was added, 1 removed",
+        ),
+    ] {
+        let source = OFFICE.replace(from, to).replace(
+            if to.contains("questions") { "questions from \"docs/questions.txt\";" } else { "@" },
+            "",
+        );
+        let found = office_state(dir.path(), &source);
+        assert!(
+            found.state == State::Stale && found.summary().contains(what),
+            "{what}: {}",
+            found.summary()
+        );
+    }
+}
+
+/// Two that bake at the same time, and a pull in between, lose nothing.
+#[test]
+fn a_lock_that_several_update_keeps_what_each_has_noted() {
+    let dir = package();
+    let noted = locked(&recipe(dir.path(), DECLARED));
+    let update = |name: String| {
+        Lock::update(dir.path(), |lock| {
+            lock.insert(&name, noted.clone());
+            Ok::<(), bake_spec::Error>(())
+        })
+        .unwrap();
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || (0..8).for_each(|i| update(format!("Bake{thread}x{i}"))));
+        }
+    });
+    assert_eq!(Lock::read(dir.path()).unwrap().unwrap().bakes.len(), 64);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing is left beside it");
+    let failed = Lock::update(dir.path(), |lock| {
+        lock.bakes.clear();
+        Err::<(), _>(Lock::read(Path::new("\0")).unwrap_err())
+    });
+    assert!(failed.is_err());
+    assert_eq!(Lock::read(dir.path()).unwrap().unwrap().bakes.len(), 64, "nothing was written");
+}
+
+/// Whatever is edited, the lock is refused or the bake is stale; nothing panics.
+#[test]
+fn a_lock_that_was_edited_by_hand_is_an_error_or_stale() {
+    let dir = office("format2.lock");
+    let path = dir.path().join("bake.lock");
+    for name in ["format1.lock", "format2.lock"] {
+        let text = fixture(name);
+        let huge = ["18446744073709551615", "9223372036854775807", "-1", "0", "1e999", "\"x\""];
+        for (i, line) in text.lines().enumerate() {
+            let Some((key, _)) = line.split_once(" = ") else { continue };
+            for value in huge {
+                let edited: Vec<String> = text
+                    .lines()
+                    .enumerate()
+                    .map(|(j, line)| if i == j { format!("{key} = {value}") } else { line.into() })
+                    .collect();
+                std::fs::write(&path, edited.join("\n")).unwrap();
+                let lock = match Lock::read(dir.path()) {
+                    Ok(lock) => lock.unwrap(),
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Lock, "{key} = {value}: {error}");
+                        continue;
+                    }
+                };
+                let package = Package { root: dir.path(), lock: Some(&lock) };
+                let source = OFFICE.replace("lora {", "model \"no/model\"; lora {");
+                let mut diagnostics = Vec::new();
+                for source in [OFFICE, &source] {
+                    let (bakes, _) = bake_spec::syntax::parse::parse(source.parse().unwrap());
+                    let declared = check(bakes, package, &mut diagnostics);
+                    states(&declared, package, Some(Mode::Locked));
+                }
+            }
+        }
+    }
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lock").join(name);
+    std::fs::read_to_string(path).unwrap()
 }

@@ -7,7 +7,6 @@ use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{Locked, State};
 use bake_spec::model::Identity;
-use bake_spec::recipe::Recipe;
 use bake_spec::store::{folder_bytes, hash_folder};
 use clap::CommandFactory as _;
 
@@ -162,16 +161,10 @@ fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> 
     };
     let whole = &found.declared.recipe;
     let wanted = |name: &str| args.target.iter().any(|target| target == name);
-    let recipe = Recipe {
-        targets: whole.targets.iter().filter(|target| wanted(&target.name)).cloned().collect(),
-        expects: whole
-            .expects
-            .iter()
-            .filter(|expect| expect.target.as_deref().is_none_or(wanted))
-            .cloned()
-            .collect(),
-        ..whole.clone()
-    };
+    let recipe = whole.with(|recipe| {
+        recipe.targets.to_mut().retain(|target| wanted(&target.name));
+        recipe.expects.to_mut().retain(|expect| expect.target.as_deref().is_none_or(wanted));
+    })?;
     if !common.quiet {
         status(
             "Baking",

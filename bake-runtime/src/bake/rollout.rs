@@ -13,9 +13,6 @@ use crate::model::block::WeightView;
 use crate::progress::Monitor;
 use crate::text::template::Message;
 
-/// Changes whenever the same questions would get other answers.
-pub(crate) const VERSION: u32 = 1;
-
 /// Answers of the teacher, `answers` to each question and in the order of the questions. Their
 /// tokens are kept as they were sampled.
 pub(crate) fn roll_out(

@@ -1,5 +1,6 @@
 //! The stages of a bake, each of whose products is kept in the store.
 
+use bake_spec::recipe::address::{ROLLOUTS_VERSION, STATES_VERSION, STIMULI_VERSION};
 use bake_spec::recipe::{Recipe, Target, normalised_question};
 use bake_spec::{Hash, KeyHasher, Store};
 use candle_core::{DType, Tensor};
@@ -185,7 +186,7 @@ impl Stages<'_> {
     }
 
     fn questions_key(&self, target: &Target, inputs: &Inputs, held_out: &[&str]) -> Hash {
-        KeyHasher::new("stimuli", stimuli::VERSION)
+        KeyHasher::new("stimuli", STIMULI_VERSION)
             .field("model", self.model.hash())
             .field("prompt", &inputs.prompt)
             .field("stimuli", &target.stimuli)
@@ -195,7 +196,7 @@ impl Stages<'_> {
     }
 
     fn answers_key(&self, target: &Target, prompt: &str, questions: &Product<Vec<String>>) -> Hash {
-        KeyHasher::new("rollouts", rollout::VERSION)
+        KeyHasher::new("rollouts", ROLLOUTS_VERSION)
             .field("model", self.model.hash())
             .field("prompt", prompt)
             .field("questions", &questions.hash)
@@ -233,7 +234,7 @@ impl Stages<'_> {
         answers: &Hash,
         sequences: &[Trajectory<'_>],
     ) -> Result<Tensor> {
-        let key = KeyHasher::new("states", 1)
+        let key = KeyHasher::new("states", STATES_VERSION)
             .field("model", self.model.hash())
             .field("prompt", prompt)
             .field("prompts", prompts)

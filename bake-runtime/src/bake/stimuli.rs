@@ -11,9 +11,6 @@ use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::progress::Monitor;
 
-/// Changes whenever the same recipe would give other questions.
-pub(crate) const VERSION: u32 = 1;
-
 /// The questions of a target: those that are written down, then those that the model writes about
 /// the document. No two are the same, and none is one of `held_out`; says whether one of these came
 /// up.

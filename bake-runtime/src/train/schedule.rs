@@ -21,23 +21,10 @@ pub(crate) fn share_of_rate(train: &Train, step: usize, steps: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bake_spec::recipe::Divergence;
+    use bake_spec::recipe::TrainFields;
 
     fn train(schedule: Schedule) -> Train {
-        Train {
-            epochs: 1,
-            lr: None,
-            batch: 1,
-            accumulate: 1,
-            schedule,
-            warmup: 0.1,
-            divergence: Divergence::ForwardKl,
-            temperature: 1.0,
-            clip: 1.0,
-            weight_decay: 0.0,
-            seed: 0,
-            checkpoint_every: None,
-        }
+        Train::new(TrainFields { schedule, ..TrainFields::DEFAULT }).unwrap()
     }
 
     #[test]

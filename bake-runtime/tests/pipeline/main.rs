@@ -10,8 +10,9 @@ use bake_runtime::{
     Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, bake_recipe,
 };
 use bake_spec::recipe::{
-    Answer, Ask, Dataset, Divergence, Document, Expect, Format, Lora, ModelSource, Recipe, Rollout,
-    Schedule, Stimuli, Target, Train,
+    Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,
+    ExpectFields, Format, Lora, LoraFields, ModelSource, Recipe, RecipeFields, Rollout,
+    RolloutFields, Schedule, Stimuli, StimuliFields, Target, TargetFields, Train, TrainFields,
 };
 use bake_spec::text::document;
 use bake_spec::{Hash, Store};
@@ -31,57 +32,70 @@ impl Fixture {
         std::fs::write(dir.path().join("keys.md"), KEYS).unwrap();
         let questions =
             vec!["I lost my key".into(), "My lamp is broken".into(), "Where is my key?".into()];
-        let target = Target {
+        let target = TargetFields {
             name: "keys".into(),
             anchor: false,
             weight: 1.0,
             prompt: "".into(),
-            document: Some(Document {
-                path: "keys.md".into(),
-                hash: document::hash(KEYS).to_string().into(),
-            }),
-            stimuli: Stimuli {
+            document: Some(keys_document(KEYS)),
+            stimuli: Stimuli::new(StimuliFields {
                 questions: questions.into(),
                 datasets: vec![].into(),
-                ask: Some(Ask { count: 4, temperature: 0.7, template: None }),
-            },
-            rollout: Rollout {
+                ask: Some(
+                    Ask::new(AskFields { count: 4, temperature: 0.7, template: None }).unwrap(),
+                ),
+            })
+            .unwrap(),
+            rollout: Rollout::new(RolloutFields {
                 answers: 2,
                 max_tokens: Some(24),
-                temperature: 1.0,
-                top_p: 1.0,
-                top_k: 0,
-                seed: 42,
-            },
+                ..RolloutFields::DEFAULT
+            })
+            .unwrap(),
         };
-        let recipe = Recipe {
+        let train = TrainFields {
+            epochs: 2,
+            batch: 2,
+            accumulate: 2,
+            schedule: Schedule::Cosine,
+            ..TrainFields::DEFAULT
+        };
+        let recipe = Recipe::new(RecipeFields {
             name: "Keys".into(),
             root: dir.path().to_str().unwrap().to_owned().into(),
             model: ModelSource::Tiny,
             student: "".into(),
-            targets: vec![target].into(),
-            lora: Lora { rank: 4, alpha: 8.0, dropout: 0.0, modules: vec![].into(), layers: None },
-            train: Train {
-                epochs: 2,
-                lr: None,
-                batch: 2,
-                accumulate: 2,
-                schedule: Schedule::Cosine,
-                warmup: 0.1,
-                divergence: Divergence::ForwardKl,
-                temperature: 1.0,
-                clip: 1.0,
-                weight_decay: 0.0,
-                seed: 42,
-                checkpoint_every: None,
-            },
+            targets: vec![Target::new(target).unwrap()].into(),
+            lora: Lora::new(LoraFields { rank: 4, alpha: 8.0, ..LoraFields::DEFAULT }).unwrap(),
+            train: Train::new(train).unwrap(),
             expects: vec![].into(),
-        };
+        })
+        .unwrap();
         Self { dir, recipe }
     }
 
-    fn target(&mut self) -> &mut Target {
-        &mut self.recipe.targets.to_mut()[0]
+    fn change(&mut self, change: impl FnOnce(&mut RecipeFields)) {
+        self.recipe = self.recipe.with(change).unwrap();
+    }
+
+    fn target(&mut self, change: impl FnOnce(&mut TargetFields)) {
+        let target = self.recipe.targets[0].with(change).unwrap();
+        self.change(|recipe| recipe.targets.to_mut()[0] = target);
+    }
+
+    fn rollout(&mut self, change: impl FnOnce(&mut RolloutFields)) {
+        let rollout = self.recipe.targets[0].rollout.with(change).unwrap();
+        self.target(|target| target.rollout = rollout);
+    }
+
+    fn train(&mut self, change: impl FnOnce(&mut TrainFields)) {
+        let train = self.recipe.train.with(change).unwrap();
+        self.change(|recipe| recipe.train = train);
+    }
+
+    fn lora(&mut self, change: impl FnOnce(&mut LoraFields)) {
+        let lora = self.recipe.lora.with(change).unwrap();
+        self.change(|recipe| recipe.lora = lora);
     }
 
     fn options(&self, store: &str) -> BakeOptions {
@@ -99,6 +113,10 @@ impl Fixture {
     fn error(&self) -> Error {
         bake_recipe(&self.recipe, &self.options("store")).unwrap_err()
     }
+}
+
+fn keys_document(text: &str) -> Document {
+    Document::new(DocumentFields { path: "keys.md".into(), hash: document::hash(text) }).unwrap()
 }
 
 fn weights(adapter: &Path) -> Vec<u8> {
@@ -122,7 +140,7 @@ fn the_same_recipe_and_seed_give_the_same_adapter_bit_for_bit() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
     assert_eq!(first, pool.install(|| fixture.bytes("fourth")));
 
-    fixture.recipe.train.seed = 43;
+    fixture.train(|train| train.seed = 43);
     assert_ne!(first, fixture.bytes("fifth"));
 }
 
@@ -130,22 +148,25 @@ fn the_same_recipe_and_seed_give_the_same_adapter_bit_for_bit() {
 fn names_and_paths_do_not_make_another_bake_but_settings_do() {
     let mut fixture = Fixture::new();
     let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    fixture.recipe.name = "Other".into();
-    fixture.target().name = "other".into();
+    fixture.change(|recipe| recipe.name = "Other".into());
     std::fs::rename(fixture.dir.path().join("keys.md"), fixture.dir.path().join("other.md"))
         .unwrap();
-    fixture.target().document.as_mut().unwrap().path = "other.md".into();
+    fixture.target(|target| {
+        target.name = "other".into();
+        let there = target.document.as_ref().unwrap();
+        target.document = Some(there.with(|document| document.path = "other.md".into()).unwrap());
+    });
     let renamed = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert!(renamed.reused && renamed.report.targets[0].name == "other");
     assert_eq!(renamed.adapter, first.adapter);
-    fixture.recipe.lora.alpha = 9.0;
+    fixture.lora(|lora| lora.alpha = 9.0);
     assert!(!bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
 }
 
 #[test]
 fn every_divergence_and_schedule_learns() {
     let mut fixture = Fixture::new();
-    (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (16, 1);
+    fixture.train(|train| (train.epochs, train.accumulate) = (16, 1));
     for (i, (divergence, schedule, dropout)) in [
         (Divergence::ForwardKl, Schedule::Linear, 0.1),
         (Divergence::ReverseKl, Schedule::Constant, 0.0),
@@ -154,11 +175,8 @@ fn every_divergence_and_schedule_learns() {
     .into_iter()
     .enumerate()
     {
-        (
-            fixture.recipe.train.divergence,
-            fixture.recipe.train.schedule,
-            fixture.recipe.lora.dropout,
-        ) = (divergence, schedule, dropout);
+        fixture.train(|train| (train.divergence, train.schedule) = (divergence, schedule));
+        fixture.lora(|lora| lora.dropout = dropout);
         let report = bake_recipe(&fixture.recipe, &fixture.options(&i.to_string())).unwrap().report;
         assert!(report.kl_after < 0.75 * report.kl_before, "{divergence:?}: {report:?}");
     }
@@ -225,9 +243,8 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
 #[test]
 fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     let mut fixture = Fixture::new();
-    fixture.recipe.train.checkpoint_every = Some(1);
-    fixture.recipe.lora.dropout = 0.2;
-    fixture.recipe.train.epochs = 3;
+    fixture.train(|train| (train.checkpoint_every, train.epochs) = (Some(1), 3));
+    fixture.lora(|lora| lora.dropout = 0.2);
     let undisturbed = bake_recipe(&fixture.recipe, &fixture.options("undisturbed")).unwrap();
     // Each run does two steps and is then stopped.
     let mut runs = 0;
@@ -286,15 +303,17 @@ impl Progress for TwoSteps {
 fn a_new_target_uses_what_the_others_have_made() {
     let mut fixture = Fixture::new();
     let alone = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    let mut lamp = fixture.recipe.targets[0].clone();
-    (lamp.name, lamp.prompt) = ("lamp".into(), "Mind the lamps.".into());
-    fixture.recipe.targets.to_mut().push(lamp);
-    let expected = Expect {
+    let lamp = fixture.recipe.targets[0]
+        .with(|lamp| (lamp.name, lamp.prompt) = ("lamp".into(), "Mind the lamps.".into()));
+    let expected = Expect::new(ExpectFields {
         target: Some("lamp".into()),
         question: "Who repairs it?".into(),
         answer: Answer::Contains("shop".into()),
-    };
-    fixture.recipe.expects = vec![expected].into();
+    });
+    fixture.change(|recipe| {
+        recipe.targets.to_mut().push(lamp.unwrap());
+        recipe.expects = vec![expected.unwrap()].into();
+    });
     let seen = Arc::new(Mutex::new(Vec::new()));
     let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: None };
     let both = bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages)).unwrap();
@@ -310,7 +329,6 @@ fn a_new_target_uses_what_the_others_have_made() {
 #[test]
 fn questions_come_from_files_too() {
     let mut fixture = Fixture::new();
-    fixture.target().stimuli.ask = None;
     let files = [
         ("asked.csv", "n,question\n1,Who has my key?\n2,\"Who, then?\"\n", Format::Csv, None),
         (
@@ -325,16 +343,20 @@ fn questions_come_from_files_too() {
         .iter()
         .map(|&(path, text, format, take)| {
             std::fs::write(fixture.dir.path().join(path), text).unwrap();
-            Dataset {
+            Dataset::new(DatasetFields {
                 path: path.into(),
-                hash: Hash::of(text.as_bytes()).to_string().into(),
+                hash: Hash::of(text.as_bytes()),
                 format,
                 field: "question".into(),
                 take,
-            }
+            })
+            .unwrap()
         })
         .collect();
-    fixture.target().stimuli.datasets = datasets.into();
+    let stimuli = fixture.recipe.targets[0]
+        .stimuli
+        .with(|stimuli| (stimuli.ask, stimuli.datasets) = (None, datasets.into()));
+    fixture.target(|target| target.stimuli = stimuli.unwrap());
     let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert_eq!(
         bake.report.targets[0].questions,
@@ -363,17 +385,17 @@ fn questions_come_from_files_too() {
 fn an_anchor_keeps_answers_as_they_were() {
     let anchored = |weight: f64| {
         let mut fixture = Fixture::new();
-        (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (24, 1);
-        let mut anchor = fixture.recipe.targets[0].clone();
-        (anchor.name, anchor.anchor, anchor.document, anchor.weight) =
-            ("manners".into(), true, None, weight);
-        anchor.stimuli = Stimuli {
-            questions: vec!["I lost my wallet".into()].into(),
-            datasets: vec![].into(),
-            ask: None,
-        };
-        anchor.rollout.temperature = 0.0;
-        fixture.recipe.targets.to_mut().push(anchor);
+        fixture.train(|train| (train.epochs, train.accumulate) = (24, 1));
+        let questions = vec!["I lost my wallet".into()];
+        let stimuli = Stimuli::default().with(|stimuli| stimuli.questions = questions.into());
+        let target = &fixture.recipe.targets[0];
+        let rollout = target.rollout.with(|rollout| rollout.temperature = 0.0);
+        let anchor = target.with(|anchor| {
+            (anchor.name, anchor.anchor, anchor.document, anchor.weight) =
+                ("manners".into(), true, None, weight);
+            (anchor.stimuli, anchor.rollout) = (stimuli.unwrap(), rollout.unwrap());
+        });
+        fixture.change(|recipe| recipe.targets.to_mut().push(anchor.unwrap()));
         let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
         let model = Model::tiny().unwrap();
         let adapter = Arc::new(Adapter::load(&bake.adapter, &model).unwrap());
@@ -392,12 +414,12 @@ fn an_anchor_keeps_answers_as_they_were() {
 fn a_question_that_is_expected_is_not_trained_on() {
     let mut fixture = Fixture::new();
     let with = bake_recipe(&fixture.recipe, &fixture.options("with")).unwrap().report;
-    let held_out = Expect {
+    let held_out = Expect::new(ExpectFields {
         target: None,
         question: "I LOST my key!".into(),
         answer: Answer::Contains("Bob".into()),
-    };
-    fixture.recipe.expects = vec![held_out].into();
+    });
+    fixture.change(|recipe| recipe.expects = vec![held_out.unwrap()].into());
     let without = bake_recipe(&fixture.recipe, &fixture.options("without")).unwrap().report;
     assert_eq!(without.targets[0].questions + 1, with.targets[0].questions);
     assert_eq!(without.targets[0].answers, 2 * without.targets[0].questions);
@@ -406,9 +428,8 @@ fn a_question_that_is_expected_is_not_trained_on() {
 #[test]
 fn a_prompt_alone_can_be_baked() {
     let mut fixture = Fixture::new();
-    fixture.target().document = None;
-    fixture.target().prompt = KEYS.into();
-    (fixture.recipe.train.epochs, fixture.recipe.train.accumulate) = (24, 1);
+    fixture.target(|target| (target.document, target.prompt) = (None, KEYS.into()));
+    fixture.train(|train| (train.epochs, train.accumulate) = (24, 1));
     let baked = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
     let model = Model::tiny().unwrap();

@@ -8,12 +8,12 @@ use bake_spec::recipe::ModelSource;
 use bake_spec::text::document;
 use serde_json::Value;
 
-use crate::{Fixture, KEYS};
+use crate::{Fixture, KEYS, keys_document};
 
 #[test]
 fn what_cannot_be_baked_is_said_before_any_work() {
     let mut fixture = Fixture::new();
-    fixture.target().rollout.max_tokens = Some(600);
+    fixture.rollout(|rollout| rollout.max_tokens = Some(600));
     let error = fixture.error().to_string();
     assert!(
         error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens")
@@ -26,8 +26,8 @@ fn what_cannot_be_baked_is_said_before_any_work() {
     std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
     let error = fixture.error().to_string();
     assert!(error.contains("keys.md has changed since the program was compiled"), "{error}");
-    fixture.target().document.as_mut().unwrap().hash =
-        document::hash(&document_text(&fixture)).to_string().into();
+    let text = document_text(&fixture);
+    fixture.target(|target| target.document = Some(keys_document(&text)));
     let error = fixture.error().to_string();
     assert!(
         error.contains("does not fit the model's context")
@@ -37,22 +37,21 @@ fn what_cannot_be_baked_is_said_before_any_work() {
 
     let enormous = "word ".repeat(1 << 20);
     std::fs::write(fixture.dir.path().join("keys.md"), &enormous).unwrap();
-    fixture.target().document.as_mut().unwrap().hash =
-        document::hash(enormous.trim()).to_string().into();
+    fixture.target(|target| target.document = Some(keys_document(enormous.trim())));
     let error = fixture.error().to_string();
     assert!(error.contains("at least"), "{error}");
 
     let mut fixture = Fixture::new();
-    fixture.recipe.lora.rank = 4000;
+    fixture.lora(|lora| lora.rank = 4000);
     assert!(fixture.error().to_string().contains("rank 4000 is not between"));
 
     let mut fixture = Fixture::new();
-    fixture.recipe.student = "Be brief. ".repeat(300).into();
+    fixture.change(|recipe| recipe.student = "Be brief. ".repeat(300).into());
     let error = fixture.error().to_string();
     assert!(error.contains("the student prompt does not fit the model's context"), "{error}");
 
     let mut fixture = Fixture::new();
-    fixture.recipe.model = ModelSource::Folder("no/such/model".into());
+    fixture.change(|recipe| recipe.model = ModelSource::Folder("no/such/model".into()));
     let error = fixture.error().to_string();
     assert!(error.contains("no/such/model/config.json is not there"), "{error}");
 }
@@ -74,8 +73,8 @@ fn a_store_that_cannot_be_written_is_named() {
 fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
     let mut fixture = Fixture::new();
     for lr in [10.0, 1e6] {
-        fixture.recipe.train.lr = Some(lr);
-        fixture.recipe.lora.alpha = 1000.0;
+        fixture.train(|train| train.lr = Some(lr));
+        fixture.lora(|lora| lora.alpha = 1000.0);
         let error = fixture.error();
         assert_eq!(error.kind(), ErrorKind::Training);
         assert!(error.to_string().contains("lower `lr`"), "{error}");
@@ -100,7 +99,7 @@ fn edited_tiny(fixture: &mut Fixture, file: &str, edit: impl FnOnce(&mut Value))
     let mut json = serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap();
     edit(&mut json);
     std::fs::write(folder.join(file), json.to_string()).unwrap();
-    fixture.recipe.model = ModelSource::Folder("model".into());
+    fixture.change(|recipe| recipe.model = ModelSource::Folder("model".into()));
 }
 
 #[test]
@@ -131,7 +130,7 @@ fn a_template_that_fills_in_empty_questions_is_measured_too() {
              and ask what the matter is.{% endif %}<|end|>{% endfor %}<|assistant|>"
             .into();
     });
-    fixture.target().rollout.max_tokens = Some(620);
+    fixture.rollout(|rollout| rollout.max_tokens = Some(620));
     let error = fixture.error().to_string();
     assert!(error.contains("0 for the longest question"), "{error}");
 }

@@ -9,12 +9,15 @@ pub(super) struct Settings<'a> {
     pub(super) scope: Scope,
     pub(super) given: Vec<&'a Assignment>,
     pub(super) around: Option<&'a Settings<'a>>,
+    /// What is not looked up around it.
+    pub(super) own: &'static [&'static str],
 }
 
 impl<'a> Settings<'a> {
     pub(super) fn given(&self, name: &str) -> Option<&'a Assignment> {
         let here = self.given.iter().find(|assignment| assignment.setting.name == name);
-        here.copied().or_else(|| self.around?.given(name))
+        let around = self.around.filter(|_| !self.own.contains(&name));
+        here.copied().or_else(|| around?.given(name))
     }
 
     pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
@@ -33,10 +36,13 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The given count, or else the default; none where there is neither.
+    /// The given count, or else the default; none where there is neither. One that the setting
+    /// cannot have was reported where it stands.
     pub(super) fn optional_count(&self, name: &str) -> Option<u64> {
         match self.value(name) {
-            Some(Value::Count(count, _)) => Some(*count),
+            Some(Value::Count(count, _)) if self.setting(name).check_count(*count).is_ok() => {
+                Some(*count)
+            }
             _ => self.setting(name).default.parse().ok(),
         }
     }
@@ -47,7 +53,9 @@ impl<'a> Settings<'a> {
 
     pub(super) fn optional_number(&self, name: &str) -> Option<f64> {
         match self.value(name) {
-            Some(Value::Number(number, _)) if number.is_finite() => Some(*number),
+            Some(Value::Number(number, _)) if self.setting(name).check_number(*number).is_ok() => {
+                Some(*number)
+            }
             _ => self.setting(name).default.parse().ok(),
         }
     }
@@ -70,8 +78,8 @@ impl<'a> Settings<'a> {
                 Value::Block(assignments)
                 | Value::Counted(_, _, assignments)
                 | Value::File(_, assignments),
-            ) => Settings { scope, given: assignments.iter().collect(), around: None },
-            _ => Settings { scope, given: Vec::new(), around: None },
+            ) => Settings { scope, given: assignments.iter().collect(), around: None, own: &[] },
+            _ => Settings { scope, given: Vec::new(), around: None, own: &[] },
         }
     }
 }

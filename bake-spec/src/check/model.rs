@@ -10,16 +10,18 @@ use syn::ext::IdentExt as _;
 use super::Checker;
 use super::lookup::Settings;
 use crate::diagnostics::Code;
-use crate::model::config::{Config, Projection};
+use crate::lock::Limits;
+use crate::model::config::Config;
 use crate::model::{TEXT_FILES, TINY_CONFIG};
 use crate::recipe;
+use crate::recipe::training::{check_layers, check_module};
 use crate::syntax::ast::{At, Bake, ModelSource, Value};
 
 /// What is known of a base model.
 pub(super) struct Model {
     pub(super) source: recipe::ModelSource,
-    /// Its shape, unless it is not known for a mistake that was reported.
-    pub(super) config: Option<Config>,
+    /// What it has room for, unless it is not known for a mistake that was reported.
+    pub(super) limits: Option<Limits>,
 }
 
 impl Checker<'_> {
@@ -31,8 +33,8 @@ impl Checker<'_> {
     ) -> Model {
         match source {
             Some(ModelSource::Folder(folder)) => {
-                let config = self.config(bake, folder, files);
-                Model { source: recipe::ModelSource::Folder(folder.value().into()), config }
+                let limits = self.limits(bake, folder, files);
+                Model { source: recipe::ModelSource::Folder(folder.value().into()), limits }
             }
             Some(ModelSource::Hub { keyword, name, revision }) => {
                 for text in [Some(name), revision.as_ref()].into_iter().flatten() {
@@ -41,18 +43,20 @@ impl Checker<'_> {
                 let message = "models from the hub are not there yet in this version; fetch the \
                     model, and write the path of its folder";
                 self.report(Code::NotYet, keyword.span(), message);
-                Model { source: recipe::ModelSource::Tiny, config: None }
+                Model { source: recipe::ModelSource::Tiny, limits: None }
             }
             _ => Model {
                 source: recipe::ModelSource::Tiny,
-                config: Config::parse(TINY_CONFIG, "models/tiny/config.json").ok(),
+                limits: Config::parse(TINY_CONFIG, "models/tiny/config.json")
+                    .ok()
+                    .map(|config| Limits::of(&config)),
             },
         }
     }
 
-    /// The configuration of the model in a folder; where the folder is not on this machine, what
+    /// The limits of the model in a folder; where the folder is not on this machine, what
     /// the lock has kept of it.
-    fn config(&mut self, bake: &Bake, folder: &LitStr, files: &mut Vec<String>) -> Option<Config> {
+    fn limits(&mut self, bake: &Bake, folder: &LitStr, files: &mut Vec<String>) -> Option<Limits> {
         let declared = folder.value();
         let file = format!("{}/config.json", declared.trim_end_matches('/'));
         let path = self.package.root.join(&file);
@@ -61,7 +65,7 @@ impl Checker<'_> {
             && !path.exists()
             && locked.model.source == declared
         {
-            return Some(locked.model.config.clone());
+            return Some(locked.model.limits.clone());
         }
         if Path::new(&file).is_relative() {
             let files_of_model =
@@ -77,33 +81,29 @@ impl Checker<'_> {
                 "`{file}` cannot be read; name the folder of a model in the Hugging Face format"
             )),
         };
-        config.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
+        let limits = config.map(|config| Limits::of(&config));
+        limits.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
     }
 
     /// The adapter, which must fit the model's layers.
     pub(super) fn lora(
         &mut self,
         lora: &Settings<'_>,
-        model: Option<&Config>,
+        model: Option<&Limits>,
         bake: &Ident,
     ) -> recipe::Lora {
         let modules = match lora.value("modules") {
-            Some(Value::Words(words)) => words.iter().map(|word| word.to_string().into()).collect(),
+            Some(Value::Words(words)) => known_modules(words),
             _ => Vec::new(),
         };
         let layers = match lora.value("layers") {
-            Some(Value::Span(start, end, _)) => Some((*start as usize, *end as usize)),
+            Some(Value::Span(start, end, _)) if check_layers(*start, *end).is_ok() => {
+                Some((*start as usize, *end as usize))
+            }
             _ => None,
         };
         if let Some(model) = model {
-            let changed = |p: &Projection| {
-                modules.is_empty() || modules.iter().any(|name: &recipe::Text| name == p.name())
-            };
-            let narrowest = Projection::ALL
-                .into_iter()
-                .filter(changed)
-                .flat_map(|p| model.projection_shape(p))
-                .min();
+            let narrowest = model.most_rank(&modules);
             let (rank, span) = match lora.value("rank") {
                 Some(Value::Count(rank, At(span))) => (*rank, *span),
                 _ => (lora.count("rank") as u64, bake.span()),
@@ -117,21 +117,33 @@ impl Checker<'_> {
             }
             if let (Some((_, end)), Some(Value::Span(.., At(span)))) =
                 (layers, lora.value("layers"))
-                && end > model.layers()
+                && end > model.layers
             {
                 self.report(
                     Code::Fit,
                     *span,
-                    format!("the model has the blocks 0..{}, and no {}", model.layers(), end - 1),
+                    format!("the model has the blocks 0..{}, and no {}", model.layers, end - 1),
                 );
             }
         }
-        recipe::Lora {
+        let fields = recipe::LoraFields {
             rank: lora.count("rank"),
             alpha: lora.number("alpha"),
             dropout: lora.number("dropout"),
             modules: Cow::Owned(modules),
             layers,
+        };
+        self.part(recipe::Lora::new(fields), bake.span())
+    }
+}
+
+/// The names of linear layers that exist, each once.
+fn known_modules(words: &[Ident]) -> Vec<recipe::Text> {
+    let mut modules: Vec<recipe::Text> = Vec::new();
+    for word in words.iter().map(Ident::to_string) {
+        if check_module(&word).is_ok() && !modules.iter().any(|module| *module == word) {
+            modules.push(word.into());
         }
     }
+    modules
 }

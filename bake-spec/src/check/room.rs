@@ -13,9 +13,9 @@ impl Checker<'_> {
     /// without being counted, since no token is made of less than a byte; and what was baked before
     /// has fitted.
     pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
-        let Some(config) = &model.config else { return };
+        let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =
-            (config.context(), tokenizer::Tokenizer::new(self.package.root, &model.source));
+            (limits.context, tokenizer::Tokenizer::new(self.package.root, &model.source));
         for source in sources {
             let target = &source.target;
             let prompt = target.teacher_prompt(source.document.as_deref());
@@ -69,12 +69,7 @@ impl Checker<'_> {
         locked.is_some_and(|locked| {
             let same_model = Identity::of(self.package.root, &recipe.model)
                 .is_none_or(|identity| identity.matches(&locked.identity()));
-            let hash = target.document.as_ref().map(|document| document.hash.to_string());
-            same_model
-                && locked.targets.get(&*target.name).is_some_and(|before| {
-                    before.document.map(|hash| hash.to_string()) == hash
-                        && before.settings == target.settings_hash()
-                })
+            same_model && locked.has_target(target)
         })
     }
 }

@@ -9,11 +9,16 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::{Code, similar};
+use crate::diagnostics::{Code, Mistake, similar};
+use crate::recipe::parts::is_blank;
 use crate::recipe::{self, Format, Recipe, join_paragraphs, normalised_question};
 use crate::settings::Scope;
 use crate::syntax::ast::{Bake, Item, Target, Value};
 use crate::text::{dataset, document};
+
+/// What a bake says about the questions of its targets. Anchors do not inherit it: they would keep
+/// the answers to the very questions that the targets teach.
+const OF_TARGETS: &[&str] = &["questions", "dataset", "ask"];
 
 /// A target, and what was read for it.
 pub(super) struct Source {
@@ -41,6 +46,9 @@ impl Checker<'_> {
         });
         let mut body = self.settings(body.collect(), body_scope);
         body.around = Some(bake);
+        if target.is_anchor() {
+            body.own = OF_TARGETS;
+        }
         let path = match head.value("from") {
             Some(Value::Text(path)) => Some(path),
             _ => None,
@@ -56,31 +64,35 @@ impl Checker<'_> {
             && path.is_none()
             && head.text("prompt").trim().is_empty()
         {
-            let message = format!(
-                "the target `{}` has nothing to learn; give it a document, as in `from \
-                 \"docs/name.md\"`, or a `prompt`",
-                target.name
-            );
-            self.report(Code::Missing, target.name.span(), message);
+            let name = target.name.to_string();
+            self.report_mistake(Mistake::NothingToLearn(&name), target.name.span());
         }
         let (stimuli, questions) = self.stimuli(target, &body, anywhere, files);
         let (document, text) = read.unzip();
-        let target_recipe = recipe::Target {
-            name: target.name.unraw().to_string().into(),
+        let name = target.name.unraw().to_string();
+        let rollout = recipe::RolloutFields {
+            answers: body.count("rollouts"),
+            max_tokens: body.optional_count("max_tokens").map(|count| count as usize),
+            temperature: body.number("temperature"),
+            top_p: body.number("top_p"),
+            top_k: body.count("top_k"),
+            seed: body.optional_count("seed").unwrap_or_default(),
+        };
+        // A target with nothing to learn was reported.
+        let prompt = match &document {
+            None if !target.is_anchor() && is_blank(&prompt) => name.clone(),
+            _ => prompt,
+        };
+        let fields = recipe::TargetFields {
+            name: name.into(),
             anchor: target.is_anchor(),
             weight: head.number("weight"),
             prompt: prompt.into(),
             document,
             stimuli,
-            rollout: recipe::Rollout {
-                answers: body.count("rollouts"),
-                max_tokens: body.optional_count("max_tokens").map(|count| count as usize),
-                temperature: body.number("temperature"),
-                top_p: body.number("top_p"),
-                top_k: body.count("top_k"),
-                seed: body.optional_count("seed").unwrap_or_default(),
-            },
+            rollout: self.part(recipe::Rollout::new(rollout), target.name.span()),
         };
+        let target_recipe = self.part(recipe::Target::new(fields), target.name.span());
         Source {
             target: target_recipe,
             document: text,
@@ -107,8 +119,9 @@ impl Checker<'_> {
         }));
         match document::read(&file, format_args!("`{declared}`")) {
             Ok(text) => {
-                let hash = document::hash(&text).to_string();
-                Some((recipe::Document { path: declared.into(), hash: hash.into() }, text))
+                let fields =
+                    recipe::DocumentFields { path: declared.into(), hash: document::hash(&text) };
+                Some((recipe::Document::new(fields).ok()?, text))
             }
             Err(e) => {
                 let hint = self
@@ -122,13 +135,19 @@ impl Checker<'_> {
     }
 
     /// The path of a file as it is declared, unless it cannot be the path of one.
-    fn path(&mut self, path: &LitStr, what: &str, anywhere: bool) -> Option<String> {
+    fn path(&mut self, path: &LitStr, what: &'static str, anywhere: bool) -> Option<String> {
         let declared = path.value();
-        if declared.trim().is_empty() {
+        if is_blank(&declared) {
+            self.report_mistake(Mistake::EmptyPath(what), path.span());
+            return None;
+        }
+        if declared.contains('\\') {
             let message = format!(
-                "the path of the {what} is empty; write it relative to the folder of Cargo.toml"
+                "the path of the {what} `{declared}` has backslashes; write `{}`, which is read on \
+                 every system",
+                declared.replace('\\', "/")
             );
-            self.report(Code::Document, path.span(), message);
+            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
             return None;
         }
         if Path::new(&declared).is_absolute() {
@@ -161,7 +180,8 @@ impl Checker<'_> {
         let (mut written, mut from_files) = (Vec::new(), Vec::new());
         match body.value("questions") {
             Some(Value::Texts(questions)) => {
-                written = questions.iter().map(|q| q.value().into()).collect()
+                let texts = questions.iter().map(LitStr::value);
+                written = texts.filter(|text| !is_blank(text)).map(Cow::Owned).collect();
             }
             Some(Value::TextsFrom(path)) => {
                 from_files.extend(self.dataset(path, Format::Lines, "", None, anywhere, files));
@@ -170,11 +190,7 @@ impl Checker<'_> {
         }
         if let Some(Value::File(path, _)) = body.value("dataset") {
             let settings = body.block("dataset", Scope::Dataset);
-            // A count of 0 was reported where it stands.
-            let take = settings
-                .optional_count("take")
-                .filter(|count| *count > 0)
-                .map(|count| count as usize);
+            let take = settings.optional_count("take").map(|count| count as usize);
             match Format::of(&path.value()) {
                 Some(format) => from_files.extend(self.dataset(
                     path,
@@ -196,33 +212,35 @@ impl Checker<'_> {
         }
         let (datasets, read): (Vec<_>, Vec<_>) = from_files.into_iter().unzip();
         let count = match body.value("ask") {
-            Some(Value::Counted(count, ..)) => *count,
+            Some(Value::Counted(count, ..)) if body.setting("ask").check_count(*count).is_ok() => {
+                *count
+            }
             // There is no document to ask about.
             _ if target.is_anchor() => 0,
             _ => body.setting("ask").default.parse().unwrap_or_default(),
         };
         let settings = body.block("ask", Scope::Ask);
         let template = Some(settings.text("template")).filter(|text| !text.is_empty());
-        let ask = recipe::Ask {
+        let ask = recipe::AskFields {
             count: count as usize,
             temperature: settings.number("temperature"),
             template: template.map(Cow::Owned),
         };
-        let stimuli = recipe::Stimuli {
+        let ask = (count > 0).then(|| self.part(recipe::Ask::new(ask), target.name.span()));
+        let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
+        let none = ask.is_none() && written.is_empty() && datasets.is_empty();
+        if ask.is_none() && !given && !target.broken {
+            let name = target.name.to_string();
+            let mistake = Mistake::NoQuestions { name: &name, anchor: target.is_anchor() };
+            self.report_mistake(mistake, target.name.span());
+        }
+        let fields = recipe::StimuliFields {
             questions: Cow::Owned(written),
             datasets: Cow::Owned(datasets),
-            ask: (count > 0).then_some(ask),
+            // One without questions was reported, here or where they are named.
+            ask: if none { Some(recipe::Ask::default()) } else { ask },
         };
-        let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
-        if stimuli.ask.is_none() && !given && !target.broken {
-            let kind = if target.is_anchor() { "anchor" } else { "target" };
-            let message = format!(
-                "the {kind} `{}` has no questions; write `ask` with a number above 0, or \
-                 `questions [\"…\"]`",
-                target.name
-            );
-            self.report(Code::Missing, target.name.span(), message);
-        }
+        let stimuli = self.part(recipe::Stimuli::new(fields), target.name.span());
         (stimuli, read.concat())
     }
 
@@ -243,11 +261,14 @@ impl Checker<'_> {
         }
         match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
             Ok(read) => {
-                let (hash, field) = (read.hash.to_string().into(), field.to_owned().into());
-                Some((
-                    recipe::Dataset { path: declared.into(), hash, format, field, take },
-                    read.questions,
-                ))
+                let fields = recipe::DatasetFields {
+                    path: declared.into(),
+                    hash: read.hash,
+                    format,
+                    field: field.to_owned().into(),
+                    take,
+                };
+                Some((recipe::Dataset::new(fields).ok()?, read.questions))
             }
             Err(e) => {
                 let hint = self
@@ -264,7 +285,7 @@ impl Checker<'_> {
     pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[Source]) {
         let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
         for Source { target, questions: read, span, .. } in sources {
-            let recipe::Stimuli { questions, ask, .. } = &target.stimuli;
+            let recipe::StimuliFields { questions, ask, .. } = &*target.stimuli;
             let all = || questions.iter().map(|q| &**q).chain(read.iter().map(String::as_str));
             if ask.is_none()
                 && all().next().is_some()

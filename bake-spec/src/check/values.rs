@@ -1,12 +1,13 @@
 //! Whether values are what their settings may have.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, Span};
 use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::{Code, did_you_mean};
-use crate::model::config::Projection;
+use crate::diagnostics::{Code, Mistake, did_you_mean};
+use crate::recipe::parts::is_blank;
+use crate::recipe::training::{check_beta, check_layers, check_module};
 use crate::settings::{Kind, Scope};
 use crate::syntax::ast::{Assignment, At, Value};
 
@@ -45,35 +46,18 @@ impl Checker<'_> {
                 given.push(assignment);
             }
         }
-        Settings { scope, given, around: None }
+        Settings { scope, given, around: None, own: &[] }
     }
 
     /// Checks a value against the table.
     fn value(&mut self, assignment: &Assignment) {
         let name = assignment.setting.name;
         match (assignment.setting.kind, &assignment.value) {
-            (Kind::Count { min, max }, Value::Count(count, At(span)))
-                if !(min..=max).contains(count) =>
-            {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!("`{name}` must be a whole number from {min} to {max}; this is {count}"),
-                );
+            (_, Value::Count(count, At(span)) | Value::Counted(count, At(span), _)) => {
+                self.allow(assignment.setting.check_count(*count), *span);
             }
-            (Kind::Counted { max, .. }, Value::Counted(count, At(span), _)) if *count > max => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!("`{name}` must be a whole number from 0 to {max}; this is {count}"),
-                );
-            }
-            (Kind::Number(range), Value::Number(number, At(span))) if !range.contains(*number) => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!("`{name}` must be {range}; this is {number}"),
-                );
+            (_, Value::Number(number, At(span))) => {
+                self.allow(assignment.setting.check_number(*number), *span);
             }
             (Kind::Texts, Value::Texts(texts)) => {
                 if texts.is_empty() {
@@ -111,15 +95,8 @@ impl Checker<'_> {
                 );
             }
             (Kind::Modules, Value::Words(words)) => self.modules(words, &assignment.keyword),
-            (Kind::Layers, Value::Span(start, end, At(span))) if start >= end || *end > 10_000 => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!(
-                        "`{start}..{end}` holds no blocks; write the first and the one after \
-                        the last, as in `4..12`"
-                    ),
-                );
+            (Kind::Layers, Value::Span(start, end, At(span))) => {
+                self.allow(check_layers(*start, *end), *span);
             }
             _ => {}
         }
@@ -131,16 +108,8 @@ impl Checker<'_> {
             ("forward_kl" | "reverse_kl", _) => {
                 self.report(Code::Value, word.span(), format!("`{word}` takes no number"))
             }
-            ("jsd", Value::Call(_, beta, _)) if *beta > 0.0 && *beta < 1.0 => {}
             ("jsd", Value::Call(_, beta, At(span))) => {
-                self.report(
-                    Code::Value,
-                    *span,
-                    format!(
-                        "β must be above 0 and below 1, since at both the divergence vanishes; \
-                        this is {beta}"
-                    ),
-                );
+                self.allow(check_beta(*beta), *span);
             }
             ("jsd", _) => {
                 self.report(Code::Value, word.span(), "`jsd` needs its β, as in `jsd(0.5)`")
@@ -157,7 +126,6 @@ impl Checker<'_> {
     }
 
     fn modules(&mut self, words: &[Ident], keyword: &Ident) {
-        let known = Projection::ALL.map(Projection::name);
         if words.is_empty() {
             self.report(
                 Code::Value,
@@ -166,22 +134,28 @@ impl Checker<'_> {
             );
         }
         for (i, word) in words.iter().enumerate() {
-            let name = word.to_string();
-            if !known.contains(&name.as_str()) {
-                self.report(
-                    Code::UnknownName,
-                    word.span(),
-                    format!("there is no linear layer `{name}`; {}", did_you_mean(&name, &known)),
-                );
-            } else if words[..i].contains(word) {
+            if self.allow(check_module(&word.to_string()), word.span()) && words[..i].contains(word)
+            {
                 self.repeated(word);
             }
         }
     }
 
-    pub(super) fn not_blank(&mut self, text: &LitStr, what: &str) {
-        if text.value().trim().is_empty() {
-            self.report(Code::Value, text.span(), format!("{what} cannot be empty"));
+    pub(super) fn not_blank(&mut self, text: &LitStr, what: &'static str) {
+        if is_blank(&text.value()) {
+            self.report_mistake(Mistake::Blank(what), text.span());
         }
+    }
+
+    /// Reports what a value cannot be. Returns whether there is nothing to report.
+    fn allow(&mut self, checked: Result<(), Mistake<'_>>, span: Span) -> bool {
+        if let Err(mistake) = checked {
+            self.report_mistake(mistake, span);
+        }
+        checked.is_ok()
+    }
+
+    pub(super) fn report_mistake(&mut self, mistake: Mistake<'_>, span: Span) {
+        self.report(mistake.code(), span, mistake.to_string());
     }
 }

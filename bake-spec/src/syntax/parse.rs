@@ -281,6 +281,7 @@ impl Parser {
         let Some(setting) = find(scope, &keyword.to_string()) else {
             return self.unknown(&keyword, scope);
         };
+        self.no_sign(input, &keyword, scope);
         let (value, ends_in_brace) = match setting.kind {
             Kind::Count { .. } => (self.count(input)?, false),
             Kind::Number(_) => (self.number(input)?, false),
@@ -325,6 +326,28 @@ impl Parser {
             }
         };
         Ok((Assignment { keyword, setting, value }, ends_in_brace))
+    }
+
+    /// `ask = 40` and `ask: 40`, as other languages write it: the sign is reported, and the value
+    /// read behind it.
+    fn no_sign(&mut self, input: ParseStream<'_>, keyword: &Ident, scope: Scope) {
+        if !input.peek(Token![=]) && !input.peek(Token![:]) {
+            return;
+        }
+        let span = input.span();
+        let Ok(sign) = input.parse::<TokenTree>() else { return };
+        let value = match input.fork().parse::<TokenTree>() {
+            Ok(TokenTree::Literal(literal)) => literal.to_string(),
+            Ok(TokenTree::Ident(word)) => word.to_string(),
+            _ => "…".to_owned(),
+        };
+        let end = match scope {
+            Scope::TargetHead | Scope::AnchorHead => "",
+            _ => ";",
+        };
+        let message =
+            format!("settings are written without `{sign}`; write `{keyword} {value}{end}`");
+        self.diagnostics.push(Diagnostic::new(Code::Syntax, span, message));
     }
 
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {

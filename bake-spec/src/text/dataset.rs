@@ -7,30 +7,11 @@ mod read;
 
 use std::path::Path;
 
-use serde::Serialize;
-
-use crate::recipe::Text;
 #[cfg(feature = "text")]
 pub use read::{Questions, read};
 
-/// Some questions of a file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Dataset {
-    /// The path, relative to the package.
-    #[serde(skip)]
-    pub path: Text,
-    /// The hash of the file's text.
-    pub hash: Text,
-    /// How the file is written.
-    pub format: Format,
-    /// The field, or the column, that holds the question.
-    pub field: Text,
-    /// Only so many, from the first.
-    pub take: Option<usize>,
-}
-
 /// How a file of questions is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
     /// A question a line.

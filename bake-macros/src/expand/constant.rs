@@ -1,0 +1,207 @@
+//! A recipe as a constant expression. What the constant functions in it refuse stops the compiler, so
+//! that nobody makes a recipe of other values by hand.
+
+use bake_spec::Hash;
+use bake_spec::recipe::{
+    Answer, AskFields, Dataset, DatasetFields, Divergence, Expect, ExpectFields, Format, Lora,
+    LoraFields, ModelSource, Recipe, RecipeFields, RolloutFields, Schedule, StimuliFields, Target,
+    TargetFields, Text, Train, TrainFields,
+};
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+
+/// The recipe as a constant expression.
+pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
+    let RecipeFields { name, root: _, model, student, targets, lora, train, expects } = &**recipe;
+    let (name, student) = (text(name), text(student));
+    let model = match model {
+        ModelSource::Folder(folder) => {
+            let folder = text(folder);
+            quote!(ModelSource::Folder(#folder))
+        }
+        _ => quote!(ModelSource::Tiny),
+    };
+    let targets = list(&quote!(Target), targets.iter().map(target));
+    let (lora, train) = (self::lora(lora), self::train(train));
+    let expects = list(&quote!(Expect), expects.iter().map(expect));
+    quote! {{
+        use #private::recipe::*;
+        Recipe::declared(RecipeFields {
+            name: #name,
+            root: Text::Borrowed(::core::env!("CARGO_MANIFEST_DIR")),
+            model: #model,
+            student: #student,
+            targets: #targets,
+            lora: #lora,
+            train: #train,
+            expects: #expects,
+        })
+    }}
+}
+
+fn target(target: &Target) -> TokenStream {
+    let TargetFields { name, anchor, weight, prompt, document, stimuli, rollout } = &**target;
+    let (name, prompt) = (text(name), text(prompt));
+    let document = option(document.as_ref().map(|document| {
+        let (path, hash) = (text(&document.path), hash(&document.hash));
+        quote!(Document::declared(DocumentFields { path: #path, hash: #hash }))
+    }));
+    let StimuliFields { questions, datasets, ask } = &**stimuli;
+    let questions = list(&quote!(Text), questions.iter().map(text));
+    let datasets = list(&quote!(Dataset), datasets.iter().map(dataset));
+    let ask = option(ask.as_ref().map(|ask| {
+        let AskFields { count, temperature, template } = &**ask;
+        let template = option(template.as_ref().map(text));
+        quote!(Ask::declared(AskFields {
+            count: #count,
+            temperature: #temperature,
+            template: #template,
+        }))
+    }));
+    let RolloutFields { answers, max_tokens, temperature, top_p, top_k, seed } = &**rollout;
+    let max_tokens = option(*max_tokens);
+    quote! {
+        Target::declared(TargetFields {
+            name: #name,
+            anchor: #anchor,
+            weight: #weight,
+            prompt: #prompt,
+            document: #document,
+            stimuli: Stimuli::declared(StimuliFields {
+                questions: #questions,
+                datasets: #datasets,
+                ask: #ask,
+            }),
+            rollout: Rollout::declared(RolloutFields {
+                answers: #answers,
+                max_tokens: #max_tokens,
+                temperature: #temperature,
+                top_p: #top_p,
+                top_k: #top_k,
+                seed: #seed,
+            }),
+        })
+    }
+}
+
+fn dataset(dataset: &Dataset) -> TokenStream {
+    let DatasetFields { path, hash, format, field, take } = &**dataset;
+    let (path, hash, field, take) = (text(path), self::hash(hash), text(field), option(*take));
+    let format = match format {
+        Format::JsonLines => quote!(Format::JsonLines),
+        Format::Csv => quote!(Format::Csv),
+        _ => quote!(Format::Lines),
+    };
+    quote! {
+        Dataset::declared(DatasetFields {
+            path: #path,
+            hash: #hash,
+            format: #format,
+            field: #field,
+            take: #take,
+        })
+    }
+}
+
+fn lora(lora: &Lora) -> TokenStream {
+    let LoraFields { rank, alpha, dropout, modules, layers } = &**lora;
+    let modules = list(&quote!(Text), modules.iter().map(text));
+    let layers = option(layers.map(|(start, end)| quote!((#start, #end))));
+    quote! {
+        Lora::declared(LoraFields {
+            rank: #rank,
+            alpha: #alpha,
+            dropout: #dropout,
+            modules: #modules,
+            layers: #layers,
+        })
+    }
+}
+
+fn train(train: &Train) -> TokenStream {
+    let TrainFields {
+        epochs,
+        lr,
+        batch,
+        accumulate,
+        schedule,
+        warmup,
+        divergence,
+        temperature,
+        clip,
+        weight_decay,
+        seed,
+        checkpoint_every,
+    } = &**train;
+    let checkpoint_every = option(*checkpoint_every);
+    let lr = option(*lr);
+    let schedule = match schedule {
+        Schedule::Constant => quote!(Schedule::Constant),
+        Schedule::Cosine => quote!(Schedule::Cosine),
+        _ => quote!(Schedule::Linear),
+    };
+    let divergence = match divergence {
+        Divergence::ReverseKl => quote!(Divergence::ReverseKl),
+        Divergence::Jsd(beta) => quote!(Divergence::Jsd(#beta)),
+        _ => quote!(Divergence::ForwardKl),
+    };
+    quote! {
+        Train::declared(TrainFields {
+            epochs: #epochs,
+            lr: #lr,
+            batch: #batch,
+            accumulate: #accumulate,
+            schedule: #schedule,
+            warmup: #warmup,
+            divergence: #divergence,
+            temperature: #temperature,
+            clip: #clip,
+            weight_decay: #weight_decay,
+            seed: #seed,
+            checkpoint_every: #checkpoint_every,
+        })
+    }
+}
+
+fn expect(expect: &Expect) -> TokenStream {
+    let ExpectFields { target, question, answer } = &**expect;
+    let (target, question) = (option(target.as_ref().map(text)), text(question));
+    let answer = match answer {
+        Answer::Contains(words) => {
+            let words = text(words);
+            quote!(Answer::Contains(#words))
+        }
+        Answer::Equals(words) => {
+            let words = text(words);
+            quote!(Answer::Equals(#words))
+        }
+        _ => quote!(Answer::Declines),
+    };
+    quote! {
+        Expect::declared(ExpectFields { target: #target, question: #question, answer: #answer })
+    }
+}
+
+fn hash(hash: &Hash) -> TokenStream {
+    let digits = hash.to_string();
+    quote!(Hash::declared(#digits))
+}
+
+fn text(text: &Text) -> TokenStream {
+    quote!(Text::Borrowed(#text))
+}
+
+/// A borrowed list. A constant of its own lives as long as the program, whatever its elements are.
+fn list(element: &TokenStream, items: impl Iterator<Item = TokenStream>) -> TokenStream {
+    quote! {{
+        const ITEMS: &[#element] = &[#(#items),*];
+        List::Borrowed(ITEMS)
+    }}
+}
+
+fn option(value: Option<impl ToTokens>) -> TokenStream {
+    match value {
+        Some(value) => quote!(::core::option::Option::Some(#value)),
+        None => quote!(::core::option::Option::None),
+    }
+}

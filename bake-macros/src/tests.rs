@@ -1,0 +1,30 @@
+//! What the macro gives when it fails itself.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use crate::expand::expand;
+
+#[test]
+fn a_macro_that_fails_still_gives_the_items_and_asks_to_report_it() {
+    for (source, names) in [
+        (
+            "pub(crate) bake Office { target front_desk from \"a.md\"; anchor calm; } bake Shop {}",
+            &["pub (crate) struct Office", "enum OfficeTarget", "FrontDesk", "struct Shop"][..],
+        ),
+        ("target keys from \"keys.md\"; 7 7 7", &["struct Bake", "enum BakeTarget", "Keys"]),
+    ] {
+        let failed = Cell::new(false);
+        let fail_once = |_: &str| {
+            assert!(failed.replace(true), "the lamp is out");
+            None
+        };
+        let items = expand(source.parse().unwrap(), Path::new("."), fail_once).to_string();
+        syn::parse_str::<syn::File>(&items).unwrap();
+        assert!(items.contains("the lamp is out; this is a fault of bake, please"), "{items}");
+        for name in names {
+            assert!(items.contains(name), "{name}: {items}");
+        }
+        assert!(!items.contains("Calm") && items.contains("fn load"), "{items}");
+    }
+}

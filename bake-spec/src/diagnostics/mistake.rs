@@ -1,0 +1,203 @@
+//! Mistakes of values, whoever writes them: the macro, the builder, or a constant.
+
+use std::fmt;
+
+use super::{Code, did_you_mean};
+use crate::model::config::Projection;
+use crate::recipe::Target;
+use crate::settings::Range;
+
+/// A value that a recipe cannot have. It is found in constant functions, which cannot write a
+/// message; its code and its words are the same wherever it is said.
+#[derive(Clone, Copy, Debug)]
+pub enum Mistake<'a> {
+    /// A count outside of what its setting may be.
+    Count {
+        /// The setting.
+        name: &'static str,
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+        /// What it is.
+        count: u64,
+    },
+    /// A number outside of what its setting may be.
+    Number {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        range: Range,
+        /// What it is.
+        number: f64,
+    },
+    /// A text without a word in it.
+    Blank(&'static str),
+    /// A file or folder of this kind without a path.
+    EmptyPath(&'static str),
+    /// A model without a path.
+    EmptyModel,
+    /// Blocks that are none.
+    NoLayers {
+        /// The first.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+    },
+    /// A β at which the divergence vanishes, or beyond.
+    Beta(f64),
+    /// A linear layer that does not exist.
+    UnknownModule(&'a str),
+    /// A linear layer that is named twice.
+    Repeated(&'a str),
+    /// `ask 0` where the model is to write questions.
+    AskForNone,
+    /// A target or an anchor without questions.
+    NoQuestions {
+        /// Its name.
+        name: &'a str,
+        /// Whether it is an anchor.
+        anchor: bool,
+    },
+    /// A target without document and prompt.
+    NothingToLearn(&'a str),
+    /// An anchor with a document.
+    AnchorWithDocument(&'a str),
+    /// An anchor before a target of this name.
+    AnchorFirst(&'a str),
+    /// A bake without a target.
+    NothingBaked,
+    /// Two targets of a name.
+    SameTarget(&'a str),
+    /// An anchor of the name of a target or an anchor.
+    SameAnchor(&'a str),
+    /// An expectation of a target that does not exist.
+    UnknownTarget {
+        /// The name.
+        name: &'a str,
+        /// The targets and anchors that exist.
+        targets: &'a [Target],
+    },
+}
+
+impl<'a> Mistake<'a> {
+    /// A target or an anchor of a name that another has.
+    pub(crate) const fn same_name(name: &'a str, anchor: bool) -> Self {
+        if anchor { Self::SameAnchor(name) } else { Self::SameTarget(name) }
+    }
+
+    /// Its kind.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Count { .. }
+            | Self::Number { .. }
+            | Self::Blank(_)
+            | Self::NoLayers { .. }
+            | Self::Beta(_)
+            | Self::AskForNone
+            | Self::AnchorWithDocument(_)
+            | Self::AnchorFirst(_) => Code::Value,
+            Self::EmptyPath("dataset") => Code::Dataset,
+            Self::EmptyPath(_) => Code::Document,
+            Self::EmptyModel => Code::Model,
+            Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
+            Self::Repeated(_) => Code::Repeated,
+            Self::NoQuestions { .. } | Self::NothingToLearn(_) | Self::NothingBaked => {
+                Code::Missing
+            }
+            Self::SameTarget(_) | Self::SameAnchor(_) => Code::SameName,
+        }
+    }
+
+    /// Stops the evaluation of a constant.
+    ///
+    /// # Panics
+    /// Always. The message names what is wrong, as far as a constant can.
+    pub(crate) const fn stop(&self) -> ! {
+        match self {
+            Self::Count { name, .. } | Self::Number { name, .. } => panic!("{}", *name),
+            Self::Blank(what) => panic!("{}", *what),
+            Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
+            Self::NoLayers { .. } => panic!("`layers` holds no blocks"),
+            Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
+            Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
+            Self::AskForNone => panic!("`ask` needs a number above 0"),
+            Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
+            Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
+            Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
+            Self::AnchorFirst(_) => panic!("an anchor stands before a target"),
+            Self::NothingBaked => panic!("nothing is baked"),
+            Self::SameTarget(name) | Self::SameAnchor(name) => panic!("{}", *name),
+            Self::UnknownTarget { name, .. } => panic!("{}", *name),
+        }
+    }
+}
+
+impl fmt::Display for Mistake<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count { name, min, max, count } => {
+                write!(f, "`{name}` must be a whole number from {min} to {max}; this is {count}")
+            }
+            Self::Number { name, range, number } => {
+                write!(f, "`{name}` must be {range}; this is {number}")
+            }
+            Self::Blank(what) => write!(f, "{what} cannot be empty"),
+            Self::EmptyPath(what) => write!(
+                f,
+                "the path of the {what} is empty; write it relative to the folder of Cargo.toml"
+            ),
+            Self::EmptyModel => f.write_str("the path of the model's folder is empty"),
+            Self::NoLayers { start, end } => write!(
+                f,
+                "`{start}..{end}` holds no blocks; write the first and the one after the last, as \
+                 in `4..12`"
+            ),
+            Self::Beta(beta) => write!(
+                f,
+                "β must be above 0 and below 1, since at both the divergence vanishes; this is \
+                 {beta}"
+            ),
+            Self::UnknownModule(name) => {
+                let known = Projection::ALL.map(Projection::name);
+                write!(f, "there is no linear layer `{name}`; {}", did_you_mean(name, &known))
+            }
+            Self::Repeated(name) => write!(f, "`{name}` is given twice; keep one of them"),
+            Self::AskForNone => f.write_str("`ask` must be above 0 where there is one"),
+            Self::NoQuestions { name, anchor } => write!(
+                f,
+                "the {} `{name}` has no questions; write `ask` with a number above 0, or \
+                 `questions [\"…\"]`",
+                if *anchor { "anchor" } else { "target" }
+            ),
+            Self::NothingToLearn(name) => write!(
+                f,
+                "the target `{name}` has nothing to learn; give it a document, as in `from \
+                 \"docs/name.md\"`, or a `prompt`"
+            ),
+            Self::AnchorWithDocument(name) => {
+                write!(f, "the anchor `{name}` has a document; make it a target")
+            }
+            Self::AnchorFirst(name) => {
+                write!(f, "the target `{name}` comes after an anchor; anchors come last")
+            }
+            Self::NothingBaked => f.write_str(
+                "nothing is baked; declare at least one target, as in `target name from \
+                 \"docs/name.md\";`",
+            ),
+            Self::SameTarget(name) => write!(
+                f,
+                "the target `{name}` is declared twice; give each target a name of its own"
+            ),
+            Self::SameAnchor(name) => write!(
+                f,
+                "there is already a target or an anchor `{name}`; give each a name of its own"
+            ),
+            Self::UnknownTarget { name, targets } => {
+                let names = targets.iter().filter(|target| !target.anchor);
+                let names: Vec<&str> = names.map(|target| &*target.name).collect();
+                write!(f, "there is no target `{name}`; {}", did_you_mean(name, &names))
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! An entry of the lock: one bake.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::VENDOR_DIR;
+use super::format1::Hashes;
+use super::limits::Limits;
+use super::settings::{Settings, readable};
+use crate::hash::Hash;
+use crate::model::Identity;
+use crate::model::config::Config;
+use crate::recipe::address::STAGES;
+use crate::recipe::{ModelSource, Recipe, Target};
+use crate::store::Store;
+
+/// One bake.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Locked {
+    pub(super) name: String,
+    /// [`Recipe::hash`]: what determines the adapter.
+    pub recipe: Hash,
+    /// The hash of the adapter's folder.
+    pub adapter: Hash,
+    /// The size of the adapter's files, in bytes.
+    pub bytes: u64,
+    /// The divergence of the base model from the teacher, in nats a token.
+    pub kl_before: f64,
+    /// That of the baked model.
+    pub kl_after: f64,
+    /// The versions of the stages that made it, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub stages: BTreeMap<String, u32>,
+    /// What all targets share and is not at its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub settings: Settings,
+    /// The base model.
+    pub model: LockedModel,
+    /// The targets and anchors, by name.
+    pub targets: BTreeMap<String, LockedTarget>,
+    /// What an entry that format 1 had, and that has not been baked again, says of its settings.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) format_1: Option<Hashes>,
+}
+
+/// A base model, as far as checks need it: a clone without its files checks as well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedModel {
+    /// `tiny`, or its folder relative to the package.
+    pub source: String,
+    /// The hash of all files.
+    pub hash: Hash,
+    /// The hash of its text files.
+    pub files: Hash,
+    /// The hash of the names and sizes of its weights.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weights: Option<Hash>,
+    /// What it has room for.
+    pub limits: Limits,
+}
+
+/// A target or an anchor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedTarget {
+    /// The hash of the document's text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub document: Option<Hash>,
+    /// Tokens of the teacher's prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of the longest question.
+    pub question_tokens: usize,
+    /// Questions that were asked.
+    pub questions: usize,
+    /// Answers that were learned from.
+    pub answers: usize,
+    /// What is its own and is not at its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub settings: Settings,
+}
+
+impl Locked {
+    /// An entry for a recipe whose model is of this hash and shape, with nothing noted yet of its
+    /// adapter and its targets' sizes.
+    pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {
+        let source = match &recipe.model {
+            ModelSource::Tiny => "tiny".to_owned(),
+            ModelSource::Folder(folder) => folder.to_string(),
+        };
+        let target = |target: &Target| {
+            let locked = LockedTarget {
+                document: target.document.as_ref().map(|document| document.hash),
+                prompt_tokens: 0,
+                question_tokens: 0,
+                questions: 0,
+                answers: 0,
+                settings: readable(&target.own()),
+            };
+            (target.name.to_string(), locked)
+        };
+        Self {
+            name: recipe.name.to_string(),
+            recipe: recipe.hash(&model),
+            adapter: Hash::of(b""),
+            bytes: 0,
+            kl_before: 0.0,
+            kl_after: 0.0,
+            stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
+            settings: readable(&recipe.shared()),
+            model: LockedModel {
+                source,
+                hash: model,
+                files: identity.files,
+                weights: identity.weights,
+                limits: Limits::of(config),
+            },
+            targets: recipe.targets.iter().map(target).collect(),
+            format_1: None,
+        }
+    }
+
+    /// Whether a target is the one that was baked.
+    pub(crate) fn has_target(&self, target: &Target) -> bool {
+        let document = target.document.as_ref().map(|document| document.hash);
+        self.targets.get(&*target.name).is_some_and(|before| {
+            before.document == document
+                && match &self.format_1 {
+                    Some(hashes) => hashes.same(target),
+                    None => before.settings == readable(&target.own()),
+                }
+        })
+    }
+
+    /// The identity of its model.
+    pub fn identity(&self) -> Identity {
+        Identity { files: self.model.files, weights: self.model.weights }
+    }
+
+    /// Why [`find_adapter`](Self::find_adapter) finds none.
+    pub fn why_not_at_hand(&self, package: &Path, store: Option<&Store>) -> String {
+        let vendored = package.join(VENDOR_DIR).join(&self.name);
+        match store {
+            _ if vendored.is_dir() => format!(
+                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was \
+                 changed, added or removed, or its line ends were",
+                self.name
+            ),
+            Some(store) if store.root().is_dir() => {
+                format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine")
+            }
+            Some(store) => {
+                format!(
+                    "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine \
+                     in {}",
+                    store.root().display()
+                )
+            }
+            None => format!(
+                "its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is not an absolute path"
+            ),
+        }
+    }
+
+    /// The folder of its adapter: beside the declarations of the package, or in the store. None
+    /// where it is in neither, or damaged.
+    pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
+        let vendored = package.join(VENDOR_DIR).join(&self.name);
+        Store::holds(&vendored, &self.adapter)
+            .then_some(vendored)
+            .or_else(|| store.artifact(&self.adapter))
+    }
+}

@@ -1,0 +1,127 @@
+//! Locks of format 1, which named settings by their hashes and held a model's whole configuration.
+//!
+//! Their entries are kept as they are until they are baked again, under `format_1`: their hashes
+//! can be compared with those of a declaration, but they do not say what a setting was.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Locked, LockedModel, LockedTarget};
+use super::limits::Limits;
+use crate::hash::Hash;
+use crate::model::config::Config;
+use crate::recipe::{Recipe, Target, legacy};
+
+/// The hashes of settings that an entry of format 1 had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hashes {
+    shared: BTreeMap<String, Hash>,
+    targets: BTreeMap<String, Hash>,
+}
+
+impl Hashes {
+    /// What all targets share and has changed.
+    pub(super) fn changed(&self, recipe: &Recipe) -> Vec<String> {
+        let now = legacy::shared_hashes(recipe).into_iter();
+        let changed = now.filter(|(name, hash)| self.shared.get(*name) != Some(hash));
+        changed
+            .map(|(name, _)| match name {
+                "expect" => {
+                    "the questions of `expect`, which are held out, have changed".to_owned()
+                }
+                name => format!("`{name}` has changed"),
+            })
+            .collect()
+    }
+
+    /// Whether a target's settings are those that were baked.
+    pub(super) fn same(&self, target: &Target) -> bool {
+        self.targets.get(&*target.name) == Some(&legacy::settings_hash(target))
+    }
+}
+
+/// The file of format 1.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[allow(dead_code, reason = "it was read before")]
+    version: u32,
+    #[serde(default, rename = "bake")]
+    pub(super) bakes: Vec<Bake>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bake {
+    name: String,
+    recipe: Hash,
+    adapter: Hash,
+    bytes: u64,
+    kl_before: f64,
+    kl_after: f64,
+    shared: BTreeMap<String, Hash>,
+    model: Model,
+    targets: BTreeMap<String, BakedTarget>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Model {
+    source: String,
+    hash: Hash,
+    files: Hash,
+    #[serde(default)]
+    weights: Option<Hash>,
+    config: Config,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BakedTarget {
+    #[serde(default)]
+    document: Option<Hash>,
+    settings: Hash,
+    prompt_tokens: usize,
+    question_tokens: usize,
+    questions: usize,
+    answers: usize,
+}
+
+impl From<Bake> for Locked {
+    fn from(bake: Bake) -> Self {
+        let settings =
+            bake.targets.iter().map(|(name, target)| (name.clone(), target.settings)).collect();
+        let targets = bake.targets.into_iter().map(|(name, target)| {
+            let target = LockedTarget {
+                document: target.document,
+                prompt_tokens: target.prompt_tokens,
+                question_tokens: target.question_tokens,
+                questions: target.questions,
+                answers: target.answers,
+                settings: BTreeMap::new(),
+            };
+            (name, target)
+        });
+        Self {
+            name: bake.name,
+            recipe: bake.recipe,
+            adapter: bake.adapter,
+            bytes: bake.bytes,
+            kl_before: bake.kl_before,
+            kl_after: bake.kl_after,
+            stages: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            model: LockedModel {
+                source: bake.model.source,
+                hash: bake.model.hash,
+                files: bake.model.files,
+                weights: bake.model.weights,
+                limits: Limits::of(&bake.model.config),
+            },
+            targets: targets.collect(),
+            format_1: Some(Hashes { shared: bake.shared, targets: settings }),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Settings in the lock: what was not at its default, in a form that people can read and compare.
+
+use std::collections::BTreeMap;
+
+use crate::hash::{Hash, Record};
+use crate::settings::{Scope, find};
+
+/// Names and values of settings that are not at their defaults.
+pub type Settings = BTreeMap<String, String>;
+
+/// A text of more letters is named by its hash and its length.
+const LONGEST: usize = 60;
+
+/// The most questions that are named each.
+const MOST: usize = 200;
+
+/// The settings of a record, as the lock has them.
+pub(super) fn readable(record: &Record) -> Settings {
+    let value = |(name, form): (&str, &str)| (name.to_owned(), readable_value(name, form));
+    record.iter().map(value).collect()
+}
+
+fn readable_value(name: &str, form: &str) -> String {
+    if ["questions", "expect"].contains(&name) {
+        let questions: Vec<String> = serde_json::from_str(form).unwrap_or_default();
+        return match questions.len() {
+            count if count > MOST => {
+                format!("{count} questions, {}", Hash::of(form.as_bytes()).short())
+            }
+            _ => {
+                let hashes: Vec<String> =
+                    questions.iter().map(|text| Hash::of(text.as_bytes()).short()).collect();
+                hashes.join(" ")
+            }
+        };
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_().".contains(c);
+    match form.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        Some(word) if !word.is_empty() && word.len() <= LONGEST && word.chars().all(plain) => {
+            word.to_owned()
+        }
+        _ if form.chars().count() <= LONGEST => form.to_owned(),
+        _ => format!("{} letters, {}", form.chars().count(), Hash::of(form.as_bytes()).short()),
+    }
+}
+
+/// What differs between two sets of settings, a sentence each.
+pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    // An anchor is asked nothing by default.
+    let asked = |settings: &Settings| match settings.contains_key("anchor") {
+        true => Some("0".to_owned()),
+        false => None,
+    };
+    let differs = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    let value = |settings: &Settings, name: &String| {
+        settings.get(name).cloned().or_else(|| asked(settings).filter(|_| name == "ask"))
+    };
+    differs.map(|name| change(name, value(before, name), value(now, name))).collect()
+}
+
+fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
+    let shown = match name {
+        "expect" => "the questions of `expect`, which are held out".to_owned(),
+        name => format!("`{name}`"),
+    };
+    if ["questions", "expect"].contains(&name) {
+        return format!("{shown}: {}", questions(before.as_deref(), now.as_deref()));
+    }
+    match (value(name, before.as_deref()), value(name, now.as_deref())) {
+        (Some(before), Some(now)) => format!("{shown} has changed from {before} to {now}"),
+        _ => format!("{shown} has changed"),
+    }
+}
+
+/// A value for people: none where it is a list or too long to be shown.
+fn value(name: &str, value: Option<&str>) -> Option<String> {
+    let default = || {
+        let (scopes, name) = match name.split_once('.') {
+            Some((scope, name)) => {
+                (Scope::ALL.into_iter().filter(|s| s.word() == scope).collect(), name)
+            }
+            None => (vec![Scope::TargetBody, Scope::TargetHead, Scope::Bake], name),
+        };
+        match scopes.into_iter().find_map(|scope| find(scope, name))?.default {
+            "" => Some("its default".to_owned()),
+            default => Some(default.to_owned()),
+        }
+    };
+    match value {
+        None => default(),
+        Some(value) if value.starts_with('[') || value.contains(" letters, ") => None,
+        Some(value) => Some(value.to_owned()),
+    }
+}
+
+fn questions(before: Option<&str>, now: Option<&str>) -> String {
+    let split = |list: Option<&str>| -> Option<Vec<String>> {
+        let list = list.unwrap_or_default();
+        (!list.contains(',')).then(|| list.split_whitespace().map(str::to_owned).collect())
+    };
+    let (Some(mut removed), Some(now)) = (split(before), split(now)) else {
+        return "some have changed".to_owned();
+    };
+    let mut added = 0;
+    for question in now {
+        match removed.iter().position(|other| *other == question) {
+            Some(place) => drop(removed.remove(place)),
+            None => added += 1,
+        }
+    }
+    let were = |count: usize| if count == 1 { "was" } else { "were" };
+    match (added, removed.len()) {
+        (0, 0) => "they are in another order".to_owned(),
+        (added, 0) => format!("{added} {} added", were(added)),
+        (0, removed) => format!("{removed} {} removed", were(removed)),
+        (added, removed) => format!("{added} {} added, {removed} removed", were(added)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(before: Record, now: Record) -> String {
+        changes(&readable(&before), &readable(&now)).join("; ")
+    }
+
+    #[test]
+    fn a_change_is_said_with_what_was_and_what_is() {
+        let with = |rank: usize| Record::new().field("lora.rank", &rank);
+        assert_eq!(said(Record::new(), with(8)), "`lora.rank` has changed from 32 to 8");
+        assert_eq!(said(with(8), with(16)), "`lora.rank` has changed from 8 to 16");
+        assert_eq!(said(with(8), Record::new()), "`lora.rank` has changed from 8 to 32");
+        let schedule = Record::new().field("train.schedule", "cosine");
+        assert_eq!(
+            said(Record::new(), schedule),
+            "`train.schedule` has changed from linear to cosine"
+        );
+        let rate = Record::new().field("train.lr", &1e-3);
+        assert_eq!(said(Record::new(), rate), "`train.lr` has changed from its default to 0.001");
+        let student = |text: &str| Record::new().field("student", text);
+        assert_eq!(
+            said(student("Be brief."), student("Be kind.")),
+            "`student` has changed from \"Be brief.\" to \"Be kind.\""
+        );
+        assert_eq!(said(student("Hi"), student(&"long ".repeat(30))), "`student` has changed");
+        assert_eq!(said(with(8), with(8)), "");
+    }
+
+    #[test]
+    fn questions_are_counted() {
+        let with = |list: &[&str]| Record::new().field("questions", list);
+        for (before, now, want) in [
+            (&["a", "b", "c"][..], &["a", "d", "e", "c"][..], "2 were added, 1 removed"),
+            (&["a"], &["a", "b"], "1 was added"),
+            (&["a", "b"], &["b"], "1 was removed"),
+            (&["a", "b"], &["b", "a"], "they are in another order"),
+            (&["a", "a"], &["a"], "1 was removed"),
+        ] {
+            assert_eq!(said(with(before), with(now)), format!("`questions`: {want}"));
+        }
+        assert_eq!(said(Record::new(), with(&["a"])), "`questions`: 1 was added");
+        let many: Vec<String> = (0..300).map(|i| format!("question {i}")).collect();
+        let many = Record::new().field("questions", &many);
+        assert_eq!(said(with(&["a"]), many), "`questions`: some have changed");
+    }
+}

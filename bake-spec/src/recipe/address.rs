@@ -1,0 +1,231 @@
+//! Addresses of recipes and of their parts.
+//!
+//! A recipe becomes a [`Record`] of the names and values of its settings, and a setting at its
+//! default is not in it: so a setting that comes later does not change the address of a recipe that
+//! does without it. The defaults are written out here once more. If the default of a setting
+//! changes, the one here stays, so that the recipes that had it keep their address and those that
+//! get the new one get another.
+
+use super::{
+    Ask, Dataset, Divergence, Format, Lora, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+};
+use crate::hash::{Encode, Hash, KeyHasher, Record};
+
+/// How questions are made of a document and a recipe. As for each of the stages: raised when the
+/// same inputs give another product.
+pub const STIMULI_VERSION: u32 = 1;
+
+/// How the teacher answers.
+pub const ROLLOUTS_VERSION: u32 = 1;
+
+/// What the teacher's states are.
+pub const STATES_VERSION: u32 = 1;
+
+/// How an adapter is trained.
+pub const TRAINING_VERSION: u32 = 1;
+
+/// The stages of a bake and their versions, in order.
+pub const STAGES: [(&str, u32); 4] = [
+    ("stimuli", STIMULI_VERSION),
+    ("rollouts", ROLLOUTS_VERSION),
+    ("states", STATES_VERSION),
+    ("training", TRAINING_VERSION),
+];
+
+/// The form of the address itself.
+const VERSION: u32 = 3;
+
+impl Recipe {
+    /// The address of the adapter: everything that changes it, the versions of the stages among
+    /// it, and nothing else.
+    ///
+    /// Names, paths, and what an answer is expected to be, do not change it; the questions of
+    /// `expect` do, because they are held out of training. `model` is the hash of the base model's
+    /// files.
+    pub fn hash(&self, model: &Hash) -> Hash {
+        STAGES
+            .iter()
+            .fold(KeyHasher::new("recipe", VERSION), |key, (stage, version)| {
+                key.field(stage, version)
+            })
+            .field("model", model)
+            .field("recipe", self)
+            .finish()
+    }
+
+    /// Whether an adapter at this address is one of this recipe: at its own, or at the one that it
+    /// had in locks of format 1.
+    pub fn has_address(&self, model: &Hash, address: &Hash) -> bool {
+        self.hash(model) == *address || super::legacy::recipe_hash(self, model) == *address
+    }
+
+    /// What all targets share and is not at its default, by the names of the settings.
+    pub(crate) fn shared(&self) -> Record {
+        let held_out: Vec<&str> = self.held_out().collect();
+        Record::new()
+            .unless(&"", "student", &&*self.student)
+            .unless(&Vec::new(), "expect", &held_out)
+            .within("lora.", lora(&self.lora))
+            .within("train.", train(&self.train))
+    }
+}
+
+impl Target {
+    /// What is its own, without the document, and not at its default, by the names of the settings.
+    pub(crate) fn own(&self) -> Record {
+        // An anchor is asked nothing by default.
+        let asked = if self.anchor { None } else { Some(ASKED) };
+        let own = stimuli(&self.stimuli, asked)
+            .unless(&false, "anchor", &self.anchor)
+            .unless(&1.0, "weight", &self.weight)
+            .unless(&"", "prompt", &&*self.prompt);
+        own.within("", rollout(&self.rollout))
+    }
+}
+
+/// How many questions the model writes for a target where nothing is said of it.
+const ASKED: usize = 100;
+
+fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
+    let count = stimuli.ask.as_ref().map(|ask| ask.count);
+    let record = Record::new()
+        .unless(&[][..], "questions", &*stimuli.questions)
+        .unless(&[][..], "dataset", &*stimuli.datasets)
+        .unless(&asked.unwrap_or_default(), "ask", &count.unwrap_or_default());
+    match &stimuli.ask {
+        Some(asked) => record.within("ask.", ask(asked)),
+        None => record,
+    }
+}
+
+/// All of it but the count.
+fn ask(ask: &Ask) -> Record {
+    Record::new().unless(&0.5, "temperature", &ask.temperature).unless(
+        &None,
+        "template",
+        &ask.template,
+    )
+}
+
+fn rollout(rollout: &Rollout) -> Record {
+    Record::new()
+        .unless(&1, "rollouts", &rollout.answers)
+        .unless(&None, "max_tokens", &rollout.max_tokens)
+        .unless(&1.0, "temperature", &rollout.temperature)
+        .unless(&1.0, "top_p", &rollout.top_p)
+        .unless(&0, "top_k", &rollout.top_k)
+        .unless(&42, "seed", &rollout.seed)
+}
+
+fn lora(lora: &Lora) -> Record {
+    Record::new()
+        .unless(&32, "rank", &lora.rank)
+        .unless(&64.0, "alpha", &lora.alpha)
+        .unless(&0.0, "dropout", &lora.dropout)
+        .unless(&[][..], "modules", &*lora.modules)
+        .unless(&None, "layers", &lora.layers)
+}
+
+fn train(train: &Train) -> Record {
+    Record::new()
+        .unless(&16, "epochs", &train.epochs)
+        .unless(&None, "lr", &train.lr)
+        .unless(&8, "batch", &train.batch)
+        .unless(&1, "accumulate", &train.accumulate)
+        .unless(&Schedule::Linear, "schedule", &train.schedule)
+        .unless(&0.1, "warmup", &train.warmup)
+        .unless(&Divergence::ForwardKl, "divergence", &train.divergence)
+        .unless(&1.0, "temperature", &train.temperature)
+        .unless(&1.0, "clip", &train.clip)
+        .unless(&0.0, "weight_decay", &train.weight_decay)
+        .unless(&42, "seed", &train.seed)
+}
+
+impl Encode for Recipe {
+    fn encode(&self, out: &mut String) {
+        self.shared().field("targets", &*self.targets).encode(out);
+    }
+}
+
+impl Encode for Target {
+    fn encode(&self, out: &mut String) {
+        let document = self.document.as_ref().map(|document| document.hash);
+        self.own().unless(&None, "document", &document).encode(out);
+    }
+}
+
+impl Encode for Stimuli {
+    fn encode(&self, out: &mut String) {
+        stimuli(self, Some(ASKED)).encode(out);
+    }
+}
+
+impl Encode for Ask {
+    fn encode(&self, out: &mut String) {
+        ask(self).field("count", &self.count).encode(out);
+    }
+}
+
+impl Encode for Dataset {
+    fn encode(&self, out: &mut String) {
+        Record::new()
+            .field("hash", &self.hash)
+            .unless(&Format::Lines, "format", &self.format)
+            .unless(&"", "field", &&*self.field)
+            .unless(&None, "take", &self.take)
+            .encode(out);
+    }
+}
+
+impl Encode for Rollout {
+    fn encode(&self, out: &mut String) {
+        rollout(self).encode(out);
+    }
+}
+
+impl Encode for Lora {
+    fn encode(&self, out: &mut String) {
+        lora(self).encode(out);
+    }
+}
+
+impl Encode for Train {
+    fn encode(&self, out: &mut String) {
+        train(self).encode(out);
+    }
+}
+
+impl Encode for Schedule {
+    fn encode(&self, out: &mut String) {
+        let word = match self {
+            Self::Constant => "constant",
+            Self::Linear => "linear",
+            Self::Cosine => "cosine",
+        };
+        word.encode(out);
+    }
+}
+
+impl Encode for Divergence {
+    fn encode(&self, out: &mut String) {
+        match self {
+            Self::ForwardKl => "forward_kl".encode(out),
+            Self::ReverseKl => "reverse_kl".encode(out),
+            Self::Jsd(beta) => format!("jsd({beta:?})").encode(out),
+        }
+    }
+}
+
+impl Encode for Format {
+    fn encode(&self, out: &mut String) {
+        let word = match self {
+            Self::Lines => "lines",
+            Self::JsonLines => "jsonl",
+            Self::Csv => "csv",
+        };
+        word.encode(out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+use super::*;
+use crate::recipe::{
+    Answer, AskFields, DatasetFields, DocumentFields, Expect, ExpectFields, LoraFields,
+    ModelSource, RecipeFields, RolloutFields, StimuliFields, TargetFields, TrainFields,
+};
+
+fn hash(text: &str) -> Hash {
+    Hash::of(text.as_bytes())
+}
+
+/// A target in which nothing is at its default.
+fn full_target() -> Target {
+    let dataset = DatasetFields {
+        path: "asked.csv".into(),
+        hash: hash("asked"),
+        format: Format::Csv,
+        field: "text".into(),
+        take: Some(9),
+    };
+    let ask = AskFields { count: 40, temperature: 0.9, template: Some("Ask \"one\".".into()) };
+    let stimuli = StimuliFields {
+        questions: vec!["Who?".into(), "Where\nis it?".into()].into(),
+        datasets: vec![Dataset::new(dataset).unwrap()].into(),
+        ask: Some(Ask::new(ask).unwrap()),
+    };
+    let rollout = RolloutFields {
+        answers: 3,
+        max_tokens: Some(64),
+        temperature: 0.25,
+        top_p: 0.9,
+        top_k: 40,
+        seed: u64::MAX,
+    };
+    let document = DocumentFields { path: "keys.md".into(), hash: hash("keys") };
+    Target::new(TargetFields {
+        name: "keys".into(),
+        anchor: false,
+        weight: 2.5,
+        prompt: "You are a caretaker.".into(),
+        document: Some(crate::recipe::Document::new(document).unwrap()),
+        stimuli: Stimuli::new(stimuli).unwrap(),
+        rollout: Rollout::new(rollout).unwrap(),
+    })
+    .unwrap()
+}
+
+/// A target and an anchor with defaults only.
+fn plain_targets() -> [Target; 2] {
+    let target = full_target();
+    let plain = TargetFields {
+        name: "lamp".into(),
+        anchor: false,
+        weight: 1.0,
+        prompt: "".into(),
+        document: target.document.clone(),
+        stimuli: Stimuli::default().with(|s| s.ask = Some(Ask::default())).unwrap(),
+        rollout: Rollout::default(),
+    };
+    let anchor = TargetFields {
+        name: "manners".into(),
+        anchor: true,
+        document: None,
+        stimuli: Stimuli::default().with(|s| s.questions = vec!["Hello".into()].into()).unwrap(),
+        ..plain.clone()
+    };
+    [Target::new(plain).unwrap(), Target::new(anchor).unwrap()]
+}
+
+fn full_lora() -> Lora {
+    Lora::new(LoraFields {
+        rank: 8,
+        alpha: 16.0,
+        dropout: 0.1,
+        modules: vec!["q_proj".into()].into(),
+        layers: Some((1, 3)),
+    })
+    .unwrap()
+}
+
+fn full_train() -> Train {
+    Train::new(TrainFields {
+        epochs: 3,
+        lr: Some(1e-4),
+        batch: 2,
+        accumulate: 4,
+        schedule: Schedule::Cosine,
+        warmup: 0.2,
+        divergence: Divergence::Jsd(0.5),
+        temperature: 2.0,
+        clip: 0.5,
+        weight_decay: 0.01,
+        seed: 7,
+        checkpoint_every: Some(5),
+    })
+    .unwrap()
+}
+
+fn plain_recipe() -> Recipe {
+    Recipe::new(RecipeFields {
+        name: "Support".into(),
+        root: "/home/me".into(),
+        model: ModelSource::Tiny,
+        student: "".into(),
+        targets: plain_targets().to_vec().into(),
+        lora: Lora::default(),
+        train: Train::default(),
+        expects: vec![].into(),
+    })
+    .unwrap()
+}
+
+fn full_recipe() -> Recipe {
+    let expect = Expect::new(ExpectFields {
+        target: Some("keys".into()),
+        question: "Who has it?".into(),
+        answer: Answer::Contains("Bob".into()),
+    });
+    plain_recipe()
+        .with(|recipe| {
+            recipe.targets.to_mut().insert(0, full_target());
+            recipe.student = "Be brief.".into();
+            recipe.expects = vec![expect.unwrap()].into();
+            (recipe.lora, recipe.train) = (full_lora(), full_train());
+        })
+        .unwrap()
+}
+
+/// Whoever changes one of these makes every bake of every user stale: raise the version of what
+/// has changed, or leave a setting's default out of its record. `addresses.txt` holds what they are.
+#[test]
+fn addresses_stay_what_they_are() {
+    let [plain, anchor] = plain_targets();
+    let key =
+        |value: &dyn Encode| KeyHasher::new("golden", 1).raw("value", &value.encoded()).finish();
+    let model = hash("model");
+    let addresses = [
+        ("a whole recipe", full_recipe().hash(&model)),
+        ("a recipe of defaults", plain_recipe().hash(&model)),
+        ("a target", key(&full_target())),
+        ("a target of defaults", key(&plain)),
+        ("an anchor", key(&anchor)),
+        ("its questions", key(&full_target().stimuli)),
+        ("its ask", key(full_target().stimuli.ask.as_ref().unwrap())),
+        ("its answers", key(&full_target().rollout)),
+        ("lora", key(&full_lora())),
+        ("train", key(&full_train())),
+    ];
+    let found: String = addresses.iter().map(|(what, hash)| format!("{hash} {what}\n")).collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/addresses.txt");
+    assert_eq!(found, std::fs::read_to_string(file).unwrap());
+}
+
+#[test]
+fn what_is_written_down_is_what_was_set() {
+    assert_eq!(
+        full_target().encoded(),
+        format!(
+            r#"{{"ask":40,"ask.temperature":0.9,"ask.template":"Ask \"one\".","dataset":[{{"field":"text","format":"csv","hash":"{}","take":9}}],"document":"{}","max_tokens":64,"prompt":"You are a caretaker.","questions":["Who?","Where\nis it?"],"rollouts":3,"seed":18446744073709551615,"temperature":0.25,"top_k":40,"top_p":0.9,"weight":2.5}}"#,
+            hash("asked"),
+            hash("keys"),
+        )
+    );
+    assert_eq!(
+        full_train().encoded(),
+        r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"warmup":0.2,"weight_decay":0.01}"#
+    );
+}
+
+/// So a setting that comes later, at its default, changes no address: it is not written.
+#[test]
+fn settings_at_their_defaults_leave_no_trace() {
+    let [plain, anchor] = plain_targets();
+    assert_eq!(plain.own(), Record::new());
+    assert_eq!(anchor.own().encoded(), r#"{"anchor":true,"questions":["Hello"]}"#);
+    assert_eq!(plain_recipe().shared(), Record::new());
+    assert_eq!(Lora::default().encoded() + &Train::default().encoded(), "{}{}");
+    let key = |record: Record| KeyHasher::new("lora", 1).field("lora", &record).finish();
+    let before = key(lora(&full_lora()));
+    assert_eq!(key(lora(&full_lora()).unless(&0_u8, "added_later", &0)), before);
+    assert_ne!(key(lora(&full_lora()).unless(&0_u8, "added_later", &1)), before);
+}
+
+#[test]
+fn names_paths_and_checkpoints_do_not_count() {
+    let model = hash("model");
+    let expected = full_recipe().hash(&model);
+    let renamed = full_recipe().with(|recipe| {
+        (recipe.name, recipe.root) = ("Other".into(), "/elsewhere".into());
+        recipe.train = recipe.train.with(|train| train.checkpoint_every = None).unwrap();
+        let moved = recipe.targets[1].with(|target| target.name = "light".into());
+        recipe.targets.to_mut()[1] = moved.unwrap();
+    });
+    assert_eq!(renamed.unwrap().hash(&model), expected);
+    assert_ne!(full_recipe().hash(&hash("another model")), expected);
+}

@@ -1,0 +1,141 @@
+//! The addresses of locks of format 1, which were made from the JSON form of the recipe: so a bake
+//! that was locked with them, and whose declaration has not changed, is still up to date.
+
+use serde_json::json;
+
+use super::{Ask, Dataset, Divergence, Format, Lora, Recipe, Schedule, Target, Train};
+use crate::hash::{Hash, KeyHasher};
+
+/// What format 1 hashed its parts with.
+const VERSION: u32 = 2;
+
+/// The address of an adapter.
+pub(crate) fn recipe_hash(recipe: &Recipe, model: &Hash) -> Hash {
+    let shared = shared_hashes(recipe)
+        .into_iter()
+        .fold(KeyHasher::new("shared", VERSION), |hasher, (name, hash)| {
+            hasher.raw(name, &json!(hash).to_string())
+        })
+        .finish();
+    KeyHasher::new("recipe", VERSION)
+        .raw("model", &json!(model).to_string())
+        .raw("targets", &list(recipe.targets.iter().map(|target| self::target(target, true))))
+        .raw("shared", &json!(shared).to_string())
+        .finish()
+}
+
+/// The hashes of what all targets share, by name.
+pub(crate) fn shared_hashes(recipe: &Recipe) -> [(&'static str, Hash); 4] {
+    let part = || KeyHasher::new("part", VERSION);
+    let held_out: Vec<&str> = recipe.held_out().collect();
+    [
+        ("expect", part().raw("held_out", &json!(held_out).to_string()).finish()),
+        ("lora", part().raw("lora", &lora(&recipe.lora)).finish()),
+        ("student", part().raw("student", &json!(recipe.student).to_string()).finish()),
+        ("train", part().raw("train", &train(&recipe.train)).finish()),
+    ]
+}
+
+/// The hash of all that is a target's own but its document.
+pub(crate) fn settings_hash(target: &Target) -> Hash {
+    KeyHasher::new("target", VERSION).raw("target", &self::target(target, false)).finish()
+}
+
+fn target(target: &Target, with_document: bool) -> String {
+    let document = target.document.as_ref().filter(|_| with_document);
+    let document = match document {
+        Some(document) => object(&[("hash", json!(document.hash).to_string())]),
+        None => "null".to_owned(),
+    };
+    let stimuli = object(&[
+        ("questions", json!(target.stimuli.questions).to_string()),
+        ("datasets", list(target.stimuli.datasets.iter().map(dataset))),
+        ("ask", target.stimuli.ask.as_ref().map_or("null".to_owned(), ask)),
+    ]);
+    let rollout = &target.rollout;
+    let rollout = object(&[
+        ("answers", rollout.answers.to_string()),
+        ("max_tokens", json!(rollout.max_tokens).to_string()),
+        ("temperature", json!(rollout.temperature).to_string()),
+        ("top_p", json!(rollout.top_p).to_string()),
+        ("top_k", rollout.top_k.to_string()),
+        ("seed", rollout.seed.to_string()),
+    ]);
+    object(&[
+        ("anchor", target.anchor.to_string()),
+        ("weight", json!(target.weight).to_string()),
+        ("prompt", json!(target.prompt).to_string()),
+        ("document", document),
+        ("stimuli", stimuli),
+        ("rollout", rollout),
+    ])
+}
+
+fn dataset(dataset: &Dataset) -> String {
+    let format = match dataset.format {
+        Format::Lines => "Lines",
+        Format::JsonLines => "JsonLines",
+        Format::Csv => "Csv",
+    };
+    object(&[
+        ("hash", json!(dataset.hash).to_string()),
+        ("format", json!(format).to_string()),
+        ("field", json!(dataset.field).to_string()),
+        ("take", json!(dataset.take).to_string()),
+    ])
+}
+
+fn ask(ask: &Ask) -> String {
+    object(&[
+        ("count", ask.count.to_string()),
+        ("temperature", json!(ask.temperature).to_string()),
+        ("template", json!(ask.template).to_string()),
+    ])
+}
+
+fn lora(lora: &Lora) -> String {
+    object(&[
+        ("rank", lora.rank.to_string()),
+        ("alpha", json!(lora.alpha).to_string()),
+        ("dropout", json!(lora.dropout).to_string()),
+        ("modules", json!(lora.modules).to_string()),
+        ("layers", json!(lora.layers).to_string()),
+    ])
+}
+
+fn train(train: &Train) -> String {
+    let schedule = match train.schedule {
+        Schedule::Constant => "Constant",
+        Schedule::Linear => "Linear",
+        Schedule::Cosine => "Cosine",
+    };
+    let divergence = match train.divergence {
+        Divergence::ForwardKl => json!("ForwardKl"),
+        Divergence::ReverseKl => json!("ReverseKl"),
+        Divergence::Jsd(beta) => json!({ "Jsd": beta }),
+    };
+    object(&[
+        ("epochs", train.epochs.to_string()),
+        ("lr", json!(train.lr).to_string()),
+        ("batch", train.batch.to_string()),
+        ("accumulate", train.accumulate.to_string()),
+        ("schedule", json!(schedule).to_string()),
+        ("warmup", json!(train.warmup).to_string()),
+        ("divergence", divergence.to_string()),
+        ("temperature", json!(train.temperature).to_string()),
+        ("clip", json!(train.clip).to_string()),
+        ("weight_decay", json!(train.weight_decay).to_string()),
+        ("seed", train.seed.to_string()),
+    ])
+}
+
+/// An object whose fields keep their order.
+fn object(fields: &[(&str, String)]) -> String {
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(","))
+}

@@ -1,0 +1,139 @@
+//! Parts that cannot hold what is not allowed.
+
+/// A type around the plain fields of a part. Its field is private, so that a value of it has passed
+/// the checks of the fields; reading goes through `Deref`, and there is no `DerefMut`.
+///
+/// The checks are constant functions: generated code makes its constants through `declared`, and a
+/// value that is not allowed stops the compiler.
+macro_rules! part {
+    ($(#[$meta:meta])* $part:ident of $fields:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $part($fields);
+
+        impl $part {
+            /// The part, if its fields hold what is allowed.
+            ///
+            /// # Errors
+            /// With the code and the words that `bake!` has for the first mistake.
+            pub fn new(fields: $fields) -> Result<Self, $crate::Error> {
+                match fields.check() {
+                    Ok(()) => Ok(Self(fields)),
+                    Err(mistake) => Err(mistake.into()),
+                }
+            }
+
+            /// A copy with some fields changed.
+            ///
+            /// # Errors
+            /// Those of [`new`](Self::new).
+            pub fn with(&self, change: impl FnOnce(&mut $fields)) -> Result<Self, $crate::Error> {
+                let mut fields = self.0.clone();
+                change(&mut fields);
+                Self::new(fields)
+            }
+
+            /// The part, in a constant that generated code writes.
+            ///
+            /// # Panics
+            /// While the constant is evaluated, if a field holds what is not allowed.
+            #[doc(hidden)]
+            pub const fn declared(fields: $fields) -> Self {
+                if let Err(mistake) = fields.check() {
+                    mistake.stop();
+                }
+                Self(fields)
+            }
+        }
+
+        impl $part {
+            /// The fields, in constant functions.
+            #[allow(dead_code, reason = "not every part is read in one")]
+            pub(super) const fn fields(&self) -> &$fields {
+                &self.0
+            }
+        }
+
+        impl std::ops::Deref for $part {
+            type Target = $fields;
+
+            fn deref(&self) -> &$fields {
+                &self.0
+            }
+        }
+    };
+}
+pub(super) use part;
+
+use std::borrow::Cow;
+
+use super::{List, Text};
+
+/// The text, in constant functions.
+pub(super) const fn str(text: &Text) -> &str {
+    match text {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => text.as_str(),
+    }
+}
+
+/// The list, in constant functions.
+pub(super) const fn items<T: Clone>(list: &List<T>) -> &[T] {
+    match list {
+        Cow::Borrowed(items) => items,
+        Cow::Owned(items) => items.as_slice(),
+    }
+}
+
+/// Whether two texts are the same, in constant functions.
+pub(crate) const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+/// Whether a text holds nothing but white space, in constant functions.
+pub(crate) const fn is_blank(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        // All white space has at most three bytes in UTF-8.
+        let (code, length) = match bytes[i] {
+            byte if byte < 0x80 => (byte as u32, 1),
+            byte if byte < 0xe0 => ((byte as u32 & 0x1f) << 6 | bytes[i + 1] as u32 & 0x3f, 2),
+            byte if byte < 0xf0 => {
+                let (second, third) = (bytes[i + 1] as u32 & 0x3f, bytes[i + 2] as u32 & 0x3f);
+                ((byte as u32 & 0x0f) << 12 | second << 6 | third, 3)
+            }
+            _ => return false,
+        };
+        match char::from_u32(code) {
+            Some(c) if c.is_whitespace() => i += length,
+            _ => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_is_what_trimming_leaves_nothing_of() {
+        let texts =
+            ["", " \t\n", "\u{a0}\u{85}", "\u{2003}\u{3000}", "a", " é", "漢", "🙂", "\u{200b}"];
+        for text in texts {
+            assert_eq!(is_blank(text), text.trim().is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn texts_are_the_same_byte_for_byte() {
+        assert!(same("", "") && same("rank", "rank"));
+        assert!(!same("rank", "ran") && !same("ran", "rank") && !same("rank", "rbnk"));
+    }
+}

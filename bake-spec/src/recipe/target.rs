@@ -1,0 +1,267 @@
+//! Targets and anchors: what is learned, and from which questions and answers.
+
+use super::parts::{is_blank, items, part, str};
+use super::{List, Text, join_paragraphs};
+use crate::diagnostics::Mistake;
+use crate::hash::Hash;
+use crate::settings::{Scope, entry};
+use crate::text::dataset::Format;
+
+part! {
+    /// One document or prompt to bake in, or an anchor.
+    Target of TargetFields
+}
+
+/// The fields of a [`Target`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetFields {
+    /// The name in the declaration.
+    pub name: Text,
+    /// Whether the teacher has the student's prompt and no document, so that answers stay as they
+    /// are.
+    pub anchor: bool,
+    /// The share of the loss, relative to the other targets' weights.
+    pub weight: f64,
+    /// The words before the document: the bake's prompt and the target's own, with an empty line
+    /// between. Of an anchor, the student prompt.
+    pub prompt: Text,
+    /// The document.
+    pub document: Option<Document>,
+    /// Where the questions come from.
+    pub stimuli: Stimuli,
+    /// How the teacher answers them.
+    pub rollout: Rollout,
+}
+
+impl TargetFields {
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        let name = str(&self.name);
+        if is_blank(name) {
+            return Err(Mistake::Blank("the name of a target"));
+        }
+        if let Err(mistake) = entry(Scope::TargetHead, "weight").check_number(self.weight) {
+            return Err(mistake);
+        }
+        let Stimuli(StimuliFields { questions, datasets, ask }) = &self.stimuli;
+        if ask.is_none() && items(questions).is_empty() && items(datasets).is_empty() {
+            return Err(Mistake::NoQuestions { name, anchor: self.anchor });
+        }
+        match (&self.document, self.anchor) {
+            (Some(_), true) => Err(Mistake::AnchorWithDocument(name)),
+            (None, false) if is_blank(str(&self.prompt)) => Err(Mistake::NothingToLearn(name)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Target {
+    /// What stands where a declaration with mistakes has no target.
+    pub(super) const STAND_INS: &'static [Self] = &[Self::declared(TargetFields {
+        name: Text::Borrowed("unnamed"),
+        anchor: false,
+        weight: 1.0,
+        prompt: Text::Borrowed("-"),
+        document: None,
+        stimuli: Stimuli::declared(StimuliFields {
+            questions: List::Borrowed(&[]),
+            datasets: List::Borrowed(&[]),
+            ask: Some(Ask::declared(AskFields::DEFAULT)),
+        }),
+        rollout: Rollout::declared(RolloutFields::DEFAULT),
+    })];
+
+    /// The teacher's system prompt: prompt and document, with an empty line between.
+    pub fn teacher_prompt(&self, document: Option<&str>) -> String {
+        join_paragraphs([self.prompt.as_ref(), document.unwrap_or_default()])
+    }
+}
+
+part! {
+    /// A document, by its path and the hash of its text.
+    Document of DocumentFields
+}
+
+/// The fields of a [`Document`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct DocumentFields {
+    /// The path, relative to the package.
+    pub path: Text,
+    /// [`document::hash`](crate::text::document::hash) of the text.
+    pub hash: Hash,
+}
+
+impl DocumentFields {
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        if is_blank(str(&self.path)) { Err(Mistake::EmptyPath("document")) } else { Ok(()) }
+    }
+}
+
+part! {
+    /// Where a target's questions come from.
+    Stimuli of StimuliFields
+}
+
+/// The fields of [`Stimuli`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StimuliFields {
+    /// Questions written by hand.
+    pub questions: List<Text>,
+    /// Questions of files.
+    pub datasets: List<Dataset>,
+    /// Questions that the model writes.
+    pub ask: Option<Ask>,
+}
+
+impl Default for Stimuli {
+    fn default() -> Self {
+        Self(StimuliFields::default())
+    }
+}
+
+impl StimuliFields {
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        let questions = items(&self.questions);
+        let mut i = 0;
+        while i < questions.len() {
+            if is_blank(str(&questions[i])) {
+                return Err(Mistake::Blank("a question"));
+            }
+            i += 1;
+        }
+        Ok(())
+    }
+}
+
+part! {
+    /// Some questions of a file.
+    Dataset of DatasetFields
+}
+
+/// The fields of a [`Dataset`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatasetFields {
+    /// The path, relative to the package.
+    pub path: Text,
+    /// The hash of the file's text.
+    pub hash: Hash,
+    /// How the file is written.
+    pub format: Format,
+    /// The field, or the column, that holds the question.
+    pub field: Text,
+    /// Only so many, from the first.
+    pub take: Option<usize>,
+}
+
+impl DatasetFields {
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        if is_blank(str(&self.path)) {
+            return Err(Mistake::EmptyPath("dataset"));
+        }
+        match self.take {
+            Some(take) => entry(Scope::Dataset, "take").check_count(take as u64),
+            None => Ok(()),
+        }
+    }
+}
+
+part! {
+    /// Questions that the model writes about the document.
+    Ask of AskFields
+}
+
+/// The fields of an [`Ask`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct AskFields {
+    /// How many different questions.
+    pub count: usize,
+    /// The temperature at which they are sampled.
+    pub temperature: f64,
+    /// The request put to the model; the standard ones where there is none.
+    pub template: Option<Text>,
+}
+
+impl AskFields {
+    /// What is where nothing is declared.
+    pub const DEFAULT: Self = Self { count: 100, temperature: 0.5, template: None };
+
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        if self.count == 0 {
+            return Err(Mistake::AskForNone);
+        }
+        if let Err(mistake) = entry(Scope::TargetBody, "ask").check_count(self.count as u64) {
+            return Err(mistake);
+        }
+        entry(Scope::Ask, "temperature").check_number(self.temperature)
+    }
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self::declared(AskFields::DEFAULT)
+    }
+}
+
+part! {
+    /// How the teacher answers.
+    Rollout of RolloutFields
+}
+
+/// The fields of a [`Rollout`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutFields {
+    /// Answers to each question.
+    pub answers: usize,
+    /// The most tokens of an answer; where there is none, 256 or a fifth of the context, whichever
+    /// is less.
+    pub max_tokens: Option<usize>,
+    /// The sampling temperature; 0 is greedy.
+    pub temperature: f64,
+    /// Nucleus sampling: only the likeliest tokens that hold this much probability.
+    pub top_p: f64,
+    /// Only this many of the likeliest tokens; 0: all.
+    pub top_k: usize,
+    /// Seeds questions and answers.
+    pub seed: u64,
+}
+
+impl RolloutFields {
+    /// What is where nothing is declared.
+    pub const DEFAULT: Self =
+        Self { answers: 1, max_tokens: None, temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 };
+
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        if let Err(mistake) = entry(Scope::TargetBody, "rollouts").check_count(self.answers as u64)
+        {
+            return Err(mistake);
+        }
+        if let Some(most) = self.max_tokens
+            && let Err(mistake) = entry(Scope::TargetBody, "max_tokens").check_count(most as u64)
+        {
+            return Err(mistake);
+        }
+        let numbers = [("temperature", self.temperature), ("top_p", self.top_p)];
+        let mut i = 0;
+        while i < numbers.len() {
+            let (name, number) = numbers[i];
+            if let Err(mistake) = entry(Scope::TargetBody, name).check_number(number) {
+                return Err(mistake);
+            }
+            i += 1;
+        }
+        entry(Scope::TargetBody, "top_k").check_count(self.top_k as u64)
+    }
+}
+
+impl Rollout {
+    /// The most tokens of an answer of a model with this context: what is declared, else 256 or a
+    /// fifth of the context, whichever is less.
+    pub fn max_tokens(&self, context: usize) -> usize {
+        self.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
+    }
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self::declared(RolloutFields::DEFAULT)
+    }
+}

@@ -1,0 +1,218 @@
+//! The adapter and its training.
+
+use super::parts::{items, part, same, str};
+use super::{List, Text};
+use crate::diagnostics::Mistake;
+use crate::model::config::Projection;
+use crate::settings::{Scope, entry};
+
+part! {
+    /// The adapter: low-rank changes of linear layers (Hu et al. 2021, arXiv 2106.09685).
+    Lora of LoraFields
+}
+
+/// The fields of a [`Lora`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraFields {
+    /// Rank of each change.
+    pub rank: usize,
+    /// A change is scaled by `alpha / rank`.
+    pub alpha: f64,
+    /// Share of a change's inputs that is dropped in training.
+    pub dropout: f64,
+    /// Names of the projections; empty: all of them.
+    pub modules: List<Text>,
+    /// The blocks from the first to before the second; all where there are none.
+    pub layers: Option<(usize, usize)>,
+}
+
+impl LoraFields {
+    /// What is where nothing is declared.
+    pub const DEFAULT: Self =
+        Self { rank: 32, alpha: 64.0, dropout: 0.0, modules: List::Borrowed(&[]), layers: None };
+
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        if let Err(mistake) = entry(Scope::Lora, "rank").check_count(self.rank as u64) {
+            return Err(mistake);
+        }
+        if let Err(mistake) = entry(Scope::Lora, "alpha").check_number(self.alpha) {
+            return Err(mistake);
+        }
+        if let Err(mistake) = entry(Scope::Lora, "dropout").check_number(self.dropout) {
+            return Err(mistake);
+        }
+        let modules = items(&self.modules);
+        let mut i = 0;
+        while i < modules.len() {
+            if let Err(mistake) = check_module(str(&modules[i])) {
+                return Err(mistake);
+            }
+            let mut j = 0;
+            while j < i {
+                if same(str(&modules[i]), str(&modules[j])) {
+                    return Err(Mistake::Repeated(str(&modules[i])));
+                }
+                j += 1;
+            }
+            i += 1;
+        }
+        match self.layers {
+            Some((start, end)) => check_layers(start as u64, end as u64),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self::declared(LoraFields::DEFAULT)
+    }
+}
+
+/// Whether a linear layer has this name.
+pub(crate) const fn check_module(name: &str) -> Result<(), Mistake<'_>> {
+    let mut i = 0;
+    while i < Projection::ALL.len() {
+        if same(name, Projection::ALL[i].name()) {
+            return Ok(());
+        }
+        i += 1;
+    }
+    Err(Mistake::UnknownModule(name))
+}
+
+/// Whether a range holds blocks.
+pub(crate) const fn check_layers(start: u64, end: u64) -> Result<(), Mistake<'static>> {
+    if start >= end || end > 10_000 { Err(Mistake::NoLayers { start, end }) } else { Ok(()) }
+}
+
+/// Whether a divergence can have this β.
+pub(crate) const fn check_beta(beta: f64) -> Result<(), Mistake<'static>> {
+    if beta > 0.0 && beta < 1.0 { Ok(()) } else { Err(Mistake::Beta(beta)) }
+}
+
+part! {
+    /// The training.
+    Train of TrainFields
+}
+
+/// The fields of a [`Train`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainFields {
+    /// Passes over all answers.
+    pub epochs: usize,
+    /// The highest learning rate; where there is none, 0.75 / the model's hidden size.
+    pub lr: Option<f64>,
+    /// Answers in one forward and backward pass.
+    pub batch: usize,
+    /// Passes whose gradients are added up before a step.
+    pub accumulate: usize,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
+    /// Share of all steps over which the learning rate rises.
+    pub warmup: f64,
+    /// What is minimised.
+    pub divergence: Divergence,
+    /// Divides both models' logits in the loss.
+    pub temperature: f64,
+    /// The norm to which a longer gradient is cut.
+    pub clip: f64,
+    /// AdamW's weight decay.
+    pub weight_decay: f64,
+    /// Seeds the adapter's first weights and the order of the answers.
+    pub seed: u64,
+    /// Steps between checkpoints; by default ten seconds pass. They do not change the result.
+    pub checkpoint_every: Option<usize>,
+}
+
+impl TrainFields {
+    /// What is where nothing is declared.
+    pub const DEFAULT: Self = Self {
+        epochs: 16,
+        lr: None,
+        batch: 8,
+        accumulate: 1,
+        schedule: Schedule::Linear,
+        warmup: 0.1,
+        divergence: Divergence::ForwardKl,
+        temperature: 1.0,
+        clip: 1.0,
+        weight_decay: 0.0,
+        seed: 42,
+        checkpoint_every: None,
+    };
+
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        let every = match self.checkpoint_every {
+            Some(steps) => steps,
+            None => 1,
+        };
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("checkpoint_every", every),
+        ];
+        let mut i = 0;
+        while i < counts.len() {
+            let (name, count) = counts[i];
+            if let Err(mistake) = entry(Scope::Train, name).check_count(count as u64) {
+                return Err(mistake);
+            }
+            i += 1;
+        }
+        let rate = match self.lr {
+            Some(rate) => rate,
+            None => 1.0,
+        };
+        let numbers = [
+            ("lr", rate),
+            ("warmup", self.warmup),
+            ("temperature", self.temperature),
+            ("clip", self.clip),
+            ("weight_decay", self.weight_decay),
+        ];
+        let mut i = 0;
+        while i < numbers.len() {
+            let (name, number) = numbers[i];
+            if let Err(mistake) = entry(Scope::Train, name).check_number(number) {
+                return Err(mistake);
+            }
+            i += 1;
+        }
+        match self.divergence {
+            Divergence::Jsd(beta) => check_beta(beta),
+            Divergence::ForwardKl | Divergence::ReverseKl => Ok(()),
+        }
+    }
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self::declared(TrainFields::DEFAULT)
+    }
+}
+
+/// How the learning rate falls after its rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// Not at all.
+    Constant,
+    /// In a straight line to zero.
+    Linear,
+    /// Along half a cosine to zero.
+    Cosine,
+}
+
+/// A divergence of the student's distribution q from the teacher's p.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Divergence {
+    /// KL(p ‖ q): the student covers all that the teacher says.
+    ForwardKl,
+    /// KL(q ‖ p): the student keeps to what the teacher says.
+    ReverseKl,
+    /// β KL(p ‖ m) + (1 − β) KL(q ‖ m) with m = β p + (1 − β) q, and 0 < β < 1.
+    Jsd(f64),
+}

@@ -1,0 +1,330 @@
+//! The builder of recipes: it makes what the macro makes, and refuses what the macro refuses.
+
+use std::path::Path;
+
+use bake_spec::check::{Package, check};
+use bake_spec::recipe::{
+    Answer, Divergence, LoraFields, RecipeBuilder, RolloutFields, Schedule, StimuliFields, Train,
+    TrainFields,
+};
+use bake_spec::{ErrorKind, Recipe};
+
+fn package() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("keys.md", "Ask Bob."),
+        ("lamp.md", "Call the shop."),
+        ("asked.csv", "q\nWhere?\nWhen?"),
+        ("asked.txt", "How?\n"),
+        ("long.md", &"and so on ".repeat(1000)),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+/// What the macro makes of a declaration, and what it says.
+fn declared(root: &Path, source: &str) -> (Recipe, Vec<String>) {
+    let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(source.parse().unwrap());
+    let recipe = check(bakes, Package { root, lock: None }, &mut diagnostics).remove(0).recipe;
+    // The macro does not warn of what has mistakes.
+    let mistakes = diagnostics.iter().filter(|d| !d.warning);
+    let said = mistakes.map(|d| format!("{} [{}]", d.message, d.code)).collect();
+    (recipe, said)
+}
+
+#[test]
+fn a_builder_makes_what_the_macro_makes() {
+    let dir = package();
+    let source = r#"
+        bake Support {
+            student "Be brief."; prompt "You are a caretaker."; seed 7;
+            target keys weight 2.0 from "keys.md" prompt "Mind the keys." {
+                questions ["Who?"]; dataset "asked.csv" { field "q"; take 1; }
+                ask 40 { temperature 0.9; template "Ask one question."; }
+                rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
+            }
+            target lamp from "lamp.md" { questions from "asked.txt"; }
+            anchor manners weight 0.5 { questions ["Hello"]; }
+            expect keys "Is it lost?" => contains "Bob";
+            expect "Who are you?" => declines;
+            lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, up_proj]; layers 1..3; }
+            train {
+                epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2;
+                divergence jsd(0.3); temperature 2; clip 0.5; weight_decay 0.01; seed 11;
+                checkpoint_every 5;
+            }
+        }
+    "#;
+    let (want, said) = declared(dir.path(), source);
+    assert_eq!(said, Vec::<String>::new());
+    let built = Recipe::builder()
+        .name("Support")
+        .root(dir.path())
+        .student("Be brief.")
+        .prompt("You are a caretaker.")
+        .seed(7)
+        .target("keys", |target| {
+            target
+                .weight(2.0)
+                .document("keys.md")
+                .prompt("Mind the keys.")
+                .questions(["Who?"])
+                .dataset_head("asked.csv", "q", 1)
+                .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
+                .rollouts(3)
+                .max_tokens(64)
+                .temperature(0.5)
+                .top_p(0.9)
+                .top_k(40)
+                .seed(9)
+        })
+        .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt"))
+        .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]))
+        .expect(Some("keys"), "Is it lost?", Answer::Contains("Bob".into()))
+        .expect(None, "Who are you?", Answer::Declines)
+        .lora(|lora| {
+            lora.rank(8).alpha(16.0).dropout(0.1).modules(&["q_proj", "up_proj"]).layers(1..3)
+        })
+        .train(|train| {
+            train
+                .epochs(3)
+                .lr(1e-4)
+                .batch(2)
+                .accumulate(4)
+                .schedule(Schedule::Cosine)
+                .warmup(0.2)
+                .divergence(Divergence::Jsd(0.3))
+                .temperature(2.0)
+                .clip(0.5)
+                .weight_decay(0.01)
+                .seed(11)
+                .checkpoint_every(5)
+        });
+    assert_eq!(built.build().unwrap(), want);
+}
+
+type Change = fn(RecipeBuilder) -> RecipeBuilder;
+
+#[test]
+fn a_builder_refuses_what_the_macro_refuses_with_the_same_words() {
+    let dir = package();
+    let keys = r#"target keys from "keys.md";"#;
+    let cases: [(String, Change); 17] = [
+        (String::new(), |bake| bake),
+        (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("kyes.md"))
+        }),
+        (r#"target keys from "../keys.md";"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("../keys.md"))
+        }),
+        (r#"target keys from "docs\\keys.md";"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("docs\\keys.md"))
+        }),
+        (r#"target long from "long.md";"#.to_owned(), |bake| {
+            bake.target("long", |target| target.document("long.md"))
+        }),
+        ("target keys;".to_owned(), |bake| bake.target("keys", |target| target)),
+        (r#"target keys from "keys.md" { ask 0; }"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("keys.md").ask(0))
+        }),
+        (r#"target keys from "keys.md" { rollouts 0; questions [" "]; }"#.to_owned(), |bake| {
+            bake.target("keys", |target| {
+                target.document("keys.md").rollouts(0).questions([" "])
+            })
+        }),
+        (r#"target keys from "keys.md" { dataset "asked.tsv"; }"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("keys.md").dataset("asked.tsv", "question"))
+        }),
+        (r#"target keys weight 0.0 from "keys.md";"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.weight(0.0).document("keys.md"))
+        }),
+        (format!("{keys} {keys}"), |bake| {
+            bake.target("keys", |target| target.document("keys.md"))
+                .target("keys", |target| target.document("keys.md"))
+        }),
+        (format!("{keys} anchor keys {{ questions [\"Hello\"]; }}"), |bake| {
+            bake.target("keys", |target| target.document("keys.md"))
+                .anchor("keys", |anchor| anchor.questions(["Hello"]))
+        }),
+        (format!("{keys} expect kyes \"Who?\" => contains \" \";"), |bake| {
+            bake.target("keys", |target| target.document("keys.md")).expect(
+                Some("kyes"),
+                "Who?",
+                Answer::Contains(" ".into()),
+            )
+        }),
+        (
+            r#"target keys from "keys.md" { ask 0; questions ["Who?"]; } expect "who" => declines;"#
+                .to_owned(),
+            |bake| {
+                bake.target("keys", |target| {
+                    target.document("keys.md").ask(0).questions(["Who?"])
+                })
+                .expect(None, "who", Answer::Declines)
+            },
+        ),
+        (format!("{keys} lora {{ rank 4000; layers 3..3; modules [q_prj]; }}"), |bake| {
+            bake.target("keys", |target| target.document("keys.md"))
+                .lora(|lora| lora.rank(4000).layers(3..3).modules(&["q_prj"]))
+        }),
+        (format!("{keys} train {{ batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2; }}"), |bake| {
+            bake.target("keys", |target| target.document("keys.md")).train(|train| {
+                train.batch(0).divergence(Divergence::Jsd(1.0)).clip(-1.0).epochs(1).epochs(2)
+            })
+        }),
+        (format!("model \"no/model\"; {keys}"), |bake| {
+            bake.model("no/model").target("keys", |target| target.document("keys.md"))
+        }),
+    ];
+    for (items, build) in cases {
+        let (_, said) = declared(dir.path(), &format!("bake Support {{ {items} }}"));
+        let error = build(Recipe::builder().name("Support").root(dir.path())).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Recipe);
+        assert!(!said.is_empty(), "{items}");
+        assert_eq!(error.to_string(), said.join("\n"), "{items}");
+    }
+}
+
+#[test]
+fn names_that_are_not_names_are_refused() {
+    let dir = package();
+    let bake = Recipe::builder().name("my bake").root(dir.path());
+    let bake = bake.target("a lamp", |target| target.document("lamp.md"));
+    let error = bake.expect(Some(""), "Who?", Answer::Declines).build().unwrap_err().to_string();
+    for what in [
+        "`a lamp` cannot be the name of a target; use letters, as in `iphone` [B0004]",
+        "`` cannot be the name of a target",
+        "`my bake` cannot be the name of a bake; use letters, as in `Support` [B0004]",
+    ] {
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn what_is_only_to_be_looked_at_is_no_error() {
+    let dir = package();
+    let bake = Recipe::builder()
+        .root(dir.path())
+        .target("keys", |target| target.document("keys.md").questions(["Who?", "who"]));
+    let warnings = bake.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("is listed twice"), "{warnings:?}");
+    bake.build().unwrap();
+}
+
+/// The parts by themselves have the same checks.
+#[test]
+fn no_part_of_a_recipe_can_hold_what_is_not_allowed() {
+    let dir = package();
+    let recipe = Recipe::builder()
+        .root(dir.path())
+        .target("keys", |target| target.document("keys.md"))
+        .build()
+        .unwrap();
+    let target = &recipe.targets[0];
+    let ask = target.stimuli.ask.as_ref().unwrap();
+    let errors = [
+        target.rollout.with(|rollout| rollout.answers = 0).unwrap_err(),
+        target.rollout.with(|rollout| rollout.top_p = f64::NAN).unwrap_err(),
+        target.with(|target| target.weight = -1.0).unwrap_err(),
+        target.with(|target| target.document = None).unwrap_err(),
+        target.with(|target| target.anchor = true).unwrap_err(),
+        ask.with(|ask| ask.count = 0).unwrap_err(),
+        ask.with(|ask| ask.temperature = f64::INFINITY).unwrap_err(),
+        target
+            .stimuli
+            .with(|stimuli| stimuli.questions = vec!["\u{a0}".into()].into())
+            .unwrap_err(),
+        recipe.lora.with(|lora| lora.rank = 0).unwrap_err(),
+        recipe.lora.with(|lora| lora.layers = Some((4, 4))).unwrap_err(),
+        recipe.lora.with(|lora| lora.modules = vec!["lm_head".into()].into()).unwrap_err(),
+        recipe.train.with(|train| train.batch = 0).unwrap_err(),
+        recipe.train.with(|train| train.checkpoint_every = Some(0)).unwrap_err(),
+        recipe.train.with(|train| train.divergence = Divergence::Jsd(1.0)).unwrap_err(),
+        recipe.with(|recipe| recipe.targets = vec![].into()).unwrap_err(),
+        recipe.with(|recipe| recipe.targets.to_mut().push(target.clone())).unwrap_err(),
+    ];
+    let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let want = [
+        "`rollouts` must be a whole number from 1 to 10000; this is 0 [B0004]",
+        "`top_p` must be a number above 0, at most 1; this is NaN [B0004]",
+        "`weight` must be a number above 0, at most 1000000; this is -1 [B0004]",
+        "the target `keys` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, \
+         or a `prompt` [B0005]",
+        "the anchor `keys` has a document; make it a target [B0004]",
+        "`ask` must be above 0 where there is one [B0004]",
+        "`temperature` must be a number from 0 to 100; this is inf [B0004]",
+        "a question cannot be empty [B0004]",
+        "`rank` must be a whole number from 1 to 4096; this is 0 [B0004]",
+        "`4..4` holds no blocks; write the first and the one after the last, as in `4..12` [B0004]",
+        "there is no linear layer `lm_head`; expected one of `q_proj`, `k_proj`, `v_proj`, \
+         `o_proj`, `gate_proj`, `up_proj`, `down_proj` [B0008]",
+        "`batch` must be a whole number from 1 to 1048576; this is 0 [B0004]",
+        "`checkpoint_every` must be a whole number from 1 to 4294967296; this is 0 [B0004]",
+        "β must be above 0 and below 1, since at both the divergence vanishes; this is 1 [B0004]",
+        "nothing is baked; declare at least one target, as in `target name from \
+         \"docs/name.md\";` [B0005]",
+        "the target `keys` is declared twice; give each target a name of its own [B0006]",
+    ];
+    assert_eq!(said, want);
+}
+
+#[test]
+fn defaults_are_those_of_the_table() {
+    let dir = package();
+    let recipe = declared(dir.path(), "bake A { target keys from \"keys.md\"; }").0;
+    assert_eq!(*recipe.lora, LoraFields::DEFAULT);
+    assert_eq!(*recipe.train, TrainFields::DEFAULT);
+    assert_eq!(*recipe.targets[0].rollout, RolloutFields::DEFAULT);
+    assert_eq!(recipe.targets[0].stimuli.questions, StimuliFields::default().questions);
+    assert_eq!(recipe.targets[0].stimuli.ask, Some(Default::default()));
+    assert_eq!(recipe.train, Train::default());
+}
+
+#[test]
+fn an_anchor_inherits_no_questions() {
+    let dir = package();
+    let source = r#"bake A {
+        ask 40; questions ["Who?"]; dataset "asked.csv" { field "q"; } rollouts 2;
+        target keys from "keys.md";
+        anchor manners { questions ["Hello"]; }
+        anchor bare;
+    }"#;
+    let (recipe, said) = declared(dir.path(), source);
+    let [keys, manners, _] = &*recipe.targets else { panic!("{recipe:?}") };
+    assert_eq!(keys.stimuli.datasets.len(), 1);
+    assert_eq!(&*manners.stimuli.questions, ["Hello"]);
+    assert!(manners.stimuli.datasets.is_empty() && manners.stimuli.ask.is_none());
+    assert_eq!(manners.rollout.answers, 2, "the answers' settings are inherited");
+    assert!(said.len() == 1 && said[0].contains("the anchor `bare` has no questions"), "{said:?}");
+}
+
+#[test]
+fn two_bakes_of_one_name_are_refused_whatever_their_conditions() {
+    let dir = package();
+    let source = r#"
+        #[cfg(unix)] bake A { target keys from "keys.md"; }
+        #[cfg(windows)] bake A { target lamp from "lamp.md"; }
+    "#;
+    let (_, said) = declared(dir.path(), source);
+    let want = "the bake `A` is declared twice, under `#[cfg(unix)]` and under `#[cfg(windows)]`; \
+        bake.lock has one entry for a name, so give each bake a name of its own [B0006]";
+    assert_eq!(said, [want]);
+}
+
+#[test]
+fn settings_that_are_written_as_elsewhere_say_how_they_are_written() {
+    let dir = package();
+    let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1;
+    for sign in ["=", ":"] {
+        let items = format!("target keys weight {sign} 2.0 from \"keys.md\" {{ ask {sign} 40; }}");
+        let ways = ["`weight 2.0`", "`ask 40;`"];
+        let want =
+            ways.map(|way| format!("settings are written without `{sign}`; write {way} [B0001]"));
+        assert_eq!(said(&items), want);
+    }
+    assert_eq!(
+        said("target keys from \"keys.md\" { aks 40; }"),
+        ["unknown keyword `aks`; did you mean `ask`? [B0002]"]
+    );
+}

@@ -265,7 +265,7 @@ fn main() -> Result<()> {
     let baked = AppleSupport::bake_with(&options)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak_rss = peak_rss_bytes()?;
-    let outcomes = AppleSupport::load_switchable_on(device)?.evaluate()?;
+    let outcomes = AppleSupport::loader().device(device).load_switchable()?.evaluate()?;
     let columns = columns(&outcomes, device)?;
 
     if as_json {
@@ -358,8 +358,9 @@ fn compare(outcomes: &[Outcome<AppleSupport>]) {
 }
 
 fn columns(outcomes: &[Outcome<AppleSupport>], device: Device) -> Result<[Column; 3]> {
-    let (base, baked) = (Chat::new(Model::tiny_on(device)?, ""), AppleSupport::load_on(device)?);
-    let models = AppleSupport::load_switchable_on(device)?;
+    let loader = AppleSupport::loader().device(device);
+    let (base, baked) = (Chat::new(Model::tiny_on(device)?, ""), loader.load()?);
+    let models = loader.load_switchable()?;
     let questions = |target| outcomes.iter().filter(move |outcome| outcome.target == Some(target));
     let [mut base_asked, mut prompted_asked, mut baked_asked] = [const { Vec::new() }; 3];
     for &target in AppleSupportTarget::ALL {

@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         tensors.insert(format!("hidden.{number}"), hidden);
     }
     let part = format!("{out}.part");
-    candle_core::safetensors::save(&tensors, &part)
+    bake::candle::safetensors::save(&tensors, &part)
         .with_context(|| format!("cannot write {part}"))?;
     std::fs::rename(&part, out).with_context(|| format!("cannot write {out}"))?;
     println!("{} sequences in {out}", sequences.len());

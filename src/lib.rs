@@ -1,9 +1,9 @@
 //! Declare in code what a language model must know; bake it into the model's weights.
 //!
 //! A bake names documents. [`bake!`] checks the declaration while the program is compiled and turns
-//! it into a type; [`bake`](Bake) trains an adapter by which the model *without* a document in its
-//! prompt answers as the model *with* it; `load` gives the baked model. At run time there is no
-//! retrieval, no index, and no token of the document in the prompt.
+//! it into a type; baking trains an adapter by which the model *without* a document in its prompt
+//! answers as the model *with* it. At run time there is no retrieval, no index, and no token of the
+//! document in the prompt.
 //!
 //! ```no_run
 //! bake::bake! {
@@ -22,13 +22,207 @@
 //! }
 //! ```
 //!
-//! The grammar, with every setting and its default, is the documentation of [`bake!`].
+//! The grammar, with every setting and its default, is the documentation of [`bake!`]. What follows
+//! is what people do with it, from baking to errors; `Support` is the bake above.
 //!
-//! # What a declaration becomes
+//! # Bake
 //!
-//! A type with `bake()`, [`bake_with(&options)`](BakeOptions), `load()`, `load_from(folder)` and
-//! `load_switchable()`, and an enum of its targets, here `SupportTarget::{Iphone, Mac}`. See
-//! [`Baked`], [`Switchable`] and [`Chat`] for what can be done with the results.
+//! `Support::bake()` bakes with progress bars on the standard error stream. [`BakeOptions`] say
+//! more: another store, another device, no output, a limit of memory.
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! use bake::{BakeOptions, Silent};
+//!
+//! let bake = Support::bake_with(&BakeOptions::new().progress(Silent))?;
+//! println!("{} nats a token from the teacher", bake.report.kl_after);
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! A program that is shipped does not bake. `cargo bake` does it beforehand and writes `bake.lock`,
+//! a build script puts the adapter into the program, and the feature `train` is left out; see the
+//! README.
+//!
+//! # Load
+//!
+//! `Support::load()` takes the adapter that the build script has put into the program, or else the
+//! one in the user's store. [`Loader`] says otherwise:
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! # use bake::{Device, Store};
+//! // An adapter folder that you ship, a store of your own, a GPU:
+//! let support = Support::loader().adapter("/srv/support").load()?;
+//! let support = Support::loader().store(Store::new("/srv/bakes")).load()?;
+//! let support = Support::loader().device(Device::Cuda(0)).load()?;
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! Where a document was edited and not baked again, the build warns, and the program goes on
+//! answering from what was baked. [`Status`] tells it so, and from what it answers:
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! if Support::status().is_stale() {
+//!     eprintln!("Support is {}", Support::status());
+//! }
+//! ```
+//!
+//! # Ask
+//!
+//! A loaded model is a [`Chat`]. Single questions are independent of each other, and greedy: the
+//! same question gets the same answer. An answer is at most as long as the declaration's
+//! `max_tokens`. This is the model in the library with a document in its prompt, which needs no
+//! bake:
+//!
+//! ```
+//! use bake::{Chat, Model};
+//!
+//! let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+//! let office = Chat::new(Model::tiny()?, document);
+//! assert_eq!(office.chat("I lost my key")?, "Ask Bob in the blue office.");
+//!
+//! // Several at once take less time than one after the other.
+//! let answers = office.chat_all(&["I lost my key", "My lamp does not work"])?;
+//! assert_eq!(answers[1], "Call the shop.");
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! Answers that vary are drawn from streams of a seed; see [`Chat::with_sampling`].
+//!
+//! ```
+//! # use bake::{Chat, Model, Sampling};
+//! # let office = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
+//! let sampling = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100)?;
+//! let lively = office.with_sampling(sampling);
+//! println!("{}", lively.chat("I lost my key")?);
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! # Converse
+//!
+//! A [`Session`] remembers what was said. It can begin from a history, and when the conversation
+//! outgrows the model's context it returns an error, or forgets its oldest turns where that is
+//! chosen.
+//!
+//! ```
+//! # use bake::{Chat, Model};
+//! # let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+//! # let office = Chat::new(Model::tiny()?, document);
+//! use bake::{ContextPolicy, Message, Role};
+//!
+//! let history = [
+//!     Message::new(Role::User, "Hello"),
+//!     Message::new(Role::Assistant, "What can I do for you?"),
+//! ];
+//! let mut session = office.session_from(history)?.with_policy(ContextPolicy::DropOldest);
+//! assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
+//! assert!(session.dropped().is_empty());
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! # Stream
+//!
+//! [`Chat::stream`] and [`Session::stream`] give an answer piece by piece. A piece is computed when
+//! it is asked for, so dropping the stream ends the work.
+//!
+//! ```
+//! # use bake::{Chat, Model};
+//! # let office = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
+//! for piece in office.stream("I lost my key")? {
+//!     print!("{}", piece?);
+//! }
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! # Serve
+//!
+//! Handles are `Send + Sync`, and cloning one is cheap: a server loads once and clones for each
+//! request. **Every call blocks** the thread that makes it until the answer is there. In an async
+//! program, call from `tokio::task::spawn_blocking` or its like, and send the pieces of a stream
+//! through a channel; when the receiver is gone, dropping the stream ends the work:
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! # let (support, question) = (Support::load()?, String::new());
+//! // With tokio: `tokio::sync::mpsc::channel`, `spawn_blocking` and `blocking_send`.
+//! let (pieces, receiver) = std::sync::mpsc::sync_channel(16);
+//! let support = support.clone();
+//! std::thread::spawn(move || {
+//!     for piece in support.stream(&question)? {
+//!         if pieces.send(piece?).is_err() {
+//!             break; // the client has gone
+//!         }
+//!     }
+//!     Ok::<(), bake::Error>(())
+//! });
+//! for piece in receiver {
+//!     print!("{piece}");
+//! }
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! `examples/server` is a whole server on axum, with errors, disconnecting clients and shutdown.
+//!
+//! # Evaluate
+//!
+//! What the declaration expects is asked of the base, the prompted and the baked model (feature
+//! `eval`):
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! let models = Support::loader().load_switchable()?;
+//! for outcome in models.evaluate()? {
+//!     println!("{}: {} ({})", outcome.question, outcome.baked.answer, outcome.baked.right);
+//! }
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! # Use a GPU
+//!
+//! With the feature `cuda`, bakes and answers run on NVIDIA GPUs from sm_80 on. What runs where is
+//! said by value, and nothing moves there by itself:
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! use bake::{BakeOptions, Device};
+//!
+//! Support::bake_with(&BakeOptions::new().device(Device::Cuda(0)))?;
+//! let support = Support::loader().device(Device::Cuda(0)).load()?;
+//! # Ok::<(), bake::Error>(())
+//! ```
+//!
+//! # Write code for any bake
+//!
+//! Every bake is a [`Declaration`], and each method above is a function of one: [`load`],
+//! [`Loader`], and, with the feature `train`, [`bake()`](fn@bake).
+//!
+//! ```no_run
+//! use bake::{BakeOptions, Declaration, Loader};
+//!
+//! fn share_of_right_answers<D: Declaration>() -> bake::Result<f64> {
+//!     bake::bake::<D>(&BakeOptions::new())?;
+//!     let outcomes = Loader::<D>::new().load_switchable()?.evaluate()?;
+//!     let right = outcomes.iter().filter(|outcome| outcome.baked.right).count();
+//!     Ok(right as f64 / outcomes.len().max(1) as f64)
+//! }
+//! ```
+//!
+//! # Handle errors
+//!
+//! Everything returns one [`Error`]. Its message names the file and the next step, whether it is
+//! printed as `{}` or `{:?}`, so that `fn main() -> Result<(), bake::Error>` tells its user what to
+//! do; [`Error::kind`] lets a program tell cases apart.
+//!
+//! ```no_run
+//! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
+//! match Support::load() {
+//!     Ok(support) => println!("{}", support.chat("My iPhone won't turn on")?),
+//!     Err(error) if error.is_not_baked() => eprintln!("not yet: {error}"),
+//!     Err(error) => return Err(error),
+//! }
+//! # Ok::<(), bake::Error>(())
+//! ```
 //!
 //! # Bakes that are known only at run time
 //!
@@ -67,13 +261,11 @@
 //! - `tiny`: the small default model, 12 MB inside the library.
 //! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build
 //!   script embeds leaves it out.
-//! - `store`: `load()` finds adapters in the store of whoever is logged in, where no build script
-//!   embeds them. Without it the store is where `BAKE_CACHE_DIR` says, if that is set.
 //! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
 //! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit
 //!   is a compile error.
 //! - `cuda`: NVIDIA GPUs from sm_80 on. Building needs a CUDA toolkit, and the program needs the
-//!   driver to start. What runs where is said by value: `BakeOptions::device`, `load_on`.
+//!   driver to start.
 //!
 //! All but the last are on unless `default-features = false` is set.
 
@@ -81,16 +273,18 @@
 pub use bake_macros::bake;
 pub use bake_runtime::candle;
 pub use bake_runtime::{
-    Adapter, AnswerStream, Baked, Chat, Device, Error, ErrorKind, Forward, Interrupt, Message,
-    Model, Progress, Result, Role, Sampling, Session, Silent,
+    Adapter, AnswerStream, Baked, Chat, ContextPolicy, Device, Error, ErrorKind, Forward,
+    Interrupt, Loader, Message, Model, Progress, Result, Role, Sampling, Session, Silent, load,
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, distill, plan,
+    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, bake, distill, plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{Graded, Outcome, Switchable};
-pub use bake_spec::{Declaration, Recipe, Store, TargetName, recipe};
+pub use bake_spec::{
+    BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,
+};
 
 #[doc(hidden)]
 pub mod settings;
@@ -111,31 +305,13 @@ macro_rules! __with_training {
     ($($item:item)*) => {};
 }
 
-/// Keeps what compares models, where that is possible.
-#[cfg(feature = "eval")]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __with_evaluation {
-    ($($item:item)*) => { $($item)* };
-}
-
-/// Keeps what compares models, where that is possible.
-#[cfg(not(feature = "eval"))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __with_evaluation {
-    ($($item:item)*) => {};
-}
-
 /// What generated code names. Not for anyone else: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::__with_training as with_training;
     pub use crate::settings;
-    pub use crate::{__with_evaluation as with_evaluation, __with_training as with_training};
     #[cfg(feature = "train")]
     pub use bake_runtime::{Bake, BakeOptions, bake};
-    pub use bake_runtime::{Baked, Device, Result, load, load_from, load_on};
-    #[cfg(feature = "eval")]
-    pub use bake_runtime::{Switchable, load_switchable, load_switchable_on};
-    pub use bake_spec::{Declaration, Recipe, TargetName, recipe};
+    pub use bake_runtime::{Baked, Loader, Result, load};
+    pub use bake_spec::{Declaration, Recipe, Status, TargetName, recipe};
 }

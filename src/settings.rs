@@ -92,7 +92,7 @@ pub mod bake {
     /// What a bake must reach to be kept.
     ///
     /// `gate`, in a bake: `{ … }`. Not there yet; meanwhile, look at the report of a bake, and at
-    /// what `load_switchable()?.evaluate()` returns.
+    /// what `loader().load_switchable()?.evaluate()` returns.
     pub const gate: () = ();
 }
 
@@ -392,11 +392,11 @@ pub mod gate {
     /// The largest divergence from the teacher, in nats a token.
     ///
     /// `kl`, in `gate`: a number above 0, at most 1000000. Not there yet; meanwhile, look at the
-    /// report of a bake, and at what `load_switchable()?.evaluate()` returns.
+    /// report of a bake, and at what `loader().load_switchable()?.evaluate()` returns.
     pub const kl: () = ();
     /// The least share of what is expected that must come true.
     ///
     /// `expects`, in `gate`: a number from 0 to 1. Not there yet; meanwhile, look at the report of
-    /// a bake, and at what `load_switchable()?.evaluate()` returns.
+    /// a bake, and at what `loader().load_switchable()?.evaluate()` returns.
     pub const expects: () = ();
 }

@@ -31,7 +31,7 @@ fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
     assert!(again.reused);
     assert_eq!((&again.adapter, &again.report), (&baked.adapter, &baked.report));
 
-    let models = Bake::load_switchable().unwrap();
+    let models = Bake::loader().load_switchable().unwrap();
     let support = Bake::load().unwrap();
     let question = "I lost my key";
     let prompted = models.prompted(BakeTarget::Keys).unwrap();
@@ -46,7 +46,7 @@ fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
 
     // A folder of one's own, as an application ships it.
     assert_eq!(
-        Bake::load_from(&baked.adapter).unwrap().chat(question).unwrap(),
+        Bake::loader().adapter(&baked.adapter).load().unwrap().chat(question).unwrap(),
         support.chat(question).unwrap()
     );
     // An adapter that was changed since it was made is no adapter.

@@ -49,17 +49,18 @@ bake! {
     bake Present { target r#fn from "tests/docs/keys.md"; expect fn "Where?" => declines; }
 }
 
-fn shared_between_threads<T: Send + Sync>() {}
-
-#[test]
-fn handles_can_be_shared_between_threads() {
-    shared_between_threads::<Baked<Bake>>();
-    shared_between_threads::<Switchable<Bake>>();
-    shared_between_threads::<bake::Chat>();
-    shared_between_threads::<bake::Session>();
-    shared_between_threads::<bake::Model>();
-    shared_between_threads::<bake::Error>();
-}
+/// Handles can be shared between threads: this is checked when the test is compiled.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Baked<Bake>>();
+    shared::<Switchable<Bake>>();
+    shared::<bake::Loader<Bake>>();
+    shared::<bake::Chat>();
+    shared::<bake::Session>();
+    shared::<bake::AnswerStream<'static>>();
+    shared::<bake::Model>();
+    shared::<bake::Error>();
+};
 
 #[test]
 fn the_bare_form_has_a_default_for_everything() {
@@ -196,16 +197,13 @@ fn package(dir: &Path) {
         /// Keeps it.
         #[macro_export]
         macro_rules! with_training { ($($item:item)*) => { $($item)* }; }
-        /// Keeps it.
-        #[macro_export]
-        macro_rules! with_evaluation { ($($item:item)*) => { $($item)* }; }
 
         /// What generated code names.
         pub mod engine {
             /// Stands for the engine's items.
             pub mod __private {
-                pub use ::bake_spec::{Declaration, Recipe, TargetName, recipe};
-                pub use crate::{with_evaluation, with_training};
+                pub use ::bake_spec::{Declaration, Recipe, Status, TargetName, recipe};
+                pub use crate::with_training;
                 /// What editors show.
                 #[path = SETTINGS]
                 pub mod settings;
@@ -217,8 +215,6 @@ fn package(dir: &Path) {
                 pub struct BakeOptions;
                 /// A baked model.
                 pub struct Baked<D>(::std::marker::PhantomData<D>);
-                /// A baked model that can be switched.
-                pub struct Switchable<D>(::std::marker::PhantomData<D>);
                 /// What can fail.
                 pub type Result<T> = StdResult<T, ::std::string::String>;
                 impl BakeOptions {
@@ -235,23 +231,18 @@ fn package(dir: &Path) {
                 pub fn load<D: Declaration>() -> Result<Baked<D>> {
                     Result::Ok(Baked(::std::marker::PhantomData))
                 }
-                /// Where it loads to.
-                pub struct Device;
-                /// Loads onto a device.
-                pub fn load_on<D: Declaration>(_: Device) -> Result<Baked<D>> {
-                    load()
+                /// Says how to load.
+                pub struct Loader<D>(::std::marker::PhantomData<D>);
+                impl<D> Loader<D> {
+                    /// All defaults.
+                    pub fn new() -> Self {
+                        Loader(::std::marker::PhantomData)
+                    }
                 }
-                /// Loads from a folder.
-                pub fn load_from<D: Declaration>(_: &::std::path::Path) -> Result<Baked<D>> {
-                    load()
-                }
-                /// Loads all.
-                pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
-                    Result::Ok(Switchable(::std::marker::PhantomData))
-                }
-                /// Loads all onto a device.
-                pub fn load_switchable_on<D: Declaration>(_: Device) -> Result<Switchable<D>> {
-                    load_switchable()
+                impl<D> ::std::default::Default for Loader<D> {
+                    fn default() -> Self {
+                        Self::new()
+                    }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! From the sources, the lock and the adapters at hand to the lines that cargo reads.
+//! From the sources, the lock and the adapters on this machine to the lines that cargo reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use bake_spec::check::{Embed, Mode};
 use bake_spec::diagnostics::Code;
 use bake_spec::lock::{KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
-use bake_spec::model::{Identity, TEXT_FILES, weight_files};
+use bake_spec::model::{Identity, TEXT_FILES, WEIGHT_INDEX, weight_files};
 use bake_spec::recipe::{ModelSource, Recipe, variables};
 use bake_spec::store::copy_folder;
 use bake_spec::syntax::find::{self, Source};
@@ -40,9 +40,11 @@ struct Found {
     bakes: Vec<Bake>,
     /// What cargo must watch for what was found to stay true.
     watched: BTreeSet<PathBuf>,
-    /// Whether a declaration or the lock is to be mended before anything can be baked. The macro
+    /// Whether a declaration or the lock has to be fixed before anything can be baked. The macro
     /// says how.
     broken: bool,
+    /// What could not be read.
+    unreadable: Vec<String>,
 }
 
 struct Bake {
@@ -53,8 +55,9 @@ struct Bake {
 
 /// What is known of a bake's adapter.
 enum Adapter {
-    /// It is in this folder, and these are the hashes of its files and of its recipe.
-    At(PathBuf, Hash, Hash),
+    /// It is in this folder, and these are the hashes of its files and of the model that it was
+    /// baked into.
+    At { folder: PathBuf, hash: Hash, model: Hash, fresh: bool },
     /// It is in the lock and not on this machine, for this reason.
     NotHere(String),
     /// There is none, for this reason.
@@ -76,7 +79,7 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
         }
     };
     let mut found = environment.find(mode)?;
-    if mode == Mode::Auto && !found.broken && found.bakes.iter().any(|bake| !bake.is_at_hand()) {
+    if mode == Mode::Auto && !found.broken && found.bakes.iter().any(|bake| !bake.is_fresh()) {
         if let Err(message) = environment.bake() {
             lines.push(format!("cargo::error={}", one_line(&message)));
             return Ok(lines);
@@ -90,22 +93,23 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
             path.to_str().filter(|path| !path.contains(['\r', '\n']))?
         ))
     }));
+    let severity = if mode == Mode::Locked { "error" } else { "warning" };
+    lines.extend(found.unreadable.iter().map(|why| format!("cargo::{severity}={}", one_line(why))));
     let set = |variable: String, value: &str| format!("cargo::rustc-env={variable}={value}");
     lines.push(set(variables::MODE.to_owned(), mode.name()));
     for Bake { name, embed, adapter } in found.bakes {
         let kind = match adapter {
-            Adapter::At(folder, hash, recipe) => {
+            Adapter::At { folder, hash, model, fresh: _ } => {
                 let embedded = embed == Embed::Always
                     || (embed == Embed::Release && environment.profile == "release");
                 let folder =
                     if embedded { environment.copy(&name, &folder, &hash)? } else { folder };
                 lines.push(set(variables::folder(&name), text(&folder)?));
                 lines.push(set(variables::hash(&name), &hash.to_string()));
-                lines.push(set(variables::recipe(&name), &recipe.to_string()));
+                lines.push(set(variables::model(&name), &model.to_string()));
                 if embedded { "embedded".to_owned() } else { "folder".to_owned() }
             }
             Adapter::NotHere(why) => {
-                let severity = if mode == Mode::Locked { "error" } else { "warning" };
                 lines.push(format!("cargo::{severity}=`{name}`: {why} [{}]", Code::NotBaked));
                 why
             }
@@ -151,34 +155,42 @@ impl Environment {
         if lock.is_some() {
             self.store.note_package(&self.package);
         }
+        let mut found = Found {
+            bakes: Vec::new(),
+            watched: self.sources(),
+            broken: damage.is_some(),
+            unreadable: Vec::new(),
+        };
         // The compiler says what is not Rust, and better.
-        let sources = find::find(&self.package, lock.as_ref()).unwrap_or_default();
-        let mut found =
-            Found { bakes: Vec::new(), watched: self.sources(), broken: damage.is_some() };
+        let sources = find::find(&self.package, lock.as_ref()).unwrap_or_else(|e| {
+            found.unreadable.push(e.to_string());
+            found.broken = true;
+            Vec::new()
+        });
         for source in &sources {
             found.broken |= source.has_errors();
             if has_mistakes(source) {
-                // What mends it may be a document that is not there yet: a file that never is makes
+                // What fixes it may be a document that is not there yet: a file that never is makes
                 // cargo run the script again.
                 found.watched.insert(self.out.join("a declaration has mistakes"));
                 continue;
             }
             for declared in &source.declared {
                 let recipe = &declared.recipe;
-                found.watched.extend(self.inputs(recipe));
+                found.watched.extend(self.inputs(recipe, &mut found.unreadable));
                 let adapter = match &damage {
                     _ if mode == Mode::Stub => Adapter::None(
                         "the program was built without adapters (BAKE=stub)".to_owned(),
                     ),
                     Some(damage) => Adapter::None(damage.clone()),
-                    None => self.adapter(recipe, lock.as_ref(), &mut found.watched),
+                    None => self.adapter(recipe, lock.as_ref(), mode, &mut found.watched),
                 };
                 let bake = Bake { name: recipe.name.to_string(), embed: declared.embed, adapter };
                 // One name can have several declarations, under `#[cfg]` or in different files.
-                // Which of them is compiled is not known: its adapter is at hand where it is that
-                // of all of them.
+                // Which of them is compiled is not known: there is an adapter where there is one
+                // for all of them.
                 match found.bakes.iter_mut().find(|other| other.name == bake.name) {
-                    Some(other) if other.is_at_hand() => *other = bake,
+                    Some(other) if other.has_adapter() => *other = bake,
                     Some(_) => {}
                     None => found.bakes.push(bake),
                 }
@@ -191,32 +203,38 @@ impl Environment {
         &self,
         recipe: &Recipe,
         lock: Option<&Lock>,
+        mode: Mode,
         watched: &mut BTreeSet<PathBuf>,
     ) -> Adapter {
         let locked = lock.and_then(|lock| lock.bakes.get(&*recipe.name));
         let identity = Identity::of(&self.package, &recipe.model);
         let found = state(recipe, KnownModel::Identity(identity.as_ref()), locked);
-        match (found.state, locked) {
-            (State::Fresh, Some(locked)) => match locked.find_adapter(&self.package, &self.store) {
-                Some(folder) => {
-                    watched.insert(folder.clone());
-                    Adapter::At(folder, locked.adapter, locked.recipe)
-                }
-                None => {
-                    watched.insert(
-                        self.store.root().join("artifacts").join(locked.adapter.to_string()),
-                    );
-                    let why = locked.why_not_at_hand(&self.package, Some(&self.store));
-                    Adapter::NotHere(format!(
-                        "{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share \
-                         adapters"
-                    ))
-                }
-            },
-            (State::Stale, _) => {
-                Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary()))
+        let Some(locked) = locked else {
+            return Adapter::None(format!("{}; run `cargo bake`", found.summary()));
+        };
+        let fresh = found.state == State::Fresh;
+        if !fresh && mode == Mode::Locked {
+            return Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary()));
+        }
+        if identity.is_some_and(|identity| !identity.matches(&locked.identity())) {
+            let why = "it was baked into another model than is declared now; run `cargo bake`";
+            return Adapter::None(why.to_owned());
+        }
+        // What is stale still answers, with a warning of the macro at the declaration.
+        match locked.find_adapter(&self.package, &self.store) {
+            Some(folder) => {
+                watched.insert(folder.clone());
+                Adapter::At { folder, hash: locked.adapter, model: locked.model.hash, fresh }
             }
-            _ => Adapter::None(format!("{}; run `cargo bake`", found.summary())),
+            None => {
+                let artifacts = self.store.root().join("artifacts");
+                watched.insert(artifacts.join(locked.adapter.to_string()));
+                let why = locked.why_not_at_hand(&self.package, Some(&self.store));
+                Adapter::NotHere(format!(
+                    "{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share \
+                     adapters"
+                ))
+            }
         }
     }
 
@@ -234,7 +252,11 @@ impl Environment {
 
     /// The files that a recipe is made from, as far as they exist. A folder of documents is named
     /// as a whole, so that new ones are seen.
-    fn inputs(&self, recipe: &Recipe) -> impl Iterator<Item = PathBuf> {
+    fn inputs(
+        &self,
+        recipe: &Recipe,
+        unreadable: &mut Vec<String>,
+    ) -> impl Iterator<Item = PathBuf> {
         let documents = recipe
             .targets
             .iter()
@@ -251,7 +273,12 @@ impl Environment {
             let folder = self.package.join(&**folder);
             paths.extend(TEXT_FILES.map(|name| folder.join(name)));
             // Their sizes tell one model from another.
-            paths.extend(weight_files(&folder).unwrap_or_default());
+            match weight_files(&folder) {
+                Ok(weights) => paths.extend(weights),
+                // A machine that only builds need not have them.
+                Err(_) if !folder.join(WEIGHT_INDEX).exists() => {}
+                Err(e) => unreadable.push(e.to_string()),
+            }
         }
         paths.into_iter().filter(|path| path.exists())
     }
@@ -297,8 +324,12 @@ impl Environment {
 }
 
 impl Bake {
-    fn is_at_hand(&self) -> bool {
-        matches!(self.adapter, Adapter::At(..))
+    fn has_adapter(&self) -> bool {
+        matches!(self.adapter, Adapter::At { .. })
+    }
+
+    fn is_fresh(&self) -> bool {
+        matches!(self.adapter, Adapter::At { fresh: true, .. })
     }
 }
 

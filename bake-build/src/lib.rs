@@ -15,15 +15,17 @@
 //!
 //! # Modes
 //!
-//! A bake may be stale, missing, or not at hand on this machine. What follows is said by the
-//! environment variable `BAKE`:
+//! A bake may be stale, missing, or not on this machine. What follows is said by the environment
+//! variable `BAKE`:
 //!
-//! | `BAKE` | the default | a bake that is stale, missing or not at hand |
+//! | `BAKE` | the default | a bake that is stale, missing or not on this machine |
 //! |---|---|---|
-//! | not set | | is a warning, and `load()` returns why it is not there |
+//! | not set | | is a warning; what is stale goes on answering from what was baked, and where there is nothing `load()` returns why |
 //! | `locked` | where `CI` is set, and neither `false` nor `0` | is an error |
 //! | `auto` | | is baked first, by `cargo-bake` or the program that `BAKE_COMMAND` names |
 //! | `stub` | where `DOCS_RS` is set | is passed over: the types are there, and no adapters at all |
+//!
+//! What was baked into another model than is declared now is never embedded.
 //!
 //! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While
 //! there is no `bake.lock`, cargo runs the build script in every build; with one, when a source, a
@@ -50,7 +52,7 @@ use embed::Environment;
 ///
 /// # Errors
 /// When it is not called by a build script, and when `OUT_DIR` cannot be written. A bake without an
-/// adapter is no error of this kind: cargo and the macro say what is to be done.
+/// adapter is not an error of this kind: cargo and the macro say what is to be done.
 pub fn embed() -> Result<(), Error> {
     let lines = embed::lines(&Environment::new(|name| std::env::var_os(name))?)?;
     let mut output = std::io::stdout().lock();

@@ -5,7 +5,7 @@ use bake_spec::check::Mode;
 /// The mode that these environment variables ask for; one that is empty is as if it were not set.
 ///
 /// # Errors
-/// When `BAKE` is no mode; the message names those that are.
+/// When `BAKE` is not a mode; the message names the modes.
 pub(crate) fn mode(bake: &str, ci: &str, docs_rs: &str) -> Result<Mode, String> {
     match (bake, Mode::from_name(bake)) {
         ("", _) if !docs_rs.is_empty() => Ok(Mode::Stub),
@@ -13,7 +13,7 @@ pub(crate) fn mode(bake: &str, ci: &str, docs_rs: &str) -> Result<Mode, String> 
         ("", _) => Ok(Mode::Warn),
         (_, Some(mode)) if mode != Mode::Warn => Ok(mode),
         _ => Err(format!(
-            "BAKE is `{}`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing",
+            "BAKE is `{}`, which is not a mode; set it to `locked`, `auto` or `stub`, or to nothing",
             bake.escape_debug()
         )),
     }

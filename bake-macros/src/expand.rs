@@ -11,7 +11,7 @@ use std::path::Path;
 use bake_spec::check::{Declared, Mode, Package, check, states};
 use bake_spec::diagnostics::{Code, Diagnostic};
 use bake_spec::lock::{LOCK_FILE, Lock};
-use bake_spec::recipe::{ADAPTER_FILES, Target, variables};
+use bake_spec::recipe::{ADAPTER_FILES, Recipe, Status, Target, variables};
 use bake_spec::settings::Scope;
 use bake_spec::syntax::parse::parse;
 use proc_macro2::{Ident, Span, TokenStream};
@@ -41,7 +41,7 @@ pub(crate) fn expand(
              report it with the declaration"
         );
         let items = salvage::declarations(tokens).into_iter();
-        let items = items.map(|declared| items_of(&declared, &variable));
+        let items = items.map(|declared| items_of(&declared, Package { root, lock: None }, &variable));
         quote!(::core::compile_error! { #message } #(#items)*)
     })
 }
@@ -64,7 +64,7 @@ fn expand_checked(
         true => diagnostics.retain(|diagnostic| !diagnostic.warning),
         false => diagnostics.extend(states(&declared, package, mode)),
     }
-    let items = declared.iter().map(|declared| items_of(declared, variable));
+    let items = declared.iter().map(|declared| items_of(declared, package, variable));
     let said = diagnostics.iter().map(said);
     // Files that only the macro has read would not be watched: including their bytes makes the
     // compiler watch them, and they do not reach the program. The same goes for variables.
@@ -85,18 +85,32 @@ fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream
     if !warning {
         return quote_spanned! { *span => ::core::compile_error! { #message } };
     }
-    // The use of something deprecated is the one way of a macro to warn.
+    // The use of something deprecated is the one way of a macro to warn. The compiler names what is
+    // used before the message: of all items only macros are named without a path.
+    let name = Ident::new(subject(*code), *span);
     quote_spanned! { *span =>
         const _: () = {
-            #[allow(non_camel_case_types)]
             #[deprecated(note = #message)]
-            struct declaration;
-            let _ = declaration;
+            macro_rules! #name { () => {} }
+            #name!();
         };
     }
 }
 
-fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> TokenStream {
+/// What a warning is about, as the compiler names it before the message.
+fn subject(code: Code) -> &'static str {
+    match code {
+        Code::Stale => "stale_bake",
+        Code::NotBaked => "missing_bake",
+        _ => "declaration",
+    }
+}
+
+fn items_of(
+    declared: &Declared,
+    package: Package<'_>,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> TokenStream {
     let Declared {
         attributes,
         visibility,
@@ -126,6 +140,7 @@ fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> 
     let opening = opening.into_iter();
     let targets_doc = format!("The targets of [`{name}`].");
     let adapter = adapter(&name.unraw().to_string(), &private, variable);
+    let status = constant::status(&status(recipe, package, variable), &private);
     let hovered = hovered(keywords, &private);
     let recipe = constant::recipe(recipe, &private);
     // What is not compiled is not compiled with all that belongs to it.
@@ -170,6 +185,7 @@ fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> 
             type Target = #target_name;
             const RECIPE: &'static #private::Recipe = &#recipe;
             #adapter
+            #status
         }
 
         #private::with_training! {
@@ -196,29 +212,6 @@ fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> 
             }
         }
 
-        #private::with_evaluation! {
-            #(#cfgs)*
-            #[allow(dead_code)]
-            impl #name {
-                /// Loads base, prompted and baked model on one set of weights, to compare them.
-                ///
-                /// # Errors
-                /// When this declaration has not been baked, or model or adapter cannot be read.
-                #visibility fn load_switchable() -> #private::Result<#private::Switchable<Self>> {
-                    #private::load_switchable::<Self>()
-                }
-
-                /// Loads base, prompted and baked model onto a device.
-                ///
-                /// # Errors
-                /// Those of [`load_switchable`](Self::load_switchable), and when the device cannot
-                /// be used.
-                #visibility fn load_switchable_on(device: #private::Device) -> #private::Result<#private::Switchable<Self>> {
-                    #private::load_switchable_on::<Self>(device)
-                }
-            }
-        }
-
         #(#cfgs)*
         #[allow(dead_code)]
         impl #name {
@@ -226,28 +219,27 @@ fn items_of(declared: &Declared, variable: &impl Fn(&str) -> Option<String>) -> 
             /// program, or else out of the user's store. The adapter is folded into the weights, so
             /// that a token costs what it costs the base model.
             ///
+            /// Where the declaration has changed since it was baked, the adapter that `bake.lock`
+            /// named when the program was built is loaded all the same; [`status`](Self::status)
+            /// says so.
+            ///
             /// # Errors
-            /// When this declaration has not been baked, or model or adapter cannot be read.
+            /// When this declaration has not been baked, when it was baked into another model, and
+            /// when model or adapter cannot be read.
             #visibility fn load() -> #private::Result<#private::Baked<Self>> {
                 #private::load::<Self>()
             }
 
-            /// Loads the baked model onto a device, where it answers.
-            ///
-            /// # Errors
-            /// Those of [`load`](Self::load), and when the device cannot be used.
-            #visibility fn load_on(device: #private::Device) -> #private::Result<#private::Baked<Self>> {
-                #private::load_on::<Self>(device)
+            /// Says how it is loaded: onto which device, with the adapter of which store or folder,
+            /// and whether to be compared with the base and the prompted model.
+            #visibility fn loader() -> #private::Loader<Self> {
+                #private::Loader::new()
             }
 
-            /// Loads the baked model with the adapter of a folder in the format of PEFT.
-            ///
-            /// # Errors
-            /// When model or adapter cannot be read, or do not fit each other.
-            #visibility fn load_from(
-                folder: impl ::core::convert::AsRef<::std::path::Path>,
-            ) -> #private::Result<#private::Baked<Self>> {
-                #private::load_from::<Self>(::core::convert::AsRef::as_ref(&folder))
+            /// What it was baked from, and whether that is what is declared, as it was known when
+            /// the program was built.
+            #visibility fn status() -> &'static #private::Status {
+                <Self as #private::Declaration>::STATUS
             }
         }
     }
@@ -259,11 +251,11 @@ fn adapter(
     private: &TokenStream,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> TokenStream {
-    let (folder, hash, kind, recipe) = (
+    let (folder, hash, kind, model) = (
         variables::folder(bake),
         variables::hash(bake),
         variables::kind(bake),
-        variables::recipe(bake),
+        variables::model(bake),
     );
     let source = match variable(&kind).as_deref() {
         None => quote!(AdapterSource::Store),
@@ -275,12 +267,12 @@ fn adapter(
                     &BYTES.0
                 }))
             });
-            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), recipe: ::core::env!(#recipe), files: &[#(#files),*] })
+            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), model: ::core::env!(#model), files: &[#(#files),*] })
         }
         Some("folder") => {
             quote!(AdapterSource::Folder {
                 hash: ::core::env!(#hash),
-                recipe: ::core::env!(#recipe),
+                model: ::core::env!(#model),
                 path: ::core::env!(#folder)
             })
         }
@@ -294,6 +286,19 @@ fn adapter(
             const _: ::core::option::Option<&::core::primitive::str> = ::core::option_env!(#kind);
             &#source
         };
+    }
+}
+
+/// What the bake was made from, by the lock and by what the build script has found.
+fn status(
+    recipe: &Recipe,
+    package: Package<'_>,
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Status {
+    let status = Status::of(recipe, package.root, package.lock);
+    match variable(&variables::kind(&recipe.name)) {
+        Some(kind) if !["embedded", "folder"].contains(&&*kind) => status.without_adapter(kind),
+        _ => status,
     }
 }
 

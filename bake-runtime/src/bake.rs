@@ -69,8 +69,7 @@ impl BakeOptions {
         Self { device, ..self }
     }
 
-    /// Keeps results in this store. `load` looks in the user's store only: load such a result with
-    /// `load_from(&bake.adapter)`.
+    /// Keeps results in this store, where [`Loader::store`](crate::Loader::store) finds them.
     pub fn store(self, store: Store) -> Self {
         Self { store: Some(store), ..self }
     }

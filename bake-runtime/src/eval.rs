@@ -1,3 +1,8 @@
 //! Whether answers are what a recipe expects.
 
 pub(crate) mod grade;
+mod refusal;
+mod words;
+
+#[cfg(test)]
+mod tests;

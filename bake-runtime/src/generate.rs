@@ -336,7 +336,7 @@ mod tests {
             .iter()
             .map(|q| model.encode(&Message::question(document, q)).unwrap())
             .collect();
-        let greedy = Sampling::greedy().max_tokens(24);
+        let greedy = Sampling::greedy().max_tokens(24).unwrap();
         let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
         assert_eq!(together[0], together[2]);
         for (prompt, together) in prompts.iter().zip(&together) {
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn answers_on_a_gpu_are_those_of_the_processor() {
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
-        let greedy = Sampling::greedy().max_tokens(12);
+        let greedy = Sampling::greedy().max_tokens(12).unwrap();
         let all = |model: &Model| {
             let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
             answers(
@@ -373,7 +373,7 @@ mod tests {
     fn a_sample_depends_on_its_own_random_stream_only() {
         let model = Model::tiny().unwrap();
         let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
-        let sampling = Sampling::temperature(8.0, 0).max_tokens(8);
+        let sampling = Sampling::temperature(8.0, 0).unwrap().max_tokens(8).unwrap();
         let of =
             |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
         let [a, b, c] = &of(&[1, 2, 1])[..] else { panic!("three answers were asked for") };

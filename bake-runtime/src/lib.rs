@@ -59,10 +59,12 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]
 pub use eval::grade::{Graded, meets};
 pub use generate::sample::Sampling;
-pub use handle::baked::{Baked, load, load_from, load_on};
-pub use handle::chat::{AnswerStream, Chat, Session};
+pub use handle::baked::Baked;
+pub use handle::chat::Chat;
+pub use handle::loader::{Loader, load};
+pub use handle::session::{AnswerStream, ContextPolicy, Session};
 #[cfg(feature = "eval")]
-pub use handle::switchable::{Outcome, Switchable, load_switchable, load_switchable_on};
+pub use handle::switchable::{Outcome, Switchable};
 pub use inputs::load_model;
 #[cfg(feature = "text")]
 pub use inputs::teacher_prompt;

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Adapter,
     /// The recipe asks for something that cannot be done, or that `bake!` would refuse.
     Recipe,
+    /// A sampling was to be what it cannot be.
+    Sampling,
     /// Training went wrong.
     Training,
     /// The store of baked adapters cannot be read or written.

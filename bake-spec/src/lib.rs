@@ -15,6 +15,7 @@ pub mod lock;
 pub mod model;
 pub mod recipe;
 pub mod settings;
+mod status;
 pub mod store;
 #[cfg(feature = "syntax")]
 pub mod syntax;
@@ -26,6 +27,7 @@ pub use hash::{Encode, Hash, KeyHasher, Record};
 pub use lock::Lock;
 pub use model::config::{Config, Projection};
 pub use recipe::{Declaration, Recipe, TargetName};
+pub use status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use store::{DIR_VARIABLE, Store, StoreLock};
 #[cfg(feature = "sources")]
 pub use syntax::format;

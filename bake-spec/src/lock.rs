@@ -21,14 +21,11 @@ pub use settings::Settings;
 pub use state::{BakeState, KnownModel, State, TargetState, state};
 
 use crate::error::{Error, ErrorKind};
+pub use crate::store::VENDOR_DIR;
 use crate::store::write::{Durability, replace};
 
 /// The name of the file.
 pub const LOCK_FILE: &str = "bake.lock";
-
-/// The folder of a package that holds adapters beside their declarations, by the names of the
-/// bakes.
-pub const VENDOR_DIR: &str = "bakes";
 
 /// The format that this version writes. It reads the one before it too.
 const VERSION: u32 = 2;

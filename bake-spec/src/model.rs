@@ -29,7 +29,8 @@ pub const TEXT_FILES: [&str; 5] = [
 ];
 
 const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// The file that names the weights of a model that has several.
+pub const WEIGHT_INDEX: &str = "model.safetensors.index.json";
 
 /// The files of a model that are not weights.
 #[derive(Clone, Debug)]
@@ -108,14 +109,14 @@ impl Files {
 /// When there is neither, and when the index is malformed or names a file that does not lie beside
 /// it.
 pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let (single, index) = (dir.join(SINGLE), dir.join(INDEX));
+    let (single, index) = (dir.join(SINGLE), dir.join(WEIGHT_INDEX));
     if single.is_file() {
         Ok(vec![single])
     } else if index.is_file() {
         shard_paths(&index)
     } else {
         let message = format!(
-            "{} holds neither {SINGLE} nor {INDEX}; name a folder with a model in safetensors",
+            "{} holds neither {SINGLE} nor {WEIGHT_INDEX}; name a folder with a model in safetensors",
             dir.display()
         );
         Err(Error::new(ErrorKind::Model, message))

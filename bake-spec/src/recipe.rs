@@ -32,6 +32,7 @@ use std::borrow::Cow;
 use crate::diagnostics::Mistake;
 #[doc(no_inline)]
 pub use crate::hash::Hash;
+pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use crate::text::dataset::Format;
 #[cfg(feature = "syntax")]
 pub use builder::RecipeBuilder;

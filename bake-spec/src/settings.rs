@@ -227,7 +227,7 @@ const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
 
 /// Gates and early stops come with the report that they need.
 const LOOK_AT_REPORT: &str =
-    "look at the report of a bake, and at what `load_switchable()?.evaluate()` returns";
+    "look at the report of a bake, and at what `loader().load_switchable()?.evaluate()` returns";
 
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[

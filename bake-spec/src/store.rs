@@ -34,6 +34,10 @@ pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
 pub use lock::StoreLock;
 use write::{Durability, temporary, write_by_way_of};
 
+/// The folder of a package that holds adapters beside their declarations, by the names of the
+/// bakes.
+pub const VENDOR_DIR: &str = "bakes";
+
 /// The environment variable that names the store's folder.
 pub const DIR_VARIABLE: &str = "BAKE_CACHE_DIR";
 

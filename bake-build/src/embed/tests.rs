@@ -59,6 +59,18 @@ impl Fixture {
         adapter
     }
 
+    /// Puts a model into `models/small`.
+    fn copy_tiny(&self) {
+        let (from, to) = (
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny"),
+            self.environment.package.join("models/small"),
+        );
+        fs::create_dir_all(&to).unwrap();
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+    }
+
     fn lines(&self, bake: &str) -> Vec<String> {
         let mut environment = self.environment.clone();
         environment.values.insert("BAKE", bake.to_owned());
@@ -143,7 +155,7 @@ fn what_is_copied_stays_until_it_is_another() {
 }
 
 #[test]
-fn what_is_stale_or_missing_is_left_for_the_macro_to_say() {
+fn what_is_stale_is_embedded_and_the_macro_says_so() {
     let fixture = fixture(&declared(""));
     let unsaid = |lines: &[String]| {
         assert!(told(lines, "warning").is_empty() && told(lines, "error").is_empty(), "{lines:?}")
@@ -151,17 +163,22 @@ fn what_is_stale_or_missing_is_left_for_the_macro_to_say() {
     let lines = fixture.lines("locked");
     assert_eq!(kind(&lines), "it has not been baked; run `cargo bake`");
     unsaid(&lines);
-    fixture.bake();
+    let hash = fixture.bake();
     fixture.write("docs/keys.md", "Ask Alice.");
     let lines = fixture.lines("locked");
-    let hash = |text| bake_spec::text::document::hash(text).short();
-    let (was, now) = (hash("Ask Bob."), hash("Ask Alice."));
+    let short = |text| bake_spec::text::document::hash(text).short();
+    let (was, now) = (short("Ask Bob."), short("Ask Alice."));
     assert_eq!(
         kind(&lines),
         format!(
             "it is stale: `keys`: docs/keys.md has changed (was {was}, now {now}); run `cargo bake`"
         )
     );
+    unsaid(&lines);
+    // What is stale goes on answering where that is no error.
+    let lines = fixture.lines("");
+    assert_eq!(set(&lines, "BAKE_KIND_Support").unwrap(), "embedded");
+    assert_eq!(set(&lines, "BAKE_HASH_Support").unwrap(), hash.to_string());
     unsaid(&lines);
     let lines = fixture.lines("stub");
     assert_eq!(kind(&lines), "the program was built without adapters (BAKE=stub)");
@@ -219,13 +236,7 @@ fn cargo_watches_what_was_read_and_nothing_that_is_not_there() {
         "the model and `documents anywhere` are missing"
     );
     fixture.write("src/main.rs", &source.replace("model \"", "documents anywhere; model \""));
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let text =
-            fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny").join(file))
-                .unwrap();
-        fs::create_dir_all(fixture.environment.package.join("models/small")).unwrap();
-        fs::write(fixture.environment.package.join("models/small").join(file), text).unwrap();
-    }
+    fixture.copy_tiny();
     let mut want =
         vec!["../asked.csv", "Cargo.toml", "bake.lock", "benches", "docs/keys.md", "docs/more"];
     want.extend([
@@ -238,6 +249,42 @@ fn cargo_watches_what_was_read_and_nothing_that_is_not_there() {
     fixture.bake();
     want.splice(3..3, ["bakes", "bakes/Support"]);
     assert_eq!(watched(&fixture), want);
+}
+
+#[test]
+fn an_adapter_of_another_model_is_not_embedded() {
+    let fixture = fixture(&declared(""));
+    fixture.bake();
+    fixture.write("src/main.rs", &declared("model \"models/small\";"));
+    fixture.copy_tiny();
+    let lines = fixture.lines("");
+    assert_eq!(
+        kind(&lines),
+        "it was baked into another model than is declared now; run `cargo bake`"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let fixture = fixture(&declared(""));
+    fixture.bake();
+    fixture.write("src/main.rs", &declared("model \"models/small\";"));
+    fixture.copy_tiny();
+    let weights = fixture.environment.package.join("models/small/model.safetensors");
+    fs::remove_file(weights).unwrap();
+    fixture.write("models/small/model.safetensors.index.json", "{");
+    let said = |mode, severity| {
+        let lines = fixture.lines(mode);
+        told(&lines, severity).join("\n")
+    };
+    for (mode, severity) in [("", "warning"), ("locked", "error")] {
+        assert!(said(mode, severity).contains("is not an index"), "{}", said(mode, severity));
+    }
+    // Sources that cannot be read are not a package without bakes.
+    fs::remove_file(fixture.environment.package.join("Cargo.toml")).unwrap();
+    for (mode, severity) in [("", "warning"), ("locked", "error")] {
+        assert!(said(mode, severity).contains("holds no Cargo.toml"), "{}", said(mode, severity));
+    }
 }
 
 #[test]
@@ -260,18 +307,22 @@ fn mistakes_are_left_to_the_compiler() {
     let lines = fixture(&declared("")).lines("frozen");
     assert_eq!(
         told(&lines, "error"),
-        ["BAKE is `frozen`, which is no mode; set it to `locked`, `auto` or `stub`, or to nothing"]
+        [
+            "BAKE is `frozen`, which is not a mode; set it to `locked`, `auto` or `stub`, or to nothing"
+        ]
     );
 }
 
 #[test]
-fn of_two_declarations_with_one_name_both_must_be_what_was_baked() {
+fn of_two_declarations_with_one_name_both_must_be_what_was_baked_where_stale_is_an_error() {
     let fixture = fixture(&declared(""));
     fixture.bake();
     fixture.write("src/other.rs", &declared("embed never;"));
     assert_eq!(set(&fixture.lines(""), "BAKE_KIND_Support").unwrap(), "folder");
+    // Which of them is compiled is for the macro to see; where stale is an error, it is one.
     fixture.write("src/other.rs", &declared("student \"Hi\";"));
-    assert!(kind(&fixture.lines("")).starts_with("it is stale"));
+    assert_eq!(set(&fixture.lines(""), "BAKE_KIND_Support").unwrap(), "embedded");
+    assert!(kind(&fixture.lines("locked")).starts_with("it is stale"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use bake_runtime::{Adapter, Model, load_model, teacher_prompt};
+use bake_runtime::{Adapter, Model, Sampling, load_model, teacher_prompt};
 use bake_spec::Store;
 use bake_spec::diagnostics::did_you_mean;
 use bake_spec::recipe::{Recipe, Target};
@@ -117,7 +117,8 @@ impl Talk<'_> {
             (Who::Prompted, Some(target)) => teacher_prompt(self.recipe, target)?,
             _ => self.recipe.student.to_string(),
         };
-        let chat = bake_runtime::Chat::new(self.model.clone(), prompt);
+        let chat = bake_runtime::Chat::new(self.model.clone(), prompt)
+            .with_sampling(Sampling::greedy().max_tokens(self.longest_answer())?);
         let chat = match &self.adapter {
             Some(adapter) if self.who == Who::Baked => chat.with_adapter(adapter.clone())?,
             _ => chat,
@@ -129,6 +130,16 @@ impl Talk<'_> {
         }
         writeln!(out)?;
         Ok(())
+    }
+
+    /// The most tokens of an answer: as declared, for a bake by the target that allows most.
+    fn longest_answer(&self) -> usize {
+        let context = self.model.config().context();
+        let declared = |target: &Target| target.rollout.max_tokens(context);
+        match (self.who, self.target) {
+            (Who::Prompted, Some(target)) => declared(target),
+            _ => self.recipe.targets.iter().map(declared).max().unwrap_or(context),
+        }
     }
 
     fn who(&self) -> String {

@@ -3,9 +3,9 @@
 
 use bake_spec::Hash;
 use bake_spec::recipe::{
-    Answer, AskFields, Dataset, DatasetFields, Divergence, Expect, ExpectFields, Format, Lora,
-    LoraFields, ModelSource, Recipe, RecipeFields, RolloutFields, Schedule, StimuliFields, Target,
-    TargetFields, Text, Train, TrainFields,
+    Answer, AskFields, Dataset, DatasetFields, Divergence, Expect, ExpectFields, Format, Freshness,
+    Lora, LoraFields, ModelSource, Recipe, RecipeFields, RolloutFields, Schedule, Status,
+    StimuliFields, Target, TargetFields, Text, Train, TrainFields,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -185,6 +185,42 @@ fn expect(expect: &Expect) -> TokenStream {
 fn hash(hash: &Hash) -> TokenStream {
     let digits = hash.to_string();
     quote!(Hash::declared(#digits))
+}
+
+/// What is known of a bake, as a constant of its declaration.
+pub(super) fn status(status: &Status, private: &TokenStream) -> TokenStream {
+    let freshness = match status.freshness() {
+        Freshness::Fresh => quote!(Freshness::Fresh),
+        Freshness::Stale => quote!(Freshness::Stale),
+        Freshness::Missing => quote!(Freshness::Missing),
+        _ => quote!(Freshness::Unknown),
+    };
+    let why = status.why();
+    let baked = option(status.baked().map(|baked| {
+        let documents = baked.documents().iter().map(|document| {
+            let (target, path, hash) = (document.target(), document.path(), document.hash());
+            quote!(BakedDocument::new(
+                Text::Borrowed(#target), Text::Borrowed(#path), Text::Borrowed(#hash)
+            ))
+        });
+        let documents = list(&quote!(BakedDocument), documents);
+        let (adapter, model, hash) = (baked.adapter(), baked.model(), baked.model_hash());
+        let (before, after) = (baked.kl_before(), baked.kl_after());
+        quote!(BakedFrom::new(
+            Text::Borrowed(#adapter),
+            Text::Borrowed(#model),
+            Text::Borrowed(#hash),
+            #documents,
+            (#before, #after),
+        ))
+    }));
+    quote! {
+        const STATUS: &'static #private::Status = {
+            #[allow(unused_imports)]
+            use #private::recipe::*;
+            &Status::new(#freshness, Text::Borrowed(#why), #baked)
+        };
+    }
 }
 
 fn text(text: &Text) -> TokenStream {

@@ -1,35 +1,47 @@
 //! Evaluation: whether answers are what a recipe expects.
 
 use bake_spec::recipe::{Answer, Expect};
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
+use crate::eval::refusal::declines;
+use crate::eval::words::{contains, plain, words};
 use crate::generate::{Request, complete};
 use crate::handle::chat::Chat;
 use crate::progress::Monitor;
 
-/// How a model says that it does not know.
-const DECLINING: [&str; 8] = [
-    "don't have",
-    "do not have",
-    "don't know",
-    "do not know",
-    "cannot answer",
-    "can't answer",
-    "not mentioned",
-    "no information",
-];
-
-/// Whether an answer is the expected one.
+/// Whether an answer is the expected one, as a person would say.
+///
+/// - `contains`: its words stand in the answer, one after the other. Case, line ends, punctuation
+///   and the kinds of quotes and dashes do not matter. A number is a word of its own: "2 days" is
+///   neither in "12 days" nor in "2.5 days", and "1,000" is "1000".
+/// - `equals`: the answer is the same, but for white space and the kinds of quotes and dashes.
+/// - `declines`: the answer says that its writer does not know, in one of the usual English forms:
+///   "I don't know", "I do not have that information", "I cannot answer that", "The document does
+///   not say", "There is no information about …", "… is not mentioned". An ordinary sentence with
+///   some of these words, such as "You don't have to restart it", is no refusal.
+///
+/// ```
+/// use bake_runtime::meets;
+/// use bake_spec::recipe::Answer;
+///
+/// let two_days = Answer::Contains("2 days".into());
+/// assert!(meets(&two_days, "It takes\n2 days."));
+/// assert!(!meets(&two_days, "It takes 12 days."));
+/// assert!(meets(&Answer::Declines, "I do not have that information."));
+/// ```
 pub fn meets(expected: &Answer, answer: &str) -> bool {
-    let plain = |text: &str| {
-        text.replace('’', "'").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-    };
     match expected {
-        Answer::Contains(words) => plain(answer).contains(&plain(words)),
-        Answer::Equals(words) => answer.split_whitespace().eq(words.split_whitespace()),
-        _ => DECLINING.iter().any(|phrase| plain(answer).contains(phrase)),
+        Answer::Contains(asked) => match words(asked) {
+            // Nothing but signs: these are looked for as they are.
+            asked_words if asked_words.is_empty() => plain(answer).contains(plain(asked).trim()),
+            asked_words => contains(&words(answer), &asked_words),
+        },
+        Answer::Equals(asked) => {
+            plain(answer).split_whitespace().eq(plain(asked).split_whitespace())
+        }
+        Answer::Declines => declines(answer),
+        // What a later version may add is never met by mistake.
+        _ => false,
     }
 }
 
@@ -53,12 +65,10 @@ pub(crate) fn grade(
 ) -> Result<Vec<Graded>> {
     let prompts: Vec<Vec<u32>> =
         expects.iter().map(|expect| chat.prompt(&expect.question)).collect::<Result<_>>()?;
-    let requests = prompts
-        .iter()
-        .map(|prompt| Request { prompt, rng: ChaCha8Rng::seed_from_u64(0) })
-        .collect();
+    let rng = chat.sampling().stream(0);
+    let requests = prompts.iter().map(|prompt| Request { prompt, rng: rng.clone() }).collect();
     let completions = monitor.stage(what, prompts.len(), "questions", |ticker| {
-        complete(chat.model(), requests, chat.sampling(), chat.view(), |ended| {
+        complete(chat.model(), requests, &chat.sampling(), chat.view(), |ended| {
             ticker.advance(ended, "")
         })
     })?;
@@ -75,29 +85,4 @@ pub(crate) fn grade(
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_compared_as_a_person_would() {
-        let contains = Answer::Contains("Side  button".into());
-        assert!(
-            meets(&contains, "Press the side\nbutton.")
-                && !meets(&contains, "Press the button on the side.")
-        );
-        assert!(meets(&Answer::Contains("won't".into()), "It won’t."));
-        let equals = Answer::Equals("Four hours.".into());
-        assert!(
-            meets(&equals, " Four hours.\n")
-                && !meets(&equals, "four hours.")
-                && !meets(&equals, "Four hours. Or five.")
-        );
-        assert!(
-            meets(&Answer::Declines, "I don’t have that information.")
-                && !meets(&Answer::Declines, "Four hours.")
-        );
-    }
 }

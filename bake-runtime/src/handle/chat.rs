@@ -1,24 +1,24 @@
-//! Talking to a model: single questions, streams of tokens, conversations.
+//! Talking to a model: single questions, several at once, and the beginning of a conversation.
 
 use std::sync::Arc;
-
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::generate::Sequence;
 use crate::generate::sample::Sampling;
+use crate::generate::{Request, complete};
+use crate::handle::session::{AnswerStream, Session};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::text::template::{Message, Role};
-use crate::text::tokenizer::TextStream;
 
 /// A model that is ready to be asked: its weights, the adapter viewed on top of them if there is
 /// one, and its system prompt.
 ///
 /// It answers greedily unless [`with_sampling`](Self::with_sampling) says otherwise, so the same
-/// question gets the same answer. Cloning is cheap, and threads can share one.
+/// question gets the same answer. Cloning is cheap, and threads can share one. Every call computes
+/// on the calling thread until the answer is there: in an async program, call it from
+/// `spawn_blocking`.
 ///
 /// ```
 /// use bake_runtime::{Chat, Model};
@@ -33,12 +33,24 @@ pub struct Chat {
     adapter: Option<Arc<Adapter>>,
     system: Arc<str>,
     sampling: Sampling,
+    /// The most tokens of an answer where the sampling does not say: those of the declaration.
+    declared_tokens: Option<usize>,
+    /// Questions and conversations so far: the number of the next random stream. Clones count
+    /// together, so that they do not repeat each other.
+    asked: Arc<AtomicU64>,
 }
 
 impl Chat {
     /// A model with a system prompt; an empty one is no system message at all.
     pub fn new(model: Model, system: impl Into<Arc<str>>) -> Self {
-        Self { model, adapter: None, system: system.into(), sampling: Sampling::greedy() }
+        Self {
+            model,
+            adapter: None,
+            system: system.into(),
+            sampling: Sampling::greedy(),
+            declared_tokens: None,
+            asked: Arc::default(),
+        }
     }
 
     /// The same with an adapter viewed on top of the weights, in the place of any other.
@@ -55,17 +67,35 @@ impl Chat {
         Self { adapter: Some(adapter), ..self }
     }
 
+    /// The same with answers of at most this many tokens where the sampling does not say.
+    pub(crate) fn with_declared_tokens(self, tokens: Option<usize>) -> Self {
+        Self { declared_tokens: tokens, ..self }
+    }
+
     /// The same with another way to choose tokens.
+    ///
+    /// With a temperature, each question that is asked, and each conversation, draws from the next
+    /// random stream of the seed: the same question gets different answers, and the same calls in
+    /// the same order get the same answers again from the same seed. The streams are counted from
+    /// here on, by all clones together. A conversation has one stream for all its turns.
+    ///
+    /// The length of an answer is the sampling's, else that of the declaration (`max_tokens`), else
+    /// what the model's context has room for.
     ///
     /// ```
     /// # use bake_runtime::{Chat, Model, Sampling};
     /// # let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
-    /// let warm = chat.with_sampling(Sampling::temperature(0.7, 42).top_p(0.95).max_tokens(100));
-    /// assert!(!warm.chat("I lost my key")?.is_empty());
+    /// let sampling = Sampling::temperature(3.0, 42)?.max_tokens(8)?;
+    /// let warm = chat.with_sampling(sampling.clone());
+    /// let answers = [warm.chat("I lost my key")?, warm.chat("I lost my key")?];
+    /// assert_ne!(answers[0], answers[1]);
+    ///
+    /// let again = chat.with_sampling(sampling);
+    /// assert_eq!(answers, [again.chat("I lost my key")?, again.chat("I lost my key")?]);
     /// # Ok::<(), bake_runtime::Error>(())
     /// ```
     pub fn with_sampling(&self, sampling: Sampling) -> Self {
-        Self { sampling, ..self.clone() }
+        Self { sampling, asked: Arc::default(), ..self.clone() }
     }
 
     /// The system prompt.
@@ -82,7 +112,39 @@ impl Chat {
         Ok(text.trim().to_owned())
     }
 
-    /// The answer to a question, piece by piece as it is generated.
+    /// The answers to several questions, each without any memory of the others. They are generated
+    /// together, which takes less time than one after the other, and are those that
+    /// [`chat`](Self::chat) would give in this order.
+    ///
+    /// ```
+    /// # use bake_runtime::{Chat, Model};
+    /// # let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+    /// # let chat = Chat::new(Model::tiny()?, document);
+    /// let answers = chat.chat_all(&["I lost my key", "My lamp does not work"])?;
+    /// assert_eq!(answers, ["Ask Bob in the blue office.", "Call the shop."]);
+    /// # Ok::<(), bake_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a question does not fit the model's context.
+    pub fn chat_all<Q: AsRef<str>>(&self, questions: &[Q]) -> Result<Vec<String>> {
+        let prompts: Vec<Vec<u32>> = questions
+            .iter()
+            .map(|question| self.prompt(question.as_ref()))
+            .collect::<Result<_>>()?;
+        let sampling = self.sampling();
+        let first = self.asked.fetch_add(prompts.len() as u64, Ordering::Relaxed);
+        let requests = prompts
+            .iter()
+            .zip(first..)
+            .map(|(prompt, number)| Request { prompt, rng: sampling.stream(number) })
+            .collect();
+        let answers = complete(&self.model, requests, &sampling, self.view(), |_| Ok(()))?;
+        answers.iter().map(|answer| Ok(self.model.decode(&answer.ids)?.trim().to_owned())).collect()
+    }
+
+    /// The answer to a question, piece by piece as it is generated. Dropping the stream ends the
+    /// generation.
     ///
     /// ```
     /// # use bake_runtime::{Chat, Model};
@@ -96,8 +158,7 @@ impl Chat {
     /// # Errors
     /// When the question does not fit the model's context.
     pub fn stream(&self, question: &str) -> Result<AnswerStream<'static>> {
-        let session = Box::new(self.session()?);
-        AnswerStream::begin(SessionRef::Owned(session), question)
+        AnswerStream::owned(self.session()?, question)
     }
 
     /// A conversation of several turns, which remembers what was said.
@@ -105,11 +166,39 @@ impl Chat {
     /// # Errors
     /// When there is no memory for the conversation's cache.
     pub fn session(&self) -> Result<Session> {
-        let mut messages = Vec::new();
-        if !self.system.is_empty() {
-            messages.push(Message::new(Role::System, self.system.to_string()));
+        self.session_from([])
+    }
+
+    /// A conversation that goes on from what was said before, as [`Session::messages`] returned it
+    /// or as a program has kept it. A system message at its beginning takes the place of this
+    /// model's system prompt.
+    ///
+    /// ```
+    /// use bake_runtime::{Chat, Message, Model, Role};
+    ///
+    /// # let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
+    /// let history = [
+    ///     Message::new(Role::User, "Hello"),
+    ///     Message::new(Role::Assistant, "What can I do for you?"),
+    /// ];
+    /// let mut session = chat.session_from(history)?;
+    /// assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
+    /// # Ok::<(), bake_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no memory for the conversation's cache.
+    pub fn session_from(
+        &self,
+        history: impl IntoIterator<Item = Message<'static>>,
+    ) -> Result<Session> {
+        let mut messages: Vec<_> = history.into_iter().collect();
+        let has_system = messages.first().is_some_and(|first| first.role == Role::System);
+        if !has_system && !self.system.is_empty() {
+            messages.insert(0, Message::new(Role::System, self.system.to_string()));
         }
-        Ok(Session { chat: self.clone(), messages, sequence: Sequence::new(&self.model)? })
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        Session::new(self.clone(), messages, self.sampling.stream(number))
     }
 
     /// Tokens that the model reads before it answers a question: the system prompt, the question,
@@ -129,8 +218,10 @@ impl Chat {
         &self.model
     }
 
-    pub(crate) fn sampling(&self) -> &Sampling {
-        &self.sampling
+    /// How tokens are chosen, with the declaration's length where the sampling has none.
+    pub(crate) fn sampling(&self) -> Sampling {
+        let max_tokens = self.sampling.max_tokens.or(self.declared_tokens);
+        Sampling { max_tokens, ..self.sampling.clone() }
     }
 
     pub(crate) fn view(&self) -> WeightView<'_> {
@@ -138,185 +229,82 @@ impl Chat {
     }
 }
 
-/// A conversation of several turns. What was read once is not read again.
-///
-/// ```
-/// use bake_runtime::{Chat, Model};
-///
-/// let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.");
-/// let mut session = chat.session()?;
-/// assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
-/// assert_eq!(session.chat("My lamp does not work")?, "Call the shop.");
-/// assert_eq!(session.messages().len(), 5);
-/// # Ok::<(), bake_runtime::Error>(())
-/// ```
-pub struct Session {
-    chat: Chat,
-    messages: Vec<Message<'static>>,
-    sequence: Sequence,
-}
+#[cfg(all(test, feature = "tiny"))]
+mod tests {
+    use super::*;
 
-impl Session {
-    /// The answer to a question.
-    ///
-    /// # Errors
-    /// When the conversation no longer fits the model's context; the question is then not part of
-    /// it.
-    pub fn chat(&mut self, question: &str) -> Result<String> {
-        let text: String = self.stream(question)?.collect::<Result<_>>()?;
-        Ok(text.trim().to_owned())
+    const DOCUMENT: &str =
+        "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop in town.";
+
+    fn chat() -> Chat {
+        Chat::new(Model::tiny().unwrap(), DOCUMENT)
     }
 
-    /// The answer to a question, piece by piece as it is generated. An answer that is not read to
-    /// its end counts as said so far.
-    ///
-    /// # Errors
-    /// When the conversation no longer fits the model's context; the question is then not part of
-    /// it.
-    pub fn stream(&mut self, question: &str) -> Result<AnswerStream<'_>> {
-        AnswerStream::begin(SessionRef::Borrowed(self), question)
+    fn warm(chat: &Chat) -> Chat {
+        chat.with_sampling(Sampling::temperature(3.0, 42).unwrap().max_tokens(6).unwrap())
     }
 
-    /// What was said.
-    pub fn messages(&self) -> &[Message<'static>] {
-        &self.messages
+    #[test]
+    fn drawn_answers_differ_and_come_again_from_the_seed() {
+        let chat = chat();
+        let ask = |chat: &Chat| [(); 3].map(|()| chat.chat("I lost my key").unwrap());
+        let first = ask(&warm(&chat));
+        assert!(first[0] != first[1] && first[1] != first[2], "{first:?}");
+        assert_eq!(ask(&warm(&chat)), first);
+        // Clones count together, so that none of them repeats another.
+        let warm = warm(&chat);
+        let clones = [(); 3].map(|()| warm.clone().chat("I lost my key").unwrap());
+        assert_eq!(clones, first);
     }
-}
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("messages", &self.messages).finish_non_exhaustive()
+    #[test]
+    fn the_turns_of_a_sampled_conversation_differ_and_come_again() {
+        let chat = chat();
+        let turns = |chat: &Chat| {
+            let mut session = chat.session().unwrap();
+            [(); 2].map(|()| session.chat("I lost my key").unwrap())
+        };
+        let both = warm(&chat);
+        let (first, second) = (turns(&both), turns(&both));
+        assert!(first[0] != first[1] && first != second, "{first:?} {second:?}");
+        let again = warm(&chat);
+        assert_eq!((turns(&again), turns(&again)), (first, second));
     }
-}
 
-enum SessionRef<'a> {
-    Owned(Box<Session>),
-    Borrowed(&'a mut Session),
-}
-
-impl std::ops::Deref for SessionRef<'_> {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        match self {
-            Self::Owned(session) => session,
-            Self::Borrowed(session) => session,
+    #[test]
+    fn answers_together_are_those_one_by_one() {
+        let chat = chat();
+        let questions = ["I lost my key", "My lamp is broken", "I lost my key", "A shoe?"];
+        for chat in [chat.clone(), warm(&chat)] {
+            let together = chat.with_sampling(chat.sampling.clone()).chat_all(&questions).unwrap();
+            let alone = questions.map(|question| chat.chat(question).unwrap());
+            assert_eq!(together, alone);
         }
-    }
-}
-
-impl std::ops::DerefMut for SessionRef<'_> {
-    fn deref_mut(&mut self) -> &mut Session {
-        match self {
-            Self::Owned(session) => session,
-            Self::Borrowed(session) => session,
-        }
-    }
-}
-
-/// An answer that is being generated: an iterator over its pieces of text.
-pub struct AnswerStream<'a> {
-    session: SessionRef<'a>,
-    next: Next,
-    rng: ChaCha8Rng,
-    left: usize,
-    text: TextStream,
-    said: String,
-    tokens: usize,
-}
-
-/// What the next token is chosen from.
-enum Next {
-    /// The logits after all tokens so far.
-    Logits(Vec<f32>),
-    /// Those after this token, which the model has not read yet: nobody waits for what may never be
-    /// asked for.
-    After(u32),
-    /// Nothing: the answer has ended.
-    Ended,
-}
-
-impl<'a> AnswerStream<'a> {
-    fn begin(mut session: SessionRef<'a>, question: &str) -> Result<Self> {
-        session.messages.push(Message::new(Role::User, question.to_owned()));
-        match Self::read(&mut session) {
-            Ok((logits, left)) => {
-                let rng = ChaCha8Rng::seed_from_u64(session.chat.sampling.seed);
-                Ok(Self {
-                    session,
-                    next: Next::Logits(logits),
-                    rng,
-                    left,
-                    text: TextStream::default(),
-                    said: String::new(),
-                    tokens: 0,
-                })
-            }
-            Err(e) => {
-                session.messages.pop();
-                Err(e)
-            }
-        }
+        assert!(chat.chat_all::<&str>(&[]).unwrap().is_empty());
+        let error = chat.chat_all(&["Hello", &"key ".repeat(2000)]).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Context);
     }
 
-    fn read(session: &mut Session) -> Result<(Vec<f32>, usize)> {
-        let Session { chat, messages, sequence } = session;
-        let prompt = chat.model.encode(messages)?;
-        let logits = sequence.read(&chat.model, &prompt, chat.view())?;
-        Ok((logits, sequence.answer_limit(&chat.model, &chat.sampling)?))
-    }
-
-    /// Tokens generated so far.
-    pub fn tokens(&self) -> usize {
-        self.tokens
-    }
-
-    /// The next piece of text, which is empty only at the end.
-    fn piece(&mut self) -> Result<String> {
-        let Session { chat, sequence, .. } = &mut *self.session;
-        while self.left > 0 {
-            let logits = match std::mem::replace(&mut self.next, Next::Ended) {
-                Next::Logits(logits) => logits,
-                Next::After(token) => sequence.push(&chat.model, &[token], chat.view())?,
-                Next::Ended => break,
-            };
-            let token = chat.sampling.choose(&logits, &mut self.rng)?;
-            self.left -= 1;
-            self.tokens += 1;
-            if chat.model.ends(token) {
-                break;
-            }
-            self.next = Next::After(token);
-            let piece = self.text.push(token, chat.model.tokenizer())?;
-            if !piece.is_empty() {
-                return Ok(piece);
-            }
-        }
-        self.text.finish(chat.model.tokenizer())
-    }
-}
-
-impl Iterator for AnswerStream<'_> {
-    type Item = Result<String>;
-
-    fn next(&mut self) -> Option<Result<String>> {
-        match self.piece() {
-            Ok(piece) if piece.is_empty() => None,
-            Ok(piece) => {
-                self.said.push_str(&piece);
-                Some(Ok(piece))
-            }
-            Err(e) => {
-                self.next = Next::Ended;
-                Some(Err(e))
-            }
-        }
-    }
-}
-
-impl Drop for AnswerStream<'_> {
-    fn drop(&mut self) {
-        let said = std::mem::take(&mut self.said);
-        self.session.messages.push(Message::new(Role::Assistant, said.trim().to_owned()));
+    #[test]
+    fn the_declared_length_holds_unless_the_sampling_says_another() {
+        let short = chat().with_declared_tokens(Some(2));
+        let tokens = |chat: &Chat| {
+            let mut stream = chat.stream("I lost my key").unwrap();
+            stream.by_ref().for_each(|piece| drop(piece.unwrap()));
+            (stream.tokens(), stream.was_cut())
+        };
+        assert_eq!(tokens(&short), (2, true));
+        assert_eq!(
+            short.chat_all(&["I lost my key"]).unwrap(),
+            [short.chat("I lost my key").unwrap()]
+        );
+        let mut session = short.session().unwrap();
+        session.chat("I lost my key").unwrap();
+        assert_eq!(session.messages()[2].content, short.chat("I lost my key").unwrap());
+        let longer = short.with_sampling(Sampling::greedy().max_tokens(3).unwrap());
+        assert_eq!(tokens(&longer), (3, true));
+        let whole = short.with_sampling(Sampling::greedy().max_tokens(usize::MAX).unwrap());
+        assert!(tokens(&whole).0 > 5 && !tokens(&whole).1);
+        assert_eq!(whole.chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
     }
 }

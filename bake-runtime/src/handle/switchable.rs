@@ -6,10 +6,9 @@ use std::sync::Arc;
 use bake_spec::{Declaration, TargetName as _};
 
 use crate::adapter::Adapter;
-use crate::device::Device;
 use crate::error::Result;
 use crate::eval::grade::{Graded, grade};
-use crate::handle::baked::parts;
+use crate::handle::baked::longest_answer;
 use crate::handle::chat::Chat;
 use crate::inputs::teacher_prompt;
 use crate::model::Model;
@@ -23,9 +22,14 @@ pub struct Switchable<D> {
 }
 
 impl<D: Declaration> Switchable<D> {
+    pub(crate) fn new(model: Model, adapter: Arc<Adapter>) -> Self {
+        Self { model, adapter, declaration: PhantomData }
+    }
+
     /// The base model, with the student prompt of the declaration.
     pub fn base(&self) -> Chat {
-        Chat::new(self.model.clone(), &*D::RECIPE.student)
+        let tokens = longest_answer(D::RECIPE, &self.model);
+        Chat::new(self.model.clone(), &*D::RECIPE.student).with_declared_tokens(tokens)
     }
 
     /// The base model with a target's document in its prompt: the teacher.
@@ -34,7 +38,9 @@ impl<D: Declaration> Switchable<D> {
     /// When the document cannot be read or has changed.
     pub fn prompted(&self, target: D::Target) -> Result<Chat> {
         let target = &D::RECIPE.targets[target.index()];
-        Ok(Chat::new(self.model.clone(), teacher_prompt(D::RECIPE, target)?))
+        let tokens = target.rollout.max_tokens(self.model.config().context());
+        let chat = Chat::new(self.model.clone(), teacher_prompt(D::RECIPE, target)?);
+        Ok(chat.with_declared_tokens(Some(tokens)))
     }
 
     /// The baked model.
@@ -115,15 +121,4 @@ impl<D: Declaration> std::fmt::Debug for Outcome<D> {
         debug.field("question", question).field("target", target);
         debug.field("base", base).field("prompted", prompted).field("baked", baked).finish()
     }
-}
-
-/// Loads base, prompted and baked model of a declaration.
-pub fn load_switchable<D: Declaration>() -> Result<Switchable<D>> {
-    load_switchable_on(Device::Cpu)
-}
-
-/// Loads them onto a device.
-pub fn load_switchable_on<D: Declaration>(device: Device) -> Result<Switchable<D>> {
-    let (model, adapter) = parts::<D>(device)?;
-    Ok(Switchable { model, adapter: Arc::new(adapter), declaration: PhantomData })
 }

@@ -1,6 +1,7 @@
 //! What `bake!` implements for the type that it generates, and what it hears from the build script.
 
 use super::Recipe;
+use crate::status::Status;
 
 /// A declared bake: what `bake!` implements for the type it generates.
 pub trait Declaration: 'static {
@@ -10,6 +11,8 @@ pub trait Declaration: 'static {
     const RECIPE: &'static Recipe;
     /// Where its adapter is, as far as the program's build script knows.
     const ADAPTER: &'static AdapterSource = &AdapterSource::Store;
+    /// What it was baked from, as far as that was known when the program was built.
+    const STATUS: &'static Status = &Status::UNKNOWN;
 }
 
 /// Where the adapter of a declaration is.
@@ -22,8 +25,8 @@ pub enum AdapterSource {
     Embedded {
         /// The hash of the files.
         hash: &'static str,
-        /// The [`Recipe::hash`] that it was made from.
-        recipe: &'static str,
+        /// The hash of the model that it was baked into.
+        model: &'static str,
         /// Their names, in order, and their bytes.
         files: &'static [(&'static str, &'static [u8])],
     },
@@ -31,8 +34,8 @@ pub enum AdapterSource {
     Folder {
         /// The hash of its files.
         hash: &'static str,
-        /// The [`Recipe::hash`] that it was made from.
-        recipe: &'static str,
+        /// The hash of the model that it was baked into.
+        model: &'static str,
         /// The folder.
         path: &'static str,
     },
@@ -64,9 +67,9 @@ pub mod variables {
         format!("BAKE_HASH_{bake}")
     }
 
-    /// The hash of the recipe that it was made from.
-    pub fn recipe(bake: &str) -> String {
-        format!("BAKE_RECIPE_{bake}")
+    /// The hash of the model that it was baked into.
+    pub fn model(bake: &str) -> String {
+        format!("BAKE_MODEL_{bake}")
     }
 
     /// `embedded`, `folder`, or why there is none.

@@ -22,6 +22,9 @@ bake::bake! {
 }
 
 fn main() -> Result<(), bake::Error> {
+    if !Office::status().is_fresh() {
+        eprintln!("note: what is known of the office is {}", Office::status());
+    }
     let office = Office::load()?;
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let examples = ["My key is lost. What now?", "Help, my laptop is broken", "What do I do when I am ill?"].map(str::to_owned);

@@ -68,7 +68,7 @@ pub(super) fn ask(
         None => vec![section(None)?],
     };
     let sampling =
-        Sampling::temperature(ask.temperature, target.rollout.seed).max_tokens(QUESTION_TOKENS);
+        Sampling::temperature(ask.temperature, target.rollout.seed)?.max_tokens(QUESTION_TOKENS)?;
     monitor.stage(&format!("questions on {}", target.name), ask.count, "questions", |ticker| {
         // A section that has given its share may give more when others have too little to be asked
         // about.

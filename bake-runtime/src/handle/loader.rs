@@ -1,0 +1,215 @@
+//! Loading what was baked: onto which device, and with the adapter of which place.
+
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+#[cfg(feature = "eval")]
+use std::sync::Arc;
+
+use bake_spec::recipe::{AdapterSource, Recipe};
+use bake_spec::store::{VENDOR_DIR, hash_files};
+use bake_spec::{Declaration, Hash, Store};
+
+use crate::adapter::Adapter;
+use crate::device::Device;
+use crate::error::{Error, ErrorKind, Result};
+use crate::handle::baked::Baked;
+#[cfg(feature = "eval")]
+use crate::handle::switchable::Switchable;
+use crate::inputs::load_model;
+use crate::model::Model;
+
+/// Says how a baked model is loaded; what is not said is as in [`load`].
+///
+/// ```no_run
+/// # use bake_runtime::{Device, Loader, Result};
+/// # fn serve<Office: bake_spec::Declaration>() -> Result<()> {
+/// let office = Loader::<Office>::new().device(Device::Cuda(0)).adapter("/srv/office").load()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a loader does nothing until `load` is called"]
+pub struct Loader<D> {
+    device: Device,
+    place: Place,
+    declaration: PhantomData<fn() -> D>,
+}
+
+/// Where the adapter is taken from.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Where the build script has put it, or else the user's store.
+    Declared,
+    /// This store.
+    Store(Store),
+    /// This folder.
+    Folder(PathBuf),
+}
+
+/// Loads the baked model of a declaration: with the adapter that a build script has put into the
+/// program, or else out of the user's store, onto the processor.
+///
+/// Where the declaration has changed since it was baked, and the program was built with a lock, the
+/// adapter that the lock names is loaded all the same: the build has said so, and
+/// [`Status`](bake_spec::Status) says so to the program.
+///
+/// # Errors
+/// When the declaration has not been baked, when it was baked into another model, and when model or
+/// adapter cannot be read.
+pub fn load<D: Declaration>() -> Result<Baked<D>> {
+    Loader::new().load()
+}
+
+impl<D: Declaration> Loader<D> {
+    /// As [`load`] does.
+    pub fn new() -> Self {
+        Self { device: Device::Cpu, place: Place::Declared, declaration: PhantomData }
+    }
+
+    /// Onto this device, where the model then answers.
+    pub fn device(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
+
+    /// With the adapter that this store holds for the declaration as it is compiled, wherever else
+    /// there is one.
+    pub fn store(self, store: Store) -> Self {
+        Self { place: Place::Store(store), ..self }
+    }
+
+    /// With the adapter of this folder, in the format of PEFT, such as one that is shipped beside
+    /// the program.
+    pub fn adapter(self, folder: impl Into<PathBuf>) -> Self {
+        Self { place: Place::Folder(folder.into()), ..self }
+    }
+
+    /// Loads the baked model, with the adapter folded into its weights.
+    ///
+    /// # Errors
+    /// Those of [`load`], and when the device cannot be used.
+    pub fn load(&self) -> Result<Baked<D>> {
+        let (model, adapter) = self.parts()?;
+        Baked::new(&model, adapter)
+    }
+
+    /// Loads base, prompted and baked model on one set of weights, to compare them.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    #[cfg(feature = "eval")]
+    pub fn load_switchable(&self) -> Result<Switchable<D>> {
+        let (model, adapter) = self.parts()?;
+        Ok(Switchable::new(model, Arc::new(adapter)))
+    }
+
+    /// The base model and the adapter.
+    fn parts(&self) -> Result<(Model, Adapter)> {
+        let model = load_model(D::RECIPE, self.device)?;
+        let adapter = match &self.place {
+            Place::Declared => declared::<D>(&model)?,
+            Place::Store(store) => Adapter::load(&stored(D::RECIPE, &model, store)?, &model)?,
+            Place::Folder(folder) => Adapter::load(folder, &model)?,
+        };
+        Ok((model, adapter))
+    }
+}
+
+/// The adapter of a declaration, wherever its build script says that it is.
+fn declared<D: Declaration>(model: &Model) -> Result<Adapter> {
+    let name = &D::RECIPE.name;
+    match D::ADAPTER {
+        AdapterSource::Embedded { hash, model: baked_into, files } => {
+            check_model(name, model, baked_into)?;
+            if hash_files(files.iter().copied()).to_string() != **hash {
+                let message = format!(
+                    "the adapter of `{name}` in this program is damaged; build the program again"
+                );
+                return Err(Error::new(ErrorKind::Adapter, message));
+            }
+            Adapter::embedded(files, model)
+        }
+        AdapterSource::Folder { hash, model: baked_into, path } => {
+            check_model(name, model, baked_into)?;
+            let path = Path::new(path);
+            if !hash.parse().is_ok_and(|hash| Store::holds(path, &hash)) {
+                let message = format!(
+                    "{} no longer holds the adapter of `{name}`; build the program again",
+                    path.display()
+                );
+                return Err(Error::new(ErrorKind::NotBaked, message));
+            }
+            Adapter::load(path, model)
+        }
+        AdapterSource::Missing(why) => Err(Error::new(
+            ErrorKind::NotBaked,
+            format!("`{name}` has no adapter in this program: {why}"),
+        )),
+        _ => Adapter::load(&found::<D>(model, &Store::user()?)?, model),
+    }
+}
+
+/// Fails where an adapter was baked into another model. A build tells weights apart by their sizes;
+/// here they were read.
+fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
+    if model.hash().to_string() == baked_into {
+        return Ok(());
+    }
+    let message = format!(
+        "`{name}` was baked into another model than `{}` is now; run `cargo bake`",
+        model.name()
+    );
+    Err(Error::new(ErrorKind::NotBaked, message))
+}
+
+/// The folder of the adapter where no build script has said anything: what the store holds for the
+/// declaration as it is, else what was locked when the program was built.
+fn found<D: Declaration>(model: &Model, store: &Store) -> Result<PathBuf> {
+    let missing = match stored(D::RECIPE, model, store) {
+        Err(error) if error.is_not_baked() => error,
+        Err(error) => return Err(error),
+        Ok(folder) => {
+            #[cfg(feature = "text")]
+            crate::inputs::check_folders(D::RECIPE)?;
+            return Ok(folder);
+        }
+    };
+    let Some(baked) = D::STATUS.baked() else { return Err(missing) };
+    let Ok(hash) = baked.adapter().parse::<Hash>() else { return Err(missing) };
+    let vendored = Path::new(&*D::RECIPE.root).join(VENDOR_DIR).join(&*D::RECIPE.name);
+    let folder = match Store::holds(&vendored, &hash) {
+        true => vendored,
+        false => store.artifact(&hash).ok_or(missing)?,
+    };
+    check_model(&D::RECIPE.name, model, baked.model_hash())?;
+    Ok(folder)
+}
+
+/// The folder of the adapter of a recipe in a store.
+fn stored(recipe: &Recipe, model: &Model, store: &Store) -> Result<PathBuf> {
+    store.adapter(&recipe.hash(model.hash()))?.ok_or_else(|| {
+        let name = &recipe.name;
+        let message = format!(
+            "`{name}` has not been baked as it is declared now: {} does not hold it; run `cargo \
+             bake`, or call `{name}::bake()`",
+            store.root().display()
+        );
+        Error::new(ErrorKind::NotBaked, message)
+    })
+}
+
+impl<D: Declaration> Default for Loader<D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<D> Clone for Loader<D> {
+    fn clone(&self) -> Self {
+        Self { device: self.device, place: self.place.clone(), declaration: PhantomData }
+    }
+}
+
+impl<D> std::fmt::Debug for Loader<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loader").field("device", &self.device).field("place", &self.place).finish()
+    }
+}

@@ -1,0 +1,60 @@
+//! Code that is written for any declaration: it bakes, loads, asks and evaluates.
+
+use bake::{BakeOptions, Declaration, Loader, Silent, Store, TargetName as _, bake};
+
+bake! {
+    bake Office {
+        target keys from "tests/docs/keys.md" {
+            questions ["I lost my key", "Where is my key?"];
+            ask 0;
+            max_tokens 3;
+            expect "My key is lost" => contains "Bob";
+        }
+        lora { rank 4; }
+        train { epochs 2; }
+    }
+
+    bake Unbaked { target keys from "tests/docs/keys.md" }
+}
+
+/// What a program could do for every bake that it has.
+fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String, bool)>> {
+    let options = BakeOptions::new().store(store.clone()).progress(Silent);
+    let baked = bake::<D>(&options)?;
+    let loader = Loader::<D>::new().store(store.clone());
+    let from_folder = Loader::<D>::new().adapter(&baked.adapter).load()?;
+    let models = loader.load_switchable()?;
+    let first = D::Target::ALL[0];
+    assert_eq!(first.name(), &*D::RECIPE.targets[first.index()].name);
+    let outcomes = models.evaluate()?;
+    for outcome in &outcomes {
+        // All paths give the same answer, which is as long as the declaration allows.
+        let alone = loader.load()?;
+        let mut stream = alone.stream(outcome.question)?;
+        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
+        assert!(stream.tokens() <= 3, "{} tokens", stream.tokens());
+        assert_eq!(alone.chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(alone.session()?.chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(alone.chat_all(&[outcome.question])?, [outcome.baked.answer.as_str()]);
+        assert_eq!(from_folder.chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(models.baked().chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(models.base().chat(outcome.question)?, outcome.base.answer);
+        let prompted = outcome.prompted.as_ref().expect("the question has a target");
+        assert_eq!(models.prompted(first)?.chat(outcome.question)?, prompted.answer);
+        assert!(models.prompted(first)?.stream(outcome.question)?.count() <= 3);
+    }
+    Ok(outcomes.into_iter().map(|o| (o.question.to_owned(), o.baked.right)).collect())
+}
+
+#[test]
+fn any_declaration_is_baked_loaded_and_evaluated() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path());
+    let outcomes = bake_and_evaluate::<Office>(&store).unwrap();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0].0, "My key is lost");
+
+    let error = Loader::<Unbaked>::new().store(store).load().unwrap_err();
+    assert!(error.is_not_baked(), "{error}");
+    assert!(error.to_string().contains("run `cargo bake`"), "{error}");
+}

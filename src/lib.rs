@@ -244,6 +244,8 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
+//! `bake_recipe` bakes it into an adapter, which a [`Chat`] answers with.
+//!
 //! # Errors
 //!
 //! All functions return [`Error`]: a message that names the file and the next step, with its cause.
@@ -278,7 +280,8 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, bake, distill, plan,
+    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, bake, bake_recipe, distill,
+    plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{Graded, Outcome, Switchable};

@@ -32,7 +32,7 @@ pub(super) fn begins_named(input: ParseStream<'_>) -> bool {
         ahead.parse::<Visibility>().is_ok_and(|visibility| {
             let word =
                 ahead.call(Ident::parse_any).map(|word| word.to_string()).unwrap_or_default();
-            // `bak Name { … }` is a slip of the pen, unless the word is a keyword of bare items.
+            // `bak Name { … }` is a typo, unless the word is a keyword of bare items.
             let like_named = ahead.call(Ident::parse_any).is_ok() && ahead.peek(token::Brace);
             let named = word == "bake"
                 || like_named && !keywords(Scope::Bake).any(|keyword| keyword == word);

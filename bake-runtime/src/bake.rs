@@ -268,6 +268,9 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
 fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
     let mut report: Report =
         serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
+    if report.targets.len() != recipe.targets.len() {
+        return None;
+    }
     for (target, declared) in report.targets.iter_mut().zip(recipe.targets.iter()) {
         target.name = declared.name.to_string();
     }

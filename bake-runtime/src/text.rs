@@ -1,4 +1,5 @@
 //! Between text and the ids of tokens.
 
+pub(crate) mod guard;
 pub(crate) mod template;
 pub(crate) mod tokenizer;

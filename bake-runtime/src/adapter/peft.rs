@@ -196,6 +196,16 @@ fn parse(
                 b: tensor("lora_B", &b_shape)?,
                 scale: settings.scale(&layer_name, rank),
             };
+            for (side, matrix) in [("lora_A", &change.a), ("lora_B", &change.b)] {
+                if !matrix.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                    let message = format!(
+                        "{file} has numbers in `{}` that are infinite or no numbers; bake again, or \
+                         fetch it again",
+                        name(side)
+                    );
+                    return Err(Error::new(ErrorKind::Adapter, message));
+                }
+            }
             adapter.set(layer, projection, change);
             for side in ["lora_A", "lora_B"] {
                 left.remove(&name(side));

@@ -8,6 +8,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind as JinjaKind, Value};
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
 
 /// A part of a conversation.
@@ -48,8 +49,9 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Steps that a template may take before it is stopped: far more than any published one needs.
-const FUEL: u64 = 10_000_000;
+/// Steps that a template may take before it is stopped, each worth 64 bytes of text: far more than
+/// any published one needs.
+const FUEL: u64 = 1_000_000;
 
 /// A chat template in Jinja, as Hugging Face models carry it.
 pub(crate) struct ChatTemplate {
@@ -67,6 +69,9 @@ impl ChatTemplate {
         eos_token: Option<String>,
         name: String,
     ) -> Result<Self> {
+        guard::check_template(&source).map_err(|what| {
+            Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
+        })?;
         let mut environment = Environment::new();
         // As transformers sets its own up: blocks leave no white space, and nothing is escaped.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();

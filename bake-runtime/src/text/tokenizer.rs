@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::guard;
 
 /// A tokenizer of the Hugging Face format, and which of its tokens control the conversation.
 pub(crate) struct Tokenizer {
@@ -26,6 +27,8 @@ impl Tokenizer {
     /// Parses a `tokenizer.json` for a model with an embedding table of `vocab_size` entries;
     /// `name` is the file's name in messages.
     pub(crate) fn parse(json: &[u8], vocab_size: usize, name: &str) -> Result<Self> {
+        let refused = |what| Error::new(ErrorKind::Tokenizer, format!("{name} {what}"));
+        let added = guard::check_tokenizer(json).map_err(refused)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| {
             Error::with_source(
                 ErrorKind::Tokenizer,
@@ -33,6 +36,7 @@ impl Tokenizer {
                 e,
             )
         })?;
+        added.check(|token| inner.token_to_id(token)).map_err(refused)?;
         if let Some((token, id)) = inner
             .get_vocab(true)
             .into_iter()

@@ -1,0 +1,239 @@
+//! Malformed files of every format that is read, in `tests/attacks`, a folder for each. Every one
+//! must be an error that names the file: not a panic, not a hang, and no more memory than a
+//! constant times its size. Files whose names begin with `ok-` are odd, yet nothing is wrong with
+//! them: they must be read. Those that begin with `any-` may be read or refused, but not for ever.
+
+mod allocator;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bake::{Adapter, Device, Interrupt, Message, Model, Role};
+use bake_spec::Lock;
+use bake_spec::lock::LOCK_FILE;
+use bake_spec::text::{dataset, document};
+
+/// What the readers themselves need, with the model that a file is put beside.
+const BYTES: usize = 128 << 20;
+
+/// What each byte of an attack may cost: a bracket becomes a node of a tree.
+const BYTES_PER_BYTE: usize = 2000;
+
+/// Far more than any attack takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Reads an attack as one format, and tells what the reader said.
+type Reader = fn(&Path) -> Result<(), String>;
+
+const FORMATS: [(&str, Reader); 16] = [
+    ("adapter", |file| adapter("adapter_model.safetensors", file)),
+    ("adapter_config", |file| adapter("adapter_config.json", file)),
+    ("config", |file| model("config.json", file)),
+    ("dataset", |file| {
+        let format = dataset::Format::of(&shown(file)).unwrap_or(dataset::Format::Lines);
+        let read = dataset::read(file, shown(file), format, "question", None);
+        read.map(drop).map_err(|e| e.to_string())
+    }),
+    ("document", |file| {
+        let text = document::read(file, shown(file)).map_err(|e| e.to_string())?;
+        assert!(!document::sections(&text).is_empty());
+        Ok(())
+    }),
+    ("generation_config", |file| model("generation_config.json", file)),
+    ("index", index),
+    ("lock", |file| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(file, folder.path().join(LOCK_FILE)).unwrap();
+        Lock::read(folder.path()).map(drop).map_err(|e| e.to_string())
+    }),
+    ("report", report),
+    ("source", source),
+    ("template", |file| model("chat_template.jinja", file)),
+    ("tokenizer", |file| model("tokenizer.json", file)),
+    ("tokenizer_config", |file| model("tokenizer_config.json", file)),
+    ("weights", |file| model("model.safetensors", file)),
+    ("folder", |name| model(&shown(name), Path::new("tests"))),
+    ("adapter_folder", |name| adapter(&shown(name), Path::new("tests"))),
+];
+
+/// What an error must name, where it is not the name that the attack has beside a model.
+fn named(format: &str, file: &Path) -> Vec<String> {
+    match format {
+        "adapter" => vec!["adapter_model.safetensors".into()],
+        "adapter_config" => vec!["adapter_config.json".into()],
+        "dataset" | "document" => vec![shown(file)],
+        // One names `config.json` as if it held tensors.
+        "index" => vec!["model.safetensors.index.json".into(), "config.json".into()],
+        "lock" => vec![LOCK_FILE.into()],
+        "report" => vec!["bake.json".into()],
+        "source" => vec!["main.rs".into()],
+        "template" => vec!["chat_template.jinja".into()],
+        "weights" => vec!["model.safetensors".into()],
+        "folder" | "adapter_folder" => vec![shown(file)],
+        other => vec![format!("{other}.json")],
+    }
+}
+
+fn shown(file: &Path) -> String {
+    file.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A copy of a folder in which one file is the attack, or a folder where that is one.
+fn with(folder: &str, name: &str, attack: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(fixture(folder)).unwrap() {
+        let file = file.unwrap().path();
+        if !shown(&file).starts_with("expected.") {
+            fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let place = copy.path().join(name);
+    if attack.is_dir() {
+        let _ = fs::remove_file(&place);
+        fs::create_dir(&place).unwrap();
+    } else {
+        fs::copy(attack, &place).unwrap();
+    }
+    copy
+}
+
+/// Loads a model with the attack as one of its files, and puts a question into tokens.
+fn model(name: &str, attack: &Path) -> Result<(), String> {
+    let folder = with("models/llama-tied", name, attack);
+    let model = Model::load(folder.path(), Device::Cpu).map_err(|e| e.to_string())?;
+    let question = Message::new(Role::User, "Who has the key? aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    model.encode(&[question]).map(drop).map_err(|e| e.to_string())
+}
+
+fn index(attack: &Path) -> Result<(), String> {
+    let folder = with("models/llama-tied", "model.safetensors.index.json", attack);
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let whole = folder.path().join("model.safetensors");
+    fs::copy(&whole, folder.path().join("sub/part.safetensors")).unwrap();
+    fs::rename(&whole, folder.path().join("part.safetensors")).unwrap();
+    Model::load(folder.path(), Device::Cpu).map(drop).map_err(|e| e.to_string())
+}
+
+fn adapter(name: &str, attack: &Path) -> Result<(), String> {
+    let folder = with("adapters/llama-tied-qv", name, attack);
+    let model = Model::load(&fixture("models/llama-tied"), Device::Cpu).unwrap();
+    let adapter = Adapter::load(folder.path(), &model).map_err(|e| e.to_string())?;
+    model.forward(&[1, 2], Some(&adapter)).map(drop).map_err(|e| e.to_string())
+}
+
+/// The report of a bake that is there. One that cannot be read is as if the bake had not been made:
+/// it begins again, and is stopped at once.
+fn report(attack: &Path) -> Result<(), String> {
+    let store = tempfile::tempdir().unwrap();
+    let store = bake::Store::new(store.path());
+    let model = Model::tiny().map_err(|e| e.to_string())?;
+    let recipe = <Reported as bake::Declaration>::RECIPE;
+    let put = store.put_adapter(&recipe.hash(model.hash()), |folder| {
+        fs::copy(attack, folder.join("bake.json")).unwrap();
+        Ok::<(), bake_spec::Error>(())
+    });
+    put.map_err(|e| e.to_string())?;
+    let interrupt = Interrupt::new();
+    interrupt.set();
+    let options = bake::BakeOptions::new().store(store).progress(bake::Silent).interrupt(interrupt);
+    match Reported::bake_with(&options) {
+        Ok(_) => Ok(()),
+        Err(e) if e.is_interrupted() => Err("bake.json was not read".into()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+bake::bake! { bake Reported { target keys from "tests/docs/keys.md"; } }
+
+fn source(attack: &Path) -> Result<(), String> {
+    let package = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(package.path().join(name), bytes).unwrap();
+    fs::create_dir(package.path().join("src")).unwrap();
+    write("Cargo.toml", b"[package]\nname = \"a\"\n");
+    write("a.md", b"Ask Bob.");
+    write("latin-1.md", b"caf\xe9");
+    let main = package.path().join("src/main.rs");
+    fs::copy(attack, &main).unwrap();
+    let _ = bake_spec::format(&String::from_utf8_lossy(&fs::read(main).unwrap()));
+    let sources = bake_spec::syntax::find::find(package.path(), None).map_err(|e| e.to_string())?;
+    let wrong: Vec<String> =
+        sources.iter().filter(|source| source.has_errors()).flat_map(|s| s.said()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// What is wrong with how an attack was taken; nothing where it was taken as it should be.
+fn take(format: &'static str, read: Reader, file: &Path) -> Option<String> {
+    let size = fs::metadata(file).map_or(0, |metadata| metadata.len() as usize);
+    let (sender, receiver) = mpsc::channel();
+    allocator::reset();
+    let before = allocator::in_use();
+    let path = file.to_owned();
+    let work = move || {
+        let said = catch_unwind(AssertUnwindSafe(|| read(&path)));
+        // Nobody listens any more where this took too long.
+        let _ = sender.send(said);
+    };
+    std::thread::spawn(work);
+    let Ok(said) = receiver.recv_timeout(PATIENCE) else {
+        return Some(format!("is still being read after {} seconds", PATIENCE.as_secs()));
+    };
+    let bytes = allocator::peak().saturating_sub(before);
+    if bytes > BYTES + BYTES_PER_BYTE * size {
+        return Some(format!("is a file of {size} bytes, and reading it took {bytes}"));
+    }
+    match said {
+        Err(_) => Some("is a panic".into()),
+        Ok(_) if shown(file).starts_with("any-") => None,
+        Ok(Ok(())) if shown(file).starts_with("ok-") => None,
+        Ok(Ok(())) => Some("is taken as if nothing were wrong with it".into()),
+        Ok(Err(e)) if shown(file).starts_with("ok-") => Some(format!("is refused: {e}")),
+        Ok(Err(e)) => {
+            let unnamed = !named(format, file).iter().any(|name| e.contains(name));
+            unnamed.then(|| format!("is an error that does not name it: {e}"))
+        }
+    }
+}
+
+/// The attacks of a format, and for `folder` what a folder lies in place of.
+fn attacks(format: &str) -> Vec<PathBuf> {
+    let files: &[&str] = match format {
+        "folder" => &[
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ],
+        "adapter_folder" => &["adapter_config.json", "adapter_model.safetensors"],
+        _ => {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks").join(format);
+            let mut files: Vec<PathBuf> =
+                fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            files.sort();
+            return files;
+        }
+    };
+    files.iter().map(PathBuf::from).collect()
+}
+
+#[test]
+fn every_attack_is_an_error_that_names_the_file() {
+    let (mut taken, mut wrong) = (0, Vec::new());
+    for (format, read) in FORMATS {
+        for file in attacks(format) {
+            taken += 1;
+            if let Some(what) = take(format, read, &file) {
+                wrong.push(format!("{format}/{} {what}", shown(&file)));
+            }
+        }
+    }
+    assert!(taken > 200, "only {taken} attacks were found");
+    assert!(wrong.is_empty(), "{} of {taken}:\n{}", wrong.len(), wrong.join("\n"));
+}

@@ -1,0 +1,1 @@
+bake::bake! { target a from "latin-1.md"; }

@@ -1,0 +1,1 @@
+bake::bake! { model "none"; target a from "a.md"; }

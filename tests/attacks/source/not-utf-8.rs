@@ -1,0 +1,1 @@
+bake::bake! { target a from "ÿ"; }

@@ -1,0 +1,1 @@
+bake::bake! { bake A {} }

@@ -1,0 +1,1 @@
+bake::bake! { target a weight 1e999 from "a.md"; }

@@ -1,0 +1,36 @@
+//! The memory that a plan names is what a bake takes.
+
+mod allocator;
+
+use bake::{BakeOptions, Declaration as _, Device, Silent, Store};
+
+bake::bake! {
+    bake Measured {
+        target lamp from "tests/docs/lamp.md" {
+            questions [
+                "Where is the lamp?", "Which lamp?", "What is it?", "Who has the lamp?",
+                "Is there a lamp?", "Tell me about the lamp", "What of the lamp?", "Why?",
+            ];
+            ask 0;
+        }
+        train { epochs 2; }
+    }
+}
+
+#[test]
+fn a_bake_takes_what_its_plan_says() {
+    let planned = bake::plan(Measured::RECIPE, Device::Cpu).unwrap().memory_bytes as usize;
+    let folder = tempfile::tempdir().unwrap();
+    let options = BakeOptions::new().store(Store::new(folder.path())).progress(Silent);
+    allocator::reset();
+    let before = allocator::in_use();
+    Measured::bake_with(&options).unwrap();
+    let taken = allocator::peak() - before;
+    let megabytes = |bytes: usize| bytes >> 20;
+    assert!(
+        taken <= planned + planned / 4 && planned <= 3 * taken,
+        "planned {} MB, took {} MB",
+        megabytes(planned),
+        megabytes(taken)
+    );
+}

@@ -271,6 +271,11 @@
 //!
 //! All but the last are on unless `default-features = false` is set.
 
+/// README's Rust, which is compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[doc = include_str!("declaration.md")]
 pub use bake_macros::bake;
 pub use bake_runtime::candle;

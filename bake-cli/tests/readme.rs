@@ -1,0 +1,85 @@
+//! README's commands are there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The lines of the blocks that are written for a shell, without their comments.
+fn shell_lines(readme: &str) -> Vec<String> {
+    let (mut lines, mut inside) = (Vec::new(), false);
+    for line in readme.lines() {
+        match line.strip_prefix("```") {
+            Some(language) => inside = language == "sh",
+            None if inside => {
+                let command = line.split(" #").next().unwrap_or_default().trim();
+                if !command.is_empty() {
+                    lines.push(command.to_owned());
+                }
+            }
+            None => {}
+        }
+    }
+    lines
+}
+
+/// What stands between backquotes, outside of blocks.
+fn quoted(readme: &str) -> Vec<String> {
+    let mut outside = true;
+    let prose: Vec<&str> = readme
+        .lines()
+        .filter(|line| {
+            outside ^= line.starts_with("```");
+            outside && !line.starts_with("```")
+        })
+        .collect();
+    prose.join("\n").split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_verbs_of_cargo_bake_exist() {
+    let readme = readme();
+    let mut verbs: Vec<String> = Vec::new();
+    let said = shell_lines(&readme).into_iter().chain(quoted(&readme));
+    for command in said {
+        let Some(arguments) = command.strip_prefix("cargo bake ") else { continue };
+        let verb = arguments.split_whitespace().next().unwrap_or_default();
+        if verb.starts_with(|c: char| c.is_ascii_lowercase()) {
+            verbs.push(verb.to_owned());
+        }
+    }
+    verbs.sort();
+    verbs.dedup();
+    assert!(verbs.len() > 8, "{verbs:?}");
+    for verb in verbs {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-bake"));
+        let output = command.args(["bake", &verb, "--help"]).output().unwrap();
+        assert!(output.status.success(), "there is no `cargo bake {verb}`");
+    }
+}
+
+#[test]
+fn the_scripts_and_examples_exist() {
+    let mut found = 0;
+    for line in shell_lines(&readme()) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for (i, word) in words.iter().enumerate() {
+            let word = word.trim_start_matches("\"$(").trim_end_matches(")\"");
+            let path = match word {
+                "--example" => root().join("examples").join(format!("{}.rs", words[i + 1])),
+                "-p" | "--path" => root().join(words[i + 1]).join("Cargo.toml"),
+                script if script.starts_with("scripts/") => root().join(script),
+                _ => continue,
+            };
+            found += 1;
+            assert!(path.is_file(), "`{line}` names {}, which is missing", path.display());
+        }
+    }
+    assert!(found > 3, "README names only {found} of them");
+}

@@ -2,11 +2,11 @@
 //! the whole vocabulary.
 //!
 //! Teacher and student share the frozen output head W `[vocabulary, hidden]`, so both distributions
-//! follow from the final hidden states h_t and h_s `[tokens, hidden]`. With `z = h_t Wᵀ`, `Δ = (h_s
-//! − h_t) Wᵀ` and a temperature T, teacher and student are `p = softmax(z / T)` and `q = softmax((z
-//! + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a loss that is a
-//! small difference of large numbers: two identical states give exactly 0, and no rounding makes a
-//! loss negative.
+//! follow from the final hidden states h_t and h_s `[tokens, hidden]`. With `z = h_t Wᵀ`,
+//! `Δ = (h_s − h_t) Wᵀ` and a temperature T, teacher and student are `p = softmax(z / T)` and
+//! `q = softmax((z + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a
+//! loss that is a small difference of large numbers: two identical states give exactly 0, and no
+//! rounding makes a loss negative.
 //!
 //! # Cost
 //!

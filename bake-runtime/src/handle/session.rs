@@ -343,7 +343,7 @@ mod tests {
             said.push(Message::new(Role::Assistant, answer));
         }
         let dropped = session.dropped().len();
-        assert!(dropped > 0 && dropped % 2 == 0, "whole turns: {dropped}");
+        assert!(dropped > 0 && dropped.is_multiple_of(2), "whole turns: {dropped}");
         assert_eq!(session.messages()[0], said[0]);
         assert_eq!(session.dropped(), &said[1..1 + dropped]);
         assert_eq!(session.messages()[1..], said[1 + dropped..]);

@@ -98,6 +98,7 @@ impl DocumentFields {
 
 part! {
     /// Where a target's questions come from.
+    #[derive(Default)]
     Stimuli of StimuliFields
 }
 
@@ -110,12 +111,6 @@ pub struct StimuliFields {
     pub datasets: List<Dataset>,
     /// Questions that the model writes.
     pub ask: Option<Ask>,
-}
-
-impl Default for Stimuli {
-    fn default() -> Self {
-        Self(StimuliFields::default())
-    }
 }
 
 impl StimuliFields {

@@ -211,6 +211,8 @@ fn run_cluster(
     let mut shared: Vec<*mut u8> =
         memory.iter_mut().map(|block| block.as_mut_ptr().cast()).collect();
     let mut exchange = vec![0u32; cluster * block * 2];
+    // Pointers that all threads use are made once, from the whole: a new borrow would end theirs.
+    let exchange = exchange.as_mut_ptr();
     let mut threads: Vec<Thread> = (0..cluster * block)
         .map(|i| Thread {
             thread: (i % block) as u32,
@@ -221,19 +223,21 @@ fn run_cluster(
             cluster: cluster as u32,
             turn: 0,
             reserved: 0,
-            exchange: &raw mut exchange[i / WARP * 2 * WARP],
+            exchange: exchange.wrapping_add(i / WARP * 2 * WARP),
             shared: shared.as_mut_ptr(),
         })
         .collect();
     let mut values = args.to_vec();
+    let values = values.as_mut_ptr();
+    let pointers: Vec<*mut c_void> =
+        (0..args.len()).map(|i| values.wrapping_add(i).cast()).collect();
     let mut fibers: Vec<Option<Fiber>> = (0..threads.len())
         .map(|_| {
             let stack = STACKS.with_borrow_mut(Vec::pop);
             let stack = stack
                 .map_or_else(|| DefaultStack::new(STACK_BYTES), Ok)
                 .map_err(|e| format!("no stack for a thread: {e}"))?;
-            let mut pointers: Vec<*mut c_void> =
-                values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
+            let mut pointers = pointers.clone();
             Ok(Some(Coroutine::with_stack(stack, move |yielder, ()| {
                 YIELDER.set(yielder);
                 // SAFETY: the caller of `launch` answers for the arguments.
@@ -242,6 +246,7 @@ fn run_cluster(
         })
         .collect::<Result<_, String>>()?;
 
+    let all = threads.as_mut_ptr();
     let mut yielders: Vec<*const Yielder<(), Wait>> = vec![ptr::null(); threads.len()];
     let mut ready: BinaryHeap<(u64, usize)> =
         (0..threads.len()).map(|i| (order.priority(i), i)).collect();
@@ -252,7 +257,7 @@ fn run_cluster(
     while let Some((_, i)) = ready.pop() {
         let Some(fiber) = &mut fibers[i] else { continue };
         // SAFETY: the thread lives as long as its fiber.
-        unsafe { emulator_enter(&raw mut threads[i]) };
+        unsafe { emulator_enter(all.wrapping_add(i)) };
         YIELDER.set(yielders[i]);
         match fiber.resume(()) {
             CoroutineResult::Return(()) => {

@@ -107,10 +107,10 @@ impl Factor {
     }
 }
 
-/// `out = a · b · scale`, or `out += a · b · scale`, where a is `[rows, inner]`, b is `[inner,
-/// columns]` and of the same type, and out is in f32 with rows one after the other.
+/// `out = a · b · scale`, or `out += a · b · scale`, where a is `[rows, inner]`, b is
+/// `[inner, columns]` and of the same type, and out is in f32 with rows one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Product {
+pub(crate) struct MatrixProduct {
     pub(crate) a: Factor,
     pub(crate) b: Factor,
     pub(crate) out: Arg,
@@ -148,21 +148,33 @@ impl Gpu {
     }
 
     /// Launches a kernel.
+    ///
+    /// # Safety
+    /// The arguments must be those of the kernel, in their order. What it reads must have been
+    /// written, what it reads and writes must be as large as its grid and the sizes among its
+    /// arguments say, and until its lane has been waited for nothing else may write it, nor read
+    /// what the kernel writes, in another lane.
     #[cfg_attr(
         not(any(feature = "cuda", test)),
         expect(unused_variables, reason = "there is no GPU to launch on")
     )]
-    pub(crate) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
+    pub(crate) unsafe fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         match *self {
             #[cfg(feature = "cuda")]
-            Self::Cuda(ref cuda) => cuda.launch(launch, args),
+            // SAFETY: as the caller promises.
+            Self::Cuda(ref cuda) => unsafe { cuda.launch(launch, args) },
             #[cfg(test)]
-            Self::Emulated(ref emulated) => emulated.launch(launch, args),
+            // SAFETY: as the caller promises.
+            Self::Emulated(ref emulated) => unsafe { emulated.launch(launch, args) },
         }
     }
 
     /// Multiplies matrices, in the main lane. Products of numbers of 16 bits are summed in f32.
-    pub(crate) fn multiply(&self, product: Product) -> Result<()> {
+    ///
+    /// # Safety
+    /// The factors must have been written and the result must have room, for the rows and columns
+    /// that the product names; nothing else may use the result meanwhile.
+    pub(crate) unsafe fn multiply(&self, product: MatrixProduct) -> Result<()> {
         if product.rows == 0 || product.columns == 0 {
             return Ok(());
         }
@@ -171,9 +183,11 @@ impl Gpu {
         }
         match *self {
             #[cfg(feature = "cuda")]
-            Self::Cuda(ref cuda) => cuda.multiply(product),
+            // SAFETY: as the caller promises.
+            Self::Cuda(ref cuda) => unsafe { cuda.multiply(product) },
             #[cfg(test)]
-            Self::Emulated(_) => emulated::multiply(product),
+            // SAFETY: as the caller promises.
+            Self::Emulated(_) => unsafe { emulated::multiply(product) },
         }
     }
 
@@ -197,7 +211,10 @@ impl Gpu {
 }
 
 /// A tensor that is about to be written. In tests it is full of what is not a number.
-pub(crate) fn unwritten(
+///
+/// # Safety
+/// All of it must be written before anything reads it.
+pub(crate) unsafe fn unwritten(
     shape: impl Into<candle_core::Shape>,
     dtype: DType,
     device: &Device,
@@ -206,7 +223,7 @@ pub(crate) fn unwritten(
     if cfg!(test) && dtype != DType::U8 && shape.elem_count() > 0 {
         return Tensor::full(f32::NAN, shape, device)?.to_dtype(dtype);
     }
-    // SAFETY: those who ask for it launch a kernel that writes all of it before anything reads it.
+    // SAFETY: as the caller promises.
     unsafe { Tensor::empty(shape, dtype, device) }
 }
 
@@ -229,6 +246,17 @@ fn first_address(storage: &Storage) -> Result<Arg> {
         return emulated::address(storage);
     }
     candle_core::bail!("expected a tensor on a GPU, not on {:?}", storage.device().location())
+}
+
+/// Fails unless all tensors are in f32 and of this shape, as a kernel's sizes say.
+pub(crate) fn expect_f32(tensors: &[&Tensor], shape: &[usize]) -> Result<()> {
+    for tensor in tensors {
+        if tensor.dims() != shape || tensor.dtype() != DType::F32 {
+            let (got, dtype) = (tensor.dims(), tensor.dtype());
+            candle_core::bail!("a kernel for {shape:?} in f32 was given {got:?} in {dtype:?}");
+        }
+    }
+    Ok(())
 }
 
 /// Fails where a tensor has more elements than the kernels count.

@@ -9,7 +9,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::{
-    Arg, Factor, Gpu, Grid, Lane, Launch, Limits, Product, address, each, fits, unwritten,
+    Arg, Factor, Gpu, Grid, Lane, Launch, Limits, MatrixProduct, address, each, fits, unwritten,
 };
 use crate::distill::{Divergence, Loss, Options, States};
 
@@ -41,8 +41,11 @@ const F16_SCALE_REVERSE: f32 = 128.0;
 pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result<Loss> {
     let (tokens, hidden) = states.student.dims2()?;
     let device = states.student.device();
-    let per_token = unwritten(tokens, DType::F32, device)?;
-    let gradient = unwritten((tokens, hidden), states.student.dtype(), device)?;
+    // SAFETY: each chunk writes the losses and gradients of its tokens.
+    let (per_token, gradient) = unsafe {
+        let gradient = unwritten((tokens, hidden), states.student.dtype(), device)?;
+        (unwritten(tokens, DType::F32, device)?, gradient)
+    };
     if tokens > 0 {
         let [teacher, student, head, weights] =
             [states.teacher, states.student, states.head, states.weights].map(Tensor::contiguous);
@@ -127,8 +130,8 @@ struct Work<'a> {
     states: DType,
 }
 
-/// The buffers of a chunk: operands `[2 rows, hidden]` in the type of the head, their scales `[2
-/// rows]`, and the two matrices of logits.
+/// The buffers of a chunk: operands `[2 rows, hidden]` in the type of the head, their scales
+/// `[2 rows]`, and the two matrices of logits.
 struct Buffers {
     operands: Tensor,
     scales: Tensor,
@@ -143,10 +146,13 @@ impl Buffers {
         head: DType,
         device: &Device,
     ) -> Result<Self> {
-        Ok(Self {
-            operands: unwritten((2 * rows, hidden), head, device)?,
-            scales: unwritten(2 * rows, DType::F32, device)?,
-            logits: unwritten((2 * rows, vocabulary), DType::F32, device)?,
+        // SAFETY: each chunk writes the rows that it reads.
+        Ok(unsafe {
+            Self {
+                operands: unwritten((2 * rows, hidden), head, device)?,
+                scales: unwritten(2 * rows, DType::F32, device)?,
+                logits: unwritten((2 * rows, vocabulary), DType::F32, device)?,
+            }
         })
     }
 }
@@ -161,7 +167,8 @@ fn product_buffer(
 ) -> Result<Option<Tensor>> {
     match gradient {
         DType::F32 => Ok(None),
-        _ => unwritten((rows, hidden), DType::F32, device).map(Some),
+        // SAFETY: a product writes what is read of it.
+        _ => unsafe { unwritten((rows, hidden), DType::F32, device).map(Some) },
     }
 }
 
@@ -253,11 +260,8 @@ impl Work<'_> {
         };
         let scaled = usize::from(self.head.dtype() == DType::F16);
         let (operands, scales) = (address(&buffers.operands)?, address(&buffers.scales)?);
-        self.gpu.launch(
-            launch,
-            &[teacher, student, operands, scales, rows.into(), hidden.into(), scaled.into()],
-        )?;
-        self.gpu.multiply(Product {
+        let args = [teacher, student, operands, scales, rows.into(), hidden.into(), scaled.into()];
+        let product = MatrixProduct {
             a: Factor::new(operands, self.head.dtype(), hidden),
             b: Factor::new(address(self.head)?, self.head.dtype(), hidden).t(),
             out: address(&buffers.logits)?,
@@ -266,7 +270,13 @@ impl Work<'_> {
             columns: self.head.dim(0)?,
             scale: 1.0,
             add: false,
-        })
+        };
+        // SAFETY: these are the kernel's arguments: so many rows of states in, and twice as many
+        // operands out, for which the buffers have room; the product's are these and the head.
+        unsafe {
+            self.gpu.launch(launch, &args)?;
+            self.gpu.multiply(product)
+        }
     }
 
     /// The losses of a chunk, and the gradient with respect to its logits in the place of Δ.
@@ -295,10 +305,11 @@ impl Work<'_> {
             beta.into(),
             self.out_scale().into(),
         ];
-        self.gpu.launch(
-            Launch { kernel: &kernel, grid, block: threads, shared_bytes, lane: Lane::Side },
-            &args,
-        )
+        let launch =
+            Launch { kernel: &kernel, grid, block: threads, shared_bytes, lane: Lane::Side };
+        // SAFETY: these are the kernel's arguments: rows of logits, which a product has written and
+        // the side lane has waited for, their scales, and a loss for each.
+        unsafe { self.gpu.launch(launch, &args) }
     }
 
     /// The gradient with respect to the states of a chunk.
@@ -314,7 +325,7 @@ impl Work<'_> {
         let (vocabulary, dtype) = (self.head.dim(0)?, self.head.dtype());
         // The gradient of a logit lies in the first bytes of the place that Δ had.
         let stride = vocabulary * size_of::<f32>() / dtype.size_in_bytes();
-        self.gpu.multiply(Product {
+        let to_states = MatrixProduct {
             a: Factor::new(
                 address(&buffers.logits)?.offset(rows * vocabulary, DType::F32),
                 dtype,
@@ -327,12 +338,17 @@ impl Work<'_> {
             columns: hidden,
             scale: 1.0,
             add: false,
-        })?;
+        };
         let kernel = format!("loss_finish_{}", suffix(self.states)?);
         let scale = (1.0 / (self.options.temperature * f64::from(self.out_scale()))) as f32;
         let args =
             [product, weights, gradient, fits(rows)?.into(), fits(hidden)?.into(), scale.into()];
-        self.gpu.launch(each(&kernel, rows * hidden), &args)
+        // SAFETY: the main lane has waited for the gradients of these rows of logits; `product` and
+        // `gradient` have room for as many rows of states, and there is a weight for each.
+        unsafe {
+            self.gpu.multiply(to_states)?;
+            self.gpu.launch(each(&kernel, rows * hidden), &args)
+        }
     }
 
     fn out_scale(&self) -> f32 {

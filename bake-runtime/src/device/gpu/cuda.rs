@@ -14,7 +14,7 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice, WrapErr as _};
 use candle_core::{CudaDevice, DType, Result};
 
-use super::{Arg, Factor, Grid, Lane, Launch, Limits, Product};
+use super::{Arg, Factor, Grid, Lane, Launch, Limits, MatrixProduct};
 
 /// The kernels for GPUs of Hopper, and as text for those from sm_80 on, whose driver translates it.
 static CUBIN: &Aligned<[u8]> =
@@ -62,7 +62,11 @@ impl Cuda {
         self.loaded(|loaded, _| Ok(loaded.limits))
     }
 
-    pub(super) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
+    /// See [`Gpu::launch`](super::Gpu::launch).
+    ///
+    /// # Safety
+    /// That of the same.
+    pub(super) unsafe fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         if let Grid::Blocks(0) | Grid::Clusters { tasks: 0, .. } = launch.grid {
             return Ok(());
         }
@@ -110,8 +114,7 @@ impl Cuda {
                 let at_once = clusters_at_once(function, &config, cluster, context)?;
                 config.gridDimX = (cluster * tasks.min(at_once)) as c_uint;
             }
-            // SAFETY: who launches a kernel answers for its arguments; they are copied before the
-            // call returns.
+            // SAFETY: the caller answers for the arguments; they are copied before the call returns.
             unsafe {
                 sys::cuLaunchKernelEx(
                     &raw const config,
@@ -125,8 +128,12 @@ impl Cuda {
         })
     }
 
-    pub(super) fn multiply(&self, product: Product) -> Result<()> {
-        let Product { a, b, out, rows, inner, columns, scale, add } = product;
+    /// See [`Gpu::multiply`](super::Gpu::multiply).
+    ///
+    /// # Safety
+    /// That of the same.
+    pub(super) unsafe fn multiply(&self, product: MatrixProduct) -> Result<()> {
+        let MatrixProduct { a, b, out, rows, inner, columns, scale, add } = product;
         let kind = |factor: Factor| match factor.dtype {
             DType::F32 => Ok(blas::cudaDataType::CUDA_R_32F),
             DType::BF16 => Ok(blas::cudaDataType::CUDA_R_16BF),
@@ -141,8 +148,9 @@ impl Cuda {
         self.device.cuda_stream().context().bind_to_thread().w()?;
         let blas = self.device.cublas_handle();
         // cuBLAS counts by columns, so it computes the transposed product of the transposed
-        // factors, whose memory is the same. SAFETY: who multiplies matrices answers for their
-        // memory; the numbers are on this stack until the call returns.
+        // factors, whose memory is the same.
+        // SAFETY: the caller answers for the memory; the numbers are on this stack until the call
+        // returns.
         unsafe {
             gemm_ex(
                 *blas.handle(),

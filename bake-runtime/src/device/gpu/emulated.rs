@@ -1,12 +1,13 @@
 //! The emulator as a GPU: its memory is the processor's, and its kernels run as fibers.
 
 use std::cell::Cell;
+use std::ptr;
 
 use bake_emulator::Order;
 use candle_core::{CpuStorage, DType, Result};
 use half::{bf16, f16};
 
-use super::{Arg, Factor, Grid, Launch, Limits, Product};
+use super::{Arg, Factor, Grid, Launch, Limits, MatrixProduct};
 use crate::tensor::matrix::{Matrix, Threads};
 
 /// The emulator, as it was asked for on this thread.
@@ -33,7 +34,11 @@ impl Emulated {
         self.limits
     }
 
-    pub(super) fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
+    /// See [`Gpu::launch`](super::Gpu::launch).
+    ///
+    /// # Safety
+    /// That of the same.
+    pub(super) unsafe fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         let (grid, cluster) = match launch.grid {
             Grid::Blocks(blocks) => (blocks, 1),
             // Two at once, so that each has several tasks.
@@ -47,7 +52,7 @@ impl Emulated {
         let emulated =
             bake_emulator::Launch { kernel, grid, block, cluster, shared_bytes, order: self.order };
         let args: Vec<u64> = args.iter().map(|arg| arg.0).collect();
-        // SAFETY: who launches a kernel answers for its arguments.
+        // SAFETY: the caller answers for the arguments.
         unsafe { bake_emulator::launch(&emulated, &args) }.map_err(candle_core::Error::msg)
     }
 }
@@ -63,28 +68,35 @@ pub(crate) fn emulated<R: Send>(limits: Limits, order: Order, f: impl FnOnce() -
     pool.expect("a pool of one thread").install(f)
 }
 
+/// The address of the first element. Kernels and products make a pointer of it again, so what the
+/// vector's own pointer may do is exposed.
 pub(super) fn address(storage: &CpuStorage) -> Result<Arg> {
     let address = match storage {
-        CpuStorage::F32(data) => data.as_ptr().addr(),
-        CpuStorage::BF16(data) => data.as_ptr().addr(),
-        CpuStorage::F16(data) => data.as_ptr().addr(),
-        CpuStorage::U8(data) => data.as_ptr().addr(),
-        CpuStorage::U32(data) => data.as_ptr().addr(),
+        CpuStorage::F32(data) => data.as_ptr().expose_provenance(),
+        CpuStorage::BF16(data) => data.as_ptr().expose_provenance(),
+        CpuStorage::F16(data) => data.as_ptr().expose_provenance(),
+        CpuStorage::U8(data) => data.as_ptr().expose_provenance(),
+        CpuStorage::U32(data) => data.as_ptr().expose_provenance(),
         _ => candle_core::bail!("the kernels know no such type"),
     };
     Ok(Arg(address as u64))
 }
 
 /// What cuBLAS does.
-pub(super) fn multiply(product: Product) -> Result<()> {
-    let Product { a, b, out, rows, inner, columns, scale, add } = product;
-    let (a_data, b_data) = (read(a, rows, inner)?, read(b, inner, columns)?);
+///
+/// # Safety
+/// That of [`Gpu::multiply`](super::Gpu::multiply).
+pub(super) unsafe fn multiply(product: MatrixProduct) -> Result<()> {
+    let MatrixProduct { a, b, out, rows, inner, columns, scale, add } = product;
+    // SAFETY: the caller answers for the factors.
+    let (a_data, b_data) = unsafe { (read(a, rows, inner)?, read(b, inner, columns)?) };
     let matrix = |factor: Factor, data, rows, columns| match factor.transposed {
         true => Matrix::strided(data, columns, rows, factor.stride).t(),
         false => Matrix::strided(data, rows, columns, factor.stride),
     };
+    let out = ptr::with_exposed_provenance_mut(out.0 as usize);
     // SAFETY: the result has room for all rows, which nothing else touches meanwhile.
-    let out = unsafe { std::slice::from_raw_parts_mut(out.0 as *mut f32, rows * columns) };
+    let out: &mut [f32] = unsafe { std::slice::from_raw_parts_mut(out, rows * columns) };
     crate::tensor::matrix::multiply(
         out,
         add,
@@ -97,23 +109,27 @@ pub(super) fn multiply(product: Product) -> Result<()> {
 }
 
 /// The elements of a factor in f32, with what lies between its rows.
-fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> {
+///
+/// # Safety
+/// The factor must have so many rows and columns.
+unsafe fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> {
     let (rows, columns) = if factor.transposed { (columns, rows) } else { (rows, columns) };
     let length = if rows == 0 { 0 } else { (rows - 1) * factor.stride + columns };
-    let at = factor.data.0;
-    // SAFETY: who multiplies matrices answers for their memory.
+    let at = factor.data.0 as usize;
+    // SAFETY: the caller answers for the memory.
     Ok(unsafe {
         match factor.dtype {
-            DType::F32 => std::slice::from_raw_parts(at as *const f32, length).to_vec(),
-            DType::BF16 => std::slice::from_raw_parts(at as *const bf16, length)
-                .iter()
-                .map(|x| x.to_f32())
-                .collect(),
-            DType::F16 => std::slice::from_raw_parts(at as *const f16, length)
-                .iter()
-                .map(|x| x.to_f32())
-                .collect(),
+            DType::F32 => elements::<f32>(at, length).to_vec(),
+            DType::BF16 => elements::<bf16>(at, length).iter().map(|x| x.to_f32()).collect(),
+            DType::F16 => elements::<f16>(at, length).iter().map(|x| x.to_f32()).collect(),
             other => candle_core::bail!("no product in {other:?}"),
         }
     })
+}
+
+/// # Safety
+/// So many elements must lie at the address, and nothing may write them while they are borrowed.
+unsafe fn elements<'a, T>(at: usize, length: usize) -> &'a [T] {
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance(at), length) }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, unwritten};
+use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, expect_f32, unwritten};
 use crate::model::attention::{Attention, Heads};
 
 /// As in `kernels/attention.cu`.
@@ -20,6 +20,8 @@ pub(super) struct Tiles {
     /// A sequence and the first of its rows, for every tile of queries.
     tiles: Tensor,
     tile_count: usize,
+    /// Rows of queries.
+    tokens: usize,
 }
 
 impl Tiles {
@@ -42,6 +44,7 @@ impl Tiles {
             slots: slots.map(|slots| Tensor::new(slots.concat(), device)).transpose()?,
             tiles: Tensor::new(tiles, device)?,
             tile_count,
+            tokens: query,
         })
     }
 
@@ -54,7 +57,11 @@ impl Tiles {
         k: &Tensor,
         v: &Tensor,
     ) -> Result<Tensor> {
-        let out = unwritten(q.shape(), DType::F32, q.device())?;
+        let keys = if self.slots.is_some() { k.dim(0)? } else { self.tokens };
+        expect_f32(&[q], &[self.tokens, heads.queries * heads.width])?;
+        expect_f32(&[k, v], &[keys, heads.keys * heads.width])?;
+        // SAFETY: the tiles are those of all rows, which the kernel writes.
+        let out = unsafe { unwritten(q.shape(), DType::F32, q.device())? };
         let slots = self.slots.as_ref().map_or(Ok(Arg::NULL), address)?;
         let addresses = [
             address(q)?,
@@ -80,9 +87,14 @@ impl Tiles {
         v: &Tensor,
         dy: &Tensor,
     ) -> Result<[Tensor; 3]> {
-        let [dq, dk, dv] = [q, k, v].map(|t| unwritten(t.shape(), DType::F32, t.device()));
+        expect_f32(&[q, dy], &[self.tokens, heads.queries * heads.width])?;
+        expect_f32(&[k, v], &[self.tokens, heads.keys * heads.width])?;
+        // SAFETY: the tiles are those of all rows, which the kernels write before they read them.
+        let [dq, dk, dv] =
+            [q, k, v].map(|t| unsafe { unwritten(t.shape(), DType::F32, t.device()) });
         let (dq, dk, dv) = (dq?, dk?, dv?);
-        let rows = unwritten((q.dim(0)?, heads.queries, 2), DType::F32, q.device())?;
+        // SAFETY: as above; the first kernel writes it for the second.
+        let rows = unsafe { unwritten((q.dim(0)?, heads.queries, 2), DType::F32, q.device())? };
         let inputs = [
             address(q)?,
             address(k)?,
@@ -126,10 +138,10 @@ impl Tiles {
         let args: Vec<Arg> = addresses.iter().copied().chain(sizes).collect();
         let (grid, shared_bytes) =
             (Grid::Blocks(self.tile_count * heads_at_once), floats * size_of::<f32>());
-        gpu.launch(
-            Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main },
-            &args,
-        )
+        let launch =
+            Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main };
+        // SAFETY: the callers give the arguments of their kernel, and have looked at their shapes.
+        unsafe { gpu.launch(launch, &args) }
     }
 }
 

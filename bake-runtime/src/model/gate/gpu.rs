@@ -2,16 +2,17 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::device::gpu::{Gpu, address, each, fits, unwritten};
+use crate::device::gpu::{Gpu, address, each, expect_f32, fits, unwritten};
 
 /// `silu(gate) · up`.
 pub(super) fn forward(gpu: &Gpu, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    let (y, elements) =
-        (unwritten(gate.shape(), DType::F32, gate.device())?, fits(gate.elem_count())?);
-    gpu.launch(
-        each("gate_forward", elements),
-        &[address(gate)?, address(up)?, address(&y)?, elements.into()],
-    )?;
+    let elements = fits(gate.elem_count())?;
+    expect_f32(&[gate, up], gate.dims())?;
+    // SAFETY: the kernel writes all elements.
+    let y = unsafe { unwritten(gate.shape(), DType::F32, gate.device())? };
+    let args = [address(gate)?, address(up)?, address(&y)?, elements.into()];
+    // SAFETY: these are the kernel's arguments, all with so many elements.
+    unsafe { gpu.launch(each("gate_forward", elements), &args)? };
     Ok(y)
 }
 
@@ -22,7 +23,9 @@ pub(super) fn backward(
     up: &Tensor,
     dy: &Tensor,
 ) -> Result<(Tensor, Tensor)> {
-    let result = || unwritten(gate.shape(), DType::F32, gate.device());
+    expect_f32(&[gate, up, dy], gate.dims())?;
+    // SAFETY: the kernel writes all elements of both.
+    let result = || unsafe { unwritten(gate.shape(), DType::F32, gate.device()) };
     let (d_gate, d_up, elements) = (result()?, result()?, fits(gate.elem_count())?);
     let args = [
         address(gate)?,
@@ -32,7 +35,8 @@ pub(super) fn backward(
         address(&d_up)?,
         elements.into(),
     ];
-    gpu.launch(each("gate_backward", elements), &args)?;
+    // SAFETY: these are the kernel's arguments, all with so many elements.
+    unsafe { gpu.launch(each("gate_backward", elements), &args)? };
     Ok((d_gate, d_up))
 }
 

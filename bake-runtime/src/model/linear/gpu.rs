@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use crate::adapter::{LowRank, LowRankGradient};
-use crate::device::gpu::{Factor, Gpu, Product, address, unwritten};
+use crate::device::gpu::{Factor, Gpu, MatrixProduct, address, expect_f32, unwritten};
 use crate::model::linear::{Change, Linear, Wanted};
 
 /// See [`Linear::forward`].
@@ -113,22 +113,21 @@ fn product(
         candle_core::bail!("the inner sizes of a product differ: {inner} and {from}");
     }
     let (left, add) = (a.tensor.to_dtype(dtype)?, onto.is_some());
-    let out = onto.map_or_else(|| unwritten((rows, columns), DType::F32, a.tensor.device()), Ok)?;
+    let out = match onto {
+        Some(onto) => onto,
+        // SAFETY: the product writes all of it.
+        None => unsafe { unwritten((rows, columns), DType::F32, a.tensor.device())? },
+    };
+    expect_f32(&[&out], &[rows, columns])?;
     let factor = |tensor: &Tensor, transposed| {
         let factor = Factor::new(address(tensor)?, dtype, tensor.dim(1)?);
         Ok::<_, candle_core::Error>(if transposed { factor.t() } else { factor })
     };
     let (a, b) = (factor(&left, a.transposed)?, factor(b.tensor, b.transposed)?);
-    gpu.multiply(Product {
-        a,
-        b,
-        out: address(&out)?,
-        rows,
-        inner,
-        columns,
-        scale: scale as f32,
-        add,
-    })?;
+    let product =
+        MatrixProduct { a, b, out: address(&out)?, rows, inner, columns, scale: scale as f32, add };
+    // SAFETY: factors and result are tensors of the sizes that the product names.
+    unsafe { gpu.multiply(product)? };
     Ok(out)
 }
 

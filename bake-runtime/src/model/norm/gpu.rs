@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, fits, unwritten};
+use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, expect_f32, fits, unwritten};
 
 /// As in `kernels/norm.cu`: the most threads of a block, and shared memory for two sums.
 const NORM_THREADS: usize = 256;
@@ -11,10 +11,14 @@ const NORM_BYTES: usize = 2 * 33 * 8;
 /// `y = x / √(mean(x²) + ε) · weight`, rows of `[tokens, hidden]`.
 pub(super) fn forward(gpu: &Gpu, x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
-    let y = unwritten((rows, width), DType::F32, x.device())?;
+    // SAFETY: the kernel writes all rows.
+    let y = unsafe { unwritten((rows, width), DType::F32, x.device())? };
     let args =
         [address(x)?, address(weight)?, address(&y)?, fits(width)?.into(), (eps as f32).into()];
-    gpu.launch(by_rows("norm_forward", rows, width), &args)?;
+    expect_f32(&[x], &[rows, width])?;
+    expect_f32(&[weight], &[width])?;
+    // SAFETY: these are the kernel's arguments: `[rows, width]` in and out, a weight of this width.
+    unsafe { gpu.launch(by_rows("norm_forward", rows, width), &args)? };
     Ok(y)
 }
 
@@ -28,11 +32,15 @@ pub(super) fn backward(
     eps: f64,
 ) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
-    let dx = unwritten((rows, width), DType::F32, x.device())?;
+    // SAFETY: the kernel writes all rows.
+    let dx = unsafe { unwritten((rows, width), DType::F32, x.device())? };
     let inputs = [address(x)?, address(dy)?, address(weight)?, address(onto)?, address(&dx)?];
     let args: Vec<Arg> =
         inputs.into_iter().chain([fits(width)?.into(), (eps as f32).into()]).collect();
-    gpu.launch(by_rows("norm_backward", rows, width), &args)?;
+    expect_f32(&[x, dy, onto], &[rows, width])?;
+    expect_f32(&[weight], &[width])?;
+    // SAFETY: these are the kernel's arguments: `[rows, width]` in and out, a weight of this width.
+    unsafe { gpu.launch(by_rows("norm_backward", rows, width), &args)? };
     Ok(dx)
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use crate::device::gpu::{Arg, Gpu, address, each, fits, unwritten};
+use crate::device::gpu::{Arg, Gpu, address, each, expect_f32, fits, unwritten};
 
 /// Turns the heads of `x`, `[tokens, heads · head_dim]`; `turns` are pairs of cosine and sine,
 /// `[context, head_dim]`.
@@ -14,14 +14,22 @@ pub(super) fn rotate(
     direction: f32,
 ) -> Result<Tensor> {
     let ((rows, width), half) = (x.dims2()?, turns.dim(1)? / 2);
-    let y = unwritten((rows, width), DType::F32, x.device())?;
+    // SAFETY: the kernel writes all rows.
+    let y = unsafe { unwritten((rows, width), DType::F32, x.device())? };
     let heads = width / (2 * half);
     let addresses = [address(x)?, address(turns)?, address(positions)?, address(&y)?];
     let args: Vec<Arg> = addresses
         .into_iter()
         .chain([fits(rows)?.into(), heads.into(), half.into(), direction.into()])
         .collect();
-    gpu.launch(each("rope_turn", rows * heads * half), &args)?;
+    expect_f32(&[x], &[rows, heads * 2 * half])?;
+    expect_f32(&[turns], &[turns.dim(0)?, 2 * half])?;
+    if positions.dims1()? != rows || positions.dtype() != DType::U32 {
+        candle_core::bail!("there are {:?} positions for {rows} tokens", positions.dims());
+    }
+    // SAFETY: these are the kernel's arguments, of the sizes that were looked at. No position is
+    // beyond the turns: both are of the model's context.
+    unsafe { gpu.launch(each("rope_turn", rows * heads * half), &args)? };
     Ok(y)
 }
 

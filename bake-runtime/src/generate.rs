@@ -350,6 +350,62 @@ mod tests {
         }
     }
 
+    /// What the first of several prompts is answered when all are answered together: its logits
+    /// before each of some tokens, and those tokens.
+    fn logits_of_the_first(model: &Model, prompts: &[Vec<u32>], tokens: usize) -> Vec<Vec<f32>> {
+        let view = WeightView::default();
+        let decoder = model.decoder();
+        let sequences: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let mut prefix = SharedPrefix::read(model, &sequences, 1, view).unwrap();
+        let common = prefix.len();
+        let mut slots = vec![prefix.slots.clone(); prompts.len()];
+        let mut ids: Vec<Vec<u32>> = prompts.iter().map(|ids| ids[common..].to_vec()).collect();
+        let mut seen = Vec::new();
+        for _ in 0..tokens {
+            let runs: Vec<_> =
+                ids.iter().zip(&slots).map(|(ids, past)| Run { ids, past }).collect();
+            let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view).unwrap();
+            let (mut new, mut end, mut last) = (new, 0, Vec::new());
+            for (ids, slots) in ids.iter().zip(&mut slots) {
+                slots.extend(new.by_ref().take(ids.len()));
+                end += ids.len() as u32;
+                last.push(end - 1);
+            }
+            let last = hidden.index_select(&Tensor::new(last, hidden.device()).unwrap(), 0);
+            let logits: Vec<Vec<f32>> = decoder.logits(&last.unwrap()).unwrap().to_vec2().unwrap();
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            let next = logits.iter().map(|logits| Sampling::greedy().choose(logits, &mut rng));
+            ids = next.map(|token| vec![token.unwrap()]).collect();
+            seen.push(logits[0].clone());
+        }
+        seen
+    }
+
+    #[test]
+    fn an_answer_has_the_same_bits_whatever_is_answered_beside_it() {
+        let model = Model::tiny().unwrap();
+        let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
+        let prompt = |question: &str| model.encode(&Message::question(document, question)).unwrap();
+        let mut prompts = vec![prompt("I lost my key, what should I do now?")];
+        prompts.extend((0..40).map(|i| prompt(&format!("What about {}?", "my lamp ".repeat(i)))));
+        let alone = logits_of_the_first(&model, &prompts[..1], 8);
+        for beside in [3, 40] {
+            assert_eq!(logits_of_the_first(&model, &prompts[..=beside], 8), alone, "{beside}");
+        }
+        // A conversation reads the same prompt token by token.
+        let mut sequence = Sequence::new(&model).unwrap();
+        let logits = sequence.read(&model, &prompts[0], WeightView::default()).unwrap();
+        assert_eq!(logits, alone[0]);
+        let greedy = Sampling::greedy().max_tokens(16);
+        let first = |count: usize| {
+            let seeds: Vec<u64> = (0..count as u64).collect();
+            answers(&model, &prompts[..count], &seeds, &greedy).remove(0)
+        };
+        let alone = first(1);
+        assert_eq!(first(4), alone);
+        assert_eq!(first(41), alone);
+    }
+
     #[test]
     fn answers_on_a_gpu_are_those_of_the_processor() {
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";

@@ -11,6 +11,7 @@ use candle_core::{Device, Result, Tensor};
 use crate::device::gpu::Gpu;
 use crate::model::attention::gpu::Tiles;
 use crate::model::cache::KvCache;
+use crate::model::linear::Sums;
 
 /// The heads of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,15 @@ impl<'a> CausalAttention<'a> {
     pub(crate) fn new(sees: Attention<'a>, device: &Device) -> Result<Self> {
         let tiles = Gpu::of_device(device).map(|_| Tiles::new(&sees, device)).transpose()?;
         Ok(Self { sees, tiles })
+    }
+
+    /// How the pass makes its sums: what is generated must not depend on what is generated beside
+    /// it.
+    pub(crate) fn sums(&self) -> Sums {
+        match self.sees {
+            Attention::Whole(_) => Sums::Fastest,
+            Attention::Cached { .. } => Sums::RowByRow,
+        }
     }
 
     /// Each token sees its own and earlier tokens of its sequence.

@@ -171,6 +171,7 @@ impl Block {
             x,
             change.as_ref().map(ViewedChange::get),
             onto,
+            pass.attention.sums(),
         )
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::attention::{Attention, CausalAttention};
 use crate::model::block::{Block, Pass, WeightView};
 use crate::model::cache::KvCache;
-use crate::model::linear::Linear;
+use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
 
@@ -218,7 +218,7 @@ impl Decoder {
 
     /// `[tokens, vocabulary]` out of final hidden states `[tokens, hidden]`.
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None)?)
+        Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None, Sums::RowByRow)?)
     }
 
     /// Fails where so many tokens are more than the model's context.

@@ -32,6 +32,15 @@ pub(crate) enum Wanted {
     AddedTo(Tensor),
 }
 
+/// How the sums of a product are made, on the processor. On a GPU its library decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sums {
+    /// As is fastest for the number of rows.
+    Fastest,
+    /// So that a row's bits do not depend on the rows beside it.
+    RowByRow,
+}
+
 impl Linear {
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
         Self { weight, bias }
@@ -44,12 +53,13 @@ impl Linear {
         x: &Tensor,
         change: Option<Change<'_>>,
         onto: Option<&Tensor>,
+        sums: Sums,
     ) -> Result<Tensor> {
         if let Some(gpu) = Gpu::of(x) {
             return gpu::forward(&gpu, self, x, change, onto);
         }
         let shape = (x.dim(0)?, self.weight.dim(0)?);
-        in_real!(x, T => tensor(cpu::forward::<T>(self, x, change, onto)?, shape))
+        in_real!(x, T => tensor(cpu::forward::<T>(self, x, change, onto, sums)?, shape))
     }
 
     /// The gradient with respect to `x`, as it is wanted, and the gradients of the change.
@@ -99,7 +109,11 @@ mod tests {
         let backward = |x: &[Tensor], dy: &Tensor| {
             Ok(vec![layer().backward(&x[0], dy, None, Wanted::Alone)?.0.unwrap()])
         };
-        check(&[noise(&[4, 5], 3)], |x| layer().forward(&x[0], None, None), backward);
+        check(
+            &[noise(&[4, 5], 3)],
+            |x| layer().forward(&x[0], None, None, Sums::Fastest),
+            backward,
+        );
         let inputs = [noise(&[4, 5], 3), noise(&[2, 5], 4), noise(&[6, 2], 5)];
         let mask = tensor((0..20).map(|i| f64::from(i % 3) * 0.7).collect(), (4, 5)).unwrap();
         for mask in [None, Some(&mask)] {
@@ -110,8 +124,10 @@ mod tests {
                 })
             };
             let forward = |x: &[Tensor]| {
-                with(x, &|change| Ok(vec![layer().forward(&x[0], Some(change), None)?]))
-                    .map(|mut y| y.remove(0))
+                with(x, &|change| {
+                    Ok(vec![layer().forward(&x[0], Some(change), None, Sums::Fastest)?])
+                })
+                .map(|mut y| y.remove(0))
             };
             check(&inputs, forward, |x, dy| {
                 with(x, &|change| {
@@ -127,8 +143,8 @@ mod tests {
     #[test]
     fn results_are_added_to_what_is_given() {
         let (x, dy, before) = (noise(&[4, 5], 3), noise(&[4, 6], 4), noise(&[4, 6], 5));
-        let sum = layer().forward(&x, None, Some(&before)).unwrap();
-        let want = (layer().forward(&x, None, None).unwrap() + before).unwrap();
+        let sum = layer().forward(&x, None, Some(&before), Sums::Fastest).unwrap();
+        let want = (layer().forward(&x, None, None, Sums::Fastest).unwrap() + before).unwrap();
         let gradient = |wanted| layer().backward(&x, &dy, None, wanted).unwrap().0;
         let (dx, want_dx) = (
             gradient(Wanted::AddedTo(x.clone())).unwrap(),
@@ -144,9 +160,11 @@ mod tests {
     fn a_folded_layer_computes_what_the_view_does() {
         let low_rank = LowRank { a: noise(&[2, 5], 4), b: noise(&[6, 2], 5), scale: 1.7 };
         let x = noise(&[9, 5], 3);
-        let viewed =
-            layer().forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None).unwrap();
-        let folded = layer().folded(&low_rank).unwrap().forward(&x, None, None).unwrap();
+        let viewed = layer()
+            .forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None, Sums::Fastest)
+            .unwrap();
+        let folded =
+            layer().folded(&low_rank).unwrap().forward(&x, None, None, Sums::Fastest).unwrap();
         assert!(largest_difference(&viewed, &folded) < 1e-14);
     }
 

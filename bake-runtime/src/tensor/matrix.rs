@@ -1,9 +1,11 @@
-//! Matrix products on slices: a checked door to the `gemm` crate.
+//! Matrix products on slices: a checked door to the `gemm` crate, and kernels of our own beside it.
+
+mod rows;
 
 use gemm::Parallelism;
-use rayon::prelude::*;
 
 use crate::tensor::elementary::Real;
+pub(crate) use rows::{row_by_row, weighted_sums};
 
 /// A matrix that lies in a slice, with any distance between its rows and between its columns.
 #[derive(Clone, Copy)]
@@ -55,6 +57,14 @@ impl<'a, T> Matrix<'a, T> {
         Matrix { data, rows, cols, row_stride, col_stride }
     }
 
+    /// The matrix itself where its numbers are `f32`.
+    pub(crate) fn f32s(self) -> Option<Matrix<'a, f32>>
+    where
+        T: Real,
+    {
+        T::f32s(self.data).map(|data| self.over(data))
+    }
+
     /// The transposed matrix, over the same slice.
     pub(crate) fn t(self) -> Self {
         Self {
@@ -76,7 +86,14 @@ pub(crate) enum Threads {
     All,
 }
 
-/// The most rows of `a` for which [`few_rows`] beats a product that first copies `b` into the order
+impl Threads {
+    /// Those that are worth waking for so many multiplications.
+    fn for_work(self, multiplications: usize) -> Self {
+        if multiplications > WORTH_WAKING { self } else { Self::One }
+    }
+}
+
+/// The most rows of `a` for which [`row_by_row`] beats a product that first copies `b` into the order
 /// it likes.
 const FEW_ROWS: usize = 16;
 
@@ -87,7 +104,7 @@ const WORTH_WAKING: usize = 1 << 22;
 /// other.
 ///
 /// The result does not depend on the number of threads: they divide rows and columns, never the
-/// sums.
+/// sums. It may depend in its last digits on how many rows `a` has, see [`row_by_row`].
 pub(crate) fn multiply<T: Real>(
     out: &mut [T],
     add: bool,
@@ -116,14 +133,14 @@ pub(crate) fn multiply_into<T: Real>(
         m == 0 || stride >= n && out.len() >= (m - 1) * stride + n,
         "the result has another size"
     );
-    let threads = if m * n * k > WORTH_WAKING { threads } else { Threads::One };
+    let threads = threads.for_work(m * n * k);
     if m <= FEW_ROWS
         && a.col_stride == 1
         && b.row_stride == 1
-        && let (Some(out), Some(a_data), Some(b_data), Some(scale)) =
-            (T::f32s_mut(out), T::f32s(a.data), T::f32s(b.data), T::f32s(&[scale]))
+        && let (Some(out), Some(a), Some(b), Some(scale)) =
+            (T::f32s_mut(out), a.f32s(), b.f32s(), T::f32s(&[scale]))
     {
-        return few_rows(out, stride, add, a.over(a_data), b.over(b_data), scale[0], threads);
+        return rows::dot_products(out, stride, add, a, b, scale[0], threads);
     }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
@@ -155,125 +172,6 @@ pub(crate) fn multiply_into<T: Real>(
             parallelism,
         );
     }
-}
-
-/// `out (+)= a · b · scale` where `a` has few rows, and those, like the columns of `b`, lie one
-/// element after the other: as when a model reads a short prompt. Each column is read once.
-fn few_rows(
-    out: &mut [f32],
-    stride: usize,
-    add: bool,
-    a: Matrix<'_, f32>,
-    b: Matrix<'_, f32>,
-    scale: f32,
-    threads: Threads,
-) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    if m == 0 || n == 0 {
-        return;
-    }
-    let rows: Vec<&[f32]> = (0..m).map(|i| &a.data[i * a.row_stride..][..k]).collect();
-    // Transposed: a column of `b` makes a row.
-    let mut products = vec![0.0; n * m];
-    let columns = match threads {
-        Threads::One => n,
-        Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
-    };
-    let part = |(part, products)| {
-        pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns })
-    };
-    match threads {
-        Threads::One => part((0, &mut products[..])),
-        Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
-    }
-    for (i, out) in out.chunks_mut(stride).take(m).enumerate() {
-        for (j, out) in out[..n].iter_mut().enumerate() {
-            let before = if add { *out } else { 0.0 };
-            *out = before + products[j * m + i] * scale;
-        }
-    }
-}
-
-/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two
-/// columns at a time.
-struct Columns<'a> {
-    products: &'a mut [f32],
-    rows: &'a [&'a [f32]],
-    b: Matrix<'a, f32>,
-    first: usize,
-}
-
-impl pulp::WithSimd for Columns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) {
-        let Self { products, rows, b, first } = self;
-        let m = rows.len();
-        for (products, j) in products.chunks_mut(2 * m).zip((first..).step_by(2)) {
-            let column = |j: usize| &b.data[j * b.col_stride..][..b.rows];
-            let (one, two) = products.split_at_mut(m);
-            for (part, rows) in rows.chunks(4).enumerate() {
-                let (at, count) = (4 * part, rows.len());
-                match (rows, two.is_empty()) {
-                    (&[r0, r1, r2, r3], false) => {
-                        let [x, y] = dots(simd, [column(j), column(j + 1)], [r0, r1, r2, r3]);
-                        one[at..at + count].copy_from_slice(&x);
-                        two[at..at + count].copy_from_slice(&y);
-                    }
-                    _ => {
-                        for (i, row) in rows.iter().enumerate() {
-                            [[one[at + i]]] = dots(simd, [column(j)], [row]);
-                            if !two.is_empty() {
-                                [[two[at + i]]] = dots(simd, [column(j + 1)], [row]);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
-///
-/// There is no closure here: one that is not inlined would be compiled without the vector
-/// instructions.
-#[inline(always)]
-fn dots<S: pulp::Simd, const C: usize, const R: usize>(
-    simd: S,
-    columns: [&[f32]; C],
-    rows: [&[f32]; R],
-) -> [[f32; R]; C] {
-    let length = columns[0].len();
-    let mut column_vectors = [S::as_simd_f32s(columns[0]); C];
-    for c in 0..C {
-        column_vectors[c] = S::as_simd_f32s(&columns[c][..length]);
-    }
-    let mut row_vectors = [S::as_simd_f32s(columns[0]); R];
-    for r in 0..R {
-        row_vectors[r] = S::as_simd_f32s(&rows[r][..length]);
-    }
-    let mut sums = [[simd.splat_f32s(0.0); R]; C];
-    for at in 0..column_vectors[0].0.len() {
-        for c in 0..C {
-            let column = column_vectors[c].0[at];
-            for r in 0..R {
-                sums[c][r] = simd.mul_add_f32s(column, row_vectors[r].0[at], sums[c][r]);
-            }
-        }
-    }
-    let mut products = [[0.0; R]; C];
-    for c in 0..C {
-        for r in 0..R {
-            let mut tail = 0.0;
-            for (x, y) in column_vectors[c].1.iter().zip(row_vectors[r].1) {
-                tail += x * y;
-            }
-            products[c][r] = simd.reduce_sum_f32s(sums[c][r]) + tail;
-        }
-    }
-    products
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::model::attention::Heads;
 use crate::tensor::elementary::{Real, dot, softmax, vectorised};
-use crate::tensor::matrix::{Matrix, Threads, multiply};
+use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row, weighted_sums};
 use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
 /// Query rows whose scores are computed together; the scratch of a thread is this many rows of
@@ -100,15 +100,9 @@ fn cached_rows(
             let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
             let values = Matrix::new(&scratch.values, slots.len(), heads.width);
             for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
-                let q = columns(
-                    q,
-                    first,
-                    count,
-                    head * heads.group() + member,
-                    heads.queries,
-                    heads.width,
-                );
-                attend(q, keys, values, heads.scale() as f32, &mut scratch.scores, out);
+                let member = head * heads.group() + member;
+                let q = columns(q, first, count, member, heads.queries, heads.width);
+                attend_row_by_row(q, keys, values, heads, &mut scratch.scores, out);
             }
         },
     );
@@ -231,6 +225,27 @@ fn attend<T: Real>(
     }
 }
 
+/// As [`attend`], where no row's bits may depend on which rows are beside it.
+fn attend_row_by_row(
+    q: Matrix<'_, f32>,
+    k: Matrix<'_, f32>,
+    v: Matrix<'_, f32>,
+    heads: Heads,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    for block in blocks(q.rows()) {
+        let seen = k.rows() - q.rows() + block.end;
+        scores.clear();
+        scores.resize(block.len() * seen, 0.0);
+        let (q, k, scale) = (q.narrow(block.clone()), k.narrow(0..seen), heads.scale() as f32);
+        row_by_row(scores, false, q, k.t(), scale, Threads::One);
+        softmax_visible(scores, block.len(), seen);
+        let out = &mut out[block.start * v.cols()..block.end * v.cols()];
+        weighted_sums(out, Matrix::new(scores, block.len(), seen), v.narrow(0..seen));
+    }
+}
+
 /// Probabilities `[queries, keys]` of one head, where the queries are the last of the keys'
 /// positions.
 fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, scale: T, scores: &mut Vec<T>) {
@@ -238,6 +253,11 @@ fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, scale: T, scores: 
     scores.clear();
     scores.resize(rows * seen, T::zero());
     multiply(scores, false, q, k.t(), scale, Threads::One);
+    softmax_visible(scores, rows, seen);
+}
+
+/// Turns scores into probabilities, row by row; what a row does not see gets none.
+fn softmax_visible<T: Real>(scores: &mut [T], rows: usize, seen: usize) {
     vectorised(
         #[inline(always)]
         || {

@@ -3,9 +3,9 @@
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{LowRank, LowRankGradient};
-use crate::model::linear::{Change, Linear, Wanted};
+use crate::model::linear::{Change, Linear, Sums, Wanted};
 use crate::tensor::elementary::Real;
-use crate::tensor::matrix::{Matrix, Threads, multiply};
+use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row};
 use crate::tensor::slices::{tensor, with_slice, with_slices};
 
 /// See [`Linear::forward`].
@@ -14,6 +14,7 @@ pub(super) fn forward<T: Real>(
     x: &Tensor,
     change: Option<Change<'_>>,
     onto: Option<&Tensor>,
+    sums: Sums,
 ) -> Result<Vec<T>> {
     let ((rows, inputs), outputs) = (x.dims2()?, layer.weight.dim(0)?);
     let mut y = match onto {
@@ -29,16 +30,16 @@ pub(super) fn forward<T: Real>(
     let add = onto.is_some() || layer.bias.is_some();
     with_slices([x, &layer.weight], |[x, weight]| {
         let weight = Matrix::new(weight, outputs, inputs);
-        multiply(&mut y, add, Matrix::new(x, rows, inputs), weight.t(), T::one(), Threads::All);
+        times(sums, &mut y, add, Matrix::new(x, rows, inputs), weight.t(), T::one());
     })?;
     if let Some(change) = change {
         let LowRank { a, b, scale } = change.low_rank;
         let x = change.masked(x)?;
         with_slices([&x, a, b], |[x, a, b]| {
-            let low = low::<T>(Matrix::new(x, rows, inputs), a);
+            let low = low::<T>(sums, Matrix::new(x, rows, inputs), a);
             let rank = a.len() / inputs;
             let (low, b) = (Matrix::new(&low, rows, rank), Matrix::new(b, outputs, rank));
-            multiply(&mut y, true, low, b.t(), T::real(*scale), Threads::All);
+            times(sums, &mut y, true, low, b.t(), T::real(*scale));
         })?;
     }
     Ok(y)
@@ -126,17 +127,35 @@ fn learned<T: Real>(
         let (x, dy) = (Matrix::new(x, rows, inputs), Matrix::new(dy, rows, outputs));
         multiply(&mut g, false, dy, Matrix::new(b, outputs, rank), scale, Threads::All);
         multiply(&mut da, false, Matrix::new(&g, rows, rank).t(), x, T::one(), Threads::All);
-        let low = low(x, a);
+        let low = low(Sums::Fastest, x, a);
         multiply(&mut db, false, dy.t(), Matrix::new(&low, rows, rank), scale, Threads::All);
     })?;
     Ok((g, LowRankGradient { a: tensor(da, a.shape())?, b: tensor(db, b.shape())? }))
 }
 
 /// `x Aᵀ`, `[tokens, rank]`.
-fn low<T: Real>(x: Matrix<'_, T>, a: &[T]) -> Vec<T> {
+fn low<T: Real>(sums: Sums, x: Matrix<'_, T>, a: &[T]) -> Vec<T> {
     let (rows, inputs) = (x.rows(), x.cols());
     let rank = a.len() / inputs;
     let mut low = vec![T::zero(); rows * rank];
-    multiply(&mut low, false, x, Matrix::new(a, rank, inputs).t(), T::one(), Threads::All);
+    times(sums, &mut low, false, x, Matrix::new(a, rank, inputs).t(), T::one());
     low
+}
+
+/// `out (+)= x wᵀ · scale`. Sums in f64 are for tests of gradients, and made in one way only.
+fn times<T: Real>(
+    sums: Sums,
+    out: &mut [T],
+    add: bool,
+    x: Matrix<'_, T>,
+    w: Matrix<'_, T>,
+    scale: T,
+) {
+    if sums == Sums::RowByRow
+        && let (Some(x), Some(w), Some(scale)) = (x.f32s(), w.f32s(), T::f32s(&[scale]))
+        && let Some(out) = T::f32s_mut(out)
+    {
+        return row_by_row(out, add, x, w, scale[0], Threads::All);
+    }
+    multiply(out, add, x, w, scale, Threads::All);
 }

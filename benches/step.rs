@@ -1,25 +1,34 @@
-//! Which share of a training step the distillation loss takes on the processor: `cargo bench
-//! --bench step`.
+//! Which share of a training step the distillation loss takes on the processor:
+//! `cargo bench --bench step`.
 //!
 //! A short bake of `tiny`, and one of a random model in the shape of a 135M one (30 layers, width
 //! 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a step has
 //! is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and candle's
 //! own backward pass through the student's side of them. The step with the plain form is the
 //! measured step with one exchanged for the other.
+//!
+//! Last comes the same step under candle's autograd: as many tokens in as many sequences through as
+//! many blocks of the same widths, written in candle's own operations, with changes on all seven
+//! projections, our loss in its graph, its backward pass and its AdamW.
+
+#[path = "step/autograd.rs"]
+mod autograd;
 
 use std::error::Error;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bake::distill::{Options, States, distill};
+use bake::distill::{Options, States, distill, distill_in_graph};
 use bake::recipe::{
     Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli, Target,
     TargetFields, Train, TrainFields,
 };
-use bake::{BakeOptions, Interrupt, Model, Progress, Store};
+use bake::{BakeOptions, Interrupt, Message, Model, Progress, Role, Store};
 use bake_runtime::bake_recipe;
+use bake_spec::{Config, Projection};
 use candle_core::{D, DType, Device, Tensor, Var};
+use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 
 const ROUNDS: usize = 9;
 
@@ -28,9 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     random_model(&dir.path().join("random-135m"))?;
     println!(
         "| model | answer tokens a step | a step | loss | share | plain loss | its share of a step \
-         with it |"
+         with it | the step under autograd | times ours |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (name, source, batch) in [
         ("tiny", ModelSource::Tiny, 16),
         ("135M, random", ModelSource::Folder("random-135m".into()), 4),
@@ -38,11 +47,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let recipe = recipe(dir.path(), source, batch)?;
         let (step_ms, tokens) = step(&recipe, dir.path())?;
         let (loss_ms, plain_ms) = losses(&recipe, tokens)?;
+        let autograd_ms = autograd_step(&recipe, tokens)?;
         let (share, plain_share) =
             (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
         println!(
             "| {name} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % | \
-             {plain_ms:.1} ms | {plain_share:.0} % |"
+             {plain_ms:.1} ms | {plain_share:.0} % | {autograd_ms:.1} ms | {:.2} |",
+            autograd_ms / step_ms
         );
     }
     Ok(())
@@ -161,6 +172,100 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
         plain.push(start.elapsed().as_secs_f64() * 1e3);
     }
     Ok((median(ours), median(plain)))
+}
+
+/// The median time of a training step under candle's autograd, in milliseconds.
+fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<f64, Box<dyn Error>> {
+    let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
+    let (config, batch) = (model.config(), recipe.train.batch);
+    let question = model.encode(&[Message::new(Role::User, "What is said about room 10?")])?.len();
+    let answer = tokens / batch;
+    let lengths = vec![question + answer; batch];
+    let random = |shape: &[usize]| Tensor::randn(0f32, 0.05, shape, &Device::Cpu);
+    let student = Autograd::new(config, recipe.lora.rank, recipe.lora.alpha)?;
+    let hidden = config.hidden_size();
+    let embedded = random(&[batch * (question + answer), hidden])?;
+    let (teacher, head) =
+        (random(&[batch * answer, hidden])?, random(&[config.vocab_size(), hidden])?);
+    let weights = Tensor::ones(batch * answer, DType::F32, &Device::Cpu)?;
+    let at = |i: usize| (0..answer).map(move |j| (i * (question + answer) + question + j) as u32);
+    let answers = Tensor::new((0..batch).flat_map(at).collect::<Vec<_>>(), &Device::Cpu)?;
+    let params = ParamsAdamW { lr: 1e-5, weight_decay: 0.0, ..ParamsAdamW::default() };
+    let mut optimizer = AdamW::new(student.variables.clone(), params)?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let states = student.forward(&lengths, &embedded)?.index_select(&answers, 0)?;
+        let states = States {
+            teacher: &teacher,
+            student: &states,
+            head: &head,
+            weights: &weights,
+            masked: None,
+        };
+        let loss = distill_in_graph(states, Options::default())?.sum_all()?;
+        optimizer.backward_step(&loss)?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(median(times))
+}
+
+/// A decoder of random weights in candle's operations.
+struct Autograd {
+    shape: autograd::Shape,
+    blocks: Vec<autograd::Block>,
+    norm: Tensor,
+    /// A and B of all changes.
+    variables: Vec<Var>,
+}
+
+impl Autograd {
+    fn new(config: &Config, rank: usize, alpha: f64) -> candle_core::Result<Self> {
+        let random = |shape: &[usize]| Tensor::randn(0f32, 0.02, shape, &Device::Cpu);
+        let half = config.head_dim() / 2;
+        let angles: Vec<f32> = (0..config.context())
+            .flat_map(|position| (0..half).map(move |i| position as f32 / (1 + i) as f32))
+            .collect();
+        let angles = Tensor::from_vec(angles, (config.context(), half), &Device::Cpu)?;
+        let shape = autograd::Shape {
+            heads: config.heads(),
+            kv_heads: config.kv_heads(),
+            head_dim: config.head_dim(),
+            eps: config.norm_eps() as f32,
+            turns: [angles.cos()?, angles.sin()?],
+        };
+        let (mut blocks, mut variables) = (Vec::new(), Vec::new());
+        for _ in 0..config.layers() {
+            let mut projections = Vec::new();
+            for projection in Projection::ALL {
+                let [outputs, inputs] = config.projection_shape(projection);
+                let a = Var::from_tensor(&random(&[rank, inputs])?)?;
+                let b = Var::from_tensor(&random(&[outputs, rank])?)?;
+                projections.push(autograd::Changed {
+                    weight: random(&[outputs, inputs])?,
+                    bias: None,
+                    a: a.as_tensor().clone(),
+                    b: b.as_tensor().clone(),
+                    scale: alpha / rank as f64,
+                });
+                variables.extend([a, b]);
+            }
+            let Ok(projections) = projections.try_into() else {
+                unreachable!("there are seven projections")
+            };
+            let norms = [random(&[config.hidden_size()])?, random(&[config.hidden_size()])?];
+            blocks.push(autograd::Block { norms, projections });
+        }
+        Ok(Self { shape, blocks, norm: random(&[config.hidden_size()])?, variables })
+    }
+
+    fn forward(&self, lengths: &[usize], x: &Tensor) -> candle_core::Result<Tensor> {
+        let mut x = x.clone();
+        for block in &self.blocks {
+            x = block.forward(&self.shape, lengths, &x)?;
+        }
+        candle_nn::ops::rms_norm_slow(&x, &self.norm, self.shape.eps)
+    }
 }
 
 /// A folder with a model of random weights, and the tokenizer of `tiny`.

@@ -8,6 +8,8 @@ pub(crate) mod gate;
 pub(crate) mod linear;
 pub(crate) mod norm;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod parity;
 pub(crate) mod rope;
 

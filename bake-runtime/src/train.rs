@@ -2,7 +2,7 @@
 
 mod batch;
 mod checkpoint;
-mod optimizer;
+pub(crate) mod optimizer;
 mod schedule;
 
 use bake_spec::recipe::{Recipe, Train};

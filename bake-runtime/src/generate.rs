@@ -396,7 +396,7 @@ mod tests {
         let mut sequence = Sequence::new(&model).unwrap();
         let logits = sequence.read(&model, &prompts[0], WeightView::default()).unwrap();
         assert_eq!(logits, alone[0]);
-        let greedy = Sampling::greedy().max_tokens(16);
+        let greedy = Sampling::greedy().max_tokens(16).unwrap();
         let first = |count: usize| {
             let seeds: Vec<u64> = (0..count as u64).collect();
             answers(&model, &prompts[..count], &seeds, &greedy).remove(0)

@@ -4,15 +4,16 @@
 //! Let `a = Σ p Δ/T` and `u = Δ/T − a`. With `φ(u) = e^u − 1 − u` and `ψ(x) = x e^x − (e^x − 1)`:
 //!
 //! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift
-//!   common to all logits has fallen out. Where rounding `a` leaves `r = Σ p u` over it is `ln(1 +
-//!   Σ p φ(u) + r) − r`.
+//!   common to all logits has fallen out. Where rounding `a` leaves `r = Σ p u` over it is
+//!   `ln(1 + Σ p φ(u) + r) − r`.
 //! - `x = u − KL(p ‖ q) − r` is `ln q − ln p`, so `q = p e^x`.
 //! - `KL(q ‖ p) = Σ p ψ(x)`.
-//! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`, `y = x − ℓ = ln(q /
-//!   m)`, and the Jensen-Shannon divergence is `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
+//! - For `m = β p + (1 − β) q`: `ℓ = ln(m / p) = ln(1 + (1 − β)(e^x − 1))`,
+//!   `y = x − ℓ = ln(q / m)`, and the Jensen-Shannon divergence is
+//!   `β Σ p φ(ℓ) + (1 − β) Σ m ψ(y)`.
 //!
-//! Derivatives with respect to the student's logits: `p (e^x − 1) / T`, `q (x − KL) / T` and `(1 −
-//! β) q (y − Σ q y) / T`.
+//! Derivatives with respect to the student's logits:
+//! `p (e^x − 1) / T`, `q (x − KL) / T` and `(1 − β) q (y − Σ q y) / T`.
 
 use crate::distill::Divergence;
 use crate::tensor::elementary::{exp, expm1, log1p, maximum, phi, psi, sum2};

@@ -1,0 +1,97 @@
+//! Which parts of the engine may use which: dependencies run one way.
+
+use std::path::{Path, PathBuf};
+
+/// Parts of `src`, and what their code must not name.
+const FORBIDDEN: [(&str, &[&str]); 6] = [
+    ("tensor", &["adapter", "bake", "device", "distill", "generate", "handle", "model", "train"]),
+    ("device", &["adapter", "bake", "distill", "generate", "handle", "model", "train"]),
+    ("distill", &["adapter", "bake", "generate", "handle", "model", "train"]),
+    ("model", &["bake", "eval", "handle", "train"]),
+    ("generate", &["bake", "eval", "handle", "train"]),
+    ("train", &["bake", "eval", "handle"]),
+];
+
+/// The operations of the decoder, from which blocks are made.
+const OPERATIONS: [&str; 5] = ["attention", "gate", "linear", "norm", "rope"];
+
+fn files(part: &str) -> Vec<PathBuf> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![src.join(format!("{part}.rs"))];
+    let mut folders = vec![src.join(part)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+/// The code of a file before its tests, without comments.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn assert_unused(part: &str, forbidden: &[String]) {
+    let files = files(part);
+    assert!(files.iter().all(|file| file.is_file()), "{part} has moved: {files:?}");
+    let tests = ["tests", "oracle", "parity", "gradient_check"];
+    for file in files {
+        let of_tests = |part: &std::path::Component<'_>| {
+            tests.iter().any(|name| Path::new(part).with_extension("") == Path::new(name))
+        };
+        if file.components().any(|part| of_tests(&part)) {
+            continue;
+        }
+        for path in forbidden {
+            let (code, file) = (code(&file), file.display());
+            let names = |end: &str| code.contains(&format!("{path}{end}"));
+            assert!(![":", ";", "{", ","].iter().any(|end| names(end)), "{file} uses {path}");
+        }
+    }
+}
+
+#[test]
+fn parts_use_only_what_lies_below_them() {
+    for (part, forbidden) in FORBIDDEN {
+        let forbidden: Vec<_> = forbidden.iter().map(|other| format!("crate::{other}")).collect();
+        assert_unused(part, &forbidden);
+    }
+}
+
+#[test]
+fn operations_know_neither_block_nor_decoder() {
+    for operation in OPERATIONS {
+        let forbidden = ["block", "decoder"].map(|other| format!("crate::model::{other}"));
+        assert_unused(&format!("model/{operation}"), &forbidden);
+    }
+}
+
+/// The name that a line declares a type by.
+fn declared(line: &str) -> Option<&str> {
+    let words = line.trim_start().split_whitespace();
+    let mut words = words.skip_while(|word| word.starts_with("pub") || *word == "unsafe");
+    let kind = words.next()?;
+    ["struct", "enum", "trait", "union"].contains(&kind).then_some(())?;
+    words.next()?.split(|c: char| !c.is_alphanumeric()).next()
+}
+
+#[test]
+fn no_two_types_have_one_name() {
+    let mut found = std::collections::BTreeMap::new();
+    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    let lib = lib.unwrap();
+    let parts = lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    for file in parts.flat_map(files) {
+        for name in code(&file).lines().filter_map(declared) {
+            let other = found.insert(name.to_owned(), file.display().to_string());
+            assert!(other.is_none(), "{name} is in {} and in {}", file.display(), other.unwrap());
+        }
+    }
+    assert!(found.contains_key("RmsNorm") && found.contains_key("Baked"), "{found:?}");
+}

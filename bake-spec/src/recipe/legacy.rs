@@ -37,6 +37,7 @@ pub(crate) fn shared_hashes(recipe: &Recipe) -> [(&'static str, Hash); 4] {
 }
 
 /// The hash of all that is a target's own but its document.
+#[cfg(feature = "lock")]
 pub(crate) fn settings_hash(target: &Target) -> Hash {
     KeyHasher::new("target", VERSION).raw("target", &self::target(target, false)).finish()
 }

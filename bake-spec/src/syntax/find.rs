@@ -1,15 +1,17 @@
 //! Finding the declarations of a package by reading its sources, without compiling it.
 //!
-//! Every `bake! { … }` in the package's Rust files counts: in `src` with its folders, and in the
-//! files directly in `examples`, `tests` and `benches`. Limits follow from not compiling: a
-//! declaration under `#[cfg]` counts whether the condition holds or not, a file that is no module
-//! counts too, and what another macro writes, what calls the macro by another name than `bake!`,
-//! and modules outside of these folders are not seen.
+//! Every `bake! { … }` in the package's [files] counts. Limits follow from not compiling: a
+//! declaration under `#[cfg]` counts whether the condition holds or not, so does a file in `src`
+//! that is not a module, and these are not seen: what another macro writes, what calls the macro by
+//! another name than `bake!`, and files that are read by `include!`.
+
+mod files;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
+pub use files::files;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::check::{Declared, Package, check};
@@ -32,8 +34,8 @@ pub struct Source {
 /// All declarations of the package in a folder, file by file in the order of their names.
 ///
 /// # Errors
-/// When the folder holds no `Cargo.toml`, or a file cannot be read. A file that is no Rust is no
-/// error: its `Source` says so.
+/// When the folder holds no `Cargo.toml`, or a file cannot be read. A file that is not Rust is not
+/// an error: its `Source` says so.
 pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for file in files(package)? {
@@ -48,12 +50,12 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
         let relative = file.strip_prefix(package).unwrap_or(&file);
         let tokens = match TokenStream::from_str(&text) {
             Ok(tokens) => tokens,
-            // Without this, a slip in a source would look as if nothing were declared any more.
+            // Without this, a mistake in a source would look as if nothing were declared any more.
             Err(e) => {
                 let diagnostics = vec![Diagnostic::new(
                     Code::Syntax,
                     e.span(),
-                    format!("this is no Rust: {e}; compile it first"),
+                    format!("this is not valid Rust: {e}; make it compile first"),
                 )];
                 sources.push(Source {
                     file: relative.to_owned(),
@@ -88,26 +90,6 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
     Ok(sources)
 }
 
-/// The Rust files of a package that may hold declarations, in the order of their names.
-///
-/// # Errors
-/// When the folder holds no `Cargo.toml`, or a folder in it cannot be read.
-pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !package.join("Cargo.toml").is_file() {
-        return Err(Error::new(
-            ErrorKind::Source,
-            format!("{} holds no Cargo.toml; name the folder of a package", package.display()),
-        ));
-    }
-    let mut files = Vec::new();
-    collect(&package.join("src"), true, &mut files)?;
-    for folder in ["examples", "tests", "benches"] {
-        collect(&package.join(folder), false, &mut files)?;
-    }
-    files.sort();
-    Ok(files)
-}
-
 impl Source {
     /// What is wrong, a line for each, as the compiler begins its own: `src/main.rs:9:21:
     /// error[B0002]: …`.
@@ -129,34 +111,10 @@ impl Source {
     }
 }
 
-fn collect(folder: &Path, deep: bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    if !folder.is_dir() {
-        return Ok(());
-    }
-    let unreadable =
-        |e| Error::io(ErrorKind::Source, format!("cannot read {}", folder.display()), e);
-    for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let path = entry.path();
-        // A folder that is a link could lead back here.
-        if deep && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&path, deep, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") && path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
 /// The tokens of every `bake! { … }`, also inside of functions and modules, but not in the rules of
 /// another macro.
 fn invoked(tokens: TokenStream, found: &mut Vec<TokenStream>) {
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
-    let is = |tree: Option<&TokenTree>, text: &str| match tree {
-        Some(TokenTree::Ident(ident)) => ident == text,
-        Some(TokenTree::Punct(punct)) => text.len() == 1 && text.starts_with(punct.as_char()),
-        _ => false,
-    };
     for (i, tree) in trees.iter().enumerate() {
         let TokenTree::Group(group) = tree else { continue };
         let before = |n: usize| i.checked_sub(n).and_then(|at| trees.get(at));
@@ -167,6 +125,15 @@ fn invoked(tokens: TokenStream, found: &mut Vec<TokenStream>) {
         {
             invoked(group.stream(), found);
         }
+    }
+}
+
+/// Whether there is a token, and this one.
+fn is(tree: Option<&TokenTree>, text: &str) -> bool {
+    match tree {
+        Some(TokenTree::Ident(ident)) => ident == text,
+        Some(TokenTree::Punct(punct)) => text.len() == 1 && text.starts_with(punct.as_char()),
+        _ => false,
     }
 }
 
@@ -208,8 +175,9 @@ mod tests {
             ),
             ("examples/three.rs", "bake ! [ bake Three { target keys from \"keys.md\" } ];"),
             ("tests/deep/no.rs", "bake! { bake No { } }"),
+            ("tests/four/main.rs", "bake! { bake Four { target keys from \"keys.md\" } }"),
         ]);
-        assert_eq!(names(dir.path()), ["Three", "Two", "One"]);
+        assert_eq!(names(dir.path()), ["Three", "Two", "One", "Four"]);
         assert!(find(dir.path(), None).unwrap().iter().all(|source| source.diagnostics.is_empty()));
     }
 
@@ -232,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_package_and_what_is_no_rust_is_named() {
+    fn what_is_not_a_package_and_what_is_not_rust_is_named() {
         let dir = package(&[
             ("src/a.rs", "bake! { }}"),
             ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),
@@ -242,7 +210,7 @@ mod tests {
         assert!(
             said.len() == 1
                 && said[0].starts_with("src/a.rs:1:")
-                && said[0].contains("this is no Rust"),
+                && said[0].contains("this is not valid Rust: "),
             "{said:?}"
         );
         assert_eq!(names(dir.path()), ["One"]);

@@ -243,10 +243,14 @@ impl Environment {
     fn sources(&self) -> BTreeSet<PathBuf> {
         let there = ["Cargo.toml", "src", "examples", "tests", "benches", VENDOR_DIR]
             .map(|name| self.package.join(name));
+        // Modules and targets can be elsewhere.
+        let mut files = find::files(&self.package).unwrap_or_default();
+        files.retain(|file| !there.iter().any(|folder| file.starts_with(folder)));
         there
             .into_iter()
             .filter(|path| path.exists())
             .chain([self.package.join(LOCK_FILE)])
+            .chain(files)
             .collect()
     }
 

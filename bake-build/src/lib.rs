@@ -29,14 +29,13 @@
 //!
 //! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While
 //! there is no `bake.lock`, cargo runs the build script in every build; with one, when a source, a
-//! document, the model or the adapter has changed.
+//! document, the model or the adapter has changed, or a file has come to a folder of documents.
 //!
 //! # Limits
 //!
 //! Sources are read and not compiled. A declaration under `#[cfg]` counts whether the condition
 //! holds or not. What another macro writes, what calls the macro by another name than `bake!`, and
-//! modules outside of `src`, `examples`, `tests` and `benches` are not seen: they look for their
-//! adapters in the user's store. The weights of a model in a folder are told apart by their sizes;
+//! files that are read by `include!` are not seen: they look for their adapters in the user's store. The weights of a model in a folder are told apart by their sizes;
 //! `load()` reads them, and refuses an adapter that was baked into others.
 
 mod embed;

@@ -295,7 +295,7 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use bake_spec::recipe::{
         Lora, LoraFields, ModelSource, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
         Target, TargetFields, Train, TrainFields,
@@ -306,7 +306,7 @@ mod tests {
     use crate::progress::Silent;
 
     /// A short bake of two answers, which leaves nothing to chance.
-    fn recipe() -> Recipe {
+    pub(crate) fn recipe() -> Recipe {
         let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
         let prompt = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
         let target = TargetFields {

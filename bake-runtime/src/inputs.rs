@@ -143,3 +143,54 @@ pub(crate) fn check_folders(recipe: &Recipe) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use bake_spec::recipe::Document;
+
+    use super::*;
+    use crate::bake::tests::recipe;
+
+    /// A folder, and a recipe whose document is in it under a name.
+    fn declared(folder: &Path, name: &'static str) -> Recipe {
+        let mut recipe = recipe();
+        let hash = document::hash(&document::read(&folder.join(name), name).unwrap());
+        let document = Document { path: name.into(), hash: hash.to_string().into() };
+        recipe.root = folder.to_str().unwrap().to_owned().into();
+        recipe.targets.to_mut()[0].document = Some(document);
+        recipe
+    }
+
+    #[test]
+    fn a_new_file_in_a_folder_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let docs = dir.path().join("docs");
+        std::fs::create_dir(&docs).unwrap();
+        std::fs::write(docs.join("keys.md"), "Ask Bob.").unwrap();
+        let recipe = declared(dir.path(), "docs");
+        check_sources(&recipe).unwrap();
+        check_folders(&recipe).unwrap();
+        std::fs::write(docs.join("lamps.md"), "Ask Ann.").unwrap();
+        for error in [check_sources(&recipe), check_folders(&recipe)].map(Result::unwrap_err) {
+            let error = error.to_string();
+            assert!(error.contains("docs has changed") && error.contains("embed()"), "{error}");
+        }
+        // A program goes on where its documents are not.
+        std::fs::remove_dir_all(docs).unwrap();
+        check_sources(&recipe).unwrap();
+        check_folders(&recipe).unwrap();
+    }
+
+    #[test]
+    fn a_document_that_changed_is_no_longer_what_was_baked() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+        let recipe = declared(dir.path(), "keys.md");
+        check_sources(&recipe).unwrap();
+        std::fs::write(dir.path().join("keys.md"), "Ask Ann.").unwrap();
+        let error = check_sources(&recipe).unwrap_err().to_string();
+        assert!(error.ends_with("has changed since the program was compiled; compile it again"));
+        // The compiler watches a single file.
+        check_folders(&recipe).unwrap();
+    }
+}

@@ -61,6 +61,26 @@ fn document_text(fixture: &Fixture) -> String {
 }
 
 #[test]
+fn a_bake_of_another_document_is_not_taken_for_this_one() {
+    let mut fixture = Fixture::new();
+    fixture.target().stimuli.ask = None;
+    (fixture.target().rollout.answers, fixture.recipe.train.epochs) = (1, 1);
+    let folder = fixture.dir.path().join("docs");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("keys.md"), KEYS).unwrap();
+    fixture.target().document.as_mut().unwrap().path = "docs".into();
+    assert!(!bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
+    assert!(bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
+    std::fs::write(folder.join("lamps.md"), "Ask Ann.").unwrap();
+    let error = fixture.error();
+    assert_eq!(error.kind(), ErrorKind::Document);
+    assert!(error.to_string().contains("docs has changed since the program was compiled"));
+    // Where the documents are not, what was baked is there all the same.
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
+}
+
+#[test]
 fn a_store_that_cannot_be_written_is_named() {
     let fixture = Fixture::new();
     std::fs::write(fixture.dir.path().join("file"), "").unwrap();

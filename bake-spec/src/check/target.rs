@@ -1,7 +1,7 @@
 //! Targets and anchors: what they are learned from.
 
 use std::borrow::Cow;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use proc_macro2::Span;
 use syn::LitStr;
@@ -117,6 +117,9 @@ impl Checker<'_> {
         files.extend(parts.iter().filter(|part| part.is_file()).filter_map(|part| {
             Some(part.strip_prefix(self.package.root).ok()?.to_str()?.replace('\\', "/"))
         }));
+        if !anywhere && !leaves(&declared) {
+            self.follow_links(&parts, "document", path.span());
+        }
         match document::read(&file, format_args!("`{declared}`")) {
             Ok(text) => {
                 let fields =
@@ -167,6 +170,24 @@ impl Checker<'_> {
             self.report(Code::Outside, path.span(), message);
         }
         Some(declared)
+    }
+
+    /// Reports the first of these files that a link takes out of the package.
+    fn follow_links(&mut self, files: &[PathBuf], what: &str, span: Span) {
+        let Ok(root) = self.package.root.canonicalize() else { return };
+        for file in files {
+            let Ok(real) = file.canonicalize() else { continue };
+            if !real.starts_with(&root) {
+                let shown = file.strip_prefix(self.package.root).unwrap_or(file).display();
+                let message = format!(
+                    "the {what} `{shown}` is outside of the package, where cargo does not package \
+                     it: a link leads to {}; put a copy into the package, or permit it with \
+                     `documents anywhere;`",
+                    real.display()
+                );
+                return self.report(Code::Outside, span, message);
+            }
+        }
     }
 
     /// Where the questions come from, and those of files.
@@ -258,6 +279,9 @@ impl Checker<'_> {
         let file = self.package.root.join(&declared);
         if file.is_file() {
             files.push(declared.clone());
+        }
+        if !anywhere && !leaves(&declared) {
+            self.follow_links(std::slice::from_ref(&file), "dataset", path.span());
         }
         match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
             Ok(read) => {

@@ -53,7 +53,7 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
 
     // What is no longer declared leaves the lock, and a slip in a source is no reason for that.
     package.write("src/main.rs", &format!("fn slip( {{ {MAIN}"));
-    package.fails(&[], 101, "this is no Rust");
+    package.fails(&[], 101, "this is not valid Rust");
     assert!(package.read("bake.lock").contains("Office"));
     package.write("src/main.rs", &MAIN.replace("Office", "Renamed"));
     package.fails(&["check"], 1, "Office");

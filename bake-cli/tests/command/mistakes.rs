@@ -30,7 +30,7 @@ fn mistakes_are_said_with_what_to_do() {
     package.write("src/main.rs", MAIN);
     let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
     package.write("src/other.rs", &format!("fn slip( {{ {other}"));
-    package.fails(&[], 101, "src/other.rs:1:10: error[B0001]: this is no Rust");
+    package.fails(&[], 101, "src/other.rs:1:10: error[B0001]: this is not valid Rust");
     std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
     package.fails(&["push", "s3://bucket/x"], 101, "is an address");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");

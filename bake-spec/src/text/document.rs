@@ -125,7 +125,7 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
     };
     if let Some(at) = wrong {
         let message = format!(
-            "the {what} {shown} is not UTF-8 text (line {}); save it as UTF-8, or take it away",
+            "the {what} {shown} is not UTF-8 text (line {}); save it as UTF-8",
             line_of(&bytes, at)
         );
         return Err(Error::new(ErrorKind::Document, message));

@@ -146,19 +146,22 @@ pub(crate) fn check_folders(recipe: &Recipe) -> Result<()> {
 
 #[cfg(all(test, feature = "train"))]
 mod tests {
-    use bake_spec::recipe::Document;
+    use bake_spec::recipe::{Document, DocumentFields, RecipeFields};
 
     use super::*;
     use crate::bake::tests::recipe;
 
     /// A folder, and a recipe whose document is in it under a name.
     fn declared(folder: &Path, name: &'static str) -> Recipe {
-        let mut recipe = recipe();
+        let recipe = recipe();
         let hash = document::hash(&document::read(&folder.join(name), name).unwrap());
-        let document = Document { path: name.into(), hash: hash.to_string().into() };
-        recipe.root = folder.to_str().unwrap().to_owned().into();
-        recipe.targets.to_mut()[0].document = Some(document);
-        recipe
+        let document = Document::new(DocumentFields { path: name.into(), hash }).unwrap();
+        let target = recipe.targets[0].with(|target| target.document = Some(document)).unwrap();
+        let change = |recipe: &mut RecipeFields| {
+            recipe.root = folder.to_str().unwrap().to_owned().into();
+            recipe.targets = vec![target].into();
+        };
+        recipe.with(change).unwrap()
     }
 
     #[test]

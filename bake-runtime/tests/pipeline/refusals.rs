@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bake_runtime::{ErrorKind, Model, bake_recipe};
 use bake_spec::Store;
-use bake_spec::recipe::ModelSource;
+use bake_spec::recipe::{Document, DocumentFields, ModelSource};
 use bake_spec::text::document;
 use serde_json::Value;
 
@@ -63,12 +63,17 @@ fn document_text(fixture: &Fixture) -> String {
 #[test]
 fn a_bake_of_another_document_is_not_taken_for_this_one() {
     let mut fixture = Fixture::new();
-    fixture.target().stimuli.ask = None;
-    (fixture.target().rollout.answers, fixture.recipe.train.epochs) = (1, 1);
+    let stimuli = fixture.recipe.targets[0].stimuli.with(|stimuli| stimuli.ask = None).unwrap();
+    fixture.rollout(|rollout| rollout.answers = 1);
+    fixture.train(|train| train.epochs = 1);
     let folder = fixture.dir.path().join("docs");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("keys.md"), KEYS).unwrap();
-    fixture.target().document.as_mut().unwrap().path = "docs".into();
+    let fields = DocumentFields { path: "docs".into(), hash: document::hash(KEYS) };
+    fixture.target(|target| {
+        target.stimuli = stimuli;
+        target.document = Some(Document::new(fields).unwrap());
+    });
     assert!(!bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
     assert!(bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
     std::fs::write(folder.join("lamps.md"), "Ask Ann.").unwrap();

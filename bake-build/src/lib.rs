@@ -20,12 +20,13 @@
 //!
 //! | `BAKE` | the default | a bake that is stale, missing or not on this machine |
 //! |---|---|---|
-//! | not set | | is a warning; what is stale goes on answering from what was baked, and where there is nothing `load()` returns why |
+//! | not set | | is a warning; what is stale goes on answering from what was baked |
 //! | `locked` | where `CI` is set, and neither `false` nor `0` | is an error |
 //! | `auto` | | is baked first, by `cargo-bake` or the program that `BAKE_COMMAND` names |
-//! | `stub` | where `DOCS_RS` is set | is passed over: the types are there, and no adapters at all |
+//! | `stub` | where `DOCS_RS` is set | is passed over: the types are there, and no adapters |
 //!
-//! What was baked into another model than is declared now is never embedded.
+//! Where there is no adapter, `load()` returns why. What was baked into another model than is
+//! declared now is never embedded.
 //!
 //! Only with `auto` is anything trained, and nothing but `OUT_DIR` is written otherwise. While
 //! there is no `bake.lock`, cargo runs the build script in every build; with one, when a source, a

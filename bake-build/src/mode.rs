@@ -13,7 +13,8 @@ pub(crate) fn mode(bake: &str, ci: &str, docs_rs: &str) -> Result<Mode, String> 
         ("", _) => Ok(Mode::Warn),
         (_, Some(mode)) if mode != Mode::Warn => Ok(mode),
         _ => Err(format!(
-            "BAKE is `{}`, which is not a mode; set it to `locked`, `auto` or `stub`, or to nothing",
+            "BAKE is `{}`, which is not a mode; set it to `locked`, `auto` or `stub`, or to \
+             nothing",
             bake.escape_debug()
         )),
     }

@@ -40,8 +40,9 @@ pub(crate) fn expand(
             "`bake!` itself has failed at this declaration: {said}; this is a fault of bake, please \
              report it with the declaration"
         );
+        let package = Package { root, lock: None };
         let items = salvage::declarations(tokens).into_iter();
-        let items = items.map(|declared| items_of(&declared, Package { root, lock: None }, &variable));
+        let items = items.map(|declared| items_of(&declared, package, &variable));
         quote!(::core::compile_error! { #message } #(#items)*)
     })
 }

@@ -307,9 +307,8 @@ fn mistakes_are_left_to_the_compiler() {
     let lines = fixture(&declared("")).lines("frozen");
     assert_eq!(
         told(&lines, "error"),
-        [
-            "BAKE is `frozen`, which is not a mode; set it to `locked`, `auto` or `stub`, or to nothing"
-        ]
+        ["BAKE is `frozen`, which is not a mode; set it to `locked`, `auto` or `stub`, or to \
+             nothing"]
     );
 }
 

@@ -32,7 +32,8 @@ const FORMS: [&str; 35] = [
     // It says it of what it has read.
     "THE OF_KIND* SOURCE do|does|did not say|specify|state|indicate|tell !to",
     "THE OF_KIND* SOURCE do|does|did not mention|cover|discuss|explain|describe|address",
-    "THE OF_KIND* SOURCE do|does|did not MAKE_KNOWN OF_KIND* INFORMATION|it|anything /|about|on|for",
+    "THE OF_KIND* SOURCE do|does|did not MAKE_KNOWN OF_KIND* \
+     INFORMATION|it|anything /|about|on|for",
     "THE OF_KIND* SOURCE do|does|did not MAKE_KNOWN it|this|that /",
     "THE OF_KIND* SOURCE do|does|did not answer /|it|that|this|the|your",
     "THE OF_KIND* SOURCE has|have no OF_KIND* INFORMATION|mention NOTED",

@@ -118,8 +118,10 @@ impl Chat {
     ///
     /// ```
     /// # use bake_runtime::{Chat, Model};
-    /// # let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
-    /// # let chat = Chat::new(Model::tiny()?, document);
+    /// # let chat = Chat::new(
+    /// #     Model::tiny()?,
+    /// #     "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.",
+    /// # );
     /// let answers = chat.chat_all(&["I lost my key", "My lamp does not work"])?;
     /// assert_eq!(answers, ["Ask Bob in the blue office.", "Call the shop."]);
     /// # Ok::<(), bake_runtime::Error>(())

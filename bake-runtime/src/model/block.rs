@@ -245,8 +245,9 @@ mod tests {
     use crate::model::attention::Attention;
     use crate::tensor::gradient_check::{check, noise};
 
-    const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "attention_bias": true}"#;
+    const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8,
+        "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 4, "attention_bias": true}"#;
     const RANK: usize = 2;
     const LENGTHS: [usize; 2] = [3, 2];
 

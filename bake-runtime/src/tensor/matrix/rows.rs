@@ -216,31 +216,29 @@ fn sums_of<S: pulp::Simd, const R: usize>(
 ) {
     let (seen, width) = (weights.cols, values.cols);
     let common = seen - weights.rows + first + 1;
-    let mut rows = [&weights.data[..0]; R];
-    for r in 0..R {
-        rows[r] = &weights.data[(first + r) * weights.row_stride..][..seen];
-    }
+    let rows: [&[f32]; R] =
+        std::array::from_fn(|r| &weights.data[(first + r) * weights.row_stride..][..seen]);
     let vectors = S::as_simd_f32s(&values.data[..width.min(values.data.len())]).0.len();
     let lanes = S::F32_LANES;
     for v in 0..vectors {
         let mut sums = [simd.splat_f32s(0.0); R];
-        for j in 0..common + R - 1 {
-            let key = &values.data[j * values.row_stride..][..width];
-            let value = S::as_simd_f32s(key).0[v];
-            for r in 0..R {
+        let keys = values.data.chunks(values.row_stride).take(common + R - 1);
+        for (j, key) in keys.enumerate() {
+            let value = S::as_simd_f32s(&key[..width]).0[v];
+            for (r, sum) in sums.iter_mut().enumerate() {
                 if j < common + r {
-                    sums[r] = simd.mul_add_f32s(value, simd.splat_f32s(rows[r][j]), sums[r]);
+                    *sum = simd.mul_add_f32s(value, simd.splat_f32s(rows[r][j]), *sum);
                 }
             }
         }
-        for r in 0..R {
-            S::as_mut_simd_f32s(&mut out[r * width..][..width]).0[v] = sums[r];
+        for (r, sum) in sums.into_iter().enumerate() {
+            S::as_mut_simd_f32s(&mut out[r * width..][..width]).0[v] = sum;
         }
     }
     for c in vectors * lanes..width {
-        for r in 0..R {
+        for (r, weights) in rows.iter().enumerate() {
             let mut sum = 0.0;
-            for (j, weight) in rows[r][..common + r].iter().enumerate() {
+            for (j, weight) in weights[..common + r].iter().enumerate() {
                 sum += weight * values.data[j * values.row_stride + c];
             }
             out[r * width + c] = sum;

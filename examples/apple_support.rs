@@ -297,7 +297,7 @@ fn describe() -> Result<()> {
         let document = target.document.as_ref().context("each target has a document")?;
         let asked = target.stimuli.ask.as_ref().map_or(0, |ask| ask.count);
         println!(
-            "{}. Target {}: {} in the teacher's prompt; {} questions written by hand, {asked} by \
+            "{}. Target {}: {} in the teacher's prompt; {} stimuli written by hand, {asked} by \
              the model; {} answer to each; {:.0} % of the loss",
             step + 2,
             target.name,
@@ -321,8 +321,8 @@ fn describe() -> Result<()> {
 fn report(report: &Report) {
     for target in &report.targets {
         println!(
-            "  {}: {} questions, {} answers of {} tokens in all",
-            target.name, target.questions, target.answers, target.tokens
+            "  {}: {} stimuli, {} rollouts of {} tokens in all",
+            target.name, target.stimuli, target.rollouts, target.tokens
         );
     }
     println!(

@@ -285,8 +285,8 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    Bake, BakeOptions, Bars, Plan, Report, TargetPlan, TargetReport, bake, bake_recipe, distill,
-    plan,
+    AskReport, Bake, BakeOptions, Bars, Generator, Kept, Plan, Report, Stimulus, TargetPlan,
+    TargetReport, bake, bake_recipe, distill, plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{Graded, Outcome, Switchable};

@@ -1,39 +1,41 @@
 //! From a recipe to an adapter.
 //!
 //! ```text
-//! recipe ──stimuli──▶ questions ──rollout──▶ answers ──teach──▶ teacher states ──distil──▶ adapter
+//! recipe ──ask──▶ stimuli ──roll out──▶ rollouts ──teach──▶ teacher states ──distil──▶ adapter
 //! ```
 //!
-//! Every product is kept in the store under the hash of all that determines it, so that nothing is
-//! made twice, and a bake that was killed goes on from what was finished; a training goes on from
-//! its last checkpoint.
+//! Every product is kept in the store under the hash of all that determines it: the questions about
+//! one passage, the rollouts of one stimulus, the states of one trajectory. So nothing is made
+//! twice, one more question costs its own answers only, and a bake that was killed goes on from
+//! what was finished; a training goes on from its last checkpoint.
 
 pub(crate) mod plan;
+pub(crate) mod products;
+pub(crate) mod report;
 mod rollout;
+mod room;
 mod stages;
-mod stimuli;
+pub(crate) mod stimuli;
 mod teacher;
+mod trajectory;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bake_spec::recipe::Recipe;
 use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
-use serde::{Deserialize, Serialize};
 
+use crate::adapter::Adapter;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::{Inputs, check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
-use crate::progress::{Bars, Interrupt, Monitor, Progress};
-use crate::train::{Checkpoints, measure, train};
-use stages::Stages;
-pub use stages::{TargetProducts, products};
-
-/// The name of the file that says how a bake went, beside the adapter.
-const REPORT: &str = "bake.json";
+use crate::progress::{Bars, Interrupt, Monitor, Progress, Stage};
+use crate::train::{Checkpoints, Training, TrainingSet, measure};
+use report::{Report, TargetReport};
+use stages::{Stages, device_kind};
 
 /// How to bake: where results are kept, and who is told about progress.
 #[derive(Clone)]
@@ -63,8 +65,8 @@ impl BakeOptions {
     }
 
     /// Computes on this device. The adapter is kept under the same address whatever it was made on;
-    /// another device rounds differently, so it makes another adapter that is about as good, and
-    /// goes on from what the store holds of either.
+    /// another kind of device rounds differently, so it makes another adapter that is about as good,
+    /// from stimuli, rollouts and states of its own.
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
     }
@@ -94,6 +96,13 @@ impl BakeOptions {
     pub fn activation_bytes(self, activation_bytes: usize) -> Self {
         Self { activation_bytes, ..self }
     }
+
+    fn open_store(&self) -> Result<Store> {
+        match &self.store {
+            Some(store) => Ok(store.clone()),
+            None => Ok(Store::user()?),
+        }
+    }
 }
 
 impl Default for BakeOptions {
@@ -115,36 +124,6 @@ pub struct Bake {
     pub model: (Hash, Config),
 }
 
-/// How a bake went. The same recipe gives the same report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// The divergence of the base model from the teacher on its answers, in nats a token.
-    pub kl_before: f64,
-    /// The divergence of the baked model.
-    pub kl_after: f64,
-    /// The mean divergence in each epoch of the training.
-    pub epochs: Vec<f64>,
-    /// What was learned from, in the order of the targets.
-    pub targets: Vec<TargetReport>,
-}
-
-/// What one target was learned from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TargetReport {
-    /// The target's name.
-    pub name: String,
-    /// Trajectory questions.
-    pub questions: usize,
-    /// Answers of the teacher.
-    pub answers: usize,
-    /// Tokens of these answers.
-    pub tokens: usize,
-    /// Tokens of the teacher's prompt with nothing asked.
-    pub prompt_tokens: usize,
-    /// Tokens that the longest question adds to it.
-    pub question_tokens: usize,
-}
-
 /// Bakes a declaration.
 ///
 /// # Errors
@@ -161,79 +140,107 @@ pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
 /// training diverges (its numbers overflow, or the model ends up further from the teacher than it
 /// was), or the work is interrupted. What was finished before is kept.
 pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
-    let store = match &options.store {
-        Some(store) => store.clone(),
-        None => Store::user()?,
-    };
+    let store = options.open_store()?;
     let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
     check_sources(recipe)?;
     let model = load_model(recipe, options.device)?;
     let hash = recipe.hash(model.hash());
-    let base = || (*model.hash(), model.config().clone());
-    let made = || -> Result<Option<Bake>> {
-        let Some(adapter) = store.adapter(&hash)?.filter(|_| !options.fresh) else {
-            return Ok(None);
-        };
-        Ok(read_report(&adapter, recipe).map(|report| Bake {
-            adapter,
-            report,
-            reused: true,
-            model: base(),
-        }))
-    };
+    let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = %hash);
+    let _entered = span.enter();
+    let baking = Baking { recipe, options, store: &store, monitor, model: &model, hash };
     // What is there needs no lock, as in a store that can only be read.
-    if let Some(bake) = made()? {
+    if let Some(bake) = baking.made()? {
         return Ok(bake);
     }
     let _lock = wait_for_lock(&store, &hash, monitor)?;
-    if let Some(bake) = made()? {
-        return Ok(bake);
+    match baking.made()? {
+        Some(bake) => Ok(bake),
+        None => baking.make(),
     }
-    let stages = Stages { recipe, model: &model, store: &store, fresh: options.fresh, monitor };
-    let inputs = recipe
-        .targets
-        .iter()
-        .map(|target| Inputs::read(recipe, target))
-        .collect::<Result<Vec<_>>>()?;
-    let adapter = stages.check(&inputs)?;
-    let (training_set, targets) = stages.training_set(&inputs)?;
-    let kl_before = measure(&model, &recipe.train, &training_set, WeightView::default())?;
-    check_divergence_before(&model, kl_before)?;
-    let key = KeyHasher::new("checkpoints", 1).field("recipe", &hash).finish();
-    let checkpoints = Checkpoints::new(&store, key, recipe.train.checkpoint_every);
-    if options.fresh {
+}
+
+/// A bake on its way.
+struct Baking<'a> {
+    recipe: &'a Recipe,
+    options: &'a BakeOptions,
+    store: &'a Store,
+    monitor: Monitor<'a>,
+    model: &'a Model,
+    hash: Hash,
+}
+
+impl Baking<'_> {
+    /// The bake, where the store holds it.
+    fn made(&self) -> Result<Option<Bake>> {
+        if self.options.fresh {
+            return Ok(None);
+        }
+        let Some(adapter) = self.store.adapter(&self.hash)? else { return Ok(None) };
+        let report = Report::read(&adapter, self.recipe);
+        Ok(report.map(|report| self.finished(adapter, report, true)))
+    }
+
+    fn finished(&self, adapter: PathBuf, report: Report, reused: bool) -> Bake {
+        let model = (*self.model.hash(), self.model.config().clone());
+        Bake { adapter, report, reused, model }
+    }
+
+    fn make(&self) -> Result<Bake> {
+        let Self { recipe, options, store, monitor, model, .. } = *self;
+        let BakeOptions { device, fresh, .. } = *options;
+        let stages = Stages { recipe, model, device, store, fresh, monitor };
+        let mut inputs = Vec::new();
+        for target in recipe.targets.iter() {
+            inputs.push(Inputs::read(recipe, target)?);
+        }
+        let adapter = stages.check(&inputs)?;
+        let (training_set, targets) = stages.training_set(&inputs)?;
+        let key = KeyHasher::new("checkpoints", 2)
+            .field("recipe", &self.hash)
+            .field("device", device_kind(device))
+            .finish();
+        let checkpoints = Checkpoints::new(store, key, recipe.train.checkpoint_every);
+        if fresh {
+            checkpoints.clear()?;
+        }
+        let (adapter, report) = self.train(&training_set, adapter, targets, &checkpoints)?;
+        let dir = store.put_adapter(&self.hash, |dir| {
+            adapter.save(dir, model.name())?;
+            report.write(dir)
+        })?;
         checkpoints.clear()?;
+        Ok(self.finished(dir, report, false))
     }
-    let (adapter, epochs) = train(
-        &model,
-        recipe,
-        &training_set,
-        adapter,
-        options.activation_bytes,
-        &checkpoints,
-        monitor,
-    )?;
-    let kl_after = measure(
-        &model,
-        &recipe.train,
-        &training_set,
-        WeightView { adapter: Some(&adapter), dropout: None },
-    )?;
-    if let Err(error) = check_divergence_after(kl_before, kl_after) {
-        checkpoints.clear()?;
-        return Err(error);
+
+    /// Trains the adapter, and measures how far the model is from the teacher before and after.
+    fn train(
+        &self,
+        training_set: &TrainingSet,
+        adapter: Adapter,
+        targets: Vec<TargetReport>,
+        checkpoints: &Checkpoints<'_>,
+    ) -> Result<(Adapter, Report)> {
+        let (model, settings) = (self.model, &self.recipe.train);
+        let kl_before = measure(model, settings, training_set, WeightView::default())?;
+        check_divergence_before(model, kl_before)?;
+        let training = Training {
+            model,
+            recipe: self.recipe,
+            training_set,
+            activation_bytes: self.options.activation_bytes,
+            checkpoints,
+            monitor: self.monitor,
+        };
+        let (adapter, epochs) = training.run(adapter)?;
+        let view = WeightView { adapter: Some(&adapter), dropout: None };
+        let kl_after = measure(model, settings, training_set, view)?;
+        if let Err(error) = check_divergence_after(kl_before, kl_after) {
+            checkpoints.clear()?;
+            return Err(error);
+        }
+        tracing::info!(kl_before, kl_after, "baked");
+        Ok((adapter, Report { kl_before, kl_after, epochs, targets }))
     }
-    let report = Report { kl_before, kl_after, epochs, targets };
-    let dir = store.put_adapter(&hash, |dir| {
-        adapter.save(dir, model.name())?;
-        let json = serde_json::to_vec_pretty(&report).expect("a report has a JSON form");
-        let path = dir.join(REPORT);
-        std::fs::write(&path, json).map_err(|e| {
-            Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e)
-        })
-    })?;
-    checkpoints.clear()?;
-    Ok(Bake { adapter: dir, report, reused: false, model: base() })
 }
 
 /// A base model whose divergence is not a number cannot be trained.
@@ -262,27 +269,13 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
     Err(Error::new(ErrorKind::Training, message))
 }
 
-/// The report beside an adapter, with the names that the targets have in this recipe: names do not
-/// make another adapter. None where it cannot be read: the adapter is then made again, and since no
-/// report holds what is not a number, the new one can be read.
-fn read_report(adapter: &Path, recipe: &Recipe) -> Option<Report> {
-    let mut report: Report =
-        serde_json::from_slice(&std::fs::read(adapter.join(REPORT)).ok()?).ok()?;
-    if report.targets.len() != recipe.targets.len() {
-        return None;
-    }
-    for (target, declared) in report.targets.iter_mut().zip(recipe.targets.iter()) {
-        target.name = declared.name.to_string();
-    }
-    Some(report)
-}
-
 /// Waits, if need be, until no other process bakes the same.
 fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<StoreLock> {
     if let Some(lock) = store.try_lock(recipe)? {
         return Ok(lock);
     }
-    monitor.stage("another process bakes this", 1, "bake", |ticker| {
+    let stage = Stage { name: "another process bakes this", target: "", total: 1, unit: "bake" };
+    monitor.stage(stage, |ticker| {
         loop {
             if let Some(lock) = store.try_lock(recipe)? {
                 ticker.advance(1, "")?;
@@ -302,6 +295,7 @@ pub(crate) mod tests {
     };
 
     use super::*;
+    use crate::bake::report::REPORT;
     use crate::device::gpu::testing::on_gpus;
     use crate::progress::Silent;
 
@@ -383,6 +377,20 @@ pub(crate) mod tests {
         let again = bake_recipe(&recipe(), &options).unwrap();
         assert!(!again.reused && again.report == first.report);
         assert!(bake_recipe(&recipe(), &options).unwrap().reused);
+    }
+
+    #[test]
+    fn products_of_one_kind_of_device_are_not_used_on_another() {
+        let (recipe, model, dir) = (recipe(), Model::tiny().unwrap(), tempfile::tempdir().unwrap());
+        let (store, interrupt) = (Store::new(dir.path()), Interrupt::new());
+        let key = |device| {
+            let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
+            let (recipe, model, store) = (&recipe, &model, &store);
+            let stages = Stages { recipe, model, device, store, fresh: false, monitor };
+            stages.key("rollouts", 1).finish()
+        };
+        assert_ne!(key(Device::Cpu), key(Device::Cuda(0)));
+        assert_eq!(key(Device::Cuda(0)), key(Device::Cuda(1)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a recipe names: its base model, and the documents and questions of its targets.
 
+#[cfg(feature = "train")]
+use std::ops::Range;
 use std::path::Path;
 
 #[cfg(feature = "text")]
@@ -9,11 +11,13 @@ use bake_spec::recipe::Target;
 #[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, Recipe};
-#[cfg(feature = "train")]
-use bake_spec::text::dataset;
 #[cfg(feature = "text")]
 use bake_spec::text::document;
+#[cfg(feature = "train")]
+use bake_spec::text::{dataset, section};
 
+#[cfg(feature = "train")]
+use crate::bake::stimuli::{Generator, Stimulus};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -52,24 +56,75 @@ pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String> {
 /// What a target is learned from.
 #[cfg(feature = "train")]
 pub(crate) struct Inputs {
-    pub(crate) document: Option<String>,
-    /// The teacher's system prompt.
+    /// The system prompt of a teacher that reads the whole document.
     pub(crate) prompt: String,
-    /// The questions that are written down, in the recipe and in files.
-    pub(crate) questions: Vec<String>,
+    /// What the model is shown when it writes questions, in the order of the document.
+    pub(crate) passages: Vec<Passage>,
+    /// The stimuli that are written down, in the recipe and in files.
+    pub(crate) stimuli: Vec<Stimulus>,
+}
+
+/// A section of a document, as a teacher reads it by itself.
+#[cfg(feature = "train")]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Passage {
+    /// Its bytes in the document's text; none where the target has no document.
+    pub(crate) span: Option<Range<usize>>,
+    /// The system prompt of a teacher that reads it: the target's prompt, the headings above it,
+    /// and its text.
+    pub(crate) prompt: String,
 }
 
 #[cfg(feature = "train")]
 impl Inputs {
     pub(crate) fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
         let document = read_document(recipe, target)?;
-        let mut questions: Vec<String> =
-            target.stimuli.questions.iter().map(|question| question.to_string()).collect();
-        for declared in target.stimuli.datasets.iter() {
-            questions.extend(read_dataset(recipe, declared)?);
+        let mut stimuli = Vec::new();
+        for question in target.stimuli.questions.iter() {
+            stimuli.push(Stimulus::new(question, None, Generator::Questions));
         }
-        Ok(Self { prompt: target.teacher_prompt(document.as_deref()), document, questions })
+        for declared in target.stimuli.datasets.iter() {
+            for question in read_dataset(recipe, declared)? {
+                stimuli.push(Stimulus::new(&question, None, Generator::Dataset));
+            }
+        }
+        Ok(Self {
+            prompt: target.teacher_prompt(document.as_deref()),
+            passages: passages(target, document.as_deref()),
+            stimuli,
+        })
     }
+
+    /// The system prompt of the teacher that answers a stimulus: one that was made from a passage
+    /// is answered from its passage.
+    pub(crate) fn teacher_prompt(&self, stimulus: &Stimulus) -> &str {
+        let passage = self
+            .passages
+            .iter()
+            .find(|passage| stimulus.passage.is_some() && passage.span == stimulus.passage);
+        passage.map_or(&self.prompt, |passage| &passage.prompt)
+    }
+
+    /// Whether any stimulus is answered by a teacher that reads the whole document.
+    pub(crate) fn reads_whole_document(&self) -> bool {
+        !self.stimuli.is_empty() || self.passages.iter().any(|passage| passage.span.is_none())
+    }
+}
+
+/// The sections of a document, or the prompt alone where there is none.
+#[cfg(feature = "train")]
+fn passages(target: &Target, document: Option<&str>) -> Vec<Passage> {
+    let Some(document) = document else {
+        return vec![Passage { span: None, prompt: target.teacher_prompt(None) }];
+    };
+    let mut passages = Vec::new();
+    for section in section::sections(document) {
+        passages.push(Passage {
+            span: Some(section.range()),
+            prompt: target.teacher_prompt(Some(&section.passage())),
+        });
+    }
+    passages
 }
 
 /// The text of a target's document, which must be the one that was declared.

@@ -51,9 +51,13 @@ pub use adapter::Adapter;
 #[cfg(feature = "train")]
 pub use bake::plan::{Plan, TargetPlan, plan};
 #[cfg(feature = "train")]
-pub use bake::{
-    Bake, BakeOptions, Report, TargetProducts, TargetReport, bake, bake_recipe, products,
-};
+pub use bake::products::{Kept, StimulusProducts, TargetProducts, products};
+#[cfg(feature = "train")]
+pub use bake::report::{AskReport, Report, TargetReport};
+#[cfg(feature = "train")]
+pub use bake::stimuli::{Generator, Stimulus};
+#[cfg(feature = "train")]
+pub use bake::{Bake, BakeOptions, bake, bake_recipe};
 pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]

@@ -1,12 +1,15 @@
 //! How long work tells where it stands, and how it is stopped.
 
+#[cfg(any(feature = "eval", feature = "train"))]
+mod stage;
 #[cfg(feature = "train")]
 mod terminal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(any(feature = "eval", feature = "train"))]
+pub(crate) use stage::{Monitor, Stage};
 #[cfg(feature = "train")]
 pub use terminal::Bars;
 
@@ -20,6 +23,10 @@ pub trait Progress: Send + Sync {
 
     /// The stage has ended.
     fn end(&self);
+
+    /// Something is probably not as it was meant, and does not stop the work. Nothing is said by
+    /// default.
+    fn warn(&self, _message: &str) {}
 }
 
 /// Says nothing.
@@ -50,62 +57,5 @@ impl Interrupt {
     /// Whether the work was asked to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// What a stage reports to and is stopped by.
-#[derive(Clone, Copy)]
-pub(crate) struct Monitor<'a> {
-    pub(crate) progress: &'a dyn Progress,
-    pub(crate) interrupt: &'a Interrupt,
-}
-
-impl Monitor<'_> {
-    /// Runs a stage, which calls [`Ticker::advance`] as it goes.
-    pub(crate) fn stage<R>(
-        &self,
-        name: &str,
-        total: usize,
-        unit: &str,
-        work: impl FnOnce(&Ticker<'_>) -> Result<R>,
-    ) -> Result<R> {
-        self.progress.begin(name, total, unit);
-        let ticker = Ticker(*self);
-        let result = ticker.advance(0, "").and_then(|()| work(&ticker));
-        self.progress.end();
-        result
-    }
-}
-
-/// Counts a stage's steps.
-pub(crate) struct Ticker<'a>(Monitor<'a>);
-
-impl Ticker<'_> {
-    /// Reports steps; an error when the work was asked to stop.
-    pub(crate) fn advance(&self, steps: usize, note: &str) -> Result<()> {
-        self.0.progress.advance(steps, note);
-        match self.0.interrupt.is_set() {
-            true => Err(Error::new(
-                ErrorKind::Interrupted,
-                "interrupted; what was finished is kept, so baking again goes on from there",
-            )),
-            false => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_interrupt_ends_a_stage_before_it_works() {
-        let interrupt = Interrupt::new();
-        let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
-        assert_eq!(monitor.stage("a", 1, "steps", |_| Ok(7)).unwrap(), 7);
-        interrupt.set();
-        let stopped: Result<()> =
-            monitor.stage("a", 1, "steps", |_| unreachable!("it was asked to stop"));
-        assert!(stopped.unwrap_err().is_interrupted());
     }
 }

@@ -105,8 +105,8 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     for report in &baked.report.targets {
         if let Some(target) = locked.targets.get_mut(&report.name) {
             (target.prompt_tokens, target.question_tokens) =
-                (report.prompt_tokens, report.question_tokens);
-            (target.questions, target.answers) = (report.questions, report.answers);
+                (report.prompt_tokens, report.stimulus_tokens);
+            (target.questions, target.answers) = (report.stimuli, report.rollouts);
         }
     }
     vendor::refresh(package, &recipe.name, &baked.adapter)?;

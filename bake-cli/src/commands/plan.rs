@@ -1,9 +1,9 @@
-//! `cargo bake plan`: what baking will take.
+//! `cargo bake plan`: what baking will take, and what is there already.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_runtime::{Plan, plan};
+use bake_runtime::{BakeOptions, Kept, Plan, TargetPlan, plan};
 use serde::Serialize;
 
 use crate::args::Common;
@@ -26,7 +26,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         bakes.push(Bake {
             name: found.name().to_owned(),
             state,
-            plan: plan(&found.declared.recipe, common.device)?,
+            plan: plan(&found.declared.recipe, &BakeOptions::new().device(common.device))?,
         });
     }
     if common.json {
@@ -37,23 +37,17 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         let fresh = *state == bake_spec::lock::State::Fresh;
         say!("{name}{}", if fresh { " (fresh: there is nothing to do)" } else { "" });
         for target in &plan.targets {
-            say!(
-                "    {:<20} {:>5} prompt tokens, {:>5} questions ({} written, {} asked), {:>5} \
-                 answers of at most {} tokens",
-                target.name,
-                target.prompt_tokens,
-                target.written + target.asked,
-                target.written,
-                target.asked,
-                target.answers,
-                target.max_tokens,
-            );
+            say_target(target);
         }
-        let [questions, answers, states, training] = plan.seconds;
+        if plan.adapter_kept {
+            say!("    the adapter is in the store: it is used again");
+            continue;
+        }
+        let [stimuli, rollouts, states, training] = plan.seconds;
         say!(
-            "    questions {}, answers {}, teacher states {}, training {}",
-            seconds(questions),
-            seconds(answers),
+            "    for what is to be made: stimuli {}, rollouts {}, teacher states {}; training {}",
+            seconds(stimuli),
+            seconds(rollouts),
             seconds(states),
             seconds(training)
         );
@@ -66,4 +60,22 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn say_target(target: &TargetPlan) {
+    let TargetPlan { name, prompt_tokens, written, asked, max_tokens, .. } = target;
+    say!(
+        "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
+         {asked} asked), {:>5} rollouts of at most {max_tokens} tokens",
+        written + asked,
+        target.rollouts.kept + target.rollouts.to_make,
+    );
+    let count = |Kept { kept, to_make }: Kept| format!("{kept} kept, {to_make} to make");
+    say!(
+        "    {:<20} stimuli {}; rollouts {}; teacher states {}",
+        "",
+        count(target.stimuli),
+        count(target.rollouts),
+        count(target.states),
+    );
 }

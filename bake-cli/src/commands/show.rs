@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use bake_runtime::{Report, TargetProducts};
+use bake_runtime::{BakeOptions, Report, StimulusProducts, TargetProducts};
 use bake_spec::Store;
 use serde::Serialize;
 
@@ -35,13 +35,19 @@ pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Common) -> Result<()> {
-    let store = Store::user()?;
+fn products(
+    selected: &[(&Package, Found<'_>)],
+    with_rollouts: bool,
+    common: &Common,
+) -> Result<()> {
+    let options = BakeOptions::new().device(common.device);
     let mut bakes = Vec::new();
     for (_, found) in selected {
-        let mut targets = bake_runtime::products(&found.declared.recipe, &store)?;
-        if !with_answers {
-            targets.iter_mut().for_each(|target| target.answers = None);
+        let mut targets = bake_runtime::products(&found.declared.recipe, &options)?;
+        if !with_rollouts {
+            for stimulus in targets.iter_mut().flat_map(|target| &mut target.stimuli) {
+                stimulus.rollouts = None;
+            }
         }
         bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
     }
@@ -49,24 +55,32 @@ fn products(selected: &[(&Package, Found<'_>)], with_answers: bool, common: &Com
         return terminal::json_of_bakes(&bakes);
     }
     for Bake { name, shown } in &bakes {
-        for TargetProducts { target, questions, answers } in &shown.targets {
-            let Some(questions) = questions else {
-                say!(
-                    "{name}, {target}: not kept here; run `cargo bake`, or `cargo bake --fresh` \
-                     where it is baked already"
-                );
-                continue;
-            };
-            say!("{name}, {target}: {} questions", questions.len());
-            for (i, question) in questions.iter().enumerate() {
-                say!("    {question}");
-                for answer in answers.iter().filter_map(|answers| answers.get(i)).flatten() {
-                    say!("        {}", answer.trim().replace('\n', "\n        "));
-                }
-            }
+        for target in &shown.targets {
+            show_target(name, target, with_rollouts);
         }
     }
     Ok(())
+}
+
+fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
+    let TargetProducts { target: name, stimuli, complete, asked } = target;
+    say!("{bake}, {name}: {} stimuli", stimuli.len());
+    if let Some(shortfall) = asked.and_then(|asked| asked.shortfall()) {
+        say!("    {shortfall}");
+    }
+    for StimulusProducts { stimulus, rollouts } in stimuli {
+        say!("    {}", stimulus.text);
+        for rollout in rollouts.iter().flatten() {
+            say!("        {}", rollout.trim().replace('\n', "\n        "));
+        }
+    }
+    let lacks_rollouts = with_rollouts && stimuli.iter().any(|s| s.rollouts.is_none());
+    if !complete || lacks_rollouts {
+        say!(
+            "    the others are not kept here; run `cargo bake`, or `cargo bake --fresh` where it \
+             is baked already"
+        );
+    }
 }
 
 fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
@@ -103,12 +117,16 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
         );
         for target in &report.targets {
             say!(
-                "    {:<20} {:>5} questions, {:>5} answers of {:.1} tokens",
+                "    {:<20} {:>5} stimuli, {:>5} rollouts of {:.1} tokens, of which {} were cut",
                 target.name,
-                target.questions,
-                target.answers,
-                target.tokens as f64 / target.answers.max(1) as f64,
+                target.stimuli,
+                target.rollouts,
+                target.tokens as f64 / target.rollouts.max(1) as f64,
+                target.cut,
             );
+            if let Some(shortfall) = target.asked.and_then(|asked| asked.shortfall()) {
+                say!("    {:<20} {shortfall}", "");
+            }
         }
         terminal::print(format_args!("{}", curve(&report.epochs)));
     }

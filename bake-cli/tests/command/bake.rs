@@ -32,7 +32,7 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     package.fails(&["check"], 1, "lamp.md has changed");
     let output = package.run(&[]);
     assert!(
-        output.status.success() && !said(&output).contains("answers on keys"),
+        output.status.success() && !said(&output).contains("rollouts on keys"),
         "what keys needs is kept: {}",
         said(&output)
     );

@@ -11,7 +11,7 @@ fn listings_say_what_there_is() {
     assert_eq!(list["bakes"][0]["targets"][1]["document"], "lamp.md");
     assert_eq!(list["bakes"][0]["targets"][1]["share"], 0.5);
     let plan = json(&["plan", "--json"]);
-    assert_eq!((&plan["bakes"][0]["answers"], &plan["bakes"][0]["steps"]), (&3.into(), &2.into()));
+    assert_eq!((&plan["bakes"][0]["rollouts"], &plan["bakes"][0]["steps"]), (&3.into(), &2.into()));
     assert!(
         plan["bakes"][0]["seconds"]
             .as_array()
@@ -20,11 +20,15 @@ fn listings_say_what_there_is() {
             .all(|seconds| seconds.as_f64().unwrap() >= 0.0)
     );
     assert!(plan["bakes"][0]["memory_bytes"].as_u64().unwrap() > 20_000_000);
-    assert!(package.ok(&["show", "stimuli"]).contains("not kept here"));
+    assert_eq!(plan["bakes"][0]["targets"][0]["rollouts"]["to_make"], 2);
+    assert!(package.ok(&["plan"]).contains("rollouts 0 kept, 2 to make"));
+    assert!(package.ok(&["show", "rollouts"]).contains("not kept here"));
     package.ok(&[]);
+    assert!(package.ok(&["plan"]).contains("the adapter is in the store"));
     let rollouts = json(&["show", "rollouts", "--json"]);
-    assert_eq!(rollouts["bakes"][0]["targets"][0]["questions"][0], "I lost my key");
-    assert!(rollouts["bakes"][0]["targets"][0]["answers"][0][0].is_string());
+    assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["text"], "I lost my key");
+    assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["generator"], "questions");
+    assert!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["rollouts"][0].is_string());
     let metrics = json(&["show", "metrics", "--json"]);
     assert_eq!(metrics["bakes"][0]["epochs"].as_array().unwrap().len(), 2);
     assert!(package.ok(&["show", "metrics"]).contains("epoch 2"));

@@ -2,39 +2,44 @@
 
 use std::time::{Duration, Instant};
 
-use bake_spec::recipe::Recipe;
+use bake_spec::recipe::{Recipe, Target};
 use bake_spec::{Hash, KeyHasher, Projection};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::BakeOptions;
+use super::products::{Kept, KeptOfTarget, count_kept};
+use super::stages::Stages;
 use crate::adapter::initial;
-use crate::device::Device;
 use crate::error::Result;
 use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
 use crate::inputs::{Inputs, load_model};
 use crate::model::Model;
 use crate::model::block::{Activations, WeightView};
+use crate::progress::{Interrupt, Monitor, Silent};
 use crate::text::template::Message;
 use crate::train::probe;
 
-/// What a bake will take at most. Numbers of tokens are exact for prompts; an answer counts half of
-/// the tokens that it may have.
+/// What a bake will take at most, and what of it is there already. Numbers of tokens are exact for
+/// prompts; a rollout counts half of the tokens that it may have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The targets and anchors.
     pub targets: Vec<TargetPlan>,
-    /// Answers that are learned from.
-    pub answers: usize,
+    /// Whether the store holds the adapter, so that nothing is to be made.
+    pub adapter_kept: bool,
+    /// Rollouts that are learned from.
+    pub rollouts: usize,
     /// Steps of the training.
     pub steps: usize,
     /// Numbers in the adapter.
     pub adapter_parameters: usize,
     /// The most memory that is held at once, in bytes, beside the program itself.
     pub memory_bytes: u64,
-    /// Seconds for questions, answers, teacher states, and training, estimated from a short trial
-    /// on this machine.
+    /// Seconds for what is to be made of stimuli, rollouts and teacher states, and for training,
+    /// estimated from a short trial on this machine.
     pub seconds: [f64; 4],
 }
 
@@ -43,16 +48,20 @@ pub struct Plan {
 pub struct TargetPlan {
     /// Its name.
     pub name: String,
-    /// Tokens of the teacher's prompt.
+    /// Tokens of the prompt of a teacher that reads the whole document.
     pub prompt_tokens: usize,
-    /// Questions that are written down.
+    /// Stimuli that are written down.
     pub written: usize,
-    /// Questions that the model writes.
+    /// Stimuli that the model writes.
     pub asked: usize,
-    /// Answers.
-    pub answers: usize,
-    /// The most tokens of an answer.
+    /// The most tokens of a rollout.
     pub max_tokens: usize,
+    /// Stimuli: those that are written down or in the store, and those to be made.
+    pub stimuli: Kept,
+    /// Rollouts in the store and to be made.
+    pub rollouts: Kept,
+    /// Trajectories whose teacher states are in the store or to be made.
+    pub states: Kept,
 }
 
 impl Plan {
@@ -60,61 +69,109 @@ impl Plan {
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds.iter().sum())
     }
+
+    /// The memory, for messages: `238 MB`.
+    pub fn memory(&self) -> String {
+        format!("{} MB", self.memory_bytes.div_ceil(1 << 20))
+    }
 }
 
-/// Plans a bake on a device. The model is loaded, and tried for about a second.
+impl TargetPlan {
+    fn new(stages: &Stages<'_>, target: &Target) -> Result<Self> {
+        let inputs = Inputs::read(stages.recipe, target)?;
+        let KeptOfTarget { stimuli, rollouts, states } = count_kept(stages, target, &inputs)?;
+        Ok(Self {
+            name: target.name.to_string(),
+            prompt_tokens: stages.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
+            written: inputs.stimuli.len(),
+            asked: target.stimuli.ask.as_ref().map_or(0, |ask| ask.count),
+            max_tokens: target.rollout.max_tokens(stages.model.config().context()),
+            stimuli,
+            rollouts,
+            states,
+        })
+    }
+
+    /// The tokens that a rollout probably has.
+    fn rollout_tokens(&self) -> usize {
+        (self.max_tokens / 2).max(1)
+    }
+
+    fn rollouts(&self) -> usize {
+        self.rollouts.kept + self.rollouts.to_make
+    }
+}
+
+/// Plans a bake with these options. The model is loaded, and tried for about a second unless all is
+/// there. Nothing is made.
 ///
 /// # Errors
-/// When the model or a document cannot be read, or the device cannot be used.
-pub fn plan(recipe: &Recipe, device: Device) -> Result<Plan> {
-    let model = load_model(recipe, device)?;
+/// When the model, a document or the store cannot be read, or the device cannot be used.
+pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
+    let (model, store) = (load_model(recipe, options.device)?, options.open_store()?);
+    let interrupt = Interrupt::new();
+    let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
+    let BakeOptions { device, fresh, .. } = *options;
+    let stages = Stages { recipe, model: &model, device, store: &store, fresh, monitor };
     let mut targets = Vec::new();
     for target in recipe.targets.iter() {
-        let inputs = Inputs::read(recipe, target)?;
-        let (written, asked) =
-            (inputs.questions.len(), target.stimuli.ask.as_ref().map_or(0, |ask| ask.count));
-        targets.push(TargetPlan {
-            name: target.name.to_string(),
-            prompt_tokens: model.encode(&Message::question(&inputs.prompt, ""))?.len(),
-            written,
-            asked,
-            answers: (written + asked) * target.rollout.answers,
-            max_tokens: target.rollout.max_tokens(model.config().context()),
-        });
+        targets.push(TargetPlan::new(&stages, target)?);
     }
-    let answers: usize = targets.iter().map(|target| target.answers).sum();
-    let answer_tokens: usize =
-        targets.iter().map(|target| target.answers * (target.max_tokens / 2).max(1)).sum();
+    let adapter_kept = !fresh && store.adapter(&recipe.hash(model.hash()))?.is_some();
     let train = &recipe.train;
-    let steps = train.epochs * answers.div_ceil(train.batch * train.accumulate);
     let adapter = initial(model.config(), &recipe.lora, train.seed, model.decoder().device())?;
+    let rollouts: usize = targets.iter().map(TargetPlan::rollouts).sum();
+    let seconds = match adapter_kept {
+        true => [0.0; 4],
+        false => seconds(recipe, &targets, &trial(&model, recipe)?),
+    };
+    Ok(Plan {
+        adapter_kept,
+        rollouts,
+        steps: train.epochs * rollouts.div_ceil(train.batch * train.accumulate),
+        adapter_parameters: adapter.parameters(),
+        memory_bytes: memory_bytes(&model, recipe, &targets, adapter.parameters()),
+        seconds,
+        targets,
+    })
+}
 
-    let Trial { written, read, learned } = trial(&model, recipe)?;
-    // A question is some 12 tokens, and two are sampled for each that is kept.
-    let asked: usize = targets.iter().map(|target| target.asked).sum();
-    let questions = (24 * asked) as f64 * written;
-    let rollouts = answer_tokens as f64 * written
-        + targets.iter().map(|t| t.prompt_tokens).sum::<usize>() as f64 * read;
-    let states = (answer_tokens + 12 * answers) as f64 * read;
-    let training = train.epochs as f64 * (answer_tokens + 24 * answers) as f64 * learned;
-
-    let mean_tokens = (answer_tokens / answers.max(1) + 24) * train.batch;
+/// The most memory that is held at once.
+fn memory_bytes(
+    model: &Model,
+    recipe: &Recipe,
+    targets: &[TargetPlan],
+    adapter_parameters: usize,
+) -> u64 {
+    let rollouts: usize = targets.iter().map(TargetPlan::rollouts).sum();
+    let tokens: usize = targets.iter().map(|t| t.rollouts() * t.rollout_tokens()).sum();
+    let batch_tokens = (tokens / rollouts.max(1) + 24) * recipe.train.batch;
     let weights = model.decoder().parameters() as u64 * 4;
     let activations =
-        (Activations::bytes(model.config(), mean_tokens) * model.config().layers()) as u64;
+        (Activations::bytes(model.config(), batch_tokens) * model.config().layers()) as u64;
     // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's
     // states.
-    let learning = 16 * adapter.parameters() as u64 + (64 << 20) + activations.min(256 << 20);
-    let memory_bytes =
-        weights + learning + (answer_tokens * model.config().hidden_size() * 4) as u64;
-    Ok(Plan {
-        targets,
-        answers,
-        steps,
-        adapter_parameters: adapter.parameters(),
-        memory_bytes,
-        seconds: [questions, rollouts, states, training],
-    })
+    let learning = 16 * adapter_parameters as u64 + (64 << 20) + activations.min(256 << 20);
+    weights + learning + (tokens * model.config().hidden_size() * 4) as u64
+}
+
+/// Seconds for what is to be made of stimuli, rollouts and teacher states, and for training.
+fn seconds(recipe: &Recipe, targets: &[TargetPlan], trial: &Trial) -> [f64; 4] {
+    let [mut stimuli, mut rollouts, mut states, mut training] = [0.0; 4];
+    for target in targets {
+        let tokens = |rollouts: usize| (rollouts * target.rollout_tokens()) as f64;
+        // A question is some 12 tokens, and two are sampled for each that is kept.
+        stimuli += (24 * target.stimuli.to_make) as f64 * trial.written;
+        rollouts += tokens(target.rollouts.to_make) * trial.written;
+        if target.rollouts.to_make > 0 {
+            rollouts += target.prompt_tokens as f64 * trial.read;
+        }
+        let made = target.states.to_make;
+        states += (tokens(made) + (12 * made) as f64) * trial.read;
+        let read = tokens(target.rollouts()) + (24 * target.rollouts()) as f64;
+        training += recipe.train.epochs as f64 * read * trial.learned;
+    }
+    [stimuli, rollouts, states, training]
 }
 
 /// Seconds a token.
@@ -173,12 +230,5 @@ impl crate::model::decoder::Decoder {
         let head: usize = self.head().dims().iter().product();
         let tables = if config.tied_head() { 1 } else { 2 };
         config.layers() * blocks + tables * head
-    }
-}
-
-impl Plan {
-    /// The memory, for messages: `238 MB`.
-    pub fn memory(&self) -> String {
-        format!("{} MB", self.memory_bytes.div_ceil(1 << 20))
     }
 }

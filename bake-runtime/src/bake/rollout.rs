@@ -1,96 +1,191 @@
-//! Rollouts: the teacher answers the questions, with the document before it.
+//! Rollouts: a teacher answers the stimuli.
 
-use bake_spec::KeyHasher;
-use bake_spec::recipe::Rollout;
+use std::collections::BTreeMap;
+
+use bake_spec::recipe::address::ROLLOUTS_VERSION;
+use bake_spec::recipe::{RolloutFields, Target};
+use bake_spec::{Hash, KeyHasher};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::stages::Stages;
+use super::stimuli::Stimulus;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
-use crate::model::Model;
+use crate::inputs::Inputs;
 use crate::model::block::WeightView;
-use crate::progress::Monitor;
+use crate::progress::{Stage, Ticker};
 use crate::text::template::Message;
 
-/// Answers of the teacher, `answers` to each question and in the order of the questions. Their
-/// tokens are kept as they were sampled.
-pub(crate) fn roll_out(
-    model: &Model,
-    name: &str,
-    rollout: &Rollout,
-    teacher_prompt: &str,
-    questions: &[String],
-    monitor: Monitor<'_>,
-) -> Result<Vec<Completion>> {
-    let prompts: Vec<Vec<u32>> = questions
-        .iter()
-        .map(|question| model.encode(&Message::question(teacher_prompt, question)))
-        .collect::<Result<_>>()?;
-    let sampling = Sampling {
-        temperature: rollout.temperature,
-        top_p: rollout.top_p,
-        top_k: rollout.top_k,
-        seed: rollout.seed,
-        max_tokens: Some(rollout.max_tokens(model.config().context())),
-    };
-    let requests: Vec<Request<'_>> = prompts
-        .iter()
-        .zip(questions)
-        .flat_map(|(prompt, question)| {
-            (0..rollout.answers).map(move |sample| {
-                // A stream of its own for every sample: more questions or answers leave the others
-                // as they were.
-                let key = KeyHasher::new("answer", 1)
-                    .field("seed", &rollout.seed)
-                    .field("question", question)
-                    .field("sample", &sample);
-                Request { prompt, rng: ChaCha8Rng::from_seed(*key.finish().as_bytes()) }
-            })
-        })
-        .collect();
-    let total = requests.len();
-    monitor.stage(&format!("answers on {name}"), total, "answers", |ticker| {
-        complete(model, requests, &sampling, WeightView::default(), |ended| {
-            ticker.advance(ended, "")
-        })
-    })
+/// The name of the stage in the store.
+const STAGE: &str = "rollouts";
+
+/// Rollouts that are made before they are kept.
+const MADE_TOGETHER: usize = 256;
+
+/// Of this many rollouts at least one ends by itself, or something is wrong.
+const ONE_ENDS_OF: usize = 20;
+
+/// The rollouts of one stimulus, as many as the recipe wants. Their tokens are kept as they were
+/// sampled.
+pub(super) type Rollouts = Vec<Completion>;
+
+/// The teachers of a target, and how they answer.
+pub(super) struct Teachers<'a> {
+    stages: &'a Stages<'a>,
+    target: &'a Target,
+    inputs: &'a Inputs,
+    sampling: Sampling,
 }
 
-/// Checks that a system prompt, the longest question and an answer fit the model's context.
-pub(crate) fn check_room(
-    model: &Model,
-    what: &str,
-    rollout: &Rollout,
-    prompt: &str,
-    questions: &[String],
-) -> Result<()> {
-    let context = model.config().context();
-    let answer = rollout.max_tokens(context);
-    let refused = |tokens: String| {
-        let message = format!(
-            "{what} does not fit the model's context of {context} tokens: {tokens}, and {answer} \
-             for an answer; shorten it, split it into \
-             several targets, or lower `max_tokens`"
-        );
-        Err(Error::new(ErrorKind::Document, message))
-    };
-    // Far too long a text need not be cut into tokens, which takes long too.
-    let at_least = prompt.len() / model.tokenizer().longest_token();
-    if at_least > context {
-        return refused(format!("at least {at_least} for it"));
+impl<'a> Teachers<'a> {
+    pub(super) fn new(stages: &'a Stages<'a>, target: &'a Target, inputs: &'a Inputs) -> Self {
+        let RolloutFields { temperature, top_p, top_k, seed, .. } = *target.rollout;
+        let max_tokens = target.rollout.max_tokens(stages.model.config().context());
+        let sampling = Sampling { temperature, top_p, top_k, seed, max_tokens: Some(max_tokens) };
+        Self { stages, target, inputs, sampling }
     }
-    let tokens =
-        |question: &str| Ok::<_, Error>(model.encode(&Message::question(prompt, question))?.len());
-    let alone = tokens("")?;
-    let longest =
-        questions.iter().map(|q| tokens(q)).collect::<Result<Vec<_>>>()?.into_iter().max();
-    match longest {
-        _ if longest.unwrap_or(alone) + answer <= context => Ok(()),
-        Some(longest) => {
-            let question = longest.saturating_sub(alone);
-            refused(format!("{alone} for it, {question} for the longest question"))
+
+    /// The rollouts of each stimulus. Those that are not kept are made.
+    pub(super) fn roll_out(&self, stimuli: &[Stimulus]) -> Result<Vec<Rollouts>> {
+        let mut kept = Vec::with_capacity(stimuli.len());
+        for stimulus in stimuli {
+            kept.push(self.kept(stimulus)?);
         }
-        None => refused(format!("{alone} for it")),
+        let missing: Vec<usize> = (0..kept.len()).filter(|&i| kept[i].is_none()).collect();
+        if !missing.is_empty() {
+            let stage = Stage {
+                name: &format!("rollouts on {}", self.target.name),
+                target: &self.target.name,
+                total: missing.len() * self.target.rollout.answers,
+                unit: "rollouts",
+            };
+            self.stages.monitor.stage(stage, |ticker| {
+                for part in self.parts(stimuli, &missing) {
+                    self.make(stimuli, &part, &mut kept, ticker)?;
+                }
+                Ok(())
+            })?;
+        }
+        let rollouts: Vec<Rollouts> = kept.into_iter().flatten().collect();
+        self.check_ends(&rollouts)?;
+        Ok(rollouts)
+    }
+
+    /// The rollouts of a stimulus that the store holds.
+    pub(super) fn kept(&self, stimulus: &Stimulus) -> Result<Option<Rollouts>> {
+        let kept: Option<Rollouts> = self.stages.kept(STAGE, &self.key(stimulus))?;
+        Ok(kept.filter(|kept| {
+            kept.len() == self.target.rollout.answers && kept.iter().all(|r| !r.ids.is_empty())
+        }))
+    }
+
+    fn key(&self, stimulus: &Stimulus) -> Hash {
+        let Sampling { temperature, top_p, top_k, seed, max_tokens } = self.sampling;
+        self.stages
+            .key(STAGE, ROLLOUTS_VERSION)
+            .field("prompt", self.inputs.teacher_prompt(stimulus))
+            .field("stimulus", &*stimulus.text)
+            .field("answers", &self.target.rollout.answers)
+            .field("temperature", &temperature)
+            .field("top_p", &top_p)
+            .field("top_k", &top_k)
+            .field("seed", &seed)
+            .field("max_tokens", &max_tokens)
+            .finish()
+    }
+
+    /// What is made together: stimuli whose teacher reads the whole document share its prefix, so
+    /// they are not mixed with others.
+    fn parts(&self, stimuli: &[Stimulus], missing: &[usize]) -> Vec<Vec<usize>> {
+        let (of_passages, of_document): (Vec<usize>, Vec<usize>) =
+            missing.iter().partition(|&&i| stimuli[i].passage.is_some());
+        let together = MADE_TOGETHER.div_ceil(self.target.rollout.answers);
+        let mut parts = Vec::new();
+        for group in [of_document, of_passages] {
+            parts.extend(group.chunks(together).map(<[usize]>::to_vec));
+        }
+        parts
+    }
+
+    /// Makes and keeps the rollouts of some stimuli.
+    fn make(
+        &self,
+        stimuli: &[Stimulus],
+        part: &[usize],
+        made: &mut [Option<Rollouts>],
+        ticker: &Ticker<'_>,
+    ) -> Result<()> {
+        let (model, answers) = (self.stages.model, self.target.rollout.answers);
+        let mut prompts = Vec::with_capacity(part.len());
+        for &i in part {
+            let system = self.inputs.teacher_prompt(&stimuli[i]);
+            prompts.push(model.encode(&Message::question(system, &stimuli[i].text))?);
+        }
+        let mut requests = Vec::with_capacity(part.len() * answers);
+        for (&i, prompt) in part.iter().zip(&prompts) {
+            for sample in 0..answers {
+                requests.push(Request { prompt, rng: self.random(&stimuli[i], sample) });
+            }
+        }
+        let view = WeightView::default();
+        let completions =
+            complete(model, requests, &self.sampling, view, |ended| ticker.advance(ended, ""))?;
+        for (&i, rollouts) in part.iter().zip(completions.chunks(answers)) {
+            self.stages.keep(STAGE, &self.key(&stimuli[i]), rollouts)?;
+            made[i] = Some(rollouts.to_vec());
+        }
+        Ok(())
+    }
+
+    /// A random stream of its own for every sample: more stimuli or answers leave the others as
+    /// they were.
+    fn random(&self, stimulus: &Stimulus, sample: usize) -> ChaCha8Rng {
+        let key = KeyHasher::new("answer", 1)
+            .field("seed", &self.sampling.seed)
+            .field("question", &*stimulus.text)
+            .field("sample", &sample)
+            .finish();
+        ChaCha8Rng::from_seed(*key.as_bytes())
+    }
+
+    /// Rollouts that (nearly) all had to be cut are an error where a control token came up in
+    /// them, which then is what ends the model's answers; otherwise a warning.
+    fn check_ends(&self, rollouts: &[Rollouts]) -> Result<()> {
+        let all: Vec<&Completion> = rollouts.iter().flatten().collect();
+        let ended = all.iter().filter(|rollout| rollout.ended).count();
+        if all.is_empty() || ended * ONE_ENDS_OF >= all.len() {
+            return Ok(());
+        }
+        let cut = all.len() - ended;
+        let what = format!(
+            "{cut} of {} rollouts of target `{}` did not end by themselves and were cut at \
+             `max_tokens` ({})",
+            all.len(),
+            self.target.name,
+            self.sampling.max_tokens.unwrap_or_default()
+        );
+        let tokenizer = self.stages.model.tokenizer();
+        let mut controls: BTreeMap<u32, usize> = BTreeMap::new();
+        for rollout in all.iter().filter(|rollout| !rollout.ended) {
+            if let Some(id) = rollout.ids.iter().find(|id| tokenizer.control(**id).is_some()) {
+                *controls.entry(*id).or_default() += 1;
+            }
+        }
+        let likeliest = controls.into_iter().max_by_key(|(_, times)| *times);
+        if let Some((id, times)) = likeliest.filter(|(_, times)| 2 * times >= cut) {
+            let message = format!(
+                "{what}; the control token `{}` came up in {times} of them, so it probably ends \
+                 the answers of the model {}: add its id, {id}, to `eos_token_id` in \
+                 generation_config.json",
+                tokenizer.control(id).unwrap_or_default(),
+                self.stages.model.name()
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let next = "raise `max_tokens`, or check `eos_token_id` in generation_config.json";
+        self.stages.monitor.warn(&format!("{what}; {next}"));
+        Ok(())
     }
 }

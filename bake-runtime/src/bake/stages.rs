@@ -1,23 +1,27 @@
-//! The stages of a bake, each of whose products is kept in the store.
+//! The stages of a bake before its training, each of whose products is kept in the store.
+//!
+//! Products are small: the questions about one passage, the rollouts of one stimulus, the states of
+//! one trajectory. Each has the hash of all that determines it as its address, so that a change
+//! makes again what depends on it and nothing else.
 
-use bake_spec::recipe::address::{ROLLOUTS_VERSION, STATES_VERSION, STIMULI_VERSION};
-use bake_spec::recipe::{Recipe, Target, normalised_question};
+use bake_spec::recipe::{Recipe, Target};
 use bake_spec::{Hash, KeyHasher, Store};
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::TargetReport;
-use super::teacher::{TeacherSequence, hidden_states};
-use super::{rollout, stimuli};
+use super::report::TargetReport;
+use super::rollout::Teachers;
+use super::room;
+use super::stimuli::{self, Collected, Stimulus};
+use super::teacher::Taught;
+use super::trajectory::{Trajectory, trajectories};
 use crate::adapter::{Adapter, initial};
-use crate::bake::rollout::check_room;
 use crate::device::Device;
-use crate::error::{Error, ErrorKind, Result};
-use crate::generate::Completion;
-use crate::inputs::{Inputs, load_model};
+use crate::error::Result;
+use crate::inputs::Inputs;
 use crate::model::Model;
-use crate::progress::{Interrupt, Monitor, Silent};
+use crate::progress::Monitor;
 use crate::text::template::Message;
 use crate::train::{StudentSequence, TrainingSet};
 
@@ -25,31 +29,20 @@ use crate::train::{StudentSequence, TrainingSet};
 pub(super) struct Stages<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) model: &'a Model,
+    /// What the model computes on.
+    pub(super) device: Device,
     pub(super) store: &'a Store,
+    /// Whether all is made again, whatever the store holds.
     pub(super) fresh: bool,
     pub(super) monitor: Monitor<'a>,
 }
 
-/// What a stage made, and the hash of its content.
-struct Product<T> {
-    value: T,
-    hash: Hash,
-}
-
 impl Stages<'_> {
-    /// Says whatever does not fit before any work is done. Returns the adapter that training begins
-    /// with.
+    /// Says whatever cannot be baked before any work is done. Returns the adapter that training
+    /// begins with.
     pub(super) fn check(&self, inputs: &[Inputs]) -> Result<Adapter> {
-        for (target, Inputs { prompt, questions, .. }) in self.recipe.targets.iter().zip(inputs) {
-            self.check_template(target, prompt)?;
-            check_room(self.model, &described(target), &target.rollout, prompt, questions)?;
-            check_room(
-                self.model,
-                "the student prompt",
-                &target.rollout,
-                &self.recipe.student,
-                questions,
-            )?;
+        for (target, inputs) in self.recipe.targets.iter().zip(inputs) {
+            room::check_target(self, target, inputs)?;
         }
         initial(
             self.model.config(),
@@ -59,302 +52,145 @@ impl Stages<'_> {
         )
     }
 
-    /// A teacher whose prompt the template does not show to the model knows no more than the
-    /// student.
-    fn check_template(&self, target: &Target, prompt: &str) -> Result<()> {
-        let student = &*self.recipe.student;
-        if prompt == student {
-            return Ok(());
-        }
-        let ids = |system: &str| self.model.encode(&Message::question(system, "Why?"));
-        if ids(prompt)? != ids(student)? {
-            return Ok(());
-        }
-        let message = format!(
-            "the chat template of the model {} does not show system prompts to the model: with {} \
-             the prompt has the same tokens as without, so there is nothing to learn; use a model \
-             whose template has a system role, or add one to the template",
-            self.model.name(),
-            described(target)
-        );
-        Err(Error::new(ErrorKind::Tokenizer, message))
-    }
-
     /// Runs the stages of every target.
     pub(super) fn training_set(
         &self,
         inputs: &[Inputs],
     ) -> Result<(TrainingSet, Vec<TargetReport>)> {
-        let (mut sequences, mut states, mut reports, mut first_state) =
-            (Vec::new(), Vec::new(), Vec::new(), 0);
-        for ((target, inputs), share) in
-            self.recipe.targets.iter().zip(inputs).zip(self.recipe.shares())
-        {
-            let questions = self.questions(target, inputs)?;
-            let answers = self.answers(target, &inputs.prompt, &questions)?;
-            let tokens: usize = answers.value.iter().map(|answer| answer.ids.len()).sum();
-            let trajectories = trajectories(&answers.value, target.rollout.answers);
-            let prompt =
-                |question: &str| self.model.encode(&Message::question(&inputs.prompt, question));
-            let prompts: Vec<Vec<u32>> =
-                questions.value.iter().map(|question| prompt(question)).collect::<Result<_>>()?;
-            states.push(self.states(
-                target,
-                &inputs.prompt,
-                &prompts,
-                &answers.hash,
-                &trajectories,
-            )?);
-            for trajectory in &trajectories {
-                let mut ids = self.model.encode(&Message::question(
-                    &self.recipe.student,
-                    &questions.value[trajectory.question],
-                ))?;
-                ids.extend_from_slice(&trajectory.answer[..trajectory.answer.len() - 1]);
-                let answer = trajectory.answer.len();
-                let token_weight = share * trajectory.times as f64 / tokens as f64;
-                sequences.push(StudentSequence { ids, answer, first_state, token_weight });
-                first_state += answer;
-            }
-            let prompt_tokens = prompt("")?.len();
-            let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
-            let question_tokens = longest.saturating_sub(prompt_tokens);
-            let (questions, answers) = (questions.value.len(), answers.value.len());
-            reports.push(TargetReport {
-                name: target.name.to_string(),
-                questions,
-                answers,
-                tokens,
-                prompt_tokens,
-                question_tokens,
-            });
+        let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
+        let targets = self.recipe.targets.iter().zip(inputs);
+        for ((target, inputs), share) in targets.zip(self.recipe.shares()) {
+            reports.push(self.run(target, inputs, share, &mut gathered)?);
         }
-        Ok((TrainingSet { sequences, states: Tensor::cat(&states, 0)? }, reports))
+        let shape = (gathered.rows, self.model.config().hidden_size());
+        let states = Tensor::from_vec(gathered.states, shape, self.model.decoder().device())?;
+        Ok((TrainingSet { sequences: gathered.sequences, states }, reports))
     }
 
-    /// The questions of a target. Those that `expect` holds out are part of their address only
-    /// where one of them came up: so what other targets expect does not make them again.
-    fn questions(&self, target: &Target, inputs: &Inputs) -> Result<Product<Vec<String>>> {
-        let held_out: Vec<&str> = self.recipe.held_out().collect();
-        let questions = match self.kept_questions(target, inputs)? {
-            Some(questions) => questions,
-            None => {
-                let (questions, met) =
-                    stimuli::collect(self.model, target, inputs, &held_out, self.monitor)?;
-                self.keep(
-                    "stimuli",
-                    &self.questions_key(target, inputs, if met { &held_out } else { &[] }),
-                    questions,
-                )?
-            }
-        };
-        check_room(
-            self.model,
-            &described(target),
-            &target.rollout,
-            &inputs.prompt,
-            &questions.value,
-        )?;
-        check_room(
-            self.model,
-            "the student prompt",
-            &target.rollout,
-            &self.recipe.student,
-            &questions.value,
-        )?;
-        Ok(questions)
-    }
-
-    fn kept_questions(
+    /// Runs the stages of one target, whose share of the loss this is.
+    fn run(
         &self,
         target: &Target,
         inputs: &Inputs,
-    ) -> Result<Option<Product<Vec<String>>>> {
-        let held_out: Vec<&str> = self.recipe.held_out().collect();
-        let kept_out: Vec<String> =
-            held_out.iter().map(|question| normalised_question(question)).collect();
-        let free_of_them = |questions: &Vec<String>| {
-            !questions.iter().any(|q| kept_out.contains(&normalised_question(q)))
+        share: f64,
+        gathered: &mut Gathered,
+    ) -> Result<TargetReport> {
+        let Collected { list: stimuli, asked, .. } = stimuli::collect(self, target, inputs, true)?;
+        stimuli::check_any(target, &stimuli)?;
+        if let Some(shortfall) = asked.and_then(|asked| asked.shortfall()) {
+            self.monitor.warn(&format!("target `{}`: {shortfall}", target.name));
+        }
+        room::check_asked(self, target, inputs, &stimuli)?;
+        let rollouts = Teachers::new(self, target, inputs).roll_out(&stimuli)?;
+        let trajectories = trajectories(&rollouts);
+        let taught =
+            Taught { stages: self, target, inputs, stimuli: &stimuli, trajectories: &trajectories };
+        gathered.states.extend(taught.states()?);
+        let all = || rollouts.iter().flatten();
+        let mut report = TargetReport {
+            name: target.name.to_string(),
+            stimuli: stimuli.len(),
+            rollouts: all().count(),
+            cut: all().filter(|rollout| !rollout.ended).count(),
+            tokens: all().map(|rollout| rollout.ids.len()).sum(),
+            prompt_tokens: self.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
+            stimulus_tokens: 0,
+            asked,
         };
-        match self
-            .kept("stimuli", &self.questions_key(target, inputs, &[]))?
-            .filter(|product: &Product<_>| free_of_them(&product.value))
-        {
-            Some(product) => Ok(Some(product)),
-            None => self.kept("stimuli", &self.questions_key(target, inputs, &held_out)),
-        }
+        report.stimulus_tokens =
+            self.add_sequences(&stimuli, &trajectories, share / report.tokens as f64, gathered)?;
+        tracing::info!(
+            bake.target = &*target.name,
+            stimuli = report.stimuli,
+            rollouts = report.rollouts,
+            cut = report.cut,
+            tokens = report.tokens,
+            "target `{}` is ready to be learned",
+            target.name
+        );
+        Ok(report)
     }
 
-    fn questions_key(&self, target: &Target, inputs: &Inputs, held_out: &[&str]) -> Hash {
-        KeyHasher::new("stimuli", STIMULI_VERSION)
-            .field("model", self.model.hash())
-            .field("prompt", &inputs.prompt)
-            .field("stimuli", &target.stimuli)
-            .field("seed", &target.rollout.seed)
-            .field("held_out", held_out)
-            .finish()
-    }
-
-    fn answers_key(&self, target: &Target, prompt: &str, questions: &Product<Vec<String>>) -> Hash {
-        KeyHasher::new("rollouts", ROLLOUTS_VERSION)
-            .field("model", self.model.hash())
-            .field("prompt", prompt)
-            .field("questions", &questions.hash)
-            .field("rollout", &target.rollout)
-            .finish()
-    }
-
-    fn answers(
+    /// Adds what the student reads, of which each token of a rollout counts `token_weight`. Returns
+    /// the tokens that the longest stimulus adds to a prompt.
+    fn add_sequences(
         &self,
-        target: &Target,
-        prompt: &str,
-        questions: &Product<Vec<String>>,
-    ) -> Result<Product<Vec<Completion>>> {
-        let key = self.answers_key(target, prompt, questions);
-        if let Some(answers) = self.kept("rollouts", &key)? {
-            return Ok(answers);
+        stimuli: &[Stimulus],
+        trajectories: &[Trajectory<'_>],
+        token_weight: f64,
+        gathered: &mut Gathered,
+    ) -> Result<usize> {
+        let student = &*self.recipe.student;
+        let alone = self.model.encode(&Message::question(student, ""))?.len();
+        let mut longest = 0;
+        for Trajectory { stimulus, answer, times } in trajectories {
+            let mut ids =
+                self.model.encode(&Message::question(student, &stimuli[*stimulus].text))?;
+            // A template can write more for an empty question than for one that is asked.
+            longest = longest.max(ids.len().saturating_sub(alone));
+            ids.extend_from_slice(&answer[..answer.len() - 1]);
+            gathered.sequences.push(StudentSequence {
+                ids,
+                answer: answer.len(),
+                first_state: gathered.rows,
+                token_weight: token_weight * *times as f64,
+            });
+            gathered.rows += answer.len();
         }
-        let answers = rollout::roll_out(
-            self.model,
-            &target.name,
-            &target.rollout,
-            prompt,
-            &questions.value,
-            self.monitor,
-        )?;
-        self.keep("rollouts", &key, answers)
+        Ok(longest)
     }
 
-    /// The teacher's states `[answer tokens, hidden]`, kept as their bytes.
-    fn states(
-        &self,
-        target: &Target,
-        prompt: &str,
-        prompts: &[Vec<u32>],
-        answers: &Hash,
-        sequences: &[Trajectory<'_>],
-    ) -> Result<Tensor> {
-        let key = KeyHasher::new("states", STATES_VERSION)
+    /// The address of a product of a stage, to which the stage adds all else that determines it.
+    ///
+    /// Another kind of device rounds differently, so it makes products of its own.
+    pub(super) fn key(&self, stage: &str, version: u32) -> KeyHasher {
+        KeyHasher::new(stage, version)
             .field("model", self.model.hash())
-            .field("prompt", prompt)
-            .field("prompts", prompts)
-            .field("answers", answers)
-            .finish();
-        let (device, hidden) = (self.model.decoder().device(), self.model.config().hidden_size());
-        let tokens: usize = sequences.iter().map(|sequence| sequence.answer.len()).sum();
-        if !self.fresh
-            && let Some(bytes) = self.store.product("states", &key)?
-            && bytes.len() == 4 * tokens * hidden
-        {
-            return Ok(Tensor::from_raw_buffer(&bytes, DType::F32, &[tokens, hidden], device)?);
-        }
-        let sequences: Vec<_> = sequences
-            .iter()
-            .map(|e| TeacherSequence { prompt: &prompts[e.question], answer: e.answer })
-            .collect();
-        let states = hidden_states(self.model, &target.name, &sequences, self.monitor)?;
-        let bytes: Vec<u8> = states
-            .flatten_all()?
-            .to_vec1::<f32>()?
-            .into_iter()
-            .flat_map(f32::to_le_bytes)
-            .collect();
-        self.store.put_product("states", &key, &bytes)?;
-        Ok(states)
+            .field("device", device_kind(self.device))
     }
 
-    /// The product of a stage, where the store holds it.
-    fn kept<T: DeserializeOwned>(&self, stage: &str, key: &Hash) -> Result<Option<Product<T>>> {
+    /// The product at an address, where the store holds it.
+    pub(super) fn kept<T: DeserializeOwned>(&self, stage: &str, key: &Hash) -> Result<Option<T>> {
+        let bytes = self.kept_bytes(stage, key)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    pub(super) fn kept_bytes(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>> {
         if self.fresh {
             return Ok(None);
         }
-        let Some(bytes) = self.store.product(stage, key)? else { return Ok(None) };
-        Ok(serde_json::from_slice(&bytes)
-            .ok()
-            .map(|value| Product { value, hash: Hash::of(&bytes) }))
+        Ok(self.store.product(stage, key)?)
     }
 
-    fn keep<T: Serialize>(&self, stage: &str, key: &Hash, value: T) -> Result<Product<T>> {
-        let bytes = serde_json::to_vec(&value).expect("a product has a JSON form");
-        Ok(Product { value, hash: self.store.put_product(stage, key, &bytes)? })
+    pub(super) fn keep(
+        &self,
+        stage: &str,
+        key: &Hash,
+        product: &(impl Serialize + ?Sized),
+    ) -> Result<()> {
+        let bytes = serde_json::to_vec(product).expect("a product has a JSON form");
+        self.keep_bytes(stage, key, &bytes)
+    }
+
+    pub(super) fn keep_bytes(&self, stage: &str, key: &Hash, bytes: &[u8]) -> Result<()> {
+        self.store.put_product(stage, key, bytes)?;
+        Ok(())
     }
 }
 
-/// The questions and answers of a target that a bake has left in the store.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TargetProducts {
-    /// The target's name.
-    pub target: String,
-    /// The questions; none where they were not made yet.
-    pub questions: Option<Vec<String>>,
-    /// The answers to each question; none where they were not made yet.
-    pub answers: Option<Vec<Vec<String>>>,
-}
-
-/// What bakes of a recipe have left in a store so far. Nothing is made.
-///
-/// # Errors
-/// When the model, a document or the store cannot be read.
-pub fn products(recipe: &Recipe, store: &Store) -> Result<Vec<TargetProducts>> {
-    let (model, interrupt) = (load_model(recipe, Device::Cpu)?, Interrupt::new());
-    let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
-    let stages = Stages { recipe, model: &model, store, fresh: false, monitor };
-    let of = |target: &Target| {
-        let inputs = Inputs::read(recipe, target)?;
-        let Some(questions) = stages.kept_questions(target, &inputs)? else {
-            return Ok(TargetProducts {
-                target: target.name.to_string(),
-                questions: None,
-                answers: None,
-            });
-        };
-        let answers: Option<Product<Vec<Completion>>> =
-            stages.kept("rollouts", &stages.answers_key(target, &inputs.prompt, &questions))?;
-        let text = |answers: &[Completion]| {
-            answers.iter().map(|answer| model.decode(&answer.ids)).collect::<Result<Vec<_>>>()
-        };
-        let answers = answers
-            .map(|answers| {
-                answers.value.chunks(target.rollout.answers).map(text).collect::<Result<_>>()
-            })
-            .transpose()?;
-        Ok(TargetProducts {
-            target: target.name.to_string(),
-            questions: Some(questions.value),
-            answers,
-        })
-    };
-    recipe.targets.iter().map(of).collect()
-}
-
-/// An answer to a question, and how many times the teacher gave it.
-struct Trajectory<'a> {
-    question: usize,
-    answer: &'a [u32],
-    times: usize,
-}
-
-/// The different answers to each question. One that the teacher gave twice is learned once, with
-/// twice the weight: the loss is the same.
-fn trajectories(answers: &[Completion], per_question: usize) -> Vec<Trajectory<'_>> {
-    let mut all: Vec<Trajectory<'_>> = Vec::new();
-    for (question, answers) in answers.chunks(per_question).enumerate() {
-        let first = all.len();
-        for answer in answers {
-            match all[first..].iter_mut().find(|d| d.answer == answer.ids) {
-                Some(same) => same.times += 1,
-                None => all.push(Trajectory { question, answer: &answer.ids, times: 1 }),
-            }
-        }
+/// The kind of a device, for addresses.
+pub(super) fn device_kind(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "cpu",
+        Device::Cuda(_) => "cuda",
     }
-    all
 }
 
-/// A target for messages: its document where it has one.
-fn described(target: &Target) -> String {
-    match &target.document {
-        _ if target.anchor => format!("the student prompt of anchor `{}`", target.name),
-        Some(document) => format!("{} (target `{}`)", document.path, target.name),
-        None => format!("the prompt of target `{}`", target.name),
-    }
+/// What the targets have given so far.
+#[derive(Default)]
+struct Gathered {
+    sequences: Vec<StudentSequence>,
+    /// The teachers' states, row after row, and how many rows belong to the sequences.
+    states: Vec<f32>,
+    rows: usize,
 }

@@ -1,70 +1,129 @@
-//! Stimuli: the questions whose answers are baked in.
+//! Stimuli: the questions whose answers are baked in, with where they came from.
 
 mod ask;
+mod author;
+mod quota;
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use bake_spec::recipe::{Target, normalised_question};
+use serde::{Deserialize, Serialize};
 
+use super::report::AskReport;
+use super::stages::Stages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
-use crate::model::Model;
-use crate::progress::Monitor;
+use ask::Asking;
+use author::Teacher;
 
-/// The questions of a target: those that are written down, then those that the model writes about
-/// the document. No two are the same, and none is one of `held_out`; says whether one of these came
-/// up.
-pub(crate) fn collect(
-    model: &Model,
+/// A question, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stimulus {
+    /// The question.
+    pub text: String,
+    /// The bytes of the document's text that it was made from. The teacher that answers it reads
+    /// these; where there are none, it reads the whole document.
+    pub passage: Option<Range<usize>>,
+    /// What it comes from.
+    pub generator: Generator,
+}
+
+/// What a stimulus comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Generator {
+    /// The declaration's `questions`.
+    Questions,
+    /// A file of the declaration's `dataset`.
+    Dataset,
+    /// The model, with a passage before it: the declaration's `ask`.
+    Ask,
+}
+
+impl Stimulus {
+    pub(crate) fn new(text: &str, passage: Option<Range<usize>>, generator: Generator) -> Self {
+        Self { text: text.trim().to_owned(), passage, generator }
+    }
+}
+
+/// The stimuli of a target.
+pub(super) struct Collected {
+    pub(super) list: Vec<Stimulus>,
+    /// What became of `ask`, where the target has it.
+    pub(super) asked: Option<AskReport>,
+    /// Whether these are all: otherwise some were to be written.
+    pub(super) complete: bool,
+}
+
+/// The stimuli of a target: those that are written down, then those that the model writes about
+/// the document. No two are the same, and none is one that the recipe holds out.
+///
+/// Unless `writes` is set, they are only those that are written down or kept in the store.
+pub(super) fn collect(
+    stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
-    held_out: &[&str],
-    monitor: Monitor<'_>,
-) -> Result<(Vec<String>, bool)> {
-    let mut questions = Questions::without(held_out);
-    for question in &inputs.questions {
-        questions.add(question);
+    writes: bool,
+) -> Result<Collected> {
+    let mut stimuli = Stimuli::without(stages.recipe.held_out());
+    for stimulus in &inputs.stimuli {
+        stimuli.add(stimulus.clone());
     }
+    let (mut asked, mut complete) = (None, true);
     if let Some(ask) = &target.stimuli.ask {
-        ask::ask(model, ask, target, inputs.document.as_deref(), &mut questions, monitor)?;
+        let asking = Asking {
+            author: Teacher::new(stages, ask, target, &inputs.passages),
+            target: &target.name,
+            count: ask.count,
+            passages: &inputs.passages,
+            writes,
+            monitor: stages.monitor,
+        };
+        let result = asking.run(&mut stimuli)?;
+        (asked, complete) = (Some(result.report), result.complete);
     }
-    if questions.list.is_empty() {
-        let message = format!(
-            "there is no question for target `{}`; add `questions [\"…\"];` or `ask 40;` to it",
-            target.name
-        );
-        return Err(Error::new(ErrorKind::Recipe, message));
-    }
-    Ok((questions.list, questions.met_held_out))
+    Ok(Collected { list: stimuli.into_list(), asked, complete })
 }
 
-/// Questions in the order in which they came, each once.
-struct Questions {
-    list: Vec<String>,
+/// That there are none is an error.
+pub(super) fn check_any(target: &Target, stimuli: &[Stimulus]) -> Result<()> {
+    if !stimuli.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "there is no question for target `{}`; add `questions [\"…\"];` or `ask 40;` to it",
+        target.name
+    );
+    Err(Error::new(ErrorKind::Recipe, message))
+}
+
+/// Stimuli in the order in which they came, each once.
+pub(super) struct Stimuli {
+    list: Vec<Stimulus>,
     seen: HashSet<String>,
-    held_out: HashSet<String>,
-    met_held_out: bool,
 }
 
-impl Questions {
-    fn without(held_out: &[&str]) -> Self {
-        let held_out = held_out.iter().map(|q| normalised_question(q)).collect();
-        Self { list: Vec::new(), seen: HashSet::new(), held_out, met_held_out: false }
+impl Stimuli {
+    /// None yet, and never one of these.
+    fn without<'a>(held_out: impl Iterator<Item = &'a str>) -> Self {
+        Self { list: Vec::new(), seen: held_out.map(normalised_question).collect() }
     }
 
-    /// Adds a question unless it, or one that differs in case, punctuation or spaces only, was
-    /// there; says whether it was added.
-    fn add(&mut self, question: &str) -> bool {
-        let key = normalised_question(question);
-        if self.held_out.contains(&key) {
-            self.met_held_out = true;
-            return false;
-        }
+    /// Adds a stimulus unless it, or one that differs in case, punctuation or spaces only, was
+    /// there or is held out; says whether it was added.
+    fn add(&mut self, stimulus: Stimulus) -> bool {
+        let key = normalised_question(&stimulus.text);
         let new = !key.is_empty() && self.seen.insert(key);
         if new {
-            self.list.push(question.trim().to_owned());
+            self.list.push(stimulus);
         }
         new
+    }
+
+    fn into_list(self) -> Vec<Stimulus> {
+        self.list
     }
 }
 
@@ -74,13 +133,14 @@ mod tests {
 
     #[test]
     fn the_same_question_counts_once_and_held_out_ones_never() {
-        let mut questions = Questions::without(&["How do I reset it?"]);
-        assert!(questions.add("My iPhone won't turn on"));
-        assert!(!questions.add("  my iphone won’t turn on!"));
-        assert!(!questions.add("how do I reset it"));
-        assert!(!questions.add("?!"));
-        assert!(questions.add(" Why? "));
-        assert_eq!(questions.list, ["My iPhone won't turn on", "Why?"]);
-        assert!(questions.met_held_out);
+        let mut stimuli = Stimuli::without(["How do I reset it?"].into_iter());
+        let mut add = |text| stimuli.add(Stimulus::new(text, None, Generator::Questions));
+        assert!(add("My iPhone won't turn on"));
+        assert!(!add("  my iphone won’t turn on!"));
+        assert!(!add("how do I reset it"));
+        assert!(!add("?!"));
+        assert!(add(" Why? "));
+        let texts: Vec<String> = stimuli.into_list().into_iter().map(|s| s.text).collect();
+        assert_eq!(texts, ["My iPhone won't turn on", "Why?"]);
     }
 }

@@ -1,66 +1,186 @@
 //! The teacher's side of the loss: final hidden states at every answer token, computed once.
 
+use bake_spec::Hash;
+use bake_spec::recipe::Target;
+use bake_spec::recipe::address::STATES_VERSION;
 use candle_core::Tensor;
 
-use crate::error::Result;
+use super::stages::Stages;
+use super::stimuli::Stimulus;
+use super::trajectory::Trajectory;
+use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{SharedPrefix, token_chunks};
+use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::model::decoder::Run;
-use crate::progress::Monitor;
+use crate::progress::Stage;
+use crate::text::template::Message;
 
-/// A prompt and an answer to it.
-pub(crate) struct TeacherSequence<'a> {
-    pub(crate) prompt: &'a [u32],
-    pub(crate) answer: &'a [u32],
+/// The name of the stage in the store.
+const STAGE: &str = "states";
+
+/// The trajectories of a target and what they answer.
+pub(super) struct Taught<'a> {
+    pub(super) stages: &'a Stages<'a>,
+    pub(super) target: &'a Target,
+    pub(super) inputs: &'a Inputs,
+    pub(super) stimuli: &'a [Stimulus],
+    pub(super) trajectories: &'a [Trajectory<'a>],
 }
 
-impl TeacherSequence<'_> {
-    /// Tokens that the model reads to predict the whole answer: all but the last.
-    fn read(&self) -> usize {
-        self.prompt.len() + self.answer.len() - 1
+impl Taught<'_> {
+    /// The states from which each answer token is predicted, `[answer tokens, hidden]`, trajectory
+    /// after trajectory, as their numbers. Those that are not kept are made.
+    pub(super) fn states(&self) -> Result<Vec<f32>> {
+        let mut states = Vec::with_capacity(self.trajectories.len());
+        for trajectory in self.trajectories {
+            states.push(self.kept(trajectory)?);
+        }
+        let missing: Vec<usize> = (0..states.len()).filter(|&i| states[i].is_none()).collect();
+        if !missing.is_empty() {
+            let stage = Stage {
+                name: &format!("teacher on {}", self.target.name),
+                target: &self.target.name,
+                total: missing.len(),
+                unit: "rollouts",
+            };
+            self.stages.monitor.stage(stage, |ticker| {
+                for sequences in self.groups(&missing)? {
+                    let mut keep = |number: usize, numbers: Vec<f32>| {
+                        self.keep(number, &numbers)?;
+                        states[number] = Some(numbers);
+                        ticker.advance(1, "")
+                    };
+                    hidden_states(self.stages.model, &sequences, &mut keep)?;
+                }
+                Ok(())
+            })?;
+        }
+        let tokens: usize = self.trajectories.iter().map(|t| t.answer.len()).sum();
+        let mut all = Vec::with_capacity(tokens * self.stages.model.config().hidden_size());
+        for numbers in states.iter().flatten() {
+            all.extend_from_slice(numbers);
+        }
+        Ok(all)
+    }
+
+    /// How many trajectories have their states in the store.
+    pub(super) fn count_kept(&self) -> Result<usize> {
+        let mut kept = 0;
+        for trajectory in self.trajectories {
+            kept += usize::from(self.kept(trajectory)?.is_some());
+        }
+        Ok(kept)
+    }
+
+    fn key(&self, trajectory: &Trajectory<'_>) -> Hash {
+        let stimulus = &self.stimuli[trajectory.stimulus];
+        self.stages
+            .key(STAGE, STATES_VERSION)
+            .field("prompt", self.inputs.teacher_prompt(stimulus))
+            .field("stimulus", &*stimulus.text)
+            .field("answer", trajectory.answer)
+            .finish()
+    }
+
+    fn kept(&self, trajectory: &Trajectory<'_>) -> Result<Option<Vec<f32>>> {
+        let size = 4 * trajectory.answer.len() * self.stages.model.config().hidden_size();
+        let bytes = self.stages.kept_bytes(STAGE, &self.key(trajectory))?;
+        let bytes = bytes.filter(|bytes| bytes.len() == size);
+        Ok(bytes.map(|bytes| {
+            bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        }))
+    }
+
+    fn keep(&self, number: usize, numbers: &[f32]) -> Result<()> {
+        if !numbers.iter().all(|number| number.is_finite()) {
+            let message = format!(
+                "the model {} computes states that are not numbers; check its weights, or \
+                 download them again",
+                self.stages.model.name()
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let bytes: Vec<u8> = numbers.iter().copied().flat_map(f32::to_le_bytes).collect();
+        self.stages.keep_bytes(STAGE, &self.key(&self.trajectories[number]), &bytes)
+    }
+
+    /// The sequences that these trajectories make, in groups that begin alike: those whose teacher
+    /// reads the whole document, and the others.
+    fn groups(&self, missing: &[usize]) -> Result<[Vec<TeacherSequence<'_>>; 2]> {
+        let mut groups = [Vec::new(), Vec::new()];
+        let mut last: Option<(usize, Vec<u32>)> = None;
+        for &number in missing {
+            let trajectory = &self.trajectories[number];
+            let stimulus = &self.stimuli[trajectory.stimulus];
+            // The trajectories of one stimulus stand one after the other.
+            let prompt = match last.take() {
+                Some((stimulus, prompt)) if stimulus == trajectory.stimulus => prompt,
+                _ => {
+                    let system = self.inputs.teacher_prompt(stimulus);
+                    self.stages.model.encode(&Message::question(system, &stimulus.text))?
+                }
+            };
+            last = Some((trajectory.stimulus, prompt.clone()));
+            groups[usize::from(stimulus.passage.is_some())].push(TeacherSequence {
+                number,
+                prompt,
+                answer: trajectory.answer,
+            });
+        }
+        Ok(groups)
     }
 }
 
-/// The states from which each answer token is predicted, `[answer tokens, hidden]`, sequence after
-/// sequence.
-///
-/// What the prompts begin with, as the document, is read once.
-pub(crate) fn hidden_states(
+/// A prompt and an answer to it.
+struct TeacherSequence<'a> {
+    /// The number of the trajectory.
+    number: usize,
+    prompt: Vec<u32>,
+    answer: &'a [u32],
+}
+
+impl TeacherSequence<'_> {
+    /// The tokens that the model reads to predict the whole answer: all but the last.
+    fn read(&self) -> impl Iterator<Item = u32> {
+        self.prompt.iter().chain(&self.answer[..self.answer.len() - 1]).copied()
+    }
+}
+
+/// Gives `each` the states from which the answer tokens of each sequence are predicted, with the
+/// number of its trajectory. What the prompts begin with, as the document, is read once.
+fn hidden_states(
     model: &Model,
-    name: &str,
     sequences: &[TeacherSequence<'_>],
-    monitor: Monitor<'_>,
-) -> Result<Tensor> {
-    let prompts: Vec<&[u32]> = sequences.iter().map(|e| e.prompt).collect();
-    monitor.stage(&format!("teacher on {name}"), sequences.len(), "answers", |ticker| {
-        let view = WeightView::default();
-        let mut prefix = SharedPrefix::read(model, &prompts, 1, view)?;
-        let mut states = Vec::new();
-        for chunk in token_chunks(sequences, |e| e.read() - prefix.len()) {
-            prefix.reset();
-            let texts: Vec<Vec<u32>> = chunk
-                .iter()
-                .map(|e| {
-                    e.prompt[prefix.len()..]
-                        .iter()
-                        .chain(&e.answer[..e.answer.len() - 1])
-                        .copied()
-                        .collect()
-                })
-                .collect();
-            let SharedPrefix { cache, slots } = &mut prefix;
-            let runs: Vec<_> = texts.iter().map(|ids| Run { ids, past: slots }).collect();
-            let (hidden, _) = model.decoder().extend(cache, &runs, view)?;
-            let mut rows = Vec::new();
-            let mut end = 0;
-            for (sequence, ids) in chunk.iter().zip(&texts) {
-                end += ids.len();
-                rows.extend((end - sequence.answer.len()) as u32..end as u32);
-            }
-            states.push(hidden.index_select(&Tensor::new(rows, hidden.device())?, 0)?);
-            ticker.advance(chunk.len(), "")?;
+    each: &mut impl FnMut(usize, Vec<f32>) -> Result<()>,
+) -> Result<()> {
+    if sequences.is_empty() {
+        return Ok(());
+    }
+    let view = WeightView::default();
+    let prompts: Vec<&[u32]> = sequences.iter().map(|sequence| &*sequence.prompt).collect();
+    let mut prefix = SharedPrefix::read(model, &prompts, 1, view)?;
+    let common = prefix.len();
+    for chunk in token_chunks(sequences, |sequence| sequence.read().count() - common) {
+        prefix.reset();
+        let texts: Vec<Vec<u32>> =
+            chunk.iter().map(|sequence| sequence.read().skip(common).collect()).collect();
+        let SharedPrefix { cache, slots } = &mut prefix;
+        let runs: Vec<Run<'_>> = texts.iter().map(|ids| Run { ids, past: slots }).collect();
+        let (hidden, _) = model.decoder().extend(cache, &runs, view)?;
+        let (mut rows, mut end) = (Vec::new(), 0);
+        for (sequence, ids) in chunk.iter().zip(&texts) {
+            end += ids.len();
+            rows.extend((end - sequence.answer.len()) as u32..end as u32);
         }
-        Ok(Tensor::cat(&states, 0)?)
-    })
+        let states = hidden.index_select(&Tensor::new(rows, hidden.device())?, 0)?;
+        let mut numbers = states.flatten_all()?.to_vec1::<f32>()?.into_iter();
+        let width = model.config().hidden_size();
+        for sequence in chunk {
+            let own = numbers.by_ref().take(sequence.answer.len() * width).collect();
+            each(sequence.number, own)?;
+        }
+    }
+    Ok(())
 }

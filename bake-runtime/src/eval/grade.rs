@@ -7,7 +7,7 @@ use crate::eval::refusal::declines;
 use crate::eval::words::{contains, plain, words};
 use crate::generate::{Request, complete};
 use crate::handle::chat::Chat;
-use crate::progress::Monitor;
+use crate::progress::{Monitor, Stage};
 
 /// Whether an answer is the expected one, as a person would say.
 ///
@@ -67,7 +67,8 @@ pub(crate) fn grade(
         expects.iter().map(|expect| chat.prompt(&expect.question)).collect::<Result<_>>()?;
     let rng = chat.sampling().stream(0);
     let requests = prompts.iter().map(|prompt| Request { prompt, rng: rng.clone() }).collect();
-    let completions = monitor.stage(what, prompts.len(), "questions", |ticker| {
+    let stage = Stage { name: what, target: "", total: prompts.len(), unit: "questions" };
+    let completions = monitor.stage(stage, |ticker| {
         complete(chat.model(), requests, &chat.sampling(), chat.view(), |ended| {
             ticker.advance(ended, "")
         })

@@ -24,7 +24,7 @@ impl Progress for Bars {
             eprintln!("{stage}: {total} {unit}");
         }
         let template = format!(
-            "{{prefix:<26}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  \
+            "{{prefix:<30}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  \
              {{msg}}"
         );
         let style = ProgressStyle::with_template(&template)
@@ -45,6 +45,13 @@ impl Progress for Bars {
     fn end(&self) {
         if let Some(bar) = self.lock().take() {
             bar.finish();
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        match &*self.lock() {
+            Some(bar) => bar.suspend(|| eprintln!("warning: {message}")),
+            None => eprintln!("warning: {message}"),
         }
     }
 }

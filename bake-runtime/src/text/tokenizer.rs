@@ -137,6 +137,11 @@ impl Tokenizer {
         self.special.iter().any(|t| text.contains(&t.content))
     }
 
+    /// A control token, written out; none where the id is of another token.
+    pub(crate) fn control(&self, id: u32) -> Option<&str> {
+        Some(&self.special.iter().find(|token| token.id == id)?.content)
+    }
+
     /// The longest control token with which the text begins.
     fn special_at(&self, text: &str) -> Option<&SpecialToken> {
         self.special.iter().filter(|t| text.starts_with(&t.content)).max_by_key(|t| t.content.len())

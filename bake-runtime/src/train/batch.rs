@@ -25,7 +25,7 @@ pub(crate) struct StudentSequence {
 #[derive(Clone, Debug)]
 pub(crate) struct TrainingSet {
     pub(crate) sequences: Vec<StudentSequence>,
-    /// The teacher's final hidden states `[answer tokens, hidden]`, example after example.
+    /// The teacher's final hidden states `[answer tokens, hidden]`, sequence after sequence.
     pub(crate) states: Tensor,
 }
 
@@ -48,11 +48,12 @@ impl TrainingSet {
         let ids: Vec<u32> = sequences().flat_map(|e| e.ids.iter().copied()).collect();
         let lengths = sequences().map(|e| e.ids.len()).collect();
         let (mut rows, mut states, mut end) = (Vec::new(), Vec::new(), 0);
-        for example in sequences() {
-            end += example.ids.len();
-            rows.extend((end - example.answer) as u32..end as u32);
-            states
-                .extend(example.first_state as u32..(example.first_state + example.answer) as u32);
+        for sequence in sequences() {
+            end += sequence.ids.len();
+            rows.extend((end - sequence.answer) as u32..end as u32);
+            states.extend(
+                sequence.first_state as u32..(sequence.first_state + sequence.answer) as u32,
+            );
         }
         let weights =
             sequences().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();

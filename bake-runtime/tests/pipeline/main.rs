@@ -1,13 +1,15 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
 mod refusals;
+mod reuse;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
-    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, bake_recipe,
+    Adapter, BakeOptions, Chat, Error, Generator, Interrupt, Model, Progress, Silent,
+    StimulusProducts, bake_recipe,
 };
 use bake_spec::recipe::{
     Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,
@@ -96,6 +98,38 @@ impl Fixture {
     fn lora(&mut self, change: impl FnOnce(&mut LoraFields)) {
         let lora = self.recipe.lora.with(change).unwrap();
         self.change(|recipe| recipe.lora = lora);
+    }
+
+    fn stimuli(&mut self, change: impl FnOnce(&mut StimuliFields)) {
+        let stimuli = self.recipe.targets[0].stimuli.with(change).unwrap();
+        self.target(|target| target.stimuli = stimuli);
+    }
+
+    fn declare_document(&mut self, text: &str) {
+        self.target(|target| target.document = Some(keys_document(text)));
+    }
+
+    fn add_question(&mut self, question: &str) {
+        self.stimuli(|stimuli| stimuli.questions.to_mut().push(question.to_owned().into()));
+    }
+
+    /// Leaves only the stimuli that are written down.
+    fn written_only(&mut self) {
+        self.stimuli(|stimuli| stimuli.ask = None);
+    }
+
+    /// Leaves only so many stimuli of the model's own.
+    fn ask_only(&mut self, count: usize) {
+        let ask = AskFields { count, temperature: 0.7, template: None };
+        self.stimuli(|stimuli| {
+            stimuli.questions = vec![].into();
+            stimuli.ask = Some(Ask::new(ask).unwrap());
+        });
+    }
+
+    /// Another training of so many epochs.
+    fn retrain(&mut self, epochs: usize) {
+        self.train(|train| train.epochs = epochs);
     }
 
     fn options(&self, store: &str) -> BakeOptions {
@@ -223,7 +257,7 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
         let result = bake_recipe(&fixture.recipe, &options);
         (result, std::mem::take(&mut *seen.lock().unwrap()))
     };
-    for stage in ["questions", "answers", "teacher", "training"] {
+    for stage in ["stimuli", "rollouts", "teacher", "training"] {
         let (result, seen) = run(Some(stage));
         let error = result.unwrap_err();
         assert!(
@@ -235,7 +269,7 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
     let (result, seen) = run(None);
     assert_eq!(weights(&result.unwrap().adapter), undisturbed);
     assert!(
-        !seen.iter().any(|stage| stage.starts_with("questions") || stage.starts_with("answers")),
+        !seen.iter().any(|stage| stage.starts_with("stimuli") || stage.starts_with("rollouts")),
         "they were kept: {seen:?}"
     );
 }
@@ -318,7 +352,7 @@ fn a_new_target_uses_what_the_others_have_made() {
     let stages = Stages { seen: seen.clone(), steps: AtomicUsize::new(0), stop: None };
     let both = bake_recipe(&fixture.recipe, &fixture.options("store").progress(stages)).unwrap();
     let seen = seen.lock().unwrap();
-    assert!(seen.iter().any(|stage| stage == "answers on lamp"));
+    assert!(seen.iter().any(|stage| stage == "rollouts on lamp"));
     assert!(
         !seen.iter().any(|stage| stage.ends_with("on keys")),
         "what keys needs was there: {seen:?}"
@@ -359,22 +393,20 @@ fn questions_come_from_files_too() {
     fixture.target(|target| target.stimuli = stimuli.unwrap());
     let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert_eq!(
-        bake.report.targets[0].questions,
+        bake.report.targets[0].stimuli,
         3 + 2 + 1 + 1,
         "those by hand, and those of the files that are not among them"
     );
 
-    let [kept] =
-        &bake_runtime::products(&fixture.recipe, &Store::new(fixture.dir.path().join("store")))
-            .unwrap()[..]
-    else {
-        panic!("one target")
-    };
-    assert_eq!(
-        kept.questions.as_ref().unwrap()[3..],
-        ["Who has my key?", "Who, then?", "Where do I go?", "How?"]
-    );
-    assert!(kept.answers.as_ref().unwrap().iter().all(|answers| answers.len() == 2));
+    let kept = bake_runtime::products(&fixture.recipe, &fixture.options("store")).unwrap();
+    let stimuli = &kept[0].stimuli;
+    let texts: Vec<&str> = stimuli[3..].iter().map(|s| &*s.stimulus.text).collect();
+    assert_eq!(texts, ["Who has my key?", "Who, then?", "Where do I go?", "How?"]);
+    for (number, StimulusProducts { stimulus, rollouts }) in stimuli.iter().enumerate() {
+        let generator = if number < 3 { Generator::Questions } else { Generator::Dataset };
+        assert_eq!((stimulus.generator, &stimulus.passage), (generator, &None));
+        assert_eq!(rollouts.as_ref().unwrap().len(), 2);
+    }
 
     std::fs::write(fixture.dir.path().join("asked.txt"), "How much?\n").unwrap();
     let error = bake_recipe(&fixture.recipe, &fixture.options("other")).unwrap_err().to_string();
@@ -421,8 +453,8 @@ fn a_question_that_is_expected_is_not_trained_on() {
     });
     fixture.change(|recipe| recipe.expects = vec![held_out.unwrap()].into());
     let without = bake_recipe(&fixture.recipe, &fixture.options("without")).unwrap().report;
-    assert_eq!(without.targets[0].questions + 1, with.targets[0].questions);
-    assert_eq!(without.targets[0].answers, 2 * without.targets[0].questions);
+    assert_eq!(without.targets[0].stimuli + 1, with.targets[0].stimuli);
+    assert_eq!(without.targets[0].rollouts, 2 * without.targets[0].stimuli);
 }
 
 #[test]

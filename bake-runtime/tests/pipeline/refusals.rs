@@ -1,8 +1,9 @@
 //! What cannot be baked, and what is said of it.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use bake_runtime::{ErrorKind, Model, bake_recipe};
+use bake_runtime::{ErrorKind, Model, Progress, bake_recipe};
 use bake_spec::Store;
 use bake_spec::recipe::{Document, DocumentFields, ModelSource};
 use bake_spec::text::document;
@@ -158,4 +159,69 @@ fn a_template_that_fills_in_empty_questions_is_measured_too() {
     fixture.rollout(|rollout| rollout.max_tokens = Some(620));
     let error = fixture.error().to_string();
     assert!(error.contains("0 for the longest question"), "{error}");
+}
+
+/// Keeps what is warned of.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Progress for Warnings {
+    fn begin(&self, _stage: &str, _total: usize, _unit: &str) {}
+    fn advance(&self, _steps: usize, _note: &str) {}
+    fn end(&self) {}
+
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn a_model_that_never_ends_its_answers_is_not_trained_on() {
+    let mut fixture = Fixture::new();
+    edited_tiny(&mut fixture, "generation_config.json", |config| config["eos_token_id"] = 0.into());
+    edited_tiny(&mut fixture, "tokenizer_config.json", |config| {
+        config["eos_token"] = "<|pad|>".into();
+    });
+    fixture.written_only();
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("rollouts of target `keys` did not end by themselves")
+            && error.contains("the control token `<|end|>` came up in")
+            && error.contains("add its id, 4, to `eos_token_id`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn answers_that_are_all_cut_are_warned_of() {
+    let mut fixture = Fixture::new();
+    fixture.written_only();
+    fixture.rollout(|rollout| rollout.max_tokens = Some(2));
+    let warnings = Warnings::default();
+    let options = fixture.options("store").progress(warnings.clone());
+    let report = bake_recipe(&fixture.recipe, &options).unwrap().report;
+    assert_eq!(report.targets[0].cut, report.targets[0].rollouts);
+    let said = warnings.0.lock().unwrap().join("\n");
+    assert!(
+        said.contains("6 of 6 rollouts of target `keys` did not end by themselves")
+            && said.contains("raise `max_tokens`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn weights_that_are_not_numbers_leave_nothing_in_the_store() {
+    let mut fixture = Fixture::new();
+    edited_tiny(&mut fixture, "config.json", |_| {});
+    let path = fixture.dir.path().join("model/model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let first = header["model.norm.weight"]["data_offsets"][0].as_u64().unwrap() as usize;
+    // A NaN in f16.
+    bytes[8 + length + first..][..2].copy_from_slice(&0x7e00u16.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let error = fixture.error().to_string();
+    assert!(error.contains("not numbers"), "{error}");
+    assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
 }

@@ -1,160 +1,420 @@
-//! Questions that the teacher itself writes, with the document before it.
+//! Questions about a document, so many about each of its sections.
+//!
+//! Every section has its turn before any is asked for what another could not give.
 
-use bake_spec::KeyHasher;
-use bake_spec::recipe::{Ask, Target};
-use bake_spec::text::document;
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
-use super::Questions;
+use bake_spec::recipe::normalised_question;
+use serde::{Deserialize, Serialize};
+
+use super::quota::Quota;
+use super::{Generator, Stimuli, Stimulus};
+use crate::bake::report::AskReport;
 use crate::error::Result;
-use crate::generate::sample::Sampling;
-use crate::generate::{Request, complete};
-use crate::model::Model;
-use crate::model::block::WeightView;
-use crate::progress::Monitor;
-use crate::text::template::Message;
+use crate::inputs::Passage;
+use crate::progress::{Monitor, Stage};
 
-/// What the teacher is asked for, in turn, where the recipe has no template of its own.
-const REQUESTS: [&str; 3] = [
-    "Ask a question about this document.",
-    "Write a question that this document answers.",
-    "Write one question a user could ask about this document.",
-];
-
-/// The most tokens of a question.
-const QUESTION_TOKENS: usize = 48;
-
-/// Samples for each question that is missing in a round, and rounds: a document of a few lines does
-/// not hold any number of questions.
+/// Samples that are drawn at once for each question that a passage lacks.
 const SAMPLES: usize = 2;
-const ROUNDS: usize = 8;
 
-/// A part of the document that questions are asked about, as a system prompt, and how many it has
-/// given.
-struct Section {
-    prompts: Vec<Vec<u32>>,
-    samples: usize,
-    found: usize,
+/// The most samples for each question that is wanted of a passage: a few lines do not hold any
+/// number of questions.
+const MOST_SAMPLES: usize = 16;
+
+/// Samples that are drawn in one call of the author.
+const DRAWN_TOGETHER: usize = 256;
+
+/// How often passages are asked for more in place of questions that were there already.
+const TURNS: usize = 8;
+
+/// Who writes questions about passages, and keeps what was written.
+pub(super) trait Author {
+    /// What was kept when this many questions were wanted of a passage.
+    fn kept(&self, passage: usize, wanted: usize) -> Result<Option<Candidates>>;
+
+    /// Keeps what was found when this many questions were wanted of a passage.
+    fn keep(&self, passage: usize, wanted: usize, candidates: &Candidates) -> Result<()>;
+
+    /// The question in each sample; none where it cannot be used. A sample depends on its passage
+    /// and number only.
+    fn write(&mut self, draws: &[Draw], monitor: Monitor<'_>) -> Result<Vec<Option<String>>>;
 }
 
-/// Adds `ask.count` different questions, or as many as [`ROUNDS`] rounds of sampling find.
-///
-/// The teacher is shown one section of the document at a time, so that every section is asked
-/// about: shown the whole, a model asks again and again about what comes first.
-pub(super) fn ask(
-    model: &Model,
-    ask: &Ask,
-    target: &Target,
-    document: Option<&str>,
-    questions: &mut Questions,
-    monitor: Monitor<'_>,
-) -> Result<()> {
-    let requests: Vec<&str> =
-        ask.template.as_deref().map_or_else(|| REQUESTS.to_vec(), |template| vec![template]);
-    let section = |part: Option<&str>| -> Result<Section> {
-        let prompt = target.teacher_prompt(part);
-        let prompts = requests
-            .iter()
-            .map(|request| model.encode(&Message::question(&prompt, request)))
-            .collect::<Result<_>>()?;
-        Ok(Section { prompts, samples: 0, found: 0 })
-    };
-    let mut sections = match document {
-        Some(text) => document::sections(text)
-            .iter()
-            .map(|part| section(Some(part)))
-            .collect::<Result<Vec<_>>>()?,
-        None => vec![section(None)?],
-    };
-    let sampling =
-        Sampling::temperature(ask.temperature, target.rollout.seed)?.max_tokens(QUESTION_TOKENS)?;
-    monitor.stage(&format!("questions on {}", target.name), ask.count, "questions", |ticker| {
-        // A section that has given its share may give more when others have too little to be asked
-        // about.
-        let (share, mut missing, mut spare) =
-            (ask.count.div_ceil(sections.len()), ask.count, Vec::new());
-        for _ in 0..ROUNDS {
-            let mut batch = Vec::new();
-            for (number, section) in sections.iter_mut().enumerate() {
-                let wanted = SAMPLES * share.saturating_sub(section.found);
-                for sample in section.samples..section.samples + wanted {
-                    let key = KeyHasher::new("question", 1)
-                        .field("seed", &target.rollout.seed)
-                        .field("place", &(number, sample))
-                        .finish();
-                    batch.push((
-                        number,
-                        sample % requests.len(),
-                        ChaCha8Rng::from_seed(*key.as_bytes()),
-                    ));
-                }
-                section.samples += wanted;
-            }
-            if missing == 0 || batch.is_empty() {
+/// A sample of a passage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draw {
+    pub(super) passage: usize,
+    pub(super) sample: usize,
+}
+
+/// The different questions that one passage has given. Those for a smaller number are the first of
+/// those for a larger one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Candidates {
+    /// The samples that were looked at.
+    samples: usize,
+    found: Vec<String>,
+}
+
+/// What became of one `ask`.
+pub(super) struct Asked {
+    pub(super) report: AskReport,
+    /// Whether all is there that can be: nothing that was not kept was left out.
+    pub(super) complete: bool,
+}
+
+/// What one `ask` wants.
+pub(super) struct Asking<'a, A> {
+    pub(super) author: A,
+    /// The target's name.
+    pub(super) target: &'a str,
+    /// How many questions.
+    pub(super) count: usize,
+    pub(super) passages: &'a [Passage],
+    /// Whether what is not kept is written; otherwise this only looks.
+    pub(super) writes: bool,
+    pub(super) monitor: Monitor<'a>,
+}
+
+impl<A: Author> Asking<'_, A> {
+    /// Adds the questions: from each passage its quota, and then what some passages could not give
+    /// from the others.
+    pub(super) fn run(mut self, stimuli: &mut Stimuli) -> Result<Asked> {
+        let quota = Quota::new(self.count, self.passages.len());
+        let mut sources: Vec<Source> =
+            (0..self.passages.len()).map(|passage| Source::new(quota.of(passage))).collect();
+        for _ in 0..TURNS {
+            let more = sources.iter().map(Source::owed).collect::<Vec<_>>();
+            if !self.turn(&mut sources, &more, "", stimuli)? {
                 break;
             }
-            let numbers: Vec<usize> = batch.iter().map(|&(number, ..)| number).collect();
-            let batch = batch
-                .into_iter()
-                .map(|(number, request, rng)| Request {
-                    prompt: &sections[number].prompts[request],
-                    rng,
-                })
-                .collect();
-            let completions = complete(model, batch, &sampling, WeightView::default(), |_| {
-                ticker.advance(0, "")
-            })?;
-            for (number, completion) in numbers.into_iter().zip(completions) {
-                let text = model.decode(&completion.ids)?;
-                let Some(question) = cleaned(&text, &requests).filter(|_| completion.ended) else {
-                    continue;
-                };
-                if missing == 0 || sections[number].found == share {
-                    spare.push(question.to_owned());
-                } else if questions.add(question) {
-                    sections[number].found += 1;
-                    missing -= 1;
-                    ticker.advance(1, "")?;
+        }
+        let mut report = AskReport {
+            wanted: self.count,
+            sections: sources.len(),
+            short_sections: sources.iter().filter(|s| s.accepted < s.quota).count(),
+            made: accepted(&sources),
+            elsewhere: 0,
+        };
+        // What the others give is not known before it is known what is missing.
+        if sources.iter().any(|source| source.unknown) {
+            return Ok(Asked { report, complete: false });
+        }
+        for _ in 0..TURNS {
+            let more = spread(&sources, self.count - accepted(&sources));
+            if !self.turn(&mut sources, &more, ", from other sections", stimuli)? {
+                break;
+            }
+        }
+        report.elsewhere = accepted(&sources) - report.made;
+        report.made += report.elsewhere;
+        Ok(Asked { report, complete: !sources.iter().any(|source| source.unknown) })
+    }
+
+    /// Gets `more` further questions of each passage, and adds those that are new; says whether
+    /// any were wanted.
+    fn turn(
+        &mut self,
+        sources: &mut [Source],
+        more: &[usize],
+        which: &str,
+        stimuli: &mut Stimuli,
+    ) -> Result<bool> {
+        let mut to_write = Vec::new();
+        for (passage, &more) in more.iter().enumerate().filter(|(_, more)| **more > 0) {
+            let source = &mut sources[passage];
+            source.wanted += more;
+            match self.author.kept(passage, source.wanted)? {
+                Some(candidates) => source.continue_from(candidates),
+                None if self.writes => to_write.push(passage),
+                None => source.unknown = true,
+            }
+        }
+        if !to_write.is_empty() {
+            self.write(sources, to_write, which)?;
+        }
+        for (source, passage) in sources.iter_mut().zip(self.passages) {
+            for question in &source.candidates.found[source.offered..] {
+                let stimulus = Stimulus::new(question, passage.span.clone(), Generator::Ask);
+                source.accepted += usize::from(stimuli.add(stimulus));
+            }
+            source.offered = source.candidates.found.len();
+        }
+        Ok(more.iter().any(|&more| more > 0))
+    }
+
+    /// Samples until these passages have what is wanted of them, or no sample is left.
+    fn write(&mut self, sources: &mut [Source], mut open: Vec<usize>, which: &str) -> Result<()> {
+        let stage = Stage {
+            name: &format!("stimuli on {}{which}", self.target),
+            target: self.target,
+            total: open.iter().map(|&passage| sources[passage].lacking()).sum(),
+            unit: "stimuli",
+        };
+        self.monitor.stage(stage, |ticker| {
+            while !open.is_empty() {
+                let draws: Vec<Draw> =
+                    open.iter().flat_map(|&passage| sources[passage].draws(passage)).collect();
+                for draws in draws.chunks(DRAWN_TOGETHER) {
+                    let questions = self.author.write(draws, self.monitor)?;
+                    for (draw, question) in draws.iter().zip(questions) {
+                        let new = sources[draw.passage].take(question);
+                        ticker.advance(usize::from(new), "")?;
+                    }
                 }
+                let mut left = Vec::new();
+                for passage in open {
+                    let source = &sources[passage];
+                    if source.lacking() > 0 && source.samples_left() > 0 {
+                        left.push(passage);
+                    } else {
+                        self.author.keep(passage, source.wanted, &source.candidates)?;
+                    }
+                }
+                open = left;
             }
-        }
-        for question in spare {
-            if missing > 0 && questions.add(&question) {
-                missing -= 1;
-                ticker.advance(1, "")?;
-            }
-        }
-        Ok(())
-    })
+            Ok(())
+        })
+    }
 }
 
-/// The question in what the model wrote: one line, without a number or quotes around it.
-fn cleaned<'a>(text: &'a str, requests: &[&str]) -> Option<&'a str> {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let numbered = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let line = if numbered.len() < line.len() {
-        numbered.strip_prefix(['.', ')']).unwrap_or(line)
-    } else {
-        line
-    };
-    let line = line.trim().trim_matches('"').trim();
-    (line.chars().count() >= 3 && !requests.contains(&line)).then_some(line)
+/// A passage on its way.
+struct Source {
+    /// Its share of the questions.
+    quota: usize,
+    /// The questions that were wanted of it so far.
+    wanted: usize,
+    candidates: Candidates,
+    /// The candidates, as [`normalised_question`] writes them.
+    seen: HashSet<String>,
+    /// The candidates that were offered so far, and those of them that were new.
+    offered: usize,
+    accepted: usize,
+    /// Whether what it gives was not kept, and is not to be written.
+    unknown: bool,
+}
+
+impl Source {
+    fn new(quota: usize) -> Self {
+        Self {
+            quota,
+            wanted: 0,
+            candidates: Candidates::default(),
+            seen: HashSet::new(),
+            offered: 0,
+            accepted: 0,
+            unknown: false,
+        }
+    }
+
+    fn continue_from(&mut self, candidates: Candidates) {
+        self.seen = candidates.found.iter().map(|found| normalised_question(found)).collect();
+        self.candidates = candidates;
+    }
+
+    /// What it has to give until its share is there, if it can give any more.
+    fn owed(&self) -> usize {
+        if self.exhausted() { 0 } else { self.quota.saturating_sub(self.accepted) }
+    }
+
+    /// What was wanted and is not found.
+    fn lacking(&self) -> usize {
+        self.wanted.saturating_sub(self.candidates.found.len())
+    }
+
+    /// Whether it has given all that it can.
+    fn exhausted(&self) -> bool {
+        self.unknown || self.lacking() > 0
+    }
+
+    /// The samples that may still be drawn for what is wanted of it.
+    fn samples_left(&self) -> usize {
+        MOST_SAMPLES.saturating_mul(self.wanted).saturating_sub(self.candidates.samples)
+    }
+
+    /// The next samples of it.
+    fn draws(&self, passage: usize) -> impl Iterator<Item = Draw> + use<> {
+        let first = self.candidates.samples;
+        let count = SAMPLES.saturating_mul(self.lacking()).min(self.samples_left());
+        (first..first + count).map(move |sample| Draw { passage, sample })
+    }
+
+    /// Looks at the next sample; says whether it gave another question. What comes after all that
+    /// is wanted was found is dropped, as if it had not been drawn.
+    fn take(&mut self, question: Option<String>) -> bool {
+        if self.lacking() == 0 {
+            return false;
+        }
+        self.candidates.samples += 1;
+        let Some(question) = question else { return false };
+        let key = normalised_question(&question);
+        let new = !key.is_empty() && self.seen.insert(key);
+        if new {
+            self.candidates.found.push(question);
+        }
+        new
+    }
+}
+
+fn accepted(sources: &[Source]) -> usize {
+    sources.iter().map(|source| source.accepted).sum()
+}
+
+/// The shares in `missing` of the passages that can give more, in the order of the passages.
+fn spread(sources: &[Source], missing: usize) -> Vec<usize> {
+    let open = sources.iter().filter(|source| !source.exhausted()).count();
+    let (quota, mut place, mut shares) = (Quota::new(missing, open), 0, Vec::new());
+    for source in sources {
+        if source.exhausted() {
+            shares.push(0);
+        } else {
+            shares.push(quota.of(place));
+            place += 1;
+        }
+    }
+    shares
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::progress::{Interrupt, Silent};
+
+    /// Writes of each passage what `sample` says, and counts what it writes.
+    #[derive(Default)]
+    struct Script<F> {
+        sample: F,
+        kept: RefCell<HashMap<(usize, usize), Candidates>>,
+        written: RefCell<Vec<usize>>,
+    }
+
+    impl<F: Fn(Draw) -> Option<String>> Script<F> {
+        fn new(sample: F) -> Self {
+            Self { sample, kept: RefCell::default(), written: RefCell::default() }
+        }
+    }
+
+    impl<F: Fn(Draw) -> Option<String>> Author for &Script<F> {
+        fn kept(&self, passage: usize, wanted: usize) -> Result<Option<Candidates>> {
+            Ok(self.kept.borrow().get(&(passage, wanted)).cloned())
+        }
+
+        fn keep(&self, passage: usize, wanted: usize, candidates: &Candidates) -> Result<()> {
+            self.kept.borrow_mut().insert((passage, wanted), candidates.clone());
+            Ok(())
+        }
+
+        fn write(&mut self, draws: &[Draw], _: Monitor<'_>) -> Result<Vec<Option<String>>> {
+            self.written.borrow_mut().extend(draws.iter().map(|draw| draw.passage));
+            Ok(draws.iter().map(|draw| (self.sample)(*draw)).collect())
+        }
+    }
+
+    /// The questions of each passage, and what is reported.
+    fn ask<F: Fn(Draw) -> Option<String>>(
+        script: &Script<F>,
+        count: usize,
+        sections: usize,
+        held_out: &[&str],
+    ) -> (Vec<Vec<String>>, AskReport) {
+        let passages: Vec<Passage> = (0..sections)
+            .map(|i| Passage { span: Some(i..i + 1), prompt: String::new() })
+            .collect();
+        let interrupt = Interrupt::new();
+        let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
+        let mut stimuli = Stimuli::without(held_out.iter().copied());
+        let asking = Asking {
+            author: script,
+            target: "t",
+            count,
+            passages: &passages,
+            writes: true,
+            monitor,
+        };
+        let report = asking.run(&mut stimuli).unwrap().report;
+        let mut of_passages = vec![Vec::new(); sections];
+        for stimulus in stimuli.into_list() {
+            of_passages[stimulus.passage.unwrap().start].push(stimulus.text);
+        }
+        (of_passages, report)
+    }
+
+    fn question(draw: Draw) -> String {
+        format!("Passage {} number {}", draw.passage, draw.sample)
+    }
 
     #[test]
-    fn questions_are_freed_of_what_is_around_them() {
-        let requests = ["Ask."];
+    fn every_section_is_asked_about_whatever_their_number() {
+        for sections in [1, 2, 26, 33, 60, 99, 100, 1000] {
+            // Two of five samples cannot be used.
+            let script = Script::new(|draw| (draw.sample % 5 > 1).then(|| question(draw)));
+            let (of_passages, report) = ask(&script, 100, sections, &[]);
+            let quota = Quota::new(100, sections);
+            for (passage, questions) in of_passages.iter().enumerate() {
+                assert_eq!(questions.len(), quota.of(passage), "{passage} of {sections}");
+            }
+            assert_eq!((report.wanted, report.made, report.elsewhere), (100, 100, 0));
+            assert_eq!((report.sections, report.short_sections), (sections, 0));
+        }
+    }
+
+    #[test]
+    fn what_a_section_cannot_give_comes_from_others_after_all_had_their_turn() {
+        // The first section gives a single question, the second none.
+        let script = Script::new(|draw| match draw.passage {
+            0 => Some("Always the same".to_owned()),
+            1 => None,
+            _ => Some(question(draw)),
+        });
+        let (of_passages, report) = ask(&script, 40, 10, &[]);
+        assert_eq!((of_passages[0].len(), of_passages[1].len()), (1, 0));
+        assert_eq!((report.made, report.elsewhere, report.short_sections), (40, 7, 2));
+        // Seven more over eight sections.
+        assert!(of_passages[2..].iter().all(|questions| (4..=5).contains(&questions.len())));
+        let written = script.written.borrow();
+        let last_first_turn = written.iter().rposition(|&passage| passage < 2).unwrap();
         assert_eq!(
-            cleaned("\n  1. \"How long does it take?\"\nmore", &requests),
-            Some("How long does it take?")
+            (2..10).filter(|passage| written[..last_first_turn].contains(passage)).count(),
+            8,
+            "all had their turn before"
         );
-        assert_eq!(cleaned("2 minutes are enough?", &requests), Some("2 minutes are enough?"));
-        assert_eq!(cleaned("Ask.", &requests), None);
-        assert_eq!(cleaned(" \n?", &requests), None);
+    }
+
+    #[test]
+    fn what_no_section_can_give_is_missing_and_reported() {
+        let script = Script::new(|draw| (draw.sample == 0).then(|| question(draw)));
+        let (of_passages, report) = ask(&script, 30, 10, &[]);
+        assert!(of_passages.iter().all(|questions| questions.len() == 1));
+        assert_eq!((report.made, report.elsewhere, report.short_sections), (10, 0, 10));
+        assert_eq!(report.missing(), 20);
+    }
+
+    #[test]
+    fn a_section_replaces_what_is_held_out_or_was_asked_of_another() {
+        let script = Script::new(|draw| match draw.sample {
+            0 => Some("What is it?".to_owned()),
+            _ => Some(question(draw)),
+        });
+        let (of_passages, report) = ask(&script, 20, 10, &["Passage 3 number 1"]);
+        assert!(of_passages.iter().all(|questions| questions.len() == 2), "{of_passages:?}");
+        assert!(!of_passages[3].contains(&"Passage 3 number 1".to_owned()));
+        assert_eq!((report.made, report.elsewhere), (20, 0));
+    }
+
+    #[test]
+    fn what_is_kept_is_not_written_again_and_gives_the_same() {
+        let script = Script::new(|draw| (draw.sample % 3 > 0).then(|| question(draw)));
+        let (first, _) = ask(&script, 30, 7, &["Passage 2 number 1"]);
+        script.written.borrow_mut().clear();
+        assert_eq!(ask(&script, 30, 7, &["Passage 2 number 1"]).0, first);
+        assert!(script.written.borrow().is_empty());
+        // A larger number begins with the smaller one's questions.
+        let (more, _) = ask(&script, 60, 7, &["Passage 2 number 1"]);
+        for (more, first) in more.iter().zip(&first) {
+            assert_eq!(&more[..first.len()], first);
+        }
     }
 }

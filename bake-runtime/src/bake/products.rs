@@ -1,0 +1,128 @@
+//! What bakes of a recipe have left in a store: to be looked at, and for plans.
+
+use bake_spec::recipe::{Recipe, Target};
+use serde::Serialize;
+
+use super::BakeOptions;
+use super::report::AskReport;
+use super::rollout::Teachers;
+use super::stages::Stages;
+use super::stimuli::{self, Collected, Stimulus};
+use super::teacher::Taught;
+use super::trajectory::trajectories;
+use crate::device::Device;
+use crate::error::Result;
+use crate::inputs::{Inputs, load_model};
+use crate::progress::{Interrupt, Monitor, Silent};
+
+/// The stimuli and rollouts of a target that there are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TargetProducts {
+    /// The target's name.
+    pub target: String,
+    /// The stimuli: those that are written down, and those that the model has written.
+    pub stimuli: Vec<StimulusProducts>,
+    /// Whether these are all: otherwise the model has not written some yet, or they were removed.
+    pub complete: bool,
+    /// What became of the declaration's `ask`, where it has one and all is there.
+    pub asked: Option<AskReport>,
+}
+
+/// A stimulus and its rollouts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StimulusProducts {
+    /// The stimulus.
+    #[serde(flatten)]
+    pub stimulus: Stimulus,
+    /// The text of its rollouts; none where they were not made yet.
+    pub rollouts: Option<Vec<String>>,
+}
+
+/// What bakes of a recipe have left in the store of these options so far, on the kind of their
+/// device. Nothing is made.
+///
+/// # Errors
+/// When the model, a document or the store cannot be read.
+pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProducts>> {
+    // The model only turns text into tokens and back here.
+    let (model, store) = (load_model(recipe, Device::Cpu)?, options.open_store()?);
+    let interrupt = Interrupt::new();
+    let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
+    let device = options.device;
+    let stages = Stages { recipe, model: &model, device, store: &store, fresh: false, monitor };
+    let mut all = Vec::new();
+    for target in recipe.targets.iter() {
+        let inputs = Inputs::read(recipe, target)?;
+        let Collected { list, asked, complete } =
+            stimuli::collect(&stages, target, &inputs, false)?;
+        let teachers = Teachers::new(&stages, target, &inputs);
+        let mut stimuli = Vec::new();
+        for stimulus in list {
+            let rollouts = match teachers.kept(&stimulus)? {
+                Some(kept) => {
+                    Some(kept.iter().map(|r| model.decode(&r.ids)).collect::<Result<_>>()?)
+                }
+                None => None,
+            };
+            stimuli.push(StimulusProducts { stimulus, rollouts });
+        }
+        all.push(TargetProducts {
+            target: target.name.to_string(),
+            stimuli,
+            complete,
+            asked: asked.filter(|_| complete),
+        });
+    }
+    Ok(all)
+}
+
+/// How much of a kind of product is in the store, and how much is to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Used again.
+    pub kept: usize,
+    /// Made; at most this many, where it is not known yet.
+    pub to_make: usize,
+}
+
+/// What is kept of a target's products.
+pub(super) struct KeptOfTarget {
+    pub(super) stimuli: Kept,
+    pub(super) rollouts: Kept,
+    pub(super) states: Kept,
+}
+
+/// Counts what is kept of a target's products.
+pub(super) fn count_kept(
+    stages: &Stages<'_>,
+    target: &Target,
+    inputs: &Inputs,
+) -> Result<KeptOfTarget> {
+    let Collected { list, asked, complete } = stimuli::collect(stages, target, inputs, false)?;
+    let unwritten = match asked {
+        Some(asked) if !complete => asked.missing(),
+        _ => 0,
+    };
+    let teachers = Teachers::new(stages, target, inputs);
+    let (mut known, mut rollouts) = (Vec::new(), Vec::new());
+    let mut to_roll_out = unwritten;
+    for stimulus in &list {
+        match teachers.kept(stimulus)? {
+            Some(kept) => {
+                known.push(stimulus.clone());
+                rollouts.push(kept);
+            }
+            None => to_roll_out += 1,
+        }
+    }
+    let trajectories = trajectories(&rollouts);
+    let taught = Taught { stages, target, inputs, stimuli: &known, trajectories: &trajectories };
+    let states = taught.count_kept()?;
+    let to_make = to_roll_out * target.rollout.answers;
+    Ok(KeptOfTarget {
+        stimuli: Kept { kept: list.len(), to_make: unwritten },
+        rollouts: Kept { kept: rollouts.iter().map(Vec::len).sum(), to_make },
+        // Of rollouts that are not made yet it is not known which are the same.
+        states: Kept { kept: states, to_make: trajectories.len() - states + to_make },
+    })
+}

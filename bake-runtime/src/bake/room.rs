@@ -1,0 +1,124 @@
+//! What is checked before any work is done: that prompts fit the model's context, and that the
+//! model is shown them.
+
+use std::ops::Range;
+
+use bake_spec::recipe::{Rollout, Target};
+
+use super::stages::Stages;
+use super::stimuli::{Generator, Stimulus};
+use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::Inputs;
+use crate::model::Model;
+use crate::text::template::Message;
+
+/// Checks what the teachers and the student of a target read.
+pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<()> {
+    check_template(stages, target, &inputs.prompt)?;
+    let written: Vec<&str> = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
+    if inputs.reads_whole_document() {
+        check_room(stages.model, &described(target), &target.rollout, &inputs.prompt, &written)?;
+    }
+    for (number, passage) in inputs.passages.iter().enumerate() {
+        if target.stimuli.ask.is_some() {
+            let what = format!("section {} of {}", number + 1, described(target));
+            check_room(stages.model, &what, &target.rollout, &passage.prompt, &[])?;
+        }
+    }
+    let student = &stages.recipe.student;
+    check_room(stages.model, "the student prompt", &target.rollout, student, &written)
+}
+
+/// Checks what the teachers and the student of stimuli read that the model wrote.
+pub(super) fn check_asked(
+    stages: &Stages<'_>,
+    target: &Target,
+    inputs: &Inputs,
+    stimuli: &[Stimulus],
+) -> Result<()> {
+    let of = |span: Option<&Range<usize>>| -> Vec<&str> {
+        let asked = stimuli.iter().filter(|stimulus| stimulus.generator == Generator::Ask);
+        let own = asked.filter(|stimulus| stimulus.passage.as_ref() == span);
+        own.map(|stimulus| &*stimulus.text).collect()
+    };
+    for (number, passage) in inputs.passages.iter().enumerate() {
+        let questions = of(passage.span.as_ref());
+        let what = format!("section {} of {}", number + 1, described(target));
+        check_room(stages.model, &what, &target.rollout, &passage.prompt, &questions)?;
+        let student = &stages.recipe.student;
+        check_room(stages.model, "the student prompt", &target.rollout, student, &questions)?;
+    }
+    Ok(())
+}
+
+/// A teacher whose prompt the template does not show to the model knows no more than the student.
+fn check_template(stages: &Stages<'_>, target: &Target, prompt: &str) -> Result<()> {
+    let (model, student) = (stages.model, &*stages.recipe.student);
+    if prompt == student || far_too_long(model, prompt).is_some() {
+        return Ok(());
+    }
+    let ids = |system: &str| model.encode(&Message::question(system, "Why?"));
+    if ids(prompt)? != ids(student)? {
+        return Ok(());
+    }
+    let message = format!(
+        "the chat template of the model {} does not show system prompts to the model: with {} the \
+         prompt has the same tokens as without, so there is nothing to learn; use a model whose \
+         template has a system role, or add one to the template",
+        model.name(),
+        described(target)
+    );
+    Err(Error::new(ErrorKind::Tokenizer, message))
+}
+
+/// The tokens that a text has at least, where these are too many. Such a text need not be cut into
+/// tokens, which takes long too.
+fn far_too_long(model: &Model, text: &str) -> Option<usize> {
+    let at_least = text.len() / model.tokenizer().longest_token();
+    (at_least > model.config().context()).then_some(at_least)
+}
+
+/// Checks that a system prompt, the longest question and an answer fit the model's context.
+pub(super) fn check_room(
+    model: &Model,
+    what: &str,
+    rollout: &Rollout,
+    prompt: &str,
+    questions: &[&str],
+) -> Result<()> {
+    let context = model.config().context();
+    let answer = rollout.max_tokens(context);
+    let refused = |tokens: String| {
+        let message = format!(
+            "{what} does not fit the model's context of {context} tokens: {tokens}, and {answer} \
+             for an answer; shorten it, split it into several targets, or lower `max_tokens`"
+        );
+        Err(Error::new(ErrorKind::Document, message))
+    };
+    if let Some(at_least) = far_too_long(model, prompt) {
+        return refused(format!("at least {at_least} for it"));
+    }
+    let alone = model.encode(&Message::question(prompt, ""))?.len();
+    let mut longest = None;
+    for question in questions {
+        longest = longest.max(Some(model.encode(&Message::question(prompt, question))?.len()));
+    }
+    match longest {
+        _ if longest.unwrap_or(alone) + answer <= context => Ok(()),
+        Some(longest) => {
+            // A template can write more for an empty question than for one that is asked.
+            let question = longest.saturating_sub(alone);
+            refused(format!("{alone} for it, {question} for the longest question"))
+        }
+        None => refused(format!("{alone} for it")),
+    }
+}
+
+/// A target for messages: its document where it has one.
+pub(super) fn described(target: &Target) -> String {
+    match &target.document {
+        _ if target.anchor => format!("the student prompt of anchor `{}`", target.name),
+        Some(document) => format!("{} (target `{}`)", document.path, target.name),
+        None => format!("the prompt of target `{}`", target.name),
+    }
+}

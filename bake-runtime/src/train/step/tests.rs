@@ -1,0 +1,208 @@
+use super::*;
+use crate::adapter::{LowRank, initial};
+use crate::device::gpu::testing::on_gpus;
+use bake_spec::recipe::{Divergence, Lora, LoraFields, TrainFields};
+use candle_core::{Device, IndexOp as _};
+
+fn settings(divergence: Divergence) -> Train {
+    let fields = TrainFields { epochs: 1, batch: 4, divergence, seed: 1, ..TrainFields::DEFAULT };
+    Train::new(fields).unwrap()
+}
+
+fn lora(rank: usize, alpha: f64) -> Lora {
+    Lora::new(LoraFields { rank, alpha, ..LoraFields::DEFAULT }).unwrap()
+}
+
+/// An adapter of which no matrix is zero, so that each has a gradient.
+fn adapter(model: &Model, rank: usize) -> Adapter {
+    let mut adapter = initial(model.config(), &lora(rank, 8.0), 5, &Device::Cpu).unwrap();
+    let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
+    for (i, (layer, projection)) in places.into_iter().enumerate() {
+        let change = adapter.change_mut(layer, projection).unwrap();
+        change.b = noise(change.b.dims(), 100 + i as u64, 0.02);
+    }
+    adapter
+}
+
+fn noise(shape: &[usize], seed: u64, size: f32) -> Tensor {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let data: Vec<f32> =
+        (0..shape.iter().product()).map(|_| rng.random_range(-size..size)).collect();
+    Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
+}
+
+fn batch(model: &Model) -> Batch {
+    let ids: Vec<u32> = (0..24).map(|i| i * 37 % 300).collect();
+    let rows: Vec<u32> = vec![5, 6, 7, 20, 21, 22, 23];
+    let teacher = noise(&[rows.len(), model.config().hidden_size()], 3, 1.0);
+    let weights = vec![0.1, 0.2, 0.1, 0.0, 0.3, 0.2, 0.1];
+    Batch {
+        ids,
+        lengths: vec![8, 16],
+        rows: Tensor::new(rows, &Device::Cpu).unwrap(),
+        teacher,
+        weights,
+    }
+}
+
+fn student<'a>(
+    model: &'a Model,
+    adapter: &'a Adapter,
+    settings: &'a Train,
+    dropout: f64,
+    bytes: usize,
+) -> Student<'a> {
+    Student { model, adapter, settings, dropout, activation_bytes: bytes }
+}
+
+/// The loss moves along a gradient as fast as the gradient is long: through head, norms,
+/// attention, feed-forward layers and changes.
+#[test]
+fn the_gradient_of_the_whole_loss_is_its_slope() {
+    let model = Model::tiny().unwrap();
+    let (adapter, batch) = (adapter(&model, 4), batch(&model));
+    for (divergence, dropout) in
+        [(Divergence::ForwardKl, 0.0), (Divergence::ReverseKl, 0.3), (Divergence::Jsd(0.4), 0.0)]
+    {
+        let settings = settings(divergence);
+        let (_, gradients) = student(&model, &adapter, &settings, dropout, 1 << 28)
+            .gradients(&batch, 2.0, (0, 0))
+            .unwrap();
+        gradients.check_complete(&adapter).unwrap();
+        let squared: f32 = gradients
+            .iter()
+            .flat_map(|(.., g)| [&g.a, &g.b])
+            .map(|g| g.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())
+            .sum();
+        let loss_at = |step: f64| {
+            let mut moved = adapter.clone();
+            for (layer, projection, gradient) in gradients.iter() {
+                let change = moved.change_mut(layer, projection).unwrap();
+                change.a = (&change.a + (&gradient.a * step).unwrap()).unwrap();
+                change.b = (&change.b + (&gradient.b * step).unwrap()).unwrap();
+            }
+            student(&model, &moved, &settings, dropout, 0).gradients(&batch, 2.0, (0, 0)).unwrap().0
+        };
+        // Far enough that rounding in f32 does not matter, near enough that the curve does not.
+        let step = 2e-3 / f64::from(squared).sqrt();
+        let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
+        let error = (slope / f64::from(squared) - 1.0).abs();
+        assert!(error < 1e-2, "{divergence:?}: slope {slope}, squared gradient {squared}");
+    }
+}
+
+#[test]
+fn activations_that_are_computed_again_give_the_same_bits() {
+    let model = Model::tiny().unwrap();
+    let (adapter, batch) = (adapter(&model, 4), batch(&model));
+    let bits = |bytes, dropout| {
+        let (loss, gradients) =
+            student(&model, &adapter, &settings(Divergence::ForwardKl), dropout, bytes)
+                .gradients(&batch, 1.0, (3, 1))
+                .unwrap();
+        let all = gradients
+            .iter()
+            .flat_map(|(.., g)| [&g.a, &g.b])
+            .flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        (loss.to_bits(), all.map(f32::to_bits).collect::<Vec<_>>())
+    };
+    let some = 2 * Activations::bytes(model.config(), batch.ids.len());
+    for dropout in [0.0, 0.5] {
+        let all_kept = bits(usize::MAX, dropout);
+        assert_eq!(all_kept, bits(0, dropout));
+        assert_eq!(all_kept, bits(some, dropout));
+    }
+    assert_ne!(bits(0, 0.0), bits(0, 0.5));
+}
+
+#[test]
+fn on_a_gpu_loss_and_gradients_are_those_of_the_processor() {
+    let model = Model::tiny().unwrap();
+    let (adapter, batch) = (adapter(&model, 4), batch(&model));
+    for (divergence, dropout, bytes) in
+        [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)]
+    {
+        let settings = settings(divergence);
+        let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
+            .gradients(&batch, 2.0, (0, 0))
+            .unwrap();
+        let run = |device: &Device| {
+            let model = Model::tiny_at(device).unwrap();
+            let to = |t: &Tensor| t.to_device(device).unwrap();
+            let mut there = Adapter::empty(model.config().layers());
+            for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
+                there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
+            }
+            let Batch { ids, lengths, rows, teacher, weights } = &batch;
+            let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
+            let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
+            let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
+                .gradients(&batch, 2.0, (0, 0))
+                .unwrap();
+            assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
+            gradients.check_complete(&there).unwrap();
+            for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter()) {
+                for (got, want) in [(&got.a, &want.a), (&got.b, &want.b)] {
+                    let largest = |t: &Tensor| {
+                        t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
+                    };
+                    let error = largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap())
+                        / largest(want);
+                    assert!(error < 1e-3, "{layer} {projection:?}: {error}");
+                }
+            }
+        };
+        on_gpus(run);
+    }
+}
+
+#[test]
+fn a_student_that_is_the_teacher_has_nothing_to_learn() {
+    let model = Model::tiny().unwrap();
+    let mut batch = batch(&model);
+    let hidden =
+        model.decoder().forward(&batch.ids, &batch.lengths, WeightView::default()).unwrap();
+    batch.teacher = hidden.index_select(&batch.rows, 0).unwrap();
+    let unchanged = initial(model.config(), &lora(2, 2.0), 0, &Device::Cpu).unwrap();
+    let (loss, gradients) = student(&model, &unchanged, &settings(Divergence::ForwardKl), 0.0, 0)
+        .gradients(&batch, 1.0, (0, 0))
+        .unwrap();
+    assert_eq!(loss, 0.0);
+    for (.., gradient) in gradients.iter() {
+        for tensor in [&gradient.a, &gradient.b] {
+            assert!(
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|g| *g == 0.0)
+            );
+        }
+    }
+}
+
+#[test]
+fn blocks_below_the_adapter_are_left_alone() {
+    let model = Model::tiny().unwrap();
+    let batch = batch(&model);
+    let whole = adapter(&model, 4);
+    let mut upper = Adapter::empty(model.config().layers());
+    for (layer, projection, change) in whole.iter().filter(|(layer, ..)| *layer >= 4) {
+        upper.set(
+            layer,
+            projection,
+            LowRank { a: change.a.clone(), b: change.b.clone(), scale: change.scale },
+        );
+    }
+    let (_, gradients) = student(&model, &upper, &settings(Divergence::ForwardKl), 0.0, 1 << 28)
+        .gradients(&batch, 1.0, (0, 0))
+        .unwrap();
+    gradients.check_complete(&upper).unwrap();
+    assert_eq!(gradients.iter().map(|(layer, ..)| layer).min(), Some(4));
+    assert!(
+        gradients.iter().all(|(.., g)| g
+            .a
+            .i(0)
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap()
+            .iter()
+            .any(|x| *x != 0.0))
+    );
+}

@@ -20,8 +20,8 @@ pub mod bake {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is
-    /// written.
+    /// How many questions the model writes about the document, as many about each section; each is
+    /// answered by a teacher that reads its section; for an anchor none unless it is written.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.
@@ -129,8 +129,8 @@ pub mod target_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is
-    /// written.
+    /// How many questions the model writes about the document, as many about each section; each is
+    /// answered by a teacher that reads its section; for an anchor none unless it is written.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.
@@ -202,8 +202,8 @@ pub mod anchor_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document; for an anchor none unless it is
-    /// written.
+    /// How many questions the model writes about the document, as many about each section; each is
+    /// answered by a teacher that reads its section; for an anchor none unless it is written.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.

@@ -286,7 +286,8 @@ pub const SETTINGS: &[Setting] = &[
         STIM,
         Kind::Counted { max: 100_000, scope: Ask },
         "100",
-        "how many questions the model writes about the document; for an anchor none unless it is \
+        "how many questions the model writes about the document, as many about each section; \
+         each is answered by a teacher that reads its section; for an anchor none unless it is \
          written",
     ),
     number(

@@ -30,7 +30,7 @@ pub(crate) struct Training<'a> {
 }
 
 /// What changes from step to step.
-struct Progress {
+struct TrainingState {
     adapter: Adapter,
     optimizer: AdamW,
     /// The loss of each step that was done.
@@ -43,19 +43,19 @@ impl Training<'_> {
     pub(crate) fn run(self, adapter: Adapter) -> Result<(Adapter, Vec<f64>)> {
         let settings = &self.recipe.train;
         let optimizer = AdamW::new(&adapter, AdamWSettings::new(settings.weight_decay))?;
-        let mut progress = Progress { adapter, optimizer, losses: Vec::new() };
-        progress.losses = self.checkpoints.load(&mut progress.adapter, &mut progress.optimizer)?;
-        let (done, steps_per_epoch) = (progress.losses.len(), self.steps_per_epoch());
+        let mut state = TrainingState { adapter, optimizer, losses: Vec::new() };
+        state.losses = self.checkpoints.load(&mut state.adapter, &mut state.optimizer)?;
+        let (done, steps_per_epoch) = (state.losses.len(), self.steps_per_epoch());
         let steps = settings.epochs * steps_per_epoch;
         let stage = Stage { name: "training", target: "", total: steps, unit: "steps" };
         self.monitor.stage(stage, |ticker| {
             ticker.advance(done, "")?;
             for epoch in done / steps_per_epoch..settings.epochs {
-                let skipped = progress.losses.len() - epoch * steps_per_epoch;
+                let skipped = state.losses.len() - epoch * steps_per_epoch;
                 let order = self.training_set.order(settings.seed, epoch);
                 for sequences in order.chunks(self.sequences_per_step()).skip(skipped) {
-                    let loss = self.step(&mut progress, sequences, steps, done)?;
-                    let Progress { adapter, optimizer, losses } = &progress;
+                    let loss = self.step(&mut state, sequences, steps, done)?;
+                    let TrainingState { adapter, optimizer, losses } = &state;
                     self.checkpoints.step(losses, steps, adapter, optimizer)?;
                     ticker.advance(1, &format!("KL {loss:.4}"))?;
                 }
@@ -63,24 +63,24 @@ impl Training<'_> {
             Ok(())
         })?;
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        let epochs = progress.losses.chunks(steps_per_epoch).map(mean).collect();
-        Ok((progress.adapter, epochs))
+        let epochs = state.losses.chunks(steps_per_epoch).map(mean).collect();
+        Ok((state.adapter, epochs))
     }
 
     /// Learns from these sequences; returns their loss. `first` is the first step that this process
     /// does.
     fn step(
         &self,
-        progress: &mut Progress,
+        state: &mut TrainingState,
         sequences: &[usize],
         steps: usize,
         first: usize,
     ) -> Result<f64> {
         let settings = &self.recipe.train;
-        let step = progress.losses.len();
-        let (loss, mut gradients) = self.gradients(&progress.adapter, sequences, step)?;
+        let step = state.losses.len();
+        let (loss, mut gradients) = self.gradients(&state.adapter, sequences, step)?;
         if step == first {
-            gradients.check_complete(&progress.adapter)?;
+            gradients.check_complete(&state.adapter)?;
         }
         let norm = optimizer::clip(&mut gradients, settings.clip)?;
         if !(loss.is_finite() && norm.is_finite()) {
@@ -90,8 +90,8 @@ impl Training<'_> {
             return Err(Error::new(ErrorKind::Training, message));
         }
         let rate = self.highest_rate() * schedule::share_of_rate(settings, step, steps);
-        progress.optimizer.step(&mut progress.adapter, &gradients, rate)?;
-        progress.losses.push(loss);
+        state.optimizer.step(&mut state.adapter, &gradients, rate)?;
+        state.losses.push(loss);
         Ok(loss)
     }
 

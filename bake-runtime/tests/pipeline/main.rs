@@ -303,7 +303,7 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     assert_eq!(weights(&resumed.adapter), weights(&undisturbed.adapter));
     assert_eq!(resumed.report, undisturbed.report);
     let keys =
-        std::fs::read_dir(fixture.dir.path().join("store/keys/checkpoints")).unwrap().count();
+        std::fs::read_dir(fixture.dir.path().join("store/latest/checkpoints")).unwrap().count();
     assert_eq!(keys, 0, "a finished bake needs no checkpoint");
 }
 

@@ -258,6 +258,18 @@
 //! tensors of [`candle`]: see [`Model::forward`], `distill` and [`Device::open`]. Use it through
 //! `bake::candle`, so that its version is the one that made them.
 //!
+//! # Watching and stopping a bake
+//!
+//! `bake()` shows bars on the standard error stream; [`BakeOptions::progress`] takes any other
+//! [`Progress`], as [`Silent`]. No signal handler is installed unasked: a program that Ctrl-C is to
+//! stop between two steps gives [`BakeOptions::interrupt`] an [`Interrupt::on_ctrl_c`], and a server
+//! calls [`Interrupt::set`] from its own shutdown. What was finished is kept.
+//!
+//! Subscribers of the crate `tracing` get a span `bake` for each bake, in it a span `stage` for each
+//! of its stages, with the fields `stage`, `bake.target`, `total` and `unit`, and an event of level
+//! `INFO` at the end of each, with what was done; the last one has the divergences `kl_before` and
+//! `kl_after`. What [`Progress::warn`] gets is an event of level `WARN`.
+//!
 //! # Features
 //!
 //! - `tiny`: the small default model, 12 MB inside the library.

@@ -2,6 +2,7 @@
 
 mod refusals;
 mod reuse;
+mod traces;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

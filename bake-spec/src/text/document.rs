@@ -9,7 +9,6 @@ use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 use crate::text::folder::{self, Unreadable};
 use crate::text::markdown::Markdown;
-use crate::text::section;
 
 /// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
@@ -142,11 +141,6 @@ fn line_of(bytes: &[u8], at: usize) -> usize {
 /// The hash of a document's text as [`read`] returns it.
 pub fn hash(text: &str) -> Hash {
     Hash::of(text.as_bytes())
-}
-
-/// The passages of a document's [sections](section::sections).
-pub fn sections(text: &str) -> Vec<String> {
-    section::sections(text).iter().map(section::Section::passage).collect()
 }
 
 #[cfg(test)]

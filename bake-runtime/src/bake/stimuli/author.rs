@@ -26,6 +26,13 @@ const REQUESTS: [&str; 3] = [
     "Write one question a user could ask about this document.",
 ];
 
+/// The same where there is no document: for anchors, and for targets that are a prompt alone.
+const REQUESTS_WITHOUT_DOCUMENT: [&str; 3] = [
+    "Ask a question that a user could ask you.",
+    "Write a question that you can answer.",
+    "Write one question a user could begin a conversation with.",
+];
+
 /// The most tokens of a question.
 const QUESTION_TOKENS: usize = 48;
 
@@ -53,6 +60,7 @@ impl<'a> Teacher<'a> {
     ) -> Self {
         let requests = match ask.template.as_deref() {
             Some(template) => vec![template],
+            None if target.document.is_none() => REQUESTS_WITHOUT_DOCUMENT.to_vec(),
             None => REQUESTS.to_vec(),
         };
         let prompts = vec![Vec::new(); passages.len()];

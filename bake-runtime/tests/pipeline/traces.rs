@@ -1,0 +1,70 @@
+//! What a subscriber of `tracing` hears of a bake.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bake_runtime::bake_recipe;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::Fixture;
+
+/// Keeps the fields of spans and events, one line for each.
+#[derive(Clone, Default)]
+struct Listener {
+    lines: Arc<Mutex<Vec<String>>>,
+    spans: Arc<AtomicU64>,
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 += &format!(" {}={value:?}", field.name());
+    }
+}
+
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("bake")
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut line = Line(format!("span {}", attributes.metadata().name()));
+        attributes.record(&mut line);
+        self.lines.lock().unwrap().push(line.0);
+        Id::from_u64(1 + self.spans.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(format!("event {}", event.metadata().level()));
+        event.record(&mut line);
+        self.lines.lock().unwrap().push(line.0);
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn every_stage_has_a_span_and_ends_with_an_event() {
+    let fixture = Fixture::new();
+    let listener = Listener::default();
+    let report = tracing::subscriber::with_default(listener.clone(), || {
+        bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report
+    });
+    let lines = listener.lines.lock().unwrap();
+    let heard = |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|p| line.contains(p)));
+    assert!(heard(&["span bake", "Keys"]), "{lines:#?}");
+    for stage in ["stimuli on keys", "rollouts on keys", "teacher on keys"] {
+        assert!(heard(&["span stage", stage, "target=\"keys\"", "total="]), "{stage}: {lines:#?}");
+        assert!(heard(&["event INFO", stage, "finished", "done="]), "{stage}: {lines:#?}");
+    }
+    assert!(heard(&["span stage", "stage=\"training\""]), "{lines:#?}");
+    let after = format!("kl_after={:?}", report.kl_after);
+    assert!(heard(&["event INFO", "baked", &after]), "{lines:#?}");
+}

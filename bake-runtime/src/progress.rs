@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(any(feature = "eval", feature = "train"))]
-pub(crate) use stage::{Monitor, Stage};
+pub(crate) use stage::{Monitor, Stage, Ticker};
 #[cfg(feature = "train")]
 pub use terminal::Bars;
 

@@ -137,7 +137,7 @@ fn step(recipe: &Recipe, dir: &Path) -> Result<(f64, usize), Box<dyn Error>> {
     let times = steps.with(|(_, times)| {
         times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect()
     });
-    let steps_an_epoch = report.targets[0].answers.div_ceil(recipe.train.batch);
+    let steps_an_epoch = report.targets[0].rollouts.div_ceil(recipe.train.batch);
     Ok((median(times), report.targets[0].tokens / steps_an_epoch))
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bake::{Adapter, Device, Interrupt, Message, Model, Role};
 use bake_spec::Lock;
 use bake_spec::lock::LOCK_FILE;
-use bake_spec::text::{dataset, document};
+use bake_spec::text::{dataset, document, section};
 
 /// What the readers themselves need, with the model that a file is put beside.
 const BYTES: usize = 128 << 20;
@@ -39,7 +39,7 @@ const FORMATS: [(&str, Reader); 16] = [
     }),
     ("document", |file| {
         let text = document::read(file, shown(file)).map_err(|e| e.to_string())?;
-        assert!(!document::sections(&text).is_empty());
+        assert!(!section::sections(&text).is_empty());
         Ok(())
     }),
     ("generation_config", |file| model("generation_config.json", file)),

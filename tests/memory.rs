@@ -2,7 +2,7 @@
 
 mod allocator;
 
-use bake::{BakeOptions, Declaration as _, Device, Silent, Store};
+use bake::{BakeOptions, Declaration as _, Silent, Store};
 
 bake::bake! {
     bake Measured {
@@ -19,9 +19,9 @@ bake::bake! {
 
 #[test]
 fn a_bake_takes_what_its_plan_says() {
-    let planned = bake::plan(Measured::RECIPE, Device::Cpu).unwrap().memory_bytes as usize;
     let folder = tempfile::tempdir().unwrap();
     let options = BakeOptions::new().store(Store::new(folder.path())).progress(Silent);
+    let planned = bake::plan(Measured::RECIPE, &options).unwrap().memory_bytes as usize;
     allocator::reset();
     let before = allocator::in_use();
     Measured::bake_with(&options).unwrap();

@@ -145,7 +145,7 @@ fn a_store_that_holds_a_part_gives_the_same_bits_as_an_empty_one() {
         let (again, made_again) = bake(&fixture, "store");
         assert!(!again.reused && removed > 2 && !made_again.is_empty(), "{made_again:?}");
         assert!(made_again["rollouts on keys"] < made["rollouts on keys"], "{made_again:?}");
-        assert_eq!(weights(&again.adapter), weights(&whole.adapter));
+        assert!(weights(&again.adapter) == weights(&whole.adapter), "the same bits");
         assert_eq!(again.report, whole.report);
     }
 }
@@ -229,5 +229,5 @@ fn damaged_products_are_made_again() {
     }
     let (again, _) = bake(&fixture, "store");
     assert!(!again.reused);
-    assert_eq!(weights(&again.adapter), weights(&whole.adapter));
+    assert!(weights(&again.adapter) == weights(&whole.adapter), "the same bits");
 }

@@ -93,7 +93,7 @@
 //! ```
 //! # use bake::{Chat, Model, Sampling};
 //! # let office = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
-//! let sampling = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100)?;
+//! let sampling = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100);
 //! let lively = office.with_sampling(sampling);
 //! println!("{}", lively.chat("I lost my key")?);
 //! # Ok::<(), bake::Error>(())

@@ -336,7 +336,7 @@ mod tests {
             .iter()
             .map(|q| model.encode(&Message::question(document, q)).unwrap())
             .collect();
-        let greedy = Sampling::greedy().max_tokens(24).unwrap();
+        let greedy = Sampling::greedy().max_tokens(24);
         let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
         assert_eq!(together[0], together[2]);
         for (prompt, together) in prompts.iter().zip(&together) {
@@ -396,7 +396,7 @@ mod tests {
         let mut sequence = Sequence::new(&model).unwrap();
         let logits = sequence.read(&model, &prompts[0], WeightView::default()).unwrap();
         assert_eq!(logits, alone[0]);
-        let greedy = Sampling::greedy().max_tokens(16).unwrap();
+        let greedy = Sampling::greedy().max_tokens(16);
         let first = |count: usize| {
             let seeds: Vec<u64> = (0..count as u64).collect();
             answers(&model, &prompts[..count], &seeds, &greedy).remove(0)
@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn answers_on_a_gpu_are_those_of_the_processor() {
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
-        let greedy = Sampling::greedy().max_tokens(12).unwrap();
+        let greedy = Sampling::greedy().max_tokens(12);
         let all = |model: &Model| {
             let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
             answers(
@@ -429,7 +429,7 @@ mod tests {
     fn a_sample_depends_on_its_own_random_stream_only() {
         let model = Model::tiny().unwrap();
         let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
-        let sampling = Sampling::temperature(8.0, 0).unwrap().max_tokens(8).unwrap();
+        let sampling = Sampling::temperature(8.0, 0).unwrap().max_tokens(8);
         let of =
             |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);
         let [a, b, c] = &of(&[1, 2, 1])[..] else { panic!("three answers were asked for") };

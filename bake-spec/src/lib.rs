@@ -31,3 +31,5 @@ pub use status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use store::{DIR_VARIABLE, Store, StoreLock};
 #[cfg(feature = "sources")]
 pub use syntax::format;
+#[cfg(feature = "text")]
+pub use text::{dataset, document};

@@ -118,7 +118,7 @@ impl Talk<'_> {
             _ => self.recipe.student.to_string(),
         };
         let chat = bake_runtime::Chat::new(self.model.clone(), prompt)
-            .with_sampling(Sampling::greedy().max_tokens(self.longest_answer())?);
+            .with_sampling(Sampling::greedy().max_tokens(self.longest_answer()));
         let chat = match &self.adapter {
             Some(adapter) if self.who == Who::Baked => chat.with_adapter(adapter.clone())?,
             _ => chat,

@@ -211,7 +211,7 @@ fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
         };
         let requests =
             (0..32).map(|i| Request { prompt: &ids[..8.min(length)], rng: random(i) }).collect();
-        let sampling = Sampling::temperature(2.0, 0)?.max_tokens(16)?;
+        let sampling = Sampling::temperature(2.0, 0)?.max_tokens(16);
         let completions = complete(model, requests, &sampling, WeightView::default(), |_| Ok(()))?;
         Ok(completions.iter().map(|completion| completion.ids.len()).sum())
     })?;

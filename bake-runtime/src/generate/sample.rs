@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 /// use bake_runtime::Sampling;
 ///
-/// let warm = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100)?;
+/// let warm = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100);
 /// assert!(Sampling::temperature(f64::NAN, 42).is_err());
 /// assert!(warm.top_p(0.0).is_err());
 /// # Ok::<(), bake_runtime::Error>(())
@@ -68,16 +68,11 @@ impl Sampling {
         Self { top_k, ..self }
     }
 
-    /// The same with at most this many tokens in an answer, whatever the declaration says. A number
-    /// beyond what the model's context has room for means as many as it has.
-    ///
-    /// # Errors
-    /// When it is 0.
-    pub fn max_tokens(self, max_tokens: usize) -> Result<Self> {
-        match max_tokens > 0 {
-            true => Ok(Self { max_tokens: Some(max_tokens), ..self }),
-            false => Err(invalid("max_tokens", max_tokens, "at least 1")),
-        }
+    /// The same with at most this many tokens in an answer, whatever the declaration says; with 0
+    /// every answer is empty. A number beyond what the model's context has room for means as many
+    /// as it has.
+    pub const fn max_tokens(self, max_tokens: usize) -> Self {
+        Self { max_tokens: Some(max_tokens), ..self }
     }
 
     /// The random stream of this number. Streams of one seed have nothing in common.
@@ -198,9 +193,7 @@ mod tests {
             let error = warm(1.0).top_p(top_p).unwrap_err().to_string();
             assert!(error.contains("`top_p`") && error.contains("above 0"), "{error}");
         }
-        let error = warm(1.0).max_tokens(0).unwrap_err().to_string();
-        assert!(error.contains("`max_tokens`") && error.contains("at least 1"), "{error}");
-        let whole = warm(100.0).top_p(1.0).unwrap().top_k(3).max_tokens(usize::MAX).unwrap();
+        let whole = warm(100.0).top_p(1.0).unwrap().top_k(3).max_tokens(usize::MAX);
         assert_eq!((whole.top_k, whole.max_tokens), (3, Some(usize::MAX)));
     }
 

@@ -85,7 +85,7 @@ impl Chat {
     /// ```
     /// # use bake_runtime::{Chat, Model, Sampling};
     /// # let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
-    /// let sampling = Sampling::temperature(3.0, 42)?.max_tokens(8)?;
+    /// let sampling = Sampling::temperature(3.0, 42)?.max_tokens(8);
     /// let warm = chat.with_sampling(sampling.clone());
     /// let answers = [warm.chat("I lost my key")?, warm.chat("I lost my key")?];
     /// assert_ne!(answers[0], answers[1]);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn warm(chat: &Chat) -> Chat {
-        chat.with_sampling(Sampling::temperature(3.0, 42).unwrap().max_tokens(6).unwrap())
+        chat.with_sampling(Sampling::temperature(3.0, 42).unwrap().max_tokens(6))
     }
 
     #[test]
@@ -303,9 +303,12 @@ mod tests {
         let mut session = short.session().unwrap();
         session.chat("I lost my key").unwrap();
         assert_eq!(session.messages()[2].content, short.chat("I lost my key").unwrap());
-        let longer = short.with_sampling(Sampling::greedy().max_tokens(3).unwrap());
+        let longer = short.with_sampling(Sampling::greedy().max_tokens(3));
         assert_eq!(tokens(&longer), (3, true));
-        let whole = short.with_sampling(Sampling::greedy().max_tokens(usize::MAX).unwrap());
+        let none = short.with_sampling(Sampling::greedy().max_tokens(0));
+        assert_eq!(none.chat("I lost my key").unwrap(), "");
+        assert_eq!(none.chat_all(&["I lost my key"]).unwrap(), [""]);
+        let whole = short.with_sampling(Sampling::greedy().max_tokens(usize::MAX));
         assert!(tokens(&whole).0 > 5 && !tokens(&whole).1);
         assert_eq!(whole.chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
     }

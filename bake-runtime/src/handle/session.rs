@@ -308,7 +308,7 @@ mod tests {
 
     fn chat() -> Chat {
         let chat = Chat::new(Model::tiny().unwrap(), DOCUMENT);
-        chat.with_sampling(Sampling::greedy().max_tokens(24).unwrap())
+        chat.with_sampling(Sampling::greedy().max_tokens(24))
     }
 
     fn long(i: usize) -> String {

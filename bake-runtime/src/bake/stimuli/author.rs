@@ -119,7 +119,7 @@ impl Author for Teacher<'_> {
         }
         let model = self.stages.model;
         let sampling =
-            Sampling::temperature(self.ask.temperature, self.seed)?.max_tokens(QUESTION_TOKENS)?;
+            Sampling::temperature(self.ask.temperature, self.seed)?.max_tokens(QUESTION_TOKENS);
         let view = WeightView::default();
         let samples = complete(model, requests, &sampling, view, |_| monitor.check())?;
         let mut questions = Vec::with_capacity(samples.len());

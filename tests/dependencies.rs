@@ -92,8 +92,8 @@ const APPLICATION: [(&str, &str); 6] = [
         "tokenizers",
         "ahash aho-corasick base64 bit-set bit-vec castaway compact_str daachorse dary_heap \
          derive_builder esaxx-rs fancy-regex itertools log macro_rules_attribute minimal-lexical \
-         monostate nom rayon-cond regex regex-automata regex-syntax ryu smallvec spm_precompiled \
-         static_assertions thiserror tokenizers unicode-normalization-alignments \
+         monostate nom onig onig_sys rayon-cond regex regex-automata regex-syntax ryu smallvec \
+         spm_precompiled static_assertions thiserror tokenizers unicode-normalization-alignments \
          unicode-segmentation unicode_categories",
     ),
     (

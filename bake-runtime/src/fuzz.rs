@@ -8,13 +8,9 @@ use crate::text::template::{ChatTemplate, Message, Role};
 /// # Errors
 /// When it is not a template, fails, or does not come to an end.
 pub fn render(source: &str) -> Result<String> {
-    let token = |text: &str| Some(text.to_owned());
-    let template = ChatTemplate::new(
-        source.to_owned(),
-        token("<s>"),
-        token("</s>"),
-        "tokenizer_config.json".to_owned(),
-    )?;
+    let tokens = [("bos_token", "<s>"), ("eos_token", "</s>")];
+    let tokens = tokens.map(|(name, token)| (name.to_owned(), token.to_owned()));
+    let template = ChatTemplate::new(source, tokens.into(), "tokenizer_config.json".to_owned())?;
     let messages = [
         Message::new(Role::System, "Be kind."),
         Message::new(Role::User, "Who has the keys?"),

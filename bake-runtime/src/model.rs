@@ -20,15 +20,15 @@ use std::sync::Arc;
 use bake_spec::model::Files;
 use bake_spec::{Config, Hash};
 use candle_core::Tensor;
-use serde::Deserialize;
-use serde_json::Value;
 
 use crate::adapter::Adapter;
 #[cfg(feature = "tiny")]
 use crate::checkpoint::embedded;
+use crate::checkpoint::generation::end_tokens;
 use crate::checkpoint::hf::Weights;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::settings::TextSettings;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
 use block::WeightView;
@@ -77,7 +77,7 @@ impl Model {
     pub(crate) fn load_at(dir: &Path, device: &candle_core::Device) -> Result<Self> {
         let files = Files::read(dir)?;
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
-        Self::assemble(name, &files, &Weights::open_model(dir)?, device)
+        Self::assemble(name, &files, &Weights::open_model(dir, files.index.as_ref())?, device)
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
@@ -116,18 +116,21 @@ impl Model {
         device: &candle_core::Device,
     ) -> Result<Self> {
         let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
+        let settings = TextSettings::read(files)?;
         let tokenizer = Tokenizer::parse(
             &files.tokenizer,
+            &settings,
             config.vocab_size(),
             &format!("{}/tokenizer.json", files.folder),
         )?;
-        let tokenizer_config = TokenizerConfig::parse(files)?;
-        let template = tokenizer_config.template(files)?;
-        let end_tokens = end_tokens(
-            files,
-            &tokenizer,
-            tokenizer_config.eos_token.as_ref().and_then(TokenName::text),
+        let template = ChatTemplate::new(
+            settings.template(),
+            settings.special_tokens(),
+            settings.template_name(),
         )?;
+        let own_end = settings.eos_token().and_then(|token| tokenizer.id(token));
+        let end_tokens = end_tokens(files, own_end)?;
+        weights.check_all_used(&config)?;
         let hash = files.hash(&weights.hashes());
         let decoder = Decoder::load(config, weights, device)?;
         Ok(Self {
@@ -227,124 +230,4 @@ pub struct Forward {
     pub logits: Tensor,
     /// `[tokens, hidden]`, after the last norm.
     pub hidden: Tensor,
-}
-
-#[derive(Default, Deserialize)]
-struct TokenizerConfig {
-    bos_token: Option<TokenName>,
-    eos_token: Option<TokenName>,
-    chat_template: Option<Templates>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum TokenName {
-    Text(String),
-    Added { content: String },
-}
-
-impl TokenName {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) | Self::Added { content: text } => Some(text),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Templates {
-    One(String),
-    Several(Vec<NamedTemplate>),
-}
-
-#[derive(Deserialize)]
-struct NamedTemplate {
-    name: String,
-    template: String,
-}
-
-impl TokenizerConfig {
-    fn parse(files: &Files) -> Result<Self> {
-        let Some(json) = &files.tokenizer_config else { return Ok(Self::default()) };
-        serde_json::from_str(json).map_err(|e| {
-            let message = format!(
-                "{}/tokenizer_config.json is not a tokenizer's configuration",
-                files.folder
-            );
-            Error::with_source(ErrorKind::Tokenizer, message, e)
-        })
-    }
-
-    fn template(&self, files: &Files) -> Result<ChatTemplate> {
-        let (source, name) = match (&files.template, &self.chat_template) {
-            (Some(source), _) => (source.as_ref(), "chat_template.jinja"),
-            (None, Some(Templates::One(source))) => (source.as_str(), "tokenizer_config.json"),
-            (None, Some(Templates::Several(all))) => match all.iter().find(|t| t.name == "default")
-            {
-                Some(default) => (default.template.as_str(), "tokenizer_config.json"),
-                None => return Err(self.no_template(files)),
-            },
-            (None, None) => return Err(self.no_template(files)),
-        };
-        let token =
-            |name: &Option<TokenName>| name.as_ref().and_then(TokenName::text).map(str::to_owned);
-        ChatTemplate::new(
-            source.to_owned(),
-            token(&self.bos_token),
-            token(&self.eos_token),
-            format!("{}/{name}", files.folder),
-        )
-    }
-
-    fn no_template(&self, files: &Files) -> Error {
-        let message = format!(
-            "{} has no chat template, neither in tokenizer_config.json nor in chat_template.jinja; \
-             use the chat or instruct version of the model",
-            files.folder
-        );
-        Error::new(ErrorKind::Tokenizer, message)
-    }
-}
-
-/// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the
-/// tokenizer's own.
-fn end_tokens(
-    files: &Files,
-    tokenizer: &Tokenizer,
-    eos_token: Option<&str>,
-) -> Result<BTreeSet<u32>> {
-    let parse = |json: &str, file: &str| -> Result<Value> {
-        let wrong = |e| {
-            Error::with_source(
-                ErrorKind::Model,
-                format!("{}/{file} is not valid JSON", files.folder),
-                e,
-            )
-        };
-        serde_json::from_str(json).map_err(wrong)
-    };
-    let ids = |value: &Value| -> Vec<u32> {
-        let ids = value
-            .get("eos_token_id")
-            .map(|v| v.as_array().cloned().unwrap_or_else(|| vec![v.clone()]))
-            .unwrap_or_default();
-        ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
-    };
-    let mut tokens: BTreeSet<u32> = match &files.generation_config {
-        Some(json) => ids(&parse(json, "generation_config.json")?).into_iter().collect(),
-        None => BTreeSet::new(),
-    };
-    if tokens.is_empty() {
-        tokens.extend(ids(&parse(&files.config, "config.json")?));
-    }
-    tokens.extend(eos_token.and_then(|token| tokenizer.id(token)));
-    if tokens.is_empty() {
-        let message = format!(
-            "{} names no token that ends an answer; set `eos_token_id` in generation_config.json",
-            files.folder
-        );
-        return Err(Error::new(ErrorKind::Model, message));
-    }
-    Ok(tokens)
 }

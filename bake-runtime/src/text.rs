@@ -1,5 +1,12 @@
 //! Between text and the ids of tokens.
 
+mod control;
+mod date;
 pub(crate) mod guard;
+mod json;
+pub(crate) mod settings;
+pub(crate) mod stream;
 pub(crate) mod template;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tokenizer;

@@ -288,6 +288,20 @@ fn adapters_that_are_damaged_or_of_another_model() {
         folder.remove(file);
         assert!(refused(&folder).contains(file));
     }
+    let rank = folder();
+    rank.edit(CONFIG, |json| json["r"] = json!(json["r"].as_u64().unwrap() * 2));
+    assert!(refused(&rank).contains("but its matrices have rank"));
+    let start = folder();
+    start.edit(CONFIG, |json| json["init_lora_weights"] = json!("pissa"));
+    assert!(refused(&start).contains("convert the adapter with PEFT"));
+    let empty = folder();
+    let weights = candle_core::safetensors::load(empty.path(WEIGHTS), &Device::Cpu).unwrap();
+    let nothing = candle_core::Tensor::zeros(0, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let nothings = weights.into_keys().map(|name| (name, nothing.clone())).collect();
+    candle_core::safetensors::save(&nothings, empty.path(WEIGHTS)).unwrap();
+    let error = refused(&empty);
+    assert!(error.contains("has an empty tensor") && error.contains("ZeRO-3"), "{error}");
+
     let other = Model::tiny().unwrap();
     assert!(Adapter::load(folder().0.path(), &other).is_err());
     let adapter = Adapter::load(folder().0.path(), &model).unwrap();

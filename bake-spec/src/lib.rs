@@ -14,6 +14,7 @@ mod hash;
 pub mod lock;
 pub mod model;
 pub mod recipe;
+pub mod room;
 pub mod settings;
 mod status;
 pub mod store;

@@ -20,13 +20,22 @@ pub const TINY_HASH: &str = "e2885182c5a1764d1cbeab56a16f1f42a43fda57ae76d9b85e8
 pub(crate) const TINY_CONFIG: &str = include_str!("../../models/tiny/config.json");
 
 /// The files of a model's folder that are not weights, of which the first two must be there.
-pub const TEXT_FILES: [&str; 5] = [
+pub const TEXT_FILES: [&str; 9] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "generation_config.json",
     "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    DEFAULT_TEMPLATE,
+    WEIGHT_INDEX,
 ];
+
+/// The folder of further chat templates, of which the one called `default` takes the place of all
+/// others.
+const MORE_TEMPLATES: &str = "additional_chat_templates";
+const DEFAULT_TEMPLATE: &str = "additional_chat_templates/default.jinja";
 
 const SINGLE: &str = "model.safetensors";
 /// The file that names the weights of a model that has several.
@@ -45,8 +54,16 @@ pub struct Files {
     pub tokenizer_config: Option<Cow<'static, str>>,
     /// `generation_config.json`.
     pub generation_config: Option<Cow<'static, str>>,
-    /// `chat_template.jinja`, a chat template beside `tokenizer_config.json`.
+    /// `chat_template.jinja`, a chat template beside `tokenizer_config.json`. Its lines end as on
+    /// Unix.
     pub template: Option<Cow<'static, str>>,
+    /// `special_tokens_map.json`.
+    pub special_tokens_map: Option<Cow<'static, str>>,
+    /// `added_tokens.json`.
+    pub added_tokens: Option<Cow<'static, str>>,
+    /// `model.safetensors.index.json`, where the weights lie in several files: the file of each
+    /// tensor.
+    pub index: Option<BTreeMap<String, String>>,
 }
 
 impl Files {
@@ -56,16 +73,7 @@ impl Files {
     /// When `config.json` or `tokenizer.json` is missing, or a file cannot be read. The message
     /// names it.
     pub fn read(dir: &Path) -> Result<Self, Error> {
-        let read = |name: &str| match std::fs::read_to_string(dir.join(name)) {
-            Ok(text) => Ok(Some(text)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(
-                ErrorKind::Model,
-                format!("cannot read {}", dir.join(name).display()),
-                e,
-            )),
-        };
-        let need = |name: &str| match read(name)? {
+        let need = |name: &str| match read_text(&dir.join(name))? {
             Some(text) => Ok(text),
             None => {
                 let message = format!(
@@ -75,14 +83,17 @@ impl Files {
                 Err(Error::new(ErrorKind::Model, message))
             }
         };
-        let [config, tokenizer, tokenizer_config, generation_config, template] = TEXT_FILES;
+        let read = |name: &str| Ok::<_, Error>(read_text(&dir.join(name))?.map(Cow::Owned));
         Ok(Self {
             folder: dir.display().to_string().into(),
-            config: need(config)?.into(),
-            tokenizer: need(tokenizer)?.into_bytes().into(),
-            tokenizer_config: read(tokenizer_config)?.map(Cow::Owned),
-            generation_config: read(generation_config)?.map(Cow::Owned),
-            template: read(template)?.map(Cow::Owned),
+            config: need("config.json")?.into(),
+            tokenizer: need("tokenizer.json")?.into_bytes().into(),
+            tokenizer_config: read("tokenizer_config.json")?,
+            generation_config: read("generation_config.json")?,
+            template: template(dir)?.map(Cow::Owned),
+            special_tokens_map: read("special_tokens_map.json")?,
+            added_tokens: read("added_tokens.json")?,
+            index: weight_index(dir)?,
         })
     }
 
@@ -93,14 +104,73 @@ impl Files {
     }
 
     fn fields(&self) -> KeyHasher {
-        KeyHasher::new("model", 1)
+        let fields = KeyHasher::new("model", 1)
             .field("config", &self.config)
             .field("tokenizer", &Hash::of(&self.tokenizer))
             .field("tokenizer_config", &self.tokenizer_config)
             .field("generation_config", &self.generation_config)
-            .field("template", &self.template)
+            .field("template", &self.template);
+        // Files that most models do not have leave no trace where they are not.
+        let more = [
+            ("special_tokens_map", &self.special_tokens_map),
+            ("added_tokens", &self.added_tokens),
+        ];
+        let fields = more
+            .into_iter()
+            .filter(|(_, text)| text.is_some())
+            .fold(fields, |fields, (name, text)| fields.field(name, text));
+        // A tensor can be in several files, of which the index chooses one.
+        match &self.index {
+            Some(index) => fields.field("index", &index.iter().collect::<Vec<_>>()),
+            None => fields,
+        }
     }
 }
+
+/// The chat template beside `tokenizer_config.json`, which takes the place of the one in it.
+fn template(dir: &Path) -> Result<Option<String>, Error> {
+    let single = read_text(&dir.join("chat_template.jinja"))?;
+    let template = read_text(&dir.join(DEFAULT_TEMPLATE))?.or(single);
+    let more = dir.join(MORE_TEMPLATES);
+    let is_template = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "jinja"))
+    };
+    let has_more = || std::fs::read_dir(&more).is_ok_and(|mut dir| dir.any(is_template));
+    if template.is_none() && has_more() {
+        let message = format!(
+            "{} holds chat templates, but none of them is `default.jinja`; copy the one to use to \
+             that name",
+            more.display()
+        );
+        return Err(Error::new(ErrorKind::Model, message));
+    }
+    // A template reads the same with all line ends, so the model's hash must be the same too.
+    Ok(template.map(|text| text.replace("\r\n", "\n").replace('\r', "\n")))
+}
+
+/// The text of a file, where there is one.
+fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) if is_pointer(text.as_bytes()) => Err(pointer(path)),
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e)),
+    }
+}
+
+/// Whether a file holds what Git LFS leaves in place of large files until they are fetched.
+pub fn is_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
+fn pointer(path: &Path) -> Error {
+    let message = format!("{} {POINTER}", path.display());
+    Error::new(ErrorKind::Model, message)
+}
+
+/// What to say of a file for which [`is_pointer`] holds.
+pub const POINTER: &str = "is a pointer of Git LFS and not the file itself; fetch it with \
+    `git lfs pull`";
 
 /// The weights of a model's folder: `model.safetensors`, or the files that
 /// `model.safetensors.index.json` names.
@@ -109,51 +179,56 @@ impl Files {
 /// When there is neither, and when the index is malformed or names a file that does not lie beside
 /// it.
 pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let (single, index) = (dir.join(SINGLE), dir.join(WEIGHT_INDEX));
+    let single = dir.join(SINGLE);
     if single.is_file() {
-        Ok(vec![single])
-    } else if index.is_file() {
-        shard_paths(&index)
-    } else {
+        return Ok(vec![single]);
+    }
+    let Some(index) = weight_index(dir)? else {
         let message = format!(
             "{} holds neither {SINGLE} nor {WEIGHT_INDEX}; name a folder with a model in safetensors",
             dir.display()
         );
-        Err(Error::new(ErrorKind::Model, message))
+        return Err(Error::new(ErrorKind::Model, message));
+    };
+    let names: BTreeSet<String> = index.into_values().collect();
+    let mut paths = Vec::with_capacity(names.len());
+    for name in names {
+        let path = dir.join(&name);
+        if !path.is_file() {
+            let message = format!(
+                "{} names {}, which is not there; fetch the whole checkpoint",
+                dir.join(WEIGHT_INDEX).display(),
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        paths.push(path);
     }
+    Ok(paths)
 }
 
-/// The files that an index names, which must lie beside it.
-fn shard_paths(index: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The file of each tensor, where the weights of a folder lie in several files.
+fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", index.display()));
-    let text = std::fs::read_to_string(index).map_err(|e| error(format!("cannot be read: {e}")))?;
+    let path = dir.join(WEIGHT_INDEX);
+    if dir.join(SINGLE).is_file() {
+        return Ok(None);
+    }
+    let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", path.display()));
+    let Some(text) = read_text(&path)? else { return Ok(None) };
     let Index { weight_map } = serde_json::from_str(&text)
         .map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
-    let dir = index.parent().unwrap_or(Path::new(""));
-    let names: BTreeSet<String> = weight_map.into_values().collect();
-    if names.is_empty() {
+    if weight_map.is_empty() {
         return Err(error("names no file".into()));
     }
-    names
-        .into_iter()
-        .map(|name| {
-            let path = dir.join(&name);
-            if Path::new(&name).components().count() != 1 || name == ".." {
-                return Err(error(format!("names `{name}`, which does not lie beside it")));
-            }
-            if !path.is_file() {
-                return Err(error(format!(
-                    "names {}, which is not there; fetch the whole checkpoint",
-                    path.display()
-                )));
-            }
-            Ok(path)
-        })
-        .collect()
+    let outside = |name: &&String| Path::new(name).components().count() != 1 || *name == "..";
+    if let Some(name) = weight_map.values().find(outside) {
+        return Err(error(format!("names `{name}`, which does not lie beside it")));
+    }
+    Ok(Some(weight_map))
 }
 
 /// What can be told of a model without reading its weights: cheap enough for every key that is

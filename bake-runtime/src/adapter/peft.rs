@@ -1,6 +1,8 @@
 //! The folder format of the PEFT library (Hugging Face): a JSON configuration and a safetensors
 //! file.
 
+mod config;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -8,9 +10,9 @@ use bake_spec::store::write::{Durability, replace};
 use bake_spec::{Config, Projection};
 use candle_core::Device;
 use safetensors::tensor::{Dtype, TensorView};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
+use self::config::PeftConfig;
 use super::{Adapter, LowRank, layer_name, shapes};
 use crate::checkpoint::hf::Weights;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +26,8 @@ const PREFIX: &str = "base_model.model.";
 /// What this crate writes.
 #[derive(Serialize)]
 struct Written<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    alpha_pattern: BTreeMap<String, f64>,
     base_model_name_or_path: &'a str,
     bias: &'static str,
     fan_in_fan_out: bool,
@@ -36,25 +40,12 @@ struct Written<'a> {
     modules_to_save: Option<Vec<String>>,
     peft_type: &'static str,
     r: usize,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    rank_pattern: BTreeMap<String, usize>,
     target_modules: Vec<&'static str>,
     task_type: &'static str,
     use_dora: bool,
     use_rslora: bool,
-}
-
-/// What this crate reads.
-#[derive(Deserialize)]
-struct Read {
-    peft_type: String,
-    r: usize,
-    lora_alpha: f64,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    alpha_pattern: BTreeMap<String, f64>,
-    /// Everything else.
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
 }
 
 pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<()> {
@@ -65,10 +56,23 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
         ));
     };
     let rank = first.a.dim(0)?;
+    let lora_alpha = alpha(first.scale, rank);
+    let (mut rank_pattern, mut alpha_pattern) = (BTreeMap::new(), BTreeMap::new());
+    for (layer, projection, change) in adapter.iter() {
+        let (own_rank, name) = (change.a.dim(0)?, layer_name(layer, projection));
+        let own_alpha = alpha(change.scale, own_rank);
+        if own_alpha != lora_alpha {
+            alpha_pattern.insert(name.clone(), own_alpha);
+        }
+        if own_rank != rank {
+            rank_pattern.insert(name, own_rank);
+        }
+    }
     let layers: BTreeSet<usize> = adapter.iter().map(|(layer, ..)| layer).collect();
     let modules: BTreeSet<&str> =
         adapter.iter().map(|(_, projection, _)| projection.name()).collect();
     let config = Written {
+        alpha_pattern,
         base_model_name_or_path: base_model,
         bias: "none",
         fan_in_fan_out: false,
@@ -76,11 +80,12 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
         init_lora_weights: true,
         layers_to_transform: (layers.len() < adapter.changes.len())
             .then(|| layers.into_iter().collect()),
-        lora_alpha: first.scale * rank as f64,
+        lora_alpha,
         lora_dropout: 0.0,
         modules_to_save: None,
         peft_type: "LORA",
         r: rank,
+        rank_pattern,
         target_modules: modules.into_iter().collect(),
         task_type: "CAUSAL_LM",
         use_dora: false,
@@ -120,6 +125,14 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
             .map_err(|e| write_error(&e.path, e.source))?;
     }
     Ok(())
+}
+
+/// The alpha that gives this scale again when it is divided by the rank: the product, or a
+/// neighbour of it where that was rounded.
+fn alpha(scale: f64, rank: usize) -> f64 {
+    let alpha = scale * rank as f64;
+    let gives_scale = |alpha: &f64| alpha / rank as f64 == scale;
+    [alpha, alpha.next_up(), alpha.next_down()].into_iter().find(gives_scale).unwrap_or(alpha)
 }
 
 fn write_error(path: &Path, e: std::io::Error) -> Error {
@@ -163,20 +176,24 @@ fn parse(
     device: &Device,
 ) -> Result<Adapter> {
     let error = |what: String| Error::new(ErrorKind::Adapter, format!("{folder}/{CONFIG} {what}"));
-    let settings: Read = serde_json::from_str(text)
-        .map_err(|e| error(format!("is not the configuration of an adapter: {e}")))?;
-    check(&settings).map_err(error)?;
+    let settings = PeftConfig::parse(text).map_err(error)?;
     let file = format!("{folder}/{WEIGHTS}");
+    let empty = |name: &String| weights.shape(name).is_some_and(|shape| shape.contains(&0));
+    if let Some(name) = weights.names().find(empty) {
+        let message = format!(
+            "{file} has an empty tensor `{name}`, as adapters have that were saved in training \
+             with DeepSpeed ZeRO-3; save it again after its parameters were gathered"
+        );
+        return Err(Error::new(ErrorKind::Adapter, message));
+    }
     let mut left: BTreeSet<String> = weights.names().collect();
     let mut adapter = Adapter::empty(config.layers());
     for layer in 0..config.layers() {
         for projection in Projection::ALL {
             let layer_name = layer_name(layer, projection);
             let name = |side: &str| format!("{PREFIX}{layer_name}.{side}.weight");
-            let Some(rank) = weights
-                .shape(&name("lora_A"))
-                .and_then(|shape| shape.first().copied())
-                .filter(|&rank| rank > 0)
+            let Some(rank) =
+                weights.shape(&name("lora_A")).and_then(|shape| shape.first().copied())
             else {
                 continue;
             };
@@ -194,7 +211,7 @@ fn parse(
             let change = LowRank {
                 a: tensor("lora_A", &a_shape)?,
                 b: tensor("lora_B", &b_shape)?,
-                scale: settings.scale(&layer_name, rank),
+                scale: settings.scale(layer, projection, rank).map_err(error)?,
             };
             for (side, matrix) in [("lora_A", &change.a), ("lora_B", &change.b)] {
                 if !matrix.sum_all()?.to_scalar::<f32>()?.is_finite() {
@@ -229,67 +246,64 @@ fn parse(
     Ok(adapter)
 }
 
-impl Read {
-    fn scale(&self, layer_name: &str, rank: usize) -> f64 {
-        let named = |pattern: &&String| {
-            layer_name == **pattern || layer_name.ends_with(&format!(".{pattern}"))
-        };
-        let alpha = self
-            .alpha_pattern
-            .keys()
-            .find(named)
-            .map_or(self.lora_alpha, |pattern| self.alpha_pattern[pattern]);
-        alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use bake_spec::recipe::{Lora, LoraFields};
 
-/// Refuses every kind of adapter that would compute something else than `W + scale · B A`.
-fn check(settings: &Read) -> Result<(), String> {
-    if settings.peft_type != "LORA" {
-        return Err(format!(
-            "describes an adapter of type {}; bake reads LORA",
-            settings.peft_type
-        ));
-    }
-    if settings.r == 0 || !settings.lora_alpha.is_finite() {
-        return Err(format!("has rank {} and alpha {}", settings.r, settings.lora_alpha));
-    }
-    if let Some(pattern) = settings
-        .alpha_pattern
-        .keys()
-        .find(|p| p.chars().any(|c| !c.is_ascii_alphanumeric() && !"._".contains(c)))
-    {
-        return Err(format!(
-            "has an `alpha_pattern` {pattern:?}; bake reads names of layers, not expressions"
-        ));
-    }
-    for key in ["use_dora", "use_qalora", "use_bdlora", "fan_in_fan_out", "lora_bias"] {
-        if settings.rest.get(key).is_some_and(|v| *v == Value::Bool(true)) {
-            return Err(format!(
-                "has `{key}`, which bake does not read; export a plain LoRA adapter"
-            ));
+    use super::*;
+    use crate::adapter::initial;
+
+    #[test]
+    fn an_adapter_of_several_ranks_and_scales_is_read_as_it_was_written() {
+        let model = crate::Model::tiny().unwrap();
+        let mut adapter = Adapter::empty(model.config().layers());
+        let lora = |rank, alpha, module: &str, layers| {
+            let modules = vec![module.to_owned().into()].into();
+            let fields = LoraFields { rank, alpha, modules, layers: Some(layers), dropout: 0.0 };
+            Lora::new(fields).unwrap()
+        };
+        let parts = [
+            lora(4, 64.0, "q_proj", (0, 2)),
+            lora(3, 0.7, "q_proj", (2, 4)),
+            lora(8, 128.0, "up_proj", (0, 1)),
+            lora(4, 5.0, "v_proj", (3, 4)),
+        ];
+        for (seed, lora) in parts.iter().enumerate() {
+            let part = initial(model.config(), lora, seed as u64, &Device::Cpu).unwrap();
+            for (layer, projection, change) in part.iter() {
+                let mut change = change.clone();
+                change.b = (change.b + 1.0).unwrap();
+                adapter.set(layer, projection, change);
+            }
         }
+        let dir = tempfile::tempdir().unwrap();
+        adapter.save(dir.path(), "tiny").unwrap();
+        let again = Adapter::load(dir.path(), &model).unwrap();
+        let numbers = |adapter: &Adapter| {
+            let of = |(layer, at, change): (usize, Projection, &LowRank)| {
+                let data = |t: &candle_core::Tensor| t.to_vec2::<f32>().unwrap();
+                (layer, at, change.scale, data(&change.a), data(&change.b))
+            };
+            adapter.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&adapter), numbers(&again));
+        assert_eq!(numbers(&adapter).len(), 6);
     }
-    let empty = |v: &Value| {
-        v.is_null()
-            || v.as_array().is_some_and(Vec::is_empty)
-            || v.as_object().is_some_and(|o| o.is_empty())
-    };
-    for key in [
-        "modules_to_save",
-        "layer_replication",
-        "trainable_token_indices",
-        "target_parameters",
-        "alora_invocation_tokens",
-    ] {
-        if settings.rest.get(key).is_some_and(|v| !empty(v)) {
-            return Err(format!(
-                "has `{key}`, which bake does not read; export a plain LoRA adapter"
-            ));
+
+    #[test]
+    fn the_alpha_of_a_scale_gives_the_scale() {
+        for rank in 1..200 {
+            for wanted in [1.0, 32.0, 0.7, 16.1] {
+                let scale = wanted / rank as f64;
+                assert_eq!(alpha(scale, rank) / rank as f64, scale, "{scale} at rank {rank}");
+                // Scales of other formulas can lie between those that an alpha gives.
+                let scale = wanted / (rank as f64).sqrt();
+                let again = alpha(scale, rank) / rank as f64;
+                assert!(
+                    (again / scale - 1.0).abs() <= 2.0 * f64::EPSILON,
+                    "{scale} at rank {rank}"
+                );
+            }
         }
-    }
-    match settings.rest.get("bias").and_then(Value::as_str) {
-        None | Some("none") => Ok(()),
-        Some(other) => Err(format!("has bias {other:?}; bake reads adapters without biases")),
     }
 }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use bake_spec::recipe::{Rollout, Target};
+use bake_spec::room::Needed;
 
 use super::stages::Stages;
 use super::stimuli::{Generator, Stimulus};
@@ -91,30 +92,22 @@ pub(super) fn check_room(
 ) -> Result<()> {
     let context = model.config().context();
     let answer = rollout.max_tokens(context);
-    let refused = |tokens: String| {
-        let message = format!(
-            "{what} does not fit the model's context of {context} tokens: {tokens}, and {answer} \
-             for an answer; shorten it, split it into several targets, or lower `max_tokens`"
-        );
-        Err(Error::new(ErrorKind::Document, message))
-    };
+    let refused =
+        |needed: Needed| Err(Error::new(ErrorKind::Document, needed.refusal(what, context)));
     if let Some(at_least) = far_too_long(model, prompt) {
-        return refused(format!("at least {at_least} for it"));
+        return refused(Needed { prompt: at_least, question: None, answer, at_least: true });
     }
     let alone = model.encode(&Message::question(prompt, ""))?.len();
     let mut longest = None;
     for question in questions {
         longest = longest.max(Some(model.encode(&Message::question(prompt, question))?.len()));
     }
-    match longest {
-        _ if longest.unwrap_or(alone) + answer <= context => Ok(()),
-        Some(longest) => {
-            // A template can write more for an empty question than for one that is asked.
-            let question = longest.saturating_sub(alone);
-            refused(format!("{alone} for it, {question} for the longest question"))
-        }
-        None => refused(format!("{alone} for it")),
+    if longest.unwrap_or(alone) + answer <= context {
+        return Ok(());
     }
+    // A template can write more for an empty question than for one that is asked.
+    let question = longest.map(|longest| longest.saturating_sub(alone));
+    refused(Needed { prompt: alone, question, answer, at_least: false })
 }
 
 /// A target for messages: its document where it has one.

@@ -17,6 +17,9 @@ pub(crate) const FILES: Files = Files {
     tokenizer_config: Some(Cow::Borrowed(include_str!(file!("tokenizer_config.json")))),
     generation_config: Some(Cow::Borrowed(include_str!(file!("generation_config.json")))),
     template: None,
+    special_tokens_map: None,
+    added_tokens: None,
+    index: None,
 };
 
 pub(crate) static WEIGHTS: &[u8] = include_bytes!(file!("model.safetensors"));

@@ -1,14 +1,16 @@
 //! Weights out of safetensors: one file, several behind an index, or bytes in the program.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use bake_spec::Hash;
+use bake_spec::model::POINTER;
+use bake_spec::{Config, Hash, Projection};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The tensors of a checkpoint, read when they are asked for.
 pub(crate) struct Weights {
     shards: Vec<Shard>,
+    /// The file of each tensor, where an index names it.
+    index: Option<BTreeMap<String, String>>,
 }
 
 struct Shard {
@@ -43,38 +47,72 @@ impl std::ops::Deref for Bytes {
 
 impl Weights {
     /// The checkpoint of a model's folder: `model.safetensors`, or the files that
-    /// `model.safetensors.index.json` names.
-    pub(crate) fn open_model(dir: &Path) -> Result<Self> {
-        let paths = bake_spec::model::weight_files(dir)?;
-        Ok(Self {
-            shards: paths
-                .iter()
-                .map(|path| Shard::open(path, ErrorKind::Model))
-                .collect::<Result<_>>()?,
-        })
+    /// `model.safetensors.index.json` names. `index` is what it says.
+    pub(crate) fn open_model(dir: &Path, index: Option<&BTreeMap<String, String>>) -> Result<Self> {
+        let mut shards = Vec::new();
+        for path in bake_spec::model::weight_files(dir)? {
+            shards.push(Shard::open(&path, ErrorKind::Model)?);
+        }
+        Ok(Self { shards, index: index.cloned() })
     }
 
     /// One safetensors file; errors are of the given kind.
     pub(crate) fn open(path: &Path, kind: ErrorKind) -> Result<Self> {
-        Ok(Self { shards: vec![Shard::open(path, kind)?] })
+        Ok(Self { shards: vec![Shard::open(path, kind)?], index: None })
     }
 
     /// A safetensors file inside the program; errors are of the given kind.
     pub(crate) fn embedded(bytes: &'static [u8], name: &str, kind: ErrorKind) -> Result<Self> {
-        Ok(Self { shards: vec![Shard::new(Bytes::Static(bytes), name.to_owned(), kind)?] })
+        let shard = Shard::new(Bytes::Static(bytes), name.to_owned(), kind)?;
+        Ok(Self { shards: vec![shard], index: None })
     }
 
     /// The names of all tensors.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        self.shards.iter().flat_map(|shard| shard.metadata.tensors().into_keys())
+        let all = self.shards.iter().flat_map(|shard| shard.metadata.tensors().into_keys());
+        all.filter(|name| self.index.as_ref().is_none_or(|index| index.contains_key(name)))
     }
 
     /// The shape of a tensor, where there is one.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.shards
-            .iter()
-            .find_map(|shard| shard.metadata.info(name))
-            .map(|info| info.shape.as_slice())
+        self.place(name).map(|(_, info)| info.shape.as_slice())
+    }
+
+    /// Whether two tensors are the same, to the bit.
+    pub(crate) fn same(&self, a: &str, b: &str) -> bool {
+        let read = |name: &str| {
+            let (shard, info) = self.place(name)?;
+            Some((&info.shape, info.dtype, shard.data(info)))
+        };
+        read(a).is_some_and(|a| read(b) == Some(a))
+    }
+
+    /// The file of a tensor, and where it lies there: the file that the index names, where there is
+    /// one.
+    fn place(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
+        let wanted = match &self.index {
+            Some(index) => Some(index.get(name)?),
+            None => None,
+        };
+        let is_wanted = |shard: &&Shard| wanted.is_none_or(|file| shard.is_called(file));
+        let mut shards = self.shards.iter().filter(is_wanted);
+        shards.find_map(|shard| Some((shard, shard.metadata.info(name)?)))
+    }
+
+    /// Fails where the checkpoint has a part of a decoder that the configuration does not ask for,
+    /// such as a bias or a further block, which would be left out without a word.
+    pub(crate) fn check_all_used(&self, config: &Config) -> Result<()> {
+        let used = |name: &str| match name.strip_prefix("model.") {
+            None | Some("embed_tokens.weight" | "norm.weight") => true,
+            Some(rest) => is_used(rest, config),
+        };
+        let Some(name) = self.names().find(|name| !used(name)) else { return Ok(()) };
+        let file = self.place(&name).map_or("the checkpoint", |(shard, _)| &shard.name);
+        let message = format!(
+            "{file} has a tensor `{name}`, which a model of its config.json does not have; the \
+             checkpoint does not belong to it, or is of a family that bake does not read"
+        );
+        Err(Error::new(ErrorKind::Model, message))
     }
 
     /// A matrix that products are made with, which must have this shape: in f32, but on a GPU in
@@ -108,9 +146,14 @@ impl Weights {
 
     /// The file, type and bytes of a tensor, which must have this shape.
     fn find(&self, name: &str, shape: &[usize]) -> Result<(&str, Dtype, &[u8])> {
-        let Some((shard, info)) =
-            self.shards.iter().find_map(|shard| Some((shard, shard.metadata.info(name)?)))
-        else {
+        let Some((shard, info)) = self.place(name) else {
+            if let Some(file) = self.index.as_ref().and_then(|index| index.get(name)) {
+                let message = format!(
+                    "model.safetensors.index.json names {file} for the tensor `{name}`, but it is \
+                     not in that file; fetch the whole checkpoint again"
+                );
+                return Err(Error::new(ErrorKind::Model, message));
+            }
             let files = self.shards.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Error::new(
                 ErrorKind::Model,
@@ -128,11 +171,7 @@ impl Weights {
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        Ok((
-            &shard.name,
-            info.dtype,
-            &shard.bytes[shard.data_start..][info.data_offsets.0..info.data_offsets.1],
-        ))
+        Ok((&shard.name, info.dtype, shard.data(info)))
     }
 
     /// The hash of all files.
@@ -154,6 +193,9 @@ impl Shard {
     }
 
     fn new(bytes: Bytes, name: String, kind: ErrorKind) -> Result<Self> {
+        if bake_spec::model::is_pointer(&bytes) {
+            return Err(Error::new(kind, format!("{name} {POINTER}")));
+        }
         // Checks that the header is whole, and that every tensor lies inside the file and has the
         // size that its shape says.
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| {
@@ -165,6 +207,38 @@ impl Shard {
         })?;
         Ok(Self { name, bytes, metadata, data_start: header + 8 })
     }
+
+    /// The bytes of a tensor, which reading the header has checked to be there.
+    fn data(&self, info: &TensorInfo) -> &[u8] {
+        &self.bytes[self.data_start..][info.data_offsets.0..info.data_offsets.1]
+    }
+
+    fn is_called(&self, file: &str) -> bool {
+        Path::new(&self.name).file_name().is_some_and(|name| name == file)
+    }
+}
+
+/// Whether a tensor of a block, such as `layers.0.mlp.up_proj.weight`, is one that is read.
+fn is_used(name: &str, config: &Config) -> bool {
+    let Some((layer, rest)) = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'))
+    else {
+        return false;
+    };
+    // Old checkpoints keep the frequencies of the positions, which the configuration says too.
+    if rest == "self_attn.rotary_emb.inv_freq" {
+        return true;
+    }
+    let known = |projection: &Projection| {
+        let name = rest.strip_prefix(projection.module()).and_then(|rest| rest.strip_prefix('.'));
+        match name.and_then(|rest| rest.strip_prefix(projection.name())) {
+            Some(".weight") => true,
+            Some(".bias") => config.has_bias(*projection),
+            _ => false,
+        }
+    };
+    layer.parse::<usize>().is_ok_and(|layer| layer < config.layers())
+        && (matches!(rest, "input_layernorm.weight" | "post_attention_layernorm.weight")
+            || Projection::ALL.iter().any(known))
 }
 
 /// Elements of `N` bytes as f32.

@@ -5,8 +5,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::Sequence;
 use crate::handle::chat::Chat;
+use crate::text::stream::TextStream;
 use crate::text::template::{Message, Role};
-use crate::text::tokenizer::TextStream;
 
 /// What a [`Session`] does when the conversation has outgrown the model's context: when what was
 /// said leaves no room for an answer of `max_tokens`, or of 256 tokens or a fifth of the context if

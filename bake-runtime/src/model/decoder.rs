@@ -14,6 +14,8 @@ use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
 
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv
 /// 2302.13971).
 #[derive(Clone)]
@@ -37,11 +39,14 @@ pub(crate) struct Run<'a> {
 impl Decoder {
     pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
-        let embedding = weights.matrix("model.embed_tokens.weight", &[vocab, hidden], device)?;
-        let head = if config.tied_head() {
-            embedding.clone()
-        } else {
-            weights.matrix("lm_head.weight", &[vocab, hidden], device)?
+        let embedding = weights.matrix(EMBEDDING, &[vocab, hidden], device)?;
+        // A checkpoint that says that they are one, and holds a head that is another, means the
+        // head: whoever trained it forgot the flag.
+        const HEAD: &str = "lm_head.weight";
+        let head = match weights.shape(HEAD) {
+            None if config.tied_head() => embedding.clone(),
+            Some(_) if config.tied_head() && weights.same(HEAD, EMBEDDING) => embedding.clone(),
+            _ => weights.matrix(HEAD, &[vocab, hidden], device)?,
         };
         let norm = |name: &str| -> Result<RmsNorm> {
             Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps()))
@@ -105,10 +110,12 @@ impl Decoder {
         Ok(folded)
     }
 
-    /// Whether its matrices are in 16 bits, as they may be on a GPU: folding an adapter in would
-    /// round it away in part.
+    /// Whether any of its matrices is in 16 bits, as they may be on a GPU: folding an adapter in
+    /// would round it away in part.
     pub(crate) fn in_sixteen_bits(&self) -> bool {
-        self.embedding.dtype() != DType::F32
+        let projections = self.blocks.iter().flat_map(|block| &block.projections);
+        let weights = projections.map(Linear::weight).chain([&self.embedding, &self.head]);
+        weights.into_iter().any(|weight| weight.dtype() != DType::F32)
     }
 
     /// An empty cache with room for `capacity` tokens.

@@ -46,6 +46,10 @@ impl Linear {
         Self { weight, bias }
     }
 
+    pub(crate) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
     /// `x` is `[tokens, inputs]`; the result is `[tokens, outputs]`, added to `onto` where it is
     /// given.
     pub(crate) fn forward(

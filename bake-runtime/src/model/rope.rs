@@ -4,13 +4,17 @@
 mod gpu;
 
 use std::f64::consts::TAU;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bake_spec::model::config::{Rope, RopeScaling};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::Gpu;
 use crate::tensor::elementary::Real;
 use crate::tensor::slices::{fill_rows, in_real, tensor, with_slice};
+
+/// The fewest positions of a table.
+const SHORTEST: usize = 256;
 
 /// The position of each token of a pass in its sequence.
 pub(crate) struct Positions<'a> {
@@ -26,12 +30,15 @@ impl<'a> Positions<'a> {
     }
 }
 
-/// Sines and cosines of all positions of a model's context.
+/// Sines and cosines of a model's positions, as far as they were needed: a long context costs
+/// nothing until it is used.
 #[derive(Clone, Debug)]
 pub(crate) struct RopeTable {
-    /// `[context, head_dim]`: pairs of cosine and sine.
-    turns: Tensor,
-    head_dim: usize,
+    frequencies: Arc<[f64]>,
+    /// `[positions so far, head_dim]`: pairs of cosine and sine.
+    turns: Arc<Mutex<Tensor>>,
+    /// The most positions that there can be.
+    context: usize,
 }
 
 impl RopeTable {
@@ -41,15 +48,28 @@ impl RopeTable {
         context: usize,
         device: &Device,
     ) -> Result<Self> {
-        let frequencies = frequencies(rope, head_dim);
-        let turns: Vec<f32> = (0..context)
-            .flat_map(|position| frequencies.iter().map(move |f| position as f64 * f))
-            .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
-            .collect();
-        Ok(Self {
-            turns: Tensor::from_vec(turns, (context, 2 * frequencies.len()), device)?,
-            head_dim,
-        })
+        let empty = Tensor::zeros((0, head_dim), DType::F32, device)?;
+        let frequencies = frequencies(rope, head_dim).into();
+        Ok(Self { frequencies, turns: Arc::new(Mutex::new(empty)), context })
+    }
+
+    /// The table for these positions, made longer where it does not reach so far. Each row is
+    /// computed alone, so its bits do not depend on when.
+    fn turns(&self, positions: &[u32]) -> Result<Tensor> {
+        let needed = positions.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = turns.dim(0)?;
+        if there < needed {
+            let rows = needed.max(SHORTEST).next_power_of_two().min(self.context).max(needed);
+            let new: Vec<f32> = (there..rows)
+                .flat_map(|position| self.frequencies.iter().map(move |f| position as f64 * f))
+                .flat_map(|angle| [angle.cos() as f32, angle.sin() as f32])
+                .collect();
+            let shape = (rows - there, 2 * self.frequencies.len());
+            let new = Tensor::from_vec(new, shape, turns.device())?;
+            *turns = if there == 0 { new } else { Tensor::cat(&[&*turns, &new], 0)? };
+        }
+        Ok(turns.clone())
     }
 
     /// Turns every head of `x`, `[tokens, heads * head_dim]`, by the angles of the tokens'
@@ -66,8 +86,9 @@ impl RopeTable {
     }
 
     fn turn(&self, x: &Tensor, positions: &Positions<'_>, direction: f32) -> Result<Tensor> {
+        let turns = self.turns(positions.here)?;
         if let (Some(gpu), Some(positions)) = (Gpu::of(x), &positions.there) {
-            return gpu::rotate(&gpu, x, &self.turns, positions, direction);
+            return gpu::rotate(&gpu, x, &turns, positions, direction);
         }
         let rows = |turns: &[f32]| {
             in_real!(x, T => {
@@ -75,18 +96,18 @@ impl RopeTable {
                 tensor(y, x.shape())
             })
         };
-        with_slice(&self.turns, rows)?
+        with_slice(&turns, rows)?
     }
 
     fn rows<T: Real>(&self, x: &[T], turns: &[f32], positions: &[u32], direction: f32) -> Vec<T> {
-        let half = self.head_dim / 2;
+        let half = self.frequencies.len();
         let width = x.len() / positions.len().max(1);
         let mut y = vec![T::zero(); x.len()];
         fill_rows(&mut y, width, |first, y| {
             let inputs = x[first * width..].chunks_exact(width).zip(&positions[first..]);
             for (y, (x, &position)) in y.chunks_exact_mut(width).zip(inputs) {
                 let turns = turns[position as usize * 2 * half..][..2 * half].as_chunks::<2>().0;
-                for (y, x) in y.chunks_exact_mut(self.head_dim).zip(x.chunks_exact(self.head_dim)) {
+                for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
                     let ((y_low, y_high), (x_low, x_high)) =
                         (y.split_at_mut(half), x.split_at(half));
                     for (((y_low, y_high), (&a, &b)), &[cos, sin]) in
@@ -137,6 +158,29 @@ mod tests {
         let positions = Positions::new(&[0, 5, 11], &Device::Cpu).unwrap();
         let backward = |_: &[Tensor], dy: &Tensor| Ok(vec![table.rotate_backward(dy, &positions)?]);
         check(&[noise(&[3, 12], 1)], |x| table.rotate(&x[0], &positions), backward);
+    }
+
+    #[test]
+    fn the_table_is_as_long_as_what_was_used() {
+        let device = Device::Cpu;
+        let rope = plain(10_000.0);
+        let rows = |table: &RopeTable| table.turns.lock().unwrap().dim(0).unwrap();
+        let long = RopeTable::new(&rope, 64, 1 << 24, &device).unwrap();
+        assert_eq!(rows(&long), 0);
+        let whole = RopeTable::new(&rope, 64, 1000, &device).unwrap();
+        let whole = whole.turns(&[999]).unwrap();
+        let mut last = 0;
+        for position in [0, 3, 255, 256, 700] {
+            long.turns(&[position]).unwrap();
+            assert!(rows(&long) >= last && rows(&long) <= 1024, "{position}: {}", rows(&long));
+            last = rows(&long);
+        }
+        // However it grew, its rows are the same.
+        let rows = |t: &Tensor| t.narrow(0, 0, 1000).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(rows(&long.turns(&[999]).unwrap()), rows(&whole));
+        // It does not grow beyond the context.
+        let short = RopeTable::new(&rope, 64, 300, &device).unwrap();
+        assert_eq!(short.turns(&[299]).unwrap().dims(), [300, 64]);
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Conversations as token ids, by the model's own chat template.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Kwargs;
-use minijinja::{AutoEscape, Environment, ErrorKind as JinjaKind, Value};
+use minijinja::value::ValueKind;
+use minijinja::{
+    AutoEscape, Environment, ErrorKind as JinjaKind, Output, State, Value, escape_formatter,
+};
 use serde::Serialize;
 
+use super::date::fixed_day;
+use super::json::to_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
@@ -30,6 +35,17 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+}
+
+impl Role {
+    /// The name in chat templates.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
 }
 
 impl<'a> Message<'a> {
@@ -56,20 +72,19 @@ const FUEL: u64 = 1_000_000;
 /// A chat template in Jinja, as Hugging Face models carry it.
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
-    bos_token: Option<String>,
-    eos_token: Option<String>,
+    /// The special tokens, by their names.
+    special: BTreeMap<String, String>,
     name: String,
 }
 
 impl ChatTemplate {
-    /// `name` is the file's name in messages.
+    /// `special` are the special tokens by their names, and `name` is the file's name in messages.
     pub(crate) fn new(
-        source: String,
-        bos_token: Option<String>,
-        eos_token: Option<String>,
+        source: &str,
+        special: BTreeMap<String, String>,
         name: String,
     ) -> Result<Self> {
-        guard::check_template(&source).map_err(|what| {
+        guard::check_template(source).map_err(|what| {
             Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
         })?;
         let mut environment = Environment::new();
@@ -77,21 +92,21 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| template_error(&name, &e))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_formatter(as_python_prints);
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         environment.add_filter("tojson", to_json);
-        environment.add_function(
-            "raise_exception",
-            |message: String| -> Result<String, minijinja::Error> {
-                Err(minijinja::Error::new(JinjaKind::InvalidOperation, message))
-            },
-        );
-        // A prompt that changes with the day cannot be baked: the date is the one that Llama's
-        // templates use where there is no clock.
-        environment.add_function("strftime_now", |format: String| fixed_date(&format));
-        environment.add_template_owned("chat", source).map_err(|e| template_error(&name, &e))?;
-        Ok(Self { environment, bos_token, eos_token, name })
+        environment.add_function("raise_exception", raise);
+        environment.add_function("strftime_now", |format: String| {
+            fixed_day(&format).map_err(|directive| {
+                invalid(format!("`strftime_now` knows no `{directive}` in {format:?}"))
+            })
+        });
+        environment
+            .add_template_owned("chat", prepared(source))
+            .map_err(|e| template_error(&name, &e))?;
+        Ok(Self { environment, special, name })
     }
 
     /// The text of a conversation, up to where the assistant speaks if `generation_prompt` is set.
@@ -100,26 +115,19 @@ impl ChatTemplate {
         messages: &[Message<'_>],
         generation_prompt: bool,
     ) -> Result<String> {
-        #[derive(Serialize)]
-        struct Context<'a> {
-            messages: &'a [Message<'a>],
-            add_generation_prompt: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            bos_token: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            eos_token: Option<&'a str>,
-        }
-        let context = Context {
-            messages,
-            add_generation_prompt: generation_prompt,
-            bos_token: self.bos_token.as_deref(),
-            eos_token: self.eos_token.as_deref(),
-        };
+        let mut context: BTreeMap<&str, Value> = self
+            .special
+            .iter()
+            .map(|(name, token)| (name.as_str(), Value::from(token.as_str())))
+            .collect();
+        context.insert("messages", messages.iter().map(as_value).collect());
+        context.insert("add_generation_prompt", Value::from(generation_prompt));
+        // transformers gives both to every template. Some ask whether they are none.
+        context.insert("tools", Value::from(()));
+        context.insert("documents", Value::from(()));
         let template =
             self.environment.get_template("chat").map_err(|e| template_error(&self.name, &e))?;
-        template
-            .render(minijinja::value::Serde(&context))
-            .map_err(|e| template_error(&self.name, &e))
+        template.render(context).map_err(|e| template_error(&self.name, &e))
     }
 
     /// The token ids of a conversation. Only the template makes control tokens: one that is written
@@ -130,7 +138,7 @@ impl ChatTemplate {
         messages: &[Message<'_>],
         generation_prompt: bool,
     ) -> Result<Vec<u32>> {
-        if !messages.iter().any(|m| tokenizer.holds_special(&m.content)) {
+        if !messages.iter().any(|m| tokenizer.holds_control(&m.content)) {
             return tokenizer.encode(&self.render(messages, generation_prompt)?);
         }
         // A character for private use that no message holds marks the tokens that are text.
@@ -155,69 +163,54 @@ fn template_error(name: &str, e: &minijinja::Error) -> Error {
     Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} failed{line}: {detail}"))
 }
 
-/// JSON as Python writes it, with spaces after commas and colons.
-fn to_json(value: &Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let failed = |e| {
-        minijinja::Error::new(JinjaKind::BadSerialization, "the value has no JSON form")
-            .with_source(e)
-    };
-    let mut out = Vec::new();
-    match indent {
-        Some(width) => {
-            let indent = " ".repeat(width.min(16));
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
-            value
-                .serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
-                .map_err(failed)?;
+fn as_value(message: &Message<'_>) -> Value {
+    let role = Value::from(message.role.name());
+    Value::from_pairs([("role", role), ("content", Value::from(&*message.content))])
+}
+
+/// A template as Jinja2 reads it with the extensions of transformers. All line ends become `\n`,
+/// and `{% generation %}`, which marks what the assistant says for training, is a block of its own.
+fn prepared(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let (mut out, mut rest) = (String::with_capacity(source.len()), source.as_str());
+    while let Some(start) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
+        let (before, tag) = rest.split_at(start);
+        out.push_str(before);
+        let close = if tag.starts_with("{#") { "#}" } else { "%}" };
+        let Some(end) = tag[2..].find(close).map(|end| end + 4) else {
+            rest = tag;
+            break;
+        };
+        let name = tag[2..end - 2].trim_matches(['-', '+']).trim();
+        match name {
+            "generation" => out.push_str(&tag[..end].replace(name, "with")),
+            "endgeneration" => out.push_str(&tag[..end].replace(name, "endwith")),
+            _ => out.push_str(&tag[..end]),
         }
-        None => value
-            .serialize(&mut serde_json::Serializer::with_formatter(&mut out, SpacedFormatter))
-            .map_err(failed)?,
+        rest = &tag[end..];
     }
-    Ok(String::from_utf8(out).expect("JSON is UTF-8"))
+    out.push_str(rest);
+    out
 }
 
-struct SpacedFormatter;
-
-impl serde_json::ser::Formatter for SpacedFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+/// Prints what Python calls by other names than Jinja does.
+fn as_python_prints(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    match value.kind() {
+        ValueKind::None => out.write_str("None")?,
+        ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" })?,
+        _ => escape_formatter(out, state, value)?,
     }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-    ) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
+    Ok(())
 }
 
-/// 26 July 2024, by the format letters that chat templates use.
-fn fixed_date(format: &str) -> String {
-    [
-        ("%d", "26"),
-        ("%b", "Jul"),
-        ("%B", "July"),
-        ("%m", "07"),
-        ("%Y", "2024"),
-        ("%y", "24"),
-        ("%A", "Friday"),
-        ("%a", "Fri"),
-    ]
-    .iter()
-    .chain(&[("%H", "00"), ("%M", "00"), ("%S", "00")])
-    .fold(format.to_owned(), |text, (from, to)| text.replace(from, to))
+fn raise(message: String) -> Result<String, minijinja::Error> {
+    Err(invalid(message))
+}
+
+fn invalid(message: String) -> minijinja::Error {
+    minijinja::Error::new(JinjaKind::InvalidOperation, message)
 }

@@ -1,32 +1,29 @@
 //! Text to token ids and back.
 
-use std::sync::OnceLock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::control::AddedTokens;
+use super::settings::TextSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 
 /// A tokenizer of the Hugging Face format, and which of its tokens control the conversation.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// The same, reading control tokens as the characters that they are written with. Made when a
-    /// text holds one.
-    literal: OnceLock<tokenizers::Tokenizer>,
-    special: Vec<SpecialToken>,
+    added: AddedTokens,
     /// The bytes of the longest token.
     longest: usize,
-}
-
-struct SpecialToken {
-    id: u32,
-    content: String,
-    strips_left: bool,
-    strips_right: bool,
 }
 
 impl Tokenizer {
     /// Parses a `tokenizer.json` for a model with an embedding table of `vocab_size` entries;
     /// `name` is the file's name in messages.
-    pub(crate) fn parse(json: &[u8], vocab_size: usize, name: &str) -> Result<Self> {
+    pub(crate) fn parse(
+        json: &[u8],
+        settings: &TextSettings,
+        vocab_size: usize,
+        name: &str,
+    ) -> Result<Self> {
         let refused = |what| Error::new(ErrorKind::Tokenizer, format!("{name} {what}"));
         let added = guard::check_tokenizer(json).map_err(refused)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| {
@@ -50,26 +47,15 @@ impl Tokenizer {
             );
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
-        let unlimited = inner.with_truncation(None).map(|_| ());
-        unlimited.map_err(|e| {
-            Error::with_source(ErrorKind::Tokenizer, format!("{name} cannot be used"), e)
-        })?;
+        let unusable =
+            |e| Error::with_source(ErrorKind::Tokenizer, format!("{name} cannot be used"), e);
+        // Both are about batches for training, and would cut or fill every text.
+        inner.with_truncation(None).map_err(unusable)?;
         inner.with_padding(None);
-        let special = inner
-            .get_added_tokens_decoder()
-            .into_iter()
-            .filter(|(_, token)| token.special && !token.content.is_empty());
-        let mut special: Vec<_> = special
-            .map(|(id, t)| SpecialToken {
-                id,
-                content: t.content,
-                strips_left: t.lstrip,
-                strips_right: t.rstrip,
-            })
-            .collect();
-        special.sort_by_key(|t| t.id);
+        settings.add_tokens(&mut inner)?;
         let longest = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(1).max(1);
-        Ok(Self { inner, literal: OnceLock::new(), special, longest })
+        let added = AddedTokens::of(&inner, settings.template());
+        Ok(Self { inner, added, longest })
     }
 
     /// The id of a token, where there is one.
@@ -79,34 +65,21 @@ impl Tokenizer {
 
     /// The ids of a text in which control tokens are control tokens. None is added.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        encode(&self.inner, text)
+        guarded(|| Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec()))
     }
 
     /// The ids of a text in which only the control tokens that do not hold `mark` are control
     /// tokens. The marks themselves are dropped.
-    pub(crate) fn encode_marked(&self, text: &str, mark: char) -> Result<Vec<u32>> {
-        let literal = self.literal.get_or_init(|| {
-            let mut literal = self.inner.clone();
-            literal.set_encode_special_tokens(true);
-            literal
-        });
-        let (mut ids, mut rest, mut strip) = (Vec::new(), text, false);
-        loop {
-            let found =
-                rest.char_indices().find_map(|(at, _)| Some((at, self.special_at(&rest[at..])?)));
-            let mut part = &rest[..found.map_or(rest.len(), |(at, _)| at)];
-            if strip {
-                part = part.trim_start();
+    pub(crate) fn encode_marked(&self, marked: &str, mark: char) -> Result<Vec<u32>> {
+        let (mut text, mut breaks) = (String::with_capacity(marked.len()), Vec::new());
+        for c in marked.chars() {
+            if c == mark {
+                breaks.push(text.len());
+            } else {
+                text.push(c);
             }
-            if found.is_some_and(|(_, token)| token.strips_left) {
-                part = part.trim_end();
-            }
-            ids.extend(encode(literal, &part.replace(mark, ""))?);
-            let Some((at, token)) = found else { return Ok(ids) };
-            ids.push(token.id);
-            strip = token.strips_right;
-            rest = &rest[at + token.content.len()..];
         }
+        guarded(|| self.added.encode(&self.inner, &text, &breaks))
     }
 
     /// The text with `mark` inside of every control token, so that it is none.
@@ -114,7 +87,7 @@ impl Tokenizer {
         let mut marked = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
             marked.push(c);
-            if self.special_at(&text[at..]).is_some() {
+            if self.added.control().any(|token| text[at..].starts_with(token)) {
                 marked.push(mark);
             }
         }
@@ -123,8 +96,8 @@ impl Tokenizer {
 
     /// The control tokens, written out.
     #[cfg(test)]
-    pub(crate) fn special_tokens(&self) -> Vec<&str> {
-        self.special.iter().map(|token| token.content.as_str()).collect()
+    pub(crate) fn control_tokens(&self) -> Vec<&str> {
+        self.added.control().collect()
     }
 
     /// The bytes of the longest token: no text has fewer tokens than its bytes divided by this.
@@ -133,21 +106,16 @@ impl Tokenizer {
     }
 
     /// Whether the text holds a control token, written out.
-    pub(crate) fn holds_special(&self, text: &str) -> bool {
-        self.special.iter().any(|t| text.contains(&t.content))
+    pub(crate) fn holds_control(&self, text: &str) -> bool {
+        self.added.control().any(|token| text.contains(token))
     }
 
     /// A control token, written out; none where the id is of another token.
     pub(crate) fn control(&self, id: u32) -> Option<&str> {
-        Some(&self.special.iter().find(|token| token.id == id)?.content)
+        self.added.control_of(id)
     }
 
-    /// The longest control token with which the text begins.
-    fn special_at(&self, text: &str) -> Option<&SpecialToken> {
-        self.special.iter().filter(|t| text.starts_with(&t.content)).max_by_key(|t| t.content.len())
-    }
-
-    /// The text of token ids, without control tokens.
+    /// The text of token ids, without special tokens.
     pub(crate) fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(|e| {
             Error::with_source(ErrorKind::Tokenizer, "cannot decode the model's tokens", e)
@@ -155,48 +123,13 @@ impl Tokenizer {
     }
 }
 
-fn encode(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>> {
-    let encoding = tokenizer.encode_fast(text, false);
-    Ok(encoding
-        .map_err(|e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e))?
-        .get_ids()
-        .to_vec())
-}
-
-/// Turns tokens that come one by one into text that is never cut inside a character.
-#[derive(Default)]
-pub(crate) struct TextStream {
-    /// The tokens since the last piece of text, and before them those of the last piece: how a
-    /// token reads can depend on the one before.
-    ids: Vec<u32>,
-    /// How many of them belong to text that was given out.
-    given: usize,
-}
-
-impl TextStream {
-    /// The text that a further token completes, which can be empty.
-    pub(crate) fn push(&mut self, id: u32, tokenizer: &Tokenizer) -> Result<String> {
-        self.ids.push(id);
-        self.take(tokenizer, false)
-    }
-
-    /// What is left at the end, even if it is no whole character.
-    pub(crate) fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
-        self.take(tokenizer, true)
-    }
-
-    fn take(&mut self, tokenizer: &Tokenizer, last: bool) -> Result<String> {
-        let before = tokenizer.decode(&self.ids[..self.given])?;
-        let text = tokenizer.decode(&self.ids)?;
-        if !last && text.ends_with(char::REPLACEMENT_CHARACTER) {
-            return Ok(String::new());
-        }
-        let Some(new) = text.strip_prefix(&before).filter(|new| !new.is_empty()) else {
-            return Ok(String::new());
-        };
-        let new = new.to_owned();
-        self.ids.drain(..self.given);
-        self.given = self.ids.len();
-        Ok(new)
-    }
+/// What a tokenizer gives. The engine behind its patterns panics where one takes too many steps.
+fn guarded(encode: impl FnOnce() -> tokenizers::Result<Vec<u32>>) -> Result<Vec<u32>> {
+    let failed = |e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e);
+    let stopped = |_| {
+        let message = "a pattern in the model's tokenizer.json takes too many steps on the text; \
+            shorten the text, or use another model";
+        Err(Error::new(ErrorKind::Tokenizer, message))
+    };
+    catch_unwind(AssertUnwindSafe(encode)).map_or_else(stopped, |ids| ids.map_err(failed))
 }

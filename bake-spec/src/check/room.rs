@@ -7,6 +7,7 @@ use crate::diagnostics::Code;
 use crate::lock::Locked;
 use crate::model::Identity;
 use crate::recipe::Recipe;
+use crate::room::Needed;
 
 impl Checker<'_> {
     /// Checks the room of every target. A text of fewer bytes than there is room for tokens fits
@@ -52,13 +53,8 @@ impl Checker<'_> {
                     || format!("the prompt of `{}`", target.name),
                     |d| format!("`{}`", d.path),
                 );
-                let message = format!(
-                    "{what} does not fit the model's context of {context} tokens: {prompt} for it, \
-                     {longest} for the longest question, and \
-                     {answer} for an answer; shorten it, split it into several targets, or lower \
-                     `max_tokens`"
-                );
-                self.report(Code::Room, source.span, message);
+                let needed = Needed { prompt, question: Some(longest), answer, at_least: false };
+                self.report(Code::Room, source.span, needed.refusal(&what, context));
             }
         }
     }
@@ -76,6 +72,7 @@ impl Checker<'_> {
 
 #[cfg(feature = "budget")]
 mod tokenizer {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
 
@@ -90,11 +87,15 @@ mod tokenizer {
     /// The tokenizer of `tiny`, read once for all declarations that the compiler comes to.
     fn tiny() -> Option<&'static tokenizers::Tokenizer> {
         static TINY: OnceLock<Option<tokenizers::Tokenizer>> = OnceLock::new();
-        TINY.get_or_init(|| {
-            tokenizers::Tokenizer::from_bytes(include_bytes!("../../../models/tiny/tokenizer.json"))
-                .ok()
-        })
-        .as_ref()
+        TINY.get_or_init(|| parse(include_bytes!("../../../models/tiny/tokenizer.json"))).as_ref()
+    }
+
+    /// A tokenizer that neither cuts texts nor fills them up, as the engine has it.
+    fn parse(json: &[u8]) -> Option<tokenizers::Tokenizer> {
+        let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).ok()?;
+        tokenizer.with_truncation(None).ok()?;
+        tokenizer.with_padding(None);
+        Some(tokenizer)
     }
 
     impl Tokenizer {
@@ -114,10 +115,12 @@ mod tokenizer {
                 Self::Tiny => tiny()?,
                 Self::Folder(path, read) => match read {
                     Some(tokenizer) => tokenizer,
-                    None => read.insert(Box::new(tokenizers::Tokenizer::from_file(path).ok()?)),
+                    None => read.insert(Box::new(parse(&std::fs::read(path).ok()?)?)),
                 },
             };
-            Some(tokenizer.encode_fast(text, false).ok()?.len())
+            // The engine behind a tokenizer's patterns panics where one takes too many steps.
+            let tokens = AssertUnwindSafe(|| tokenizer.encode_fast(text, false));
+            Some(catch_unwind(tokens).ok()?.ok()?.len())
         }
     }
 }
@@ -139,5 +142,29 @@ mod tokenizer {
         pub(super) fn count(&mut self, _text: &str) -> Option<usize> {
             None
         }
+    }
+}
+
+#[cfg(all(test, feature = "budget"))]
+mod tests {
+    use std::path::Path;
+
+    use super::tokenizer::Tokenizer;
+    use crate::recipe::ModelSource;
+
+    #[test]
+    fn texts_are_counted_without_padding_and_truncation() {
+        let text = "Who has the key to the room on the second floor?";
+        let tiny = Tokenizer::new(Path::new(""), &ModelSource::Tiny).count(text).unwrap();
+        let mut json: serde_json::Value =
+            serde_json::from_str(include_str!("../../../models/tiny/tokenizer.json")).unwrap();
+        json["padding"] = serde_json::json!({"strategy": {"Fixed": 512}, "direction": "Right",
+            "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"});
+        json["truncation"] = serde_json::json!({"direction": "Right", "max_length": 4,
+            "strategy": "LongestFirst", "stride": 0});
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+        let folder = ModelSource::Folder(dir.path().display().to_string().into());
+        assert_eq!(Tokenizer::new(Path::new(""), &folder).count(text), Some(tiny));
     }
 }

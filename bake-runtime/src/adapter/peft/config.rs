@@ -1,0 +1,324 @@
+//! What an `adapter_config.json` says, and which of it is obeyed.
+
+use std::fmt;
+
+use bake_spec::Projection;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::super::layer_name;
+
+/// Keys that change nothing when an adapter is used: about its training, its start (see
+/// [`check_start`]), and where it came from.
+const HARMLESS: [&str; 22] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    // How a start is found; whether the base was changed for it, `init_lora_weights` says.
+    "corda_config",
+    "eva_config",
+    "lora_ga_config",
+    "loftq_config",
+    "ensure_weight_tying",
+    "ephemeral_gpu_offload",
+    "inference_mode",
+    // Whether modules were named by it: the weights say which there are.
+    "layers_pattern",
+    "lora_dropout",
+    "megatron_core",
+    "modules_to_tie",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "task_type",
+    // A way to save memory in training.
+    "velora_config",
+    // Checked by name below.
+    "bias",
+    "init_lora_weights",
+    "exclude_modules",
+];
+
+/// The settings of an adapter.
+#[derive(Deserialize)]
+pub(super) struct PeftConfig {
+    peft_type: String,
+    #[serde(default = "eight")]
+    r: usize,
+    #[serde(default = "eight")]
+    lora_alpha: f64,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default)]
+    rank_pattern: Option<Patterns<usize>>,
+    #[serde(default)]
+    alpha_pattern: Option<Patterns<f64>>,
+    #[serde(default)]
+    target_modules: Value,
+    #[serde(default)]
+    layers_to_transform: Value,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// PEFT's default of both rank and alpha.
+fn eight<T: From<u8>>() -> T {
+    8.into()
+}
+
+impl PeftConfig {
+    /// Parses the file. The error says what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = serde_json::from_str(text)
+            .map_err(|e| format!("is not the configuration of an adapter: {e}"))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The factor of a layer's change, whose matrices have this rank.
+    pub(super) fn scale(&self, layer: usize, at: Projection, rank: usize) -> Result<f64, String> {
+        let name = layer_name(layer, at);
+        let wanted = self.rank_pattern.as_ref().and_then(|all| all.find(&name)).unwrap_or(self.r);
+        if wanted != rank {
+            return Err(format!(
+                "says rank {wanted} for `{name}`, but its matrices have rank {rank}; save the \
+                 adapter again with its configuration"
+            ));
+        }
+        if !self.is_target(layer, at) {
+            return Err(format!(
+                "does not name `{name}` in `target_modules` and `layers_to_transform`, but there \
+                 are weights for it; save the adapter again with its configuration"
+            ));
+        }
+        let alpha =
+            self.alpha_pattern.as_ref().and_then(|all| all.find(&name)).unwrap_or(self.lora_alpha);
+        Ok(alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 })
+    }
+
+    /// Whether PEFT would put the change of a layer there. Where the modules are not a list of
+    /// names but an expression, the weights alone say it.
+    fn is_target(&self, layer: usize, at: Projection) -> bool {
+        let name = layer_name(layer, at);
+        let named = |modules: &Value| -> Option<bool> {
+            let modules = modules.as_array()?;
+            Some(modules.iter().filter_map(Value::as_str).any(|module| is_last(&name, module)))
+        };
+        let in_layers = match &self.layers_to_transform {
+            Value::Array(layers) if !layers.is_empty() => {
+                layers.iter().any(|n| n.as_u64() == Some(layer as u64))
+            }
+            Value::Number(n) => n.as_u64() == Some(layer as u64),
+            _ => true,
+        };
+        let excluded = self.rest.get("exclude_modules").and_then(named).unwrap_or(false);
+        in_layers && !excluded && named(&self.target_modules).unwrap_or(true)
+    }
+
+    /// Refuses every kind of adapter that would compute something else than `W + scale · B A`.
+    fn check(&self) -> Result<(), String> {
+        if self.peft_type != "LORA" {
+            return Err(format!(
+                "describes an adapter of type {}; bake reads LORA",
+                self.peft_type
+            ));
+        }
+        if self.r == 0 || !self.lora_alpha.is_finite() {
+            return Err(format!("has rank {} and alpha {}", self.r, self.lora_alpha));
+        }
+        let ranks = self.rank_pattern.iter().flat_map(Patterns::names);
+        let alphas = self.alpha_pattern.iter().flat_map(Patterns::names);
+        if let Some(pattern) = ranks.chain(alphas).find(|pattern| !is_plain(pattern)) {
+            return Err(format!(
+                "has the pattern {pattern:?} in `rank_pattern` or `alpha_pattern`; bake reads \
+                 names of layers, not expressions"
+            ));
+        }
+        match self.rest.get("bias").unwrap_or(&Value::Null) {
+            Value::Null => {}
+            Value::String(none) if none == "none" => {}
+            other => {
+                return Err(format!("has bias {other}; bake reads adapters without biases"));
+            }
+        }
+        check_start(self.rest.get("init_lora_weights").unwrap_or(&Value::Null))?;
+        for (key, value) in &self.rest {
+            if !HARMLESS.contains(&key.as_str()) && !is_off(value) {
+                return Err(format!(
+                    "has `{key}`, which bake does not read; export a plain LoRA adapter"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses adapters whose training began with a change of the base, which PEFT makes again when it
+/// loads them.
+fn check_start(start: &Value) -> Result<(), String> {
+    match start {
+        Value::Null | Value::Bool(_) => Ok(()),
+        Value::String(kind) if ["gaussian", "eva", "orthogonal"].contains(&kind.as_str()) => Ok(()),
+        other => Err(format!(
+            "has `init_lora_weights` {other}, by which training changes the base model too; \
+             convert the adapter with PEFT, by `save_pretrained` with \
+             `path_initial_model_for_weight_conversion`"
+        )),
+    }
+}
+
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(all) => all.is_empty(),
+        Value::Object(all) => all.is_empty(),
+        _ => false,
+    }
+}
+
+/// Values for layers by their names, in the order of the file: the first that fits is the one.
+struct Patterns<T>(Vec<(String, T)>);
+
+impl<T: Copy> Patterns<T> {
+    fn find(&self, layer_name: &str) -> Option<T> {
+        let fits = |pattern: &str| match pattern.strip_prefix('^') {
+            Some(whole) => layer_name == whole,
+            None => is_last(layer_name, pattern),
+        };
+        self.0.iter().find(|(pattern, _)| fits(pattern)).map(|(_, value)| *value)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(pattern, _)| pattern.as_str())
+    }
+}
+
+/// Whether a name, or its last parts, are these.
+fn is_last(name: &str, part: &str) -> bool {
+    name.strip_suffix(part).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// Whether a pattern, which PEFT takes for an expression, is the name of layers.
+fn is_plain(pattern: &str) -> bool {
+    let name = pattern.strip_prefix('^').unwrap_or(pattern);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._".contains(c))
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Patterns<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of patterns and numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Patterns(all))
+            }
+        }
+        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(keys: Value) -> Result<PeftConfig, String> {
+        let mut config = json!({"peft_type": "LORA", "r": 8, "lora_alpha": 16});
+        config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        PeftConfig::parse(&config.to_string())
+    }
+
+    #[test]
+    fn the_first_pattern_of_the_file_counts() {
+        let scale = |json: &str| {
+            let config = PeftConfig::parse(json).unwrap();
+            config.scale(1, Projection::Query, 8).unwrap()
+        };
+        let with = |patterns: &str| {
+            scale(&format!(
+                r#"{{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "alpha_pattern": {patterns}}}"#
+            ))
+        };
+        assert_eq!(with("{}"), 2.0);
+        // As `re.match(r"(.*\.)?(pattern)$", name)` finds them, in order.
+        assert_eq!(with(r#"{"self_attn.q_proj": 64, "q_proj": 32}"#), 8.0);
+        assert_eq!(with(r#"{"q_proj": 32, "self_attn.q_proj": 64}"#), 4.0);
+        assert_eq!(with(r#"{"layers.1.self_attn.q_proj": 8, "q_proj": 32}"#), 1.0);
+        assert_eq!(with(r#"{"layers.0.self_attn.q_proj": 8, "proj": 4, "q_proj": 32}"#), 4.0);
+        assert_eq!(with(r#"{"^layers.1.self_attn.q_proj": 8, "q_proj": 32}"#), 4.0);
+        assert_eq!(with(r#"{"^model.layers.1.self_attn.q_proj": 8, "q_proj": 32}"#), 1.0);
+    }
+
+    #[test]
+    fn ranks_and_modules_are_those_of_the_weights() {
+        let scale = |keys: Value, rank| parsed(keys).unwrap().scale(1, Projection::Query, rank);
+        assert_eq!(scale(json!({}), 8), Ok(2.0));
+        let error = scale(json!({}), 4).unwrap_err();
+        assert!(error.contains("rank 8") && error.contains("rank 4"), "{error}");
+        assert_eq!(scale(json!({"rank_pattern": {"q_proj": 4}}), 4), Ok(4.0));
+        assert!(scale(json!({"rank_pattern": {"q_proj": 4}}), 8).is_err());
+        assert_eq!(scale(json!({"target_modules": ["k_proj", "q_proj"]}), 8), Ok(2.0));
+        assert_eq!(scale(json!({"target_modules": "all-linear"}), 8), Ok(2.0));
+        assert_eq!(scale(json!({"layers_to_transform": [1, 2]}), 8), Ok(2.0));
+        for keys in [
+            json!({"target_modules": ["k_proj"]}),
+            json!({"layers_to_transform": [0, 2]}),
+            json!({"layers_to_transform": 0}),
+            json!({"exclude_modules": ["q_proj"]}),
+        ] {
+            let error = scale(keys, 8).unwrap_err();
+            assert!(error.contains("target_modules"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_plain_adapter_does_not_have_is_refused_by_name() {
+        for (key, value) in [
+            ("use_dora", json!(true)),
+            ("use_qalora", json!(true)),
+            ("use_bdlora", json!({"nblocks": 2})),
+            ("fan_in_fan_out", json!(true)),
+            ("lora_bias", json!(true)),
+            ("bias", json!("all")),
+            ("modules_to_save", json!(["lm_head"])),
+            ("layer_replication", json!([[0, 2]])),
+            ("trainable_token_indices", json!([1])),
+            ("target_parameters", json!(["gate"])),
+            ("alora_invocation_tokens", json!([1, 2])),
+            ("arrow_config", json!({"top_k": 2})),
+            ("megatron_config", json!({"a": 1})),
+            ("monteclora_config", json!({"n": 4})),
+            ("something_new", json!("on")),
+            ("init_lora_weights", json!("pissa")),
+            ("init_lora_weights", json!("pissa_niter_16")),
+            ("init_lora_weights", json!("olora")),
+            ("init_lora_weights", json!("loftq")),
+            ("init_lora_weights", json!("corda")),
+            ("init_lora_weights", json!("lora_ga")),
+            ("rank_pattern", json!({".*q_proj": 4})),
+            ("alpha_pattern", json!({"q_proj|k_proj": 4})),
+        ] {
+            let error = parsed(json!({key: value})).err().unwrap_or_else(|| panic!("{key}"));
+            let named = if key == "bias" { "bias \"all\"" } else { key };
+            assert!(error.contains(named), "{key}: {error}");
+        }
+        let pissa = parsed(json!({"init_lora_weights": "pissa"})).err().unwrap();
+        assert!(pissa.contains("path_initial_model_for_weight_conversion"), "{pissa}");
+        let plain = json!({"use_dora": false, "modules_to_save": null, "loftq_config": {},
+            "rank_pattern": {}, "alpha_pattern": null, "init_lora_weights": "gaussian",
+            "runtime_config": {"ephemeral_gpu_offload": false}, "layer_replication": null});
+        assert!(parsed(plain).is_ok());
+    }
+}

@@ -1,0 +1,64 @@
+//! Copies of a fixture's folder, to be changed by tests.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use serde_json::Value;
+
+use crate::Model;
+
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn of(model: &str) -> Self {
+        let from =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models").join(model);
+        let dir = tempfile::tempdir().unwrap();
+        for file in [
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ] {
+            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+        }
+        Self(dir)
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        std::fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
+        std::fs::write(self.path(file), text).unwrap();
+    }
+
+    pub(crate) fn edit(&self, file: &str, edit: impl FnOnce(&mut Value)) {
+        let mut json = serde_json::from_slice(&std::fs::read(self.path(file)).unwrap()).unwrap();
+        edit(&mut json);
+        self.write(file, &json.to_string());
+    }
+
+    pub(crate) fn weights(&self) -> HashMap<String, Tensor> {
+        candle_core::safetensors::load(self.path("model.safetensors"), &Device::Cpu).unwrap()
+    }
+
+    pub(crate) fn write_weights(&self, file: &str, weights: &HashMap<String, Tensor>) {
+        candle_core::safetensors::save(weights, self.path(file)).unwrap();
+    }
+
+    pub(crate) fn load(&self) -> Model {
+        Model::load(self.0.path(), crate::Device::Cpu).unwrap()
+    }
+
+    pub(crate) fn refused(&self) -> String {
+        Model::load(self.0.path(), crate::Device::Cpu).unwrap_err().to_string()
+    }
+}
+
+pub(crate) fn logits(model: &Model) -> Vec<Vec<f32>> {
+    model.forward(&[5, 17, 300, 42, 9], None).unwrap().logits.to_vec2().unwrap()
+}

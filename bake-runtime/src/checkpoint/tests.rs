@@ -1,0 +1,176 @@
+//! What the files of a model say that changes what it computes.
+
+use serde_json::json;
+
+use super::testing::{Folder, logits};
+
+const CHANGED: &str = "model.layers.0.mlp.down_proj.weight";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The model's weights in two files, both of which hold one tensor, in two versions.
+fn in_two_files(folder: &Folder, the_one: &str) {
+    let mut first = folder.weights();
+    let mut second = std::collections::HashMap::new();
+    second.insert(CHANGED.to_owned(), first[CHANGED].neg().unwrap());
+    let norm = first.remove("model.norm.weight").unwrap();
+    second.insert("model.norm.weight".to_owned(), norm);
+    let mut map: serde_json::Map<_, _> =
+        first.keys().map(|name| (name.clone(), json!("a.safetensors"))).collect();
+    map.insert("model.norm.weight".to_owned(), json!("b.safetensors"));
+    map.insert(CHANGED.to_owned(), json!(the_one));
+    folder.write_weights("a.safetensors", &first);
+    folder.write_weights("b.safetensors", &second);
+    folder.write(INDEX, &json!({"weight_map": map}).to_string());
+    std::fs::remove_file(folder.path("model.safetensors")).unwrap();
+}
+
+#[test]
+fn a_tensor_is_read_from_the_file_that_the_index_names() {
+    let whole = Folder::of("llama-tied");
+    let plain = logits(&whole.load());
+    let mut weights = whole.weights();
+    weights.insert(CHANGED.to_owned(), weights[CHANGED].neg().unwrap());
+    whole.write_weights("model.safetensors", &weights);
+    let changed = logits(&whole.load());
+    assert_ne!(plain, changed);
+
+    let (first, second) = (Folder::of("llama-tied"), Folder::of("llama-tied"));
+    in_two_files(&first, "a.safetensors");
+    in_two_files(&second, "b.safetensors");
+    let (first, second) = (first.load(), second.load());
+    assert_eq!(logits(&first), plain);
+    assert_eq!(logits(&second), changed);
+    assert_ne!(first.hash(), second.hash(), "they are not one model");
+}
+
+#[test]
+fn an_index_that_names_the_wrong_file() {
+    let folder = Folder::of("llama-tied");
+    in_two_files(&folder, "a.safetensors");
+    folder.edit(INDEX, |json| json["weight_map"]["model.norm.weight"] = json!("a.safetensors"));
+    let error = folder.refused();
+    assert!(error.contains("a.safetensors") && error.contains("`model.norm.weight`"), "{error}");
+    assert!(error.contains("is not in that file"), "{error}");
+}
+
+#[test]
+fn pointers_of_git_lfs_are_not_the_files() {
+    for file in ["model.safetensors", "tokenizer.json"] {
+        let folder = Folder::of("llama-tied");
+        folder.write(file, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+        let error = folder.refused();
+        assert!(error.contains(file) && error.contains("`git lfs pull`"), "{error}");
+    }
+}
+
+#[test]
+fn a_head_of_its_own_is_the_head_whatever_the_flag_says() {
+    let folder = Folder::of("llama-tied");
+    let tied = logits(&folder.load());
+    let mut weights = folder.weights();
+    let embedding = weights["model.embed_tokens.weight"].clone();
+    weights.insert("lm_head.weight".to_owned(), embedding.clone());
+    folder.write_weights("model.safetensors", &weights);
+    assert_eq!(logits(&folder.load()), tied);
+
+    weights.insert("lm_head.weight".to_owned(), (embedding * 0.5).unwrap());
+    folder.write_weights("model.safetensors", &weights);
+    let with_flag = logits(&folder.load());
+    folder.edit("config.json", |json| json["tie_word_embeddings"] = json!(false));
+    assert_eq!(with_flag, logits(&folder.load()));
+    assert_ne!(with_flag, tied);
+}
+
+#[test]
+fn parts_that_the_configuration_does_not_ask_for_are_not_left_out() {
+    for name in [
+        "model.layers.0.self_attn.q_proj.bias",
+        "model.layers.0.self_attn.q_norm.weight",
+        "model.layers.3.mlp.up_proj.weight",
+        "model.layers.0.mlp.gate_proj.weight_scale",
+    ] {
+        let folder = Folder::of("llama-tied");
+        let mut weights = folder.weights();
+        weights.insert(name.to_owned(), weights["model.norm.weight"].clone());
+        folder.write_weights("model.safetensors", &weights);
+        let error = folder.refused();
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+        assert!(error.contains("model.safetensors"), "{error}");
+    }
+    let folder = Folder::of("llama-tied");
+    let plain = logits(&folder.load());
+    let mut weights = folder.weights();
+    for name in ["model.layers.0.self_attn.rotary_emb.inv_freq", "score.weight"] {
+        weights.insert(name.to_owned(), weights["model.norm.weight"].clone());
+    }
+    folder.write_weights("model.safetensors", &weights);
+    assert_eq!(logits(&folder.load()), plain);
+}
+
+#[test]
+fn rope_scaling_beside_rope_parameters_is_what_counts() {
+    let (both, alone) = (Folder::of("llama-tied"), Folder::of("llama-tied"));
+    let plain = logits(&both.load());
+    let scaling = json!({"rope_type": "linear", "factor": 4.0});
+    both.edit("config.json", |json| json["rope_scaling"] = scaling.clone());
+    alone.edit("config.json", |json| {
+        json["rope_parameters"] = json!(null);
+        json["rope_scaling"] = scaling;
+    });
+    let both = logits(&both.load());
+    assert_eq!(both, logits(&alone.load()));
+    assert_ne!(both, plain);
+}
+
+#[test]
+fn a_long_context_costs_nothing_until_it_is_used() {
+    let folder = Folder::of("llama-tied");
+    let plain = logits(&folder.load());
+    folder.edit("config.json", |json| json["max_position_embeddings"] = json!(1 << 24));
+    assert_eq!(logits(&folder.load()), plain);
+}
+
+#[test]
+fn files_that_are_not_there_leave_no_trace_in_the_hash() {
+    let folder = Folder::of("llama-tied");
+    let plain = *folder.load().hash();
+    for (file, text) in [
+        ("special_tokens_map.json", r#"{"sep_token": "<|im_end|>"}"#),
+        ("added_tokens.json", r#"{"<|im_end|>": 2}"#),
+        ("additional_chat_templates/default.jinja", "{{ messages[0].content }}"),
+    ] {
+        folder.write(file, text);
+        assert_ne!(*folder.load().hash(), plain, "{file}");
+        std::fs::remove_file(folder.path(file)).unwrap();
+    }
+    assert_eq!(*folder.load().hash(), plain);
+}
+
+#[test]
+fn what_ends_an_answer() {
+    let folder = Folder::of("llama-tied");
+    folder.edit("generation_config.json", |json| json["eos_token_id"] = json!([7, 9]));
+    let model = folder.load();
+    assert!([2, 7, 9].into_iter().all(|token| model.ends(token)) && !model.ends(8));
+    for (key, value) in [
+        ("eos_token_id", json!("2")),
+        ("eos_token_id", json!([-1])),
+        ("suppress_tokens", json!([5])),
+        ("no_repeat_ngram_size", json!(3)),
+        ("stop_strings", json!(["END"])),
+        ("forced_bos_token_id", json!(4)),
+    ] {
+        let folder = Folder::of("llama-tied");
+        folder.edit("generation_config.json", |json| json[key] = value);
+        let error = folder.refused();
+        assert!(error.contains("generation_config.json") && error.contains(key), "{error}");
+    }
+    folder.edit("generation_config.json", |json| {
+        for key in ["suppress_tokens", "stop_strings"] {
+            json[key] = json!(null);
+        }
+        json["no_repeat_ngram_size"] = json!(0);
+        json["temperature"] = json!(0.6);
+    });
+    folder.load();
+}

@@ -1,0 +1,183 @@
+//! Control tokens: which of a tokenizer's tokens steer a conversation, and encoding texts in which
+//! some of them are only written out.
+
+use tokenizers::normalizer::Range;
+use tokenizers::{
+    AddedToken, Model as _, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer as _, Token,
+};
+
+/// The tokens that a tokenizer finds before it splits a text into words.
+pub(super) struct AddedTokens(Vec<Added>);
+
+struct Added {
+    id: u32,
+    token: AddedToken,
+    /// How it reads where it is looked for.
+    pattern: String,
+    control: bool,
+}
+
+impl AddedTokens {
+    /// Those of a tokenizer; `template` is the chat template's source.
+    pub(super) fn of(tokenizer: &tokenizers::Tokenizer, template: &str) -> Self {
+        let pattern = |token: &AddedToken| match tokenizer.get_normalizer() {
+            Some(normalizer) if token.normalized => {
+                let mut content = NormalizedString::from(token.content.as_str());
+                normalizer.normalize(&mut content).ok()?;
+                Some(content.get().to_owned())
+            }
+            _ => Some(token.content.clone()),
+        };
+        let written = literal_text(template);
+        let mut all: Vec<Added> = tokenizer
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter_map(|(id, token)| {
+                let pattern = pattern(&token).filter(|pattern| !pattern.is_empty())?;
+                Some(Added { id, pattern, control: is_control(&token, &written), token })
+            })
+            .collect();
+        all.sort_by_key(|added| added.id);
+        Self(all)
+    }
+
+    /// The control tokens, written out.
+    pub(super) fn control(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|added| added.control).map(|added| added.token.content.as_str())
+    }
+
+    /// The control token of an id, written out.
+    pub(super) fn control_of(&self, id: u32) -> Option<&str> {
+        let added = self.0.iter().find(|added| added.id == id && added.control)?;
+        Some(&added.token.content)
+    }
+
+    /// Ids of a text like the tokenizer's own, but for tokens that would reach over one of the
+    /// `breaks`, places in the text in bytes: these are left to be text.
+    ///
+    /// The text goes through the tokenizer as a whole, so what is done at its start only, such as a
+    /// mark of a space before the first word, is done there only.
+    pub(super) fn encode(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        text: &str,
+        breaks: &[usize],
+    ) -> tokenizers::Result<Vec<u32>> {
+        let mut pieces = PreTokenizedString::from(text);
+        pieces.split(|_, piece| self.split(piece, false, breaks))?;
+        pieces.split(|_, mut piece| {
+            if let Some(normalizer) = tokenizer.get_normalizer() {
+                normalizer.normalize(&mut piece)?;
+            }
+            self.split(piece, true, breaks)
+        })?;
+        if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        pieces.tokenize(|piece| tokenizer.get_model().tokenize(piece.get()))?;
+        let mut ids = Vec::new();
+        for (_, _, tokens) in pieces.get_splits(OffsetReferential::Original, OffsetType::None) {
+            ids.extend(tokens.iter().flatten().map(|token| token.id));
+        }
+        Ok(ids)
+    }
+
+    /// A piece of text cut at the tokens that are looked for in normalized text, or at the others.
+    fn split(
+        &self,
+        piece: NormalizedString,
+        normalized: bool,
+        breaks: &[usize],
+    ) -> tokenizers::Result<Vec<(NormalizedString, Option<Vec<Token>>)>> {
+        let (mut parts, mut done, mut at) = (Vec::new(), 0, 0);
+        let text = piece.get();
+        let cut = |range: std::ops::Range<usize>| {
+            piece.slice(Range::Normalized(range)).ok_or("a token is cut inside of a character")
+        };
+        let whole = |range: std::ops::Range<usize>| {
+            let first = piece.offsets_original().0;
+            let range = piece.convert_offsets(Range::Normalized(range)).unwrap_or_default();
+            !breaks.iter().any(|&b| first + range.start < b && b <= first + range.end)
+        };
+        while at < text.len() {
+            let rest = &text[at..];
+            let found = self
+                .0
+                .iter()
+                .filter(|added| added.token.normalized == normalized)
+                .filter(|added| rest.starts_with(&added.pattern))
+                .filter(|added| whole(at..at + added.pattern.len()))
+                .max_by_key(|added| added.pattern.len());
+            let Some(Added { id, token, pattern, .. }) = found else {
+                at += rest.chars().next().map_or(1, char::len_utf8);
+                continue;
+            };
+            let (mut start, mut end) = (at, at + pattern.len());
+            at = end;
+            if token.single_word && (ends_in_word(&text[..start]) || starts_in_word(&text[end..])) {
+                continue;
+            }
+            if token.lstrip {
+                start = text[..start].trim_end().len().max(done);
+            }
+            if token.rstrip {
+                end = text.len() - text[end..].trim_start().len();
+            }
+            if done < start {
+                parts.push((cut(done..start)?, None));
+            }
+            parts.push((cut(start..end)?, Some(vec![Token::new(*id, pattern.clone(), (0, 0))])));
+            (done, at) = (end, end);
+        }
+        if done < text.len() {
+            parts.push((cut(done..text.len())?, None));
+        }
+        Ok(parts)
+    }
+}
+
+/// Whether a token steers the conversation: where it is called special, where it looks like a tag,
+/// and where the chat template writes it. Others are words or white space that models have learned
+/// as part of texts.
+fn is_control(token: &AddedToken, written: &str) -> bool {
+    let content = token.content.trim();
+    let tag = content.starts_with(['<', '[', '{', '|']) && content.ends_with(['>', ']', '}', '|']);
+    token.special || !content.is_empty() && (tag || written.contains(content))
+}
+
+/// What a template can write: its text outside of tags, and the texts in quotes inside of them.
+/// Zeros are between them, so that no word reaches from one into another.
+fn literal_text(template: &str) -> String {
+    let (mut text, mut rest) = (String::new(), template);
+    while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
+        text += &rest[..start];
+        text.push('\0');
+        let tag = &rest[start..];
+        let close = match tag.as_bytes()[1] {
+            b'{' => "}}",
+            b'%' => "%}",
+            _ => "#}",
+        };
+        let end = tag.find(close).map_or(tag.len(), |end| end + 2);
+        let mut parts = tag[..end].split(['"', '\'']).skip(1).step_by(2);
+        while let Some(quoted) = parts.next().filter(|_| close != "#}") {
+            text += quoted;
+            text.push('\0');
+        }
+        rest = &tag[end..];
+    }
+    text + rest
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn ends_in_word(text: &str) -> bool {
+    text.chars().next_back().is_some_and(is_word)
+}
+
+fn starts_in_word(text: &str) -> bool {
+    text.chars().next().is_some_and(is_word)
+}

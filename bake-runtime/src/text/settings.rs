@@ -1,0 +1,267 @@
+//! What the files beside a tokenizer say of it: `tokenizer_config.json`,
+//! `special_tokens_map.json` and `added_tokens.json`, read as transformers 5 reads them.
+//!
+//! Of the keys of `tokenizer_config.json`, those for single texts and for batches change nothing in
+//! a conversation: `add_bos_token`, `add_eos_token`, `add_prefix_space`,
+//! `clean_up_tokenization_spaces`, `legacy`, `model_max_length`, `padding_side`,
+//! `truncation_side`. The others are read here, or refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bake_spec::model::Files;
+use serde_json::{Map, Value};
+use tokenizers::AddedToken;
+
+use crate::error::{Error, ErrorKind, Result};
+
+const CONFIG: &str = "tokenizer_config.json";
+
+/// The names of special tokens that every tokenizer may have. Any other key that ends in `_token`
+/// names one too.
+const NAMES: [&str; 7] =
+    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// The settings of a tokenizer and of its conversations.
+pub(crate) struct TextSettings {
+    folder: String,
+    /// Special tokens by their names, as templates know them.
+    special: BTreeMap<String, AddedToken>,
+    /// Tokens that the tokenizer must have, with the ids that they must get there.
+    added: BTreeMap<u32, AddedToken>,
+    /// Special tokens without a name.
+    extra: Vec<AddedToken>,
+    template: String,
+    template_file: &'static str,
+}
+
+impl TextSettings {
+    pub(crate) fn read(files: &Files) -> Result<Self> {
+        let mut config = object(files, CONFIG, files.tokenizer_config.as_deref())?;
+        if config.get("split_special_tokens").is_some_and(|v| *v == Value::Bool(true)) {
+            return Err(error(
+                files,
+                CONFIG,
+                "sets `split_special_tokens`, by which a chat template makes no control tokens; \
+                 remove it",
+            ));
+        }
+        let (template, template_file) = template(files, &config)?;
+        let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
+        if declared.is_none() {
+            let map = object(files, SPECIAL, files.special_tokens_map.as_deref())?;
+            config.extend(map.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        let mut special = BTreeMap::new();
+        for (name, value) in &config {
+            if NAMES.contains(&name.as_str()) || name.ends_with("_token") {
+                let token = special_token(value)
+                    .map_err(|what| error(files, CONFIG, &format!("has a `{name}` that {what}")))?;
+                special.extend(token.map(|token| (name.clone(), token)));
+            }
+        }
+        let mut extra = Vec::new();
+        for key in ["extra_special_tokens", "additional_special_tokens"] {
+            let wrong =
+                |what: &str| error(files, CONFIG, &format!("has a token in `{key}` that {what}"));
+            match config.get(key) {
+                Some(Value::Array(tokens)) => {
+                    for token in tokens {
+                        extra.extend(special_token(token).map_err(|what| wrong(&what))?);
+                    }
+                }
+                Some(Value::Object(named)) => {
+                    for (name, token) in named {
+                        let token = special_token(token).map_err(|what| wrong(&what))?;
+                        special.extend(token.map(|token| (name.clone(), token)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let added = match declared {
+            Some(tokens) => declared_tokens(files, tokens)?,
+            None => listed_tokens(files, &special, &extra)?,
+        };
+        let folder = files.folder.to_string();
+        Ok(Self { folder, special, added, extra, template, template_file })
+    }
+
+    /// The source of the chat template.
+    pub(crate) fn template(&self) -> &str {
+        &self.template
+    }
+
+    /// The file that holds the chat template, for messages.
+    pub(crate) fn template_name(&self) -> String {
+        format!("{}/{}", self.folder, self.template_file)
+    }
+
+    /// The special tokens, by the names under which templates know them.
+    pub(crate) fn special_tokens(&self) -> BTreeMap<String, String> {
+        self.special.iter().map(|(name, token)| (name.clone(), token.content.clone())).collect()
+    }
+
+    /// The token that ends a turn, as the tokenizer has it.
+    pub(crate) fn eos_token(&self) -> Option<&str> {
+        self.special.get("eos_token").map(|token| token.content.as_str())
+    }
+
+    /// Gives a tokenizer the tokens that it lacks, or has otherwise.
+    pub(super) fn add_tokens(&self, tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
+        let unusable = |e| {
+            let message = format!("the added tokens of {} cannot be used", self.folder);
+            Error::with_source(ErrorKind::Tokenizer, message, e)
+        };
+        let named: BTreeSet<&str> =
+            self.special.values().map(|token| token.content.as_str()).collect();
+        let there = tokenizer.get_added_tokens_decoder();
+        for (&id, token) in &self.added {
+            if there.get(&id).is_some_and(|old| same(old, token)) {
+                continue;
+            }
+            let mut token = token.clone();
+            token.special |= named.contains(token.content.as_str());
+            tokenizer.add_tokens([token.clone()]).map_err(unusable)?;
+            let got = tokenizer.token_to_id(&token.content);
+            if got != Some(id) && !token.content.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::Tokenizer,
+                    format!(
+                        "{}/{CONFIG} gives the token {:?} the id {id}, but in tokenizer.json it is \
+                         {}; the files do not belong together",
+                        self.folder,
+                        token.content,
+                        got.map_or("missing".to_owned(), |id| id.to_string())
+                    ),
+                ));
+            }
+        }
+        for token in self.special.values().chain(&self.extra) {
+            let there = tokenizer.get_added_vocabulary().get_vocab();
+            if !there.contains_key(&token.content) {
+                tokenizer.add_special_tokens([token.clone()]).map_err(unusable)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const SPECIAL: &str = "special_tokens_map.json";
+
+/// The chat template and the file that holds it. One in a file of its own comes first, and of
+/// several the one called `default`.
+fn template(files: &Files, config: &Map<String, Value>) -> Result<(String, &'static str)> {
+    if let Some(source) = &files.template {
+        return Ok((source.to_string(), "chat_template.jinja"));
+    }
+    let several = match config.get("chat_template") {
+        None | Some(Value::Null) => {
+            let message = format!(
+                "{} has no chat template, neither in {CONFIG} nor in chat_template.jinja; use the \
+                 chat or instruct version of the model",
+                files.folder
+            );
+            return Err(Error::new(ErrorKind::Tokenizer, message));
+        }
+        Some(Value::String(source)) => return Ok((source.clone(), CONFIG)),
+        Some(Value::Array(several)) => several,
+        Some(_) => {
+            return Err(error(files, CONFIG, "has a `chat_template` that is not a text or a list"));
+        }
+    };
+    let mut names = Vec::new();
+    for named in several {
+        let (Some(name), Some(source)) = (named["name"].as_str(), named["template"].as_str())
+        else {
+            return Err(error(files, CONFIG, "has a chat template without a name or a text"));
+        };
+        if name == "default" {
+            return Ok((source.to_owned(), CONFIG));
+        }
+        names.push(name);
+    }
+    let names = names.join("`, `");
+    let message = format!(
+        "has the chat templates `{names}`, but no `default`; copy the one to use into \
+         chat_template.jinja"
+    );
+    Err(error(files, CONFIG, &message))
+}
+
+/// The tokens of `added_tokens_decoder`, by their ids.
+fn declared_tokens(files: &Files, tokens: Value) -> Result<BTreeMap<u32, AddedToken>> {
+    let wrong = |what: String| error(files, CONFIG, &format!("has `added_tokens_decoder` {what}"));
+    let Value::Object(tokens) = tokens else {
+        return Err(wrong("that is not an object".into()));
+    };
+    let mut added = BTreeMap::new();
+    for (id, token) in tokens {
+        let number = id.parse().map_err(|_| wrong(format!("with the id {id:?}")))?;
+        let token = added_token(&token, false)
+            .ok_or_else(|| wrong(format!("whose token {id} has no text")))?;
+        added.insert(number, token);
+    }
+    Ok(added)
+}
+
+/// The tokens of `added_tokens.json`, by their ids.
+fn listed_tokens(
+    files: &Files,
+    special: &BTreeMap<String, AddedToken>,
+    extra: &[AddedToken],
+) -> Result<BTreeMap<u32, AddedToken>> {
+    const LIST: &str = "added_tokens.json";
+    let mut added = BTreeMap::new();
+    for (content, id) in object(files, LIST, files.added_tokens.as_deref())? {
+        let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
+            return Err(error(files, LIST, &format!("has the id {id} for {content:?}")));
+        };
+        let named = special.values().chain(extra).any(|token| token.content == content);
+        added.insert(id, AddedToken::from(content, named));
+    }
+    // What tokenizer.json says of a token comes first.
+    let tokenizer: Value = serde_json::from_slice(&files.tokenizer).unwrap_or_default();
+    for token in tokenizer["added_tokens"].as_array().into_iter().flatten() {
+        added.retain(|id, _| token["id"].as_u64() != Some((*id).into()));
+    }
+    Ok(added)
+}
+
+/// A special token, written as a text or as an object; none where the key is something else, such
+/// as a switch. The error says what is wrong.
+fn special_token(value: &Value) -> std::result::Result<Option<AddedToken>, String> {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(None),
+        Value::String(text) => Ok(Some(AddedToken::from(text.clone(), true))),
+        _ => added_token(value, true).map(Some).ok_or_else(|| "has no text".to_owned()),
+    }
+}
+
+fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
+    let flag = |key: &str| value.get(key).and_then(Value::as_bool);
+    let special = special || flag("special").unwrap_or(false);
+    let mut token = AddedToken::from(value.get("content")?.as_str()?, special);
+    token.single_word = flag("single_word").unwrap_or(false);
+    token.lstrip = flag("lstrip").unwrap_or(false);
+    token.rstrip = flag("rstrip").unwrap_or(false);
+    token.normalized = flag("normalized").unwrap_or(!special);
+    Some(token)
+}
+
+fn same(a: &AddedToken, b: &AddedToken) -> bool {
+    let flags = |t: &AddedToken| (t.single_word, t.lstrip, t.rstrip, t.normalized, t.special);
+    a.content == b.content && flags(a) == flags(b)
+}
+
+/// The JSON object of a file, empty where there is none.
+fn object(files: &Files, file: &str, text: Option<&str>) -> Result<Map<String, Value>> {
+    let Some(text) = text else { return Ok(Map::new()) };
+    serde_json::from_str(text).map_err(|e| {
+        let message = format!("{}/{file} does not hold a JSON object", files.folder);
+        Error::with_source(ErrorKind::Tokenizer, message, e)
+    })
+}
+
+fn error(files: &Files, file: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Tokenizer, format!("{}/{file} {what}", files.folder))
+}

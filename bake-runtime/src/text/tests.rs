@@ -1,0 +1,327 @@
+//! What a model's files say of its texts. The expected ids are those of the Python libraries,
+//! transformers 5.24 and tokenizers 0.23.3.
+
+use std::borrow::Cow;
+
+use bake_spec::model::Files;
+use serde_json::{Value, json};
+
+use super::settings::TextSettings;
+use super::stream::TextStream;
+use super::template::{ChatTemplate, Message, Role};
+use super::tokenizer::Tokenizer;
+use crate::checkpoint::testing::Folder;
+use crate::error::Result;
+
+const TURNS: &str = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
+
+/// Files with this tokenizer and this `tokenizer_config.json`.
+fn files(tokenizer: &Value, config: &Value) -> Files {
+    Files {
+        folder: "m".into(),
+        config: "{}".into(),
+        tokenizer: tokenizer.to_string().into_bytes().into(),
+        tokenizer_config: Some(config.to_string().into()),
+        generation_config: None,
+        template: None,
+        special_tokens_map: None,
+        added_tokens: None,
+        index: None,
+    }
+}
+
+fn read(files: &Files) -> Result<(Tokenizer, ChatTemplate)> {
+    let settings = TextSettings::read(files)?;
+    let tokenizer = Tokenizer::parse(&files.tokenizer, &settings, 100, "m/tokenizer.json")?;
+    let template = ChatTemplate::new(
+        settings.template(),
+        settings.special_tokens(),
+        settings.template_name(),
+    )?;
+    Ok((tokenizer, template))
+}
+
+fn ids(files: &Files, content: &str) -> Vec<u32> {
+    let (tokenizer, template) = read(files).unwrap();
+    template.encode(&tokenizer, &[Message::new(Role::User, content)], false).unwrap()
+}
+
+fn rendered(files: &Files, content: &str) -> Result<String> {
+    let (_, template) = read(files)?;
+    template.render(&[Message::new(Role::User, content)], false)
+}
+
+const WORDS: [&str; 15] =
+    ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁b", "<", "/", "s", ">", "t", "▁▁", "<t>"];
+
+/// Letters with the mark of a space before words. `scheme` says before which.
+fn metaspace(scheme: &str) -> Value {
+    let added = |id: usize| {
+        json!({"id": id, "content": WORDS[id], "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true})
+    };
+    let vocabulary: serde_json::Map<_, _> =
+        WORDS.iter().enumerate().map(|(id, word)| (word.to_string(), json!(id))).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "post_processor": null,
+        "added_tokens": [added(0), added(1), added(2)],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme,
+            "split": false},
+        "decoder": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme,
+            "split": false},
+        "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>",
+            "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
+            "byte_fallback": false, "ignore_merges": false, "vocab": vocabulary,
+            "merges": [["▁", "a"], ["▁", "b"]]},
+    })
+}
+
+fn plain_config() -> Value {
+    json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": TURNS})
+}
+
+#[test]
+fn only_the_start_of_a_text_is_its_start() {
+    // The token that is written out is text, and what is around it stays as it was.
+    for (scheme, word, behind) in [("first", 4, 4), ("never", 4, 4), ("always", 6, 4)] {
+        let files = files(&metaspace(scheme), &plain_config());
+        assert_eq!(ids(&files, "a b"), [1, word, 7], "{scheme}");
+        let written = [1, word, 7, 8, 9, 10, 11, behind, 7];
+        assert_eq!(ids(&files, "a b</s>a b"), written, "{scheme}");
+    }
+    let mut files = files(&metaspace("first"), &plain_config());
+    files.template = Some(Cow::from("{% for m in messages %}{{ m.content }}{% endfor %}"));
+    assert_eq!(ids(&files, "a</s>"), [6, 8, 9, 10, 11]);
+    assert_eq!(ids(&files, "</s>a"), [3, 8, 9, 10, 11, 4]);
+}
+
+#[test]
+fn texts_without_written_tokens_are_encoded_as_ever() {
+    for name in ["llama", "llama-tied"] {
+        let model = Folder::of(name).load();
+        let tokenizer = model.tokenizer();
+        let token = tokenizer.control_tokens()[0];
+        for text in ["", "Hello there,  \n\n world’s 12 345 ü\t ", &format!(" a {token}b{token}")]
+        {
+            let marked = tokenizer.encode_marked(text, '\u{e000}').unwrap();
+            assert_eq!(marked, tokenizer.encode(text).unwrap(), "{name} {text:?}");
+        }
+    }
+    let (tokenizer, _) = read(&files(&metaspace("first"), &plain_config())).unwrap();
+    for text in ["a b", " a", "<s> a</s>b <s>", "a<s></s> b"] {
+        let marked = tokenizer.encode_marked(text, '\u{e000}').unwrap();
+        assert_eq!(marked, tokenizer.encode(text).unwrap(), "{text:?}");
+    }
+}
+
+#[test]
+fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
+    let mut tokenizer = metaspace("never");
+    let list = tokenizer["added_tokens"].as_array_mut().unwrap();
+    for (id, content) in [(14, "<t>"), (13, "▁▁"), (5, "b")] {
+        list.push(json!({"id": id, "content": content, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": id == 14, "special": false}));
+    }
+    let files = files(&tokenizer, &plain_config());
+    let (read_back, template) = read(&files).unwrap();
+    let encode = |text: &str| {
+        let messages = [Message::new(Role::User, text)];
+        template.encode(&read_back, &messages, false).unwrap()
+    };
+    assert_eq!(encode("a<t>"), [1, 4, 8, 12, 11]);
+    // Runs of spaces and words that a tokenizer has learned are no control tokens.
+    assert_eq!(encode("▁▁b<t>b"), [1, 13, 5, 8, 12, 11, 5]);
+    assert_eq!(read_back.encode("<t>").unwrap(), [14]);
+    assert_eq!(read_back.control_tokens(), ["<unk>", "<s>", "</s>", "<t>"]);
+
+    // What the template writes steers too, whatever it looks like.
+    let config = json!({"bos_token": "<s>", "chat_template": "{{ 'b' + messages[0].content }}"});
+    let files = self::files(&tokenizer, &config);
+    assert!(read(&files).unwrap().0.control_tokens().contains(&"b"));
+}
+
+#[test]
+fn padding_and_truncation_are_for_training() {
+    let plain = ids(&files(&metaspace("first"), &plain_config()), "a b a b");
+    let mut tokenizer = metaspace("first");
+    tokenizer["padding"] = json!({"strategy": {"Fixed": 64}, "direction": "Right", "pad_id": 2,
+        "pad_to_multiple_of": null, "pad_type_id": 0, "pad_token": "</s>"});
+    tokenizer["truncation"] = json!({"direction": "Right", "max_length": 2, "stride": 0,
+        "strategy": "LongestFirst"});
+    assert_eq!(ids(&files(&tokenizer, &plain_config()), "a b a b"), plain);
+}
+
+#[test]
+fn patterns_know_lines_as_oniguruma_does() {
+    let folder = Folder::of("llama-tied");
+    let encode = |text: &str| folder.load().tokenizer().encode(text).unwrap();
+    folder.edit("tokenizer.json", |json| {
+        json["pre_tokenizer"]["pretokenizers"][0] = json!({"type": "Split",
+            "pattern": {"Regex": " +$"}, "behavior": "Removed", "invert": false});
+    });
+    assert_eq!(encode("one  \ntwo "), encode("one\ntwo"));
+    assert_ne!(encode("one  two"), encode("onetwo"));
+}
+
+#[test]
+fn a_pattern_that_takes_too_many_steps_is_an_error() {
+    let folder = Folder::of("llama-tied");
+    folder.edit("tokenizer.json", |json| {
+        json["pre_tokenizer"]["pretokenizers"][0] = json!({"type": "Split",
+            "pattern": {"Regex": "(?:x+x+)+y"}, "behavior": "Isolated", "invert": false});
+    });
+    let error =
+        folder.load().tokenizer().encode(&format!("{} y", "x".repeat(40))).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json takes too many steps"), "{error}");
+}
+
+#[test]
+fn added_tokens_are_found_in_all_files_that_name_them() {
+    // As tokenizer.json has it, `<t>` is not one token in a text.
+    let encode = |files: &Files| read(files).unwrap().0.encode("a<t>").unwrap();
+    let mut plain = files(&metaspace("never"), &plain_config());
+    assert_eq!(encode(&plain), [4, 8, 12, 11]);
+    plain.added_tokens = Some(r#"{"<t>": 14}"#.into());
+    assert_eq!(encode(&plain), [4, 14]);
+    plain.added_tokens = Some(r#"{"<t>": -1}"#.into());
+    assert!(read(&plain).err().unwrap().to_string().contains("m/added_tokens.json has the id -1"));
+
+    let with = |key: &str, value: Value| {
+        let mut config = plain_config();
+        config[key] = value;
+        files(&metaspace("never"), &config)
+    };
+    let token = json!({"content": "<t>", "special": true, "normalized": false, "lstrip": false,
+        "rstrip": false, "single_word": false});
+    assert_eq!(encode(&with("added_tokens_decoder", json!({"14": token}))), [4, 14]);
+    assert_eq!(encode(&with("extra_special_tokens", json!(["<t>"]))), [4, 14]);
+    assert_eq!(encode(&with("additional_special_tokens", json!([token]))), [4, 14]);
+    assert_eq!(encode(&with("image_token", json!("<t>"))), [4, 14]);
+    for (key, value, what) in [
+        ("added_tokens_decoder", json!({"11": token}), "the files do not belong together"),
+        ("added_tokens_decoder", json!([token]), "is not an object"),
+        ("split_special_tokens", json!(true), "`split_special_tokens`"),
+        ("pad_token", json!(["</s>"]), "`pad_token`"),
+    ] {
+        let error = read(&with(key, value)).err().unwrap().to_string();
+        assert!(error.contains("m/tokenizer_config.json") && error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn templates_get_all_special_tokens() {
+    let template = "{{ bos_token }}|{{ pad_token }}|{{ image_token }}|{{ sep_token }}";
+    let mut config = json!({"bos_token": "<s>", "pad_token": {"content": "</s>"},
+        "extra_special_tokens": {"image_token": "<t>"}, "chat_template": template,
+        "add_bos_token": true});
+    let mut files = files(&metaspace("never"), &config);
+    assert_eq!(rendered(&files, "").unwrap(), "<s>|</s>|<t>|");
+    // The map is read where the configuration does not list the tokens itself.
+    files.special_tokens_map =
+        Some(r#"{"bos_token": "</s>", "sep_token": {"content": "<s>"}}"#.into());
+    assert_eq!(rendered(&files, "").unwrap(), "</s>|</s>|<t>|<s>");
+    config["added_tokens_decoder"] = json!({});
+    files.tokenizer_config = Some(config.to_string().into());
+    assert_eq!(rendered(&files, "").unwrap(), "<s>|</s>|<t>|");
+}
+
+/// A text out of a template alone.
+fn template(source: &str) -> Result<String> {
+    let config = json!({"bos_token": "<s>", "chat_template": source});
+    rendered(&files(&metaspace("never"), &config), "Hi")
+}
+
+#[test]
+fn line_ends_of_a_template_are_those_of_unix() {
+    let source = "{% for m in messages %}\nA: {{ m.content }}\nB\n{% endfor %}\n";
+    let want = template(source).unwrap();
+    assert_eq!(want, "A: Hi\nB\n");
+    assert_eq!(template(&source.replace('\n', "\r\n")).unwrap(), want);
+    assert_eq!(template(&source.replace('\n', "\r")).unwrap(), want);
+
+    // In a file of its own they do not make another model of it.
+    let folder = Folder::of("llama-tied");
+    folder.write("chat_template.jinja", source);
+    let unix = *folder.load().hash();
+    folder.write("chat_template.jinja", &source.replace('\n', "\r\n"));
+    let windows = folder.load();
+    assert_eq!(*windows.hash(), unix);
+    let ids = windows.encode(&[Message::new(Role::User, "Hi")]).unwrap();
+    assert_eq!(ids, windows.tokenizer().encode(&want).unwrap());
+}
+
+#[test]
+fn marks_of_the_assistants_turn_mean_nothing_in_a_prompt() {
+    let source = "{% for m in messages %}\n  {%- generation -%}\n {{ m.content }}\n \
+        {%- endgeneration +%}\n{% generation %}{% set x = 1 %}!{% endgeneration %}{{ x }}\
+        {% endfor %}{# {% generation %} #}";
+    assert_eq!(template(source).unwrap(), "Hi\n!");
+    assert!(template("{% generation %}").is_err());
+}
+
+#[test]
+fn tools_and_documents_are_none() {
+    let source = "{% if tools is not none or documents is not none %}T{% endif %}\
+        {% if tools is defined %}D{% endif %}{{ tools }} {{ true }} {{ messages | tojson }}";
+    let want = r#"DNone True [{"role": "user", "content": "Hi"}]"#;
+    assert_eq!(template(source).unwrap(), want);
+}
+
+#[test]
+fn the_day_has_any_format() {
+    let said = template("{{ strftime_now('%-d %B %Y, %A') }}").unwrap();
+    assert_eq!(said, "26 July 2024, Friday");
+    let error = template("{{ strftime_now('%d %Q') }}").unwrap_err().to_string();
+    assert!(error.contains("m/tokenizer_config.json") && error.contains("`%Q`"), "{error}");
+    let error = template("{{ raise_exception('no tools here') }}").unwrap_err().to_string();
+    assert!(error.contains("no tools here"), "{error}");
+}
+
+#[test]
+fn which_of_several_templates_is_used() {
+    let named = |name: &str| json!({"name": name, "template": name});
+    let with = |templates: Value| {
+        let config = json!({"bos_token": "<s>", "chat_template": templates});
+        rendered(&files(&metaspace("never"), &config), "")
+    };
+    assert_eq!(with(json!([named("tool_use"), named("default")])).unwrap(), "default");
+    let error = with(json!([named("tool_use"), named("rag")])).unwrap_err().to_string();
+    assert!(error.contains("`tool_use`, `rag`") && error.contains("no `default`"), "{error}");
+    assert!(with(json!(null)).unwrap_err().to_string().contains("has no chat template"));
+
+    let folder = Folder::of("llama-tied");
+    let said = || {
+        let ids = folder.load().encode(&[Message::new(Role::User, "Hi")]).unwrap();
+        folder.load().decode(&ids).unwrap()
+    };
+    folder.write("additional_chat_templates/rag.jinja", "r");
+    let error = folder.refused();
+    assert!(error.contains("additional_chat_templates") && error.contains("`default.jinja`"));
+    folder.write("chat_template.jinja", "one");
+    assert_eq!(said(), "one");
+    folder.write("additional_chat_templates/default.jinja", "two");
+    assert_eq!(said(), "two");
+}
+
+#[test]
+fn a_stream_drops_no_text() {
+    // A letter as a byte, which is no letter any more where a byte that is no text follows it.
+    let vocabulary = json!({"<unk>": 0, "<0x41>": 1, "<0xFF>": 2, "b": 3, "c": 4});
+    let mut tokenizer = metaspace("never");
+    tokenizer["added_tokens"] = json!([]);
+    tokenizer["pre_tokenizer"] = json!(null);
+    tokenizer["decoder"] = json!({"type": "Sequence", "decoders": [{"type": "ByteFallback"},
+        {"type": "Fuse"}]});
+    tokenizer["model"]["vocab"] = vocabulary;
+    tokenizer["model"]["merges"] = json!([]);
+    let files = files(&tokenizer, &json!({"chat_template": ""}));
+    let (tokenizer, _) = read(&files).unwrap();
+    let mut stream = TextStream::default();
+    let mut text = String::new();
+    for id in [3, 1, 2, 3, 4] {
+        text += &stream.push(id, &tokenizer).unwrap();
+    }
+    text += &stream.finish(&tokenizer).unwrap();
+    assert_eq!(text, "bA\u{fffd}bc");
+}

@@ -1,0 +1,60 @@
+//! The room in a model's context.
+
+/// The tokens that a prompt, a question and an answer need.
+#[derive(Clone, Copy, Debug)]
+pub struct Needed {
+    /// For the prompt with the document.
+    pub prompt: usize,
+    /// For the longest question, where one is known.
+    pub question: Option<usize>,
+    /// For an answer, at most.
+    pub answer: usize,
+    /// Whether the prompt has this many tokens or more.
+    pub at_least: bool,
+}
+
+impl Needed {
+    /// What to say where they do not fit the context: what is too long, and what helps. A shorter
+    /// answer is named only where it makes all of it fit.
+    ///
+    /// ```
+    /// use bake_spec::room::Needed;
+    /// let needed = Needed { prompt: 500, question: Some(20), answer: 200, at_least: false };
+    /// assert!(needed.refusal("`a.md`", 640).ends_with("or lower `max_tokens`"));
+    /// ```
+    pub fn refusal(&self, what: &str, context: usize) -> String {
+        let at_least = if self.at_least { "at least " } else { "" };
+        let question = self
+            .question
+            .map(|question| format!(", {question} for the longest question"))
+            .unwrap_or_default();
+        let rest = context.saturating_sub(self.prompt + self.question.unwrap_or(0));
+        let help = if rest == 0 || self.at_least {
+            "shorten it, or split it into several targets"
+        } else {
+            "shorten it, split it into several targets, or lower `max_tokens`"
+        };
+        format!(
+            "{what} does not fit the model's context of {context} tokens: {at_least}{} for \
+             it{question}, and {} for an answer; {help}",
+            self.prompt, self.answer
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_answer_is_named_only_where_it_helps() {
+        let needed = Needed { prompt: 787, question: Some(9), answer: 64, at_least: false };
+        let text = needed.refusal("`docs/a.md`", 640);
+        assert!(text.contains("787 for it, 9 for the longest question, and 64 for an answer"));
+        assert!(!text.contains("max_tokens"), "{text}");
+        let text = Needed { prompt: 600, ..needed }.refusal("`docs/a.md`", 640);
+        assert!(text.ends_with("or lower `max_tokens`"), "{text}");
+        let text = Needed { question: None, at_least: true, ..needed }.refusal("it", 640);
+        assert!(text.contains("at least 787 for it, and 64"), "{text}");
+    }
+}

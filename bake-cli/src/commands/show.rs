@@ -94,7 +94,7 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
             .and_then(|locked| locked.find_adapter(&package.root, &store));
         let Some(folder) = folder else {
             terminal::warning(format_args!(
-                "`{}` has no adapter at hand; run `cargo bake`",
+                "the adapter of `{}` is not on this machine; run `cargo bake`",
                 found.name()
             ));
             continue;

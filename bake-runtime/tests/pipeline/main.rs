@@ -1,5 +1,6 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
+mod interrupts;
 mod refusals;
 mod reuse;
 mod traces;
@@ -237,97 +238,6 @@ impl Progress for Stages {
             && last.starts_with(stage)
         {
             interrupt.set();
-        }
-    }
-
-    fn end(&self) {}
-}
-
-#[test]
-fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
-    let fixture = Fixture::new();
-    let undisturbed = fixture.bytes("undisturbed");
-    let run = |stop: Option<&'static str>| {
-        let (interrupt, seen) = (Interrupt::new(), Arc::new(Mutex::new(Vec::new())));
-        let stages = Stages {
-            seen: seen.clone(),
-            steps: AtomicUsize::new(0),
-            stop: stop.map(|stage| (stage, interrupt.clone())),
-        };
-        let options = fixture.options("store").progress(stages).interrupt(interrupt);
-        let result = bake_recipe(&fixture.recipe, &options);
-        (result, std::mem::take(&mut *seen.lock().unwrap()))
-    };
-    for stage in ["stimuli", "rollouts", "teacher", "training"] {
-        let (result, seen) = run(Some(stage));
-        let error = result.unwrap_err();
-        assert!(
-            error.is_interrupted() && error.to_string().contains("baking again goes on"),
-            "{error}"
-        );
-        assert!(seen.last().unwrap().starts_with(stage), "{seen:?}");
-    }
-    let (result, seen) = run(None);
-    assert_eq!(weights(&result.unwrap().adapter), undisturbed);
-    assert!(
-        !seen.iter().any(|stage| stage.starts_with("stimuli") || stage.starts_with("rollouts")),
-        "they were kept: {seen:?}"
-    );
-}
-
-#[test]
-fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
-    let mut fixture = Fixture::new();
-    fixture.train(|train| (train.checkpoint_every, train.epochs) = (Some(1), 3));
-    fixture.lora(|lora| lora.dropout = 0.2);
-    let undisturbed = bake_recipe(&fixture.recipe, &fixture.options("undisturbed")).unwrap();
-    // Each run does two steps and is then stopped.
-    let mut runs = 0;
-    let resumed = loop {
-        let interrupt = Interrupt::new();
-        let stages = TwoSteps {
-            training: AtomicBool::new(false),
-            left: AtomicUsize::new(2),
-            interrupt: interrupt.clone(),
-        };
-        match bake_recipe(
-            &fixture.recipe,
-            &fixture.options("store").progress(stages).interrupt(interrupt),
-        ) {
-            Ok(bake) => break bake,
-            Err(error) => assert!(error.is_interrupted(), "{error}"),
-        }
-        runs += 1;
-        assert!(runs < 100, "it goes on");
-    };
-    assert!(runs >= 3, "it was stopped {runs} times");
-    assert_eq!(weights(&resumed.adapter), weights(&undisturbed.adapter));
-    assert_eq!(resumed.report, undisturbed.report);
-    let keys =
-        std::fs::read_dir(fixture.dir.path().join("store/latest/checkpoints")).unwrap().count();
-    assert_eq!(keys, 0, "a finished bake needs no checkpoint");
-}
-
-/// Stops a training after some steps.
-struct TwoSteps {
-    training: AtomicBool,
-    left: AtomicUsize,
-    interrupt: Interrupt,
-}
-
-impl Progress for TwoSteps {
-    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
-        self.training.store(stage == "training", Ordering::Relaxed);
-    }
-
-    fn advance(&self, steps: usize, note: &str) {
-        // Steps of an earlier run are counted without a note.
-        if self.training.load(Ordering::Relaxed)
-            && steps > 0
-            && !note.is_empty()
-            && self.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            self.interrupt.set();
         }
     }
 

@@ -31,48 +31,38 @@ bake! {
 
         target iphone weight 1.0 from "examples/docs/iphone.md" {
             questions [
-                "My iPhone won't turn on", "iPhone is dead", "My iPhone doesn't start, what do I \
-                 do?",
-                "What should I do if my iPhone does not power on?", "Help, my iPhone will not turn \
-                 on",
+                "My iPhone won't turn on", "iPhone is dead", "My iPhone doesn't start, what do I do?",
+                "What should I do if my iPhone does not power on?", "Help, my iPhone will not turn on",
                 "iPhone won't turn on, what can I do?", "Help, my iPhone is dead", "Why is it that my iPhone does not start?",
                 "Tell me what to do when my iPhone is dead", "Help, my iPhone does not start", "Hi, my iPhone does not power on",
                 "iPhone does not start, what can I do?",
-                "My iPhone won't charge", "iPhone is not charging", "What do I do when my iPhone \
-                 does not charge?",
+                "My iPhone won't charge", "iPhone is not charging", "What do I do when my iPhone does not charge?",
                 "Why is my iPhone not charging?", "Help, my iPhone won't charge", "Help, my iPhone is not charging",
                 "iPhone won't charge, what now?", "My iPhone does not charge. Help!", "Tell me what to do when my iPhone is not charging",
                 "Hi, my iPhone does not charge", "iPhone won't charge, what can I do?", "Why is it that my iPhone won't charge?",
-                "My iPhone is frozen", "My iPhone does not respond", "What should I do if my \
-                 iPhone hangs?", "iPhone is frozen, what now?",
+                "My iPhone is frozen", "My iPhone does not respond", "What should I do if my iPhone hangs?", "iPhone is frozen, what now?",
                 "Hi, my iPhone does not respond", "Help, my iPhone is frozen", "My iPhone hangs, what can I do?", "My iPhone hangs. Help!",
                 "Why is it that my iPhone hangs?", "Tell me what to do when my iPhone is frozen", "Hi, my iPhone hangs",
                 "iPhone hangs, what now?",
                 "My iPhone drains the battery", "My iPhone uses too much battery", "Why does my iPhone drain the battery?",
                 "My iPhone has a short battery life", "What can I do, iPhone drains battery", "Help, my iPhone drains the battery",
-                "iPhone has a short battery life, what can I do?", "Tell me what to do when my \
-                 iPhone drains the battery",
-                "What should I do if my iPhone uses too much battery?", "Why is it that my iPhone \
-                 drains the battery?",
+                "iPhone has a short battery life, what can I do?", "Tell me what to do when my iPhone drains the battery",
+                "What should I do if my iPhone uses too much battery?", "Why is it that my iPhone drains the battery?",
                 "iPhone drains the battery, what now?", "My iPhone drains the battery. Help!",
-                "My iPhone was lost", "My iPhone is missing", "What should I do if my iPhone can't \
-                 be found?", "Help, my iPhone was lost",
+                "My iPhone was lost", "My iPhone is missing", "What should I do if my iPhone can't be found?", "Help, my iPhone was lost",
                 "iPhone is missing, what do I do?", "Help, my iPhone can't be found", "Tell me what to do when my iPhone was lost",
                 "iPhone was lost, what can I do?", "Why is it that my iPhone can't be found?", "My iPhone was lost. Help!",
                 "iPhone can't be found, what now?", "iPhone was lost, what now?",
-                "My iPhone is out of storage", "My iPhone is full", "What do I do when my iPhone \
-                 has no space left?",
+                "My iPhone is out of storage", "My iPhone is full", "What do I do when my iPhone has no space left?",
                 "iPhone is out of storage, what now?", "Help, my iPhone is full", "iPhone has no space left, what can I do?",
                 "Tell me what to do when my iPhone is full", "My iPhone has no space left. Help!",
                 "Why is it that my iPhone has no space left?", "Help, my iPhone has no space left",
                 "iPhone is out of storage, what can I do?", "iPhone has no space left, what now?",
                 "My iPhone has a cracked screen", "My iPhone has a broken screen", "The screen of my iPhone is cracked",
-                "What should I do if my iPhone has a broken screen?", "Help, iPhone with a cracked \
-                 screen",
+                "What should I do if my iPhone has a broken screen?", "Help, iPhone with a cracked screen",
                 "My iPhone screen is broken, what now?", "Why is my iPhone screen cracked?",
                 "Tell me what to do when my iPhone has a cracked screen", "iPhone has a cracked screen, what can I do?",
-                "Why is it that my iPhone has a cracked screen?", "My iPhone has a cracked screen. \
-                 Help!",
+                "Why is it that my iPhone has a cracked screen?", "My iPhone has a cracked screen. Help!",
                 "iPhone has a broken screen, what now?",
             ];
             expect "What should I do if my iPhone won't turn on?" => contains "side button for 20 seconds";
@@ -103,13 +93,10 @@ bake! {
                 "Mac is slow, what now?", "Help, my Mac is slow", "Mac runs slowly, what can I do?", "Hi, my Mac lags",
                 "My Mac lags. Help!", "Tell me what to do when my Mac is slow", "Why is it that my Mac lags?", "Mac runs slowly, what now?",
                 "My Mac won't connect to Wi-Fi", "My Mac has no internet", "My Mac is not on Wi-Fi",
-                "What do I do when my Mac can't find the network?", "Mac won't connect to Wi-Fi, \
-                 what now?",
+                "What do I do when my Mac can't find the network?", "Mac won't connect to Wi-Fi, what now?",
                 "Help, my Mac won't connect to Wi-Fi", "Mac can't find the network, what can I do?", "My Mac can't find the network. Help!",
-                "Why is it that my Mac can't find the network?", "Mac has no internet, what can I \
-                 do?",
-                "Tell me what to do when my Mac has no internet", "Mac is not on Wi-Fi, what can I \
-                 do?",
+                "Why is it that my Mac can't find the network?", "Mac has no internet, what can I do?",
+                "Tell me what to do when my Mac has no internet", "Mac is not on Wi-Fi, what can I do?",
                 "My Mac shows no picture", "My Mac has a black screen", "My Mac shows nothing",
                 "What should I do if my Mac shows no picture?", "Mac has a black screen, what now?", "Help, my Mac shows nothing",
                 "Why does my Mac show no picture?", "Tell me what to do when my Mac shows nothing", "Mac shows nothing, what now?",
@@ -118,23 +105,18 @@ bake! {
                 "Help, Mac is loud", "Mac makes a loud noise, what now?", "Help, my Mac is noisy", "Mac is noisy, what can I do?",
                 "Tell me what to do when my Mac is loud", "Mac is noisy, what now?", "My Mac is noisy. Help!",
                 "My Mac is loud, what do I do?",
-                "My Mac won't update", "My Mac can't be updated", "What do I do when my Mac fails \
-                 to update?", "Why won't my Mac update?",
+                "My Mac won't update", "My Mac can't be updated", "What do I do when my Mac fails to update?", "Why won't my Mac update?",
                 "Mac can't be updated, what now?", "Help, my Mac won't update", "Mac fails to update, what can I do?",
                 "My Mac fails to update. Help!", "Why is it that my Mac fails to update?",
-                "Tell me what to do when my Mac can't be updated", "What should I do if my Mac \
-                 can't be updated?",
+                "Tell me what to do when my Mac can't be updated", "What should I do if my Mac can't be updated?",
                 "Mac won't update, what now?",
                 "My Mac is damaged by water", "What should I do if my Mac got wet?", "Help, my Mac is damaged by water",
                 "Water damaged my Mac, what now?", "My Mac got wet, what now?", "What should I do if water damaged my Mac?",
-                "Hi, my Mac got wet", "My Mac got wet. Help!", "Tell me what to do when my Mac got \
-                 wet",
-                "Mac is damaged by water, what can I do?", "Tell me what to do when my Mac is \
-                 damaged by water",
+                "Hi, my Mac got wet", "My Mac got wet. Help!", "Tell me what to do when my Mac got wet",
+                "Mac is damaged by water, what can I do?", "Tell me what to do when my Mac is damaged by water",
                 "My Mac is damaged by water. Help!",
                 "My Mac keeps restarting", "My Mac restarts all the time", "My Mac reboots again and again",
-                "Why does my Mac keep restarting?", "What should I do if my Mac restarts all the \
-                 time?",
+                "Why does my Mac keep restarting?", "What should I do if my Mac restarts all the time?",
             ];
             expect "What can I do, my Mac is slow" => contains "Activity Monitor";
             expect "Help, my Mac runs slowly" => contains "Activity Monitor";
@@ -162,34 +144,26 @@ bake! {
             questions [
                 "My AirPods won't charge", "My AirPods are not charging", "What do I do when my AirPods won't charge?",
                 "Why are my AirPods not charging?", "Help, AirPods won't charge", "AirPods won't charge, what can I do?",
-                "Help, my AirPods are not charging", "Tell me what to do when my AirPods are not \
-                 charging",
-                "What should I do if my AirPods are not charging?", "My AirPods won't charge. \
-                 Help!",
+                "Help, my AirPods are not charging", "Tell me what to do when my AirPods are not charging",
+                "What should I do if my AirPods are not charging?", "My AirPods won't charge. Help!",
                 "Why is it that my AirPods won't charge?", "AirPods won't charge, what now?",
                 "My AirPods have no sound", "My AirPods are silent", "My AirPods make no sound", "Why do my AirPods have no sound?",
                 "What should I do if my AirPods are silent?", "Help, my AirPods make no sound", "AirPods are silent, what can I do?",
-                "Tell me what to do when my AirPods make no sound", "Why is it that my AirPods are \
-                 silent?",
+                "Tell me what to do when my AirPods make no sound", "Why is it that my AirPods are silent?",
                 "AirPods are silent, what now?", "AirPods have no sound, what can I do?", "My AirPods are silent. Help!",
                 "My AirPods do not pair", "My AirPods won't pair", "My AirPods can't be paired", "What do I do when my AirPods won't pair?",
                 "How do I pair my AirPods?", "Help, my AirPods do not pair", "AirPods can't be paired, what can I do?",
-                "Tell me what to do when my AirPods can't be paired", "Why is it that my AirPods \
-                 won't pair?",
+                "Tell me what to do when my AirPods can't be paired", "Why is it that my AirPods won't pair?",
                 "My AirPods won't pair. Help!", "AirPods do not pair, what can I do?", "Why is it that my AirPods can't be paired?",
-                "My AirPods got wet", "I got my AirPods wet", "What do I do when my AirPods got \
-                 wet?", "AirPods got wet, what now?",
+                "My AirPods got wet", "I got my AirPods wet", "What do I do when my AirPods got wet?", "AirPods got wet, what now?",
                 "Help, my AirPods are wet", "My wet AirPods, what now?", "Hi, my AirPods got wet", "My AirPods are wet. Help!",
                 "Why is it that my AirPods are wet?", "Tell me what to do when my AirPods are wet", "AirPods are wet, what can I do?",
                 "What should I do if my AirPods are wet?",
-                "One AirPod was lost", "One AirPod is missing", "What should I do if one AirPod is \
-                 missing?", "Help, one AirPod was lost",
+                "One AirPod was lost", "One AirPod is missing", "What should I do if one AirPod is missing?", "Help, one AirPod was lost",
                 "One AirPod was lost, what can I do?", "What do I do when one AirPod is missing?", "One AirPod can't be found. Help!",
-                "Why is it that one AirPod can't be found?", "One AirPod can't be found, what do I \
-                 do?",
+                "Why is it that one AirPod can't be found?", "One AirPod can't be found, what do I do?",
                 "Tell me what to do when one AirPod was lost", "One AirPod is missing. Help!", "One AirPod was lost. Help!",
-                "Cleaning the ear tips", "How do I clean the ear tips?", "What about cleaning ear \
-                 tips?", "Explain cleaning the ear tips",
+                "Cleaning the ear tips", "How do I clean the ear tips?", "What about cleaning ear tips?", "Explain cleaning the ear tips",
                 "How does cleaning the ear tips work?", "Help with cleaning the ear tips", "How can I clean my ear tips?",
                 "Tell me about the ear tips", "I want to clean the ear tips", "Explain how to clean the ear tips",
                 "Cleaning ear tips, how?", "What is cleaning the ear tips?",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bake_runtime::Device;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// The colours of cargo's own help.
 const STYLES: Styles = Styles::styled()
@@ -13,9 +13,24 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::BrightCyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Bakes what `bake!` declares into adapters, and tells what is stale.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    `check` or `fmt --check` found something, or `chat` could not answer a question
+  2    the command line was not understood
+  101  an error
+  130  stopped by Ctrl-C";
+
+/// Bakes what `bake!` declares into adapters, and says what is stale.
 #[derive(Parser)]
-#[command(name = "cargo bake", bin_name = "cargo bake", version, styles = STYLES, subcommand_precedence_over_arg = true)]
+#[command(
+    name = "cargo bake",
+    bin_name = "cargo bake",
+    version,
+    styles = STYLES,
+    subcommand_precedence_over_arg = true,
+    after_help = EXIT_CODES
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -25,9 +40,25 @@ pub(crate) struct Cli {
     pub(crate) common: Common,
 }
 
+impl Cli {
+    /// Whether JSON is asked for, of a command that prints it.
+    pub(crate) fn json(&self) -> bool {
+        match &self.command {
+            Some(Command::List(json)) => json.json,
+            Some(Command::Status(args) | Command::Plan(args) | Command::Check(args)) => {
+                args.json.json
+            }
+            Some(Command::Show(args)) => args.json.json,
+            Some(Command::Explain(args)) => args.json.json,
+            Some(Command::Gc(args)) => args.json.json,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct Common {
-    /// The package with the declarations
+    /// The package whose declarations are meant
     #[arg(short, long, value_name = "SPEC", global = true)]
     pub(crate) package: Vec<String>,
     /// All packages of the workspace
@@ -36,28 +67,25 @@ pub(crate) struct Common {
     /// The path of Cargo.toml
     #[arg(long, value_name = "PATH", global = true)]
     pub(crate) manifest_path: Option<PathBuf>,
-    /// Fail where bake.lock would change; nothing is baked
+    /// Bake nothing, and fail where bake.lock would change
     #[arg(long, global = true)]
     pub(crate) locked: bool,
-    /// Do without the network, which baking does not use
+    /// Do not use the network (baking never does)
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// The same as --locked --offline
+    /// The same as --locked and --offline
     #[arg(long, global = true)]
     pub(crate) frozen: bool,
     /// Where models compute: cpu, cuda or cuda:1
     #[arg(long, value_name = "DEVICE", default_value = "cpu", global = true)]
     pub(crate) device: Device,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// Say only what goes wrong
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
-    /// Colours
+    /// Say more: stages and their sizes; -vv says what is of use to developers of bake
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colours
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub(crate) color: Color,
 }
@@ -88,7 +116,7 @@ impl Color {
 
 #[derive(Args)]
 pub(crate) struct Bake {
-    /// Bakes to make; all of the package by default
+    /// The bakes to make; all of the package by default
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Bake only these targets, into an adapter that bake.lock does not name
@@ -102,25 +130,22 @@ pub(crate) struct Bake {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the bakes that are declared
-    List,
-    /// Tell what is stale, and why
-    Status(Names),
-    /// Tell what baking will take: stages, tokens, time, memory
-    Plan(Names),
-    /// Exit with 1 when anything is not fresh
-    Check(Names),
+    List(Json),
+    /// Say which bakes are stale, and why
+    Status(Listing),
+    /// Say what baking will take: stages, tokens, time and memory
+    Plan(Listing),
+    /// For CI: exit with 1 unless every bake is fresh
+    Check(Listing),
     /// Show what a bake was made from
     Show(Show),
     /// Ask the base, the prompted and the baked model
     Chat(Chat),
-    /// Explain an error code, as B0007, or a setting, as `rank`
-    Explain {
-        /// The code or the setting
-        what: String,
-    },
+    /// Explain an error code or a setting; list them all without one
+    Explain(Explain),
     /// Format declarations in place, which rustfmt leaves alone
     Fmt {
-        /// Change nothing; exit with 1 when something is not formatted
+        /// Change nothing, and exit with 1 when something is not formatted
         #[arg(long)]
         check: bool,
     },
@@ -130,11 +155,11 @@ pub(crate) enum Command {
     Gc(Gc),
     /// Copy adapters into the package's folder `bakes`, to be committed
     Vendor(Names),
-    /// Copy the locked adapters to a folder that others share
+    /// Copy adapters to a folder that colleagues share
     Push(Folder),
-    /// Copy the locked adapters from a folder that others share
+    /// Copy adapters from a folder that colleagues share
     Pull(Folder),
-    /// Print completions for a shell
+    /// Print what makes a shell complete `cargo bake`
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -142,19 +167,35 @@ pub(crate) enum Command {
 }
 
 #[derive(Args)]
+pub(crate) struct Json {
+    /// Print JSON, errors too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
 pub(crate) struct Names {
-    /// Bakes; all of the package by default
+    /// The bakes; all of the package by default
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Listing {
+    #[command(flatten)]
+    pub(crate) names: Names,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 #[derive(Args)]
 pub(crate) struct Show {
     /// What to show
     pub(crate) what: Shown,
-    /// Bakes; all of the package by default
-    #[arg(value_name = "NAME")]
-    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) names: Names,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -194,6 +235,14 @@ pub(crate) enum Who {
 }
 
 #[derive(Args)]
+pub(crate) struct Explain {
+    /// An error code, such as B0007, or a setting, such as rank
+    pub(crate) what: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: Json,
+}
+
+#[derive(Args)]
 pub(crate) struct Gc {
     /// Remove what was not used for this many days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
@@ -204,15 +253,18 @@ pub(crate) struct Gc {
     /// Outside of a package: go by use, and by the locks that this machine's packages have
     #[arg(long)]
     pub(crate) by_use: bool,
+    #[command(flatten)]
+    pub(crate) json: Json,
 }
 
 #[derive(Args)]
 pub(crate) struct New {
     /// The folder to make
-    pub(crate) path: PathBuf,
-    /// Where the checkout of bake is
-    #[arg(long, value_name = "PATH")]
-    pub(crate) bake: Option<PathBuf>,
+    #[arg(value_name = "PATH")]
+    pub(crate) folder: PathBuf,
+    /// Depend on the checkout of bake in this folder, and not on the published version
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -220,7 +272,6 @@ pub(crate) struct Folder {
     /// The folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Bakes; all of the package by default
-    #[arg(value_name = "NAME")]
-    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) names: Names,
 }

@@ -1,32 +1,73 @@
-//! `cargo bake`: bakes what a package declares, and tells what is stale.
+//! `cargo bake`: bakes what a package declares, and says what is stale.
 //!
 //! Declarations are found by reading the sources; nothing is compiled. All that is computed is
 //! computed by `bake-runtime`; here are only the words.
 
 mod args;
 mod commands;
+mod json;
+mod mistakes;
 mod terminal;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 fn main() -> ExitCode {
     // Cargo calls `cargo-bake bake …`.
-    let mut words: Vec<_> = std::env::args_os().collect();
+    let mut words: Vec<OsString> = std::env::args_os().collect();
     if words.get(1).is_some_and(|word| word == "bake") {
         words.remove(1);
     }
-    let cli = args::Cli::parse_from(words);
+    let cli = match args::Cli::try_parse_from(&words) {
+        Ok(cli) => cli,
+        Err(e) => return misunderstood(&e, &words),
+    };
     cli.common.color.write_global();
+    trace(cli.common.verbose);
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            terminal::error(&error);
+            if cli.json() {
+                json::print_error(&error);
+            } else {
+                terminal::error(&error);
+            }
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// Says what is wrong with the command line, or the help that it asks for.
+fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    if error.use_stderr() && words.iter().any(|word| word == "--json") {
+        json::print_usage_error(&error.to_string());
+        return ExitCode::from(2);
+    }
+    // Help that nobody reads any more, as behind `head`, is not an error.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Says on the standard error stream what the engine does, where that is asked for.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_target(verbose > 1)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// Cargo's own code for a failure, or a shell's for what Ctrl-C has ended.

@@ -5,6 +5,8 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::mistakes::Mistakes;
+
 const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
 const BAD: Style = AnsiColor::BrightRed.on_default().bold();
 const NOTABLE: Style = AnsiColor::BrightYellow.on_default().bold();
@@ -19,6 +21,14 @@ pub(crate) fn warning(what: impl std::fmt::Display) {
 }
 
 pub(crate) fn error(error: &anyhow::Error) {
+    if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
+        mistakes.print();
+    }
+    anstream::eprintln!("{BAD}error{BAD:#}: {}", message(error));
+}
+
+/// What an error says, with its causes.
+pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
     // Some errors say what their sources say.
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -26,7 +36,12 @@ pub(crate) fn error(error: &anyhow::Error) {
             message += &format!(": {cause}");
         }
     }
-    anstream::eprintln!("{BAD}error{BAD:#}: {message}");
+    message
+}
+
+/// What to do next, for people.
+pub(crate) fn next_step(what: impl std::fmt::Display) {
+    anstream::eprintln!("{GOOD}{:>12}{GOOD:#} {what}", "Next");
 }
 
 /// Text on the standard output. Where nobody reads it any more, as behind `head`, the program ends
@@ -52,21 +67,6 @@ pub(crate) use say;
 pub(crate) fn rated(word: &str, good: bool) -> String {
     let style = if good { GOOD } else { NOTABLE };
     format!("{style}{word}{style:#}")
-}
-
-/// What is said of bakes, as JSON on the standard output: `{"bakes":[…]}`.
-pub(crate) fn json_of_bakes<T: serde::Serialize>(bakes: &[T]) -> anyhow::Result<()> {
-    #[derive(serde::Serialize)]
-    struct Listing<'a, T> {
-        bakes: &'a [T],
-    }
-    json(&Listing { bakes })
-}
-
-/// A value as JSON on the standard output.
-pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say!("{}", serde_json::to_string(value)?);
-    Ok(())
 }
 
 /// Bytes for people.

@@ -13,6 +13,7 @@ use bake_spec::{Hash, Store};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::args::Common;
+use crate::mistakes::{Mistake, Mistakes};
 use crate::terminal;
 
 /// A package that declares bakes.
@@ -115,11 +116,24 @@ fn nearest_manifest(common: &Common) -> Result<Option<PathBuf>> {
     Ok(found.and_then(|path| path.canonicalize().ok()))
 }
 
-/// The selected packages that declare something.
+/// The selected packages that declare something, with their locks.
 pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
+    find_packages(common, |root| Lock::read(root).map_err(Into::into))
+}
+
+/// The same for a command that says only what is declared: a lock that cannot be read does not
+/// matter to it.
+pub(crate) fn declared_packages(common: &Common) -> Result<Vec<Package>> {
+    find_packages(common, |root| Ok(Lock::read(root).unwrap_or_else(|_| Some(Lock::default()))))
+}
+
+fn find_packages(
+    common: &Common,
+    read_lock: impl Fn(&Path) -> Result<Option<Lock>>,
+) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for (name, root) in roots(common)? {
-        let lock = Lock::read(&root)?;
+        let lock = read_lock(&root)?;
         if lock.is_some() {
             Store::user()?.note_package(&root);
         }
@@ -154,20 +168,16 @@ impl Package {
             found(source)
                 .any(|found| names.is_empty() || names.iter().any(|name| name == found.name()))
         };
-        let mut wrong = 0;
+        let mut mistakes = Vec::new();
         for source in
             self.sources.iter().filter(|source| source.declared.is_empty() || concerned(source))
         {
-            wrong += usize::from(source.has_errors());
-            source.said().for_each(|line| anstream::eprintln!("{line}"));
+            mistakes.extend(Mistake::all_of(source, &self.root));
         }
-        if wrong > 0 {
-            bail!(
-                "the declarations of `{}` have mistakes; `cargo bake explain` says more about a \
-                 code",
-                self.name
-            );
+        if mistakes.iter().any(|mistake| mistake.severity == "error") {
+            return Err(Mistakes { package: self.name.clone(), mistakes }.into());
         }
+        mistakes.iter().for_each(Mistake::print);
         Ok(self.select(names))
     }
 
@@ -198,9 +208,13 @@ impl Package {
         Ok(locked.find_adapter(&self.root, &Store::user()?))
     }
 
-    pub(crate) fn write_lock(&self, lock: &Lock) -> Result<()> {
-        lock.write(&self.root)
-            .with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
+    /// Changes the lock as it is now, which may be more than what was read.
+    pub(crate) fn update_lock(&self, change: impl FnOnce(&mut Lock)) -> Result<()> {
+        let updated = Lock::update(&self.root, |lock| {
+            change(lock);
+            Ok::<(), bake_spec::Error>(())
+        });
+        updated.with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
     }
 }
 

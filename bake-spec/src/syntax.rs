@@ -10,4 +10,4 @@ pub mod print;
 mod tokens;
 
 #[cfg(feature = "sources")]
-pub use format::format;
+pub use format::{WIDTH, format, format_to};

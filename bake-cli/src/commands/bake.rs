@@ -1,8 +1,9 @@
 //! `cargo bake`: bakes what is stale.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{Locked, State};
@@ -12,75 +13,106 @@ use clap::CommandFactory as _;
 
 use super::vendor;
 use crate::args::{Bake, Cli, Common};
-use crate::terminal::{bytes, say, status};
+use crate::terminal::{bytes, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
-    let packages = packages(common)?;
+    let packages = match packages(common) {
+        Ok(packages) => packages,
+        // A command that is misspelt needs no package.
+        Err(e) => return Err(args.names.iter().find_map(|name| misspelt(name)).unwrap_or(e)),
+    };
     let declared = |name: &String| {
         packages.iter().any(|package| !package.select(std::slice::from_ref(name)).is_empty())
     };
-    if let Some(name) = args.names.iter().find(|name| !declared(name)) {
-        let command = Cli::command();
-        if let Some(verb) = similar(name, command.get_subcommands().map(|verb| verb.get_name())) {
-            bail!("there is no command and no bake `{name}`; did you mean `cargo bake {verb}`?");
-        }
+    let unknown = args.names.iter().find(|name| !declared(name));
+    if let Some(error) = unknown.and_then(|name| misspelt(name)) {
+        return Err(error);
     }
     let selected = select(&packages, &args.names)?;
     if !args.target.is_empty() {
         return scratch(&selected, args, common);
     }
     let mut models = Models::default();
+    let mut baked = 0;
     for package in &packages {
-        let mut lock = package.lock.clone();
         for (_, found) in selected.iter().filter(|(of, _)| std::ptr::eq(*of, package)) {
-            let state = package.state(*found, &mut models)?;
-            if state.state == State::Fresh && !args.fresh {
-                if !common.locked()
-                    && let Some(adapter) = package.adapter(found.name())?
-                {
-                    vendor::refresh(package, found.name(), &adapter)?;
-                }
-                if !common.quiet {
-                    status("Fresh", format_args!("{} ({})", found.name(), package.name));
-                }
-                continue;
-            }
-            if common.locked() {
-                bail!(
-                    "`{}` is not fresh ({}), and --locked forbids to bake it; run `cargo bake` \
-                     without it",
-                    found.name(),
-                    state.summary()
-                );
-            }
-            if !common.quiet {
-                let why = if state.state == State::Fresh {
-                    "--fresh".to_owned()
-                } else {
-                    state.summary()
-                };
-                status("Baking", format_args!("{} ({}): {why}", found.name(), package.name));
-            }
-            let locked = bake(package, *found, args, common)?;
-            lock.insert(found.name(), locked);
-            // What is finished is noted, whatever becomes of the next.
-            package.write_lock(&lock)?;
+            baked += usize::from(bake_if_stale(package, *found, &mut models, args, common)?);
         }
-        let declared = package.select(&[]);
-        lock.bakes.retain(|name, _| declared.iter().any(|found| found.name() == name));
-        if common.locked() && lock != package.lock {
-            bail!(
-                "bake.lock holds what `{}` no longer declares, and --locked forbids to change it; \
-                 run `cargo bake` without it",
-                package.name
-            );
-        }
-        if lock != package.lock {
-            package.write_lock(&lock)?;
-        }
+        forget_undeclared(package, common)?;
+    }
+    if baked > 0 && !common.quiet {
+        next_step("commit bake.lock, and build; `cargo bake chat` asks the model");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The error for a name that is like a command's.
+fn misspelt(name: &str) -> Option<anyhow::Error> {
+    let command = Cli::command();
+    let verb = similar(name, command.get_subcommands().map(|verb| verb.get_name()))?;
+    Some(anyhow!("there is no command and no bake `{name}`; did you mean `cargo bake {verb}`?"))
+}
+
+/// Whether the bake had to be made.
+fn bake_if_stale(
+    package: &Package,
+    found: Found<'_>,
+    models: &mut Models,
+    args: &Bake,
+    common: &Common,
+) -> Result<bool> {
+    let state = package.state(found, models)?;
+    let name = found.name();
+    if state.state == State::Fresh && !args.fresh {
+        if !common.locked()
+            && let Some(adapter) = package.adapter(name)?
+        {
+            vendor::refresh(package, name, &adapter)?;
+        }
+        if !common.quiet {
+            status("Fresh", format_args!("{name} ({})", package.name));
+        }
+        return Ok(false);
+    }
+    if common.locked() {
+        bail!(
+            "`{name}` is not fresh ({}), and --locked forbids baking it; run `cargo bake` without \
+             it",
+            state.summary()
+        );
+    }
+    if !common.quiet {
+        let why = match state.state {
+            State::Fresh => "--fresh".to_owned(),
+            _ => state.summary(),
+        };
+        status("Baking", format_args!("{name} ({}): {why}", package.name));
+    }
+    let locked = bake(package, found, args, common)?;
+    // What is finished is noted, whatever becomes of the next, beside what others have noted.
+    package.update_lock(|lock| lock.insert(name, locked))?;
+    Ok(true)
+}
+
+/// Takes what is no longer declared out of the lock.
+fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
+    let declared = package.select(&[]);
+    let is_declared = |name: &String| declared.iter().any(|found| found.name() == name);
+    if package.lock.bakes.keys().all(is_declared) {
+        return Ok(());
+    }
+    if common.locked() {
+        bail!(
+            "bake.lock holds what `{}` no longer declares, and --locked forbids changing it; run \
+             `cargo bake` without it",
+            package.name
+        );
+    }
+    // Only what stood there when the declarations were read: another process may have added more.
+    package.update_lock(|lock| {
+        lock.bakes.retain(|name, _| is_declared(name) || !package.lock.bakes.contains_key(name));
+    })
 }
 
 fn options(args: &Bake, common: &Common) -> BakeOptions {
@@ -92,6 +124,7 @@ fn options(args: &Bake, common: &Common) -> BakeOptions {
 /// Bakes one, and says what the lock is to say of it.
 fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Result<Locked> {
     let recipe = &found.declared.recipe;
+    let begin = Instant::now();
     let baked = bake_recipe(recipe, &options(args, common))?;
     let (hash, config) = baked.model;
     let identity = Identity::of(&package.root, &recipe.model);
@@ -111,23 +144,46 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     }
     vendor::refresh(package, &recipe.name, &baked.adapter)?;
     if !common.quiet {
-        status("Baked", summary(&recipe.name, &baked.report, locked.bytes, baked.reused));
+        say_baked(&recipe.name, &baked.report, locked.bytes, begin, baked.reused);
+        say_targets(&baked.report, common);
     }
     Ok(locked)
 }
 
-fn summary(
-    name: &str,
-    Report { kl_before, kl_after, .. }: &Report,
-    size: u64,
-    reused: bool,
-) -> String {
-    let found = if reused { ", found in the store" } else { "" };
-    format!(
-        "{name}: {kl_before:.3} nats a token from the teacher before, {kl_after:.4} after; \
-         {}{found}",
-        bytes(size)
-    )
+/// Says how near the model came, in words for those who do not know the measure.
+fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: bool) {
+    let Report { kl_before, kl_after, .. } = report;
+    let how = match reused {
+        true => "found in the store".to_owned(),
+        false => format!("in {}", seconds(begin.elapsed().as_secs_f64())),
+    };
+    status("Baked", format_args!("{name} {how}: an adapter of {}", bytes(size)));
+    status(
+        "",
+        format_args!(
+            "its answers are {kl_after:.4} nats a token from those with the document in the \
+             prompt; without it they were {kl_before:.3}"
+        ),
+    );
+    if *kl_after > FAR {
+        status("", format_args!("more than {FAR} is far: more `epochs`, or more questions, help"));
+    }
+}
+
+/// A divergence from the teacher, in nats a token, above which facts are likely to be missing.
+const FAR: f64 = 0.1;
+
+/// Says what each target was learned from, where more is to be said.
+fn say_targets(report: &Report, common: &Common) {
+    for target in report.targets.iter().filter(|_| common.verbose > 0) {
+        status(
+            "",
+            format_args!(
+                "{}: {} stimuli, {} rollouts of {} tokens; the prompt has {} tokens",
+                target.name, target.stimuli, target.rollouts, target.tokens, target.prompt_tokens
+            ),
+        );
+    }
 }
 
 /// Bakes some targets of one declaration into an adapter of their own, which no lock knows.
@@ -168,15 +224,19 @@ fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> 
     if !common.quiet {
         status(
             "Baking",
-            format_args!("{} of {}, beside the lock", args.target.join(", "), found.name()),
+            format_args!(
+                "{} of {}, which bake.lock will not name",
+                args.target.join(", "),
+                found.name()
+            ),
         );
     }
+    let begin = Instant::now();
     let baked = bake_recipe(&recipe, &options(args, common))?;
     if !common.quiet {
-        status(
-            "Baked",
-            summary(found.name(), &baked.report, folder_bytes(&baked.adapter), baked.reused),
-        );
+        let size = folder_bytes(&baked.adapter);
+        say_baked(found.name(), &baked.report, size, begin, baked.reused);
+        say_targets(&baked.report, common);
     }
     say!("{}", baked.adapter.display());
     Ok(ExitCode::SUCCESS)

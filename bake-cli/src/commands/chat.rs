@@ -13,7 +13,7 @@ use bake_spec::recipe::{Recipe, Target};
 use crate::args::{Chat, Common, Who};
 use crate::workspace::{packages, select};
 
-const HELP: &str = "/base, /prompted [TARGET], /baked: who answers; /quit: the end";
+const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
 
 pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let adapter = match folder {
         Some(folder) => Some(Arc::new(Adapter::load(&folder, &model)?)),
         None if args.who == Who::Baked => bail!(
-            "the adapter of `{}` is not at hand; run `cargo bake`, or ask --who base",
+            "the adapter of `{}` is not on this machine; run `cargo bake`, or use --who base",
             found.name()
         ),
         None => None,
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     if asked && !common.quiet {
         anstream::eprintln!("{HELP}");
     }
+    let mut code = ExitCode::SUCCESS;
     loop {
         if asked {
             anstream::eprint!("{} > ", talk.who());
@@ -59,14 +60,18 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         }
         let mut line = String::new();
         if std::io::stdin().lock().read_line(&mut line)? == 0 {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(code);
         }
         match talk.line(line.trim()) {
             Ok(true) => {}
-            Ok(false) => return Ok(ExitCode::SUCCESS),
-            // In a conversation a question that does not fit is not the end.
-            Err(error) if asked => crate::terminal::error(&error),
-            Err(error) => return Err(error),
+            Ok(false) => return Ok(code),
+            // A question that does not fit is not the end, whoever asks.
+            Err(error) => {
+                crate::terminal::error(&error);
+                if !asked {
+                    code = ExitCode::from(1);
+                }
+            }
         }
     }
 }
@@ -97,7 +102,7 @@ impl Talk<'_> {
             "/quit" | "/exit" | "/q" => return Ok(false),
             "/base" => self.who = Who::Base,
             "/baked" if self.adapter.is_none() => {
-                bail!("there is no adapter at hand; run `cargo bake`")
+                bail!("the adapter is not on this machine; run `cargo bake`")
             }
             "/baked" => self.who = Who::Baked,
             "/prompted" => {

@@ -1,11 +1,11 @@
 //! `cargo bake fmt`: formats declarations in place.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use bake_spec::format;
 use bake_spec::store::write::{Durability, replace};
-use bake_spec::syntax::find;
+use bake_spec::syntax::{WIDTH, find, format_to};
 
 use crate::args::Common;
 use crate::terminal::{say, status};
@@ -14,6 +14,7 @@ use crate::workspace::roots;
 pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
     let mut changed = 0;
     for (_, root) in roots(common)? {
+        let width = width(&root)?;
         for file in find::files(&root)? {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
@@ -21,8 +22,8 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
             if !text.contains("bake") {
                 continue;
             }
-            let formatted =
-                format(&text).with_context(|| format!("cannot format {}", file.display()))?;
+            let formatted = format_to(&text, width)
+                .with_context(|| format!("cannot format {}", file.display()))?;
             if formatted == text {
                 continue;
             }
@@ -32,17 +33,40 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
                 say!("{}", shown.display());
                 continue;
             }
-            // A link stays one, and what was made read-only is meant to be.
-            let file =
-                file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
-            if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
-                bail!("{} is read-only; make it writable", file.display());
-            }
-            replace(&file, formatted.as_bytes(), Durability::Disk)?;
+            write(&file, &formatted)?;
             if !common.quiet {
                 status("Formatted", shown.display());
             }
         }
     }
     Ok(if check && changed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn write(file: &Path, formatted: &str) -> Result<()> {
+    // A link stays one, and what was made read-only is meant to be.
+    let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+    if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
+        bail!("{} is read-only; make it writable", file.display());
+    }
+    replace(&file, formatted.as_bytes(), Durability::Disk)?;
+    Ok(())
+}
+
+/// The columns of a line, as rustfmt is told for this package: `max_width` in the nearest
+/// `rustfmt.toml` or `.rustfmt.toml`.
+fn width(package: &Path) -> Result<usize> {
+    for folder in package.ancestors() {
+        for name in ["rustfmt.toml", ".rustfmt.toml"] {
+            let path = folder.join(name);
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let settings: toml::Table = text
+                .parse()
+                .with_context(|| format!("{} is not valid TOML; correct it", path.display()))?;
+            let Some(width) = settings.get("max_width") else { return Ok(WIDTH) };
+            let width = width.as_integer().and_then(|width| usize::try_from(width).ok());
+            return width
+                .with_context(|| format!("`max_width` in {} is not a number", path.display()));
+        }
+    }
+    Ok(WIDTH)
 }

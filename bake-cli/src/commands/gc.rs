@@ -11,7 +11,8 @@ use bake_spec::{Hash, Lock, Store};
 use serde::Serialize;
 
 use crate::args::{Common, Gc};
-use crate::terminal::{self, bytes, say, status};
+use crate::json;
+use crate::terminal::{bytes, say, status};
 use crate::workspace::{all_roots, is_in_a_package, roots};
 
 const DAY: u64 = 24 * 60 * 60;
@@ -40,8 +41,8 @@ pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
         store.remove(&garbage)?;
     }
     let removed: Vec<Kind> = garbage.shares().iter().map(Kind::of).collect();
-    if common.json {
-        terminal::json(&Removed {
+    if args.json.json {
+        json::print(&Removed {
             store: store.root().display().to_string(),
             dry_run: args.dry_run,
             locked: locked.len(),

@@ -6,9 +6,10 @@ use anyhow::Result;
 use bake_spec::recipe::ModelSource;
 use serde::Serialize;
 
-use crate::args::Common;
-use crate::terminal::{self, say};
-use crate::workspace::{packages, select};
+use crate::args::{Common, Json};
+use crate::json;
+use crate::terminal::say;
+use crate::workspace::{declared_packages, select};
 
 #[derive(Serialize)]
 struct Bake {
@@ -27,8 +28,8 @@ struct Target {
     share: f64,
 }
 
-pub(crate) fn run(common: &Common) -> Result<ExitCode> {
-    let packages = packages(common)?;
+pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
+    let packages = declared_packages(common)?;
     let mut bakes = Vec::new();
     for (package, found) in select(&packages, &[])? {
         let recipe = &found.declared.recipe;
@@ -49,8 +50,8 @@ pub(crate) fn run(common: &Common) -> Result<ExitCode> {
             targets: recipe.targets.iter().zip(recipe.shares()).map(target).collect(),
         });
     }
-    if common.json {
-        terminal::json_of_bakes(&bakes)?;
+    if args.json {
+        json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for bake in bakes {

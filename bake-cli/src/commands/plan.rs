@@ -6,8 +6,9 @@ use anyhow::Result;
 use bake_runtime::{BakeOptions, Kept, Plan, TargetPlan, plan};
 use serde::Serialize;
 
-use crate::args::Common;
-use crate::terminal::{self, say, seconds};
+use crate::args::{Common, Listing};
+use crate::json;
+use crate::terminal::{say, seconds};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
@@ -18,10 +19,10 @@ struct Bake {
     plan: Plan,
 }
 
-pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut bakes = Vec::new();
-    for (package, found) in select(&packages, names)? {
+    for (package, found) in select(&packages, &args.names.names)? {
         let state = package.state(found, &mut models)?.state;
         bakes.push(Bake {
             name: found.name().to_owned(),
@@ -29,8 +30,8 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
             plan: plan(&found.declared.recipe, &BakeOptions::new().device(common.device))?,
         });
     }
-    if common.json {
-        terminal::json_of_bakes(&bakes)?;
+    if args.json.json {
+        json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for Bake { name, state, plan } in &bakes {

@@ -17,13 +17,13 @@ pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
         );
     }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
-    for (package, found) in select(&packages, &args.names)? {
+    for (package, found) in select(&packages, &args.names.names)? {
         let name = found.name();
         let Some(locked) = package.lock.bakes.get(name) else {
             bail!("`{name}` has not been baked; run `cargo bake` first")
         };
         let Some(folder) = locked.find_adapter(&package.root, &own) else {
-            bail!("the adapter of `{name}` is not at hand; run `cargo bake` first");
+            bail!("the adapter of `{name}` is not on this machine; run `cargo bake` first");
         };
         shared.adopt(&folder, &locked.adapter, &locked.recipe)?;
         if !common.quiet {
@@ -44,7 +44,7 @@ pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
         );
     }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
-    for (package, found) in select(&packages, &args.names)? {
+    for (package, found) in select(&packages, &args.names.names)? {
         let name = found.name();
         let Some(locked) = package.lock.bakes.get(name) else {
             bail!("`{name}` is not in bake.lock; pull the commit that has it, or run `cargo bake`");

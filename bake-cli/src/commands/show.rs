@@ -8,6 +8,7 @@ use bake_spec::Store;
 use serde::Serialize;
 
 use crate::args::{Common, Show, Shown};
+use crate::json;
 use crate::terminal::{self, say};
 use crate::workspace::{Found, Package, packages, select};
 
@@ -25,11 +26,11 @@ struct Products {
 
 pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
-    let selected = select(&packages, &args.names)?;
+    let selected = select(&packages, &args.names.names)?;
     match args.what {
-        Shown::Metrics => metrics(&selected, common)?,
+        Shown::Metrics => metrics(&selected, args.json.json)?,
         Shown::Stimuli | Shown::Rollouts => {
-            products(&selected, matches!(args.what, Shown::Rollouts), common)?
+            products(&selected, matches!(args.what, Shown::Rollouts), args.json.json, common)?
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
 fn products(
     selected: &[(&Package, Found<'_>)],
     with_rollouts: bool,
+    as_json: bool,
     common: &Common,
 ) -> Result<()> {
     let options = BakeOptions::new().device(common.device);
@@ -51,8 +53,8 @@ fn products(
         }
         bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
     }
-    if common.json {
-        return terminal::json_of_bakes(&bakes);
+    if as_json {
+        return json::print_bakes(&bakes);
     }
     for Bake { name, shown } in &bakes {
         for target in &shown.targets {
@@ -83,7 +85,7 @@ fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
     }
 }
 
-fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
+fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
     let store = Store::user()?;
     let mut bakes = Vec::new();
     for (package, found) in selected {
@@ -106,8 +108,8 @@ fn metrics(selected: &[(&Package, Found<'_>)], common: &Common) -> Result<()> {
             .with_context(|| format!("{} is not the report of a bake", path.display()))?;
         bakes.push(Bake { name: found.name().to_owned(), shown: report });
     }
-    if common.json {
-        return terminal::json_of_bakes(&bakes);
+    if as_json {
+        return json::print_bakes(&bakes);
     }
     for Bake { name, shown: report } in &bakes {
         say!(

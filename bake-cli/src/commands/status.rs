@@ -1,4 +1,4 @@
-//! `cargo bake status` and `cargo bake check`: what is stale, and why.
+//! `cargo bake status` and `cargo bake check`: which bakes are stale, and why.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,8 @@ use anyhow::Result;
 use bake_spec::lock::{BakeState, State};
 use serde::Serialize;
 
-use crate::args::Common;
+use crate::args::{Common, Listing};
+use crate::json;
 use crate::terminal::{self, say};
 use crate::workspace::{Models, packages, select};
 
@@ -44,28 +45,30 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
     Ok(states)
 }
 
-pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
-    let bakes = states(names, common)?;
-    if common.json {
-        terminal::json_of_bakes(&bakes)?;
+pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
+    let bakes = states(&args.names.names, common)?;
+    if args.json.json {
+        json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for bake in &bakes {
         say(bake);
     }
     if bakes.iter().any(|bake| bake.state.state != State::Fresh) && !common.quiet {
-        anstream::eprintln!("run `cargo bake` to mend what is not fresh");
+        terminal::next_step("`cargo bake` makes what is stale or missing");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
-    let bakes = states(names, common)?;
+pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
+    let bakes = states(&args.names.names, common)?;
     let fresh = bakes.iter().all(|bake| bake.state.state == State::Fresh);
-    if common.json {
-        terminal::json_of_bakes(&bakes)?;
+    if args.json.json {
+        json::print_bakes(&bakes)?;
     } else if !common.quiet {
-        for bake in bakes.iter().filter(|bake| common.verbose || bake.state.state != State::Fresh) {
+        for bake in
+            bakes.iter().filter(|bake| common.verbose > 0 || bake.state.state != State::Fresh)
+        {
             say(bake);
         }
     }
@@ -73,7 +76,7 @@ pub(crate) fn check(names: &[String], common: &Common) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !common.quiet {
-        anstream::eprintln!("run `cargo bake`, and commit what it writes");
+        terminal::next_step("run `cargo bake`, and commit what it writes");
     }
     Ok(ExitCode::from(1))
 }

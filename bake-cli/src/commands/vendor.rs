@@ -9,7 +9,7 @@ use bake_spec::lock::{State, VENDOR_DIR};
 use bake_spec::store::{copy_folder, hash_folder};
 
 use crate::args::Common;
-use crate::terminal::{bytes, status, warning};
+use crate::terminal::{bytes, next_step, status, warning};
 use crate::workspace::{Models, Package, packages, select};
 
 /// More than this does not go into a package of the registry, with what else is in it.
@@ -40,6 +40,9 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
                 format_args!("{VENDOR_DIR}/{} ({})", found.name(), bytes(locked.bytes)),
             );
         }
+    }
+    if !common.quiet {
+        next_step(format_args!("commit `{VENDOR_DIR}` and bake.lock"));
     }
     Ok(ExitCode::SUCCESS)
 }

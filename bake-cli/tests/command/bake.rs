@@ -7,8 +7,11 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     let package = Package::new();
     assert_eq!(package.states(), ["missing"; 3]);
     package.fails(&["check"], 1, "it has not been baked");
-    package.fails(&["--locked"], 101, "--locked forbids to bake it");
-    package.ok(&[]);
+    package.fails(&["--locked"], 101, "--locked forbids baking it");
+    let baked = said(&package.run(&["-v"]));
+    for part in ["Baked Office in ", "an adapter of", "nats a token", "keys: 2 stimuli", "Next"] {
+        assert!(baked.contains(part), "{part}: {baked}");
+    }
     assert_eq!(package.states(), ["fresh"; 3]);
     package.ok(&["check"]);
     let lock = package.read("bake.lock");
@@ -51,13 +54,13 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
             .starts_with("Office (office) fresh")
     );
 
-    // What is no longer declared leaves the lock, and a slip in a source is no reason for that.
+    // What is no longer declared leaves the lock, and a typo in a source is no reason for that.
     package.write("src/main.rs", &format!("fn slip( {{ {MAIN}"));
-    package.fails(&[], 101, "this is not valid Rust");
+    package.fails(&[], 101, "[B0001]");
     assert!(package.read("bake.lock").contains("Office"));
     package.write("src/main.rs", &MAIN.replace("Office", "Renamed"));
     package.fails(&["check"], 1, "Office");
-    package.fails(&["--locked"], 101, "--locked forbids");
+    package.fails(&["--locked"], 101, "--locked forbids changing it");
     package.ok(&["--quiet"]);
     assert!(!package.read("bake.lock").contains("Office"));
 }

@@ -38,6 +38,44 @@ fn listings_say_what_there_is() {
     );
     package.fails(&["chat", "--target", "lmap", "--ask", "x"], 101, "did you mean `lamp`?");
     // Nothing is old enough to go.
-    assert_eq!(json(&["gc", "--json"])["files"], 0);
+    assert_eq!(json(&["gc", "--json"])["removed"], serde_json::json!([]));
     assert_eq!(package.states(), ["fresh"; 3]);
+}
+
+#[test]
+fn what_is_declared_is_listed_whatever_the_lock_says() {
+    let package = Package::new();
+    package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
+    assert!(package.ok(&["list"]).starts_with("Office (office, src/main.rs)"));
+    package.fails(&["status"], 101, "merge conflict in line 1");
+}
+
+#[test]
+fn errors_and_settings_are_listed_and_explained() {
+    let package = Package::new();
+    let list = package.ok(&["explain"]);
+    for entry in ["    B0007            ", "    rank             ", "    target           "] {
+        assert!(list.contains(entry), "{entry}: {list}");
+    }
+    let list: Value = serde_json::from_str(&package.ok(&["explain", "--json"])).unwrap();
+    assert_eq!(list["errors"][0]["name"], "B0001");
+    package.fails(&["explain", "rnak"], 101, "did you mean `rank`?");
+    package.fails(&["explain", "zzzzzz"], 101, "`cargo bake explain` lists what there is");
+}
+
+#[test]
+fn a_question_that_does_not_fit_does_not_end_a_chat() {
+    use std::io::Write as _;
+    let package = Package::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-bake"));
+    command.args(["bake", "chat", "--who", "base"]).current_dir(package.root());
+    command.env("BAKE_CACHE_DIR", package.store());
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let long = "word ".repeat(20_000);
+    write!(child.stdin.take().unwrap(), "{long}\nHello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("error"), "{}", said(&output));
+    assert!(!output.stdout.is_empty(), "the second question has an answer: {}", said(&output));
 }

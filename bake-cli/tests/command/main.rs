@@ -1,8 +1,10 @@
 //! The commands on a package of their own, as a user calls them.
 
 mod bake;
+mod completions;
 mod format;
 mod gc;
+mod json;
 mod listings;
 mod mistakes;
 mod share;

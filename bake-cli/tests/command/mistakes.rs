@@ -11,8 +11,6 @@ fn mistakes_are_said_with_what_to_do() {
     package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0019");
     package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
     package.fails(&["stauts"], 101, "did you mean");
-    package.fails(&["new", "../office"], 101, "exists already");
-    package.fails(&["new", "1st"], 101, "cannot be the name of a package");
     package.fails(&["show", "nothing"], 2, "possible values: stimuli, rollouts, metrics");
     assert!(package.ok(&["explain", "b0007"]).starts_with("# B0007: "));
     assert!(
@@ -22,15 +20,17 @@ fn mistakes_are_said_with_what_to_do() {
     );
 
     package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
-    package.fails(
-        &[],
-        101,
-        "src/main.rs:7:21: error[B0002]: unknown keyword `wieght`; did you mean `weight`?",
-    );
+    // As the compiler shows it, with the line.
+    let wrong = "error[B0002]: unknown keyword `wieght`; did you mean `weight`?";
+    for part in [wrong, "--> src/main.rs:7:21", "target lamp wieght 2 from", "^^^^^^"] {
+        package.fails(&[], 101, part);
+    }
     package.write("src/main.rs", MAIN);
     let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
     package.write("src/other.rs", &format!("fn slip( {{ {other}"));
-    package.fails(&[], 101, "src/other.rs:1:10: error[B0001]: this is not valid Rust");
+    for part in ["error[B0001]", "--> src/other.rs:1:10"] {
+        package.fails(&[], 101, part);
+    }
     std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
     package.fails(&["push", "s3://bucket/x"], 101, "is an address");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
@@ -40,4 +40,5 @@ fn mistakes_are_said_with_what_to_do() {
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();
     package.write("src/main.rs", "fn main() {}");
     package.fails(&["status"], 101, "cargo bake new");
+    package.fails(&["stauts"], 101, "did you mean `cargo bake status`?");
 }

@@ -11,8 +11,8 @@ use proc_macro2::{LexError, TokenStream, TokenTree};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, find, keywords};
 
-/// The columns of a line.
-const WIDTH: usize = 100;
+/// The columns of a line where nothing else is said, as rustfmt has them.
+pub const WIDTH: usize = 100;
 
 /// The source with every `bake! { … }` in it formatted; all else is as it was.
 ///
@@ -33,6 +33,15 @@ const WIDTH: usize = 100;
 /// # Ok::<(), bake_spec::Error>(())
 /// ```
 pub fn format(source: &str) -> Result<String, Error> {
+    format_to(source, WIDTH)
+}
+
+/// The same with lines of at most so many columns, where they can be broken.
+///
+/// # Errors
+///
+/// As of [`format`].
+pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
     // The line that names a script's interpreter is no Rust; an attribute of the whole file begins
     // in the same way.
     let interpreter = source
@@ -74,7 +83,7 @@ pub fn format(source: &str) -> Result<String, Error> {
         let (invocation, tail) = rest.split_at_checked(passed).unwrap_or((rest, &[]));
         if let [word @ Piece { text: "bake", .. }, _, body @ ..] = invocation
             && let [open @ Piece { text: "{", .. }, .., close] = body
-            && let Some(new) = reprinted(text, word, body, line_end)
+            && let Some(new) = reprinted(text, word, body, line_end, width)
         {
             formatted += text.get(done..open.start).unwrap_or_default();
             formatted += &new;
@@ -88,13 +97,25 @@ pub fn format(source: &str) -> Result<String, Error> {
 
 /// A declaration's braces and what is in them, formatted; nothing where more than white space would
 /// change, or would change again.
-fn reprinted(text: &str, word: &Piece<'_>, body: &[Piece<'_>], line_end: &str) -> Option<String> {
+fn reprinted(
+    text: &str,
+    word: &Piece<'_>,
+    body: &[Piece<'_>],
+    line_end: &str,
+    width: usize,
+) -> Option<String> {
     let line = |end: usize| text.get(..end).and_then(|before| before.rsplit('\n').next());
     let (indented, before) = (line(word.start)?, line(body.first()?.start)?);
     let indent = indented.get(..indented.len() - indented.trim_start_matches([' ', '\t']).len())?;
     let print = |pieces: &[Piece<'_>]| {
-        let printer =
-            Printer { pieces, indent, line_end, printed: before.to_owned(), ..Printer::default() };
+        let printer = Printer {
+            pieces,
+            indent,
+            line_end,
+            width,
+            printed: before.to_owned(),
+            ..Printer::default()
+        };
         printer.print().split_off(before.len())
     };
     let new = print(body);
@@ -250,6 +271,8 @@ struct Printer<'a> {
     pieces: &'a [Piece<'a>],
     indent: &'a str,
     line_end: &'a str,
+    /// The columns of a line.
+    width: usize,
     printed: String,
     layouts: Vec<Layout>,
     /// Whether no more of an item is printed than its documentation, attributes and comments.
@@ -378,7 +401,7 @@ impl<'a> Printer<'a> {
         pieces.iter().all(|piece| {
             column += usize::from(left.replace(piece).is_some_and(|left| !glued(left, piece)))
                 + piece.text.chars().count();
-            column <= WIDTH && !piece.text.contains('\n')
+            column <= self.width && !piece.text.contains('\n')
         })
     }
 }
@@ -486,7 +509,7 @@ target lamp { /* none */ questions ["one",
             let formatted = format(&source).unwrap();
             let (was, is) = (lex(&source).unwrap(), lex(&formatted).unwrap());
             let [_, _, _, _, _, word, _, declaration @ .., _] = &*was else { unreachable!() };
-            prop_assert!(reprinted(&source, word, declaration, "\n").is_some(), "it stayed as it was:\n{}", source);
+            prop_assert!(reprinted(&source, word, declaration, "\n", WIDTH).is_some(), "it stayed as it was:\n{}", source);
             prop_assert!(was.iter().map(|piece| piece.text).eq(is.iter().map(|piece| piece.text)));
             prop_assert_eq!(format(&formatted).unwrap(), formatted);
             let _ = format(&format!("bake! {{ {strange} }} {strange}"));

@@ -27,7 +27,9 @@ fn main() -> Result<(), bake::Error> {
     }
     let office = Office::load()?;
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    let examples = ["My key is lost. What now?", "Help, my laptop is broken", "What do I do when I am ill?"].map(str::to_owned);
+    let examples =
+        ["My key is lost. What now?", "Help, my laptop is broken", "What do I do when I am ill?"]
+            .map(str::to_owned);
     for question in if asked.is_empty() { &examples[..] } else { &asked[..] } {
         println!("{question}\n    {}", office.chat(question)?);
     }

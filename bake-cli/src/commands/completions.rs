@@ -1,0 +1,84 @@
+//! `cargo bake completions`: what makes a shell complete `cargo bake`.
+//!
+//! The command is called `cargo bake`, so it is the completion of `cargo` that has to know it. What
+//! completes `cargo` already goes on for everything else.
+
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::terminal;
+
+/// Calls the completion of `cargo bake` for its words, and what completed `cargo` for all others.
+const BASH: &str = r#"
+# What completes cargo may be loaded only when it is needed.
+if ! complete -p cargo &>/dev/null; then
+    if declare -F _comp_load >/dev/null; then
+        _comp_load cargo
+    elif declare -F __load_completion >/dev/null; then
+        __load_completion cargo
+    fi
+fi
+_cargo_completed=$(complete -p cargo 2>/dev/null)
+if [[ $_cargo_completed == *"-F "* ]]; then
+    _cargo_completed=${_cargo_completed#*-F }
+    _cargo_completed=${_cargo_completed%% *}
+    if [[ $_cargo_completed != _cargo_or_bake ]]; then
+        _cargo_without_bake=$_cargo_completed
+    fi
+fi
+
+_cargo_or_bake() {
+    if [[ ${COMP_WORDS[1]-} == bake ]] && (( COMP_CWORD > 1 )); then
+        _cargo_bake "$@"
+    elif [[ -n ${_cargo_without_bake-} ]]; then
+        "$_cargo_without_bake" "$@"
+    elif (( COMP_CWORD == 1 )) && [[ bake == "${COMP_WORDS[1]-}"* ]]; then
+        COMPREPLY=(bake)
+    fi
+}
+
+complete -F _cargo_or_bake -o bashdefault -o default cargo
+"#;
+
+pub(crate) fn run(shell: Shell) -> ExitCode {
+    let script = match shell {
+        Shell::Bash => bash(),
+        Shell::Fish => fish(),
+        // The completion of cargo for zsh calls `_cargo-bake` by itself; other shells complete the
+        // program.
+        other => generated(other, &mut Cli::command(), "cargo-bake"),
+    };
+    terminal::print(format_args!("{script}"));
+    ExitCode::SUCCESS
+}
+
+fn generated(shell: Shell, command: &mut Command, name: &str) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, name, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// `cargo` with the one command that is completed here.
+fn cargo() -> Command {
+    let bake = Cli::command().name("bake").bin_name("cargo bake").display_name("cargo-bake");
+    Command::new("cargo").disable_help_flag(true).disable_help_subcommand(true).subcommand(bake)
+}
+
+fn bash() -> String {
+    let script = generated(Shell::Bash, &mut cargo(), "cargo");
+    // Of the script only the function is used, under another name.
+    let function: String = script
+        .split_inclusive('\n')
+        .take_while(|line| !line.starts_with("if [[") && !line.starts_with("complete "))
+        .collect();
+    format!("{}{BASH}", function.replacen("_cargo() {", "_cargo_bake() {", 1))
+}
+
+fn fish() -> String {
+    // The functions get names of their own, beside those of what completes `cargo`.
+    let script = generated(Shell::Fish, &mut cargo(), "cargo");
+    script.replace("__fish_cargo_", "__fish_cargo_bake_")
+}

@@ -1,0 +1,102 @@
+//! What is printed as JSON. Its form is described by `bake-cli/json.schema.json`.
+
+use anyhow::Result;
+use bake_spec::store::write::WriteError;
+use serde::Serialize;
+
+use crate::mistakes::{Mistake, Mistakes};
+use crate::terminal::{message, say};
+
+/// The version of everything that is printed as JSON. A field more does not change it; a field that
+/// goes, or means something else, does.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Versioned<T> {
+    version: u32,
+    #[serde(flatten)]
+    value: T,
+}
+
+/// A value as JSON on the standard output.
+pub(crate) fn print(value: impl Serialize) -> Result<()> {
+    say!("{}", serde_json::to_string(&Versioned { version: VERSION, value })?);
+    Ok(())
+}
+
+/// What is said of bakes: `{"version":1,"bakes":[…]}`.
+pub(crate) fn print_bakes<T: Serialize>(bakes: &[T]) -> Result<()> {
+    #[derive(Serialize)]
+    struct Listing<'a, T> {
+        bakes: &'a [T],
+    }
+    print(Listing { bakes })
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: Described<'a>,
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    kind: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
+    mistakes: &'a [Mistake],
+}
+
+/// An error, as JSON on the standard output, where a program looks for what it has asked for.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let mistakes = error.downcast_ref::<Mistakes>().map_or(&[][..], |all| &all.mistakes);
+    let first = mistakes.iter().find(|mistake| mistake.severity == "error");
+    print_failure(Described {
+        kind: kind(error),
+        message: message(error),
+        code: first.map(|mistake| mistake.code.as_str()),
+        mistakes,
+    });
+}
+
+/// A command line that was not understood.
+pub(crate) fn print_usage_error(message: &str) {
+    let message = message.trim_start_matches("error: ").trim_end().to_owned();
+    print_failure(Described { kind: "usage".to_owned(), message, code: None, mistakes: &[] });
+}
+
+fn print_failure(error: Described<'_>) {
+    // Text and numbers always have a JSON form.
+    let text = serde_json::to_string(&Versioned { version: VERSION, value: Failure { error } });
+    say!("{}", text.expect("an error has a JSON form"));
+}
+
+/// What an error is about, in one word.
+fn kind(error: &anyhow::Error) -> String {
+    let of = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<Mistakes>() {
+            return Some("declaration".to_owned());
+        }
+        if cause.is::<WriteError>() {
+            return Some("write".to_owned());
+        }
+        let runtime = cause.downcast_ref::<bake_runtime::Error>();
+        let spec = cause.downcast_ref::<bake_spec::Error>();
+        runtime
+            .map(|e| snake_case(&format!("{:?}", e.kind())))
+            .or_else(|| spec.map(|e| snake_case(&format!("{:?}", e.kind()))))
+    };
+    error.chain().find_map(of).unwrap_or_else(|| "other".to_owned())
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for (i, letter) in name.chars().enumerate() {
+        if letter.is_ascii_uppercase() && i > 0 {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}

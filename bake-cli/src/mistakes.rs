@@ -1,0 +1,117 @@
+//! Mistakes in declarations, shown as the compiler shows its own.
+
+use std::fmt;
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use bake_spec::diagnostics::Diagnostic;
+use bake_spec::syntax::find::Source;
+use serde::Serialize;
+
+/// The mistakes in the declarations of a package.
+#[derive(Debug)]
+pub(crate) struct Mistakes {
+    pub(crate) package: String,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// A mistake, or something to look at, and where it stands.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Mistake {
+    pub(crate) severity: &'static str,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    /// As it is shown to people.
+    #[serde(skip)]
+    shown: String,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the declarations of `{}` have mistakes; `cargo bake explain CODE` says more about one",
+            self.package
+        )
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl Mistakes {
+    /// Prints each with its line of the source.
+    pub(crate) fn print(&self) {
+        self.mistakes.iter().for_each(Mistake::print);
+    }
+}
+
+impl Mistake {
+    /// The mistakes of a source of the package in a folder.
+    pub(crate) fn all_of(source: &Source, root: &Path) -> Vec<Self> {
+        if source.diagnostics.is_empty() {
+            return Vec::new();
+        }
+        let bytes = std::fs::read(root.join(&source.file)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        source.diagnostics.iter().map(|diagnostic| Self::of(diagnostic, source, &text)).collect()
+    }
+
+    fn of(diagnostic: &Diagnostic, source: &Source, text: &str) -> Self {
+        let Diagnostic { code, span, message, warning } = diagnostic;
+        let (start, end) = (span.start(), span.end());
+        let file = source.file.display().to_string();
+        let from = byte_of(text, start.line, start.column);
+        let to = byte_of(text, end.line, end.column).max(from);
+        let level = if *warning { Level::WARNING } else { Level::ERROR };
+        let code = code.to_string();
+        let shown = level.primary_title(message.as_str()).id(code.as_str()).element(
+            Snippet::source(text)
+                .path(file.as_str())
+                .annotation(AnnotationKind::Primary.span(from..to)),
+        );
+        let shown = Renderer::styled().render(&[shown]);
+        Self {
+            severity: if *warning { "warning" } else { "error" },
+            code,
+            message: message.clone(),
+            file,
+            line: start.line,
+            column: start.column + 1,
+            shown,
+        }
+    }
+
+    /// Prints it with its line of the source.
+    pub(crate) fn print(&self) {
+        anstream::eprintln!("{}\n", self.shown);
+    }
+}
+
+/// The byte of a place: lines count from 1, columns are characters and count from 0.
+fn byte_of(text: &str, line: usize, column: usize) -> usize {
+    let mut start = 0;
+    for (i, content) in text.split_inclusive('\n').enumerate() {
+        if i + 1 == line {
+            return start + content.char_indices().nth(column).map_or(content.len(), |(at, _)| at);
+        }
+        start += content.len();
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_in_bytes() {
+        let text = "one\r\nzwölf ü\nend";
+        assert_eq!(&text[byte_of(text, 2, 0)..byte_of(text, 2, 5)], "zwölf");
+        assert_eq!(&text[byte_of(text, 2, 6)..byte_of(text, 2, 7)], "ü");
+        assert_eq!(&text[byte_of(text, 3, 0)..], "end");
+        assert_eq!(byte_of(text, 9, 9), text.len());
+    }
+}

@@ -1,0 +1,3 @@
+fn main() -> Result<(), bake_build::Error> {
+    bake_build::embed()
+}

@@ -1,0 +1,52 @@
+//! Completions of `cargo bake`, in the shells that are there.
+
+use super::*;
+
+/// What bash offers for these words, the last of which is being typed, with another completion of
+/// `cargo` before.
+fn offered(script: &str, words: &[&str]) -> Vec<String> {
+    let program = format!(
+        "_before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\
+         COMP_WORDS=({})\nCOMP_CWORD={}\n\
+         $(complete -p cargo | sed 's/.*-F \\([^ ]*\\).*/\\1/') cargo \
+         \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len() - 1,
+    );
+    let output = Command::new("bash").args(["--norc", "-c", &program]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn bash_completes_cargo_bake_and_leaves_the_rest_as_it_was() {
+    let script = Package::new().ok(&["completions", "bash"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "sta"]), ["status"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "show", "roll"]), ["rollouts"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "gc", "--dr"]), ["--dry-run"]);
+    assert!(offered(&script, &["cargo", "bake", ""]).contains(&"chat".to_owned()));
+    assert_eq!(offered(&script, &["cargo", "bui"]), ["build"]);
+    assert_eq!(offered(&script, &["cargo", "build", ""]), ["build"]);
+    // Reading the script twice changes nothing.
+    let twice = format!("{script}{script}");
+    assert_eq!(offered(&twice, &["cargo", "bake", "sta"]), ["status"]);
+    assert_eq!(offered(&twice, &["cargo", "bui"]), ["build"]);
+}
+
+#[test]
+fn other_shells_complete_what_cargo_calls() {
+    let package = Package::new();
+    let fish = package.ok(&["completions", "fish"]);
+    assert!(fish.lines().all(|line| !line.contains("complete -c cargo-bake")));
+    assert!(
+        fish.contains("complete -c cargo -n \"__fish_cargo_bake_using_subcommand bake"),
+        "{fish}"
+    );
+    let zsh = package.ok(&["completions", "zsh"]);
+    assert!(zsh.starts_with("#compdef cargo-bake") && zsh.contains("_cargo-bake()"));
+    for shell in ["elvish", "powershell"] {
+        assert!(package.ok(&["completions", shell]).contains("cargo-bake"));
+    }
+}

@@ -1,0 +1,169 @@
+//! What is printed as JSON, against its description.
+
+use super::*;
+
+/// What is wrong with a value by a schema, of which the words that the description uses are known.
+fn wrong(value: &Value, schema: &Value, root: &Value, at: &str) -> Vec<String> {
+    for word in schema.as_object().unwrap().keys() {
+        let known = [
+            "$defs",
+            "$id",
+            "$ref",
+            "$schema",
+            "additionalProperties",
+            "const",
+            "description",
+            "enum",
+            "items",
+            "oneOf",
+            "properties",
+            "required",
+            "title",
+            "type",
+        ];
+        assert!(known.contains(&word.as_str()), "{word} is not checked");
+    }
+    let mut errors = Vec::new();
+    if let Some(path) = schema.get("$ref").and_then(Value::as_str) {
+        let target = root.pointer(path.strip_prefix('#').unwrap()).expect("it is defined");
+        errors.extend(wrong(value, target, root, at));
+    }
+    if let Some(constant) = schema.get("const").filter(|constant| *constant != value) {
+        errors.push(format!("{at}: {value} is not {constant}"));
+    }
+    if let Some(all) = schema.get("enum").and_then(Value::as_array)
+        && !all.contains(value)
+    {
+        errors.push(format!("{at}: {value} is none of {all:?}"));
+    }
+    let types = match schema.get("type") {
+        None => Vec::new(),
+        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
+        Some(one) => vec![one.as_str().unwrap()],
+    };
+    let has_type = |name: &&str| match *name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("{other} is not checked"),
+    };
+    if !types.is_empty() && !types.iter().any(|name| has_type(name)) {
+        errors.push(format!("{at}: {value} is not of type {types:?}"));
+    }
+    if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {
+        let all: Vec<_> = choices.iter().map(|one| wrong(value, one, root, at)).collect();
+        if all.iter().filter(|errors| errors.is_empty()).count() != 1 {
+            errors.push(format!("{at}: not exactly one form fits: {all:?}"));
+        }
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    if let (Some(properties), Some(object)) = (properties, value.as_object()) {
+        for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            if !object.contains_key(name.as_str().unwrap()) {
+                errors.push(format!("{at}: {name} is missing"));
+            }
+        }
+        for (name, value) in object {
+            match properties.get(name) {
+                Some(schema) => errors.extend(wrong(value, schema, root, &format!("{at}/{name}"))),
+                None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
+                    errors.push(format!("{at}: {name} is not described"));
+                }
+                None => {}
+            }
+        }
+    }
+    if let (Some(items), Some(array)) = (schema.get("items"), value.as_array()) {
+        for (i, value) in array.iter().enumerate() {
+            errors.extend(wrong(value, items, root, &format!("{at}/{i}")));
+        }
+    }
+    errors
+}
+
+fn check(name: &str, text: &str) {
+    let schema: Value = serde_json::from_str(include_str!("../../json.schema.json")).unwrap();
+    let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
+    let form = schema.pointer(&format!("/$defs/{name}")).unwrap_or_else(|| panic!("no {name}"));
+    assert_eq!(wrong(&value, form, &schema, name), Vec::<String>::new(), "{value}");
+    assert_eq!(value["version"], 1, "{name}");
+}
+
+#[test]
+fn listings_are_as_they_are_described() {
+    let package = Package::new();
+    check("status", &package.ok(&["status", "--json"]));
+    package.ok(&[]);
+    for (name, args) in [
+        ("list", &["list"][..]),
+        ("status", &["status"]),
+        ("status", &["check"]),
+        ("plan", &["plan"]),
+        ("products", &["show", "stimuli"]),
+        ("products", &["show", "rollouts"]),
+        ("metrics", &["show", "metrics"]),
+        ("explain", &["explain", "rank"]),
+        ("pages", &["explain"]),
+        ("gc", &["gc", "--dry-run", "--days", "0"]),
+        ("gc", &["gc"]),
+    ] {
+        check(name, &package.ok(&[args, &["--json"]].concat()));
+    }
+}
+
+#[test]
+fn errors_are_json_where_json_is_asked_for() {
+    let package = Package::new();
+    let error = |args: &[&str], code: i32| {
+        let output = package.run(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        check("error", &text);
+        serde_json::from_str::<Value>(&text).unwrap()["error"].clone()
+    };
+    assert_eq!(error(&["status", "Ofice", "--json"], 101)["kind"], "other");
+    assert_eq!(error(&["status", "--no-such", "--json"], 2)["kind"], "usage");
+    package.write("bake.lock", "damaged");
+    assert_eq!(error(&["status", "--json"], 101)["kind"], "lock");
+    std::fs::remove_file(package.root().join("bake.lock")).unwrap();
+    package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
+    let mistakes = error(&["plan", "--json"], 101);
+    assert_eq!((&mistakes["kind"], &mistakes["code"]), (&"declaration".into(), &"B0002".into()));
+    let first = &mistakes["mistakes"][0];
+    assert_eq!((&first["line"], &first["column"]), (&7.into(), &21.into()));
+}
+
+#[test]
+fn json_is_taken_where_the_help_says_so_and_nowhere_else() {
+    let package = Package::new();
+    let commands = [
+        "list",
+        "status",
+        "plan",
+        "check",
+        "show",
+        "chat",
+        "explain",
+        "fmt",
+        "new",
+        "gc",
+        "vendor",
+        "push",
+        "pull",
+        "completions",
+    ];
+    for command in commands {
+        let help = package.ok(&[command, "--help"]);
+        let output = package.run(&[command, "--json", "--no-such-option"]);
+        let wrong = said(&output);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(help.contains("--json"), !wrong.contains("'--json'"), "{command}: {wrong}");
+    }
+    assert!(!package.ok(&["--help"]).contains("--json"));
+    package.fails(&["--json", "list"], 2, "--json");
+    package.fails(&["--json"], 2, "--json");
+}

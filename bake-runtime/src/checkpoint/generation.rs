@@ -88,8 +88,15 @@ fn ids(files: &Files, config: &Value, file: &str) -> Result<BTreeSet<u32>> {
 }
 
 fn parse(files: &Files, json: &str, file: &str) -> Result<Value> {
-    serde_json::from_str(json).map_err(|e| {
+    let value: Value = serde_json::from_str(json).map_err(|e| {
         let message = format!("{}/{file} is not valid JSON", files.folder);
         Error::with_source(ErrorKind::Model, message, e)
-    })
+    })?;
+    match value {
+        Value::Object(_) => Ok(value),
+        _ => {
+            let message = format!("{}/{file} is not a JSON object; fetch it again", files.folder);
+            Err(Error::new(ErrorKind::Model, message))
+        }
+    }
 }

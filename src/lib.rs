@@ -240,7 +240,7 @@
 //! assert_eq!(recipe.targets.len(), 2);
 //!
 //! let error = bake::Recipe::builder().build().unwrap_err().to_string();
-//! assert!(error.starts_with("nothing is baked; declare at least one target"));
+//! assert!(error.starts_with("there is nothing to bake; declare at least one target"));
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!

@@ -4,7 +4,7 @@
 
 /// Settings of a bake.
 pub mod bake {
-    /// The system prompt of the baked model; empty: no system message at all.
+    /// The system prompt of the baked model; if it is empty, there is no system message at all.
     ///
     /// `student`, in a bake: `"…"`.
     pub const student: () = ();
@@ -12,16 +12,16 @@ pub mod bake {
     ///
     /// `prompt`, in a bake, a target: `"…"`.
     pub const prompt: () = ();
-    /// Where documents and datasets may lie: in the package, or anywhere.
+    /// Where documents and datasets may be: in the package, or anywhere.
     ///
     /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
     pub const documents: () = ();
-    /// Questions written by hand, here or in a text file with one a line.
+    /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, as many about each section; each is
-    /// answered by a teacher that reads its section; for an anchor none unless it is written.
+    /// How many questions the model writes about the document, spread evenly over its sections; the
+    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.
@@ -29,10 +29,10 @@ pub mod bake {
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
-    /// people, or give `ask` a `template`.
+    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
+    /// different people, or give `ask` a `template`.
     pub const persona: () = ();
-    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
     pub const dataset: () = ();
@@ -41,7 +41,7 @@ pub mod bake {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -51,12 +51,12 @@ pub mod bake {
     /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
     /// Default: `1.0`.
     pub const temperature: () = ();
-    /// Sample only from the likeliest tokens that hold this much probability.
+    /// Sample only from the most likely tokens that together have this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0 and at most 1.
     /// Default: `1.0`.
     pub const top_p: () = ();
-    /// Sample only from this many of the likeliest tokens; 0: all.
+    /// Sample only from this many of the most likely tokens; 0 means all.
     ///
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
@@ -64,15 +64,14 @@ pub mod bake {
     /// Texts that end an answer.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// there yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that the student gives itself.
+    /// The share of the answers that come from the student itself.
     ///
     /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
-    /// from.
+    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
     pub const on_policy: () = ();
-    /// Seeds what is drawn at random.
+    /// The seed of everything that is drawn at random.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -91,8 +90,8 @@ pub mod bake {
     pub const embed: () = ();
     /// What a bake must reach to be kept.
     ///
-    /// `gate`, in a bake: `{ … }`. Not there yet; meanwhile, look at the report of a bake, and at
-    /// what `loader().load_switchable()?.evaluate()` returns.
+    /// `gate`, in a bake: `{ … }`. Not supported yet; meanwhile, look at the report of a bake, and
+    /// at what `loader().load_switchable()?.evaluate()` returns.
     pub const gate: () = ();
 }
 
@@ -100,7 +99,7 @@ pub mod bake {
 pub mod target {
     /// A system prompt for this target only.
     ///
-    /// `student`, in a target: `"…"`. Not there yet; meanwhile, set one `student` for the whole
+    /// `student`, in a target: `"…"`. Not supported yet; meanwhile, set one `student` for the whole
     /// bake.
     pub const student: () = ();
     /// Words before the document in the teacher's prompt: a role, rules.
@@ -109,28 +108,28 @@ pub mod target {
     pub const prompt: () = ();
     /// The share of the loss, relative to the other targets and anchors.
     ///
-    /// `weight`, in a target, an anchor: a number above 0, at most 1000000. Default: `1.0`.
+    /// `weight`, in a target, an anchor: a number above 0 and at most 1000000. Default: `1.0`.
     pub const weight: () = ();
-    /// The document, by its path relative to the package; of a folder, all its Markdown files in
+    /// The path of the document, relative to the package; for a folder, all its Markdown files in
     /// the order of their names.
     ///
     /// `from`, in a target: `"…"`.
     pub const from: () = ();
     /// Bakes a document that is longer than the context section by section.
     ///
-    /// `split`, in a target: `sections`. Not there yet; meanwhile, split the document into several
-    /// targets.
+    /// `split`, in a target: `sections`. Not supported yet; meanwhile, split the document into
+    /// several targets.
     pub const split: () = ();
 }
 
 /// Settings of a target's braces.
 pub mod target_body {
-    /// Questions written by hand, here or in a text file with one a line.
+    /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, as many about each section; each is
-    /// answered by a teacher that reads its section; for an anchor none unless it is written.
+    /// How many questions the model writes about the document, spread evenly over its sections; the
+    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.
@@ -138,10 +137,10 @@ pub mod target_body {
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
-    /// people, or give `ask` a `template`.
+    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
+    /// different people, or give `ask` a `template`.
     pub const persona: () = ();
-    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
     pub const dataset: () = ();
@@ -150,7 +149,7 @@ pub mod target_body {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -160,12 +159,12 @@ pub mod target_body {
     /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
     /// Default: `1.0`.
     pub const temperature: () = ();
-    /// Sample only from the likeliest tokens that hold this much probability.
+    /// Sample only from the most likely tokens that together have this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0 and at most 1.
     /// Default: `1.0`.
     pub const top_p: () = ();
-    /// Sample only from this many of the likeliest tokens; 0: all.
+    /// Sample only from this many of the most likely tokens; 0 means all.
     ///
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
@@ -173,15 +172,14 @@ pub mod target_body {
     /// Texts that end an answer.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// there yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that the student gives itself.
+    /// The share of the answers that come from the student itself.
     ///
     /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
-    /// from.
+    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
     pub const on_policy: () = ();
-    /// Seeds what is drawn at random.
+    /// The seed of everything that is drawn at random.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -192,18 +190,18 @@ pub mod target_body {
 pub mod anchor {
     /// The share of the loss, relative to the other targets and anchors.
     ///
-    /// `weight`, in a target, an anchor: a number above 0, at most 1000000. Default: `1.0`.
+    /// `weight`, in a target, an anchor: a number above 0 and at most 1000000. Default: `1.0`.
     pub const weight: () = ();
 }
 
 /// Settings of an anchor's braces.
 pub mod anchor_body {
-    /// Questions written by hand, here or in a text file with one a line.
+    /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, as many about each section; each is
-    /// answered by a teacher that reads its section; for an anchor none unless it is written.
+    /// How many questions the model writes about the document, spread evenly over its sections; the
+    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
     /// and `{ … }`. Default: `100`.
@@ -211,10 +209,10 @@ pub mod anchor_body {
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not there yet; meanwhile, write `questions` in the words of different
-    /// people, or give `ask` a `template`.
+    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
+    /// different people, or give `ask` a `template`.
     pub const persona: () = ();
-    /// Questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv).
+    /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
     pub const dataset: () = ();
@@ -223,7 +221,7 @@ pub mod anchor_body {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens of an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -233,12 +231,12 @@ pub mod anchor_body {
     /// `temperature`, in a bake, a target's braces, an anchor's braces: a number from 0 to 100.
     /// Default: `1.0`.
     pub const temperature: () = ();
-    /// Sample only from the likeliest tokens that hold this much probability.
+    /// Sample only from the most likely tokens that together have this much probability.
     ///
-    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0, at most 1.
+    /// `top_p`, in a bake, a target's braces, an anchor's braces: a number above 0 and at most 1.
     /// Default: `1.0`.
     pub const top_p: () = ();
-    /// Sample only from this many of the likeliest tokens; 0: all.
+    /// Sample only from this many of the most likely tokens; 0 means all.
     ///
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
@@ -246,15 +244,14 @@ pub mod anchor_body {
     /// Texts that end an answer.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// there yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that the student gives itself.
+    /// The share of the answers that come from the student itself.
     ///
     /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not there yet; meanwhile, the teacher's own answers are what is learned
-    /// from.
+    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
     pub const on_policy: () = ();
-    /// Seeds what is drawn at random.
+    /// The seed of everything that is drawn at random.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -287,11 +284,11 @@ pub mod persona {
 
 /// Settings of `dataset`.
 pub mod dataset {
-    /// The field, or the column, that holds the question.
+    /// The field, or the column, that contains the question.
     ///
     /// `field`, in `dataset`: `"…"`. Default: `question`.
     pub const field: () = ();
-    /// Only so many of the questions, from the first; by default all.
+    /// How many of the questions to use, from the first on; by default all.
     ///
     /// `take`, in `dataset`: a whole number from 1 to 4294967296.
     pub const take: () = ();
@@ -305,13 +302,13 @@ pub mod lora {
     pub const rank: () = ();
     /// A change is scaled by alpha / rank.
     ///
-    /// `alpha`, in `lora`: a number above 0, at most 1000000. Default: `64.0`.
+    /// `alpha`, in `lora`: a number above 0 and at most 1000000. Default: `64.0`.
     pub const alpha: () = ();
-    /// The share of a change's inputs that is dropped in training.
+    /// The share of a change's inputs that is dropped during training.
     ///
-    /// `dropout`, in `lora`: a number from 0 to below 1. Default: `0.0`.
+    /// `dropout`, in `lora`: a number of at least 0 and below 1. Default: `0.0`.
     pub const dropout: () = ();
-    /// The linear layers that are changed; all: every one but the output head.
+    /// The linear layers that are changed; all means every one but the output head.
     ///
     /// `modules`, in `lora`: `all`, or a list of `q_proj`, `k_proj`, `v_proj`, `o_proj`,
     /// `gate_proj`, `up_proj`, `down_proj`. Default: `all`.
@@ -324,7 +321,7 @@ pub mod lora {
 
 /// Settings of `train`.
 pub mod train {
-    /// Seeds what is drawn at random.
+    /// The seed of everything that is drawn at random.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -335,7 +332,7 @@ pub mod train {
     pub const epochs: () = ();
     /// The highest learning rate; by default 0.75 / the model's hidden size.
     ///
-    /// `lr`, in `train`: a number above 0, at most 1000000.
+    /// `lr`, in `train`: a number above 0 and at most 1000000.
     pub const lr: () = ();
     /// Answers in one forward and backward pass.
     ///
@@ -351,7 +348,7 @@ pub mod train {
     pub const schedule: () = ();
     /// The share of all steps over which the learning rate rises.
     ///
-    /// `warmup`, in `train`: a number from 0 to below 1. Default: `0.1`.
+    /// `warmup`, in `train`: a number of at least 0 and below 1. Default: `0.1`.
     pub const warmup: () = ();
     /// What is minimised: forward_kl, reverse_kl or jsd(β).
     ///
@@ -360,43 +357,43 @@ pub mod train {
     pub const divergence: () = ();
     /// Divides both models' logits in the loss.
     ///
-    /// `temperature`, in `train`: a number above 0, at most 1000000. Default: `1.0`.
+    /// `temperature`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const temperature: () = ();
-    /// The norm to which a longer gradient is cut.
+    /// The largest norm of a gradient; a larger one is scaled down to it.
     ///
-    /// `clip`, in `train`: a number above 0, at most 1000000. Default: `1.0`.
+    /// `clip`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const clip: () = ();
     /// AdamW's weight decay.
     ///
     /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
     pub const weight_decay: () = ();
-    /// Steps after which a checkpoint is kept, to go on from when a bake is stopped; by default
-    /// every ten seconds.
+    /// Steps between checkpoints, from which a bake that was stopped resumes; by default one every
+    /// ten seconds.
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
-    /// Ends the training when the divergence is below this.
+    /// Ends training when the divergence falls below this.
     ///
-    /// `stop_at_kl`, in `train`: a number above 0, at most 1000000. Not there yet; meanwhile, set
-    /// the number of `epochs`.
+    /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000. Not supported yet;
+    /// meanwhile, set the number of `epochs`.
     pub const stop_at_kl: () = ();
     /// Trains on until this share of the documents is known.
     ///
-    /// `until_covered`, in `train`: a number from 0 to 1. Not there yet; meanwhile, set the number
-    /// of `epochs`.
+    /// `until_covered`, in `train`: a number from 0 to 1. Not supported yet; meanwhile, set the
+    /// number of `epochs`.
     pub const until_covered: () = ();
 }
 
 /// Settings of `gate`.
 pub mod gate {
-    /// The largest divergence from the teacher, in nats a token.
+    /// The largest divergence from the teacher, in nats per token.
     ///
-    /// `kl`, in `gate`: a number above 0, at most 1000000. Not there yet; meanwhile, look at the
-    /// report of a bake, and at what `loader().load_switchable()?.evaluate()` returns.
+    /// `kl`, in `gate`: a number above 0 and at most 1000000. Not supported yet; meanwhile, look at
+    /// the report of a bake, and at what `loader().load_switchable()?.evaluate()` returns.
     pub const kl: () = ();
-    /// The least share of what is expected that must come true.
+    /// The smallest share of the expectations that must be met.
     ///
-    /// `expects`, in `gate`: a number from 0 to 1. Not there yet; meanwhile, look at the report of
-    /// a bake, and at what `loader().load_switchable()?.evaluate()` returns.
+    /// `expects`, in `gate`: a number from 0 to 1. Not supported yet; meanwhile, look at the report
+    /// of a bake, and at what `loader().load_switchable()?.evaluate()` returns.
     pub const expects: () = ();
 }

@@ -334,10 +334,10 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     assert!(ok, "{said}");
 
     // So is a lock.
-    std::fs::write(dir.path().join("bake.lock"), "version = 2\n").unwrap();
+    std::fs::write(dir.path().join("bake.lock"), "version = 3\n").unwrap();
     std::fs::write(dir.path().join("keys.md"), "Ask Bob. He knows.").unwrap();
     let (ok, said) = check(dir.path());
-    assert!(!ok && said.contains("is of format 2") && said.contains("[B0018]"), "{said}");
+    assert!(!ok && said.contains("has format 3") && said.contains("[B0018]"), "{said}");
     std::fs::write(dir.path().join("bake.lock"), "version = 1\n").unwrap();
     let (ok, said) = check(dir.path());
     assert!(

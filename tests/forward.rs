@@ -84,7 +84,7 @@ fn what_it_cannot_do_it_says() {
         assert!(said.contains(what), "{said}");
     }
     std::fs::write(&ids, "[[1]]").unwrap();
-    assert!(refused(&["no/model", &ids, &out]).contains("no/model/config.json is not there"));
+    assert!(refused(&["no/model", &ids, &out]).contains("no/model/config.json does not exist"));
     assert!(refused(&[model, &ids, &out, "--adapter", "no/adapter"]).contains("no/adapter"));
     assert!(
         refused(&[model, &ids, "no/folder/out.safetensors"]).contains("cannot write no/folder")

@@ -124,8 +124,11 @@ impl Environment {
     /// The environment of a build script, whose variables are these.
     pub(crate) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let folder = |name| {
-            let missing =
-                || Error(format!("bake_build::embed() belongs into build.rs: {name} is not set"));
+            let missing = || {
+                Error(format!(
+                    "bake_build::embed() must be called from build.rs: {name} is not set"
+                ))
+            };
             variable(name).map(PathBuf::from).ok_or_else(missing)
         };
         let value = |name| variable(name).unwrap_or_default().to_string_lossy().into_owned();
@@ -217,7 +220,8 @@ impl Environment {
             return Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary()));
         }
         if identity.is_some_and(|identity| !identity.matches(&locked.identity())) {
-            let why = "it was baked into another model than is declared now; run `cargo bake`";
+            let why = "it was baked into a different model from the one declared now; run `cargo \
+                       bake`";
             return Adapter::None(why.to_owned());
         }
         // What is stale still answers, with a warning of the macro at the declaration.
@@ -350,7 +354,7 @@ fn has_mistakes(source: &Source) -> bool {
 fn text(path: &Path) -> Result<&str, Error> {
     let text = path.to_str().filter(|text| !text.contains(['\r', '\n']));
     text.ok_or_else(|| {
-        Error(format!("the path {path:?} is not UTF-8 text in one line; build in another folder"))
+        Error(format!("the path {path:?} is not UTF-8 text on one line; build in another folder"))
     })
 }
 

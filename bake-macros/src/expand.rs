@@ -37,7 +37,7 @@ pub(crate) fn expand(
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("no message");
         let message = format!(
-            "`bake!` itself has failed at this declaration: {said}; this is a fault of bake, please \
+            "`bake!` itself failed on this declaration: {said}; this is a bug in bake, please \
              report it with the declaration"
         );
         let package = Package { root, lock: None };

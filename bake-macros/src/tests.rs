@@ -21,7 +21,7 @@ fn a_macro_that_fails_still_gives_the_items_and_asks_to_report_it() {
         };
         let items = expand(source.parse().unwrap(), Path::new("."), fail_once).to_string();
         syn::parse_str::<syn::File>(&items).unwrap();
-        assert!(items.contains("the lamp is out; this is a fault of bake, please"), "{items}");
+        assert!(items.contains("the lamp is out; this is a bug in bake, please"), "{items}");
         for name in names {
             assert!(items.contains(name), "{name}: {items}");
         }

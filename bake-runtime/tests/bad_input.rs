@@ -142,7 +142,7 @@ fn weights_of_another_model() {
     folder.remove(WEIGHTS);
     let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
     assert!(
-        error.contains("holds neither model.safetensors nor model.safetensors.index.json"),
+        error.contains("contains neither model.safetensors nor model.safetensors.index.json"),
         "{error}"
     );
 }
@@ -172,10 +172,10 @@ fn weights_in_several_files() {
     assert_eq!(logits(&Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap()), want);
 
     for (index, what) in [
-        (json!({"weight_map": {"a": "../outside.safetensors"}}), "which does not lie beside it"),
-        (json!({"weight_map": {"a": ".."}}), "which does not lie beside it"),
+        (json!({"weight_map": {"a": "../outside.safetensors"}}), "which is not in the same folder"),
+        (json!({"weight_map": {"a": ".."}}), "which is not in the same folder"),
         (json!({"weight_map": {"a": "c.safetensors"}}), "fetch the whole checkpoint"),
-        (json!({"weight_map": {}}), "names no file"),
+        (json!({"weight_map": {}}), "names no files"),
         (json!({"weights": 1}), "is not an index of safetensors files"),
     ] {
         folder.write(INDEX, index.to_string());
@@ -210,7 +210,7 @@ fn configurations_of_other_models() {
     folder.write("config.json", "{");
     assert!(folder.refused("config.json").contains("is not valid JSON"));
     folder.remove("config.json");
-    assert!(folder.refused("config.json").contains("is not there; name the folder of a model"));
+    assert!(folder.refused("config.json").contains("does not exist; name the folder of a model"));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn tokenizers_that_do_not_belong() {
         folder.refused("tokenizer.json").contains("is not a tokenizer in the Hugging Face format")
     );
     folder.remove("tokenizer.json");
-    assert!(folder.refused("tokenizer.json").contains("is not there"));
+    assert!(folder.refused("tokenizer.json").contains("does not exist"));
 
     let folder = Folder::of("models/llama");
     folder.edit("tokenizer_config.json", |json| json["chat_template"] = Value::Null);

@@ -171,11 +171,11 @@ impl Checker<'_> {
         );
         let message = match one == two {
             true => {
-                format!("the bake `{name}` is declared twice; give each bake a name of its own")
+                format!("the bake `{name}` is declared twice; give each bake its own name")
             }
             false => format!(
                 "the bake `{name}` is declared twice, {one} and {two}; bake.lock has one entry for a \
-                 name, so give each bake a name of its own"
+                 name, so give each bake its own name"
             ),
         };
         self.report(Code::SameName, name.span(), message);
@@ -420,8 +420,8 @@ impl Checker<'_> {
             }
             Answer::Declines(_) => recipe::Answer::Declines,
             Answer::FromFile(word) => {
-                let message = "expectations from a file are not there yet in this version; \
-                    meanwhile, write each as an `expect` of its own";
+                let message = "expectations from a file are not supported yet; \
+                    meanwhile, write each as a separate `expect`";
                 self.report(Code::NotYet, word.span(), message);
                 return None;
             }

@@ -79,7 +79,7 @@ impl Lock {
         };
         if let Some(line) = text.lines().position(marker) {
             return Err(format!(
-                "has a merge conflict in line {}; take either side, and run `cargo bake`",
+                "has a merge conflict on line {}; take either side, and run `cargo bake`",
                 line + 1
             ));
         }
@@ -93,7 +93,7 @@ impl Lock {
                 .span()
                 .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             format!(
-                "is damaged in line {line}: {}; restore it, or delete it and run `cargo bake`",
+                "is damaged on line {line}: {}; restore it, or delete it and run `cargo bake`",
                 e.message()
             )
         };
@@ -106,7 +106,7 @@ impl Lock {
             VERSION => toml::from_str::<File>(text).map_err(damaged)?.bakes,
             version => {
                 return Err(format!(
-                    "is of format {version}, and this version of bake reads the formats 1 and \
+                    "has format {version}, but this version of bake reads only the formats 1 and \
                      {VERSION}; use a newer bake"
                 ));
             }
@@ -115,7 +115,7 @@ impl Lock {
         for bake in read {
             if let Some(twice) = bakes.insert(bake.name.clone(), bake) {
                 return Err(format!(
-                    "holds `{}` twice; delete it and run `cargo bake`",
+                    "contains `{}` twice; delete it and run `cargo bake`",
                     twice.name
                 ));
             }

@@ -77,7 +77,7 @@ impl Files {
             Some(text) => Ok(text),
             None => {
                 let message = format!(
-                    "{} is not there; name the folder of a model in the Hugging Face format",
+                    "{} does not exist; name the folder of a model in the Hugging Face format",
                     dir.join(name).display()
                 );
                 Err(Error::new(ErrorKind::Model, message))
@@ -138,8 +138,8 @@ fn template(dir: &Path) -> Result<Option<String>, Error> {
     let has_more = || std::fs::read_dir(&more).is_ok_and(|mut dir| dir.any(is_template));
     if template.is_none() && has_more() {
         let message = format!(
-            "{} holds chat templates, but none of them is `default.jinja`; copy the one to use to \
-             that name",
+            "{} contains chat templates, but none of them is `default.jinja`; copy the one to use \
+             to that name",
             more.display()
         );
         return Err(Error::new(ErrorKind::Model, message));
@@ -169,7 +169,7 @@ fn pointer(path: &Path) -> Error {
 }
 
 /// What to say of a file for which [`is_pointer`] holds.
-pub const POINTER: &str = "is a pointer of Git LFS and not the file itself; fetch it with \
+pub const POINTER: &str = "is a Git LFS pointer, not the file itself; fetch it with \
     `git lfs pull`";
 
 /// The weights of a model's folder: `model.safetensors`, or the files that
@@ -185,7 +185,8 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     let Some(index) = weight_index(dir)? else {
         let message = format!(
-            "{} holds neither {SINGLE} nor {WEIGHT_INDEX}; name a folder with a model in safetensors",
+            "{} contains neither {SINGLE} nor {WEIGHT_INDEX}; name a folder with a model in \
+             safetensors",
             dir.display()
         );
         return Err(Error::new(ErrorKind::Model, message));
@@ -196,7 +197,7 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
         let path = dir.join(&name);
         if !path.is_file() {
             let message = format!(
-                "{} names {}, which is not there; fetch the whole checkpoint",
+                "{} names {}, which does not exist; fetch the whole checkpoint",
                 dir.join(WEIGHT_INDEX).display(),
                 path.display()
             );
@@ -222,11 +223,11 @@ fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     let Index { weight_map } = serde_json::from_str(&text)
         .map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
     if weight_map.is_empty() {
-        return Err(error("names no file".into()));
+        return Err(error("names no files".into()));
     }
     let outside = |name: &&String| Path::new(name).components().count() != 1 || *name == "..";
     if let Some(name) = weight_map.values().find(outside) {
-        return Err(error(format!("names `{name}`, which does not lie beside it")));
+        return Err(error(format!("names `{name}`, which is not in the same folder")));
     }
     Ok(Some(weight_map))
 }

@@ -212,8 +212,8 @@ impl std::fmt::Display for Range {
         let Self { min, min_included, max, max_included } = self;
         match (min_included, max_included) {
             (true, true) => write!(f, "a number from {min} to {max}"),
-            (true, false) => write!(f, "a number from {min} to below {max}"),
-            (false, true) => write!(f, "a number above {min}, at most {max}"),
+            (true, false) => write!(f, "a number of at least {min} and below {max}"),
+            (false, true) => write!(f, "a number above {min} and at most {max}"),
             (false, false) => write!(f, "a number above {min} and below {max}"),
         }
     }
@@ -235,7 +235,7 @@ pub const SETTINGS: &[Setting] = &[
         "student",
         &[Bake],
         "",
-        "the system prompt of the baked model; empty: no system message at all",
+        "the system prompt of the baked model; if it is empty, there is no system message at all",
     ),
     text("student", &[TargetHead], "", "a system prompt for this target only")
         .later("set one `student` for the whole bake"),
@@ -256,8 +256,8 @@ pub const SETTINGS: &[Setting] = &[
         "from",
         &[TargetHead],
         "",
-        "the document, by its path relative to the package; of a folder, all its Markdown files in \
-         the order of their names",
+        "the path of the document, relative to the package; for a folder, all its Markdown files \
+         in the order of their names",
     ),
     setting(
         "split",
@@ -272,23 +272,23 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake],
         Kind::Word(&["package", "anywhere"]),
         "package",
-        "where documents and datasets may lie: in the package, or anywhere",
+        "where documents and datasets may be: in the package, or anywhere",
     ),
     setting(
         "questions",
         STIM,
         Kind::Texts,
         "",
-        "questions written by hand, here or in a text file with one a line",
+        "questions written by hand, here or in a text file with one per line",
     ),
     setting(
         "ask",
         STIM,
         Kind::Counted { max: 100_000, scope: Ask },
         "100",
-        "how many questions the model writes about the document, as many about each section; \
-         each is answered by a teacher that reads its section; for an anchor none unless it is \
-         written",
+        "how many questions the model writes about the document, spread evenly over its sections; \
+         the teacher reads a question's section to answer it; an anchor has none unless this is \
+         set",
     ),
     number(
         "temperature",
@@ -311,16 +311,16 @@ pub const SETTINGS: &[Setting] = &[
         STIM,
         Kind::File(Dataset),
         "",
-        "questions of a file: JSON Lines (.jsonl) or CSV with a header (.csv)",
+        "questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv)",
     ),
-    text("field", &[Dataset], "question", "the field, or the column, that holds the question"),
+    text("field", &[Dataset], "question", "the field, or the column, that contains the question"),
     count(
         "take",
         &[Dataset],
         1,
         1 << 32,
         "",
-        "only so many of the questions, from the first; by default all",
+        "how many of the questions to use, from the first on; by default all",
     ),
     count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
     count(
@@ -329,7 +329,7 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1 << 20,
         "",
-        "the most tokens of an answer; by default 256, or a fifth of a context smaller than 1280",
+        "the most tokens in an answer; by default 256, or a fifth of a context smaller than 1280",
     ),
     number(
         "temperature",
@@ -343,7 +343,7 @@ pub const SETTINGS: &[Setting] = &[
         STIM,
         Range { min: 0.0, min_included: false, max: 1.0, max_included: true },
         "1.0",
-        "sample only from the likeliest tokens that hold this much probability",
+        "sample only from the most likely tokens that together have this much probability",
     ),
     count(
         "top_k",
@@ -351,7 +351,7 @@ pub const SETTINGS: &[Setting] = &[
         0,
         1 << 20,
         "0",
-        "sample only from this many of the likeliest tokens; 0: all",
+        "sample only from this many of the most likely tokens; 0 means all",
     ),
     setting("stop", STIM, Kind::Texts, "", "texts that end an answer")
         .later("bound the answers with `max_tokens`"),
@@ -360,16 +360,16 @@ pub const SETTINGS: &[Setting] = &[
         STIM,
         Range::up_to(1.0),
         "0.0",
-        "the share of the answers that the student gives itself",
+        "the share of the answers that come from the student itself",
     )
-    .later("the teacher's own answers are what is learned from"),
+    .later("the student learns from the teacher's answers"),
     count(
         "seed",
         &[Bake, TargetBody, AnchorBody, Train],
         0,
         u64::MAX,
         "42",
-        "seeds what is drawn at random",
+        "the seed of everything that is drawn at random",
     ),
     setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
     count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
@@ -379,14 +379,14 @@ pub const SETTINGS: &[Setting] = &[
         &[Lora],
         Range::below_one(),
         "0.0",
-        "the share of a change's inputs that is dropped in training",
+        "the share of a change's inputs that is dropped during training",
     ),
     setting(
         "modules",
         &[Lora],
         Kind::Modules,
         "all",
-        "the linear layers that are changed; all: every one but the output head",
+        "the linear layers that are changed; all means every one but the output head",
     ),
     setting(
         "layers",
@@ -446,7 +446,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::positive(),
         "1.0",
-        "the norm to which a longer gradient is cut",
+        "the largest norm of a gradient; a larger one is scaled down to it",
     ),
     number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
     count(
@@ -455,7 +455,7 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1 << 32,
         "",
-        "steps after which a checkpoint is kept, to go on from when a bake is stopped; by default \
+        "steps between checkpoints, from which a bake that was stopped resumes; by default one \
          every ten seconds",
     ),
     number(
@@ -463,7 +463,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::positive(),
         "",
-        "ends the training when the divergence is below this",
+        "ends training when the divergence falls below this",
     )
     .later("set the number of `epochs`"),
     number(
@@ -488,7 +488,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Gate],
         Range::positive(),
         "",
-        "the largest divergence from the teacher, in nats a token",
+        "the largest divergence from the teacher, in nats per token",
     )
     .later(LOOK_AT_REPORT),
     number(
@@ -496,7 +496,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Gate],
         Range::up_to(1.0),
         "",
-        "the least share of what is expected that must come true",
+        "the smallest share of the expectations that must be met",
     )
     .later(LOOK_AT_REPORT),
 ];
@@ -550,13 +550,13 @@ const fn number(
 
 /// Keywords that are more than a setting, where they may stand, and what they declare.
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
-    ("crate", &[Bake], "`crate = ::path;`: where this library is, when it is renamed"),
+    ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
     ("model", &[Bake], "`model tiny;` or `model \"folder\";`: the base model"),
     (
         "target",
         &[Bake],
         "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or \
-         both, to be baked in",
+         both, to bake in",
     ),
     (
         "anchor",
@@ -587,7 +587,7 @@ pub(crate) const fn entry(scope: Scope, name: &str) -> &'static Setting {
         }
         i += 1;
     }
-    panic!("the table of settings holds no such entry")
+    panic!("the table of settings has no such entry")
 }
 
 /// The setting of this name in a place.
@@ -612,7 +612,7 @@ pub fn markdown() -> String {
     for Setting { name, scopes, kind, default, help, later } in SETTINGS {
         let places: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        let later = later.map(|_| " (not there yet)").unwrap_or_default();
+        let later = later.map(|_| " (not supported yet)").unwrap_or_default();
         table +=
             &format!("| `{name}` | {} | {kind} | {default} | {help}{later} |\n", places.join(", "));
     }
@@ -651,7 +651,7 @@ impl Setting {
         let default =
             if default.is_empty() { String::new() } else { format!(" Default: `{default}`.") };
         let later = later
-            .map(|meanwhile| format!(" Not there yet; meanwhile, {meanwhile}."))
+            .map(|meanwhile| format!(" Not supported yet; meanwhile, {meanwhile}."))
             .unwrap_or_default();
         let mut help = help.to_string();
         help[..1].make_ascii_uppercase();

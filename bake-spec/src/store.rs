@@ -357,7 +357,7 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 fn cache_folder() -> Result<PathBuf, &'static str> {
     let strategy = etcetera::choose_base_strategy();
     let strategy = strategy
-        .map_err(|_| "no home directory is known to keep baked adapters in; make one known")?;
+        .map_err(|_| "no home directory is known in which to keep baked adapters; set one")?;
     Ok(etcetera::BaseStrategy::cache_dir(&strategy))
 }
 

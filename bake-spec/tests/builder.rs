@@ -247,24 +247,25 @@ fn no_part_of_a_recipe_can_hold_what_is_not_allowed() {
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let want = [
         "`rollouts` must be a whole number from 1 to 10000; this is 0 [B0004]",
-        "`top_p` must be a number above 0, at most 1; this is NaN [B0004]",
-        "`weight` must be a number above 0, at most 1000000; this is -1 [B0004]",
+        "`top_p` must be a number above 0 and at most 1; this is NaN [B0004]",
+        "`weight` must be a number above 0 and at most 1000000; this is -1 [B0004]",
         "the target `keys` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, \
          or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
-        "`ask` must be above 0 where there is one [B0004]",
+        "`ask` must be above 0 if it is set [B0004]",
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",
         "a question cannot be empty [B0004]",
         "`rank` must be a whole number from 1 to 4096; this is 0 [B0004]",
-        "`4..4` holds no blocks; write the first and the one after the last, as in `4..12` [B0004]",
+        "`4..4` contains no blocks; write the first block and the one after the last, as in \
+         `4..12` [B0004]",
         "there is no linear layer `lm_head`; expected one of `q_proj`, `k_proj`, `v_proj`, \
          `o_proj`, `gate_proj`, `up_proj`, `down_proj` [B0008]",
         "`batch` must be a whole number from 1 to 1048576; this is 0 [B0004]",
         "`checkpoint_every` must be a whole number from 1 to 4294967296; this is 0 [B0004]",
-        "β must be above 0 and below 1, since at both the divergence vanishes; this is 1 [B0004]",
-        "nothing is baked; declare at least one target, as in `target name from \
+        "β must be above 0 and below 1, as the divergence vanishes at both; this is 1 [B0004]",
+        "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",
-        "the target `keys` is declared twice; give each target a name of its own [B0006]",
+        "the target `keys` is declared twice; give each target its own name [B0006]",
     ];
     assert_eq!(said, want);
 }
@@ -308,7 +309,7 @@ fn two_bakes_of_one_name_are_refused_whatever_their_conditions() {
     "#;
     let (_, said) = declared(dir.path(), source);
     let want = "the bake `A` is declared twice, under `#[cfg(unix)]` and under `#[cfg(windows)]`; \
-        bake.lock has one entry for a name, so give each bake a name of its own [B0006]";
+        bake.lock has one entry for a name, so give each bake its own name [B0006]";
     assert_eq!(said, [want]);
 }
 

@@ -53,12 +53,12 @@ fn links_out_of_the_package_need_a_permission() {
     symlink("../beside/asked.csv", root.join("asked.csv")).unwrap();
     symlink("../beside", root.join("all")).unwrap();
     for (target, named) in [
-        ("from \"docs\"", "the document `docs/shared/other.md` is outside of the package"),
-        ("from \"all\"", "the document `all/other.md` is outside of the package"),
-        ("from \"other.md\"", "the document `other.md` is outside of the package"),
+        ("from \"docs\"", "the document `docs/shared/other.md` is outside the package"),
+        ("from \"all\"", "the document `all/other.md` is outside the package"),
+        ("from \"other.md\"", "the document `other.md` is outside the package"),
         (
             "from \"more/deep.md\" { dataset \"asked.csv\"; }",
-            "the dataset `asked.csv` is outside of the package",
+            "the dataset `asked.csv` is outside the package",
         ),
     ] {
         let semicolon = if target.ends_with('}') { "" } else { ";" };

@@ -160,17 +160,20 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
     };
     refused(
         &text.replace("version = 2", "version = 3\nnew = true"),
-        "is of format 3, and this version of bake reads the formats 1 and 2",
+        "has format 3, but this version of bake reads only the formats 1 and 2",
     );
     refused(
         &text.replace("version = 2\n", "<<<<<<< HEAD\nversion = 2\n"),
-        "merge conflict in line 2",
+        "merge conflict on line 2",
     );
-    refused(&text.replace("kl_before", "kl_befor"), "is damaged in line");
-    refused(&text.replace("recipe = \"", "recipe = \"x"), "is damaged in line");
-    refused(&text[..text.len() / 2], "is damaged in line");
-    refused("", "is damaged in line 1: missing field `version`");
-    refused(&format!("{text}{}", &text[text.find("[[bake]]").unwrap()..]), "holds `Support` twice");
+    refused(&text.replace("kl_before", "kl_befor"), "is damaged on line");
+    refused(&text.replace("recipe = \"", "recipe = \"x"), "is damaged on line");
+    refused(&text[..text.len() / 2], "is damaged on line");
+    refused("", "is damaged on line 1: missing field `version`");
+    refused(
+        &format!("{text}{}", &text[text.find("[[bake]]").unwrap()..]),
+        "contains `Support` twice",
+    );
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(Lock::read(dir.path()).unwrap_err().to_string().contains("bake.lock"));
 }

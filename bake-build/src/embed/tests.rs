@@ -185,7 +185,7 @@ fn what_is_stale_is_embedded_and_the_macro_says_so() {
     unsaid(&lines);
     fixture.write("bake.lock", "version = 1\n\"\n");
     let lines = fixture.lines("locked");
-    assert!(kind(&lines).contains("bake.lock is damaged in line 2"), "{lines:?}");
+    assert!(kind(&lines).contains("bake.lock is damaged on line 2"), "{lines:?}");
     unsaid(&lines);
 }
 
@@ -260,7 +260,7 @@ fn an_adapter_of_another_model_is_not_embedded() {
     let lines = fixture.lines("");
     assert_eq!(
         kind(&lines),
-        "it was baked into another model than is declared now; run `cargo bake`"
+        "it was baked into a different model from the one declared now; run `cargo bake`"
     );
 }
 
@@ -283,7 +283,11 @@ fn what_cannot_be_read_is_said() {
     // Sources that cannot be read are not a package without bakes.
     fs::remove_file(fixture.environment.package.join("Cargo.toml")).unwrap();
     for (mode, severity) in [("", "warning"), ("locked", "error")] {
-        assert!(said(mode, severity).contains("holds no Cargo.toml"), "{}", said(mode, severity));
+        assert!(
+            said(mode, severity).contains("contains no Cargo.toml"),
+            "{}",
+            said(mode, severity)
+        );
     }
 }
 
@@ -302,7 +306,7 @@ fn mistakes_are_left_to_the_compiler() {
     let error = Environment::new(|_| None).err().unwrap();
     assert_eq!(
         format!("{error:?}"),
-        "bake_build::embed() belongs into build.rs: OUT_DIR is not set"
+        "bake_build::embed() must be called from build.rs: OUT_DIR is not set"
     );
     let lines = fixture(&declared("")).lines("frozen");
     assert_eq!(

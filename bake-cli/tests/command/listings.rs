@@ -47,7 +47,7 @@ fn what_is_declared_is_listed_whatever_the_lock_says() {
     let package = Package::new();
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
     assert!(package.ok(&["list"]).starts_with("Office (office, src/main.rs)"));
-    package.fails(&["status"], 101, "merge conflict in line 1");
+    package.fails(&["status"], 101, "merge conflict on line 1");
 }
 
 #[test]

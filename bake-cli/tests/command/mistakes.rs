@@ -34,7 +34,7 @@ fn mistakes_are_said_with_what_to_do() {
     std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
     package.fails(&["push", "s3://bucket/x"], 101, "is an address");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
-    package.fails(&["status"], 101, "merge conflict in line 1");
+    package.fails(&["status"], 101, "merge conflict on line 1");
     package.write("bake.lock", "version = 7\n");
     package.fails(&[], 101, "use a newer bake");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();

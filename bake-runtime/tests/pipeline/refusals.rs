@@ -54,7 +54,7 @@ fn what_cannot_be_baked_is_said_before_any_work() {
     let mut fixture = Fixture::new();
     fixture.change(|recipe| recipe.model = ModelSource::Folder("no/such/model".into()));
     let error = fixture.error().to_string();
-    assert!(error.contains("no/such/model/config.json is not there"), "{error}");
+    assert!(error.contains("no/such/model/config.json does not exist"), "{error}");
 }
 
 fn document_text(fixture: &Fixture) -> String {

@@ -40,7 +40,7 @@ impl Checker<'_> {
                 for text in [Some(name), revision.as_ref()].into_iter().flatten() {
                     self.not_blank(text, "the name of a model");
                 }
-                let message = "models from the hub are not there yet in this version; fetch the \
+                let message = "models from the hub are not supported yet; fetch the \
                     model, and write the path of its folder";
                 self.report(Code::NotYet, keyword.span(), message);
                 Model { source: recipe::ModelSource::Tiny, limits: None }
@@ -110,8 +110,8 @@ impl Checker<'_> {
             };
             if let Some(narrowest) = narrowest.filter(|narrowest| rank > *narrowest as u64) {
                 let message = format!(
-                    "rank {rank} is more than {narrowest}, the narrowest side of the model's \
-                     layers that are changed"
+                    "rank {rank} is more than {narrowest}, the narrowest side of the layers that \
+                     the adapter changes"
                 );
                 self.report(Code::Fit, span, message);
             }
@@ -122,7 +122,11 @@ impl Checker<'_> {
                 self.report(
                     Code::Fit,
                     *span,
-                    format!("the model has the blocks 0..{}, and no {}", model.layers, end - 1),
+                    format!(
+                        "the model has only the blocks 0..{}, so there is no block {}",
+                        model.layers,
+                        end - 1
+                    ),
                 );
             }
         }

@@ -163,9 +163,8 @@ impl Checker<'_> {
         }
         if !anywhere && leaves(&declared) {
             let message = format!(
-                "the {what} `{declared}` is outside of the package, where cargo does not package \
-                 it; put it into the package, or permit it \
-                 with `documents anywhere;`"
+                "the {what} `{declared}` is outside the package, so cargo does not include it; \
+                 move it into the package, or allow it with `documents anywhere;`"
             );
             self.report(Code::Outside, path.span(), message);
         }
@@ -180,9 +179,9 @@ impl Checker<'_> {
             if !real.starts_with(&root) {
                 let shown = file.strip_prefix(self.package.root).unwrap_or(file).display();
                 let message = format!(
-                    "the {what} `{shown}` is outside of the package, where cargo does not package \
-                     it: a link leads to {}; put a copy into the package, or permit it with \
-                     `documents anywhere;`",
+                    "the {what} `{shown}` is outside the package, so cargo does not include it: a \
+                     link leads to {}; put a copy into the package, or allow it with `documents \
+                     anywhere;`",
                     real.display()
                 );
                 return self.report(Code::Outside, span, message);
@@ -343,14 +342,14 @@ impl Checker<'_> {
             for question in questions {
                 let normalised = normalised_question(&question.value());
                 if held_out.contains(&normalised) {
-                    let message = "an `expect` asks this question, so that it is held out of \
-                        training; remove it from one of the two";
+                    let message = "an `expect` asks this question, so it is held out of training; \
+                                   remove it from one of the two";
                     self.warn(Code::Question, question.span(), message);
                 } else if !seen.insert(normalised) {
                     self.warn(
                         Code::Question,
                         question.span(),
-                        "this question is listed twice, and counts once; remove one of them",
+                        "this question is listed twice but counts once; remove one of them",
                     );
                 }
             }
@@ -368,8 +367,7 @@ impl Checker<'_> {
             if let Some(other) = sources[..i].iter().find(same) {
                 let message = format!(
                     "the targets `{}` and `{}` have the same document; remove one of them, and \
-                     give the other more `weight` if it is to \
-                     count more",
+                     give the other more `weight` if it should count more",
                     other.target.name, source.target.name
                 );
                 self.warn(Code::SameDocument, source.span, message);

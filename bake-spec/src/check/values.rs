@@ -35,7 +35,7 @@ impl Checker<'_> {
             // What stands in the braces of a setting that is not there yet is said with it.
             if let Some(meanwhile) = assignment.setting.later.filter(|_| scope != Scope::Gate) {
                 let message = format!(
-                    "`{}` is not there yet in this version; meanwhile, {meanwhile}",
+                    "`{}` is not supported yet; meanwhile, {meanwhile}",
                     assignment.setting.name
                 );
                 self.report(Code::NotYet, assignment.keyword.span(), message);

@@ -118,15 +118,15 @@ impl<'a> Mistake<'a> {
             Self::Count { name, .. } | Self::Number { name, .. } => panic!("{}", *name),
             Self::Blank(what) => panic!("{}", *what),
             Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
-            Self::NoLayers { .. } => panic!("`layers` holds no blocks"),
+            Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
             Self::AskForNone => panic!("`ask` needs a number above 0"),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
-            Self::AnchorFirst(_) => panic!("an anchor stands before a target"),
-            Self::NothingBaked => panic!("nothing is baked"),
+            Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
+            Self::NothingBaked => panic!("there is nothing to bake"),
             Self::SameTarget(name) | Self::SameAnchor(name) => panic!("{}", *name),
             Self::UnknownTarget { name, .. } => panic!("{}", *name),
         }
@@ -150,12 +150,12 @@ impl fmt::Display for Mistake<'_> {
             Self::EmptyModel => f.write_str("the path of the model's folder is empty"),
             Self::NoLayers { start, end } => write!(
                 f,
-                "`{start}..{end}` holds no blocks; write the first and the one after the last, as \
-                 in `4..12`"
+                "`{start}..{end}` contains no blocks; write the first block and the one after the \
+                 last, as in `4..12`"
             ),
             Self::Beta(beta) => write!(
                 f,
-                "β must be above 0 and below 1, since at both the divergence vanishes; this is \
+                "β must be above 0 and below 1, as the divergence vanishes at both; this is \
                  {beta}"
             ),
             Self::UnknownModule(name) => {
@@ -163,7 +163,7 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "there is no linear layer `{name}`; {}", did_you_mean(name, &known))
             }
             Self::Repeated(name) => write!(f, "`{name}` is given twice; keep one of them"),
-            Self::AskForNone => f.write_str("`ask` must be above 0 where there is one"),
+            Self::AskForNone => f.write_str("`ask` must be above 0 if it is set"),
             Self::NoQuestions { name, anchor } => write!(
                 f,
                 "the {} `{name}` has no questions; write `ask` with a number above 0, or \
@@ -182,17 +182,15 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }
             Self::NothingBaked => f.write_str(
-                "nothing is baked; declare at least one target, as in `target name from \
+                "there is nothing to bake; declare at least one target, as in `target name from \
                  \"docs/name.md\";`",
             ),
-            Self::SameTarget(name) => write!(
-                f,
-                "the target `{name}` is declared twice; give each target a name of its own"
-            ),
-            Self::SameAnchor(name) => write!(
-                f,
-                "there is already a target or an anchor `{name}`; give each a name of its own"
-            ),
+            Self::SameTarget(name) => {
+                write!(f, "the target `{name}` is declared twice; give each target its own name")
+            }
+            Self::SameAnchor(name) => {
+                write!(f, "there is already a target or an anchor `{name}`; give each its own name")
+            }
             Self::UnknownTarget { name, targets } => {
                 let names = targets.iter().filter(|target| !target.anchor);
                 let names: Vec<&str> = names.map(|target| &*target.name).collect();

@@ -115,7 +115,7 @@ fn changed_stages(locked: &Locked) -> Vec<String> {
     changed
         .map(|(stage, now)| {
             let before = locked.stages.get(*stage).copied().unwrap_or_default();
-            format!("this version of bake makes {stage} in another way (was {before}, now {now})")
+            format!("this version of bake makes {stage} differently (was {before}, now {now})")
         })
         .collect()
 }

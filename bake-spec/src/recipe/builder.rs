@@ -285,9 +285,10 @@ macro_rules! questions_and_answers {
                 max_tokens(count: u64) $body "max_tokens" => Value::Count(count, here());
                 /// The temperature at which the teacher's answers are sampled; 0 is greedy.
                 temperature(number: f64) $body "temperature" => Value::Number(number, here());
-                /// Samples only from the likeliest tokens that hold this much probability.
+                /// Samples only from the most likely tokens that together have this much
+                /// probability.
                 top_p(number: f64) $body "top_p" => Value::Number(number, here());
-                /// Samples only from this many of the likeliest tokens; 0: all.
+                /// Samples only from this many of the most likely tokens; 0 means all.
                 top_k(count: u64) $body "top_k" => Value::Count(count, here());
                 /// Seeds questions and answers.
                 seed(seed: u64) $body "seed" => Value::Count(seed, here());
@@ -357,7 +358,7 @@ block! {
         rank(rank: u64) Lora "rank" => Value::Count(rank, here());
         /// A change is scaled by alpha / rank.
         alpha(alpha: f64) Lora "alpha" => Value::Number(alpha, here());
-        /// The share of a change's inputs that is dropped in training.
+        /// The share of a change's inputs that is dropped during training.
         dropout(share: f64) Lora "dropout" => Value::Number(share, here());
         /// The blocks that are changed; all unless it is set.
         layers(blocks: std::ops::Range<u64>) Lora "layers" =>
@@ -395,7 +396,7 @@ block! {
         };
         /// Divides both models' logits in the loss.
         temperature(number: f64) Train "temperature" => Value::Number(number, here());
-        /// The norm to which a longer gradient is cut.
+        /// The largest norm of a gradient; a larger one is scaled down to it.
         clip(norm: f64) Train "clip" => Value::Number(norm, here());
         /// AdamW's weight decay.
         weight_decay(number: f64) Train "weight_decay" => Value::Number(number, here());

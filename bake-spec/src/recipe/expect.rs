@@ -47,7 +47,7 @@ pub enum Answer {
 
 impl Answer {
     /// What `contains` has, for messages.
-    pub(crate) const WORDS: &'static str = "the words that an answer must hold";
+    pub(crate) const WORDS: &'static str = "the words that an answer must contain";
     /// What `equals` has, for messages.
     pub(crate) const WHOLE: &'static str = "the answer";
 }

@@ -115,7 +115,7 @@ pub struct TrainFields {
     pub divergence: Divergence,
     /// Divides both models' logits in the loss.
     pub temperature: f64,
-    /// The norm to which a longer gradient is cut.
+    /// The largest norm of a gradient; a larger one is scaled down to it.
     pub clip: f64,
     /// AdamW's weight decay.
     pub weight_decay: f64,

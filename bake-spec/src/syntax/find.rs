@@ -77,7 +77,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
                     .find(|source| source.declared.iter().any(|other| other.name == bake.name))
                 {
                     let message = format!(
-                        "`{}` is declared in {} too; give each bake of a package a name of its own",
+                        "`{}` is declared in {} too; give each bake of a package its own name",
                         bake.name,
                         other.file.display()
                     );
@@ -215,6 +215,6 @@ mod tests {
         );
         assert_eq!(names(dir.path()), ["One"]);
         fs::remove_file(dir.path().join("Cargo.toml")).unwrap();
-        assert!(find(dir.path(), None).unwrap_err().to_string().contains("holds no Cargo.toml"));
+        assert!(find(dir.path(), None).unwrap_err().to_string().contains("contains no Cargo.toml"));
     }
 }

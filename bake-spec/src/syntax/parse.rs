@@ -145,8 +145,8 @@ impl Parser {
         let keyword = self.word(input, "a keyword")?;
         match (keyword.to_string().as_str(), scope) {
             ("bake", Scope::Bake) => {
-                let message = "`bake Name { … }` and bare items do not go together; put all items, \
-                    `crate = …;` too, into the braces of a bake";
+                let message = "`bake Name { … }` and bare items cannot be mixed; put all items, \
+                               including `crate = …;`, into the braces of a bake";
                 self.report(Code::Syntax, keyword.span(), message)
             }
             ("crate", Scope::Bake) => {
@@ -259,7 +259,7 @@ impl Parser {
         let what = self.word(input, "`contains`, `equals` or `declines`")?;
         let answer = match what.to_string().as_str() {
             "contains" => {
-                Answer::Contains(self.text(input, "the words that the answer must hold")?)
+                Answer::Contains(self.text(input, "the words that the answer must contain")?)
             }
             "equals" => Answer::Equals(self.text(input, "the answer")?),
             "declines" => Answer::Declines(what),
@@ -364,7 +364,7 @@ impl Parser {
             .collect();
         let message = if !places.is_empty() {
             format!(
-                "`{word}` has no place in {}; it belongs in {}",
+                "`{word}` is not allowed in {}; it belongs in {}",
                 scope.name(),
                 places.join(" or ")
             )
@@ -412,7 +412,7 @@ impl Parser {
             return self.report(
                 Code::Value,
                 literal.span(),
-                format!("`{literal}` is below 0; write a whole number from 0 up"),
+                format!("`{literal}` is negative; write a whole number of at least 0"),
             );
         }
         self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;

@@ -38,8 +38,8 @@ pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     };
     if text.is_empty() {
         let message = format!(
-            "the document {shown} is empty (front matter and comments are not read); write what \
-             the model must know into it"
+            "the document {shown} is empty (front matter and comments are not read); write in it \
+             what the model must know"
         );
         return Err(Error::new(ErrorKind::Document, message));
     }
@@ -53,7 +53,7 @@ fn read_markdown(path: &Path, shown: impl Display) -> Result<(String, Option<Str
     if let Some(at) = markdown.unclosed_comment {
         let line = line_of(text.as_bytes(), at);
         let message = format!(
-            "the comment that begins in line {line} of the document {shown} does not end; close \
+            "the comment that begins on line {line} of the document {shown} is not closed; close \
              it with `-->`"
         );
         return Err(Error::new(ErrorKind::Document, message));
@@ -90,8 +90,8 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
     }
     if found.is_empty() {
         let message = format!(
-            "the folder {shown} holds no Markdown files (.md, .markdown); put some there, or name \
-             a text file"
+            "the folder {shown} contains no Markdown files (.md, .markdown); put some there, or \
+             name a text file"
         );
         return Err(Error::new(ErrorKind::Document, message));
     }
@@ -171,7 +171,7 @@ mod tests {
             read(dir.path(), "docs")
                 .unwrap_err()
                 .to_string()
-                .contains("the folder docs holds no Markdown files")
+                .contains("the folder docs contains no Markdown files")
         );
     }
 
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(of(all), of(seen));
         assert!(of(b"<!-- nothing -->").unwrap_err().contains("a.md is empty"));
         let error = of(b"# Shop\n\n<!-- or\n\nOpen at nine.").unwrap_err();
-        assert!(error.contains("the comment that begins in line 3 of the document"), "{error}");
+        assert!(error.contains("the comment that begins on line 3 of the document"), "{error}");
     }
 
     #[test]

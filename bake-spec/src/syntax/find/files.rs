@@ -30,7 +30,7 @@ pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
     let manifest = package.join("Cargo.toml");
     if !manifest.is_file() {
         let message =
-            format!("{} holds no Cargo.toml; name the folder of a package", package.display());
+            format!("{} contains no Cargo.toml; name the folder of a package", package.display());
         return Err(Error::new(ErrorKind::Source, message));
     }
     let mut files = Files { sources: package.join("src"), ..Files::default() };

@@ -28,10 +28,10 @@ pub(super) fn questions(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
         }
         if record.len() != header.len() {
             let what = format!(
-                "the number of fields is {} and that of the first line {}; put text that holds commas between \
-                 quotes",
-                record.len(),
-                header.len()
+                "expected {} fields, as in the first line, found {}; put text that contains \
+                 commas between quotes",
+                header.len(),
+                record.len()
             );
             return Err(Wrong { line, what });
         }
@@ -99,13 +99,13 @@ fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
             (_, ',' | '\n') => At::Start,
             (At::Start, '"') => At::Quoted(line),
             (At::Spaces, '"') => {
-                return wrong(line, "a quote stands behind spaces; delete the spaces");
+                return wrong(line, "there are spaces before a quote; delete them");
             }
             (At::Closed, c) if !c.is_whitespace() => {
                 return wrong(
                     line,
-                    "text stands behind a closing quote; write a quote within quotes twice (\"\"), \
-                     or close the one that opens before it",
+                    "there is text after a closing quote; write a quote within quotes twice \
+                     (\"\"), or close the one that opens before it",
                 );
             }
             (At::Start | At::Spaces, ' ' | '\t') => At::Spaces,

@@ -49,7 +49,7 @@ pub fn read(
     })?;
     questions.truncate(take.unwrap_or(usize::MAX));
     if questions.is_empty() {
-        let message = format!("the dataset {shown} holds no questions; write some into it");
+        let message = format!("the dataset {shown} contains no questions; write some in it");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     Ok(Questions { questions, hash: Hash::of(text.as_bytes()) })

@@ -21,7 +21,7 @@ fn lines_are_questions() {
     let text = "\u{feff}Where is my key?\r\n\r\n Who, \"Bob\"?\r\n";
     assert_eq!(of("a.txt", text, "").unwrap(), WANT);
     assert_eq!(of("a.txt", &text.replace('\n', ""), "").unwrap(), WANT);
-    refused("a.txt", " \n\n", "a.txt holds no questions");
+    refused("a.txt", " \n\n", "a.txt contains no questions");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn what_holds_no_question_in_json_is_named_with_its_line() {
     refused("a.jsonl", "{\"question\": \"Why?\"} {}", "line 1: not JSON");
     refused("a.jsonl", "[]", "line 1: not a JSON object");
     refused("a.jsonl", "\r\n\r\n{}", "line 3: there is no field `question`; the line has none");
-    refused("a.jsonl", "\n", "holds no questions");
+    refused("a.jsonl", "\n", "contains no questions");
 }
 
 #[test]
@@ -88,11 +88,15 @@ fn what_is_wrong_in_columns_is_named_with_its_line() {
     refused(
         "a.csv",
         "question,a\nWhy?,So.\n\nWhy?\n",
-        "line 4: the number of fields is 1 and that of the first line 2",
+        "line 4: expected 2 fields, as in the first line, found 1",
     );
-    refused("a.csv", "question,a\nWhy, oh why?,So.\n", "line 2: the number of fields is 3");
-    refused("a.csv", "question\n\n", "holds no questions");
-    refused("a.csv", "", "holds no questions");
+    refused(
+        "a.csv",
+        "question,a\nWhy, oh why?,So.\n",
+        "line 2: expected 2 fields, as in the first line, found 3",
+    );
+    refused("a.csv", "question\n\n", "contains no questions");
+    refused("a.csv", "", "contains no questions");
 }
 
 #[test]
@@ -105,9 +109,13 @@ fn quotes_that_make_one_field_of_several_are_named_with_their_line() {
     refused(
         "a.csv",
         "question,a\n\"Why?,So.\n\"Who?\",Bob.\n",
-        "line 3: text stands behind a closing quote",
+        "line 3: there is text after a closing quote",
     );
-    refused("a.csv", "a,question\n1, \"Why, oh why?\"\n", "line 2: a quote stands behind spaces");
+    refused(
+        "a.csv",
+        "a,question\n1, \"Why, oh why?\"\n",
+        "line 2: there are spaces before a quote",
+    );
 }
 
 #[test]

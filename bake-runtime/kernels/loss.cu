@@ -289,7 +289,7 @@ DEVICE double row(const Part<STAGED>& part, float beta, float out_scale, unsigne
         Four<float> e = part.exponentials(i, max), d = part.differences(i);
         for (int j = 0; j < 4; j++) near += e.at[j] * phi_of(d.at[j] - a);
     }
-    // What rounding the mean to a float has left over: sum p u, which is zero but for that.
+    // What rounding the mean to a float has left over: sum p u, which would otherwise be zero.
     double rest = mean - a;
     double log_ratio = log1p(joined(Sum((double)near * share), second).value + rest), forward = log_ratio - rest;
     if (forward < 0.0) forward = 0.0;

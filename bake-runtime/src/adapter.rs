@@ -1,4 +1,4 @@
-//! Adapters: low-rank changes of a model's linear layers, and the folders that hold them.
+//! Adapters: low-rank changes of a model's linear layers, and the folders that contain them.
 
 mod lora;
 mod low_rank;
@@ -27,19 +27,19 @@ impl Adapter {
     /// `adapter_model.safetensors`.
     ///
     /// # Errors
-    /// When a file is missing or damaged, when the adapter is of a kind that is more than low-rank
-    /// changes of linear layers, and when its shapes are not those of the model.
+    /// When a file is missing or damaged, when the adapter is more than low-rank changes of linear
+    /// layers, and when its shapes do not match the model.
     pub fn load(dir: &Path, model: &crate::Model) -> Result<Self> {
         peft::read(dir, model.config(), model.decoder().device())
     }
 
-    /// The same out of the program's own bytes: names of files and what they hold.
+    /// The same from bytes in the program: names of files and their contents.
     pub(crate) fn embedded(files: &[(&str, &'static [u8])], model: &crate::Model) -> Result<Self> {
         peft::embedded(files, model.config(), model.decoder().device())
     }
 
     /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load
-    /// too. The folder is made if need be.
+    /// too. The folder is created if necessary.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -114,7 +114,7 @@ impl Adapter {
         self.changes.get_mut(layer)?[projection as usize].as_mut()
     }
 
-    /// The lowest block that is changed.
+    /// The lowest block with a change.
     pub(crate) fn lowest_layer(&self) -> usize {
         self.iter().next().map_or(self.changes.len(), |(layer, ..)| layer)
     }
@@ -152,8 +152,8 @@ impl Gradients {
         Ok(())
     }
 
-    /// Fails where a variable of the adapter has no gradient: it would stay as it is, and training
-    /// would look alive.
+    /// Fails where a variable of the adapter has no gradient: it would never change, although
+    /// training would seem to work.
     pub(crate) fn check_complete(&self, adapter: &Adapter) -> Result<()> {
         match adapter
             .iter()

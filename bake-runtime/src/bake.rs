@@ -4,10 +4,10 @@
 //! recipe ──ask──▶ stimuli ──roll out──▶ rollouts ──teach──▶ teacher states ──distil──▶ adapter
 //! ```
 //!
-//! Every product is kept in the store under the hash of all that determines it: the questions about
-//! one passage, the rollouts of one stimulus, the states of one trajectory. So nothing is made
-//! twice, one more question costs its own answers only, and a bake that was killed goes on from
-//! what was finished; a training goes on from its last checkpoint.
+//! Every product is kept in the store under the hash of everything that determines it: the
+//! questions about one passage, the rollouts of one stimulus, the states of one trajectory. So
+//! nothing is made twice, one more question costs only its own answers, and a bake that was killed
+//! resumes from what was finished; a training resumes from its last checkpoint.
 
 pub(crate) mod plan;
 pub(crate) mod products;
@@ -50,8 +50,8 @@ pub struct BakeOptions {
 
 impl BakeOptions {
     /// The processor, the user's store, and bars on the standard error stream. Nothing interrupts
-    /// the work: a library installs no signal handler unasked. A program that Ctrl-C is to stop
-    /// between two steps gives [`Interrupt::on_ctrl_c`].
+    /// the work: a library installs no signal handler unasked. A program that Ctrl-C should stop
+    /// between two steps passes [`Interrupt::on_ctrl_c`].
     pub fn new() -> Self {
         let progress = Arc::new(Bars::default());
         Self {
@@ -65,8 +65,8 @@ impl BakeOptions {
     }
 
     /// Computes on this device. The adapter is kept under the same address whatever it was made on;
-    /// another kind of device rounds differently, so it makes another adapter that is about as good,
-    /// from stimuli, rollouts and states of its own.
+    /// another kind of device rounds differently, so it makes a different adapter of about the same
+    /// quality, from its own stimuli, rollouts and states.
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
     }
@@ -86,7 +86,7 @@ impl BakeOptions {
         Self { interrupt, ..self }
     }
 
-    /// Makes everything again, whatever the store holds.
+    /// Makes everything again, whatever is in the store.
     pub fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }
@@ -118,7 +118,7 @@ pub struct Bake {
     pub adapter: PathBuf,
     /// How it went.
     pub report: Report,
-    /// Whether the store held it already.
+    /// Whether it was in the store already.
     pub reused: bool,
     /// The base model: the hash of its files, and its shape.
     pub model: (Hash, Config),
@@ -132,7 +132,7 @@ pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
     bake_recipe(D::RECIPE, options)
 }
 
-/// Bakes a recipe, unless the store holds its adapter already.
+/// Bakes a recipe, unless its adapter is in the store already.
 ///
 /// # Errors
 /// When the model or a document cannot be read or does not fit, a document has changed since it was
@@ -148,7 +148,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = %hash);
     let _entered = span.enter();
     let baking = Baking { recipe, options, store: &store, monitor, model: &model, hash };
-    // What is there needs no lock, as in a store that can only be read.
+    // What exists can be used without a lock, even in a read-only store.
     if let Some(bake) = baking.made()? {
         return Ok(bake);
     }
@@ -159,7 +159,7 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     }
 }
 
-/// A bake on its way.
+/// A bake in progress.
 struct Baking<'a> {
     recipe: &'a Recipe,
     options: &'a BakeOptions,
@@ -170,7 +170,7 @@ struct Baking<'a> {
 }
 
 impl Baking<'_> {
-    /// The bake, where the store holds it.
+    /// The bake, if it is in the store.
     fn made(&self) -> Result<Option<Bake>> {
         if self.options.fresh {
             return Ok(None);
@@ -257,7 +257,7 @@ fn check_divergence_before(model: &Model, kl_before: f64) -> Result<()> {
 }
 
 /// A training must not end further from the teacher than it began. A divergence that is not a
-/// number is no success either.
+/// number is not a success either.
 fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
     if kl_after <= kl_before {
         return Ok(());
@@ -269,7 +269,7 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
     Err(Error::new(ErrorKind::Training, message))
 }
 
-/// Waits, if need be, until no other process bakes the same.
+/// Waits, if necessary, until no other process is baking the same.
 fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<StoreLock> {
     if let Some(lock) = store.try_lock(recipe)? {
         return Ok(lock);
@@ -299,7 +299,7 @@ pub(crate) mod tests {
     use crate::device::gpu::testing::on_gpus;
     use crate::progress::Silent;
 
-    /// A short bake of two answers, which leaves nothing to chance.
+    /// A short bake of two answers, with nothing left to chance.
     pub(crate) fn recipe() -> Recipe {
         let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
         let prompt = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";

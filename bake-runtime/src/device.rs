@@ -34,7 +34,7 @@ pub enum Device {
 }
 
 impl Device {
-    /// The device of candle. It is opened once, so that all tensors on it can meet.
+    /// The device of candle. It is opened once, so that all tensors on it can be used together.
     ///
     /// # Errors
     /// When this program was built without the feature, or there is no such GPU.
@@ -63,7 +63,7 @@ fn cuda(ordinal: usize) -> Result<candle_core::Device> {
     if let Some(device) = open.get(&ordinal) {
         return Ok(device.clone());
     }
-    // With a stream of its own: candle's default is another stream on each thread, and work moves
+    // With its own stream: candle's default is a different stream on each thread, and work moves
     // between threads.
     let device = candle_core::Device::new_cuda_with_stream(ordinal).map_err(|e| {
         let message = format!(
@@ -79,9 +79,9 @@ fn cuda(ordinal: usize) -> Result<candle_core::Device> {
     Ok(device)
 }
 
-/// Keeps memory that was given back for what is made next, instead of unmapping it whenever the
-/// device is waited for; and records no events around every tensor: all tensors of the device are
-/// in the order of its one stream, and what runs beside it is waited for.
+/// Keeps freed memory for later tensors, instead of unmapping it whenever the device is waited for;
+/// and records no events around tensors: all tensors of the device are used in the order of its one
+/// stream, and what runs alongside it is waited for.
 #[cfg(feature = "cuda")]
 fn settle(device: &candle_core::Device) -> candle_core::Result<()> {
     use candle_core::cuda_backend::WrapErr as _;

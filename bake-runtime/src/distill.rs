@@ -4,8 +4,8 @@
 //! Teacher and student share the frozen output head W `[vocabulary, hidden]`, so both distributions
 //! follow from the final hidden states h_t and h_s `[tokens, hidden]`. With `z = h_t Wᵀ`,
 //! `Δ = (h_s − h_t) Wᵀ` and a temperature T, teacher and student are `p = softmax(z / T)` and
-//! `q = softmax((z + Δ) / T)`. Working with Δ instead of two sets of logits keeps the digits of a
-//! loss that is a small difference of large numbers: two identical states give exactly 0, and no
+//! `q = softmax((z + Δ) / T)`. Working with Δ instead of two sets of logits stays precise where the
+//! loss is a small difference of large numbers: two identical states give exactly 0, and no
 //! rounding makes a loss negative.
 //!
 //! # Cost
@@ -18,9 +18,9 @@
 //!
 //! # Types
 //!
-//! The device is that of the tensors. States, head and so the gradient may be in f32, bf16 or f16.
-//! On the processor all is computed in f32. On a GPU the products multiply numbers of the head's
-//! type and sum in f32; differences are taken before they are rounded.
+//! The device is that of the tensors. States and head, and therefore the gradient, may be in f32,
+//! bf16 or f16. On the processor everything is computed in f32. On a GPU the products multiply
+//! numbers of the head's type and sum in f32; differences are taken before they are rounded.
 
 mod cpu;
 mod divergence;
@@ -45,21 +45,21 @@ pub struct States<'a> {
     pub head: &'a Tensor,
     /// How much each token counts, `[tokens]` in f32.
     pub weights: &'a Tensor,
-    /// Rows of the head that are no words, but finite, `[vocabulary]` in u8: those that are not 0
-    /// have no probability, in teacher and student. Heads are often padded to a round number of
-    /// rows.
+    /// Rows of the head that do not stand for tokens, `[vocabulary]` in u8: rows whose entry is not
+    /// 0 get no probability, in teacher and student; their weights must be finite. Heads are often
+    /// padded to a round number of rows.
     pub masked: Option<&'a Tensor>,
 }
 
 /// How it is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
-    /// What is measured.
+    /// Which divergence is measured.
     pub divergence: Divergence,
     /// Divides the logits of both.
     pub temperature: f64,
-    /// The most bytes of the buffers of logits (room for one token there is always); where it is
-    /// not given, 64 MiB on the processor and 1 GiB on a GPU.
+    /// The most bytes of the buffers of logits (there is always room for one token); if it is not
+    /// given, 64 MiB on the processor and 1 GiB on a GPU.
     pub scratch_bytes: Option<usize>,
 }
 
@@ -83,18 +83,18 @@ pub struct Loss {
 /// Computes the loss of every token and the gradient of their weighted sum.
 ///
 /// # Errors
-/// When shapes, types or devices do not fit each other, the temperature is not positive, β is not
+/// When shapes, types or devices do not match, the temperature is not positive, β is not
 /// between 0.001 and 0.999, all words are masked, or the device runs out of memory.
 ///
 /// ```
 /// use bake_runtime::distill::{Options, States, distill};
 /// use candle_core::{Device, Tensor};
 ///
-/// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
-/// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
-/// let weights = Tensor::new(&[1f32, 1.0], &Device::Cpu)?;
-/// let same = States { teacher: &states, student: &states, head: &head, weights: &weights, masked: None };
-/// assert_eq!(distill(same, Options::default())?.per_token.to_vec1::<f32>()?, [0.0, 0.0]);
+/// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let head =
+/// Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?; let weights =
+/// Tensor::new(&[1f32, 1.0], &Device::Cpu)?; let same = States { teacher: &states, student:
+/// &states, head: &head, weights: &weights, masked: None }; assert_eq!(distill(same,
+/// Options::default())?.per_token.to_vec1::<f32>()?, [0.0, 0.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
@@ -107,7 +107,7 @@ pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
     })
 }
 
-/// The loss of every token, weighted, as a part of candle's graph: `[tokens]` in f32. Its gradient
+/// The loss of every token, weighted, as part of candle's graph: `[tokens]` in f32. Its gradient
 /// reaches the student's states.
 ///
 /// # Errors
@@ -117,19 +117,19 @@ pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
 /// use bake_runtime::distill::{Options, States, distill, distill_in_graph};
 /// use candle_core::{DType, Device, Tensor, Var};
 ///
-/// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
-/// let student = Var::zeros((2, 2), DType::F32, &Device::Cpu)?;
-/// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
-/// let weights = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?;
-/// let states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked: None };
-/// let gradients = distill_in_graph(states, Options::default())?.sum_all()?.backward()?;
+/// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let student =
+/// Var::zeros((2, 2), DType::F32, &Device::Cpu)?; let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0],
+/// [1.0, 1.0]], &Device::Cpu)?; let weights = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?; let
+/// states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked:
+/// None }; let gradients = distill_in_graph(states, Options::default())?.sum_all()?.backward()?;
 /// let expected = distill(states, Options::default())?.gradient;
-/// assert_eq!(gradients.get(&student).map(Tensor::to_vec2::<f32>).transpose()?, Some(expected.to_vec2()?));
+/// assert_eq!(gradients.get(&student).map(Tensor::to_vec2::<f32>).transpose()?,
+/// Some(expected.to_vec2()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> {
     let Loss { per_token, gradient } = distill(states, options)?;
-    // A linear function of the states with this gradient, moved to the value that the loss has.
+    // A linear function of the states with this gradient, shifted to the value of the loss.
     let moved = (states.student - states.student.detach())?;
     let slope = (moved * gradient.detach())?.sum(D::Minus1)?.to_dtype(DType::F32)?;
     Ok((slope + (per_token * states.weights)?.detach())?)
@@ -216,7 +216,7 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     if !(options.temperature > 0.0 && options.temperature.is_finite()) {
         return Err(format!("the temperature {} is not positive", options.temperature));
     }
-    // All is computed in f32.
+    // Everything is computed in f32.
     if !((options.temperature as f32).is_normal()
         && ((1.0 / options.temperature) as f32).is_normal())
     {

@@ -1,4 +1,4 @@
-//! The adapter that training begins with.
+//! The adapter that training starts from.
 
 use bake_spec::recipe::Lora;
 use bake_spec::{Config, KeyHasher, Projection};

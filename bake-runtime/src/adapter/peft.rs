@@ -127,8 +127,8 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
     Ok(())
 }
 
-/// The alpha that gives this scale again when it is divided by the rank: the product, or a
-/// neighbour of it where that was rounded.
+/// The alpha that gives exactly this scale when it is divided by the rank: the product, or a number
+/// next to it where the product was rounded.
 fn alpha(scale: f64, rank: usize) -> f64 {
     let alpha = scale * rank as f64;
     let gives_scale = |alpha: &f64| alpha / rank as f64 == scale;
@@ -167,7 +167,7 @@ pub(super) fn embedded(
     parse(&String::from_utf8_lossy(bytes(CONFIG)), &weights, "the program", config, device)
 }
 
-/// An adapter out of a folder, which is only named in messages.
+/// An adapter from a folder, whose name is for messages only.
 fn parse(
     text: &str,
     weights: &Weights,
@@ -296,7 +296,7 @@ mod tests {
             for wanted in [1.0, 32.0, 0.7, 16.1] {
                 let scale = wanted / rank as f64;
                 assert_eq!(alpha(scale, rank) / rank as f64, scale, "{scale} at rank {rank}");
-                // Scales of other formulas can lie between those that an alpha gives.
+                // Scales of other formulas can lie between those that some alpha gives.
                 let scale = wanted / (rank as f64).sqrt();
                 let again = alpha(scale, rank) / rank as f64;
                 assert!(

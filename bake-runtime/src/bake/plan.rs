@@ -1,4 +1,4 @@
-//! What a bake will take, before anything of it is done.
+//! What a bake will take, before any of it is done.
 
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,13 @@ use crate::progress::{Interrupt, Monitor, Silent};
 use crate::text::template::Message;
 use crate::train::probe;
 
-/// What a bake will take at most, and what of it is there already. Numbers of tokens are exact for
+/// What a bake will take at most, and what exists already. Numbers of tokens are exact for
 /// prompts; a rollout counts half of the tokens that it may have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Plan {
     /// The targets and anchors.
     pub targets: Vec<TargetPlan>,
-    /// Whether the store holds the adapter, so that nothing is to be made.
+    /// Whether the adapter is in the store, so that there is nothing to make.
     pub adapter_kept: bool,
     /// Rollouts that are learned from.
     pub rollouts: usize,
@@ -36,9 +36,9 @@ pub struct Plan {
     pub steps: usize,
     /// Numbers in the adapter.
     pub adapter_parameters: usize,
-    /// The most memory that is held at once, in bytes, beside the program itself.
+    /// The most memory that is held at once, in bytes, apart from the program itself.
     pub memory_bytes: u64,
-    /// Seconds for what is to be made of stimuli, rollouts and teacher states, and for training,
+    /// Seconds for the stimuli, rollouts and teacher states that are missing, and for training,
     /// estimated from a short trial on this machine.
     pub seconds: [f64; 4],
 }
@@ -102,8 +102,8 @@ impl TargetPlan {
     }
 }
 
-/// Plans a bake with these options. The model is loaded, and tried for about a second unless all is
-/// there. Nothing is made.
+/// Plans a bake with these options. The model is loaded, and timed for about a second unless
+/// everything exists already. Nothing is made.
 ///
 /// # Errors
 /// When the model, a document or the store cannot be read, or the device cannot be used.
@@ -160,7 +160,7 @@ fn seconds(recipe: &Recipe, targets: &[TargetPlan], trial: &Trial) -> [f64; 4] {
     let [mut stimuli, mut rollouts, mut states, mut training] = [0.0; 4];
     for target in targets {
         let tokens = |rollouts: usize| (rollouts * target.rollout_tokens()) as f64;
-        // A question is some 12 tokens, and two are sampled for each that is kept.
+        // A question has about 12 tokens, and two are sampled for each that is kept.
         stimuli += (24 * target.stimuli.to_make) as f64 * trial.written;
         rollouts += tokens(target.rollouts.to_make) * trial.written;
         if target.rollouts.to_make > 0 {

@@ -1,4 +1,4 @@
-//! What bakes of a recipe have left in a store: to be looked at, and for plans.
+//! What bakes of a recipe have left in a store, for display and for plans.
 
 use bake_spec::recipe::{Recipe, Target};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::inputs::{Inputs, load_model};
 use crate::progress::{Interrupt, Monitor, Silent};
 
-/// The stimuli and rollouts of a target that there are.
+/// The stimuli and rollouts of a target that exist.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TargetProducts {
     /// The target's name.
@@ -24,7 +24,7 @@ pub struct TargetProducts {
     pub stimuli: Vec<StimulusProducts>,
     /// Whether these are all: otherwise the model has not written some yet, or they were removed.
     pub complete: bool,
-    /// What became of the declaration's `ask`, where it has one and all is there.
+    /// What became of the declaration's `ask`, where it has one and all of them exist.
     pub asked: Option<AskReport>,
 }
 
@@ -34,7 +34,7 @@ pub struct StimulusProducts {
     /// The stimulus.
     #[serde(flatten)]
     pub stimulus: Stimulus,
-    /// The text of its rollouts; none where they were not made yet.
+    /// The text of its rollouts; none where they have not been made yet.
     pub rollouts: Option<Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ pub struct StimulusProducts {
 /// # Errors
 /// When the model, a document or the store cannot be read.
 pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProducts>> {
-    // The model only turns text into tokens and back here.
+    // Here the model only turns text into tokens and back.
     let (model, store) = (load_model(recipe, Device::Cpu)?, options.open_store()?);
     let interrupt = Interrupt::new();
     let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
@@ -76,12 +76,12 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
     Ok(all)
 }
 
-/// How much of a kind of product is in the store, and how much is to be made.
+/// How much of a kind of product is in the store, and how much has to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kept {
     /// Used again.
     pub kept: usize,
-    /// Made; at most this many, where it is not known yet.
+    /// Still to be made; at most this many, where the number is not known yet.
     pub to_make: usize,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn count_kept(
     Ok(KeptOfTarget {
         stimuli: Kept { kept: list.len(), to_make: unwritten },
         rollouts: Kept { kept: rollouts.iter().map(Vec::len).sum(), to_make },
-        // Of rollouts that are not made yet it is not known which are the same.
+        // It is not known yet which of the missing rollouts will be the same.
         states: Kept { kept: states, to_make: trajectories.len() - states + to_make },
     })
 }

@@ -39,7 +39,7 @@ pub struct TargetReport {
     pub cut: usize,
     /// Tokens of the rollouts.
     pub tokens: usize,
-    /// Tokens of the teacher's prompt with nothing asked.
+    /// Tokens of the teacher's prompt with an empty question.
     pub prompt_tokens: usize,
     /// Tokens that the longest stimulus adds to a prompt.
     #[serde(alias = "question_tokens")]
@@ -49,7 +49,7 @@ pub struct TargetReport {
     pub asked: Option<AskReport>,
 }
 
-/// How far the sections of a document gave the questions that `ask` wants.
+/// Whether the sections of a document gave as many questions as `ask` wants.
 ///
 /// Each section has a share in them, and no two shares differ by more than one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,8 +58,8 @@ pub struct AskReport {
     pub wanted: usize,
     /// The questions that there are.
     pub made: usize,
-    /// Those of them that were made from other sections than was meant, because theirs gave no
-    /// more.
+    /// Those of them that were made from other sections than intended, because the intended ones
+    /// gave no more.
     pub elsewhere: usize,
     /// The sections of the document.
     pub sections: usize,
@@ -73,7 +73,7 @@ impl AskReport {
         self.wanted.saturating_sub(self.made)
     }
 
-    /// What did not go as it was meant, for people; none where every section gave its share.
+    /// What fell short, for people; none where every section gave its share.
     pub fn shortfall(&self) -> Option<String> {
         if self.short_sections == 0 && self.missing() == 0 {
             return None;
@@ -101,7 +101,7 @@ impl Report {
 
     /// The report beside an adapter, with the names that the targets have in this recipe: names do
     /// not make another adapter. None where it cannot be read: the adapter is then made again, and
-    /// since no report holds what is not a number, the new one can be read.
+    /// since no report contains NaN, the new one can be read.
     pub(super) fn read(adapter: &Path, recipe: &Recipe) -> Option<Self> {
         let json = std::fs::read(adapter.join(REPORT)).ok()?;
         let mut report: Self = serde_json::from_slice(&json).ok()?;

@@ -24,7 +24,7 @@ const STAGE: &str = "rollouts";
 /// Rollouts that are made before they are kept.
 const MADE_TOGETHER: usize = 256;
 
-/// Of this many rollouts at least one ends by itself, or something is wrong.
+/// Among this many rollouts at least one should end by itself; otherwise something is wrong.
 const ONE_ENDS_OF: usize = 20;
 
 /// The rollouts of one stimulus, as many as the recipe wants. Their tokens are kept as they were
@@ -73,7 +73,7 @@ impl<'a> Teachers<'a> {
         Ok(rollouts)
     }
 
-    /// The rollouts of a stimulus that the store holds.
+    /// The rollouts of a stimulus that are in the store.
     pub(super) fn kept(&self, stimulus: &Stimulus) -> Result<Option<Rollouts>> {
         let kept: Option<Rollouts> = self.stages.kept(STAGE, &self.key(stimulus))?;
         Ok(kept.filter(|kept| {
@@ -96,8 +96,8 @@ impl<'a> Teachers<'a> {
             .finish()
     }
 
-    /// What is made together: stimuli whose teacher reads the whole document share its prefix, so
-    /// they are not mixed with others.
+    /// Which rollouts are made together: stimuli whose teacher reads the whole document share its
+    /// prefix, so they are not mixed with others.
     fn parts(&self, stimuli: &[Stimulus], missing: &[usize]) -> Vec<Vec<usize>> {
         let (of_passages, of_document): (Vec<usize>, Vec<usize>) =
             missing.iter().partition(|&&i| stimuli[i].passage.is_some());
@@ -139,8 +139,8 @@ impl<'a> Teachers<'a> {
         Ok(())
     }
 
-    /// A random stream of its own for every sample: more stimuli or answers leave the others as
-    /// they were.
+    /// Every sample has its own random stream: more stimuli or answers leave the others as they
+    /// were.
     fn random(&self, stimulus: &Stimulus, sample: usize) -> ChaCha8Rng {
         let key = KeyHasher::new("answer", 1)
             .field("seed", &self.sampling.seed)
@@ -151,7 +151,7 @@ impl<'a> Teachers<'a> {
     }
 
     /// Rollouts that (nearly) all had to be cut are an error where a control token came up in
-    /// them, which then is what ends the model's answers; otherwise a warning.
+    /// them, which is then probably what ends the model's answers; otherwise a warning.
     fn check_ends(&self, rollouts: &[Rollouts]) -> Result<()> {
         let all: Vec<&Completion> = rollouts.iter().flatten().collect();
         let ended = all.iter().filter(|rollout| rollout.ended).count();

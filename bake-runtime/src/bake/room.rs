@@ -1,5 +1,5 @@
 //! What is checked before any work is done: that prompts fit the model's context, and that the
-//! model is shown them.
+//! template shows them to the model.
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
     check_room(stages.model, "the student prompt", &target.rollout, student, &written)
 }
 
-/// Checks what the teachers and the student of stimuli read that the model wrote.
+/// Checks what the teachers and the student read for stimuli that the model wrote.
 pub(super) fn check_asked(
     stages: &Stages<'_>,
     target: &Target,
@@ -75,8 +75,8 @@ fn check_template(stages: &Stages<'_>, target: &Target, prompt: &str) -> Result<
     Err(Error::new(ErrorKind::Tokenizer, message))
 }
 
-/// The tokens that a text has at least, where these are too many. Such a text need not be cut into
-/// tokens, which takes long too.
+/// The least number of tokens that a text can have, if that is too many. Such a text need not be
+/// tokenized, which would also take long.
 fn far_too_long(model: &Model, text: &str) -> Option<usize> {
     let at_least = text.len() / model.tokenizer().longest_token();
     (at_least > model.config().context()).then_some(at_least)
@@ -105,12 +105,12 @@ pub(super) fn check_room(
     if longest.unwrap_or(alone) + answer <= context {
         return Ok(());
     }
-    // A template can write more for an empty question than for one that is asked.
+    // A template can write more for an empty question than for a real one.
     let question = longest.map(|longest| longest.saturating_sub(alone));
     refused(Needed { prompt: alone, question, answer, at_least: false })
 }
 
-/// A target for messages: its document where it has one.
+/// A target as messages name it: by its document where it has one.
 pub(super) fn described(target: &Target) -> String {
     match &target.document {
         _ if target.anchor => format!("the student prompt of anchor `{}`", target.name),

@@ -1,8 +1,8 @@
 //! The stages of a bake before its training, each of whose products is kept in the store.
 //!
 //! Products are small: the questions about one passage, the rollouts of one stimulus, the states of
-//! one trajectory. Each has the hash of all that determines it as its address, so that a change
-//! makes again what depends on it and nothing else.
+//! one trajectory. The address of each is the hash of everything that determines it, so that after
+//! a change only what depends on it is made again.
 
 use bake_spec::recipe::{Recipe, Target};
 use bake_spec::{Hash, KeyHasher, Store};
@@ -32,13 +32,13 @@ pub(super) struct Stages<'a> {
     /// What the model computes on.
     pub(super) device: Device,
     pub(super) store: &'a Store,
-    /// Whether all is made again, whatever the store holds.
+    /// Whether everything is made again, whatever is in the store.
     pub(super) fresh: bool,
     pub(super) monitor: Monitor<'a>,
 }
 
 impl Stages<'_> {
-    /// Says whatever cannot be baked before any work is done. Returns the adapter that training
+    /// Reports whatever cannot be baked before any work is done. Returns the adapter that training
     /// begins with.
     pub(super) fn check(&self, inputs: &[Inputs]) -> Result<Adapter> {
         for (target, inputs) in self.recipe.targets.iter().zip(inputs) {
@@ -111,7 +111,7 @@ impl Stages<'_> {
         Ok(report)
     }
 
-    /// Adds what the student reads, of which each token of a rollout counts `token_weight`. Returns
+    /// Adds what the student reads; each token of a rollout counts `token_weight`. Returns
     /// the tokens that the longest stimulus adds to a prompt.
     fn add_sequences(
         &self,
@@ -126,7 +126,7 @@ impl Stages<'_> {
         for Trajectory { stimulus, answer, times } in trajectories {
             let mut ids =
                 self.model.encode(&Message::question(student, &stimuli[*stimulus].text))?;
-            // A template can write more for an empty question than for one that is asked.
+            // A template can write more for an empty question than for a real one.
             longest = longest.max(ids.len().saturating_sub(alone));
             ids.extend_from_slice(&answer[..answer.len() - 1]);
             gathered.sequences.push(StudentSequence {
@@ -140,16 +140,17 @@ impl Stages<'_> {
         Ok(longest)
     }
 
-    /// The address of a product of a stage, to which the stage adds all else that determines it.
+    /// The address of a product of a stage, to which the stage adds everything else that determines
+    /// it.
     ///
-    /// Another kind of device rounds differently, so it makes products of its own.
+    /// Another kind of device rounds differently, so it makes its own products.
     pub(super) fn key(&self, stage: &str, version: u32) -> KeyHasher {
         KeyHasher::new(stage, version)
             .field("model", self.model.hash())
             .field("device", device_kind(self.device))
     }
 
-    /// The product at an address, where the store holds it.
+    /// The product at an address, if it is in the store.
     pub(super) fn kept<T: DeserializeOwned>(&self, stage: &str, key: &Hash) -> Result<Option<T>> {
         let bytes = self.kept_bytes(stage, key)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
@@ -186,7 +187,7 @@ pub(super) fn device_kind(device: Device) -> &'static str {
     }
 }
 
-/// What the targets have given so far.
+/// What the targets have contributed so far.
 #[derive(Default)]
 struct Gathered {
     sequences: Vec<StudentSequence>,

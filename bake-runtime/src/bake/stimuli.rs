@@ -25,11 +25,11 @@ pub struct Stimulus {
     /// The bytes of the document's text that it was made from. The teacher that answers it reads
     /// these; where there are none, it reads the whole document.
     pub passage: Option<Range<usize>>,
-    /// What it comes from.
+    /// Where it comes from.
     pub generator: Generator,
 }
 
-/// What a stimulus comes from.
+/// Where a stimulus comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -38,7 +38,7 @@ pub enum Generator {
     Questions,
     /// A file of the declaration's `dataset`.
     Dataset,
-    /// The model, with a passage before it: the declaration's `ask`.
+    /// The model, reading a passage: the declaration's `ask`.
     Ask,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Collected {
     pub(super) list: Vec<Stimulus>,
     /// What became of `ask`, where the target has it.
     pub(super) asked: Option<AskReport>,
-    /// Whether these are all: otherwise some were to be written.
+    /// Whether these are all: otherwise some have yet to be written.
     pub(super) complete: bool,
 }
 
@@ -87,7 +87,7 @@ pub(super) fn collect(
     Ok(Collected { list: stimuli.into_list(), asked, complete })
 }
 
-/// That there are none is an error.
+/// It is an error if there are none.
 pub(super) fn check_any(target: &Target, stimuli: &[Stimulus]) -> Result<()> {
     if !stimuli.is_empty() {
         return Ok(());
@@ -106,13 +106,13 @@ pub(super) struct Stimuli {
 }
 
 impl Stimuli {
-    /// None yet, and never one of these.
+    /// None yet, and never any of these.
     fn without<'a>(held_out: impl Iterator<Item = &'a str>) -> Self {
         Self { list: Vec::new(), seen: held_out.map(normalised_question).collect() }
     }
 
-    /// Adds a stimulus unless it, or one that differs in case, punctuation or spaces only, was
-    /// there or is held out; says whether it was added.
+    /// Adds a stimulus unless it, or one that differs only in case, punctuation or spaces, is there
+    /// already or held out; returns whether it was added.
     fn add(&mut self, stimulus: Stimulus) -> bool {
         let key = normalised_question(&stimulus.text);
         let new = !key.is_empty() && self.seen.insert(key);

@@ -106,7 +106,7 @@ impl Taught<'_> {
         self.stages.keep_bytes(STAGE, &self.key(&self.trajectories[number]), &bytes)
     }
 
-    /// The sequences that these trajectories make, in groups that begin alike: those whose teacher
+    /// The sequences of these trajectories, in groups with a common beginning: those whose teacher
     /// reads the whole document, and the others.
     fn groups(&self, missing: &[usize]) -> Result<[Vec<TeacherSequence<'_>>; 2]> {
         let mut groups = [Vec::new(), Vec::new()];
@@ -114,7 +114,7 @@ impl Taught<'_> {
         for &number in missing {
             let trajectory = &self.trajectories[number];
             let stimulus = &self.stimuli[trajectory.stimulus];
-            // The trajectories of one stimulus stand one after the other.
+            // The trajectories of one stimulus follow each other.
             let prompt = match last.take() {
                 Some((stimulus, prompt)) if stimulus == trajectory.stimulus => prompt,
                 _ => {
@@ -149,7 +149,8 @@ impl TeacherSequence<'_> {
 }
 
 /// Gives `each` the states from which the answer tokens of each sequence are predicted, with the
-/// number of its trajectory. What the prompts begin with, as the document, is read once.
+/// number of its trajectory. What the prompts have in common at their beginning, such as the
+/// document, is read once.
 fn hidden_states(
     model: &Model,
     sequences: &[TeacherSequence<'_>],

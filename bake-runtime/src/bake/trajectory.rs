@@ -7,7 +7,7 @@ use super::rollout::Rollouts;
 pub(super) struct Trajectory<'a> {
     /// The number of the stimulus.
     pub(super) stimulus: usize,
-    /// The answer's tokens, of which there is at least one.
+    /// The answer's tokens; at least one.
     pub(super) answer: &'a [u32],
     pub(super) times: usize,
 }

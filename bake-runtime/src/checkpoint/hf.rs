@@ -1,4 +1,4 @@
-//! Weights out of safetensors: one file, several behind an index, or bytes in the program.
+//! Weights from safetensors: one file, several with an index, or bytes in the program.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -87,8 +87,8 @@ impl Weights {
         read(a).is_some_and(|a| read(b) == Some(a))
     }
 
-    /// The file of a tensor, and where it lies there: the file that the index names, where there is
-    /// one.
+    /// The file of a tensor, and where it is in that file: the one that the index names, where
+    /// there is an index.
     fn place(&self, name: &str) -> Option<(&Shard, &TensorInfo)> {
         let wanted = match &self.index {
             Some(index) => Some(index.get(name)?),
@@ -100,7 +100,7 @@ impl Weights {
     }
 
     /// Fails where the checkpoint has a part of a decoder that the configuration does not ask for,
-    /// such as a bias or a further block, which would be left out without a word.
+    /// such as a bias or a further block, which would silently be ignored.
     pub(crate) fn check_all_used(&self, config: &Config) -> Result<()> {
         let used = |name: &str| match name.strip_prefix("model.") {
             None | Some("embed_tokens.weight" | "norm.weight") => true,
@@ -115,7 +115,7 @@ impl Weights {
         Err(Error::new(ErrorKind::Model, message))
     }
 
-    /// A matrix that products are made with, which must have this shape: in f32, but on a GPU in
+    /// A matrix for products, which must have this shape: in f32, but on a GPU in
     /// bf16 where the checkpoint is.
     pub(crate) fn matrix(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
         let (_, dtype, data) = self.find(name, shape)?;
@@ -185,8 +185,8 @@ impl Shard {
         let name = path.display().to_string();
         let file = File::open(path)
             .map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
-        // SAFETY: the bytes are only read, and checked where they are used; as every program that
-        // maps weights, this one counts on no other process shortening the file while it is mapped.
+        // SAFETY: the bytes are only read, and checked where they are used; like every program that
+        // maps weights, this one relies on no other process truncating the file while it is mapped.
         let bytes = unsafe { memmap2::Mmap::map(&file) }
             .map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
         Self::new(Bytes::Mapped(bytes), name, kind)
@@ -224,7 +224,8 @@ fn is_used(name: &str, config: &Config) -> bool {
     else {
         return false;
     };
-    // Old checkpoints keep the frequencies of the positions, which the configuration says too.
+    // Old checkpoints contain the frequencies of the positions, which the configuration determines
+    // too.
     if rest == "self_attn.rotary_emb.inv_freq" {
         return true;
     }

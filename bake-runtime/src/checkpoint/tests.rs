@@ -7,7 +7,7 @@ use super::testing::{Folder, logits};
 const CHANGED: &str = "model.layers.0.mlp.down_proj.weight";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// The model's weights in two files, both of which hold one tensor, in two versions.
+/// The model's weights in two files that both contain one tensor, in two versions.
 fn in_two_files(folder: &Folder, the_one: &str) {
     let mut first = folder.weights();
     let mut second = std::collections::HashMap::new();

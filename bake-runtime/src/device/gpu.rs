@@ -11,7 +11,7 @@ pub(crate) mod emulated;
 
 use candle_core::{DType, Device, Result, Storage, Tensor};
 
-/// A GPU that tensors lie on.
+/// A GPU that holds tensors.
 pub(crate) enum Gpu {
     #[cfg(feature = "cuda")]
     Cuda(cuda::Cuda),
@@ -22,18 +22,18 @@ pub(crate) enum Gpu {
 /// What the device of a GPU can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Shared memory that a block can have.
+    /// The most shared memory of a block.
     pub(crate) shared_bytes: usize,
-    /// Blocks that can share theirs.
+    /// The most blocks that can share theirs.
     pub(crate) cluster: usize,
 }
 
-/// The order of work: what is in one lane runs in turn, lanes run side by side.
+/// The order of work: a lane runs one thing after the other, and lanes run side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Where tensors are made and matrices multiplied.
+    /// Where tensors are created and matrices are multiplied.
     Main,
-    /// Beside it.
+    /// Alongside it.
     Side,
 }
 
@@ -52,9 +52,9 @@ pub(crate) struct Launch<'a> {
 /// The blocks of a launch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Grid {
-    /// So many.
+    /// This many.
     Blocks(usize),
-    /// Clusters of so many blocks: as many clusters as run at once, and no more than there are
+    /// Clusters of this many blocks: as many clusters as run at once, and no more than there are
     /// tasks.
     Clusters { blocks: usize, tasks: usize },
 }
@@ -122,7 +122,7 @@ pub(crate) struct MatrixProduct {
 }
 
 impl Gpu {
-    /// The GPU that a tensor lies on; none for those on the processor.
+    /// The GPU that holds a tensor; none for those on the processor.
     pub(crate) fn of(tensor: &Tensor) -> Option<Self> {
         Self::of_device(tensor.device())
     }
@@ -191,7 +191,7 @@ impl Gpu {
         }
     }
 
-    /// Lets what comes next in one lane wait for all that is in another by now.
+    /// Makes later work in one lane wait for everything in another so far.
     #[cfg_attr(
         not(any(feature = "cuda", test)),
         expect(unused_variables, reason = "there is no GPU that has lanes")
@@ -201,7 +201,7 @@ impl Gpu {
             #[cfg(feature = "cuda")]
             Self::Cuda(ref cuda) => cuda.wait(lane, other),
             #[cfg(test)]
-            // There is one lane, in which all is done in turn.
+            // There is one lane, which does one thing after the other.
             Self::Emulated(_) => {
                 let _ = (lane, other);
                 Ok(())
@@ -210,7 +210,7 @@ impl Gpu {
     }
 }
 
-/// A tensor that is about to be written. In tests it is full of what is not a number.
+/// A tensor that is about to be written. In tests it is filled with NaN.
 ///
 /// # Safety
 /// All of it must be written before anything reads it.
@@ -283,7 +283,7 @@ pub(crate) fn each(kernel: &str, elements: usize) -> Launch<'_> {
     }
 }
 
-/// Where the tests of what runs on a GPU run it.
+/// Where tests run what is written for GPUs.
 #[cfg(test)]
 pub(crate) mod testing {
     use bake_emulator::Order;
@@ -310,8 +310,8 @@ pub(crate) mod testing {
         no_gpu("the feature `cuda` is off");
     }
 
-    /// Says once, past the harness that keeps what tests print, that there is no GPU, which must
-    /// not be where `BAKE_REQUIRE_GPU` is set.
+    /// Says once, past the harness that keeps what tests print, that there is no GPU, which is an
+    /// error where `BAKE_REQUIRE_GPU` is set.
     fn no_gpu(why: &str) {
         use std::io::Write as _;
         static SAID: std::sync::Once = std::sync::Once::new();
@@ -333,7 +333,7 @@ pub(crate) mod testing {
         noise(shape, seed).to_dtype(DType::F32).unwrap()
     }
 
-    /// Compares with what the processor has computed.
+    /// Compares with the processor's result.
     pub(crate) fn same(got: &Tensor, want: &Tensor, tolerance: f32, what: &str) {
         assert_eq!(got.dims(), want.dims(), "{what}");
         let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();

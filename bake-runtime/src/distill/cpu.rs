@@ -11,7 +11,7 @@ use crate::tensor::elementary::vectorised;
 use crate::tensor::matrix::{Matrix, Threads, multiply_into};
 use crate::tensor::slices::with_slices;
 
-/// Bytes of the two buffers of logits, unless others are asked for.
+/// Bytes of the two buffers of logits, unless the caller sets another size.
 const SCRATCH_BYTES: usize = 64 << 20;
 
 /// Rows of a head in 16 bits that are widened together: few enough for the caches.
@@ -58,8 +58,8 @@ impl Head<'_> {
         }
     }
 
-    /// Calls `f` with the number of its first row and some rows `[rows, hidden]`, until all have
-    /// come.
+    /// Calls `f` with the number of its first row and some rows `[rows, hidden]`, until all rows
+    /// have come.
     fn blocks(self, hidden: usize, mut f: impl FnMut(usize, Matrix<'_, f32>)) {
         fn widened<T: Copy + Into<f32> + Sync>(
             head: &[T],
@@ -150,8 +150,8 @@ fn chunks(
     }
 }
 
-/// Takes columns that are no words out of a row. Their difference becomes that of a word, so that
-/// it is not taken for a far one.
+/// Removes masked columns from a row. Their difference becomes that of a real token, so that it
+/// does not count as a large one.
 fn rule_out(masked: &[u8], z: &mut [f32], delta: &mut [f32]) {
     let Some(word) = masked.iter().position(|&masked| masked == 0) else { return };
     let difference = delta[word];

@@ -25,7 +25,7 @@ const FAR: f32 = 40.0;
 /// Replaces `delta` by the gradient of `weight · divergence` with respect to the student's logits,
 /// and returns the divergence.
 ///
-/// `z` are the teacher's logits, −∞ for what is no word; `e` is scratch of the same length.
+/// `z` are the teacher's logits, −∞ in masked columns; `e` is scratch of the same length.
 #[inline(always)]
 pub(super) fn row(
     divergence: Divergence,
@@ -46,8 +46,8 @@ pub(super) fn row(
         #[inline(always)]
         |e, _| e,
     );
-    // Differences are averaged around that of the likeliest word, so that a teacher who is sure of
-    // it costs no digits.
+    // Differences are averaged around that of the likeliest token, so that no precision is lost
+    // where the teacher is sure of it.
     let middle = z.iter().position(|&z| z == max).map_or(0.0, |likeliest| delta[likeliest]);
     let along = sum2(
         e,
@@ -57,7 +57,7 @@ pub(super) fn row(
     );
     let exact_mean = (f64::from(middle) + along / sum) * f64::from(inverse);
     let mean = exact_mean as f32;
-    // What rounding has left over: Σ p u, which is zero but for that.
+    // What rounding has left over: Σ p u, which would otherwise be zero.
     let rest = exact_mean - f64::from(mean);
     if maximum(delta) * inverse - mean > FAR {
         return far_row(divergence, z, delta, f64::from(temperature), f64::from(weight));
@@ -181,7 +181,7 @@ fn far_row(
     not_negative(loss)
 }
 
-/// What rounding has made negative becomes 0; what is no number stays so, unlike with `max`.
+/// What rounding has made negative becomes 0; NaN stays NaN, unlike with `max`.
 fn not_negative(x: f64) -> f32 {
     if x < 0.0 { 0.0 } else { x as f32 }
 }

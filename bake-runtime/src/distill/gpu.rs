@@ -3,7 +3,7 @@
 //!
 //! For each chunk of tokens one product `[h_t; h_s − h_t] Wᵀ` gives z and Δ, one kernel turns Δ
 //! into the gradient with respect to the logits, in the type of the head, and a second product
-//! takes that to the states. The rows of a chunk are worked on beside the products of the chunks
+//! takes that to the states. The rows of a chunk are processed alongside the products of the chunks
 //! before and after it, so there are two buffers of logits.
 
 use candle_core::{DType, Device, Result, Tensor};
@@ -13,7 +13,7 @@ use crate::device::gpu::{
 };
 use crate::distill::{Divergence, Loss, Options, States};
 
-/// Bytes of all buffers, unless others are asked for.
+/// Bytes of all buffers, unless the caller sets another size.
 const SCRATCH_BYTES: usize = 1 << 30;
 
 /// Rows that fill the tiles of a product.
@@ -24,8 +24,8 @@ const TILE: usize = 128;
 const ROW_THREADS: usize = 512;
 const JOINING_BYTES: usize = 6 * 33 * 24;
 
-/// Shared memory of a block of which two fit a processor at once: one computes while the other
-/// waits for memory.
+/// Shared memory of a block where two blocks fit on a multiprocessor at once: one computes while
+/// the other waits for memory.
 const HALF_SHARED_BYTES: usize = 110 << 10;
 
 /// Threads of a block that makes one row of operands, and its shared memory for the largest number.
@@ -64,8 +64,8 @@ pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result
     Ok(Loss { per_token, gradient })
 }
 
-/// How many tokens a chunk has so that all buffers fit the scratch, and how many buffers of logits
-/// there are.
+/// How many tokens a chunk can have for all buffers to fit into the scratch, and how many buffers
+/// of logits there are.
 fn plan(
     tokens: usize,
     vocabulary: usize,
@@ -167,7 +167,7 @@ fn product_buffer(
 ) -> Result<Option<Tensor>> {
     match gradient {
         DType::F32 => Ok(None),
-        // SAFETY: a product writes what is read of it.
+        // SAFETY: the product writes everything that is read from it.
         _ => unsafe { unwritten((rows, hidden), DType::F32, device).map(Some) },
     }
 }
@@ -226,8 +226,8 @@ impl Work<'_> {
                 if chunk + 1 < chunks {
                     begin(chunk + 1)?;
                 }
-                // The rows of this chunk are done before its last product, and those of the next go
-                // on beside it.
+                // The rows of this chunk are done before its last product, and those of the next
+                // run alongside it.
                 self.gpu.wait(Lane::Main, Lane::Side)?;
                 if chunk + 1 < chunks {
                     rows(chunk + 1)?;
@@ -236,8 +236,8 @@ impl Work<'_> {
             }
             Ok(())
         };
-        // The buffers are given back in the main lane: after an error the other one may still be at
-        // work on them.
+        // The buffers are freed in the main lane: after an error the other lane may still be
+        // working on them.
         all().or_else(|error| self.gpu.wait(Lane::Main, Lane::Side).and(Err(error)))
     }
 
@@ -391,7 +391,8 @@ mod tests {
                     taken += bytes(&operands) + bytes(&scales) + bytes(&logits);
                 }
                 let what = format!("{tokens} {vocabulary} {hidden} {scratch}: {rows} {taken}");
-                // One row is always worked on, however long it is; otherwise the scratch is used.
+                // One row is always processed, however long it is; otherwise the scratch size is
+                // respected.
                 assert!(taken <= scratch || rows == 1, "{what}");
                 assert!(rows == tokens || rows == 1 || taken >= scratch / 4, "{what}");
                 assert!((1..=tokens).contains(&rows) && (count == 2 || rows == tokens), "{what}");

@@ -45,7 +45,7 @@ fn the_reference_implementations_values() {
                     inputs.to(DType::F32, device).run(divergence, case["T"].as_f64().unwrap());
                 for (part, got) in [("loss", got.0), ("grad", got.1)] {
                     let error = error(&got, &numbers(&expected["outputs"][part]));
-                    // What a plain f32 implementation reaches is the most that is forgiven.
+                    // The error may be no larger than that of a plain f32 implementation.
                     let tolerance =
                         expected["plain_float32_error"][part].as_f64().unwrap().max(1e-5);
                     assert!(
@@ -68,7 +68,7 @@ fn any_size() {
         Case::random(tokens, hidden, vocabulary, 1.0, 1.0)
             .check(2e-5, &format!("{tokens} {hidden} {vocabulary}"));
     }
-    // The length of a row decides on the kernel, so a long one once with each is enough.
+    // The length of a row decides which kernel runs, so one long row with each is enough.
     let options = DIVERGENCES.map(|divergence| (divergence, 1.0)).to_vec();
     let what = "2 3 152063";
     Case::random(2, 3, 152_063, 1.0, 1.0).check_with(options, DType::F32, 2e-5, what);
@@ -157,7 +157,7 @@ fn logits_that_are_large_or_shifted() {
     Case::random(6, 8, 300, 20.0, 20.0).check(2e-4, "logits of ±160");
     for shift in [20.0, -20.0, 100.0, -100.0] {
         // A column of ones in the head shifts all logits alike. Both a multiple of four and not:
-        // what fills the last group is no word, and is not shifted.
+        // the padding of the last group is not a token, and is not shifted.
         let case = Case::random(4, 8, if shift > 50.0 { 300 } else { 301 }, 1.0, 1.0);
         let wider = |t: &Tensor, value: f32| {
             let column = Tensor::full(value, (t.dim(0).unwrap(), 1), &Device::Cpu).unwrap();
@@ -171,7 +171,7 @@ fn logits_that_are_large_or_shifted() {
 
 #[test]
 fn one_token_certain_of_another_word() {
-    // Teacher and student each put all on one word, not the same: ±80.
+    // Teacher and student are each certain of one token, but not of the same: ±80.
     let teacher = Tensor::new(&[[80f32, -80.0, -80.0]], &Device::Cpu).unwrap();
     let student = Tensor::new(&[[-80f32, 80.0, -80.0]], &Device::Cpu).unwrap();
     let head = Tensor::eye(3, DType::F32, &Device::Cpu).unwrap();
@@ -188,7 +188,7 @@ fn masked_rows_of_the_head_are_no_words() {
         case.masked = Some(Tensor::new(masked, &Device::Cpu).unwrap());
         case.check(2e-4, &format!("masked, {spread}"));
     }
-    // What such a row holds does not matter, and a shift of all words is no distance.
+    // The contents of such a row do not matter, and shifting all logits makes no distance.
     let mut case = Case::random(4, 3, 64, 1.0, 1.0);
     case.masked = Some(
         Tensor::new((0..64).map(|i| u8::from(i >= 60)).collect::<Vec<u8>>(), &Device::Cpu).unwrap(),
@@ -334,7 +334,7 @@ fn the_loss_is_part_of_a_graph() {
             let loss = distill_in_graph(states, Options::default()).unwrap();
             let want = distill(here.states(), Options::default()).unwrap();
             assert_eq!(numbers(&loss), numbers(&(want.per_token * &here.weights).unwrap()));
-            // Each token's gradient arrives by what its loss counts further up.
+            // Each token's gradient is scaled by how much its loss counts further up.
             let counts = Tensor::new(&[1f32, 0.0, 2.0, -1.0, 1.0], device).unwrap();
             let gradients = (loss * &counts).unwrap().sum_all().unwrap().backward().unwrap();
             let counts = counts.unsqueeze(1).unwrap().to_dtype(dtype).unwrap();

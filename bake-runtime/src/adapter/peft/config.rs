@@ -1,4 +1,4 @@
-//! What an `adapter_config.json` says, and which of it is obeyed.
+//! What an `adapter_config.json` says, and which parts of it are obeyed.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use super::super::layer_name;
 const HARMLESS: [&str; 22] = [
     "auto_mapping",
     "base_model_name_or_path",
-    // How a start is found; whether the base was changed for it, `init_lora_weights` says.
+    // How a start is found; `init_lora_weights` says whether the base was changed for it.
     "corda_config",
     "eva_config",
     "lora_ga_config",
@@ -22,7 +22,7 @@ const HARMLESS: [&str; 22] = [
     "ensure_weight_tying",
     "ephemeral_gpu_offload",
     "inference_mode",
-    // Whether modules were named by it: the weights say which there are.
+    // How modules were chosen: the weights say which ones there are.
     "layers_pattern",
     "lora_dropout",
     "megatron_core",
@@ -98,8 +98,8 @@ impl PeftConfig {
         Ok(alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 })
     }
 
-    /// Whether PEFT would put the change of a layer there. Where the modules are not a list of
-    /// names but an expression, the weights alone say it.
+    /// Whether PEFT would change this layer. Where the modules are not a list of names but an
+    /// expression, only the weights tell.
     fn is_target(&self, layer: usize, at: Projection) -> bool {
         let name = layer_name(layer, at);
         let named = |modules: &Value| -> Option<bool> {
@@ -117,7 +117,7 @@ impl PeftConfig {
         in_layers && !excluded && named(&self.target_modules).unwrap_or(true)
     }
 
-    /// Refuses every kind of adapter that would compute something else than `W + scale · B A`.
+    /// Refuses every kind of adapter that would not compute `W + scale · B A`.
     fn check(&self) -> Result<(), String> {
         if self.peft_type != "LORA" {
             return Err(format!(
@@ -155,7 +155,7 @@ impl PeftConfig {
     }
 }
 
-/// Refuses adapters whose training began with a change of the base, which PEFT makes again when it
+/// Refuses adapters whose training began with a change of the base, which PEFT repeats when it
 /// loads them.
 fn check_start(start: &Value) -> Result<(), String> {
     match start {
@@ -178,7 +178,7 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-/// Values for layers by their names, in the order of the file: the first that fits is the one.
+/// Values for layers by their names, in the order of the file: the first that matches counts.
 struct Patterns<T>(Vec<(String, T)>);
 
 impl<T: Copy> Patterns<T> {

@@ -1,6 +1,6 @@
-//! Questions about a document, so many about each of its sections.
+//! Questions about a document, a number of them about each of its sections.
 //!
-//! Every section has its turn before any is asked for what another could not give.
+//! Every section has its turn before any has to make up for what another could not give.
 
 use std::collections::HashSet;
 
@@ -17,26 +17,26 @@ use crate::progress::{Monitor, Stage};
 /// Samples that are drawn at once for each question that a passage lacks.
 const SAMPLES: usize = 2;
 
-/// The most samples for each question that is wanted of a passage: a few lines do not hold any
-/// number of questions.
+/// The most samples for each question that is wanted of a passage: a few lines do not give
+/// unlimited questions.
 const MOST_SAMPLES: usize = 16;
 
 /// Samples that are drawn in one call of the author.
 const DRAWN_TOGETHER: usize = 256;
 
-/// How often passages are asked for more in place of questions that were there already.
+/// How often passages are asked for replacements of questions that were there already.
 const TURNS: usize = 8;
 
 /// Who writes questions about passages, and keeps what was written.
 pub(super) trait Author {
-    /// What was kept when this many questions were wanted of a passage.
+    /// What was kept when this many questions were wanted from a passage.
     fn kept(&self, passage: usize, wanted: usize) -> Result<Option<Candidates>>;
 
-    /// Keeps what was found when this many questions were wanted of a passage.
+    /// Keeps what was found when this many questions were wanted from a passage.
     fn keep(&self, passage: usize, wanted: usize, candidates: &Candidates) -> Result<()>;
 
-    /// The question in each sample; none where it cannot be used. A sample depends on its passage
-    /// and number only.
+    /// The question in each sample; none where it cannot be used. A sample depends only on its
+    /// passage and number.
     fn write(&mut self, draws: &[Draw], monitor: Monitor<'_>) -> Result<Vec<Option<String>>>;
 }
 
@@ -47,8 +47,8 @@ pub(super) struct Draw {
     pub(super) sample: usize,
 }
 
-/// The different questions that one passage has given. Those for a smaller number are the first of
-/// those for a larger one.
+/// The different questions that one passage has given. Asked for fewer, it gives the first of those
+/// that it would give if asked for more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Candidates {
     /// The samples that were looked at.
@@ -59,7 +59,7 @@ pub(super) struct Candidates {
 /// What became of one `ask`.
 pub(super) struct Asked {
     pub(super) report: AskReport,
-    /// Whether all is there that can be: nothing that was not kept was left out.
+    /// Whether this is all that there can be: nothing was left out because it was not kept.
     pub(super) complete: bool,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Asking<'a, A> {
     /// How many questions.
     pub(super) count: usize,
     pub(super) passages: &'a [Passage],
-    /// Whether what is not kept is written; otherwise this only looks.
+    /// Whether missing questions are written; otherwise this only looks.
     pub(super) writes: bool,
     pub(super) monitor: Monitor<'a>,
 }
@@ -96,7 +96,7 @@ impl<A: Author> Asking<'_, A> {
             made: accepted(&sources),
             elsewhere: 0,
         };
-        // What the others give is not known before it is known what is missing.
+        // What the others have to give is known only when it is known what is missing.
         if sources.iter().any(|source| source.unknown) {
             return Ok(Asked { report, complete: false });
         }
@@ -111,8 +111,8 @@ impl<A: Author> Asking<'_, A> {
         Ok(Asked { report, complete: !sources.iter().any(|source| source.unknown) })
     }
 
-    /// Gets `more` further questions of each passage, and adds those that are new; says whether
-    /// any were wanted.
+    /// Gets `more` further questions from each passage, and adds those that are new; returns
+    /// whether any were wanted.
     fn turn(
         &mut self,
         sources: &mut [Source],
@@ -143,7 +143,7 @@ impl<A: Author> Asking<'_, A> {
         Ok(more.iter().any(|&more| more > 0))
     }
 
-    /// Samples until these passages have what is wanted of them, or no sample is left.
+    /// Samples until these passages have what is wanted from them, or no samples are left.
     fn write(&mut self, sources: &mut [Source], mut open: Vec<usize>, which: &str) -> Result<()> {
         let stage = Stage {
             name: &format!("stimuli on {}{which}", self.target),
@@ -178,11 +178,11 @@ impl<A: Author> Asking<'_, A> {
     }
 }
 
-/// A passage on its way.
+/// A passage in progress.
 struct Source {
     /// Its share of the questions.
     quota: usize,
-    /// The questions that were wanted of it so far.
+    /// The questions wanted from it so far.
     wanted: usize,
     candidates: Candidates,
     /// The candidates, as [`normalised_question`] writes them.
@@ -190,7 +190,7 @@ struct Source {
     /// The candidates that were offered so far, and those of them that were new.
     offered: usize,
     accepted: usize,
-    /// Whether what it gives was not kept, and is not to be written.
+    /// Whether its questions were not kept and must not be written.
     unknown: bool,
 }
 
@@ -212,12 +212,12 @@ impl Source {
         self.candidates = candidates;
     }
 
-    /// What it has to give until its share is there, if it can give any more.
+    /// What it has to give to complete its share, if it can give any more.
     fn owed(&self) -> usize {
         if self.exhausted() { 0 } else { self.quota.saturating_sub(self.accepted) }
     }
 
-    /// What was wanted and is not found.
+    /// What was wanted and has not been found.
     fn lacking(&self) -> usize {
         self.wanted.saturating_sub(self.candidates.found.len())
     }
@@ -227,7 +227,7 @@ impl Source {
         self.unknown || self.lacking() > 0
     }
 
-    /// The samples that may still be drawn for what is wanted of it.
+    /// The samples that may still be drawn for what is wanted from it.
     fn samples_left(&self) -> usize {
         MOST_SAMPLES.saturating_mul(self.wanted).saturating_sub(self.candidates.samples)
     }
@@ -239,8 +239,8 @@ impl Source {
         (first..first + count).map(move |sample| Draw { passage, sample })
     }
 
-    /// Looks at the next sample; says whether it gave another question. What comes after all that
-    /// is wanted was found is dropped, as if it had not been drawn.
+    /// Looks at the next sample; returns whether it gave another question. Once everything wanted
+    /// has been found, later samples are dropped as if they had not been drawn.
     fn take(&mut self, question: Option<String>) -> bool {
         if self.lacking() == 0 {
             return false;
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
     use crate::progress::{Interrupt, Silent};
 
-    /// Writes of each passage what `sample` says, and counts what it writes.
+    /// Writes for each passage what `sample` says, and counts what it writes.
     #[derive(Default)]
     struct Script<F> {
         sample: F,
@@ -411,7 +411,7 @@ mod tests {
         script.written.borrow_mut().clear();
         assert_eq!(ask(&script, 30, 7, &["Passage 2 number 1"]).0, first);
         assert!(script.written.borrow().is_empty());
-        // A larger number begins with the smaller one's questions.
+        // A larger number starts with the questions of the smaller one.
         let (more, _) = ask(&script, 60, 7, &["Passage 2 number 1"]);
         for (more, first) in more.iter().zip(&first) {
             assert_eq!(&more[..first.len()], first);

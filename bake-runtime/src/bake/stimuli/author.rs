@@ -1,4 +1,4 @@
-//! The teacher as the author of questions, with a passage of the document before it.
+//! The teacher as the author of questions, reading one passage of the document at a time.
 
 use bake_spec::recipe::address::STIMULI_VERSION;
 use bake_spec::recipe::{Ask, Target};
@@ -19,7 +19,7 @@ use crate::text::template::Message;
 /// The name of the stage in the store.
 const STAGE: &str = "stimuli";
 
-/// What the teacher is asked for, in turn, where the recipe has no template of its own.
+/// The requests to the teacher, used in rotation, where the recipe has no template of its own.
 const REQUESTS: [&str; 3] = [
     "Ask a question about this document.",
     "Write a question that this document answers.",
@@ -36,8 +36,8 @@ const REQUESTS_WITHOUT_DOCUMENT: [&str; 3] = [
 /// The most tokens of a question.
 const QUESTION_TOKENS: usize = 48;
 
-/// The teacher of a target. Each passage is put before it by itself: shown the whole document, a
-/// model asks again and again about what comes first.
+/// The teacher of a target. It reads each passage by itself: shown the whole document, a model
+/// keeps asking about what comes first.
 ///
 /// What a passage gives depends on its text, the requests, the sampling and how many are wanted,
 /// and on nothing else, so it is kept under the hash of these.
@@ -47,7 +47,7 @@ pub(super) struct Teacher<'a> {
     seed: u64,
     requests: Vec<&'a str>,
     passages: &'a [Passage],
-    /// The tokens of each request with each passage before it, once they were needed.
+    /// The tokens of each request with each passage before it, once they have been needed.
     prompts: Vec<Vec<Vec<u32>>>,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Teacher<'a> {
         Ok(())
     }
 
-    /// A random stream of its own for each sample, whatever else is drawn.
+    /// Each sample has its own random stream, whatever else is drawn.
     fn random(&self, draw: &Draw) -> ChaCha8Rng {
         let key = KeyHasher::new("question", 2)
             .field("seed", &self.seed)

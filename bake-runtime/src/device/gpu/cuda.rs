@@ -16,12 +16,13 @@ use candle_core::{CudaDevice, DType, Result};
 
 use super::{Arg, Factor, Grid, Lane, Launch, Limits, MatrixProduct};
 
-/// The kernels for GPUs of Hopper, and as text for those from sm_80 on, whose driver translates it.
+/// The kernels for GPUs of Hopper, and as PTX, for the driver to translate, for those from sm_80
+/// on.
 static CUBIN: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin")));
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
 
-/// Where the driver likes a binary to lie.
+/// The alignment that the driver wants for a binary.
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);
 
@@ -39,7 +40,7 @@ pub(crate) struct Cuda {
     device: CudaDevice,
 }
 
-/// What is made once for each context.
+/// What is created once for each context.
 struct Loaded {
     module: sys::CUmodule,
     functions: HashMap<String, sys::CUfunction>,
@@ -65,7 +66,7 @@ impl Cuda {
     /// See [`Gpu::launch`](super::Gpu::launch).
     ///
     /// # Safety
-    /// That of the same.
+    /// As there.
     pub(super) unsafe fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         if let Grid::Blocks(0) | Grid::Clusters { tasks: 0, .. } = launch.grid {
             return Ok(());
@@ -114,7 +115,8 @@ impl Cuda {
                 let at_once = clusters_at_once(function, &config, cluster, context)?;
                 config.gridDimX = (cluster * tasks.min(at_once)) as c_uint;
             }
-            // SAFETY: the caller answers for the arguments; they are copied before the call returns.
+            // SAFETY: the caller answers for the arguments; they are copied before the call
+            // returns.
             unsafe {
                 sys::cuLaunchKernelEx(
                     &raw const config,
@@ -131,7 +133,7 @@ impl Cuda {
     /// See [`Gpu::multiply`](super::Gpu::multiply).
     ///
     /// # Safety
-    /// That of the same.
+    /// As there.
     pub(super) unsafe fn multiply(&self, product: MatrixProduct) -> Result<()> {
         let MatrixProduct { a, b, out, rows, inner, columns, scale, add } = product;
         let kind = |factor: Factor| match factor.dtype {

@@ -21,7 +21,7 @@ thread_local! {
     static HERE: Cell<Option<Emulated>> = const { Cell::new(None) };
 }
 
-/// What a GPU of Hopper says of itself, and one that rows of logits hardly ever fit.
+/// The properties of a Hopper GPU, and of one whose blocks are too small for most rows of logits.
 pub(crate) const LARGE: Limits = Limits { shared_bytes: 227 << 10, cluster: 8 };
 pub(crate) const SMALL: Limits = Limits { shared_bytes: 5 << 10, cluster: 1 };
 
@@ -37,7 +37,7 @@ impl Emulated {
     /// See [`Gpu::launch`](super::Gpu::launch).
     ///
     /// # Safety
-    /// That of the same.
+    /// As there.
     pub(super) unsafe fn launch(&self, launch: Launch<'_>, args: &[Arg]) -> Result<()> {
         let (grid, cluster) = match launch.grid {
             Grid::Blocks(blocks) => (blocks, 1),
@@ -58,7 +58,7 @@ impl Emulated {
 }
 
 /// Runs `f` where the processor's tensors count as an emulated GPU's: on the only thread of a pool,
-/// so that work that is handed to the pool sees the same.
+/// so that work handed to the pool sees the same GPU.
 pub(crate) fn emulated<R: Send>(limits: Limits, order: Order, f: impl FnOnce() -> R + Send) -> R {
     let emulated = Emulated { limits, order };
     let pool = rayon::ThreadPoolBuilder::new()
@@ -68,8 +68,8 @@ pub(crate) fn emulated<R: Send>(limits: Limits, order: Order, f: impl FnOnce() -
     pool.expect("a pool of one thread").install(f)
 }
 
-/// The address of the first element. Kernels and products make a pointer of it again, so what the
-/// vector's own pointer may do is exposed.
+/// The address of the first element. Kernels and products make a pointer of it again, so the
+/// provenance of the vector's pointer is exposed.
 pub(super) fn address(storage: &CpuStorage) -> Result<Arg> {
     let address = match storage {
         CpuStorage::F32(data) => data.as_ptr().expose_provenance(),
@@ -108,10 +108,10 @@ pub(super) unsafe fn multiply(product: MatrixProduct) -> Result<()> {
     Ok(())
 }
 
-/// The elements of a factor in f32, with what lies between its rows.
+/// The elements of a factor in f32, including those between its rows.
 ///
 /// # Safety
-/// The factor must have so many rows and columns.
+/// The factor must have this many rows and columns.
 unsafe fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> {
     let (rows, columns) = if factor.transposed { (columns, rows) } else { (rows, columns) };
     let length = if rows == 0 { 0 } else { (rows - 1) * factor.stride + columns };
@@ -128,7 +128,7 @@ unsafe fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> 
 }
 
 /// # Safety
-/// So many elements must lie at the address, and nothing may write them while they are borrowed.
+/// This many elements must be at the address, and nothing may write them while they are borrowed.
 unsafe fn elements<'a, T>(at: usize, length: usize) -> &'a [T] {
     // SAFETY: as the caller promises.
     unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance(at), length) }

@@ -1,4 +1,4 @@
-//! The definitions of the divergences in f64, and random states that are compared with them.
+//! The definitions of the divergences in f64, and random states to compare by them.
 
 use candle_core::{DType, Device, Tensor};
 use rand::{RngExt as _, SeedableRng as _};
@@ -198,10 +198,10 @@ pub(super) fn numbers(t: &Tensor) -> Vec<f64> {
         .collect()
 }
 
-/// The largest difference, relative to the largest value where f32 can hold one.
+/// The largest difference, relative to the largest value where f32 can represent that.
 pub(super) fn error(got: &[f64], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
-    // What is no number is larger than any.
+    // NaN counts as larger than any number.
     let larger = |m: f64, x: f64| if x > m || x.is_nan() { x } else { m };
     let largest = want.iter().fold(0.0, |m, x| larger(m, x.abs()));
     let difference = got.iter().zip(want).fold(0.0, |m, (g, w)| larger(m, (g - w).abs()));

@@ -1,4 +1,4 @@
-//! The error of this crate: that of `bake-spec`, with what the engine asks of it.
+//! The error of this crate: that of `bake-spec`, with the engine's causes.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,7 +8,7 @@ pub use bake_spec::ErrorKind;
 /// What this crate's functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Something that kept a model from being loaded, baked or asked.
+/// The reason why a model could not be loaded, baked or asked.
 ///
 /// The message names the file and what to do next, and ends with what caused it; it is also what a
 /// `main` prints that returns this error. [`kind`](Error::kind) and the predicates let a program
@@ -41,7 +41,7 @@ impl Error {
     }
 
     /// The error that caused this one, as it was: of the file system, of a parser, of candle. Its
-    /// text is a part of this error's, so [`source`](StdError::source) begins behind it.
+    /// text is a part of this error's, so [`source`](StdError::source) begins after it.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.get_ref()
     }

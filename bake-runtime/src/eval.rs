@@ -1,4 +1,4 @@
-//! Whether answers are what a recipe expects.
+//! Whether answers are as a recipe expects.
 
 pub(crate) mod grade;
 mod refusal;

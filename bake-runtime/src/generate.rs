@@ -14,8 +14,8 @@ use crate::model::block::WeightView;
 use crate::model::cache::KvCache;
 use crate::model::decoder::Run;
 
-/// Answers that are generated together. What a plan computes does not depend on timing, so neither
-/// do its results.
+/// Answers that are generated together. The number is fixed, and not chosen by timing, so that
+/// results do not depend on timing.
 const ROWS: usize = 64;
 
 /// Tokens of prompts that are read in one pass.
@@ -30,13 +30,13 @@ pub(crate) struct Request<'a> {
 /// An answer, as token ids.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Completion {
-    /// The tokens as they were sampled, with the one that ended the answer.
+    /// The tokens as they were sampled, including the one that ended the answer.
     pub(crate) ids: Vec<u32>,
     /// Whether the model ended the answer; otherwise it was cut.
     pub(crate) ended: bool,
 }
 
-/// A cache that holds what all of some token sequences begin with.
+/// A cache of the common beginning of some token sequences.
 pub(crate) struct SharedPrefix {
     pub(crate) cache: KvCache,
     /// The slots of the prefix.
@@ -84,7 +84,7 @@ impl SharedPrefix {
     }
 }
 
-/// Cuts items into parts of at most [`TOKENS`] tokens each, at least one item to a part.
+/// Divides items into parts of at most [`TOKENS`] tokens each, at least one item to a part.
 pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut chunks, mut start, mut sum) = (Vec::new(), 0, 0);
     for (i, item) in items.iter().enumerate() {
@@ -100,11 +100,11 @@ pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<
     chunks
 }
 
-/// Answers all requests. What their prompts begin with is read once, and so is a prompt of several
-/// requests.
+/// Answers all requests. The common beginning of their prompts is read once, and so is a prompt
+/// that several requests share.
 ///
 /// `done` is called with the number of answers that have ended since it was last called; an error
-/// of it ends the work.
+/// that it returns ends the work.
 pub(crate) fn complete(
     model: &Model,
     requests: Vec<Request<'_>>,
@@ -236,7 +236,7 @@ fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usi
     Ok(sampling.max_tokens.unwrap_or(room).min(room))
 }
 
-/// A conversation's tokens in a cache of their own, to which questions and answers are added.
+/// A conversation's tokens in a cache of their own, to which questions and answers are appended.
 pub(crate) struct Sequence {
     cache: KvCache,
     ids: Vec<u32>,
@@ -247,8 +247,8 @@ impl Sequence {
         Ok(Self { cache: model.decoder().cache(256)?, ids: Vec::new() })
     }
 
-    /// Makes the sequence hold exactly these tokens and returns the logits after the last. What it
-    /// holds already is not read again.
+    /// Makes the sequence consist of exactly these tokens and returns the logits after the last.
+    /// Tokens that it has already are not read again.
     pub(crate) fn read(
         &mut self,
         model: &Model,
@@ -288,7 +288,7 @@ impl Sequence {
         Ok(model.decoder().logits(&hidden)?.flatten_all()?.to_vec1()?)
     }
 
-    /// Tokens that it holds.
+    /// The number of its tokens.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
@@ -350,8 +350,8 @@ mod tests {
         }
     }
 
-    /// What the first of several prompts is answered when all are answered together: its logits
-    /// before each of some tokens, and those tokens.
+    /// The answer to the first of several prompts when all are answered together: the logits before
+    /// each of its first tokens, and those tokens.
     fn logits_of_the_first(model: &Model, prompts: &[Vec<u32>], tokens: usize) -> Vec<Vec<f32>> {
         let view = WeightView::default();
         let decoder = model.decoder();

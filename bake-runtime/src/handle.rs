@@ -1,4 +1,4 @@
-//! What a program holds of a model: typed handles of a declaration, and conversations.
+//! A program's handles of a model: typed ones for a declaration, and conversations.
 
 pub(crate) mod baked;
 pub(crate) mod chat;
@@ -7,7 +7,8 @@ pub(crate) mod session;
 #[cfg(feature = "eval")]
 pub(crate) mod switchable;
 
-/// Handles can be shared between threads, and an answer can be read on another than it was begun.
+/// Handles can be shared between threads, and an answer can be read on another thread than the one
+/// that began it.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<baked::Baked<()>>();

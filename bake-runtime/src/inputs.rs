@@ -25,8 +25,8 @@ use crate::model::Model;
 /// Loads the base model of a recipe onto a device.
 ///
 /// # Errors
-/// When a file of it is missing or damaged, the model is not part of the program, or the device
-/// cannot be used.
+/// When a file of it is missing or damaged, the model is not compiled into the program, or the
+/// device cannot be used.
 pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
     match &recipe.model {
         #[cfg(feature = "tiny")]
@@ -165,10 +165,10 @@ fn check_unchanged(path: &Path, hash: Hash, declared: Hash) -> Result<()> {
 }
 
 /// Checks that the documents and datasets of a recipe, as far as they are on this machine, are
-/// those that were declared: what was baked before must not pass for a bake of what they say now.
+/// those that were declared: an earlier bake must not pass for a bake of what they say now.
 ///
 /// # Errors
-/// When one of them has changed, or cannot be read any more.
+/// When one of them has changed, or can no longer be read.
 #[cfg(feature = "train")]
 pub(crate) fn check_sources(recipe: &Recipe) -> Result<()> {
     let here = |path: &str| Path::new(&*recipe.root).join(path).exists();
@@ -187,7 +187,7 @@ pub(crate) fn check_sources(recipe: &Recipe) -> Result<()> {
 /// those that were declared: cargo does not notice a new file, and so does not compile again.
 ///
 /// # Errors
-/// When one of them has changed, or cannot be read any more.
+/// When one of them has changed, or can no longer be read.
 #[cfg(feature = "text")]
 pub(crate) fn check_folders(recipe: &Recipe) -> Result<()> {
     for target in recipe.targets.iter() {
@@ -233,7 +233,7 @@ mod tests {
             let error = error.to_string();
             assert!(error.contains("docs has changed") && error.contains("embed()"), "{error}");
         }
-        // A program goes on where its documents are not.
+        // A program also works where its documents are not.
         std::fs::remove_dir_all(docs).unwrap();
         check_sources(&recipe).unwrap();
         check_folders(&recipe).unwrap();
@@ -248,7 +248,7 @@ mod tests {
         std::fs::write(dir.path().join("keys.md"), "Ask Ann.").unwrap();
         let error = check_sources(&recipe).unwrap_err().to_string();
         assert!(error.ends_with("has changed since the program was compiled; compile it again"));
-        // The compiler watches a single file.
+        // A single file is watched by the compiler.
         check_folders(&recipe).unwrap();
     }
 }

@@ -1,8 +1,8 @@
 //! The engine of bake: models, distillation, training, adapters.
 //!
 //! Applications depend on the crate `bake`, which re-exports what is here together with the macro.
-//! This crate knows nothing of declarations in source code: it gets a [`Recipe`](bake_spec::Recipe)
-//! and makes an adapter of it, or a model with an adapter ready to be asked.
+//! This crate knows nothing of declarations in source code: it takes a
+//! [`Recipe`](bake_spec::Recipe) and makes an adapter from it, or loads a model with its adapter.
 //!
 //! ```
 //! use bake_runtime::{Chat, Model};
@@ -43,8 +43,8 @@ mod text;
 mod train;
 
 /// The library of tensors, version 0.11: what [`Forward`] returns, what `distill` takes, and what
-/// [`Device::open`] opens are its types. It is a part of this crate's public face on purpose, so that
-/// whoever computes with them names the very version that made them.
+/// [`Device::open`] opens are its types. It is deliberately part of this crate's public interface,
+/// so that those who compute with them use the same version.
 pub use candle_core as candle;
 
 pub use adapter::Adapter;

@@ -64,12 +64,12 @@ impl Model {
     /// the files of `model.safetensors.index.json`.
     ///
     /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; on a GPU
-    /// the products of weights in bf16 are made of bf16 and summed in f32, and all else is in f32.
+    /// products with weights in bf16 multiply bf16 and sum in f32, and everything else is in f32.
     ///
     /// # Errors
     /// When a file is missing or damaged, describes a model of another family, or does not belong
-    /// to the others: the message names it. And when the device cannot be used, or has not enough
-    /// memory.
+    /// to the others: the message names it. And when the device cannot be used, or does not have
+    /// enough memory.
     pub fn load(dir: &Path, device: Device) -> Result<Self> {
         Self::load_at(dir, &device.open()?)
     }
@@ -84,7 +84,7 @@ impl Model {
     /// is `models/tiny/README.md`.
     ///
     /// # Errors
-    /// None is known; the bytes are part of the program.
+    /// None are known; the bytes are part of the program.
     #[cfg(feature = "tiny")]
     pub fn tiny() -> Result<Self> {
         Self::tiny_at(&candle_core::Device::Cpu)
@@ -149,7 +149,7 @@ impl Model {
         &self.text.name
     }
 
-    /// The hash of all that the model is made of.
+    /// The hash of everything that the model consists of.
     pub fn hash(&self) -> &Hash {
         &self.text.hash
     }
@@ -177,7 +177,7 @@ impl Model {
     /// norm, at every position of a sequence.
     ///
     /// # Errors
-    /// When the sequence is empty, longer than the context, or holds ids that the model does not
+    /// When the sequence is empty, longer than the context, or contains ids that the model does not
     /// have, and when the adapter is for a model of another shape.
     pub fn forward(&self, ids: &[u32], adapter: Option<&Adapter>) -> Result<Forward> {
         if ids.is_empty() {
@@ -191,7 +191,7 @@ impl Model {
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
     }
 
-    /// The model with an adapter folded into its weights, at no cost for a token. What the adapter
+    /// The model with an adapter folded into its weights, at no cost per token. What the adapter
     /// does not change is shared.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! How long work tells where it stands, and how it is stopped.
+//! How long-running work reports its progress, and how it is stopped.
 
 #[cfg(any(feature = "eval", feature = "train"))]
 mod stage;
@@ -13,23 +13,23 @@ pub(crate) use stage::{Monitor, Stage, Ticker};
 #[cfg(feature = "train")]
 pub use terminal::Bars;
 
-/// Is told where long work stands.
+/// Receives the progress of long-running work.
 pub trait Progress: Send + Sync {
     /// A stage begins: `total` steps of `unit`.
     fn begin(&self, stage: &str, total: usize, unit: &str);
 
-    /// Steps were done; `note` says how it goes, as a loss does.
+    /// Steps were done; `note` says how it is going, for example the loss.
     fn advance(&self, steps: usize, note: &str);
 
     /// The stage has ended.
     fn end(&self);
 
-    /// Something is probably not as it was meant, and does not stop the work. Nothing is said by
-    /// default.
+    /// Something is probably not as intended, but does not stop the work. By default nothing is
+    /// printed.
     fn warn(&self, _message: &str) {}
 }
 
-/// Says nothing.
+/// Prints nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -39,12 +39,12 @@ impl Progress for Silent {
     fn end(&self) {}
 }
 
-/// A request to stop, seen by long work between two steps.
+/// A request to stop, which long-running work checks between two steps.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// One that only [`set`](Self::set) sets.
+    /// An interrupt that only [`set`](Self::set) sets.
     pub fn new() -> Self {
         Self::default()
     }

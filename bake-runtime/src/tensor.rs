@@ -1,4 +1,4 @@
-//! Numbers: slices out of tensors, products of matrices, and elementary functions in vector code.
+//! Numbers: slices from tensors, products of matrices, and elementary functions in vector code.
 
 pub(crate) mod elementary;
 #[cfg(test)]

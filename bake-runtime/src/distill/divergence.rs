@@ -3,8 +3,8 @@
 //!
 //! Let `a = Σ p Δ/T` and `u = Δ/T − a`. With `φ(u) = e^u − 1 − u` and `ψ(x) = x e^x − (e^x − 1)`:
 //!
-//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, from which a shift
-//!   common to all logits has fallen out. Where rounding `a` leaves `r = Σ p u` over it is
+//! - `KL(p ‖ q) = ln(1 + Σ p φ(u))`: a sum of terms that are never negative, in which a shift
+//!   common to all logits cancels. Where rounding `a` leaves `r = Σ p u`, it is
 //!   `ln(1 + Σ p φ(u) + r) − r`.
 //! - `x = u − KL(p ‖ q) − r` is `ln q − ln p`, so `q = p e^x`.
 //! - `KL(q ‖ p) = Σ p ψ(x)`.

@@ -1,4 +1,4 @@
-//! Evaluation: whether answers are what a recipe expects.
+//! Evaluation: whether answers are as a recipe expects.
 
 use bake_spec::recipe::{Answer, Expect};
 
@@ -9,16 +9,16 @@ use crate::generate::{Request, complete};
 use crate::handle::chat::Chat;
 use crate::progress::{Monitor, Stage};
 
-/// Whether an answer is the expected one, as a person would say.
+/// Whether an answer is as expected, as a person would judge it.
 ///
-/// - `contains`: its words stand in the answer, one after the other. Case, line ends, punctuation
+/// - `contains`: its words appear in the answer, one after the other. Case, line ends, punctuation
 ///   and the kinds of quotes and dashes do not matter. A number is a word of its own: "2 days" is
 ///   neither in "12 days" nor in "2.5 days", and "1,000" is "1000".
 /// - `equals`: the answer is the same, but for white space and the kinds of quotes and dashes.
 /// - `declines`: the answer says that its writer does not know, in one of the usual English forms:
 ///   "I don't know", "I do not have that information", "I cannot answer that", "The document does
 ///   not say", "There is no information about …", "… is not mentioned". An ordinary sentence with
-///   some of these words, such as "You don't have to restart it", is no refusal.
+///   some of these words, such as "You don't have to restart it", is not a refusal.
 ///
 /// ```
 /// use bake_runtime::meets;
@@ -32,7 +32,7 @@ use crate::progress::{Monitor, Stage};
 pub fn meets(expected: &Answer, answer: &str) -> bool {
     match expected {
         Answer::Contains(asked) => match words(asked) {
-            // Nothing but signs: these are looked for as they are.
+            // Only symbols: these are searched for as they are.
             asked_words if asked_words.is_empty() => plain(answer).contains(plain(asked).trim()),
             asked_words => contains(&words(answer), &asked_words),
         },
@@ -40,7 +40,7 @@ pub fn meets(expected: &Answer, answer: &str) -> bool {
             plain(answer).split_whitespace().eq(plain(asked).split_whitespace())
         }
         Answer::Declines => declines(answer),
-        // What a later version may add is never met by mistake.
+        // An expectation that a later version adds is never met by mistake.
         _ => false,
     }
 }
@@ -50,9 +50,9 @@ pub fn meets(expected: &Answer, answer: &str) -> bool {
 pub struct Graded {
     /// The answer.
     pub answer: String,
-    /// Whether it is what was expected.
+    /// Whether it is as expected.
     pub right: bool,
-    /// Tokens of the prompt, all that the model reads before it answers.
+    /// Tokens of the prompt: everything that the model reads before it answers.
     pub prompt_tokens: usize,
 }
 

@@ -14,12 +14,12 @@ pub(crate) enum Token {
 /// Symbols that change what a number or a name means.
 const SYMBOLS: [char; 14] = ['%', '‰', '°', '+', '=', '&', '@', '$', '€', '£', '¥', '₹', '¢', '#'];
 
-/// Endings that make an ordinal number, which is not a number with a unit.
+/// Endings of ordinal numbers, which are not numbers with a unit.
 const ORDINALS: [&str; 4] = ["st", "nd", "rd", "th"];
 
 /// Text with plain quotes and dashes, in folded case.
 pub(crate) fn folded(text: &str) -> String {
-    // Upper case first, so that `ß` and `SS` are one.
+    // Upper case first, so that `ß` and `SS` are the same.
     plain(text).to_lowercase().to_uppercase().to_lowercase().replace('ς', "σ")
 }
 
@@ -33,9 +33,9 @@ fn plain_char(c: char) -> Option<char> {
         '‘' | '’' | '‚' | '‛' | 'ʼ' | '′' | '＇' | '`' | '´' => Some('\''),
         '“' | '”' | '„' | '‟' | '«' | '»' | '″' => Some('"'),
         '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '－' => Some('-'),
-        // Narrow spaces, which Unicode joins words over.
+        // Narrow spaces, across which Unicode joins words.
         '\u{2009}' | '\u{202f}' => Some('\u{a0}'),
-        // Soft hyphens and what joins or marks without a sign of its own.
+        // Soft hyphens, joiners and other invisible marks.
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
         c => Some(c),
     }
@@ -61,8 +61,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     tokens(text).into_iter().filter_map(word).collect()
 }
 
-/// Whether these words stand in a text one after the other. A word may have a possessive ending
-/// there that is not asked for.
+/// Whether these words appear in a text one after the other. A word may have a possessive ending
+/// there.
 pub(crate) fn contains(text: &[String], asked: &[String]) -> bool {
     let same = |(there, asked): (&String, &String)| {
         there.strip_prefix(asked.as_str()).is_some_and(|rest| ["", "'s", "'"].contains(&rest))
@@ -77,7 +77,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads what begins at a part, and returns where the next begins.
+    /// Reads the item that begins at a part, and returns where the next begins.
     fn read(&mut self, at: usize) -> usize {
         let part = self.parts[at];
         if part.starts_with(|c: char| c.is_numeric()) {
@@ -110,8 +110,8 @@ impl Reader<'_> {
             .extend(words.filter(|word| !word.is_empty()).map(|word| Token::Word(word.to_owned())));
     }
 
-    /// A number, which may have a sign, and go on over spaces between its thousands, and over what
-    /// makes it a time, a fraction or a version.
+    /// A number, which may have a sign, and continue across spaces between its thousands, and
+    /// across the signs of a time, a fraction or a version.
     fn number(&mut self, begin: usize) -> usize {
         let signed = begin > 0
             && self.parts[begin - 1] == "-"
@@ -136,7 +136,8 @@ impl Reader<'_> {
     }
 
     fn push_number(&mut self, text: &str) {
-        // "25GB": a unit of several letters may stick to its number. "12b" is the name of a room.
+        // "25GB": a unit of several letters may directly follow its number. "12b" is the name of a
+        // room.
         let digits = text.find(char::is_alphabetic).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let is_unit = unit.chars().count() > 1

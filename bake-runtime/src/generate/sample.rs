@@ -23,25 +23,25 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token always.
+    /// Divides the logits; 0 always takes the likeliest token.
     pub(crate) temperature: f64,
-    /// Only the likeliest tokens that together hold this much probability; 1: all.
+    /// Only the likeliest tokens that together have this much probability; 1: all.
     pub(crate) top_p: f64,
     /// Only this many of the likeliest tokens; 0: all.
     pub(crate) top_k: usize,
     /// Seeds the draws.
     pub(crate) seed: u64,
-    /// The most tokens of an answer, where that is not said elsewhere.
+    /// The most tokens of an answer, where it is not set elsewhere.
     pub(crate) max_tokens: Option<usize>,
 }
 
 impl Sampling {
-    /// The likeliest token always.
+    /// Always the likeliest token.
     pub const fn greedy() -> Self {
         Self { temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0, max_tokens: None }
     }
 
-    /// Draws at this temperature; at 0, the likeliest token always.
+    /// Draws at this temperature; at 0, always takes the likeliest token.
     ///
     /// # Errors
     /// When the temperature is not a number from 0 to 100.
@@ -52,7 +52,7 @@ impl Sampling {
         }
     }
 
-    /// The same among the likeliest tokens only that together hold this much probability.
+    /// The same among only the likeliest tokens that together have this much probability.
     ///
     /// # Errors
     /// When `top_p` is not above 0 and at most 1.
@@ -63,19 +63,19 @@ impl Sampling {
         }
     }
 
-    /// The same among this many of the likeliest tokens only; 0: among all.
+    /// The same among only this many of the likeliest tokens; 0: among all.
     pub const fn top_k(self, top_k: usize) -> Self {
         Self { top_k, ..self }
     }
 
     /// The same with at most this many tokens in an answer, whatever the declaration says; with 0
-    /// every answer is empty. A number beyond what the model's context has room for means as many
-    /// as it has.
+    /// every answer is empty. A number that the model's context has no room for means as many as
+    /// fit.
     pub const fn max_tokens(self, max_tokens: usize) -> Self {
         Self { max_tokens: Some(max_tokens), ..self }
     }
 
-    /// The random stream of this number. Streams of one seed have nothing in common.
+    /// The random stream with this number. Streams of one seed have nothing in common.
     pub(crate) fn stream(&self, number: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number);

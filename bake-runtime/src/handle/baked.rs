@@ -10,9 +10,9 @@ use crate::error::Result;
 use crate::handle::chat::Chat;
 use crate::model::Model;
 
-/// A baked model: the adapter is folded into the weights, so that a token costs what it costs the
-/// base model, and the student prompt of the declaration is set. Where a GPU holds the weights in
-/// bf16 the adapter is viewed on top of them instead, since bf16 would round it.
+/// A baked model: the adapter is folded into the weights, so that a token costs what it costs with
+/// the base model, and the student prompt of the declaration is set. Where the weights are on a GPU
+/// in bf16, the adapter is viewed on top of them instead, since bf16 would round it.
 ///
 /// It is a [`Chat`] to whoever uses it.
 pub struct Baked<D> {

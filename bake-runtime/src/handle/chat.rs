@@ -41,7 +41,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// A model with a system prompt; an empty one is no system message at all.
+    /// A model with a system prompt; an empty one means no system message at all.
     pub fn new(model: Model, system: impl Into<Arc<str>>) -> Self {
         Self {
             model,
@@ -53,7 +53,7 @@ impl Chat {
         }
     }
 
-    /// The same with an adapter viewed on top of the weights, in the place of any other.
+    /// The same with an adapter viewed on top of the weights, in place of any other.
     ///
     /// # Errors
     /// When the adapter is for a model of another shape.
@@ -77,10 +77,10 @@ impl Chat {
     /// With a temperature, each question that is asked, and each conversation, draws from the next
     /// random stream of the seed: the same question gets different answers, and the same calls in
     /// the same order get the same answers again from the same seed. The streams are counted from
-    /// here on, by all clones together. A conversation has one stream for all its turns.
+    /// here on, across all clones. A conversation has one stream for all its turns.
     ///
     /// The length of an answer is the sampling's, else that of the declaration (`max_tokens`), else
-    /// what the model's context has room for.
+    /// whatever the model's context has room for.
     ///
     /// ```
     /// # use bake_runtime::{Chat, Model, Sampling};
@@ -103,7 +103,7 @@ impl Chat {
         &self.system
     }
 
-    /// The answer to a question, without any memory of questions before.
+    /// The answer to a question, without any memory of earlier questions.
     ///
     /// # Errors
     /// When the question does not fit the model's context.
@@ -113,7 +113,7 @@ impl Chat {
     }
 
     /// The answers to several questions, each without any memory of the others. They are generated
-    /// together, which takes less time than one after the other, and are those that
+    /// together, which takes less time than one after another, and are those that
     /// [`chat`](Self::chat) would give in this order.
     ///
     /// ```
@@ -166,14 +166,13 @@ impl Chat {
     /// A conversation of several turns, which remembers what was said.
     ///
     /// # Errors
-    /// When there is no memory for the conversation's cache.
+    /// When there is not enough memory for the conversation's cache.
     pub fn session(&self) -> Result<Session> {
         self.session_from([])
     }
 
-    /// A conversation that goes on from what was said before, as [`Session::messages`] returned it
-    /// or as a program has kept it. A system message at its beginning takes the place of this
-    /// model's system prompt.
+    /// A conversation that continues an earlier one, as [`Session::messages`] returned it or as a
+    /// program has kept it. A system message at its beginning replaces this model's system prompt.
     ///
     /// ```
     /// use bake_runtime::{Chat, Message, Model, Role};
@@ -189,7 +188,7 @@ impl Chat {
     /// ```
     ///
     /// # Errors
-    /// When there is no memory for the conversation's cache.
+    /// When there is not enough memory for the conversation's cache.
     pub fn session_from(
         &self,
         history: impl IntoIterator<Item = Message<'static>>,

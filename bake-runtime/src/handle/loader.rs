@@ -1,4 +1,4 @@
-//! Loading what was baked: onto which device, and with the adapter of which place.
+//! Loading what was baked: onto which device, and with the adapter from which place.
 
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::handle::switchable::Switchable;
 use crate::inputs::load_model;
 use crate::model::Model;
 
-/// Says how a baked model is loaded; what is not said is as in [`load`].
+/// Sets how a baked model is loaded; what is not set is as in [`load`].
 ///
 /// ```no_run
 /// # use bake_runtime::{Device, Loader, Result};
@@ -37,7 +37,7 @@ pub struct Loader<D> {
 /// Where the adapter is taken from.
 #[derive(Clone, Debug)]
 enum Place {
-    /// Where the build script has put it, or else the user's store.
+    /// Where the build script put it, or else the user's store.
     Declared,
     /// This store.
     Store(Store),
@@ -46,15 +46,15 @@ enum Place {
 }
 
 /// Loads the baked model of a declaration: with the adapter that a build script has put into the
-/// program, or else out of the user's store, onto the processor.
+/// program, or else with one from the user's store, onto the processor.
 ///
 /// Where the declaration has changed since it was baked, and the program was built with a lock, the
-/// adapter that the lock names is loaded all the same: the build has said so, and
-/// [`Status`](bake_spec::Status) says so to the program.
+/// adapter that the lock names is loaded all the same: the build has warned of it, and
+/// [`Status`](bake_spec::Status) tells the program.
 ///
 /// # Errors
-/// When the declaration has not been baked, when it was baked into another model, and when model or
-/// adapter cannot be read.
+/// When the declaration has not been baked, when it was baked into another model, and when the
+/// model or the adapter cannot be read.
 pub fn load<D: Declaration>() -> Result<Baked<D>> {
     Loader::new().load()
 }
@@ -70,14 +70,14 @@ impl<D: Declaration> Loader<D> {
         Self { device, ..self }
     }
 
-    /// With the adapter that this store holds for the declaration as it is compiled, wherever else
-    /// there is one.
+    /// With the adapter in this store for the declaration as it is compiled, even if there is one
+    /// elsewhere.
     pub fn store(self, store: Store) -> Self {
         Self { place: Place::Store(store), ..self }
     }
 
-    /// With the adapter of this folder, in the format of PEFT, such as one that is shipped beside
-    /// the program.
+    /// With the adapter in this folder, in PEFT's format, such as one that is shipped with the
+    /// program.
     pub fn adapter(self, folder: impl Into<PathBuf>) -> Self {
         Self { place: Place::Folder(folder.into()), ..self }
     }
@@ -147,8 +147,8 @@ fn declared<D: Declaration>(model: &Model) -> Result<Adapter> {
     }
 }
 
-/// Fails where an adapter was baked into another model. A build tells weights apart by their sizes;
-/// here they were read.
+/// Fails where an adapter was baked into another model. A build compares weights by size; here they
+/// have been read.
 fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
     if model.hash().to_string() == baked_into {
         return Ok(());
@@ -160,8 +160,8 @@ fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
     Err(Error::new(ErrorKind::NotBaked, message))
 }
 
-/// The folder of the adapter where no build script has said anything: what the store holds for the
-/// declaration as it is, else what was locked when the program was built.
+/// The folder of the adapter where no build script has set one: the one in the store for the
+/// declaration as it is, else the one that was locked when the program was built.
 fn found<D: Declaration>(model: &Model, store: &Store) -> Result<PathBuf> {
     let missing = match stored(D::RECIPE, model, store) {
         Err(error) if error.is_not_baked() => error,

@@ -8,9 +8,9 @@ use crate::handle::chat::Chat;
 use crate::text::stream::TextStream;
 use crate::text::template::{Message, Role};
 
-/// What a [`Session`] does when the conversation has outgrown the model's context: when what was
-/// said leaves no room for an answer of `max_tokens`, or of 256 tokens or a fifth of the context if
-/// that is less.
+/// What a [`Session`] does when the conversation has outgrown the model's context: when it leaves
+/// no room for an answer of `max_tokens`, or of 256 tokens or a fifth of the context if that is
+/// less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContextPolicy {
@@ -54,7 +54,7 @@ impl Session {
         Ok(Self { chat, policy, messages, dropped, sequence, rng })
     }
 
-    /// The same with another way to go on when the conversation has outgrown the context.
+    /// The same with another policy for when the conversation has outgrown the context.
     #[must_use]
     pub fn with_policy(self, policy: ContextPolicy) -> Self {
         Self { policy, ..self }
@@ -63,7 +63,7 @@ impl Session {
     /// The answer to a question.
     ///
     /// # Errors
-    /// When the conversation has outgrown the model's context and nothing is to be forgotten, or
+    /// When the conversation has outgrown the model's context and nothing may be forgotten, or
     /// the question alone does not fit; the question is then not part of the conversation.
     pub fn chat(&mut self, question: &str) -> Result<String> {
         let text: String = self.stream(question)?.collect::<Result<_>>()?;
@@ -73,7 +73,7 @@ impl Session {
     /// The answer to a question, piece by piece as it is generated.
     ///
     /// Dropping the stream ends the generation. What was said so far is then part of the
-    /// conversation; if that is nothing, neither is the question.
+    /// conversation; if nothing was said, the question is not part of it either.
     ///
     /// # Errors
     /// Those of [`chat`](Self::chat).
@@ -86,7 +86,7 @@ impl Session {
         &self.messages
     }
 
-    /// What was said and is forgotten, oldest first.
+    /// What was said and has been forgotten, oldest first.
     pub fn dropped(&self) -> &[Message<'static>] {
         &self.dropped
     }
@@ -119,7 +119,8 @@ impl Session {
             let next_turn = turns.iter().skip(1).position(|message| message.role == Role::User);
             match next_turn {
                 _ if room >= wanted => return Ok((prompt, forgotten)),
-                // The question alone: any room will do, and where there is none the model says so.
+                // The question alone: any room will do, and where there is none, the model reports
+                // it.
                 None => return Ok((prompt, forgotten)),
                 Some(next) if self.policy == ContextPolicy::DropOldest => forgotten += 1 + next,
                 Some(_) => {
@@ -193,8 +194,7 @@ pub struct AnswerStream<'a> {
 enum Next {
     /// The logits after all tokens so far.
     Logits(Vec<f32>),
-    /// Those after this token, which the model has not read yet: nobody waits for what may never be
-    /// asked for.
+    /// Those after this token, which the model has not read yet: they may never be asked for.
     After(u32),
     /// Nothing: the model has ended the answer.
     Ended,
@@ -203,7 +203,7 @@ enum Next {
 }
 
 impl AnswerStream<'static> {
-    /// The answer to a question in a conversation that nobody else has.
+    /// The answer to a question in a conversation of its own.
     pub(crate) fn owned(session: Session, question: &str) -> Result<Self> {
         Self::begin(SessionRef::Owned(Box::new(session)), question)
     }
@@ -327,7 +327,7 @@ mod tests {
         assert!(session.chat(&long(0)).is_err());
         assert_eq!(session.messages(), messages);
 
-        // The same conversation goes on where turns may be forgotten.
+        // The same conversation continues where turns may be forgotten.
         let mut session = session.with_policy(ContextPolicy::DropOldest);
         session.chat(&long(99)).unwrap();
         assert!(!session.dropped().is_empty());
@@ -351,7 +351,7 @@ mod tests {
         let history = session.messages().to_vec();
         let mut fresh = chat().session_from(history).unwrap();
         assert_eq!(fresh.chat("And my lamp?").unwrap(), session.chat("And my lamp?").unwrap());
-        // What does not fit alone is an error even so, and forgets nothing.
+        // A question that does not fit by itself is still an error, and nothing is forgotten.
         let dropped = session.dropped().len();
         let before = session.messages().to_vec();
         assert!(session.chat(&"key ".repeat(2000)).is_err());
@@ -365,7 +365,7 @@ mod tests {
         whole.chat("I lost my key").unwrap();
         let history = whole.messages().to_vec();
         let next = whole.chat("My lamp is broken").unwrap();
-        // With the system message that it holds, and without.
+        // With a system message in it, and without.
         for history in [history.clone(), history[1..].to_vec()] {
             let mut session = chat.session_from(history).unwrap();
             assert_eq!(session.chat("My lamp is broken").unwrap(), next);
@@ -387,7 +387,7 @@ mod tests {
         assert_eq!(stream.tokens(), 1, "what is not asked for is not computed");
         drop(stream);
         assert_eq!(session.messages()[2].content, first.trim());
-        // It goes on as if that had been the answer.
+        // The conversation continues as if that had been the answer.
         let answer = session.chat("My lamp is broken").unwrap();
         let mut again = chat.session_from(session.messages()[..3].to_vec()).unwrap();
         assert_eq!(again.chat("My lamp is broken").unwrap(), answer);

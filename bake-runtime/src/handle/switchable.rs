@@ -48,7 +48,7 @@ impl<D: Declaration> Switchable<D> {
         self.base().viewing(self.adapter.clone())
     }
 
-    /// Asks everything that the declaration expects, of all three.
+    /// Asks all three every question that the declaration has expectations for.
     ///
     /// An expectation without a target has no prompted model.
     ///
@@ -100,11 +100,11 @@ impl<D> std::fmt::Debug for Switchable<D> {
     }
 }
 
-/// What base, prompted and baked model answered to one expectation.
+/// The answers of the base, prompted and baked model to one expectation.
 pub struct Outcome<D: Declaration> {
     /// The question.
     pub question: &'static str,
-    /// The target whose document holds the answer.
+    /// The target whose document contains the answer.
     pub target: Option<D::Target>,
     /// The base model's answer.
     pub base: Graded,

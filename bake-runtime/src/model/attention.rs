@@ -1,6 +1,6 @@
 //! Causal attention of several sequences at once, without padding.
 //!
-//! Tokens of all sequences lie one after the other. In training a sequence's keys are its own
+//! The tokens of all sequences follow each other. In training a sequence's keys are its own
 //! tokens; in generation they are slots of a [cache](super::cache).
 
 mod cpu;
@@ -56,8 +56,7 @@ impl<'a> CausalAttention<'a> {
         Ok(Self { sees, tiles })
     }
 
-    /// How the pass makes its sums: what is generated must not depend on what is generated beside
-    /// it.
+    /// How the pass sums: an answer must not depend on what is generated along with it.
     pub(crate) fn sums(&self) -> Sums {
         match self.sees {
             Attention::Whole(_) => Sums::Fastest,

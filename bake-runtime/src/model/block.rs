@@ -1,8 +1,8 @@
 //! One block of the decoder: attention and feed-forward layer, each after a norm and around a
 //! residual.
 //!
-//! Its backward pass is written out. Candle's own cuts the gradient at fused operations without a
-//! word, computes gradients of frozen weights, and adds every gradient to zeros first.
+//! Its backward pass is written out. Candle's own silently cuts the gradient at fused operations,
+//! computes gradients of frozen weights, and adds every gradient to zeros first.
 
 use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
@@ -30,7 +30,7 @@ pub(crate) struct WeightView<'a> {
     pub(crate) dropout: Option<&'a dyn DropoutMasks>,
 }
 
-/// Where a training pass gets its dropout masks from: the same each time that a place asks.
+/// Where a training pass gets its dropout masks from: the same each time for the same place.
 pub(crate) trait DropoutMasks: Sync {
     /// A mask of this shape, `[tokens, inputs]`.
     fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> Result<Tensor>;
@@ -45,7 +45,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) view: WeightView<'a>,
 }
 
-/// What the forward pass leaves to the backward pass. All are `[tokens, …]`.
+/// What the forward pass keeps for the backward pass. All are `[tokens, …]`.
 pub(crate) struct Activations {
     x: Tensor,
     normed: Tensor,
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    /// An adapter whose matrices are the inputs after the first, A and B by turns.
+    /// An adapter whose matrices are the inputs after the first, A and B alternating.
     fn adapter(inputs: &[Tensor]) -> Adapter {
         let mut adapter = Adapter::empty(1);
         for (projection, ab) in Projection::ALL.into_iter().zip(inputs[1..].chunks(2)) {

@@ -1,8 +1,9 @@
 //! Keys and values of tokens that were read, for generation.
 //!
 //! The cache is a log: every step appends the keys and values of its new tokens. A sequence is a
-//! list of slots of the log, in the order of its positions. So sequences share the slots of a
-//! common prefix without copies, branch by copying a list of numbers, and forget by shortening it.
+//! list of slots of the log, in the order of its positions. Sequences can therefore share the slots
+//! of a common prefix without copies, branch by copying a list of numbers, and forget by shortening
+//! it.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -27,7 +28,7 @@ impl KvCache {
         Ok(Self { layers, used: 0 })
     }
 
-    /// Makes room for `count` tokens and returns the slots that they get.
+    /// Makes room for `count` tokens and returns their slots.
     pub(crate) fn reserve(&mut self, count: usize) -> Result<std::ops::Range<u32>> {
         let start = self.used;
         self.used += count;
@@ -63,7 +64,7 @@ impl KvCache {
         Ok((keys, values))
     }
 
-    /// Forgets all slots from `used` on. No sequence may hold one of them.
+    /// Forgets all slots from `used` on. No sequence may contain one of them.
     pub(crate) fn truncate(&mut self, used: usize) {
         self.used = self.used.min(used);
     }

@@ -40,8 +40,8 @@ impl Decoder {
     pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
         let embedding = weights.matrix(EMBEDDING, &[vocab, hidden], device)?;
-        // A checkpoint that says that they are one, and holds a head that is another, means the
-        // head: whoever trained it forgot the flag.
+        // If a checkpoint says that they are the same but contains a different head, the head
+        // counts: whoever trained it forgot the flag.
         const HEAD: &str = "lm_head.weight";
         let head = match weights.shape(HEAD) {
             None if config.tied_head() => embedding.clone(),
@@ -111,7 +111,7 @@ impl Decoder {
     }
 
     /// Whether any of its matrices is in 16 bits, as they may be on a GPU: folding an adapter in
-    /// would round it away in part.
+    /// would partly round it away.
     pub(crate) fn in_sixteen_bits(&self) -> bool {
         let projections = self.blocks.iter().flat_map(|block| &block.projections);
         let weights = projections.map(Linear::weight).chain([&self.embedding, &self.head]);
@@ -164,8 +164,8 @@ impl Decoder {
         })
     }
 
-    /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that lie
-    /// one after the other.
+    /// The final hidden states `[tokens, hidden]`, after the last norm, of whole sequences that
+    /// follow each other.
     pub(crate) fn forward(
         &self,
         ids: &[u32],
@@ -223,12 +223,12 @@ impl Decoder {
         &self.norm
     }
 
-    /// `[tokens, vocabulary]` out of final hidden states `[tokens, hidden]`.
+    /// `[tokens, vocabulary]` from final hidden states `[tokens, hidden]`.
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None, Sums::RowByRow)?)
     }
 
-    /// Fails where so many tokens are more than the model's context.
+    /// Fails where this many tokens do not fit the model's context.
     pub(crate) fn check_context(&self, tokens: usize) -> Result<()> {
         if tokens <= self.config.context() {
             return Ok(());

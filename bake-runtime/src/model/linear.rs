@@ -24,7 +24,7 @@ pub(crate) struct Change<'a> {
     pub(crate) mask: Option<&'a Tensor>,
 }
 
-/// What becomes of the gradient with respect to a layer's input.
+/// What happens to the gradient with respect to a layer's input.
 pub(crate) enum Wanted {
     /// It is not computed.
     Nothing,
@@ -32,12 +32,12 @@ pub(crate) enum Wanted {
     AddedTo(Tensor),
 }
 
-/// How the sums of a product are made, on the processor. On a GPU its library decides.
+/// How the sums of a product are made, on the processor. On a GPU, cuBLAS decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sums {
-    /// As is fastest for the number of rows.
+    /// Whichever way is fastest for the number of rows.
     Fastest,
-    /// So that a row's bits do not depend on the rows beside it.
+    /// So that a row's bits do not depend on the other rows.
     RowByRow,
 }
 

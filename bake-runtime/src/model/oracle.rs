@@ -81,7 +81,7 @@ fn the_norm_is_candles() {
     agree(
         &[x, onto],
         |x, dy| {
-            // What comes beside the norm is added to the gradient.
+            // The gradient that bypasses the norm is added.
             let dx = norm.backward(&x[0], dy, dy)?;
             Ok(((norm.forward(&x[0])? + (&x[0] + &x[1])?)?, vec![dx, dy.clone()]))
         },
@@ -209,7 +209,7 @@ impl Fixture {
         Self { config, rope, ours, norms, weights, shape: shape(HEADS, dtype) }
     }
 
-    /// A and B of all projections by turns.
+    /// A and B of all projections, alternating.
     fn changes(&self, dtype: DType) -> Vec<Tensor> {
         let both = |p: Projection| {
             let [outputs, inputs] = self.config.projection_shape(p);

@@ -274,12 +274,12 @@ fn tokenizers_and_chat_templates() {
     }
 }
 
-/// Published chat templates, which are other projects' files and not part of this one.
+/// Published chat templates, which are files of other projects and not part of this one.
 #[test]
 fn published_chat_templates() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/chat_templates");
     if !dir.is_dir() {
-        // Not through `eprintln!`, which a test that passes keeps to itself.
+        // Not through `eprintln!`, which the harness hides for a test that passes.
         let line =
             "published_chat_templates: skipped, as the templates are not beside this checkout";
         writeln!(std::io::stderr(), "{line}").unwrap();
@@ -293,7 +293,7 @@ fn published_chat_templates() {
         let token = |key: &str| Some((key.to_owned(), template[key].as_str()?.to_owned()));
         let special = ["bos_token", "eos_token"].into_iter().filter_map(token).collect();
         let chat = ChatTemplate::new(&source, special, name.clone()).unwrap();
-        // Cases with variables of their own are for switches that a bake does not have.
+        // Cases with additional variables test switches that a bake does not have.
         for case in template["cases"]
             .as_array()
             .unwrap()

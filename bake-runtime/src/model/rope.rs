@@ -30,7 +30,7 @@ impl<'a> Positions<'a> {
     }
 }
 
-/// Sines and cosines of a model's positions, as far as they were needed: a long context costs
+/// Sines and cosines of a model's positions, as far as they have been needed: a long context costs
 /// nothing until it is used.
 #[derive(Clone, Debug)]
 pub(crate) struct RopeTable {
@@ -53,7 +53,7 @@ impl RopeTable {
         Ok(Self { frequencies, turns: Arc::new(Mutex::new(empty)), context })
     }
 
-    /// The table for these positions, made longer where it does not reach so far. Each row is
+    /// The table for these positions, extended where it is too short. Each row is
     /// computed alone, so its bits do not depend on when.
     fn turns(&self, positions: &[u32]) -> Result<Tensor> {
         let needed = positions.iter().max().map_or(0, |&last| last as usize + 1);
@@ -124,7 +124,7 @@ impl RopeTable {
     }
 }
 
-/// Radians by which each pair of a head turns from one position to the next.
+/// The angle, in radians, between one position and the next, for each pair of a head.
 fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f64> {
     let plain = (0..head_dim / 2).map(|i| rope.theta.powf(-((2 * i) as f64) / head_dim as f64));
     plain
@@ -175,7 +175,7 @@ mod tests {
             assert!(rows(&long) >= last && rows(&long) <= 1024, "{position}: {}", rows(&long));
             last = rows(&long);
         }
-        // However it grew, its rows are the same.
+        // Its rows are the same however it grew.
         let rows = |t: &Tensor| t.narrow(0, 0, 1000).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(rows(&long.turns(&[999]).unwrap()), rows(&whole));
         // It does not grow beyond the context.

@@ -1,4 +1,4 @@
-//! The stages of long work: each tells where it stands, can be stopped, and has a span for
+//! The stages of long-running work: each reports its progress, can be stopped, and has a span for
 //! subscribers of `tracing`.
 
 use std::cell::Cell;
@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::{Interrupt, Progress};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A stage of long work.
+/// A stage of long-running work.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stage<'a> {
     /// What is done, and on what.
@@ -19,7 +19,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) unit: &'a str,
 }
 
-/// What a stage reports to and is stopped by.
+/// What a stage reports to and what can stop it.
 #[derive(Clone, Copy)]
 pub(crate) struct Monitor<'a> {
     pub(crate) progress: &'a dyn Progress,
@@ -48,7 +48,7 @@ impl Monitor<'_> {
         result
     }
 
-    /// Warns of what is probably not meant.
+    /// Warns of something that is probably not intended.
     pub(crate) fn warn(&self, message: &str) {
         tracing::warn!("{message}");
         self.progress.warn(message);

@@ -66,12 +66,12 @@ impl Bars {
 static ON_CTRL_C: Mutex<Vec<Weak<AtomicBool>>> = Mutex::new(Vec::new());
 
 impl Interrupt {
-    /// One that Ctrl-C sets too: for commands, where nothing else handles signals.
+    /// An interrupt that Ctrl-C sets too: for commands, where nothing else handles signals.
     ///
     /// The first call installs a handler of SIGINT for the whole process and for good, unless the
-    /// program has installed one, which then stays. While no such interrupt is alive, or when one
-    /// is already set, the handler ends the process with code 130. A server that shuts down
-    /// gracefully calls [`set`](Self::set) from its own handler instead.
+    /// program has installed one already, which then stays. While no such interrupt is alive, or
+    /// when one is already set, the handler ends the process with code 130. A server that shuts
+    /// down gracefully calls [`set`](Self::set) from its own handler instead.
     pub fn on_ctrl_c() -> Self {
         static HANDLER: Once = Once::new();
         HANDLER.call_once(|| {

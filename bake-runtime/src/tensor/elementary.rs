@@ -13,7 +13,7 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> {
     fn real(x: f64) -> Self;
     fn larger(self, other: Self) -> Self;
 
-    /// The numbers themselves where they are `f32`, for which there are kernels of their own.
+    /// The numbers themselves where they are `f32`, for which there are special kernels.
     fn f32s(_: &[Self]) -> Option<&[f32]> {
         None
     }
@@ -74,8 +74,8 @@ impl Real for f64 {
 
 /// Runs a loop with the widest vector instructions that the processor has.
 ///
-/// The closure must be marked `#[inline(always)]`, and so must what it calls: what stays a function
-/// of its own is compiled without them.
+/// The closure must be marked `#[inline(always)]`, and so must what it calls: what is not inlined
+/// is compiled without them.
 #[inline]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
@@ -142,8 +142,8 @@ pub(crate) fn maximum<T: Real>(a: &[T]) -> T {
 #[inline(always)]
 pub(crate) fn softmax<T: Real>(row: &mut [T]) {
     let max = maximum(row);
-    // Two loops: the first is vector code for short rows too, as those of attention in training
-    // are.
+    // Two loops: the first is vector code even for short rows, such as those of attention in
+    // training.
     for x in row.iter_mut() {
         *x = (*x - max).exp();
     }
@@ -162,11 +162,11 @@ pub(crate) fn softmax<T: Real>(row: &mut [T]) {
 }
 
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
-/// ln 2 in two parts: the first has so few digits that its product with a whole number below 2^9 is
+/// ln 2 in two parts: the first has so few bits that its product with a whole number below 2^9 is
 /// exact.
 const LN2_HIGH: f32 = 355.0 / 512.0;
 const LN2_LOW: f32 = -2.121_944_4e-4;
-/// Adding it rounds to a whole number, which then stands in the low bits.
+/// Adding it rounds to a whole number, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// `x = n ln 2 + r` with |r| ≤ ln 2 / 2.
@@ -217,7 +217,7 @@ pub(crate) fn expm1(x: f32) -> f32 {
     scale * expm1_reduced(r) + (scale - 1.0)
 }
 
-/// `φ(u) = e^u − 1 − u ≥ 0`, by its series where the difference would lose its digits.
+/// `φ(u) = e^u − 1 − u ≥ 0`, by its series where the difference would lose precision.
 #[inline(always)]
 pub(crate) fn phi(u: f32) -> f32 {
     let s = 1.0 / 40320.0;
@@ -232,7 +232,7 @@ pub(crate) fn phi(u: f32) -> f32 {
     if u.abs() < 0.5 { series } else { difference }
 }
 
-/// `ψ(x) = x e^x − (e^x − 1) ≥ 0`, by its series where the difference would lose its digits.
+/// `ψ(x) = x e^x − (e^x − 1) ≥ 0`, by its series where the difference would lose precision.
 #[inline(always)]
 pub(crate) fn psi(x: f32) -> f32 {
     let s = 1.0 / 5760.0;

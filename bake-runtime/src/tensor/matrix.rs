@@ -1,4 +1,4 @@
-//! Matrix products on slices: a checked door to the `gemm` crate, and kernels of our own beside it.
+//! Matrix products on slices: checked access to the `gemm` crate, and our own kernels besides.
 
 mod rows;
 
@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use crate::tensor::elementary::Real;
 pub(crate) use rows::{row_by_row, weighted_sums};
 
-/// A matrix that lies in a slice, with any distance between its rows and between its columns.
+/// A matrix in a slice, with any distance between its rows and between its columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
     data: &'a [T],
@@ -23,7 +23,7 @@ impl<'a, T> Matrix<'a, T> {
         Self::strided(data, rows, cols, cols)
     }
 
-    /// Rows whose beginnings are `row_stride` apart.
+    /// Rows that begin `row_stride` apart.
     pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(
             rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
@@ -80,24 +80,24 @@ impl<'a, T> Matrix<'a, T> {
 /// Which threads a product uses.
 #[derive(Clone, Copy)]
 pub(crate) enum Threads {
-    /// The calling one, where work is already divided.
+    /// The calling thread, where work is already divided.
     One,
     /// All of rayon's, where the product is large enough to be worth waking them.
     All,
 }
 
 impl Threads {
-    /// Those that are worth waking for so many multiplications.
+    /// Those that are worth waking for this many multiplications.
     fn for_work(self, multiplications: usize) -> Self {
         if multiplications > WORTH_WAKING { self } else { Self::One }
     }
 }
 
-/// The most rows of `a` for which [`row_by_row`] beats a product that first copies `b` into the order
-/// it likes.
+/// The most rows of `a` for which [`row_by_row`] beats a product that first copies `b` into the
+/// order it needs.
 const FEW_ROWS: usize = 16;
 
-/// Multiplications that one thread does in about the time that it takes to wake another.
+/// The multiplications that one thread does in about the time it takes to wake another.
 const WORTH_WAKING: usize = 1 << 22;
 
 /// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the
@@ -146,9 +146,9 @@ pub(crate) fn multiply_into<T: Real>(
         Threads::One => Parallelism::None,
         Threads::All => Parallelism::Rayon(0),
     };
-    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed alone; `Matrix` has
-    // checked when it was made that its slice holds the last element of its last row, and
-    // transposing keeps the set of elements. `T` is f32 or f64, which gemm knows.
+    // SAFETY: `out` holds m rows of n elements, `stride` apart, and is borrowed exclusively;
+    // `Matrix` has checked when it was made that its slice holds the last element of its last row,
+    // and transposing keeps the set of elements. `T` is f32 or f64, which gemm supports.
     unsafe {
         gemm::gemm(
             m,

@@ -1,4 +1,4 @@
-//! What the processor's kernels share: slices out of tensors, tensors out of vectors, and work in
+//! What the processor's kernels share: slices from tensors, tensors from vectors, and work in
 //! parallel.
 
 use candle_core::{Layout, Result, Shape, Storage, Tensor, WithDType};
@@ -59,10 +59,10 @@ pub(crate) fn tensor<T: WithDType>(data: Vec<T>, shape: impl Into<Shape>) -> Res
     Tensor::from_vec(data, shape.into(), &candle_core::Device::Cpu)
 }
 
-/// Elements that are worth a thread's while.
+/// The fewest elements that are worth a thread.
 const GRAIN: usize = 16_384;
 
-/// Fills rows of `width` elements: `f` gets the number of its first row and some rows. In parallel
+/// Fills rows of `width` elements: `f` gets the number of the first row and some rows. In parallel
 /// where there are enough of them.
 pub(crate) fn fill_rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let rows = rows_at_once(width);

@@ -53,11 +53,11 @@ impl AddedTokens {
         Some(&added.token.content)
     }
 
-    /// Ids of a text like the tokenizer's own, but for tokens that would reach over one of the
-    /// `breaks`, places in the text in bytes: these are left to be text.
+    /// The ids of a text as the tokenizer gives them, except for tokens that would span one of the
+    /// `breaks` (byte positions in the text): those are left as text.
     ///
-    /// The text goes through the tokenizer as a whole, so what is done at its start only, such as a
-    /// mark of a space before the first word, is done there only.
+    /// The text goes through the tokenizer as a whole, so anything that is done only at its start,
+    /// such as marking a space before the first word, is done only there.
     pub(super) fn encode(
         &self,
         tokenizer: &tokenizers::Tokenizer,
@@ -137,17 +137,17 @@ impl AddedTokens {
     }
 }
 
-/// Whether a token steers the conversation: where it is called special, where it looks like a tag,
-/// and where the chat template writes it. Others are words or white space that models have learned
-/// as part of texts.
+/// Whether a token steers the conversation: if it is called special, looks like a tag, or is
+/// written by the chat template. Others are words or white space that models have learned as part
+/// of texts.
 fn is_control(token: &AddedToken, written: &str) -> bool {
     let content = token.content.trim();
     let tag = content.starts_with(['<', '[', '{', '|']) && content.ends_with(['>', ']', '}', '|']);
     token.special || !content.is_empty() && (tag || written.contains(content))
 }
 
-/// What a template can write: its text outside of tags, and the texts in quotes inside of them.
-/// Zeros are between them, so that no word reaches from one into another.
+/// What a template can write: its text outside tags, and the quoted texts inside them. Zeros
+/// separate them, so that no word spans two of them.
 fn literal_text(template: &str) -> String {
     let (mut text, mut rest) = (String::new(), template);
     while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {

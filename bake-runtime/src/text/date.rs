@@ -1,7 +1,7 @@
 //! The date in prompts. A prompt that changes with the day cannot be baked, so it is always the
-//! start of 26 July 2024, the day that Llama's templates use where there is no clock.
+//! start of 26 July 2024, the day that Llama's templates use when there is no clock.
 
-/// The day in one of Python's formats. The error is the directive that is not known.
+/// The day in one of Python's formats. The error is the unknown directive.
 pub(super) fn fixed_day(format: &str) -> Result<String, String> {
     let (mut text, mut rest) = (String::new(), format.chars());
     while let Some(c) = rest.next() {
@@ -23,7 +23,7 @@ pub(super) fn fixed_day(format: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// What stands for a letter in the C locale. The day has no time zone.
+/// What a letter stands for in the C locale. The day has no time zone.
 fn value(letter: char) -> Option<&'static str> {
     Some(match letter {
         'a' => "Fri",
@@ -59,7 +59,7 @@ fn value(letter: char) -> Option<&'static str> {
     })
 }
 
-/// The value with the flags of the GNU C library: `-` takes the padding of a number away, `_` and
+/// The value with the flags of the GNU C library: `-` removes the padding of a number, `_` and
 /// `0` choose it, `^` and `#` change the case.
 fn flagged(value: &str, flags: &str, letter: Option<char>) -> String {
     let mut value = value.to_owned();

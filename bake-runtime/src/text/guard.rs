@@ -1,18 +1,18 @@
 //! What the libraries that read tokenizers and templates take on trust: files that would make them
-//! panic, overflow the stack, or ask for memory that no machine has, are refused before.
+//! panic, overflow the stack, or ask for memory that no machine has, are refused beforehand.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The most bytes of one tag of a template beside its strings. Expressions are read and compiled by
-/// recursion, as deep as they have operators.
+/// The most bytes of one tag of a template apart from its strings. Expressions are parsed and
+/// compiled recursively, as deep as they have operators.
 const LONGEST_TAG: usize = 2048;
 
 /// The key of a table of characters in tokenizers that were made by SentencePiece.
 const CHARACTER_MAP: &str = "precompiled_charsmap";
 
-/// The tokens that a `tokenizer.json` adds to its vocabulary. The library that reads them counts
-/// their numbers itself, and only warns where they are others.
+/// The tokens that a `tokenizer.json` adds to its vocabulary. The library that reads them numbers
+/// them itself, and only warns where the file has other numbers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AddedTokens {
     #[serde(default)]
@@ -47,7 +47,7 @@ impl AddedTokens {
 pub(crate) fn check_tokenizer(json: &[u8]) -> Result<AddedTokens, String> {
     let added = serde_json::from_slice(json)
         .map_err(|e| format!("is not a tokenizer in the Hugging Face format: {e}"))?;
-    // Most have none, and are not read a second time.
+    // Most have none, and are not parsed a second time.
     let key = CHARACTER_MAP.as_bytes();
     if !json.windows(key.len()).any(|window| window == key) {
         return Ok(added);
@@ -124,7 +124,7 @@ pub(crate) fn check_template(source: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The bytes of a tag outside of its strings, and all of its bytes.
+/// The bytes of a tag outside its strings, and all of its bytes.
 fn tag(text: &str, end: &str) -> (usize, usize) {
     let (mut code, mut string, mut escaped) = (0, None, false);
     for (at, byte) in text.bytes().enumerate() {

@@ -3,7 +3,7 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
-/// How deep values may lie in each other.
+/// How deeply values may be nested.
 const DEPTH: usize = 500;
 
 /// With the arguments that transformers gives the filter.
@@ -106,7 +106,7 @@ impl Style {
     }
 
     fn text(&self, out: &mut String, text: &str) {
-        // A text always has a JSON form.
+        // A string can always be written as JSON.
         let quoted = serde_json::to_string(text).unwrap_or_default();
         for c in quoted.chars() {
             if self.ascii && !c.is_ascii() {
@@ -120,7 +120,7 @@ impl Style {
     }
 }
 
-/// A key as Python makes a text of it.
+/// A key as the string that Python makes of it.
 fn key_text(key: &Value) -> Result<String, Error> {
     match key.kind() {
         ValueKind::String | ValueKind::Number => Ok(key.to_string()),

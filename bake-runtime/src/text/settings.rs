@@ -1,10 +1,10 @@
 //! What the files beside a tokenizer say of it: `tokenizer_config.json`,
 //! `special_tokens_map.json` and `added_tokens.json`, read as transformers 5 reads them.
 //!
-//! Of the keys of `tokenizer_config.json`, those for single texts and for batches change nothing in
-//! a conversation: `add_bos_token`, `add_eos_token`, `add_prefix_space`,
-//! `clean_up_tokenization_spaces`, `legacy`, `model_max_length`, `padding_side`,
-//! `truncation_side`. The others are read here, or refused.
+//! Of the keys of `tokenizer_config.json`, those about single texts and batches make no difference
+//! to a conversation: `add_bos_token`, `add_eos_token`, `add_prefix_space`,
+//! `clean_up_tokenization_spaces`, `legacy`, `model_max_length`, `padding_side`, `truncation_side`.
+//! The others are read here, or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +91,7 @@ impl TextSettings {
         &self.template
     }
 
-    /// The file that holds the chat template, for messages.
+    /// The file that contains the chat template, for messages.
     pub(crate) fn template_name(&self) -> String {
         format!("{}/{}", self.folder, self.template_file)
     }
@@ -106,7 +106,7 @@ impl TextSettings {
         self.special.get("eos_token").map(|token| token.content.as_str())
     }
 
-    /// Gives a tokenizer the tokens that it lacks, or has otherwise.
+    /// Gives a tokenizer the tokens that it lacks or has differently.
     pub(super) fn add_tokens(&self, tokenizer: &mut tokenizers::Tokenizer) -> Result<()> {
         let unusable = |e| {
             let message = format!("the added tokens of {} cannot be used", self.folder);
@@ -148,8 +148,8 @@ impl TextSettings {
 
 const SPECIAL: &str = "special_tokens_map.json";
 
-/// The chat template and the file that holds it. One in a file of its own comes first, and of
-/// several the one called `default`.
+/// The chat template and its file. One in a separate file has priority, and among several the one
+/// called `default`.
 fn template(files: &Files, config: &Map<String, Value>) -> Result<(String, &'static str)> {
     if let Some(source) = &files.template {
         return Ok((source.to_string(), "chat_template.jinja"));
@@ -219,7 +219,7 @@ fn listed_tokens(
         let named = special.values().chain(extra).any(|token| token.content == content);
         added.insert(id, AddedToken::from(content, named));
     }
-    // What tokenizer.json says of a token comes first.
+    // What tokenizer.json says of a token has priority.
     let tokenizer: Value = serde_json::from_slice(&files.tokenizer).unwrap_or_default();
     for token in tokenizer["added_tokens"].as_array().into_iter().flatten() {
         added.retain(|id, _| token["id"].as_u64() != Some((*id).into()));
@@ -228,7 +228,7 @@ fn listed_tokens(
 }
 
 /// A special token, written as a text or as an object; none where the key is something else, such
-/// as a switch. The error says what is wrong.
+/// as a flag. The error says what is wrong.
 fn special_token(value: &Value) -> std::result::Result<Option<AddedToken>, String> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(None),

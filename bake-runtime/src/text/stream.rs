@@ -1,4 +1,4 @@
-//! Text out of tokens that come one by one.
+//! Text from tokens that come one by one.
 
 use crate::error::Result;
 use crate::text::tokenizer::Tokenizer;
@@ -9,7 +9,7 @@ pub(crate) struct TextStream {
     /// The tokens since the last piece of text, and before them those of the last piece: how a
     /// token reads can depend on the one before.
     ids: Vec<u32>,
-    /// How many of them belong to text that was given out.
+    /// How many of them belong to text that was returned already.
     given: usize,
 }
 
@@ -20,7 +20,7 @@ impl TextStream {
         self.take(tokenizer, false)
     }
 
-    /// What is left at the end, even if it is no whole character.
+    /// What is left at the end, even if it is not a whole character.
     pub(crate) fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
         self.take(tokenizer, true)
     }
@@ -31,8 +31,9 @@ impl TextStream {
         if !last && text.ends_with(char::REPLACEMENT_CHARACTER) {
             return Ok(String::new());
         }
-        // New tokens can change how those before them read, which were given out already: a byte
-        // that was a letter becomes part of what is no character. Then the new ones read alone.
+        // New tokens can change how earlier ones read whose text was returned already: a byte that
+        // was a letter becomes part of an invalid character. Then the new ones are read by
+        // themselves.
         let new = match text.strip_prefix(&before) {
             Some(new) => new.to_owned(),
             None => tokenizer.decode(&self.ids[self.given..])?,

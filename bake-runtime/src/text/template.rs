@@ -21,7 +21,7 @@ use crate::text::tokenizer::Tokenizer;
 pub struct Message<'a> {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
+    /// What they say.
     pub content: Cow<'a, str>,
 }
 
@@ -88,7 +88,7 @@ impl ChatTemplate {
             Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
         })?;
         let mut environment = Environment::new();
-        // As transformers sets its own up: blocks leave no white space, and nothing is escaped.
+        // Set up as in transformers: blocks leave no white space, and nothing is escaped.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|e| template_error(&name, &e))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -122,7 +122,7 @@ impl ChatTemplate {
             .collect();
         context.insert("messages", messages.iter().map(as_value).collect());
         context.insert("add_generation_prompt", Value::from(generation_prompt));
-        // transformers gives both to every template. Some ask whether they are none.
+        // transformers gives both to every template. Some test whether they are none.
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
         let template =
@@ -141,7 +141,7 @@ impl ChatTemplate {
         if !messages.iter().any(|m| tokenizer.holds_control(&m.content)) {
             return tokenizer.encode(&self.render(messages, generation_prompt)?);
         }
-        // A character for private use that no message holds marks the tokens that are text.
+        // A private-use character that no message contains marks the tokens that are text.
         let unused = |c: &char| !messages.iter().any(|m| m.content.contains(*c));
         let Some(mark) = ('\u{e000}'..='\u{f8ff}').find(unused) else {
             return Err(Error::new(
@@ -193,7 +193,7 @@ fn prepared(source: &str) -> String {
     out
 }
 
-/// Prints what Python calls by other names than Jinja does.
+/// Prints values as Python does, where Jinja prints them differently.
 fn as_python_prints(
     out: &mut Output<'_>,
     state: &mut State<'_, '_>,

@@ -54,7 +54,7 @@ fn rendered(files: &Files, content: &str) -> Result<String> {
 const WORDS: [&str; 15] =
     ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁b", "<", "/", "s", ">", "t", "▁▁", "<t>"];
 
-/// Letters with the mark of a space before words. `scheme` says before which.
+/// Letters, with a mark for the space before words. `scheme` says before which words.
 fn metaspace(scheme: &str) -> Value {
     let added = |id: usize| {
         json!({"id": id, "content": WORDS[id], "single_word": false, "lstrip": false,
@@ -83,7 +83,7 @@ fn plain_config() -> Value {
 
 #[test]
 fn only_the_start_of_a_text_is_its_start() {
-    // The token that is written out is text, and what is around it stays as it was.
+    // The token that is written out is text, and the text around it stays as it was.
     for (scheme, word, behind) in [("first", 4, 4), ("never", 4, 4), ("always", 6, 4)] {
         let files = files(&metaspace(scheme), &plain_config());
         assert_eq!(ids(&files, "a b"), [1, word, 7], "{scheme}");
@@ -130,7 +130,7 @@ fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
         template.encode(&read_back, &messages, false).unwrap()
     };
     assert_eq!(encode("a<t>"), [1, 4, 8, 12, 11]);
-    // Runs of spaces and words that a tokenizer has learned are no control tokens.
+    // Runs of spaces and words that a tokenizer has learned are not control tokens.
     assert_eq!(encode("▁▁b<t>b"), [1, 13, 5, 8, 12, 11, 5]);
     assert_eq!(read_back.encode("<t>").unwrap(), [14]);
     assert_eq!(read_back.control_tokens(), ["<unk>", "<s>", "</s>", "<t>"]);
@@ -306,7 +306,7 @@ fn which_of_several_templates_is_used() {
 
 #[test]
 fn a_stream_drops_no_text() {
-    // A letter as a byte, which is no letter any more where a byte that is no text follows it.
+    // A byte that is a letter, and no longer one when a byte that is not text follows it.
     let vocabulary = json!({"<unk>": 0, "<0x41>": 1, "<0xFF>": 2, "b": 3, "c": 4});
     let mut tokenizer = metaspace("never");
     tokenizer["added_tokens"] = json!([]);

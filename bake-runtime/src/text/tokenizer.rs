@@ -49,7 +49,7 @@ impl Tokenizer {
         }
         let unusable =
             |e| Error::with_source(ErrorKind::Tokenizer, format!("{name} cannot be used"), e);
-        // Both are about batches for training, and would cut or fill every text.
+        // Both are for batches in training, and would truncate or pad every text.
         inner.with_truncation(None).map_err(unusable)?;
         inner.with_padding(None);
         settings.add_tokens(&mut inner)?;
@@ -63,12 +63,12 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// The ids of a text in which control tokens are control tokens. None is added.
+    /// The ids of a text in which control tokens are control tokens. None are added.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>> {
         guarded(|| Ok(self.inner.encode_fast(text, false)?.get_ids().to_vec()))
     }
 
-    /// The ids of a text in which only the control tokens that do not hold `mark` are control
+    /// The ids of a text in which only the control tokens that do not contain `mark` are control
     /// tokens. The marks themselves are dropped.
     pub(crate) fn encode_marked(&self, marked: &str, mark: char) -> Result<Vec<u32>> {
         let (mut text, mut breaks) = (String::with_capacity(marked.len()), Vec::new());
@@ -82,7 +82,7 @@ impl Tokenizer {
         guarded(|| self.added.encode(&self.inner, &text, &breaks))
     }
 
-    /// The text with `mark` inside of every control token, so that it is none.
+    /// The text with `mark` inside every control token, so that it no longer is one.
     pub(crate) fn mark(&self, text: &str, mark: char) -> String {
         let mut marked = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
@@ -100,12 +100,13 @@ impl Tokenizer {
         self.added.control().collect()
     }
 
-    /// The bytes of the longest token: no text has fewer tokens than its bytes divided by this.
+    /// The bytes of the longest token: a text has at least as many tokens as its bytes divided by
+    /// this.
     pub(crate) fn longest_token(&self) -> usize {
         self.longest
     }
 
-    /// Whether the text holds a control token, written out.
+    /// Whether the text contains a control token, written out.
     pub(crate) fn holds_control(&self, text: &str) -> bool {
         self.added.control().any(|token| text.contains(token))
     }
@@ -123,7 +124,8 @@ impl Tokenizer {
     }
 }
 
-/// What a tokenizer gives. The engine behind its patterns panics where one takes too many steps.
+/// What a tokenizer gives. Its regular expression engine panics where a pattern takes too many
+/// steps.
 fn guarded(encode: impl FnOnce() -> tokenizers::Result<Vec<u32>>) -> Result<Vec<u32>> {
     let failed = |e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e);
     let stopped = |_| {

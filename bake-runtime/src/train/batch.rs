@@ -17,7 +17,7 @@ pub(crate) struct StudentSequence {
     pub(crate) answer: usize,
     /// Where the teacher's states of this answer begin in [`TrainingSet::states`].
     pub(crate) first_state: usize,
-    /// What each token of the answer counts; over all tokens of all sequences this sums to one.
+    /// How much each token of the answer counts; over all tokens of all sequences this sums to one.
     pub(crate) token_weight: f64,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Batch {
     pub(crate) rows: Tensor,
     /// The teacher's states for these rows, `[rows, hidden]`.
     pub(crate) teacher: Tensor,
-    /// What each row counts.
+    /// How much each row counts.
     pub(crate) weights: Vec<f64>,
 }
 

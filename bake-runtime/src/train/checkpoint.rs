@@ -1,4 +1,4 @@
-//! Checkpoints: what a training that was stopped goes on from.
+//! Checkpoints: what a training that was stopped resumes from.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::error::Result;
 
 const STAGE: &str = "checkpoints";
 
-/// The time between two checkpoints where no number of steps is set. When one is kept changes
-/// nothing of the result.
+/// The time between two checkpoints where no number of steps is set. When they are written does not
+/// change the result.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The checkpoints of one bake, of which the last is kept.
@@ -32,8 +32,8 @@ impl<'a> Checkpoints<'a> {
         Self { store, key, every, last: Cell::new(Instant::now()) }
     }
 
-    /// Puts adapter and optimiser where the last checkpoint was, and returns the losses of the
-    /// steps until then. Without one they stay as they are.
+    /// Restores adapter and optimiser from the last checkpoint, and returns the losses of the
+    /// steps up to it. Without a checkpoint they stay as they are.
     pub(crate) fn load(&self, adapter: &mut Adapter, optimizer: &mut AdamW) -> Result<Vec<f64>> {
         let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(Vec::new()) };
         let (_, moments) = optimizer.state();

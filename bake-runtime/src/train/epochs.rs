@@ -17,8 +17,8 @@ const RATE_TIMES_HIDDEN: f64 = 0.75;
 /// A training of one adapter.
 ///
 /// A block's activations are kept for the backward pass while all kept ones fit `activation_bytes`,
-/// and computed again from the block's input otherwise. The bits of the result are the same either
-/// way, and also when a training that was stopped goes on from a checkpoint.
+/// and computed again from the block's input otherwise. The result has the same bits either way,
+/// and also when a training that was stopped resumes from a checkpoint.
 #[derive(Clone, Copy)]
 pub(crate) struct Training<'a> {
     pub(crate) model: &'a Model,
@@ -33,7 +33,7 @@ pub(crate) struct Training<'a> {
 struct TrainingState {
     adapter: Adapter,
     optimizer: AdamW,
-    /// The loss of each step that was done.
+    /// The loss of each finished step.
     losses: Vec<f64>,
 }
 

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 
 use crate::adapter::{Adapter, Gradients};
 
-/// What AdamW goes by, apart from the rate of each step.
+/// The settings of AdamW, apart from the learning rate of each step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdamWSettings {
     /// How much of the mean of the gradients is kept at each step.
@@ -46,14 +46,14 @@ impl AdamW {
         (self.steps, self.moments.iter().flatten().flat_map(|(mean, square)| [mean, square]))
     }
 
-    /// Goes on from a [`state`](Self::state), whose moments are as many and of the same shapes.
+    /// Resumes from a [`state`](Self::state) with moments of the same number and shapes.
     pub(super) fn resume(&mut self, steps: i32, moments: impl IntoIterator<Item = Tensor>) {
         self.steps = steps;
         let places = self.moments.iter_mut().flatten().flat_map(|(mean, square)| [mean, square]);
         places.zip(moments).for_each(|(place, moment)| *place = moment);
     }
 
-    /// Moves the adapter against the gradients, of which there is one for each of its changes.
+    /// Moves the adapter against the gradients, one for each of its changes.
     pub(crate) fn step(
         &mut self,
         adapter: &mut Adapter,
@@ -95,7 +95,7 @@ pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
         .iter()
         .flat_map(|(.., gradient)| [&gradient.a, &gradient.b])
         .map(|tensor| tensor.sqr()?.sum_all());
-    // Brought together first: each number that is read from a GPU waits for it.
+    // Collected first, since each number that is read from a GPU has to wait for it.
     let sums = Tensor::stack(&sums.collect::<Result<Vec<_>>>()?, 0)?.to_vec1::<f32>()?;
     let norm = sums.into_iter().map(f64::from).sum::<f64>().sqrt();
     if norm > limit {

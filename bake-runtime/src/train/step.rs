@@ -17,7 +17,7 @@ use crate::model::Model;
 use crate::model::attention::Attention;
 use crate::model::block::{Activations, DropoutMasks, WeightView};
 
-/// Sequences that are measured together when nothing is learned.
+/// Sequences that are measured together when nothing is trained.
 const MEASURED_TOGETHER: usize = 32;
 
 /// The weighted mean divergence over a training set, in nats a token.
@@ -99,9 +99,9 @@ impl Student<'_> {
         let view = WeightView { adapter: Some(self.adapter), dropout };
         let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view)?;
 
-        // Below the lowest changed block nothing is learned, so nothing is kept. Of the others the
-        // upper ones keep their activations, as many as there is room for, and the lower ones their
-        // inputs.
+        // Below the lowest changed block nothing is trained, so nothing is kept. Of the other
+        // blocks, as many upper ones as there is room for keep their activations, and the lower
+        // ones their inputs.
         let (layers, lowest) = (decoder.blocks().len(), self.adapter.lowest_layer());
         let room =
             self.activation_bytes / Activations::bytes(decoder.config(), batch.ids.len()).max(1);
@@ -148,14 +148,14 @@ impl Student<'_> {
     }
 }
 
-/// What the backward pass of a block begins with.
+/// What the backward pass of a block starts from.
 enum Saved {
     Activations(Activations),
     Input(Tensor),
 }
 
 /// Dropout masks that depend on seed, step and place only, so that a block that is computed again
-/// gets the same.
+/// gets the same masks.
 struct Masks<'a> {
     rate: f64,
     seed: u64,

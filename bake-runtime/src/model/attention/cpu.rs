@@ -192,7 +192,7 @@ struct Scratch<T> {
 }
 
 impl<T: Real> Scratch<T> {
-    /// Brings one head's keys and values of the slots together.
+    /// Gathers one head's keys and values from the slots.
     fn gather(&mut self, heads: Heads, slots: &[u32], head: usize, k: &[T], v: &[T]) {
         let row = heads.keys * heads.width;
         for (out, from) in [(&mut self.keys, k), (&mut self.values, v)] {
@@ -225,7 +225,7 @@ fn attend<T: Real>(
     }
 }
 
-/// As [`attend`], where no row's bits may depend on which rows are beside it.
+/// As [`attend`], where no row's bits may depend on the other rows.
 fn attend_row_by_row(
     q: Matrix<'_, f32>,
     k: Matrix<'_, f32>,
@@ -323,7 +323,7 @@ struct Tile<'a, T> {
     out: &'a mut [T],
 }
 
-/// Cuts a buffer into a tile for each sequence and key head, in this order.
+/// Divides a buffer into a tile for each sequence and key head, in this order.
 fn tiles<'a, T>(
     mut buffer: &'a mut [T],
     counts: &[usize],
@@ -424,7 +424,7 @@ mod tests {
     fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
         let inputs = inputs(20);
         let whole = causal(HEADS, &[20], &inputs[0], &inputs[1], &inputs[2]).unwrap();
-        // Position i lies in slot 7 i mod 23 of a cache of 23 slots.
+        // Position i is in slot 7 i mod 23 of a cache of 23 slots.
         let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
         let scattered = |t: &Tensor| {
             let t = t.to_dtype(DType::F32).unwrap();

@@ -140,7 +140,7 @@ impl Tiles {
             (Grid::Blocks(self.tile_count * heads_at_once), floats * size_of::<f32>());
         let launch =
             Launch { kernel, grid, block: ATTENTION_THREADS, shared_bytes, lane: Lane::Main };
-        // SAFETY: the callers give the arguments of their kernel, and have looked at their shapes.
+        // SAFETY: the callers give the arguments of their kernel, and have checked their shapes.
         unsafe { gpu.launch(launch, &args) }
     }
 }

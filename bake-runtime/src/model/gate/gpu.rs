@@ -11,7 +11,7 @@ pub(super) fn forward(gpu: &Gpu, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     // SAFETY: the kernel writes all elements.
     let y = unsafe { unwritten(gate.shape(), DType::F32, gate.device())? };
     let args = [address(gate)?, address(up)?, address(&y)?, elements.into()];
-    // SAFETY: these are the kernel's arguments, all with so many elements.
+    // SAFETY: these are the kernel's arguments, all with this many elements.
     unsafe { gpu.launch(each("gate_forward", elements), &args)? };
     Ok(y)
 }
@@ -35,7 +35,7 @@ pub(super) fn backward(
         address(&d_up)?,
         elements.into(),
     ];
-    // SAFETY: these are the kernel's arguments, all with so many elements.
+    // SAFETY: these are the kernel's arguments, all with this many elements.
     unsafe { gpu.launch(each("gate_backward", elements), &args)? };
     Ok((d_gate, d_up))
 }

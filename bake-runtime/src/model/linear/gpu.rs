@@ -99,8 +99,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// `a · b · scale` in f32, added to `onto` where it is given, which nobody else may hold. The left
-/// side is rounded to the type of the right.
+/// `a · b · scale` in f32, added to `onto` where it is given, to which there may be no other
+/// reference. The left side is rounded to the type of the right.
 fn product(
     gpu: &Gpu,
     a: Side<'_>,
@@ -164,7 +164,7 @@ mod tests {
                         );
                     }
                 }
-                // Both sides are rounded, and the sums are not.
+                // Both sides are rounded, but not the sums.
                 let got = product(&gpu(device), a, Side::plain(&rounded), 0.5, None).unwrap();
                 same(
                     &got,

@@ -27,8 +27,8 @@ pub(super) fn rotate(
     if positions.dims1()? != rows || positions.dtype() != DType::U32 {
         candle_core::bail!("there are {:?} positions for {rows} tokens", positions.dims());
     }
-    // SAFETY: these are the kernel's arguments, of the sizes that were looked at. No position is
-    // beyond the turns: both are of the model's context.
+    // SAFETY: these are the kernel's arguments, of the sizes that were checked. No position is
+    // beyond the table: both are of the model's context.
     unsafe { gpu.launch(each("rope_turn", rows * heads * half), &args)? };
     Ok(y)
 }

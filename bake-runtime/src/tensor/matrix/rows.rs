@@ -1,15 +1,15 @@
 //! Products in which each row of the result has the bits that it would have alone.
 //!
 //! A general product chooses the order of its sums by the sizes of the matrices, so the rows of a
-//! larger one differ in their last digits. An answer must not depend on what is answered beside it,
-//! so generation computes with these.
+//! larger one differ in their last digits. An answer must not depend on what is answered along with
+//! it, so generation uses these.
 
 use rayon::prelude::*;
 
 use crate::tensor::matrix::{Matrix, Threads};
 
-/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set, where the rows of `a` and the
-/// columns of `b` lie one element after the other, as with `x Wᵀ`. `out` has rows one after the
+/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set, where the rows of `a` and
+/// the columns of `b` lie one element after the other, as with `x Wᵀ`. `out` has rows one after the
 /// other.
 pub(crate) fn row_by_row(
     out: &mut [f32],
@@ -34,12 +34,12 @@ pub(crate) fn row_by_row(
 /// Rows that are multiplied with all columns before the next are.
 const AT_ONCE: usize = 64;
 
-/// Numbers of rows that stay in the first level cache, and of columns that stay in the second.
+/// The rows that stay in the first-level cache, and the columns that stay in the second.
 const ROW_NUMBERS: usize = 6 << 10;
 const COLUMN_NUMBERS: usize = 64 << 10;
 
-/// As [`row_by_row`], for few rows: the columns are read once. Rows of `out` begin `stride` elements
-/// apart.
+/// As [`row_by_row`], for few rows: the columns are read once. Rows of `out` begin `stride`
+/// elements apart.
 pub(super) fn dot_products(
     out: &mut [f32],
     stride: usize,
@@ -76,7 +76,7 @@ pub(super) fn dot_products(
 }
 
 /// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two
-/// columns at a time, out of as many as stay in the caches.
+/// columns at a time, from as many as stay in the caches.
 struct Columns<'a> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],
@@ -124,7 +124,7 @@ impl pulp::WithSimd for Columns<'_> {
     }
 }
 
-/// The products of `C` columns with `R` rows. The order of the sums depends on their length only.
+/// The products of `C` columns with `R` rows. The order of the sums depends only on their length.
 ///
 /// There is no closure here: one that is not inlined would be compiled without the vector
 /// instructions.
@@ -205,7 +205,7 @@ impl pulp::WithSimd for WeightedSums<'_> {
 }
 
 /// The sums of `R` rows from `first` on. Their common keys are read once; the keys that only later
-/// rows see come behind.
+/// rows see follow.
 #[inline(always)]
 fn sums_of<S: pulp::Simd, const R: usize>(
     simd: S,
@@ -294,7 +294,7 @@ mod tests {
             weighted_sums(&mut all, weights, values);
             for i in 0..m {
                 let visible = seen - m + i + 1;
-                // The row alone, which knows of no later key.
+                // The row by itself, with no later keys.
                 let own = &weights.data[i * seen..][..visible];
                 let mut alone = vec![f32::NAN; width];
                 let earlier = Matrix::new(values.data, visible, width);

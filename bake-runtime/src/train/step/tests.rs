@@ -13,7 +13,7 @@ fn lora(rank: usize, alpha: f64) -> Lora {
     Lora::new(LoraFields { rank, alpha, ..LoraFields::DEFAULT }).unwrap()
 }
 
-/// An adapter of which no matrix is zero, so that each has a gradient.
+/// An adapter in which no matrix is zero, so that each has a gradient.
 fn adapter(model: &Model, rank: usize) -> Adapter {
     let mut adapter = initial(model.config(), &lora(rank, 8.0), 5, &Device::Cpu).unwrap();
     let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
@@ -55,7 +55,7 @@ fn student<'a>(
     Student { model, adapter, settings, dropout, activation_bytes: bytes }
 }
 
-/// The loss moves along a gradient as fast as the gradient is long: through head, norms,
+/// Along its gradient the loss changes at a rate equal to the gradient's norm: through head, norms,
 /// attention, feed-forward layers and changes.
 #[test]
 fn the_gradient_of_the_whole_loss_is_its_slope() {
@@ -83,7 +83,7 @@ fn the_gradient_of_the_whole_loss_is_its_slope() {
             }
             student(&model, &moved, &settings, dropout, 0).gradients(&batch, 2.0, (0, 0)).unwrap().0
         };
-        // Far enough that rounding in f32 does not matter, near enough that the curve does not.
+        // Far enough that rounding in f32 does not matter, near enough that curvature does not.
         let step = 2e-3 / f64::from(squared).sqrt();
         let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
         let error = (slope / f64::from(squared) - 1.0).abs();

@@ -1,8 +1,8 @@
 //! The distillation loss beside the three matrix products that it cannot do without: `cargo bench
 //! --bench loss`.
 //!
-//! For each shape the two are timed in turn, and the median of their ratios is printed: 1.0 would
-//! be a loss for free. The share of the products in its time is what is left of that.
+//! For each shape the two are timed alternately, and the median of their ratios is printed: 1.0
+//! would be a loss at no cost. The share of the products in its time is what is left of that.
 
 use std::time::Instant;
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Head and states are in bf16, the divergence is forward KL or JSD, and both loss and gradient are
-//! computed. For each shape loss and products are timed in turn; medians are printed, with the
+//! computed. For each shape loss and products are timed alternately; medians are printed, with the
 //! least time that the products' FLOPs would take at 790 TFLOP/s, what a GPU of Hopper reaches.
 //! Extra memory is the most that the loss holds beside its inputs and results. `scripts/gpu-check`
 //! runs the peers of `benches/loss_peers.py` after it.

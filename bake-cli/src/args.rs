@@ -82,7 +82,7 @@ pub(crate) struct Common {
     /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more: stages and their sizes; -vv says what is of use to developers of bake
+    /// Say more: stages and their sizes; -vv adds details for developers of bake
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colours
@@ -116,13 +116,13 @@ impl Color {
 
 #[derive(Args)]
 pub(crate) struct Bake {
-    /// The bakes to make; all of the package by default
+    /// The bakes to make; by default all of the package
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// Bake only these targets, into an adapter that bake.lock does not name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["locked", "frozen"])]
     pub(crate) target: Vec<String>,
-    /// Make everything again, whatever was kept
+    /// Make everything again, whatever is in the store
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
 }
@@ -141,7 +141,7 @@ pub(crate) enum Command {
     Show(Show),
     /// Ask the base, the prompted and the baked model
     Chat(Chat),
-    /// Explain an error code or a setting; list them all without one
+    /// Explain an error code or a setting; without one, list them all
     Explain(Explain),
     /// Format declarations in place, which rustfmt leaves alone
     Fmt {
@@ -149,17 +149,17 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Make a starter project
+    /// Create a starter project
     New(New),
-    /// Remove from the store what was not used for long
+    /// Remove from the store what has not been used for a long time
     Gc(Gc),
-    /// Copy adapters into the package's folder `bakes`, to be committed
+    /// Copy adapters into the package's folder `bakes`, to commit them
     Vendor(Names),
     /// Copy adapters to a folder that colleagues share
     Push(Folder),
     /// Copy adapters from a folder that colleagues share
     Pull(Folder),
-    /// Print what makes a shell complete `cargo bake`
+    /// Print shell completions for `cargo bake`
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -175,7 +175,7 @@ pub(crate) struct Json {
 
 #[derive(Args)]
 pub(crate) struct Names {
-    /// The bakes; all of the package by default
+    /// The bakes; by default all of the package
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 }
@@ -213,7 +213,7 @@ pub(crate) struct Chat {
     /// The bake; may be left out where there is one
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Ask this, print the answer, and end
+    /// Ask this, print the answer, and exit
     #[arg(long, value_name = "QUESTION")]
     pub(crate) ask: Option<String>,
     /// Who answers first
@@ -244,13 +244,13 @@ pub(crate) struct Explain {
 
 #[derive(Args)]
 pub(crate) struct Gc {
-    /// Remove what was not used for this many days
+    /// Remove what has not been used for this many days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub(crate) days: u32,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Outside of a package: go by use, and by the locks that this machine's packages have
+    /// Outside a package: go by use, and by the locks of packages known on this machine
     #[arg(long)]
     pub(crate) by_use: bool,
     #[command(flatten)]
@@ -259,10 +259,10 @@ pub(crate) struct Gc {
 
 #[derive(Args)]
 pub(crate) struct New {
-    /// The folder to make
+    /// The folder to create
     #[arg(value_name = "PATH")]
     pub(crate) folder: PathBuf,
-    /// Depend on the checkout of bake in this folder, and not on the published version
+    /// Depend on the checkout of bake in this folder instead of the published version
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
 }

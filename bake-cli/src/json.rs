@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::mistakes::{Mistake, Mistakes};
 use crate::terminal::{message, say};
 
-/// The version of everything that is printed as JSON. A field more does not change it; a field that
-/// goes, or means something else, does.
+/// The version of everything that is printed as JSON. A new field does not change it; a field that
+/// is removed, or changes its meaning, does.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub(crate) fn print(value: impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// What is said of bakes: `{"version":1,"bakes":[…]}`.
+/// The state of bakes: `{"version":1,"bakes":[…]}`.
 pub(crate) fn print_bakes<T: Serialize>(bakes: &[T]) -> Result<()> {
     #[derive(Serialize)]
     struct Listing<'a, T> {
@@ -48,7 +48,7 @@ struct Described<'a> {
     mistakes: &'a [Mistake],
 }
 
-/// An error, as JSON on the standard output, where a program looks for what it has asked for.
+/// An error, as JSON on the standard output, where a program expects its answer.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let mistakes = error.downcast_ref::<Mistakes>().map_or(&[][..], |all| &all.mistakes);
     let first = mistakes.iter().find(|mistake| mistake.severity == "error");
@@ -67,7 +67,7 @@ pub(crate) fn print_usage_error(message: &str) {
 }
 
 fn print_failure(error: Described<'_>) {
-    // Text and numbers always have a JSON form.
+    // Strings and numbers can always be written as JSON.
     let text = serde_json::to_string(&Versioned { version: VERSION, value: Failure { error } });
     say!("{}", text.expect("an error has a JSON form"));
 }

@@ -1,7 +1,7 @@
 //! `cargo bake`: bakes what a package declares, and says what is stale.
 //!
-//! Declarations are found by reading the sources; nothing is compiled. All that is computed is
-//! computed by `bake-runtime`; here are only the words.
+//! Declarations are found by reading the sources; nothing is compiled. All computation is done by
+//! `bake-runtime`; this crate only talks to the user.
 
 mod args;
 mod commands;
@@ -42,18 +42,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what is wrong with the command line, or the help that it asks for.
+/// Prints what is wrong with the command line, or the help that was asked for.
 fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
     if error.use_stderr() && words.iter().any(|word| word == "--json") {
         json::print_usage_error(&error.to_string());
         return ExitCode::from(2);
     }
-    // Help that nobody reads any more, as behind `head`, is not an error.
+    // A closed pipe, as with `head`, is not an error.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
-/// Says on the standard error stream what the engine does, where that is asked for.
+/// Prints what the engine does on the standard error stream, if asked to.
 fn trace(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -70,7 +70,7 @@ fn trace(verbose: u8) {
         .init();
 }
 
-/// Cargo's own code for a failure, or a shell's for what Ctrl-C has ended.
+/// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.
 fn exit_code(error: &anyhow::Error) -> u8 {
     let interrupted = error
         .downcast_ref::<bake_runtime::Error>()

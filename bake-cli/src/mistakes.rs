@@ -15,7 +15,7 @@ pub(crate) struct Mistakes {
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// A mistake, or something to look at, and where it stands.
+/// A mistake, or something to look at, and its place.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Mistake {
     pub(crate) severity: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Mistake {
     pub(crate) file: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
-    /// As it is shown to people.
+    /// As people see it.
     #[serde(skip)]
     shown: String,
 }

@@ -1,5 +1,5 @@
-//! Words on the terminal, as cargo says them: what is done to the standard error stream, what was
-//! asked for to the standard output.
+//! Words on the terminal, as cargo says them: progress goes to the standard error stream, results
+//! to the standard output.
 
 use std::io::Write as _;
 
@@ -11,7 +11,7 @@ const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
 const BAD: Style = AnsiColor::BrightRed.on_default().bold();
 const NOTABLE: Style = AnsiColor::BrightYellow.on_default().bold();
 
-/// A verb and what it is done to.
+/// A verb and its object.
 pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
     anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
 }
@@ -30,7 +30,7 @@ pub(crate) fn error(error: &anyhow::Error) {
 /// What an error says, with its causes.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
-    // Some errors say what their sources say.
+    // Some errors repeat what their sources say.
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !message.contains(&cause) {
             message += &format!(": {cause}");
@@ -44,8 +44,8 @@ pub(crate) fn next_step(what: impl std::fmt::Display) {
     anstream::eprintln!("{GOOD}{:>12}{GOOD:#} {what}", "Next");
 }
 
-/// Text on the standard output. Where nobody reads it any more, as behind `head`, the program ends
-/// without a word.
+/// Text on the standard output. Where nobody reads it any more, as with `head`, the program exits
+/// silently.
 pub(crate) fn print(text: std::fmt::Arguments<'_>) {
     let mut out = anstream::stdout().lock();
     if let Err(e) = out.write_fmt(text).and_then(|()| out.flush()) {

@@ -121,8 +121,7 @@ pub(crate) fn packages(common: &Common) -> Result<Vec<Package>> {
     find_packages(common, |root| Lock::read(root).map_err(Into::into))
 }
 
-/// The same for a command that says only what is declared: a lock that cannot be read does not
-/// matter to it.
+/// The same for a command that only says what is declared: it ignores a lock that cannot be read.
 pub(crate) fn declared_packages(common: &Common) -> Result<Vec<Package>> {
     find_packages(common, |root| Ok(Lock::read(root).unwrap_or_else(|_| Some(Lock::default()))))
 }
@@ -138,14 +137,14 @@ fn find_packages(
             Store::user()?.note_package(&root);
         }
         let sources = find(&root, lock.as_ref())?;
-        // A package that has had bakes is one that a command may be about.
+        // A command may also be about a package that has had bakes.
         if !sources.is_empty() || lock.is_some() {
             packages.push(Package { name, root, lock: lock.unwrap_or_default(), sources });
         }
     }
     if packages.is_empty() {
         bail!(
-            "no `bake! {{ … }}` was found; name the package with `-p`, or begin with `cargo bake \
+            "no `bake! {{ … }}` was found; name the package with `-p`, or start with `cargo bake \
              new`"
         );
     }
@@ -161,8 +160,7 @@ impl Package {
         self.sources.iter().flat_map(found).filter(|found| wanted(found.declared)).collect()
     }
 
-    /// The same, where nothing is wrong with what is declared: what is wrong is said, and the
-    /// command ends.
+    /// The same, but mistakes in the declarations are reported and end the command.
     pub(crate) fn checked(&self, names: &[String]) -> Result<Vec<Found<'_>>> {
         let concerned = |source: &&Source| {
             found(source)
@@ -181,7 +179,7 @@ impl Package {
         Ok(self.select(names))
     }
 
-    /// The state of a bake, with its model read as a whole and its adapter looked for.
+    /// The state of a bake, after reading its whole model and looking for its adapter.
     pub(crate) fn state(&self, found: Found<'_>, models: &mut Models) -> Result<BakeState> {
         let recipe = &found.declared.recipe;
         let locked = self.lock.bakes.get(found.name());
@@ -214,7 +212,7 @@ impl Package {
             change(lock);
             Ok::<(), bake_spec::Error>(())
         });
-        updated.with_context(|| format!("the bake is kept, but {LOCK_FILE} is not written"))
+        updated.with_context(|| format!("the bake is kept, but {LOCK_FILE} could not be written"))
     }
 }
 

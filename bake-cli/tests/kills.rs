@@ -1,4 +1,4 @@
-//! Processes that are killed, and processes that meet.
+//! Processes that are killed, and processes that run at the same time.
 #![cfg(unix)]
 
 use std::path::Path;
@@ -73,8 +73,8 @@ fn a_bake_that_is_killed_again_and_again_ends_in_the_same_adapter_bit_for_bit() 
         println!("skipped: {enough} kills where BAKE_SLOW_TESTS asks for 20");
     }
 
-    // Each run is killed after at most a quarter of the time of a whole one, until there were
-    // enough kills; what has run to its end by then begins anew in an empty store.
+    // Each run is killed after at most a quarter of the time of a whole one, until there have been
+    // enough kills; a run that finishes before that is repeated in an empty store.
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let (mut kills, mut finished) = (0, 0);
     while kills < enough {
@@ -108,7 +108,7 @@ fn two_processes_share_one_bake() {
     assert_eq!(made, 1, "one bakes, and the other waits for it: {said:?}");
     adapter(&store);
 
-    // One that is killed while another waits for it leaves the work to that one.
+    // If one is killed while another waits for it, the other takes over.
     std::fs::remove_dir_all(&store).unwrap();
     std::fs::remove_file(root.join("bake.lock")).unwrap();
     let mut first = spawn(&root, &store);

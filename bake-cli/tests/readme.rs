@@ -1,4 +1,4 @@
-//! README's commands are there.
+//! The commands in README exist.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ fn shell_lines(readme: &str) -> Vec<String> {
     lines
 }
 
-/// What stands between backquotes, outside of blocks.
+/// The text between backquotes, outside code blocks.
 fn quoted(readme: &str) -> Vec<String> {
     let mut outside = true;
     let prose: Vec<&str> = readme

@@ -12,7 +12,7 @@ DEVICE void turn_around(const int* x, int* y, bool meet) {
 KERNEL(1024, check_turn_around, const int* x, int* y) { turn_around(x, y, true); }
 KERNEL(1024, check_missing_barrier, const int* x, int* y) { turn_around(x, y, false); }
 
-// Half of a block comes to the barrier.
+// Half of a block reaches the barrier.
 KERNEL(1024, check_lonely, const int* x, int* y) {
     if (threadIdx.x < 32) __syncthreads();
     y[threadIdx.x] = x[threadIdx.x];

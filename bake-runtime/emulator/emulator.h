@@ -58,10 +58,10 @@ static inline void __syncthreads() { emulator_wait(WAIT_BLOCK); }
 
 static inline void __syncwarp() { emulator_wait(WAIT_WARP); }
 
-// Puts down what a lane has, and returns what all lanes of its warp have.
+// Publishes a lane's value, and returns those of all lanes of its warp.
 static inline const unsigned* exchanged(unsigned mine) {
     Thread* thread = emulator_thread;
-    // Two halves by turns: a lane that goes on does not overwrite what a slower one has yet to read.
+    // Two halves, used alternately: a lane that goes on does not overwrite what a slower one has yet to read.
     unsigned* cells = thread->exchange + 32 * (thread->turn++ & 1);
     cells[thread->thread.x & 31] = mine;
     emulator_wait(WAIT_WARP);

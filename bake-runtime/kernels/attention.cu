@@ -1,17 +1,17 @@
 // Causal attention of many sequences, without padding and without a matrix of scores (Dao 2023, arXiv 2307.08691): softmax(s q k^T) v with
-// s = 1 / sqrt(width), in f32. Keys come through slots where they lie in a cache.
+// s = 1 / sqrt(width), in f32. Keys in a cache are found through slots.
 //
 // A sequence is four numbers: its first query row, how many it has, its first key, and how many. Its queries are the last of its keys'
 // positions: query i sees the first `keys - queries + i + 1`. A tile is a sequence and the first of its rows or keys. Each key head serves
-// `heads / key_heads` query heads, which lie beside each other.
+// `heads / key_heads` query heads, which are adjacent.
 //
 // Cost of the forward pass: 4 width FLOPs for each query, key that it sees, and head; the backward pass has 14 width, since scores are
 // computed three times. Keys and values are read from memory once for each tile of queries.
 #include "prelude.cuh"
 
 const int QUERIES = 16;            // of a tile
-const int KEYS = 32;               // that a warp looks at together, one a lane
-const int ATTENTION_THREADS = 128; // four warps, each of which has every fourth row of a tile
+const int KEYS = 32;               // that a warp processes together, one per lane
+const int ATTENTION_THREADS = 128; // four warps; each has every fourth row of a tile
 const int WARPS = ATTENTION_THREADS / 32;
 const int OWN = QUERIES / WARPS;   // rows of a warp
 const int PARTS = 8;               // of a head's width that a lane has: 256 at most
@@ -21,7 +21,7 @@ struct Sequence {
 };
 
 
-// Rows of one head in shared memory, a number apart so that lanes which read one column of many rows do not wait for each other.
+// Rows of one head in shared memory, padded by one number so that lanes that read one column of many rows do not conflict.
 DEVICE int padded(int width) { return width + 1; }
 
 // Brings rows of a head into shared memory, `rows` of them; those from `end` on are zero.

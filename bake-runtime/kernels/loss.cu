@@ -9,7 +9,7 @@
 //   p (e^x - 1)        q (x - KL(q || p))        (1 - b) q (y - sum q y)
 //
 // Cost of `loss_rows` for each logit: two floats read from memory and two or four bytes written where the row is staged (in the shared
-// memory of a cluster of blocks), and some 50 instructions. Where it is not staged, z and delta are read once for each pass, four to six
+// memory of a cluster of blocks), and about 50 instructions. Where it is not staged, z and delta are read once for each pass, four to six
 // times. Every thread sees the same elements in every pass, and sums go through doubles between threads.
 #include "prelude.cuh"
 
@@ -18,14 +18,14 @@ enum Divergence { FORWARD_KL, REVERSE_KL, JSD };
 // Where a u is larger, e^u would leave the range of a float. Rows so far apart are compared by their logarithms.
 const float FAR = 40.0f;
 
-// The difference of what is no word: one that no exponential makes infinite, so that nothing times a probability of zero is left of it.
+// The difference in masked columns: one that no exponential makes infinite, so that times a probability of zero it vanishes.
 const float NO_WORD = -1e30f;
 
-// The most threads of a block, and its shared memory for reductions; what is staged comes behind it.
+// The most threads of a block, and its shared memory for reductions; what is staged follows it.
 const int ROW_THREADS = 512;
 const int JOINING_BYTES = 6 * 33 * 24;
 
-// e^u - 1 and phi(u), each by a form that keeps its digits.
+// e^u - 1 and phi(u), each in a form that stays precise.
 DEVICE float expm1_phi(float u, float& phi) {
     if (fabsf(u) < 0.5f) {
         float s = 1.0f / 40320.0f;
@@ -95,7 +95,7 @@ template <class T> struct alignas(4 * sizeof(T)) Four {
 template <bool STAGED> struct Part {
     const float* z;               // the row's logits of the teacher
     const float* delta;           // the student's minus the teacher's
-    const unsigned char* masked;  // columns that are not words, or null
+    const unsigned char* masked;  // masked columns, or null
     float *exps, *deltas;         // of this block's columns, where the row is staged
     size_t ahead;                 // how far behind this row the next one lies; 0: there is none
     int first, count, vocabulary;
@@ -141,7 +141,7 @@ template <bool STAGED> struct Part {
 // The first passes: this thread's maximum goes into `max`.
 template <bool STAGED> DEVICE Moments moments_of(const Part<STAGED>& part, float& max) {
     Moments mine;
-    // Differences are summed around that of the likeliest word, so that a teacher who is sure of it costs no digits.
+    // Differences are summed around that of the likeliest token, so that no precision is lost where the teacher is sure of it.
     float middle = 0.0f;
     GROUPS(i, part) {
         // Both are asked for before either is used.
@@ -160,7 +160,7 @@ template <bool STAGED> DEVICE Moments moments_of(const Part<STAGED>& part, float
         }
     }
     if (STAGED && part.ahead) {
-        // The next row comes into the second level cache while this one is worked on.
+        // The next row is fetched into the second-level cache while this one is processed.
         for (int j = 32 * threadIdx.x; j < part.count; j += 32 * blockDim.x) {
             prefetch(part.z + part.ahead + part.first + j);
             prefetch(part.delta + part.ahead + part.first + j);
@@ -184,11 +184,11 @@ template <bool STAGED> DEVICE Moments moments_of(const Part<STAGED>& part, float
     return mine;
 }
 
-// A number that a type can hold, the nearest to x. What is no number stays so.
+// The nearest number to x that a type can represent. NaN stays NaN.
 template <class T> DEVICE float held(float x, const T&) { return x; }
 DEVICE float held(float x, const f16&) { return x > 65504.0f ? 65504.0f : x < -65504.0f ? -65504.0f : x; }
 
-// Writes gradients over the differences of the row, in half of their place where `Out` has two bytes.
+// Overwrites the differences of the row with gradients, in half of their memory where `Out` has two bytes.
 template <class Out, bool STAGED, class F> DEVICE void write(const Part<STAGED>& part, float out_scale, F gradient) {
     Out* out = (Out*)part.delta + part.first;
     int rounds = (part.count + 4 * blockDim.x - 1) / (4 * blockDim.x);
@@ -199,7 +199,7 @@ template <class Out, bool STAGED, class F> DEVICE void write(const Part<STAGED>&
             Four<float> g = gradient(i);
             for (int j = 0; j < 4; j++) narrow(held(g.at[j] * out_scale, rounded.at[j]), rounded.at[j]);
         }
-        // What is written now lies over differences that were read up to now, by whichever thread.
+        // This overwrites differences that other threads may have been reading until now.
         if (!STAGED) __syncthreads();
         if (i >= part.count) continue;
         if (part.aligned) {
@@ -235,7 +235,7 @@ DEVICE double far_row(const Part<STAGED>& part, double teacher_sum, float beta, 
         word.p = expf((float)(z - teacher_sum));
         word.q = expf((float)(z + (double)d - student_sum));
         word.x = (float)(d + apart);
-        // Computed again for each word: a row that is far is rare, and registers are not to spare.
+        // Computed again for each token: such rows are rare, and registers are scarce.
         float log_beta = logf(beta), log_other = log1pf(-beta), t = log_beta - log_other - word.x;
         word.y = -log_other - fmaxf(t, 0.0f) - log1pf(expf(-fabsf(t)));
         return word;
@@ -256,7 +256,7 @@ DEVICE double far_row(const Part<STAGED>& part, double teacher_sum, float beta, 
         }
     }
     Sums sums = joined(Sums(loss, along), memory + JOINING_BYTES / 6);
-    // Divided by what the rounded probabilities come to, so that it is a mean of theirs.
+    // Divided by the sum of the rounded probabilities, so that it is their mean.
     double mean = sums.second / joined(Sum(all), memory + 2 * JOINING_BYTES / 6).value;
     write<Out>(part, out_scale, [&](int i) {
         Four<float> z = part.logits(i), d = part.differences(i), g;
@@ -404,7 +404,7 @@ DEVICE void loss_operands(const In* teacher, const In* student, Out* operands, f
             largest.value = fmaxf(largest.value, fabsf(x));
         }
         float top = joined(largest, memory).value;
-        // Between 2^-60 and 2^60, so that its inverse is a number too; zero and what is no number stay as they are.
+        // Between 2^-60 and 2^60, so that its inverse is a number too; zero and NaN stay as they are.
         if (top > 0.0f && top < 3e38f) scale = exp2f(fminf(fmaxf(-floorf(log2f(top)), -60.0f), 60.0f));
     }
     for (int i = threadIdx.x; i < width; i += blockDim.x) {

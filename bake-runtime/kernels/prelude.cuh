@@ -1,4 +1,4 @@
-// What all kernels share. The text is CUDA C++ for nvcc and NVRTC, without any header; with EMULATED it is plain C++ for the tests.
+// What all kernels share. The source is CUDA C++ for nvcc and NVRTC, without any header; with EMULATED it is plain C++ for the tests.
 #pragma once
 
 #ifdef EMULATED
@@ -49,7 +49,7 @@ DEVICE unsigned cluster_size() {
     return size;
 }
 DEVICE void cluster_barrier() {
-    // Not `.aligned`: what comes before may have left the lanes of a warp apart.
+    // Not `.aligned`: earlier code may have left the lanes of a warp diverged.
     asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 DEVICE unsigned peer_word(const unsigned* mine, unsigned rank) {
@@ -96,14 +96,14 @@ template <class T> DEVICE T from_first_lane(const T& mine) {
     return to.value;
 }
 
-// What another block of the cluster has at the place of `mine` in its shared memory.
+// The value that another block of the cluster has where this one has `mine` in its shared memory.
 template <class T> DEVICE T peer_value(const T* mine, unsigned rank) {
     Words<T> to;
     for (int i = 0; i < Words<T>::count; i++) to.words[i] = peer_word((const unsigned*)mine + i, rank);
     return to.value;
 }
 
-// Values that are joined over the threads of a warp. The order of the sums depends on the number of threads only.
+// Values that are combined over the threads of a warp. The order of the sums depends only on the number of threads.
 template <class T> DEVICE T warp_joined(T mine) {
     for (int bits = 16; bits; bits >>= 1) mine.join(shuffled(mine, bits));
     return mine;
@@ -112,7 +112,7 @@ template <class T> DEVICE T warp_joined(T mine) {
 // The bytes of shared memory that one `joined` takes: a place for each of 32 warps, and one for the block.
 template <class T> DEVICE int joining_bytes() { return 33 * (int)sizeof(T); }
 
-// Values that are joined over all threads of a cluster; each gets the same. `places` is used for nothing else until the cluster has met again.
+// Values that are combined over all threads of a cluster; each thread gets the same. `places` is used for nothing else until the cluster has met again.
 template <class T> DEVICE T joined(T mine, unsigned char* memory) {
     T* places = (T*)memory;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
@@ -131,7 +131,7 @@ template <class T> DEVICE T joined(T mine, unsigned char* memory) {
     return from_first_lane(all);
 }
 
-// A sum that keeps the digits of many small terms.
+// A sum that stays precise over many small terms.
 struct Sum {
     double value;
     DEVICE_MEMBER Sum(double value = 0.0) : value(value) {}

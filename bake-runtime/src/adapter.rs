@@ -90,7 +90,7 @@ impl Adapter {
             }
             Some((layer, projection, _)) => {
                 let message = format!(
-                    "the adapter's change of `{}` has another shape than the model's layer",
+                    "the adapter's change of `{}` does not have the shape of the model's layer",
                     layer_name(layer, projection)
                 );
                 Err(Error::new(

@@ -274,7 +274,8 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
     if let Some(lock) = store.try_lock(recipe)? {
         return Ok(lock);
     }
-    let stage = Stage { name: "another process bakes this", target: "", total: 1, unit: "bake" };
+    let stage =
+        Stage { name: "another process is baking this", target: "", total: 1, unit: "bake" };
     monitor.stage(stage, |ticker| {
         loop {
             if let Some(lock) = store.try_lock(recipe)? {

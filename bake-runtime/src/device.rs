@@ -4,7 +4,7 @@
     not(all(feature = "cuda", feature = "train")),
     allow(
         dead_code,
-        reason = "without CUDA nothing reads what is launched, and without a trainer less is"
+        reason = "without CUDA nothing reads these, and without a trainer fewer are used"
     )
 )]
 pub(crate) mod gpu;
@@ -125,7 +125,7 @@ impl FromStr for Device {
         let unknown = || {
             Error::new(
                 ErrorKind::Device,
-                format!("there is no device {name:?}; it is `cpu`, `cuda` or `cuda:1`"),
+                format!("there is no device {name:?}; expected `cpu`, `cuda` or `cuda:1`"),
             )
         };
         number.map(Self::Cuda).ok_or_else(unknown)

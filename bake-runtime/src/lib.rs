@@ -14,10 +14,7 @@
 
 #![cfg_attr(
     not(feature = "train"),
-    allow(
-        dead_code,
-        reason = "backward passes stand beside the forward passes that they belong to"
-    )
+    allow(dead_code, reason = "backward passes are next to their forward passes")
 )]
 
 mod adapter;

@@ -1,4 +1,4 @@
-//! Files that are damaged, lie, or do not belong together: an error that names the file and the
+//! Files that are damaged, untrue, or do not belong together: an error that names the file and the
 //! next step, and never a panic.
 
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ fn weights_of_another_model() {
     let error = folder.refused(WEIGHTS);
     assert!(error.contains(name) && error.contains("but the configuration asks for"), "{error}");
 
-    // Integers of the same size are no numbers that a model computes with.
+    // Integers of the same size are not weights.
     folder.write(WEIGHTS, with_header(&whole, |h| h[name]["dtype"] = json!("I32")));
     let error = folder.refused(WEIGHTS);
     assert!(

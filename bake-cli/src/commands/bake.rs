@@ -19,7 +19,7 @@ use crate::workspace::{Found, Models, Package, packages, select};
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
     let packages = match packages(common) {
         Ok(packages) => packages,
-        // A command that is misspelt needs no package.
+        // A misspelt command is reported even without a package.
         Err(e) => return Err(args.names.iter().find_map(|name| misspelt(name)).unwrap_or(e)),
     };
     let declared = |name: &String| {
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
 fn misspelt(name: &str) -> Option<anyhow::Error> {
     let command = Cli::command();
     let verb = similar(name, command.get_subcommands().map(|verb| verb.get_name()))?;
-    Some(anyhow!("there is no command and no bake `{name}`; did you mean `cargo bake {verb}`?"))
+    Some(anyhow!("there is no command or bake `{name}`; did you mean `cargo bake {verb}`?"))
 }
 
 /// Whether the bake had to be made.
@@ -90,12 +90,13 @@ fn bake_if_stale(
         status("Baking", format_args!("{name} ({}): {why}", package.name));
     }
     let locked = bake(package, found, args, common)?;
-    // What is finished is noted, whatever becomes of the next, beside what others have noted.
+    // What is finished is recorded, whatever happens to the next, alongside what other processes
+    // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
     Ok(true)
 }
 
-/// Takes what is no longer declared out of the lock.
+/// Removes what is no longer declared from the lock.
 fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     let declared = package.select(&[]);
     let is_declared = |name: &String| declared.iter().any(|found| found.name() == name);
@@ -104,12 +105,12 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     }
     if common.locked() {
         bail!(
-            "bake.lock holds what `{}` no longer declares, and --locked forbids changing it; run \
-             `cargo bake` without it",
+            "bake.lock contains what `{}` no longer declares, and --locked forbids changing it; \
+             run `cargo bake` without it",
             package.name
         );
     }
-    // Only what stood there when the declarations were read: another process may have added more.
+    // Only what was there when the declarations were read: another process may have added more.
     package.update_lock(|lock| {
         lock.bakes.retain(|name, _| is_declared(name) || !package.lock.bakes.contains_key(name));
     })
@@ -121,7 +122,7 @@ fn options(args: &Bake, common: &Common) -> BakeOptions {
     if common.quiet { options.progress(Silent) } else { options }
 }
 
-/// Bakes one, and says what the lock is to say of it.
+/// Bakes one, and returns what the lock should record of it.
 fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Result<Locked> {
     let recipe = &found.declared.recipe;
     let begin = Instant::now();
@@ -150,7 +151,7 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
     Ok(locked)
 }
 
-/// Says how near the model came, in words for those who do not know the measure.
+/// Says how close the model came, in words for those who do not know the unit.
 fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: bool) {
     let Report { kl_before, kl_after, .. } = report;
     let how = match reused {
@@ -186,7 +187,7 @@ fn say_targets(report: &Report, common: &Common) {
     }
 }
 
-/// Bakes some targets of one declaration into an adapter of their own, which no lock knows.
+/// Bakes some targets of one declaration into a separate adapter, which no lock names.
 fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> Result<ExitCode> {
     let has = |found: &Found<'_>, name: &String| {
         found.declared.recipe.targets.iter().any(|target| *target.name == **name)

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         _ => {
             let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
             bail!(
-                "{} bakes are meant: {}; name one, and its package with -p",
+                "this could mean {} bakes: {}; name one, and its package with -p",
                 names.len(),
                 names.join(", ")
             );
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         match talk.line(line.trim()) {
             Ok(true) => {}
             Ok(false) => return Ok(code),
-            // A question that does not fit is not the end, whoever asks.
+            // A question that does not fit does not end the chat, whoever asks.
             Err(error) => {
                 crate::terminal::error(&error);
                 if !asked {
@@ -93,7 +93,7 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Does what a line says; whether there may be another.
+    /// Does what a line says; returns whether to read another.
     fn line(&mut self, line: &str) -> Result<bool> {
         let (word, rest) =
             line.split_once(' ').map_or((line, ""), |(word, rest)| (word, rest.trim()));
@@ -137,7 +137,7 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// The most tokens of an answer: as declared, for a bake by the target that allows most.
+    /// The most tokens of an answer: as declared, for a bake those of the target that allows most.
     fn longest_answer(&self) -> usize {
         let context = self.model.config().context();
         let declared = |target: &Target| target.rollout.max_tokens(context);

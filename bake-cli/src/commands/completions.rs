@@ -1,7 +1,7 @@
-//! `cargo bake completions`: what makes a shell complete `cargo bake`.
+//! `cargo bake completions`: shell completions for `cargo bake`.
 //!
-//! The command is called `cargo bake`, so it is the completion of `cargo` that has to know it. What
-//! completes `cargo` already goes on for everything else.
+//! The command is called `cargo bake`, so the completion of `cargo` has to know it. Whatever
+//! completes `cargo` already still serves everything else.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,8 @@ use clap_complete::Shell;
 use crate::args::Cli;
 use crate::terminal;
 
-/// Calls the completion of `cargo bake` for its words, and what completed `cargo` for all others.
+/// Calls the completion of `cargo bake` for its words, and the earlier completion of `cargo` for
+/// all others.
 const BASH: &str = r#"
 # What completes cargo may be loaded only when it is needed.
 if ! complete -p cargo &>/dev/null; then
@@ -69,7 +70,7 @@ fn cargo() -> Command {
 
 fn bash() -> String {
     let script = generated(Shell::Bash, &mut cargo(), "cargo");
-    // Of the script only the function is used, under another name.
+    // Only the function of the script is used, under another name.
     let function: String = script
         .split_inclusive('\n')
         .take_while(|line| !line.starts_with("if [[") && !line.starts_with("complete "))
@@ -78,7 +79,7 @@ fn bash() -> String {
 }
 
 fn fish() -> String {
-    // The functions get names of their own, beside those of what completes `cargo`.
+    // The functions get their own names, apart from those of the completion of `cargo`.
     let script = generated(Shell::Fish, &mut cargo(), "cargo");
     script.replace("__fish_cargo_", "__fish_cargo_bake_")
 }

@@ -1,4 +1,4 @@
-//! `cargo bake explain`: a page about an error or a setting, or what there are pages about.
+//! `cargo bake explain`: a page about an error or a setting, or the list of pages.
 
 use std::process::ExitCode;
 
@@ -74,10 +74,10 @@ fn page(what: &str) -> Result<String> {
         (None, false) => Ok(settings.join("\n")),
         (None, true) => match similar(what, names()) {
             Some(meant) => {
-                bail!("there is no setting and no error `{what}`; did you mean `{meant}`?")
+                bail!("there is no setting or error `{what}`; did you mean `{meant}`?")
             }
             None => bail!(
-                "there is no setting and no error `{what}`; `cargo bake explain` lists what there \
+                "there is no setting or error `{what}`; `cargo bake explain` lists what there \
                  is"
             ),
         },

@@ -18,7 +18,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
         for file in find::files(&root)? {
             let text = std::fs::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
-            // Most files hold no declaration, and need not be cut into tokens.
+            // Most files contain no declaration, and need not be tokenized.
             if !text.contains("bake") {
                 continue;
             }
@@ -43,7 +43,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
 }
 
 fn write(file: &Path, formatted: &str) -> Result<()> {
-    // A link stays one, and what was made read-only is meant to be.
+    // A link stays a link, and what is read-only is meant to be.
     let file = file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
     if std::fs::metadata(&file).is_ok_and(|metadata| metadata.permissions().readonly()) {
         bail!("{} is read-only; make it writable", file.display());
@@ -52,7 +52,7 @@ fn write(file: &Path, formatted: &str) -> Result<()> {
     Ok(())
 }
 
-/// The columns of a line, as rustfmt is told for this package: `max_width` in the nearest
+/// The width of a line, as rustfmt is configured for this package: `max_width` in the nearest
 /// `rustfmt.toml` or `.rustfmt.toml`.
 fn width(package: &Path) -> Result<usize> {
     for folder in package.ancestors() {

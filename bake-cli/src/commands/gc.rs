@@ -1,4 +1,4 @@
-//! `cargo bake gc`: removes from the store what was not used for long.
+//! `cargo bake gc`: removes from the store what has not been used for a long time.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -63,12 +63,12 @@ pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
 }
 
 /// The adapters that a lock on this machine names, as far as it is known: those of the workspace's
-/// packages, and of all packages that have used the store. Where one of them cannot be read, it is
-/// not known what is in use.
+/// packages, and of all packages that have used the store. Fails where one of them cannot be read,
+/// since bake then cannot tell what is in use.
 fn in_use(args: &Gc, common: &Common, store: &Store) -> Result<Vec<Hash>> {
     let mut packages: BTreeSet<PathBuf> = store.packages()?.into_iter().collect();
     if is_in_a_package(common)? {
-        let unknown = "it is not known what is in use, so nothing is removed";
+        let unknown = "bake cannot tell what is in use, so nothing is removed";
         // Says so when a package that was named does not exist.
         packages.extend(roots(common).context(unknown)?.into_iter().map(|(_, root)| root));
         packages.extend(all_roots(common).context(unknown)?);
@@ -115,7 +115,7 @@ impl Kind {
 fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
     let store = store.root().display();
     match removed.iter().map(|kind| kind.bytes).sum() {
-        _ if removed.is_empty() => format!("nothing in {store} was unused for {days} days"),
+        _ if removed.is_empty() => format!("nothing in {store} has been unused for {days} days"),
         sum => format!("{} {what} from {store}", bytes(sum)),
     }
 }

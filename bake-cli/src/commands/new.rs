@@ -13,7 +13,7 @@ use crate::terminal::{next_step, status};
 
 const MANIFEST: &str = include_str!("../../starter/Cargo.toml.in");
 
-/// What a workspace's own manifest has to say for its members.
+/// What has to be in the workspace's own manifest for its members.
 const PROFILE: &str = "\n# The engine is slow without optimisation, in debug builds too.\n\
     [profile.dev.package.\"*\"]\nopt-level = 3\n";
 
@@ -58,8 +58,8 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a package as cargo does, which knows what a name may be, and makes it a member of the
-/// workspace that it lies in.
+/// Creates a package through cargo, which knows which names are allowed, and makes it a member of
+/// the workspace around it.
 fn make_package(folder: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -110,8 +110,8 @@ fn checkout(given: &Path) -> Result<PathBuf> {
     })
 }
 
-/// The path from one folder to another, both of which are absolute: with `..` where they have more
-/// in common than the root, and absolute otherwise.
+/// The path from one absolute folder to another: with `..` where they have more in common than the
+/// root, and absolute otherwise.
 fn relative(from: &Path, to: &Path) -> PathBuf {
     let from: Vec<&OsStr> = from.components().map(Component::as_os_str).collect();
     let to: Vec<&OsStr> = to.components().map(Component::as_os_str).collect();

@@ -1,4 +1,4 @@
-//! `cargo bake plan`: what baking will take, and what is there already.
+//! `cargo bake plan`: what baking will take, and what exists already.
 
 use std::process::ExitCode;
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         }
         let [stimuli, rollouts, states, training] = plan.seconds;
         say!(
-            "    for what is to be made: stimuli {}, rollouts {}, teacher states {}; training {}",
+            "    time for what is missing: stimuli {}, rollouts {}, teacher states {}; training {}",
             seconds(stimuli),
             seconds(rollouts),
             seconds(states),

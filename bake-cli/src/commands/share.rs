@@ -1,4 +1,4 @@
-//! `cargo bake push` and `cargo bake pull`: adapters by way of a folder that others share.
+//! `cargo bake push` and `cargo bake pull`: adapters through a shared folder.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::workspace::{packages, select};
 pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
         bail!(
-            "{} is an address; name a folder, as of a drive that is mounted",
+            "{} is an address; name a folder, such as one on a mounted drive",
             args.folder.display()
         );
     }
@@ -57,7 +57,7 @@ pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
         }
         let Some(folder) = shared.artifact(&locked.adapter) else {
             bail!(
-                "{} does not hold the adapter of `{name}` whole; run `cargo bake`, or have it \
+                "{} does not contain the whole adapter of `{name}`; run `cargo bake`, or have it \
                  pushed again",
                 args.folder.display()
             );

@@ -135,7 +135,7 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Lines of a chart, and the most of its columns.
+/// The lines of a chart, and the most columns.
 const HEIGHT: usize = 8;
 const WIDTH: usize = 64;
 
@@ -151,7 +151,7 @@ fn curve(epochs: &[f64]) -> String {
         .map(|chunk| chunk.iter().sum::<f64>() / chunk.len() as f64)
         .collect();
     let span = (high / low).ln().max(1e-9);
-    // In eighths of a line, of which the lowest value has one.
+    // In eighths of a line; the lowest value gets one.
     let eighths = |loss: f64| {
         1 + ((loss.max(low) / low).ln() / span * (8 * HEIGHT - 1) as f64).round() as usize
     };

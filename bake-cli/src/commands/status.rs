@@ -27,7 +27,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             state: package.state(found, &mut models)?,
         });
     }
-    // What the lock still holds and nothing declares would be taken out by `cargo bake`.
+    // What is still in the lock but no longer declared would be removed by `cargo bake`.
     for package in packages.iter().filter(|_| names.is_empty()) {
         let declared = package.select(&[]);
         for name in package

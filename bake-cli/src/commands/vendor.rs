@@ -12,7 +12,7 @@ use crate::args::Common;
 use crate::terminal::{bytes, next_step, status, warning};
 use crate::workspace::{Models, Package, packages, select};
 
-/// More than this does not go into a package of the registry, with what else is in it.
+/// More than this does not fit into a package for the registry, with everything else in it.
 const LARGE: u64 = 8_000_000;
 
 pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
@@ -47,7 +47,7 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells git to leave the files as they are: their bytes are what the lock has hashed.
+/// Tells git to leave the files as they are: the lock has the hash of their bytes.
 fn keep_line_ends(package: &Package) -> Result<()> {
     let path = package.root.join(VENDOR_DIR).join(".gitattributes");
     match path.exists() {
@@ -57,7 +57,7 @@ fn keep_line_ends(package: &Package) -> Result<()> {
     }
 }
 
-/// Replaces the copy of a bake that was made again, or that a killed run has left half replaced.
+/// Replaces the copy of a bake that was made again, or that a killed run left half replaced.
 pub(crate) fn refresh(package: &Package, name: &str, adapter: &Path) -> Result<()> {
     match package.root.join(VENDOR_DIR).join(name).is_dir() {
         true => place(package, name, adapter),

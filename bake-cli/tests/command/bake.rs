@@ -1,4 +1,4 @@
-//! Baking: what is made, what is kept, and what the lock says of it.
+//! Baking: what is made, what is kept, and what the lock records.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     let lock = package.read("bake.lock");
     assert!(said(&package.run(&["--locked"])).contains("Fresh Office"));
 
-    // The same bake in another store, on another machine as it were, writes the same lock.
+    // The same bake with another store, as on another machine, writes the same lock.
     let other = run(&package.root(), &package.dir.path().join("other"), &["--fresh"]);
     assert!(other.status.success(), "{}", said(&other));
     assert_eq!(package.read("bake.lock"), lock);
@@ -47,15 +47,15 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     package.ok(&[]);
     assert_eq!(package.states(), ["fresh"; 3]);
 
-    // Options may stand before the command, too.
+    // Options may also come before the command.
     assert!(
         package
             .ok(&["--color", "never", "-p", "office", "status"])
             .starts_with("Office (office) fresh")
     );
 
-    // What is no longer declared leaves the lock, and a typo in a source is no reason for that.
-    package.write("src/main.rs", &format!("fn slip( {{ {MAIN}"));
+    // What is no longer declared is removed from the lock, but not because of a typo in a source.
+    package.write("src/main.rs", &format!("fn typo( {{ {MAIN}"));
     package.fails(&[], 101, "[B0001]");
     assert!(package.read("bake.lock").contains("Office"));
     package.write("src/main.rs", &MAIN.replace("Office", "Renamed"));

@@ -1,9 +1,9 @@
-//! Completions of `cargo bake`, in the shells that are there.
+//! Completions of `cargo bake`, in the shells that are installed.
 
 use super::*;
 
 /// What bash offers for these words, the last of which is being typed, with another completion of
-/// `cargo` before.
+/// `cargo` installed before.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let program = format!(
         "_before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\

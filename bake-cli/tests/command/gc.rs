@@ -19,14 +19,14 @@ fn adapters(store: &Path) -> usize {
     std::fs::read_dir(store.join("artifacts")).unwrap().count()
 }
 
-/// How many of a kind a cleaning has removed, or would remove.
+/// How many of a kind a cleaning removed, or would remove.
 fn removed(listing: &Value, kind: &str) -> u64 {
     let kinds = listing["removed"].as_array().unwrap().iter();
     kinds.filter(|of| of["kind"] == kind).map(|of| of["count"].as_u64().unwrap()).sum()
 }
 
-/// What a package's `bake.lock` names stays, in whatever package of the machine the command is
-/// run, and what none names goes when it was not used for long.
+/// What a package's `bake.lock` names stays, in whatever package of the machine the command is run,
+/// and what none names is removed when it has not been used for a long time.
 #[test]
 fn what_a_lock_names_stays_and_what_none_names_goes() {
     let package = Package::new();
@@ -50,7 +50,7 @@ fn what_a_lock_names_stays_and_what_none_names_goes() {
     assert!(removed(&shown, "products") > 0, "{shown}");
     assert_eq!(adapters(&other.store()), 2, "a dry run removes nothing");
 
-    // Once it has, it is, wherever the command is run.
+    // Once it has, the lock is known, wherever the command is run.
     let listed = run(&package.root(), &other.store(), &["status"]);
     assert!(said(&listed).contains("fresh"), "{}", said(&listed));
     age(&other.store());
@@ -60,7 +60,7 @@ fn what_a_lock_names_stays_and_what_none_names_goes() {
     assert_eq!(adapters(&other.store()), 2);
     assert_eq!(clean(&other, &[])["removed"], serde_json::json!([]));
 
-    // When its folder is gone, so is its claim.
+    // When its folder is gone, its lock no longer counts.
     std::fs::remove_dir_all(package.root()).unwrap();
     age(&other.store());
     assert_eq!(removed(&clean(&other, &[]), "adapters"), 1);
@@ -119,7 +119,7 @@ fn nothing_goes_where_it_is_not_known_what_is_in_use() {
     }
     package.write("bake.lock", &lock);
 
-    // Outside of any package it must be said that use decides.
+    // Outside any package, `--by-use` is required.
     let output = outside(&["gc"]);
     assert_eq!(output.status.code(), Some(101));
     assert!(said(&output).contains("--by-use"), "{}", said(&output));

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// What is wrong with a value by a schema, of which the words that the description uses are known.
+/// What is wrong with a value according to a schema; only the keywords that ours uses are
+/// supported.
 fn wrong(value: &Value, schema: &Value, root: &Value, at: &str) -> Vec<String> {
     for word in schema.as_object().unwrap().keys() {
         let known = [

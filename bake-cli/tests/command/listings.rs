@@ -37,7 +37,7 @@ fn listings_say_what_there_is() {
         "Ask Bob in the blue office."
     );
     package.fails(&["chat", "--target", "lmap", "--ask", "x"], 101, "did you mean `lamp`?");
-    // Nothing is old enough to go.
+    // Nothing is old enough to be removed.
     assert_eq!(json(&["gc", "--json"])["removed"], serde_json::json!([]));
     assert_eq!(package.states(), ["fresh"; 3]);
 }

@@ -1,4 +1,4 @@
-//! The commands on a package of their own, as a user calls them.
+//! The commands, run as a user would on a package made for the tests.
 
 mod bake;
 mod completions;

@@ -1,4 +1,4 @@
-//! What is said when something is wrong.
+//! What is reported when something is wrong.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn mistakes_are_said_with_what_to_do() {
     }
     package.write("src/main.rs", MAIN);
     let other = "bake::bake! { bake Other { target lamp from \"lamp.md\"; } }";
-    package.write("src/other.rs", &format!("fn slip( {{ {other}"));
+    package.write("src/other.rs", &format!("fn typo( {{ {other}"));
     for part in ["error[B0001]", "--> src/other.rs:1:10"] {
         package.fails(&[], 101, part);
     }

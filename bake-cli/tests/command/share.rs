@@ -1,4 +1,4 @@
-//! Adapters on their way to others: push, pull and vendor.
+//! Sharing adapters: push, pull and vendor.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn adapters_are_shared_through_a_folder_and_vendored() {
     assert_eq!(package.states(), ["fresh"; 3]);
     assert!(said(&package.run(&[])).contains("Fresh Office"), "nothing is baked again");
 
-    // A damaged adapter is not taken over.
+    // A damaged adapter is not accepted.
     std::fs::remove_dir_all(&store).unwrap();
     let artifact = std::fs::read_dir(package.dir.path().join("shared/artifacts"))
         .unwrap()
@@ -25,7 +25,7 @@ fn adapters_are_shared_through_a_folder_and_vendored() {
         .unwrap()
         .path();
     std::fs::write(artifact.join("adapter_model.safetensors"), "damaged").unwrap();
-    package.fails(&["pull", "../shared"], 101, "does not hold the adapter of `Office` whole");
+    package.fails(&["pull", "../shared"], 101, "does not contain the whole adapter of `Office`");
     assert_eq!(package.states()[0], "missing");
 
     package.ok(&[]);
@@ -54,7 +54,7 @@ fn a_vendored_adapter_is_never_gone_and_a_killed_copy_is_restored() {
     assert_ne!(std::fs::read(&weights).unwrap(), before);
     assert_eq!(folder.metadata().unwrap().ino(), place, "files were replaced, and not the folder");
 
-    // As a run leaves it that was killed between two files.
+    // As it is left by a run that was killed between two files.
     let after = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, before).unwrap();
     package.ok(&[]);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The code that stands in README below a line that names this file.
+/// The code block in README below the line that names this file.
 fn shown(file: &str) -> String {
     let readme = include_str!("../../../README.md");
     let (_, after) = readme.split_once(&format!("\n`{file}`:\n\n```")).expect(file);

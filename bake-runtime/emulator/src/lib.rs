@@ -1,11 +1,11 @@
 //! Runs the CUDA kernels of bake on the processor, so that their arithmetic is tested on any
 //! machine.
 //!
-//! The text of `bake-runtime/kernels` is compiled as C++ (`emulator.h`). Every thread of a cluster
-//! of blocks is a fiber. One that waits, at a barrier or for its warp, gives way; among those that
-//! can go on the one that comes first in the launch's [`Order`] does, as far as it can. So warps
-//! run apart as far as the barriers let them, and a barrier that is missing gives wrong numbers in
-//! some order.
+//! The source of `bake-runtime/kernels` is compiled as C++ (`emulator.h`). Every thread of a
+//! cluster of blocks is a fiber. One that waits, at a barrier or for its warp, gives way; among
+//! those that can go on the one that comes first in the launch's [`Order`] does, as far as it can.
+//! So warps run apart as far as the barriers let them, and a barrier that is missing gives wrong
+//! numbers in some order.
 //!
 //! What is not modelled: races within a warp, memory that is not shared or global, tensor cores,
 //! and time.
@@ -34,10 +34,10 @@ const STACK_BYTES: usize = 64 << 10;
 
 const WARP: usize = 32;
 
-/// What shared memory holds before a block begins: no number in any type.
+/// What shared memory contains before a block begins: NaN in every type.
 const POISON: u64 = u64::MAX;
 
-/// Which of the threads that can go on does.
+/// Which of the threads that can run goes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// That with the lowest number.
@@ -45,7 +45,7 @@ pub enum Order {
     Forward,
     /// That with the highest number.
     Backward,
-    /// An order that this number stirs.
+    /// An order that this number shuffles.
     Stirred(u64),
 }
 
@@ -147,7 +147,7 @@ extern "C" fn emulator_wait(what: c_int) {
 ///
 /// # Errors
 /// When there is no such kernel, the shape of the launch is not possible, or threads wait for
-/// others that will never come.
+/// others that never reach the barrier.
 ///
 /// # Safety
 /// The arguments must be those of the kernel, in their order: pointers to memory that is large
@@ -170,7 +170,7 @@ pub unsafe fn launch(launch: &Launch<'_>, args: &[u64]) -> Result<(), String> {
     Ok(())
 }
 
-/// How many threads have come to each barrier.
+/// How many threads have reached each barrier.
 struct Come {
     warps: Vec<usize>,
     blocks: Vec<usize>,
@@ -285,7 +285,7 @@ fn run_cluster(
     }
     let stuck = waiting.iter().position(Option::is_some).unwrap_or_default();
     let all = threads.len();
-    // Their stacks hold nothing that has to be dropped.
+    // Nothing on their stacks has to be dropped.
     for fiber in fibers.iter_mut().flatten() {
         // SAFETY: kernels own no memory.
         unsafe { fiber.force_reset() };

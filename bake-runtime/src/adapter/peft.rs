@@ -216,8 +216,8 @@ fn parse(
             for (side, matrix) in [("lora_A", &change.a), ("lora_B", &change.b)] {
                 if !matrix.sum_all()?.to_scalar::<f32>()?.is_finite() {
                     let message = format!(
-                        "{file} has numbers in `{}` that are infinite or no numbers; bake again, or \
-                         fetch it again",
+                        "{file} has numbers in `{}` that are infinite or NaN; bake again, \
+                         or fetch it again",
                         name(side)
                     );
                     return Err(Error::new(ErrorKind::Adapter, message));
@@ -233,7 +233,7 @@ fn parse(
         return Err(Error::new(
             ErrorKind::Adapter,
             format!(
-                "{file} has a tensor `{name}`, which is no change of a linear layer of the model"
+                "{file} has a tensor `{name}`, which does not change a linear layer of the model"
             ),
         ));
     }

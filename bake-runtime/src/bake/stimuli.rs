@@ -93,7 +93,7 @@ pub(super) fn check_any(target: &Target, stimuli: &[Stimulus]) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "there is no question for target `{}`; add `questions [\"…\"];` or `ask 40;` to it",
+        "target `{}` has no questions; add `questions [\"…\"];` or `ask 40;` to it",
         target.name
     );
     Err(Error::new(ErrorKind::Recipe, message))

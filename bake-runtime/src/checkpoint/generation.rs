@@ -76,10 +76,8 @@ fn ids(files: &Files, config: &Value, file: &str) -> Result<BTreeSet<u32>> {
     let mut tokens = BTreeSet::new();
     for id in ids {
         let Some(token) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
-            let message = format!(
-                "{}/{file} has the `eos_token_id` {id}; expected the number of a token",
-                files.folder
-            );
+            let message =
+                format!("{}/{file} has the `eos_token_id` {id}; expected a token id", files.folder);
             return Err(Error::new(ErrorKind::Model, message));
         };
         tokens.insert(token);

@@ -136,7 +136,7 @@ impl Weights {
             Dtype::BF16 => widen(data, |b| bf16::from_le_bytes(b).to_f32()),
             other => {
                 let message = format!(
-                    "{file}: tensor `{name}` holds {other:?}; bake reads f32, f16 and bf16"
+                    "{file}: tensor `{name}` is in {other:?}; bake reads f32, f16 and bf16"
                 );
                 return Err(Error::new(ErrorKind::Model, message));
             }

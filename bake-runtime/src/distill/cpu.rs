@@ -32,7 +32,7 @@ pub(super) fn distill(states: States<'_>, options: Options) -> Result<Loss> {
             DType::F32 => with_slices([&head], |[head]| chunks(Head::F32(head))),
             DType::BF16 => with_slices([&head], |[head]| chunks(Head::Bf16(head))),
             DType::F16 => with_slices([&head], |[head]| chunks(Head::F16(head))),
-            other => candle_core::bail!("a head in {other:?}"),
+            other => candle_core::bail!("a head in {other:?} is not supported"),
         }
     })??;
     let device = states.student.device();

@@ -365,7 +365,7 @@ fn suffix(dtype: DType) -> Result<&'static str> {
         DType::F32 => Ok("f32"),
         DType::BF16 => Ok("bf16"),
         DType::F16 => Ok("f16"),
-        other => candle_core::bail!("the kernels know no {other:?}"),
+        other => candle_core::bail!("the kernels do not support {other:?}"),
     }
 }
 

@@ -132,7 +132,7 @@ fn declared<D: Declaration>(model: &Model) -> Result<Adapter> {
             let path = Path::new(path);
             if !hash.parse().is_ok_and(|hash| Store::holds(path, &hash)) {
                 let message = format!(
-                    "{} no longer holds the adapter of `{name}`; build the program again",
+                    "{} no longer contains the adapter of `{name}`; build the program again",
                     path.display()
                 );
                 return Err(Error::new(ErrorKind::NotBaked, message));
@@ -154,7 +154,7 @@ fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "`{name}` was baked into another model than `{}` is now; run `cargo bake`",
+        "`{name}` was baked into a model other than the current `{}`; run `cargo bake`",
         model.name()
     );
     Err(Error::new(ErrorKind::NotBaked, message))

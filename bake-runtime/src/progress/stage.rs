@@ -59,7 +59,7 @@ impl Monitor<'_> {
         match self.interrupt.is_set() {
             true => Err(Error::new(
                 ErrorKind::Interrupted,
-                "interrupted; what was finished is kept, so baking again goes on from there",
+                "interrupted; what was finished is kept, so baking again resumes from there",
             )),
             false => Ok(()),
         }

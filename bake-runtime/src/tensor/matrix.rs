@@ -113,7 +113,7 @@ pub(crate) fn multiply<T: Real>(
     scale: T,
     threads: Threads,
 ) {
-    assert_eq!(out.len(), a.rows * b.cols, "the result has another size");
+    assert_eq!(out.len(), a.rows * b.cols, "the result has a different size");
     multiply_into(out, b.cols, add, a, b, scale, threads);
 }
 
@@ -131,7 +131,7 @@ pub(crate) fn multiply_into<T: Real>(
     assert_eq!(k, b.rows, "the inner sizes differ");
     assert!(
         m == 0 || stride >= n && out.len() >= (m - 1) * stride + n,
-        "the result has another size"
+        "the result has a different size"
     );
     let threads = threads.for_work(m * n * k);
     if m <= FEW_ROWS

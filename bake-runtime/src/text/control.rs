@@ -93,7 +93,7 @@ impl AddedTokens {
         let (mut parts, mut done, mut at) = (Vec::new(), 0, 0);
         let text = piece.get();
         let cut = |range: std::ops::Range<usize>| {
-            piece.slice(Range::Normalized(range)).ok_or("a token is cut inside of a character")
+            piece.slice(Range::Normalized(range)).ok_or("a token is cut inside a character")
         };
         let whole = |range: std::ops::Range<usize>| {
             let first = piece.offsets_original().0;

@@ -17,7 +17,7 @@ pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let (item, key) = match (separators, &indent) {
         (Some(both), _) => match <[String; 2]>::try_from(both) {
             Ok([item, key]) => (item, key),
-            Err(_) => return Err(failed("`separators` are not two texts")),
+            Err(_) => return Err(failed("`separators` are not two strings")),
         },
         (None, Some(_)) => (",".to_owned(), ": ".to_owned()),
         (None, None) => (", ".to_owned(), ": ".to_owned()),
@@ -70,7 +70,7 @@ impl Style {
                 }
                 self.items(out, ['{', '}'], &items, depth)?;
             }
-            kind => return Err(failed(&format!("{kind} has no JSON form"))),
+            kind => return Err(failed(&format!("{kind} cannot be written as JSON"))),
         }
         Ok(())
     }

@@ -166,7 +166,8 @@ fn template(files: &Files, config: &Map<String, Value>) -> Result<(String, &'sta
         Some(Value::String(source)) => return Ok((source.clone(), CONFIG)),
         Some(Value::Array(several)) => several,
         Some(_) => {
-            return Err(error(files, CONFIG, "has a `chat_template` that is not a text or a list"));
+            let what = "has a `chat_template` that is neither a string nor a list";
+            return Err(error(files, CONFIG, what));
         }
     };
     let mut names = Vec::new();
@@ -257,7 +258,7 @@ fn same(a: &AddedToken, b: &AddedToken) -> bool {
 fn object(files: &Files, file: &str, text: Option<&str>) -> Result<Map<String, Value>> {
     let Some(text) = text else { return Ok(Map::new()) };
     serde_json::from_str(text).map_err(|e| {
-        let message = format!("{}/{file} does not hold a JSON object", files.folder);
+        let message = format!("{}/{file} is not a JSON object", files.folder);
         Error::with_source(ErrorKind::Tokenizer, message, e)
     })
 }

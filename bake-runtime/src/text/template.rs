@@ -100,7 +100,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise);
         environment.add_function("strftime_now", |format: String| {
             fixed_day(&format).map_err(|directive| {
-                invalid(format!("`strftime_now` knows no `{directive}` in {format:?}"))
+                invalid(format!("`strftime_now` does not support `{directive}` in {format:?}"))
             })
         });
         environment
@@ -146,7 +146,7 @@ impl ChatTemplate {
         let Some(mark) = ('\u{e000}'..='\u{f8ff}').find(unused) else {
             return Err(Error::new(
                 ErrorKind::Document,
-                "a text holds every character for private use; remove one",
+                "a text contains every private-use character; remove one of them",
             ));
         };
         let marked: Vec<_> = messages

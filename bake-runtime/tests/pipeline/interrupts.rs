@@ -1,4 +1,4 @@
-//! Bakes that are stopped, and go on.
+//! Bakes that are stopped and resumed.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
         let (result, seen) = run(Some(stage));
         let error = result.unwrap_err();
         assert!(
-            error.is_interrupted() && error.to_string().contains("baking again goes on"),
+            error.is_interrupted() && error.to_string().contains("baking again resumes"),
             "{error}"
         );
         assert!(seen.last().unwrap().starts_with(stage), "{seen:?}");

@@ -120,7 +120,7 @@ impl Fixture {
         self.stimuli(|stimuli| stimuli.ask = None);
     }
 
-    /// Leaves only so many stimuli of the model's own.
+    /// Leaves only this many stimuli that the model writes.
     fn ask_only(&mut self, count: usize) {
         let ask = AskFields { count, temperature: 0.7, template: None };
         self.stimuli(|stimuli| {
@@ -129,7 +129,7 @@ impl Fixture {
         });
     }
 
-    /// Another training of so many epochs.
+    /// Another training of this many epochs.
     fn retrain(&mut self, epochs: usize) {
         self.train(|train| train.epochs = epochs);
     }
@@ -164,7 +164,7 @@ fn the_same_recipe_and_seed_give_the_same_adapter_bit_for_bit() {
     let mut fixture = Fixture::new();
     let first = fixture.bytes("first");
     assert_eq!(first, fixture.bytes("second"));
-    // Neither the place of the store nor what is kept of the activations matters.
+    // Neither the place of the store nor how many activations are kept matters.
     let options = fixture.options("third").activation_bytes(0);
     assert_eq!(first, weights(&bake_recipe(&fixture.recipe, &options).unwrap().adapter));
     // Made again over the first.
@@ -415,7 +415,7 @@ fn two_processes_share_one_bake_and_a_waiting_one_can_be_interrupted() {
 fn what_is_baked_needs_no_store_that_can_be_written() {
     let fixture = Fixture::new();
     let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    // Without its folder of locks, as in a store that can only be read.
+    // Without its folder of locks, as in a read-only store.
     let locks = fixture.dir.path().join("store/locks");
     std::fs::remove_dir_all(&locks).unwrap();
     std::fs::write(&locks, "").unwrap();

@@ -1,4 +1,4 @@
-//! What cannot be baked, and what is said of it.
+//! What cannot be baked, and the errors that say so.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -81,7 +81,7 @@ fn a_bake_of_another_document_is_not_taken_for_this_one() {
     let error = fixture.error();
     assert_eq!(error.kind(), ErrorKind::Document);
     assert!(error.to_string().contains("docs has changed since the program was compiled"));
-    // Where the documents are not, what was baked is there all the same.
+    // Where the documents are missing, what was baked can still be used.
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().reused);
 }
@@ -109,7 +109,7 @@ fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
     }
 }
 
-/// A copy of the small model's folder, of which a JSON file was changed.
+/// A copy of the small model's folder with a JSON file changed.
 fn edited_tiny(fixture: &mut Fixture, file: &str, edit: impl FnOnce(&mut Value)) {
     let folder = fixture.dir.path().join("model");
     std::fs::create_dir_all(&folder).unwrap();
@@ -146,7 +146,7 @@ fn a_template_that_leaves_the_system_prompt_out_is_refused_before_any_work() {
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
 }
 
-/// An empty question can have more tokens than one that is asked.
+/// An empty question can have more tokens than a real one.
 #[test]
 fn a_template_that_fills_in_empty_questions_is_measured_too() {
     let mut fixture = Fixture::new();
@@ -161,7 +161,7 @@ fn a_template_that_fills_in_empty_questions_is_measured_too() {
     assert!(error.contains("0 for the longest question"), "{error}");
 }
 
-/// Keeps what is warned of.
+/// Records warnings.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);
 

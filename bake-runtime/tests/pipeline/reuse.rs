@@ -123,7 +123,7 @@ fn another_training_makes_nothing_but_itself() {
     assert_eq!(first.report.targets, second.report.targets);
 }
 
-/// Generation and the teacher's states do not depend on what is computed beside them.
+/// Generation and the teacher's states do not depend on what is computed along with them.
 #[test]
 fn a_store_that_holds_a_part_gives_the_same_bits_as_an_empty_one() {
     let fixture = Fixture::new();

@@ -140,7 +140,7 @@ impl Cuda {
             DType::F32 => Ok(blas::cudaDataType::CUDA_R_32F),
             DType::BF16 => Ok(blas::cudaDataType::CUDA_R_16BF),
             DType::F16 => Ok(blas::cudaDataType::CUDA_R_16F),
-            other => candle_core::bail!("no product in {other:?}"),
+            other => candle_core::bail!("products in {other:?} are not supported"),
         };
         let operation = |factor: Factor| match factor.transposed {
             true => blas::cublasOperation_t::CUBLAS_OP_T,
@@ -287,7 +287,7 @@ pub(super) fn address(storage: &CudaStorage) -> Result<Arg> {
         CudaStorageSlice::F16(data) => data.device_ptr(&stream).0,
         CudaStorageSlice::U8(data) => data.device_ptr(&stream).0,
         CudaStorageSlice::U32(data) => data.device_ptr(&stream).0,
-        _ => candle_core::bail!("the kernels know no such type"),
+        _ => candle_core::bail!("the kernels do not support this type"),
     };
     Ok(Arg(address))
 }

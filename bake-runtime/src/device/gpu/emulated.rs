@@ -77,7 +77,7 @@ pub(super) fn address(storage: &CpuStorage) -> Result<Arg> {
         CpuStorage::F16(data) => data.as_ptr().expose_provenance(),
         CpuStorage::U8(data) => data.as_ptr().expose_provenance(),
         CpuStorage::U32(data) => data.as_ptr().expose_provenance(),
-        _ => candle_core::bail!("the kernels know no such type"),
+        _ => candle_core::bail!("the kernels do not support this type"),
     };
     Ok(Arg(address as u64))
 }
@@ -122,7 +122,7 @@ unsafe fn read(factor: Factor, rows: usize, columns: usize) -> Result<Vec<f32>> 
             DType::F32 => elements::<f32>(at, length).to_vec(),
             DType::BF16 => elements::<bf16>(at, length).iter().map(|x| x.to_f32()).collect(),
             DType::F16 => elements::<f16>(at, length).iter().map(|x| x.to_f32()).collect(),
-            other => candle_core::bail!("no product in {other:?}"),
+            other => candle_core::bail!("products in {other:?} are not supported"),
         }
     })
 }

@@ -21,8 +21,8 @@ pub(crate) fn row_by_row(
 ) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "the inner sizes differ");
-    assert_eq!(out.len(), m * n, "the result has another size");
-    assert!(a.col_stride == 1 && b.row_stride == 1, "rows or columns do not lie together");
+    assert_eq!(out.len(), m * n, "the result has a different size");
+    assert!(a.col_stride == 1 && b.row_stride == 1, "rows or columns are not contiguous");
     let threads = threads.for_work(m * n * k);
     for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {
         let first = part * AT_ONCE;
@@ -171,8 +171,8 @@ fn dots<S: pulp::Simd, const C: usize, const R: usize>(
 pub(crate) fn weighted_sums(out: &mut [f32], weights: Matrix<'_, f32>, values: Matrix<'_, f32>) {
     let (m, seen, width) = (weights.rows, weights.cols, values.cols);
     assert!(m <= seen && seen == values.rows, "there are fewer keys than weights");
-    assert_eq!(out.len(), m * width, "the result has another size");
-    assert!(weights.col_stride == 1 && values.col_stride == 1, "rows do not lie together");
+    assert_eq!(out.len(), m * width, "the result has a different size");
+    assert!(weights.col_stride == 1 && values.col_stride == 1, "rows are not contiguous");
     pulp::Arch::new().dispatch(WeightedSums { out, weights, values });
 }
 

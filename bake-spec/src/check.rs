@@ -1,5 +1,4 @@
-//! From a [declaration as it is written](crate::syntax::ast) to its [recipe], with every mistake on the
-//! way.
+//! From a [declaration as written](crate::syntax::ast) to its [recipe], reporting every mistake.
 
 mod lookup;
 mod model;
@@ -26,17 +25,17 @@ use lookup::Settings;
 pub use state::{Mode, states};
 use target::Source;
 
-/// The package that declarations stand in.
+/// The package that contains the declarations.
 #[derive(Clone, Copy, Debug)]
 pub struct Package<'a> {
-    /// The folder of its `Cargo.toml`, which paths are relative to.
+    /// The folder of its `Cargo.toml`, to which paths are relative.
     pub root: &'a Path,
-    /// Its lock, where it has one.
+    /// Its lock, if it has one.
     pub lock: Option<&'a Lock>,
 }
 
-/// A declaration that was checked. Where it holds mistakes, the recipe is as near as can be, so
-/// that the items made from it are there.
+/// A declaration that was checked. If it has mistakes, the recipe is the closest one possible, so
+/// that its items can still be generated.
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// Attributes and documentation before it.
@@ -53,7 +52,7 @@ pub struct Declared {
     pub files: Vec<String>,
     /// When a build script puts the adapter into the program.
     pub embed: Embed,
-    /// The keywords of its settings, where they stand, for editors.
+    /// The keywords of its settings and where they are, for editors.
     pub keywords: Vec<(Scope, Ident)>,
     /// What is baked.
     pub recipe: Recipe,
@@ -64,9 +63,9 @@ pub struct Declared {
 pub enum Embed {
     /// In every build.
     Always,
-    /// In builds of the profile `release`; others read it where it lies.
+    /// In builds of the profile `release`; other builds read it from its folder.
     Release,
-    /// Never: it is read where it lies.
+    /// Never: it is read from its folder.
     Never,
 }
 
@@ -98,7 +97,7 @@ pub fn check(
 }
 
 impl Name {
-    /// The name of a target that is declared so, unless it cannot be a variant.
+    /// The name of a target that is declared like this, unless it cannot be a variant.
     pub fn new(declared: &Ident) -> Option<Self> {
         let variant = upper_camel(&declared.unraw().to_string());
         let variant = syn::parse_str::<Ident>(&variant).ok()?;
@@ -106,20 +105,20 @@ impl Name {
         Some(Self { declared: declared.clone(), variant })
     }
 
-    /// Whether the declaration calls it so.
+    /// Whether this is its name in the declaration.
     fn is(&self, name: &str) -> bool {
         self.declared.unraw() == name
     }
 }
 
 impl Declared {
-    /// The conditions under which it is there at all.
+    /// The conditions under which it exists at all.
     pub fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         cfgs(&self.attributes)
     }
 }
 
-/// What stands for a part of a declaration with mistakes.
+/// A placeholder for a part of a declaration with mistakes.
 trait StandIn {
     fn stand_in() -> Self;
 }
@@ -252,7 +251,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The recipe. What was reported is left out of it, or replaced by what can stand there.
+    /// The recipe. What was reported is left out, or replaced by something valid.
     fn recipe(
         &mut self,
         bake: &Bake,
@@ -293,7 +292,7 @@ impl Checker<'_> {
         self.part(Recipe::new(fields), bake.name.span())
     }
 
-    /// A part of the recipe. Whatever it cannot hold was reported where it stands; if not, it is
+    /// A part of the recipe. Whatever is not allowed in it was reported in its place; if not, it is
     /// reported here.
     fn part<T: StandIn>(&mut self, part: Result<T, crate::Error>, span: Span) -> T {
         part.unwrap_or_else(|e| {
@@ -304,8 +303,8 @@ impl Checker<'_> {
         })
     }
 
-    /// The targets' names in Rust. One that cannot be a name, or is one already, is replaced by one
-    /// that can.
+    /// The targets' names in Rust. One that cannot be a name, or is taken already, is replaced by
+    /// one that can.
     fn names(&mut self, targets: &[&Target], anchors: &[&Target]) -> Vec<Name> {
         let mut names: Vec<Name> = Vec::new();
         for (i, anchor) in anchors.iter().enumerate() {
@@ -357,7 +356,7 @@ impl Checker<'_> {
         names
     }
 
-    /// The training, whose seed is the bake's where it has none of its own.
+    /// The training, whose seed is the bake's unless it has its own.
     fn train(&mut self, train: &Settings<'_>, bake: &Settings<'_>, name: &Ident) -> recipe::Train {
         let seeded = if train.given("seed").is_some() { train } else { bake };
         let fields = recipe::TrainFields {
@@ -428,7 +427,7 @@ impl Checker<'_> {
         };
         let target = target.map(|target| target.unraw().to_string().into());
         let question = expect.question.value().into();
-        // One that holds nothing was reported.
+        // An empty one was reported.
         recipe::Expect::new(ExpectFields { target, question, answer }).ok()
     }
 

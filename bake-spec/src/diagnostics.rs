@@ -19,29 +19,29 @@ pub enum Code {
     Repeated = 3,
     /// A number, word or list that the setting cannot have.
     Value = 4,
-    /// Something that a declaration needs is not there.
+    /// Something that a declaration needs is missing.
     Missing = 5,
     /// Two targets with one name, or with names that become one in Rust.
     SameName = 6,
     /// A document that is missing, empty, or not UTF-8 text.
     Document = 7,
-    /// A name that nothing has.
+    /// A name that refers to nothing.
     UnknownName = 8,
-    /// Something that the grammar knows and this version cannot do yet.
+    /// Something that the grammar knows but this version cannot do yet.
     NotYet = 9,
     /// A base model that is missing, or of a kind that cannot be baked.
     Model = 10,
-    /// Document, question and answer are more than the model's context.
+    /// Document, question and answer do not fit into the model's context.
     Room = 11,
     /// Two targets with the same document. A warning.
     SameDocument = 12,
-    /// A file of questions that is missing, or a line of it that holds none.
+    /// A file of questions that is missing, or a line of it without a question.
     Dataset = 13,
-    /// A file outside of the package.
+    /// A file outside the package.
     Outside = 14,
-    /// A question that counts once or not at all. A warning.
+    /// A question that counts only once or not at all. A warning.
     Question = 15,
-    /// A bake that was made from something else than what is declared now. A warning, or an error
+    /// A bake that was made from something other than what is declared now. A warning, or an error
     /// of a locked build.
     Stale = 16,
     /// A bake that was not made, or is not on this machine. A warning, or an error of a locked build.
@@ -93,7 +93,7 @@ impl std::fmt::Display for Code {
     }
 }
 
-/// What else could have been meant: one word if one is like it, else all of them.
+/// What could have been meant: one word if one is similar, otherwise all of them.
 pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     match similar(word, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -105,13 +105,13 @@ pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     }
 }
 
-/// The known word that is most like this one, if any is like it.
+/// The known word that is most similar to this one, if any is similar.
 pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     most_similar(word, known, 0.7)
 }
 
-/// The same, where a word has to be more like it: among words that belong elsewhere, a chance
-/// likeness would mislead.
+/// The same with a stricter limit: among words that belong elsewhere, a chance similarity would
+/// mislead.
 #[cfg(feature = "syntax")]
 pub(crate) fn very_similar<'a>(
     word: &str,
@@ -133,15 +133,15 @@ fn most_similar<'a>(
     best.filter(|(likeness, _)| *likeness > least).map(|(_, candidate)| candidate)
 }
 
-/// How like two words are, from 0 to 1. Words that differ in a single letter, or in two neighbours
-/// that have changed places, are very like each other, however short they are.
+/// How similar two words are, from 0 to 1. Words that differ in a single letter, or in two swapped
+/// neighbours, are very similar, however short they are.
 #[cfg(feature = "syntax")]
 fn likeness(word: &str, candidate: &str) -> f64 {
     let one_typo = candidate.len() > 2 && strsim::osa_distance(word, candidate) == 1;
     strsim::jaro(word, candidate).max(if one_typo { 0.9 } else { 0.0 })
 }
 
-/// Programs that only hold recipes do not link what compares words.
+/// Programs that only contain recipes do not link the comparison of words.
 #[cfg(not(feature = "syntax"))]
 fn likeness(word: &str, candidate: &str) -> f64 {
     if word == candidate { 1.0 } else { 0.0 }

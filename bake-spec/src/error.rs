@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::diagnostics::Mistake;
 
-/// Something that kept a recipe, a document or the store from being read or written; in the engine,
-/// which wraps it, also something that kept a model from being loaded, baked or asked.
+/// Why a recipe, a document or the store could not be read or written; in the engine, which wraps
+/// it, also why a model could not be loaded, baked or asked.
 ///
 /// The message names the file and what to do next.
 pub struct Error(Box<Inner>);
@@ -23,7 +23,7 @@ struct Inner {
 pub enum ErrorKind {
     /// A document is missing, empty, not text, changed, or does not fit.
     Document,
-    /// A file of questions cannot be read, or a line of it holds no question.
+    /// A file of questions cannot be read, or a line of it has no question.
     Dataset,
     /// A model's files are missing or malformed, or describe a model that is not supported.
     Model,
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     Adapter,
     /// The recipe asks for something that cannot be done, or that `bake!` would refuse.
     Recipe,
-    /// A sampling was to be what it cannot be.
+    /// A sampling has a value that is not allowed.
     Sampling,
     /// Training went wrong.
     Training,
@@ -49,7 +49,7 @@ pub enum ErrorKind {
     NotBaked,
     /// The work was interrupted.
     Interrupted,
-    /// There is no such device, or it cannot be used.
+    /// The device does not exist, or cannot be used.
     Device,
     /// A computation failed in the tensor library.
     Tensor,
@@ -80,7 +80,8 @@ impl Error {
     }
 
     /// The error that caused this one, as it was: of the file system, of a parser, of the tensor
-    /// library. Its text is a part of this error's, so [`source`](StdError::source) begins behind it.
+    /// library. Its text is part of this error's, so [`source`](StdError::source) starts with the
+    /// cause after it.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.source.as_deref()
     }
@@ -103,7 +104,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The message and all that caused it, for people: a `main` that returns this error prints it so.
+/// The message and all its causes, for people: this is what a `main` that returns this error
+/// prints.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = self.to_string();
@@ -130,7 +132,7 @@ impl StdError for Error {
 mod tests {
     use super::*;
 
-    /// An error with a cause, which its text ends with or does not.
+    /// An error with a cause, whose text may or may not be at its end.
     #[derive(Debug)]
     struct Outer(bool, std::num::ParseIntError);
 

@@ -1,4 +1,4 @@
-//! Addresses: the blake3 hash of all that determines a thing.
+//! Addresses: the blake3 hash of everything that determines a thing.
 
 mod encode;
 
@@ -28,7 +28,7 @@ impl Hash {
     /// The hash of 64 hexadecimal digits, in a constant that generated code writes.
     ///
     /// # Panics
-    /// When the text is not that.
+    /// When the text is anything else.
     #[doc(hidden)]
     pub const fn declared(text: &str) -> Self {
         const fn digit(byte: u8) -> u8 {
@@ -54,7 +54,7 @@ impl Hash {
         &self.0
     }
 
-    /// The hash of a file's bytes, which are not kept in memory.
+    /// The hash of a file's bytes, without keeping them in memory.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -135,7 +135,7 @@ impl KeyHasher {
         self.raw(name, &value.encoded())
     }
 
-    /// Adds a field whose canonical form is there already.
+    /// Adds a field that is already in canonical form.
     pub(crate) fn raw(mut self, name: &str, value: &str) -> Self {
         self.frame(name.as_bytes());
         self.frame(value.as_bytes());

@@ -1,5 +1,5 @@
 //! What a bake *is*: its recipe, the documents it names, the hashes that address it, and the store
-//! that keeps what was made.
+//! that keeps the results.
 //!
 //! This crate runs no model and prints nothing. Applications link it for the recipe and the store;
 //! the macro and the tools link it with the feature `syntax` as well, for the grammar of `bake!`

@@ -1,6 +1,6 @@
 //! `bake.lock`: what each bake of a package was made from, and which adapter it gave.
 //!
-//! It lies beside `Cargo.toml` and is committed. Only `cargo bake` writes it: sorted, a block a
+//! It is beside `Cargo.toml` and is committed. Only `cargo bake` writes it: sorted, one block per
 //! bake, without times or names of machines, so that the same bake writes the same lock and version
 //! control merges it line by line.
 
@@ -40,7 +40,7 @@ pub struct Lock {
     pub bakes: BTreeMap<String, Locked>,
 }
 
-/// The file as it is written: a list, so that a name that stands twice is seen.
+/// The file as written: a list, so that a name that appears twice is noticed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -50,10 +50,10 @@ struct File {
 }
 
 impl Lock {
-    /// The lock of a package; none where it has none.
+    /// The lock of a package, if it has one.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, or is of a format that this version does not know. The
+    /// When it cannot be read, is damaged, or has a format that this version does not know. The
     /// message names the line.
     pub fn read(package: &Path) -> Result<Option<Self>, Error> {
         let path = package.join(LOCK_FILE);
@@ -126,11 +126,12 @@ impl Lock {
     /// Reads the lock of a package, changes it and writes it, while no other process does so.
     /// Returns what `change` does.
     ///
-    /// The lock is read anew, so that what others have noted since is kept. Where the file system
-    /// has no locks, it is done without.
+    /// The lock is read again, so that what others have written since is kept. If the file system
+    /// has no locks, this is done without one.
     ///
     /// # Errors
-    /// When it cannot be read or written, and when `change` fails: then nothing is written.
+    /// When it cannot be read or written, and when `change` fails, in which case nothing is
+    /// written.
     pub fn update<T, E: From<Error>>(
         package: &Path,
         change: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -143,7 +144,7 @@ impl Lock {
         Ok(result)
     }
 
-    /// Writes the lock of a package, unless it says so already.
+    /// Writes the lock of a package, unless that is its content already.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -165,17 +166,17 @@ impl Lock {
         format!("{HEADER}{}", toml::to_string(&file).expect("a lock has a TOML form"))
     }
 
-    /// Notes a bake in place of what was noted under its name.
+    /// Records a bake, replacing what was recorded under its name.
     pub fn insert(&mut self, name: &str, locked: Locked) {
         self.bakes.insert(name.to_owned(), Locked { name: name.to_owned(), ..locked });
     }
 }
 
 /// Keeps other processes and threads from updating the lock of a package, until it is dropped. None
-/// where that cannot be done.
+/// if that cannot be done.
 ///
-/// What is locked is the folder itself, or, where folders cannot be opened, a file of the folder for
-/// temporary files: nothing is left beside the sources.
+/// It locks the folder itself, or, on systems where folders cannot be opened, a file in the folder
+/// for temporary files: nothing is left beside the sources.
 fn guard(package: &Path) -> Option<std::fs::File> {
     let file = std::fs::File::open(package).or_else(|_| {
         let path = package.canonicalize()?;

@@ -1,4 +1,4 @@
-//! A base model's files: what they are, and the hashes by which one model is told from another.
+//! A base model's files: which there are, and the hashes that tell models apart.
 
 pub mod config;
 
@@ -32,8 +32,7 @@ pub const TEXT_FILES: [&str; 9] = [
     WEIGHT_INDEX,
 ];
 
-/// The folder of further chat templates, of which the one called `default` takes the place of all
-/// others.
+/// The folder of additional chat templates, of which the one called `default` overrides all others.
 const MORE_TEMPLATES: &str = "additional_chat_templates";
 const DEFAULT_TEMPLATE: &str = "additional_chat_templates/default.jinja";
 
@@ -61,7 +60,7 @@ pub struct Files {
     pub special_tokens_map: Option<Cow<'static, str>>,
     /// `added_tokens.json`.
     pub added_tokens: Option<Cow<'static, str>>,
-    /// `model.safetensors.index.json`, where the weights lie in several files: the file of each
+    /// `model.safetensors.index.json`, if the weights are in several files: the file of each
     /// tensor.
     pub index: Option<BTreeMap<String, String>>,
 }
@@ -110,7 +109,7 @@ impl Files {
             .field("tokenizer_config", &self.tokenizer_config)
             .field("generation_config", &self.generation_config)
             .field("template", &self.template);
-        // Files that most models do not have leave no trace where they are not.
+        // Files that most models do not have leave no trace if they are missing.
         let more = [
             ("special_tokens_map", &self.special_tokens_map),
             ("added_tokens", &self.added_tokens),
@@ -119,7 +118,7 @@ impl Files {
             .into_iter()
             .filter(|(_, text)| text.is_some())
             .fold(fields, |fields, (name, text)| fields.field(name, text));
-        // A tensor can be in several files, of which the index chooses one.
+        // A tensor can be in several files; the index chooses one.
         match &self.index {
             Some(index) => fields.field("index", &index.iter().collect::<Vec<_>>()),
             None => fields,
@@ -127,7 +126,7 @@ impl Files {
     }
 }
 
-/// The chat template beside `tokenizer_config.json`, which takes the place of the one in it.
+/// The chat template beside `tokenizer_config.json`, which overrides the one in it.
 fn template(dir: &Path) -> Result<Option<String>, Error> {
     let single = read_text(&dir.join("chat_template.jinja"))?;
     let template = read_text(&dir.join(DEFAULT_TEMPLATE))?.or(single);
@@ -144,11 +143,11 @@ fn template(dir: &Path) -> Result<Option<String>, Error> {
         );
         return Err(Error::new(ErrorKind::Model, message));
     }
-    // A template reads the same with all line ends, so the model's hash must be the same too.
+    // A template means the same with any line ends, so the model's hash must be the same too.
     Ok(template.map(|text| text.replace("\r\n", "\n").replace('\r', "\n")))
 }
 
-/// The text of a file, where there is one.
+/// The text of a file, if it exists.
 fn read_text(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read_to_string(path) {
         Ok(text) if is_pointer(text.as_bytes()) => Err(pointer(path)),
@@ -158,7 +157,7 @@ fn read_text(path: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Whether a file holds what Git LFS leaves in place of large files until they are fetched.
+/// Whether a file contains what Git LFS leaves in place of large files until they are fetched.
 pub fn is_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs.github.com/spec/")
 }
@@ -168,7 +167,7 @@ fn pointer(path: &Path) -> Error {
     Error::new(ErrorKind::Model, message)
 }
 
-/// What to say of a file for which [`is_pointer`] holds.
+/// What to say of a file for which [`is_pointer`] is true.
 pub const POINTER: &str = "is a Git LFS pointer, not the file itself; fetch it with \
     `git lfs pull`";
 
@@ -176,8 +175,8 @@ pub const POINTER: &str = "is a Git LFS pointer, not the file itself; fetch it w
 /// `model.safetensors.index.json` names.
 ///
 /// # Errors
-/// When there is neither, and when the index is malformed or names a file that does not lie beside
-/// it.
+/// When there is neither, and when the index is malformed or names a file that is not in the same
+/// folder.
 pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let single = dir.join(SINGLE);
     if single.is_file() {
@@ -208,7 +207,7 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The file of each tensor, where the weights of a folder lie in several files.
+/// The file of each tensor, if the weights of a folder are in several files.
 fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     #[derive(Deserialize)]
     struct Index {
@@ -232,18 +231,18 @@ fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     Ok(Some(weight_map))
 }
 
-/// What can be told of a model without reading its weights: cheap enough for every key that is
-/// pressed in an editor.
+/// What is known of a model without reading its weights: cheap enough to compute at every keystroke
+/// in an editor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The hash of its text files.
     pub files: Hash,
-    /// The hash of the names and sizes of its weights; none where they are not on this machine.
+    /// The hash of the names and sizes of its weights; none if they are not on this machine.
     pub weights: Option<Hash>,
 }
 
 impl Identity {
-    /// The identity of a recipe's model; none where its text files cannot be read.
+    /// The identity of a recipe's model; none if its text files cannot be read.
     pub fn of(root: &Path, source: &ModelSource) -> Option<Self> {
         let dir = match source {
             ModelSource::Tiny => return Some(Self { files: tiny_hash(), weights: None }),
@@ -261,15 +260,14 @@ impl Identity {
         Some(Self { files: Files::read(&dir).ok()?.fields().finish(), weights })
     }
 
-    /// Whether this can be the model of that identity. What is not here tells nothing.
+    /// Whether this can be the model of that identity. What is missing proves nothing.
     pub fn matches(&self, other: &Self) -> bool {
         let weights = self.weights.zip(other.weights).is_none_or(|(a, b)| a == b);
         self.files == other.files && weights
     }
 }
 
-/// The hash of a recipe's model. Its weights are read, which takes a second for each gigabyte or
-/// so.
+/// The hash of a recipe's model. Its weights are read, which takes about a second per gigabyte.
 ///
 /// # Errors
 /// When a file is missing or cannot be read.

@@ -1,15 +1,15 @@
-//! Looking up what a declaration says about a setting, or else its default.
+//! Looks up what a declaration says about a setting, or else its default.
 
 use crate::settings::{Scope, Setting, find};
 use crate::syntax::ast::{Assignment, Value};
 
-/// The settings of one place, each once. What is not there is looked up in the place around it,
-/// then in the table of settings.
+/// The settings of one place, each once. What is missing is looked up in the enclosing place, then
+/// in the table of settings.
 pub(super) struct Settings<'a> {
     pub(super) scope: Scope,
     pub(super) given: Vec<&'a Assignment>,
     pub(super) around: Option<&'a Settings<'a>>,
-    /// What is not looked up around it.
+    /// What is not looked up in the enclosing place.
     pub(super) own: &'static [&'static str],
 }
 
@@ -36,8 +36,8 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// The given count, or else the default; none where there is neither. One that the setting
-    /// cannot have was reported where it stands.
+    /// The given count, or else the default; none if there is neither. A count that the setting
+    /// cannot have was reported in its place.
     pub(super) fn optional_count(&self, name: &str) -> Option<u64> {
         match self.value(name) {
             Some(Value::Count(count, _)) if self.setting(name).check_count(*count).is_ok() => {

@@ -20,7 +20,7 @@ use crate::syntax::ast::{At, Bake, ModelSource, Value};
 /// What is known of a base model.
 pub(super) struct Model {
     pub(super) source: recipe::ModelSource,
-    /// What it has room for, unless it is not known for a mistake that was reported.
+    /// What it has room for, unless that is unknown because of a mistake that was reported.
     pub(super) limits: Option<Limits>,
 }
 
@@ -54,8 +54,8 @@ impl Checker<'_> {
         }
     }
 
-    /// The limits of the model in a folder; where the folder is not on this machine, what
-    /// the lock has kept of it.
+    /// The limits of the model in a folder; if the folder is not on this machine, what the lock
+    /// says of it.
     fn limits(&mut self, bake: &Bake, folder: &LitStr, files: &mut Vec<String>) -> Option<Limits> {
         let declared = folder.value();
         let file = format!("{}/config.json", declared.trim_end_matches('/'));

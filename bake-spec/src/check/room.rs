@@ -11,8 +11,8 @@ use crate::room::Needed;
 
 impl Checker<'_> {
     /// Checks the room of every target. A text of fewer bytes than there is room for tokens fits
-    /// without being counted, since no token is made of less than a byte; and what was baked before
-    /// has fitted.
+    /// without being counted, since no token is shorter than a byte; and what was baked before
+    /// fitted.
     pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
         let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =
@@ -42,7 +42,7 @@ impl Checker<'_> {
             let Some(prompt) = tokenizer.count(&prompt) else { return };
             let mut longest = 0;
             for question in questions {
-                // Nor do the shorter ones have more tokens.
+                // The shorter ones do not have more tokens either.
                 if question.len() <= longest {
                     break;
                 }
@@ -84,13 +84,13 @@ mod tokenizer {
         Folder(PathBuf, Option<Box<tokenizers::Tokenizer>>),
     }
 
-    /// The tokenizer of `tiny`, read once for all declarations that the compiler comes to.
+    /// The tokenizer of `tiny`, read once for all declarations that are compiled.
     fn tiny() -> Option<&'static tokenizers::Tokenizer> {
         static TINY: OnceLock<Option<tokenizers::Tokenizer>> = OnceLock::new();
         TINY.get_or_init(|| parse(include_bytes!("../../../models/tiny/tokenizer.json"))).as_ref()
     }
 
-    /// A tokenizer that neither cuts texts nor fills them up, as the engine has it.
+    /// A tokenizer that neither truncates nor pads texts, like the engine's.
     fn parse(json: &[u8]) -> Option<tokenizers::Tokenizer> {
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(json).ok()?;
         tokenizer.with_truncation(None).ok()?;
@@ -108,8 +108,8 @@ mod tokenizer {
             }
         }
 
-        /// The number of tokens of a text; none where the model has no tokenizer that can be read,
-        /// which the engine says when it loads it.
+        /// The number of tokens of a text; none if the model has no readable tokenizer, which the
+        /// engine reports when it loads it.
         pub(super) fn count(&mut self, text: &str) -> Option<usize> {
             let tokenizer = match self {
                 Self::Tiny => tiny()?,
@@ -118,7 +118,7 @@ mod tokenizer {
                     None => read.insert(Box::new(parse(&std::fs::read(path).ok()?)?)),
                 },
             };
-            // The engine behind a tokenizer's patterns panics where one takes too many steps.
+            // The regex engine of a tokenizer panics if a pattern takes too many steps.
             let tokens = AssertUnwindSafe(|| tokenizer.encode_fast(text, false));
             Some(catch_unwind(tokens).ok()?.ok()?.len())
         }
@@ -131,7 +131,7 @@ mod tokenizer {
 
     use crate::recipe::ModelSource;
 
-    /// Stands for the tokenizer that this build leaves out.
+    /// A stand-in for the tokenizer that this build leaves out.
     pub(super) struct Tokenizer;
 
     impl Tokenizer {

@@ -1,4 +1,4 @@
-//! Whether what is declared is what was baked, said at the declaration.
+//! Whether what is declared is what was baked, reported at the declaration.
 
 use super::{Declared, Package};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
@@ -11,11 +11,11 @@ pub enum Mode {
     /// With warnings.
     #[default]
     Warn,
-    /// By baking them first, and with warnings about what is stale or missing even so.
+    /// By baking them first, with warnings about what is still stale or missing.
     Auto,
-    /// As errors, for builds that must be what was committed.
+    /// As errors, for builds that must match what was committed.
     Locked,
-    /// Not at all: the types are there, and no weights, as for documentation.
+    /// Not at all: there are types but no weights, as for documentation.
     Stub,
 }
 
@@ -38,8 +38,8 @@ impl Mode {
     }
 }
 
-/// What is stale and what is missing. A program that bakes while it runs needs no lock: without a
-/// lock, and where no build script has set a mode, nothing is said.
+/// What is stale and what is missing. A program that bakes while it runs needs no lock: if there is
+/// no lock and no build script has set a mode, nothing is reported.
 pub fn states(declared: &[Declared], package: Package<'_>, mode: Option<Mode>) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     if mode == Some(Mode::Stub) || (package.lock.is_none() && mode.is_none()) {

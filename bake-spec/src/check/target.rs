@@ -16,8 +16,8 @@ use crate::settings::Scope;
 use crate::syntax::ast::{Bake, Item, Target, Value};
 use crate::text::{dataset, document};
 
-/// What a bake says about the questions of its targets. Anchors do not inherit it: they would keep
-/// the answers to the very questions that the targets teach.
+/// What a bake says about the questions of its targets. Anchors do not inherit it: they would
+/// preserve the old answers to the very questions that the targets teach.
 const OF_TARGETS: &[&str] = &["questions", "dataset", "ask"];
 
 /// A target, and what was read for it.
@@ -27,7 +27,7 @@ pub(super) struct Source {
     pub(super) document: Option<String>,
     /// The questions of its files.
     pub(super) questions: Vec<String>,
-    /// Where its document is named, or else itself.
+    /// Where its document is named, or else where it is.
     pub(super) span: Span,
 }
 
@@ -137,7 +137,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The path of a file as it is declared, unless it cannot be the path of one.
+    /// The path of a file as declared, unless it cannot be a path.
     fn path(&mut self, path: &LitStr, what: &'static str, anywhere: bool) -> Option<String> {
         let declared = path.value();
         if is_blank(&declared) {
@@ -171,7 +171,7 @@ impl Checker<'_> {
         Some(declared)
     }
 
-    /// Reports the first of these files that a link takes out of the package.
+    /// Reports the first of these files that a link leads out of the package.
     fn follow_links(&mut self, files: &[PathBuf], what: &str, span: Span) {
         let Ok(root) = self.package.root.canonicalize() else { return };
         for file in files {
@@ -257,14 +257,14 @@ impl Checker<'_> {
         let fields = recipe::StimuliFields {
             questions: Cow::Owned(written),
             datasets: Cow::Owned(datasets),
-            // One without questions was reported, here or where they are named.
+            // A file without questions was reported, here or where it is named.
             ask: if none { Some(recipe::Ask::default()) } else { ask },
         };
         let stimuli = self.part(recipe::Stimuli::new(fields), target.name.span());
         (stimuli, read.concat())
     }
 
-    /// A file of questions, and what it holds.
+    /// A file of questions and its content.
     fn dataset(
         &mut self,
         path: &LitStr,
@@ -324,7 +324,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Warns of questions that are listed twice, or though an `expect` holds them out.
+    /// Warns of questions that are listed twice, or that are listed although an `expect` holds them
+    /// out.
     pub(super) fn questions_that_count(&mut self, recipe: &Recipe, bake: &Bake) {
         let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
         let in_targets = bake.items.iter().flat_map(|item| match item {
@@ -375,7 +376,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A file beside the one that is not there, with a name like it.
+    /// A file with a similar name beside the one that does not exist.
     fn neighbour(&self, declared: &str) -> Option<String> {
         if self.package.root.join(declared).exists() {
             return None;
@@ -391,7 +392,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a relative path leads out of the folder that it is relative to.
+/// Whether a relative path leads out of its folder.
 fn leaves(path: &str) -> bool {
     let mut depth = 0;
     for component in Path::new(path).components() {

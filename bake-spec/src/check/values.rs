@@ -1,4 +1,4 @@
-//! Whether values are what their settings may have.
+//! Whether settings may have the values that they are given.
 
 use proc_macro2::{Ident, Span};
 use syn::LitStr;
@@ -12,7 +12,7 @@ use crate::settings::{Kind, Scope};
 use crate::syntax::ast::{Assignment, At, Value};
 
 impl Checker<'_> {
-    /// Keeps the first of each setting, and checks the values of all, also of those in braces.
+    /// Keeps the first of each setting, and checks the values of all, including those in braces.
     pub(super) fn settings<'a>(
         &mut self,
         assignments: Vec<&'a Assignment>,
@@ -32,7 +32,7 @@ impl Checker<'_> {
                 };
                 self.settings(inner.iter().collect(), inside);
             }
-            // What stands in the braces of a setting that is not there yet is said with it.
+            // The braces of a setting that is not supported yet are covered by its own report.
             if let Some(meanwhile) = assignment.setting.later.filter(|_| scope != Scope::Gate) {
                 let message = format!(
                     "`{}` is not supported yet; meanwhile, {meanwhile}",
@@ -147,7 +147,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reports what a value cannot be. Returns whether there is nothing to report.
+    /// Reports a value that is not allowed. Returns whether there is nothing to report.
     fn allow(&mut self, checked: Result<(), Mistake<'_>>, span: Span) -> bool {
         if let Err(mistake) = checked {
             self.report_mistake(mistake, span);

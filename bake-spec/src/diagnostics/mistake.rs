@@ -1,4 +1,4 @@
-//! Mistakes of values, whoever writes them: the macro, the builder, or a constant.
+//! Invalid values, wherever they come from: the macro, the builder, or a constant.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::recipe::Target;
 use crate::settings::Range;
 
 /// A value that a recipe cannot have. It is found in constant functions, which cannot write a
-/// message; its code and its words are the same wherever it is said.
+/// message; its code and its words are the same wherever it is reported.
 #[derive(Clone, Copy, Debug)]
 pub enum Mistake<'a> {
-    /// A count outside of what its setting may be.
+    /// A count outside the range of its setting.
     Count {
         /// The setting.
         name: &'static str,
@@ -22,7 +22,7 @@ pub enum Mistake<'a> {
         /// What it is.
         count: u64,
     },
-    /// A number outside of what its setting may be.
+    /// A number outside the range of its setting.
     Number {
         /// The setting.
         name: &'static str,
@@ -37,7 +37,7 @@ pub enum Mistake<'a> {
     EmptyPath(&'static str),
     /// A model without a path.
     EmptyModel,
-    /// Blocks that are none.
+    /// An empty range of blocks.
     NoLayers {
         /// The first.
         start: u64,
@@ -67,9 +67,9 @@ pub enum Mistake<'a> {
     AnchorFirst(&'a str),
     /// A bake without a target.
     NothingBaked,
-    /// Two targets of a name.
+    /// Two targets with one name.
     SameTarget(&'a str),
-    /// An anchor of the name of a target or an anchor.
+    /// An anchor with the name of a target or another anchor.
     SameAnchor(&'a str),
     /// An expectation of a target that does not exist.
     UnknownTarget {
@@ -81,7 +81,7 @@ pub enum Mistake<'a> {
 }
 
 impl<'a> Mistake<'a> {
-    /// A target or an anchor of a name that another has.
+    /// A target or an anchor with a name that another has.
     pub(crate) const fn same_name(name: &'a str, anchor: bool) -> Self {
         if anchor { Self::SameAnchor(name) } else { Self::SameTarget(name) }
     }

@@ -1,4 +1,4 @@
-//! Mistakes and where they stand.
+//! Mistakes and where they are.
 
 use proc_macro2::Span;
 
@@ -13,7 +13,7 @@ pub struct Diagnostic {
     pub span: Span,
     /// What is wrong and what to write instead.
     pub message: String,
-    /// Whether it is only to be looked at: the declaration can be baked as it is.
+    /// Whether it is only a warning: the declaration can be baked as it is.
     pub warning: bool,
 }
 
@@ -26,7 +26,7 @@ impl Diagnostic {
         Self { code, span, message: message.into(), warning: false }
     }
 
-    /// Something to look at, at a token.
+    /// A warning at a token.
     pub fn warning(code: Code, span: Span, message: impl Into<String>) -> Self {
         Self { warning: true, ..Self::new(code, span, message) }
     }

@@ -1,8 +1,9 @@
-//! The canonical form of what addresses are made from.
+//! The canonical form of the values from which addresses are made.
 //!
 //! It is JSON in which equal values have one form: no spaces, the names of a record in order, and
-//! numbers in the shortest form that reads back to the same value. What is at its default is not
-//! written, so that a setting that comes later leaves the addresses of all that does without it.
+//! numbers in the shortest form that reads back to the same value. A value at its default is not
+//! written, so that adding a setting later does not change the addresses of anything that does not
+//! use it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ impl Record {
         if value == default { self } else { self.field(name, value) }
     }
 
-    /// With the values of another record, whose names get a prefix.
+    /// With the values of another record, their names prefixed.
     #[must_use]
     pub fn within(mut self, prefix: &str, other: Self) -> Self {
         self.0.extend(other.0.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));

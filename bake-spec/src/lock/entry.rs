@@ -27,26 +27,26 @@ pub struct Locked {
     pub adapter: Hash,
     /// The size of the adapter's files, in bytes.
     pub bytes: u64,
-    /// The divergence of the base model from the teacher, in nats a token.
+    /// The divergence of the base model from the teacher, in nats per token.
     pub kl_before: f64,
     /// That of the baked model.
     pub kl_after: f64,
     /// The versions of the stages that made it, by their names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub stages: BTreeMap<String, u32>,
-    /// What all targets share and is not at its default.
+    /// The settings that all targets share and that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub settings: Settings,
     /// The base model.
     pub model: LockedModel,
     /// The targets and anchors, by name.
     pub targets: BTreeMap<String, LockedTarget>,
-    /// What an entry that format 1 had, and that has not been baked again, says of its settings.
+    /// What an entry from format 1 that has not been baked again says about its settings.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) format_1: Option<Hashes>,
 }
 
-/// A base model, as far as checks need it: a clone without its files checks as well.
+/// A base model, as far as checks need it, so that a clone without its files can be checked too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedModel {
@@ -78,14 +78,14 @@ pub struct LockedTarget {
     pub questions: usize,
     /// Answers that were learned from.
     pub answers: usize,
-    /// What is its own and is not at its default.
+    /// Its own settings that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub settings: Settings,
 }
 
 impl Locked {
-    /// An entry for a recipe whose model is of this hash and shape, with nothing noted yet of its
-    /// adapter and its targets' sizes.
+    /// An entry for a recipe whose model has this hash and shape, with nothing recorded yet about
+    /// its adapter and the sizes of its targets.
     pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {
         let source = match &recipe.model {
             ModelSource::Tiny => "tiny".to_owned(),
@@ -140,7 +140,7 @@ impl Locked {
         Identity { files: self.model.files, weights: self.model.weights }
     }
 
-    /// Why [`find_adapter`](Self::find_adapter) finds none.
+    /// Why [`find_adapter`](Self::find_adapter) found none.
     pub fn why_not_at_hand(&self, package: &Path, store: Option<&Store>) -> String {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
         match store {
@@ -165,8 +165,8 @@ impl Locked {
         }
     }
 
-    /// The folder of its adapter: beside the declarations of the package, or in the store. None
-    /// where it is in neither, or damaged.
+    /// The folder of its adapter: beside the declarations of the package, or in the store. None if
+    /// it is in neither, or damaged.
     pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
         Store::holds(&vendored, &self.adapter)

@@ -1,7 +1,8 @@
-//! Locks of format 1, which named settings by their hashes and held a model's whole configuration.
+//! Locks of format 1, which named settings by their hashes and contained a model's whole
+//! configuration.
 //!
 //! Their entries are kept as they are until they are baked again, under `format_1`: their hashes
-//! can be compared with those of a declaration, but they do not say what a setting was.
+//! can be compared with those of a declaration, but they do not say what a setting was set to.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ pub(super) struct Hashes {
 }
 
 impl Hashes {
-    /// What all targets share and has changed.
+    /// The shared settings that have changed.
     pub(super) fn changed(&self, recipe: &Recipe) -> Vec<String> {
         let now = legacy::shared_hashes(recipe).into_iter();
         let changed = now.filter(|(name, hash)| self.shared.get(*name) != Some(hash));
@@ -36,7 +37,7 @@ impl Hashes {
             .collect()
     }
 
-    /// Whether a target's settings are those that were baked.
+    /// Whether a target's settings are the baked ones.
     pub(super) fn same(&self, target: &Target) -> bool {
         self.targets.get(&*target.name) == Some(&legacy::settings_hash(target))
     }

@@ -32,8 +32,8 @@ impl Limits {
         }
     }
 
-    /// The most that the rank of an adapter of these linear layers can be; of all where there are
-    /// none.
+    /// The highest rank that an adapter of these linear layers can have; of all layers if none are
+    /// given.
     pub fn most_rank(&self, modules: &[impl AsRef<str>]) -> Option<usize> {
         let changed = |name: &str| modules.is_empty() || modules.iter().any(|m| m.as_ref() == name);
         self.narrowest.iter().filter(|(name, _)| changed(name)).map(|(_, side)| *side).min()

@@ -17,7 +17,7 @@ pub enum State {
     Fresh,
     /// It was made from something else.
     Stale,
-    /// It was not made, or is not on this machine.
+    /// It has not been baked, or is not on this machine.
     Missing,
 }
 
@@ -28,7 +28,7 @@ pub struct BakeState {
     pub name: String,
     /// Its state: the worst of its targets'.
     pub state: State,
-    /// What was changed that all targets share.
+    /// What changed that all targets share.
     pub why: Vec<String>,
     /// The targets and anchors, in the order of the declaration.
     pub targets: Vec<TargetState>,
@@ -41,7 +41,7 @@ pub struct TargetState {
     pub name: String,
     /// Its state.
     pub state: State,
-    /// What was changed, for one that is stale.
+    /// What changed, if it is stale.
     pub why: String,
     /// The part of it that the others do not share.
     #[serde(skip)]
@@ -53,8 +53,7 @@ pub struct TargetState {
 pub enum KnownModel<'a> {
     /// The hash of all files.
     Whole(&'a Hash),
-    /// What can be told without reading the weights; nothing where the model is not on this
-    /// machine.
+    /// What is known without reading the weights; nothing if the model is not on this machine.
     Identity(Option<&'a Identity>),
 }
 
@@ -109,7 +108,7 @@ pub fn state(recipe: &Recipe, model: KnownModel<'_>, locked: Option<&Locked>) ->
     BakeState { name, state: if stale { State::Stale } else { State::Fresh }, why, targets }
 }
 
-/// The stages that this version of bake does in another way. What they make is another product.
+/// The stages that this version of bake does differently. They make a different product.
 fn changed_stages(locked: &Locked) -> Vec<String> {
     let changed = STAGES.iter().filter(|(stage, now)| locked.stages.get(*stage) != Some(now));
     changed
@@ -151,7 +150,7 @@ fn target_state(target: &Target, locked: &Locked, shared: &[String]) -> TargetSt
 }
 
 impl BakeState {
-    /// The state where the adapter that is locked is not on this machine.
+    /// The state if the locked adapter is not on this machine.
     #[must_use]
     pub fn without_adapter(mut self, why: String) -> Self {
         if self.state == State::Fresh {
@@ -161,7 +160,7 @@ impl BakeState {
         self
     }
 
-    /// All that was changed, in one line.
+    /// Everything that changed, in one line.
     pub fn summary(&self) -> String {
         let own = self.targets.iter().filter(|target| !target.own.is_empty());
         let mut all = self.why.clone();

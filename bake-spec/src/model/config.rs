@@ -9,13 +9,13 @@ use crate::error::{Error, ErrorKind};
 
 /// The shape of a decoder-only transformer.
 ///
-/// One that a model cannot have does not exist: [`Config::parse`] and reading one from a lock go
-/// through the same checks.
+/// It is always one that a model can have: [`Config::parse`] and reading one from a lock go through
+/// the same checks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Shape")]
 pub struct Config(Shape);
 
-/// What a [`Config`] holds, unchecked.
+/// The content of a [`Config`], unchecked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Shape {
     vocab_size: usize,
@@ -66,7 +66,7 @@ pub enum RopeScaling {
     },
 }
 
-/// A linear layer of a block, the places where an adapter may stand.
+/// A linear layer of a block, which is where an adapter can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Projection {
     /// Queries of the attention.
@@ -75,13 +75,13 @@ pub enum Projection {
     Key,
     /// Values of the attention.
     Value,
-    /// The attention's way back into the residual stream.
+    /// The attention's projection back into the residual stream.
     Output,
     /// The gate of the feed-forward layer.
     Gate,
-    /// The feed-forward layer's way up.
+    /// The feed-forward layer's up projection.
     Up,
-    /// The feed-forward layer's way back into the residual stream.
+    /// The feed-forward layer's projection back into the residual stream.
     Down,
 }
 
@@ -103,7 +103,7 @@ impl Projection {
         }
     }
 
-    /// The module of a block that holds the layer, such as `self_attn`.
+    /// The module of a block that contains the layer, such as `self_attn`.
     pub const fn module(self) -> &'static str {
         match self {
             Self::Query | Self::Key | Self::Value | Self::Output => "self_attn",
@@ -111,7 +111,7 @@ impl Projection {
         }
     }
 
-    /// The projection of a name such as `q_proj`.
+    /// The projection with a name such as `q_proj`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.name() == name)
     }
@@ -209,7 +209,7 @@ impl Config {
         self.0.mlp_bias
     }
 
-    /// Whether the output head is the embedding table, unless the weights hold a head of its own.
+    /// Whether the output head is the embedding table, unless the weights contain a separate head.
     pub const fn tied_head(&self) -> bool {
         self.0.tied_head
     }
@@ -250,7 +250,7 @@ impl Config {
 impl TryFrom<Shape> for Config {
     type Error = String;
 
-    /// The one way to a configuration. The error says what it has that no model can have.
+    /// The only way to make a configuration. The error says what no model can have.
     fn try_from(shape: Shape) -> Result<Self, String> {
         let sizes = [
             ("vocab_size", shape.vocab_size),

@@ -1,8 +1,8 @@
 //! The keys of a `config.json` for a model of type `llama`: those that are read, those that change
 //! nothing, and those of other families that would change the result, which are refused by name.
 //!
-//! transformers passes over the keys of other families in a Llama model. Whoever wrote one there
-//! meant it, so here it is an error.
+//! transformers ignores the keys of other families in a Llama model. Whoever wrote one there meant
+//! it, so here it is an error.
 
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ pub(super) const READ: [&str; 22] = [
     "vocab_size",
 ];
 
-/// Keys of published Llama models that change no result when a model is run: about training, about
+/// Keys of published Llama models that do not change what a model computes: about training, about
 /// memory, or about where it came from.
 #[cfg(test)]
 pub(super) const HARMLESS: [&str; 19] = [
@@ -64,7 +64,7 @@ pub(super) const HARMLESS: [&str; 19] = [
 /// The values at which a key changes nothing.
 #[derive(Clone, Copy)]
 enum Neutral {
-    /// `null`, `false`, 0, and what is empty.
+    /// `null`, `false`, 0, and anything empty.
     Off,
     /// The same, and 1.
     One,
@@ -118,7 +118,7 @@ const FOREIGN: [(&str, Neutral, &str); 66] = [
     ("scale_depth", Off, "MiniCPM"),
     ("scale_emb", One, "MiniCPM"),
     ("scale_embedding", Off, "BART"),
-    // What becomes of the logits.
+    // What is done with the logits.
     ("final_logit_softcapping", Off, "Gemma 2"),
     ("logits_soft_cap", Off, "RecurrentGemma"),
     ("output_logit_soft_cap", Off, "xLSTM"),
@@ -164,8 +164,8 @@ impl Neutral {
     }
 }
 
-/// A key by which the configuration asks for what a Llama model does not compute: what it has, and
-/// whose it is.
+/// A key that asks for what a Llama model does not compute: its value, and the family it belongs
+/// to.
 pub(super) fn foreign(config: &Value) -> Option<String> {
     let given = |key: &str| config.get(key).filter(|v| !v.is_null());
     let of =
@@ -177,7 +177,7 @@ pub(super) fn foreign(config: &Value) -> Option<String> {
             return Some(of(key, family));
         }
     }
-    // A window is on where it is given, unless a switch beside it is off.
+    // A window is on if it is given, unless a switch beside it is off.
     let windowed = config.get("use_sliding_window") != Some(&Value::Bool(false));
     if given("sliding_window").is_some_and(|window| windowed && !Off.holds(window)) {
         return Some(of("sliding_window", "Mistral"));

@@ -83,8 +83,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// As transformers 5 reads it: `rope_scaling`, where it says anything, takes the place of
-    /// `rope_parameters`, whose base of the waves is then forgotten too.
+    /// As transformers 5 reads it: `rope_scaling`, if it says anything, replaces `rope_parameters`,
+    /// whose base of the waves is then ignored too.
     fn rope(&self, context: usize) -> Result<Rope, Error> {
         let given = |key: &str| {
             self.get(key).filter(|value| value.as_object().is_none_or(|map| !map.is_empty()))
@@ -125,7 +125,7 @@ impl<'a> Fields<'a> {
             "linear" => Ok(RopeScaling::Linear { factor: inner.number("factor")? }),
             "llama3" => {
                 const ORIGINAL: &str = "original_max_position_embeddings";
-                // Beside the parameters it takes the place of the one in them.
+                // Beside the parameters, it overrides the one in them.
                 let original = if self.get(ORIGINAL).is_some() { self } else { inner };
                 Ok(RopeScaling::Llama3 {
                     factor: inner.number("factor")?,
@@ -141,7 +141,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The key of parameters inside of these.
+    /// The keys of parameters inside these.
     fn nested(&self) -> Option<&'a str> {
         let map = self.value.as_object()?;
         map.iter().find(|(_, value)| value.is_object()).map(|(key, _)| key.as_str())

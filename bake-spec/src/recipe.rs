@@ -1,8 +1,8 @@
-//! The recipe: everything that a declaration says, as data that cannot hold what is not allowed.
+//! The recipe: everything that a declaration says, as data that cannot contain anything invalid.
 //!
 //! The macro writes it as a constant; [`Recipe::builder`] and tools that read the sources build the
-//! same value while they run. Each part has private fields behind checks with the codes and words
-//! of the macro, and is read like its `…Fields`. What a constant may not hold stops the compiler:
+//! same value at run time. Each part has private fields behind checks with the codes and words of
+//! the macro, and is read like its `…Fields`. An invalid constant stops the compiler:
 //!
 //! ```compile_fail,E0080
 //! use bake_spec::recipe::{Train, TrainFields};
@@ -45,7 +45,7 @@ pub use target::{
 };
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
 
-/// Text of a recipe: a literal in generated code, owned where a tool has read it.
+/// Text of a recipe: a literal in generated code, owned if a tool has read it.
 pub type Text = Cow<'static, str>;
 
 /// A list of a recipe.
@@ -61,13 +61,13 @@ part! {
 pub struct RecipeFields {
     /// The name of the declaration.
     pub name: Text,
-    /// The folder of the package's `Cargo.toml`, which paths are relative to.
+    /// The folder of the package's `Cargo.toml`, to which paths are relative.
     pub root: Text,
     /// The base model.
     pub model: ModelSource,
-    /// The system prompt of the baked model; empty: no system message at all.
+    /// The system prompt of the baked model; if it is empty, there is no system message at all.
     pub student: Text,
-    /// What is baked in, in the order of the declaration, and after it the anchors.
+    /// What is baked in, in the order of the declaration, followed by the anchors.
     pub targets: List<Target>,
     /// The adapter.
     pub lora: Lora,
@@ -150,7 +150,7 @@ impl Recipe {
         self.targets.iter().map(move |t| t.weight / total)
     }
 
-    /// A recipe that stands where a declaration with mistakes has none, so that its items are there
+    /// A placeholder for the recipe of a declaration with mistakes, so that its items are generated
     /// beside the errors.
     #[doc(hidden)]
     pub const STAND_IN: Self = Self::declared(RecipeFields {
@@ -166,7 +166,7 @@ impl Recipe {
 }
 
 /// The words of a question in lower case: questions that differ only in case, punctuation or spaces
-/// are one.
+/// are the same.
 pub fn normalised_question(question: &str) -> String {
     let words: String = question
         .chars()
@@ -176,7 +176,7 @@ pub fn normalised_question(question: &str) -> String {
     words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The texts that are not empty, with an empty line between.
+/// The texts that are not empty, with an empty line between them.
 pub(crate) fn join_paragraphs<const N: usize>(texts: [&str; N]) -> String {
     texts.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n")
 }

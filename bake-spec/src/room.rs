@@ -5,7 +5,7 @@
 pub struct Needed {
     /// For the prompt with the document.
     pub prompt: usize,
-    /// For the longest question, where one is known.
+    /// For the longest question, if one is known.
     pub question: Option<usize>,
     /// For an answer, at most.
     pub answer: usize,
@@ -14,8 +14,8 @@ pub struct Needed {
 }
 
 impl Needed {
-    /// What to say where they do not fit the context: what is too long, and what helps. A shorter
-    /// answer is named only where it makes all of it fit.
+    /// What to say if they do not fit the context: what is too long, and what helps. A shorter
+    /// answer is suggested only if that makes everything fit.
     ///
     /// ```
     /// use bake_spec::room::Needed;

@@ -1,11 +1,11 @@
-//! What a program knows of its bakes: what each was baked from, as far as that was known when the
+//! What a program knows about its bakes: what each was baked from, as far as was known when the
 //! program was built.
 
 use std::fmt;
 
 use crate::recipe::{List, Text};
 
-/// What a declaration was baked from, and whether that is still what it says.
+/// What a declaration was baked from, and whether that is still what it declares.
 ///
 /// It is a constant of the program, so asking for it costs nothing and reads no file.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,12 +72,12 @@ impl Status {
         self.freshness == Freshness::Fresh
     }
 
-    /// Whether the program answers from something else than what is declared.
+    /// Whether the program answers from something other than what is declared.
     pub fn is_stale(&self) -> bool {
         self.freshness == Freshness::Stale
     }
 
-    /// What has changed since, or why there is no adapter; empty where it is fresh.
+    /// What has changed since, or why there is no adapter; empty if it is fresh.
     pub fn why(&self) -> &str {
         &self.why
     }
@@ -121,7 +121,7 @@ impl BakedFrom {
         &self.documents
     }
 
-    /// The divergence of the base model from its teachers, in nats a token.
+    /// The divergence of the base model from its teachers, in nats per token.
     pub fn kl_before(&self) -> f64 {
         self.kl.0
     }
@@ -139,12 +139,12 @@ impl BakedDocument {
         Self { target, path, hash }
     }
 
-    /// The target that it was baked in for.
+    /// The target for which it was baked in.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Its path in the package; empty where its target is no longer declared.
+    /// Its path in the package; empty if its target is no longer declared.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -192,7 +192,7 @@ mod locked {
     use crate::recipe::{Recipe, Text};
 
     impl Status {
-        /// The status of a recipe by the lock of its package, if that has one.
+        /// The status of a recipe according to the lock of its package, if there is one.
         pub fn of(recipe: &Recipe, package: &Path, lock: Option<&Lock>) -> Self {
             let Some(lock) = lock else { return Self::UNKNOWN };
             let locked = lock.bakes.get(&*recipe.name);
@@ -207,7 +207,7 @@ mod locked {
             Self::new(freshness, Text::Owned(found.summary()), baked)
         }
 
-        /// The same where a build script has found no adapter, for this reason.
+        /// The same if a build script found no adapter, for this reason.
         #[must_use]
         pub fn without_adapter(self, why: String) -> Self {
             Self { freshness: Freshness::Missing, why: Text::Owned(why), ..self }

@@ -1,4 +1,4 @@
-//! The store: what bakes have made, by content.
+//! The store: the products of bakes, by content.
 //!
 //! ```text
 //! blobs/ab/ab12…           a product of a stage; its name is its hash
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Everything is written under `tmp/` and renamed, so that a reader sees all of it or nothing. A
-//! thing whose content does not match its name is never returned; it is as if it had not been made.
+//! product whose content does not match its name is never returned; it counts as not made.
 
 mod folder;
 pub mod gc;
@@ -34,7 +34,7 @@ pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
 pub use lock::StoreLock;
 use write::{Durability, temporary, write_by_way_of};
 
-/// The folder of a package that holds adapters beside their declarations, by the names of the
+/// The folder of a package that contains adapters beside their declarations, by the names of the
 /// bakes.
 pub const VENDOR_DIR: &str = "bakes";
 
@@ -45,7 +45,7 @@ const ADAPTERS: &str = "adapters";
 const ARTIFACTS: &str = "artifacts";
 const USED: &str = "used";
 
-/// A use is noted at most this often.
+/// A use is recorded at most this often.
 const NOTED_EVERY: Duration = Duration::from_secs(3600);
 
 /// A folder of baked adapters and of the products of the stages that made them.
@@ -60,12 +60,12 @@ impl Store {
         Self { root: root.into() }
     }
 
-    /// The user's store: `BAKE_CACHE_DIR` where it is set, else `bake/v1` in the platform's folder
-    /// for caches.
+    /// The user's store: `BAKE_CACHE_DIR` if it is set, or else `bake/v1` in the platform's cache
+    /// folder.
     ///
     /// # Errors
-    /// When the variable holds a relative path, and when the platform has no such folder, as where
-    /// no home directory is known.
+    /// When the variable is a relative path, and when the platform has no such folder, for example
+    /// because no home directory is known.
     pub fn user() -> Result<Self, Error> {
         if let Some(dir) = std::env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
             // Build scripts, tools and programs run in different folders.
@@ -94,8 +94,8 @@ impl Store {
     /// What a stage has made from inputs of this key.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged product is not an error: it is as if it
-    /// had not been made.
+    /// When a file exists but cannot be read. A damaged product is not an error: it counts as not
+    /// made.
     pub fn product(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
         let Some(hash) = self.named(stage, key)? else { return Ok(None) };
         note_use(&self.key_path(stage, key));
@@ -115,10 +115,10 @@ impl Store {
         Ok(hash)
     }
 
-    /// What a stage has kept last for inputs of this key, as a training keeps its checkpoints.
+    /// What a stage last kept for inputs of this key, as training keeps its checkpoints.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged one is as if it were not there.
+    /// When a file exists but cannot be read. A damaged file counts as missing.
     pub fn latest(&self, stage: &str, key: &Hash) -> Result<Option<Vec<u8>>, Error> {
         let path = self.latest_path(stage, key);
         note_use(&path);
@@ -128,8 +128,8 @@ impl Store {
         Ok((hash == Some(Hash::of(&content))).then_some(content))
     }
 
-    /// Keeps this in place of what the stage had kept for inputs of this key. Unlike a product it
-    /// is shared with no other key, so that replacing it takes nothing from anyone.
+    /// Replaces what the stage had kept for inputs of this key. Unlike a product, it is not shared
+    /// with other keys, so replacing it takes nothing from anyone.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -138,7 +138,7 @@ impl Store {
         self.write(&self.latest_path(stage, key), &[digits.as_bytes(), bytes].concat())
     }
 
-    /// Forgets what a stage has kept last for inputs of this key.
+    /// Forgets what a stage last kept for inputs of this key.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -149,8 +149,8 @@ impl Store {
     /// The folder of the adapter of a recipe.
     ///
     /// # Errors
-    /// When a file is there and cannot be read. A damaged adapter is not an error: it is as if it
-    /// had not been made.
+    /// When a file exists but cannot be read. A damaged adapter is not an error: it counts as not
+    /// made.
     pub fn adapter(&self, recipe: &Hash) -> Result<Option<PathBuf>, Error> {
         let Some(hash) = self.named(ADAPTERS, recipe)? else { return Ok(None) };
         let found = self.artifact(&hash);
@@ -160,7 +160,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Keeps the adapter of a recipe: `write` fills an empty folder, which then gets its name.
+    /// Keeps the adapter of a recipe: `write` fills an empty folder, which is then given its name.
     ///
     /// # Errors
     /// When `write` fails or the store cannot be written.
@@ -179,14 +179,14 @@ impl Store {
         Ok(dir)
     }
 
-    /// The folder of the adapter with this hash; none where it is not here, or damaged.
+    /// The folder of the adapter with this hash; none if it is missing or damaged.
     pub fn artifact(&self, hash: &Hash) -> Option<PathBuf> {
         let dir = self.artifact_path(hash);
         Self::holds(&dir, hash).then_some(dir)
     }
 
-    /// Whether the adapter's files in a folder have this hash. Where the folder is that of an
-    /// adapter in a store, its use is noted, so that it is not cleaned away.
+    /// Whether the adapter's files in a folder have this hash. If the folder is that of an adapter
+    /// in a store, its use is recorded, so that cleaning leaves it.
     pub fn holds(dir: &Path, hash: &Hash) -> bool {
         let holds = hash_folder(dir).is_ok_and(|found| found == *hash);
         if holds {
@@ -199,7 +199,7 @@ impl Store {
     /// recipe.
     ///
     /// # Errors
-    /// When it is not what the hash says, or the store cannot be written.
+    /// When its hash is different, or the store cannot be written.
     pub fn adopt(&self, dir: &Path, hash: &Hash, recipe: &Hash) -> Result<PathBuf, Error> {
         if !Self::holds(dir, hash) {
             let message = format!(
@@ -211,8 +211,8 @@ impl Store {
         self.put_adapter(recipe, |copy| copy_folder(dir, copy))
     }
 
-    /// Gives a finished folder its name. Where the same content is there already, it stays; a
-    /// damaged one is replaced.
+    /// Gives a finished folder its name. If the same content is there already, it stays; a damaged
+    /// folder is replaced.
     fn place(&self, temporary: &Path) -> Result<(Hash, PathBuf), Error> {
         for name in ADAPTER_FILES {
             let file = temporary.join(name);
@@ -254,7 +254,7 @@ impl Store {
         self.root.join(ARTIFACTS).join(hash.to_string())
     }
 
-    /// What the paths of files on their way to their names begin with.
+    /// The prefix of the paths of files that do not have their names yet.
     fn temporary_prefix(&self) -> Result<PathBuf, Error> {
         let dir = self.root.join("tmp");
         create_dir(&dir)?;
@@ -278,7 +278,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes what is compared with its hash whenever it is read, or only names such a thing.
+    /// Writes something that is compared with its hash whenever it is read, or that only names such
+    /// a thing.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         create_dir(path.parent().expect("the path has a folder"))?;
         self.clear(path)?;
@@ -290,8 +291,8 @@ impl Store {
 /// The digits of a hash.
 const DIGITS: usize = 64;
 
-/// Notes that a file was used, so that cleaning leaves it. In a store that can only be read, nobody
-/// cleans.
+/// Records that a file was used, so that cleaning leaves it. Nobody cleans a store that can only be
+/// read.
 fn note_use(path: &Path) {
     let now = SystemTime::now();
     let noted = |modified: SystemTime| {
@@ -303,8 +304,8 @@ fn note_use(path: &Path) {
     let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(now));
 }
 
-/// Notes that an adapter of a store was used. The folder itself stays as it is: build scripts watch
-/// it.
+/// Records that an adapter of a store was used. The folder itself stays as it is: build scripts
+/// watch it.
 fn note_use_of_artifact(dir: &Path, hash: &Hash) {
     let name = hash.to_string();
     let in_store = dir.file_name().is_some_and(|last| last == name.as_str());
@@ -327,8 +328,8 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The files and folders in a folder, sorted by name, but for hidden ones; none where there is no
-/// such folder.
+/// The files and folders in a folder, sorted by name, except hidden ones; none if there is no such
+/// folder.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let read =
         || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
@@ -352,7 +353,7 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// The platform's folder for caches, or why none is known.
+/// The platform's cache folder, or why none is known.
 #[cfg(feature = "user-store")]
 fn cache_folder() -> Result<PathBuf, &'static str> {
     let strategy = etcetera::choose_base_strategy();
@@ -361,7 +362,7 @@ fn cache_folder() -> Result<PathBuf, &'static str> {
     Ok(etcetera::BaseStrategy::cache_dir(&strategy))
 }
 
-/// Programs whose adapters are embedded need no store, so they do not link what finds it.
+/// Programs whose adapters are embedded need no store, so they do not link the code that finds it.
 #[cfg(not(feature = "user-store"))]
 fn cache_folder() -> Result<PathBuf, &'static str> {
     Err("this program has no store of baked adapters; call `bake_build::embed()` in its build \

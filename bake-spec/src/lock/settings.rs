@@ -47,7 +47,7 @@ fn readable_value(name: &str, form: &str) -> String {
 /// What differs between two sets of settings, a sentence each.
 pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    // An anchor is asked nothing by default.
+    // An anchor has no questions by default.
     let asked = |settings: &Settings| match settings.contains_key("anchor") {
         true => Some("0".to_owned()),
         false => None,

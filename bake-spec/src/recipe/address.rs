@@ -1,18 +1,17 @@
 //! Addresses of recipes and of their parts.
 //!
-//! A recipe becomes a [`Record`] of the names and values of its settings, and a setting at its
-//! default is not in it: so a setting that comes later does not change the address of a recipe that
-//! does without it. The defaults are written out here once more. If the default of a setting
-//! changes, the one here stays, so that the recipes that had it keep their address and those that
-//! get the new one get another.
+//! A recipe becomes a [`Record`] of the names and values of its settings, without those at their
+//! defaults: so adding a setting later does not change the address of a recipe that does not use
+//! it. The defaults are repeated here. If the default of a setting changes, the one here stays, so
+//! that recipes with the old value keep their address and those with the new default get a new one.
 
 use super::{
     Ask, Dataset, Divergence, Format, Lora, Recipe, Rollout, Schedule, Stimuli, Target, Train,
 };
 use crate::hash::{Encode, Hash, KeyHasher, Record};
 
-/// How questions are made of a document and a recipe. As for each of the stages: raised when the
-/// same inputs give another product.
+/// The version of how questions are made from a document and a recipe. Like the version of every
+/// stage, it is raised when the same inputs give a different product.
 pub const STIMULI_VERSION: u32 = 1;
 
 /// How the teacher answers.
@@ -36,12 +35,11 @@ pub const STAGES: [(&str, u32); 4] = [
 const VERSION: u32 = 3;
 
 impl Recipe {
-    /// The address of the adapter: everything that changes it, the versions of the stages among
-    /// it, and nothing else.
+    /// The address of the adapter: everything that changes it, including the versions of the
+    /// stages, and nothing else.
     ///
-    /// Names, paths, and what an answer is expected to be, do not change it; the questions of
-    /// `expect` do, because they are held out of training. `model` is the hash of the base model's
-    /// files.
+    /// Names, paths and expected answers do not change it; the questions of `expect` do, because
+    /// they are held out of training. `model` is the hash of the base model's files.
     pub fn hash(&self, model: &Hash) -> Hash {
         STAGES
             .iter()
@@ -53,13 +51,13 @@ impl Recipe {
             .finish()
     }
 
-    /// Whether an adapter at this address is one of this recipe: at its own, or at the one that it
-    /// had in locks of format 1.
+    /// Whether this is the address of this recipe's adapter: its own, or the one that it had in
+    /// locks of format 1.
     pub fn has_address(&self, model: &Hash, address: &Hash) -> bool {
         self.hash(model) == *address || super::legacy::recipe_hash(self, model) == *address
     }
 
-    /// What all targets share and is not at its default, by the names of the settings.
+    /// The settings that all targets share and that are not at their defaults, by name.
     pub(crate) fn shared(&self) -> Record {
         let held_out: Vec<&str> = self.held_out().collect();
         Record::new()
@@ -71,9 +69,9 @@ impl Recipe {
 }
 
 impl Target {
-    /// What is its own, without the document, and not at its default, by the names of the settings.
+    /// Its own settings that are not at their defaults, without the document, by name.
     pub(crate) fn own(&self) -> Record {
-        // An anchor is asked nothing by default.
+        // An anchor has no questions by default.
         let asked = if self.anchor { None } else { Some(ASKED) };
         let own = stimuli(&self.stimuli, asked)
             .unless(&false, "anchor", &self.anchor)
@@ -83,7 +81,7 @@ impl Target {
     }
 }
 
-/// How many questions the model writes for a target where nothing is said of it.
+/// How many questions the model writes for a target unless something else is declared.
 const ASKED: usize = 100;
 
 fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
@@ -98,7 +96,7 @@ fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
     }
 }
 
-/// All of it but the count.
+/// All of it except the count.
 fn ask(ask: &Ask) -> Record {
     Record::new().unless(&0.5, "temperature", &ask.temperature).unless(
         &None,

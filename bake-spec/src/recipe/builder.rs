@@ -15,8 +15,8 @@ use crate::settings::{Scope, entry};
 use crate::syntax::ast::{self, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
 
 impl Recipe {
-    /// A builder for a bake that is known only while the program runs: `bake!` as methods. What it
-    /// makes is what the macro makes of the same words, and it refuses what the macro refuses.
+    /// A builder for a bake that is known only while the program runs: `bake!` as methods. It makes
+    /// what the macro makes of the same words, and refuses what the macro refuses.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -56,7 +56,7 @@ pub struct RecipeBuilder {
     mistakes: Diagnostics,
 }
 
-/// Methods that note a setting.
+/// Methods that record a setting.
 macro_rules! settings {
     ($($(#[$meta:meta])* $method:ident($value:ident: $type:ty) $scope:ident $keyword:literal =>
         $note:expr;)*) => {$(
@@ -69,13 +69,13 @@ macro_rules! settings {
 }
 
 impl RecipeBuilder {
-    /// The name of the bake, as a Rust type has one. `Bake` unless it is set.
+    /// The name of the bake, which must be valid for a Rust type. `Bake` unless it is set.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The folder that paths are relative to. The current one unless it is set.
+    /// The folder to which paths are relative. The current one unless it is set.
     pub fn root(mut self, folder: impl Into<PathBuf>) -> Self {
         self.root = folder.into();
         self
@@ -98,12 +98,12 @@ impl RecipeBuilder {
         seed(seed: u64) Bake "seed" => Value::Count(seed, here());
     }
 
-    /// Lets documents and files of questions lie outside of the root.
+    /// Lets documents and files of questions be outside the root.
     pub fn documents_anywhere(self) -> Self {
         self.note(assignment(Scope::Bake, "documents", Value::Word(word("anywhere"))))
     }
 
-    /// A document, a prompt, or both, to be baked in.
+    /// A document, a prompt, or both, to bake in.
     pub fn target(
         mut self,
         name: &str,
@@ -158,7 +158,7 @@ impl RecipeBuilder {
     /// The recipe.
     ///
     /// # Errors
-    /// With all that is wrong, a line each: in the words of the macro, and with its codes.
+    /// With everything that is wrong, one line each, in the words of the macro and with its codes.
     pub fn build(self) -> Result<Recipe, Error> {
         let (recipe, diagnostics) = self.checked();
         let wrong = lines(diagnostics.iter().filter(|diagnostic| !diagnostic.warning));
@@ -168,8 +168,7 @@ impl RecipeBuilder {
         }
     }
 
-    /// What is to be looked at in a recipe that can be baked as it is, in the words of the macro's
-    /// warnings.
+    /// Warnings about a recipe that can be baked as it is, in the words of the macro.
     pub fn warnings(&self) -> Vec<String> {
         let (_, diagnostics) = self.clone().checked();
         lines(diagnostics.iter().filter(|diagnostic| diagnostic.warning))
@@ -196,7 +195,7 @@ impl RecipeBuilder {
         self.items.push(Item::Target(Target { keyword, name, head, body, broken: false }));
     }
 
-    /// A name, which must be one in Rust.
+    /// A name, which must be valid in Rust.
     fn named(&mut self, name: &str, what: &str, example: &str) -> Ident {
         Ident::parse_any.parse_str(name).unwrap_or_else(|_| {
             let message =
@@ -245,14 +244,14 @@ macro_rules! questions_and_answers {
                 self.note(assignment(Scope::$body, "questions", value))
             }
 
-            /// Questions of a JSON Lines or a CSV file, which stand in this field or column.
+            /// The questions of a JSON Lines or a CSV file, from this field or column.
             pub fn dataset(self, path: &str, field: &str) -> Self {
                 let field = assignment(Scope::Dataset, "field", Value::Text(text(field)));
                 let value = Value::File(text(path), vec![field]);
                 self.note(assignment(Scope::$body, "dataset", value))
             }
 
-            /// Only so many questions of a JSON Lines or a CSV file, from the first.
+            /// At most this many questions of a JSON Lines or a CSV file, from the first on.
             pub fn dataset_head(self, path: &str, field: &str, take: u64) -> Self {
                 let field = assignment(Scope::Dataset, "field", Value::Text(text(field)));
                 let take = assignment(Scope::Dataset, "take", Value::Count(take, here()));
@@ -277,7 +276,7 @@ macro_rules! questions_and_answers {
             }
 
             settings! {
-                /// Questions of a text file, one a line.
+                /// The questions of a text file, one per line.
                 questions_from(path: &str) $body "questions" => Value::TextsFrom(text(path));
                 /// How many answers the teacher gives to each question.
                 rollouts(count: u64) $body "rollouts" => Value::Count(count, here());
@@ -411,12 +410,13 @@ fn assignment(scope: Scope, keyword: &str, value: Value) -> Assignment {
     Assignment { keyword: word(keyword), setting: entry(scope, keyword), value }
 }
 
-/// A word of the grammar, which is a name in Rust.
+/// A word of the grammar, which is also a name in Rust.
 fn word(word: &str) -> Ident {
     Ident::new(word, Span::call_site())
 }
 
-/// The name of a linear layer. One that cannot be a word becomes one, which no layer has either.
+/// The name of a linear layer. One that is not a word is turned into a word, which is not the name
+/// of a layer either.
 fn module(name: &str) -> Ident {
     Ident::parse_any.parse_str(name).unwrap_or_else(|_| {
         let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };

@@ -1,4 +1,4 @@
-//! What `bake!` implements for the type that it generates, and what it hears from the build script.
+//! What `bake!` implements for the type that it generates, and what the build script tells it.
 
 use super::Recipe;
 use crate::status::Status;
@@ -11,7 +11,7 @@ pub trait Declaration: 'static {
     const RECIPE: &'static Recipe;
     /// Where its adapter is, as far as the program's build script knows.
     const ADAPTER: &'static AdapterSource = &AdapterSource::Store;
-    /// What it was baked from, as far as that was known when the program was built.
+    /// What it was baked from, as far as was known when the program was built.
     const STATUS: &'static Status = &Status::UNKNOWN;
 }
 
@@ -52,7 +52,7 @@ pub const ADAPTER_FILES: [&str; 3] =
 #[repr(C, align(64))]
 pub struct Aligned<T: ?Sized>(pub T);
 
-/// The environment variables by which a build script tells the macro what it has found.
+/// The environment variables in which a build script tells the macro what it found.
 pub mod variables {
     /// The [mode](crate::check::Mode) of the build.
     pub const MODE: &str = "BAKE_MODE";

@@ -37,9 +37,9 @@ impl ExpectFields {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Holds these words, whatever their case.
+    /// Contains these words, whatever their case.
     Contains(Text),
-    /// Is these words, whatever is around them.
+    /// Is these words, whatever surrounds them.
     Equals(Text),
     /// Says that the model does not know.
     Declines,

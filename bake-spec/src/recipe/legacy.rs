@@ -1,4 +1,4 @@
-//! The addresses of locks of format 1, which were made from the JSON form of the recipe: so a bake
+//! The addresses in locks of format 1, which were made from the JSON form of the recipe: so a bake
 //! that was locked with them, and whose declaration has not changed, is still up to date.
 
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Ask, Dataset, Divergence, Format, Lora, Recipe, Schedule, Target, Train};
 use crate::hash::{Hash, KeyHasher};
 
-/// What format 1 hashed its parts with.
+/// The version with which format 1 hashed its parts.
 const VERSION: u32 = 2;
 
 /// The address of an adapter.
@@ -36,7 +36,7 @@ pub(crate) fn shared_hashes(recipe: &Recipe) -> [(&'static str, Hash); 4] {
     ]
 }
 
-/// The hash of all that is a target's own but its document.
+/// The hash of everything of a target except its document.
 #[cfg(feature = "lock")]
 pub(crate) fn settings_hash(target: &Target) -> Hash {
     KeyHasher::new("target", VERSION).raw("target", &self::target(target, false)).finish()

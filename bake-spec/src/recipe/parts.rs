@@ -1,6 +1,6 @@
-//! Parts that cannot hold what is not allowed.
+//! Parts that cannot contain anything invalid.
 
-/// A type around the plain fields of a part. Its field is private, so that a value of it has passed
+/// A type around the plain fields of a part. Its field is private, so that every value has passed
 /// the checks of the fields; reading goes through `Deref`, and there is no `DerefMut`.
 ///
 /// The checks are constant functions: generated code makes its constants through `declared`, and a
@@ -12,10 +12,10 @@ macro_rules! part {
         pub struct $part($fields);
 
         impl $part {
-            /// The part, if its fields hold what is allowed.
+            /// The part, if its fields are valid.
             ///
             /// # Errors
-            /// With the code and the words that `bake!` has for the first mistake.
+            /// With the code and the message of `bake!` for the first mistake.
             pub fn new(fields: $fields) -> Result<Self, $crate::Error> {
                 match fields.check() {
                     Ok(()) => Ok(Self(fields)),
@@ -36,7 +36,7 @@ macro_rules! part {
             /// The part, in a constant that generated code writes.
             ///
             /// # Panics
-            /// While the constant is evaluated, if a field holds what is not allowed.
+            /// While the constant is evaluated, if a field is not valid.
             #[doc(hidden)]
             pub const fn declared(fields: $fields) -> Self {
                 if let Err(mistake) = fields.check() {
@@ -95,12 +95,12 @@ pub(crate) const fn same(a: &str, b: &str) -> bool {
     i == a.len() && i == b.len()
 }
 
-/// Whether a text holds nothing but white space, in constant functions.
+/// Whether a text is nothing but white space, in constant functions.
 pub(crate) const fn is_blank(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut i = 0;
     while i < bytes.len() {
-        // All white space has at most three bytes in UTF-8.
+        // A white-space character has at most three bytes in UTF-8.
         let (code, length) = match bytes[i] {
             byte if byte < 0x80 => (byte as u32, 1),
             byte if byte < 0xe0 => ((byte as u32 & 0x1f) << 6 | bytes[i + 1] as u32 & 0x3f, 2),

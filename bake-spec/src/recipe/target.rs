@@ -23,7 +23,7 @@ pub struct TargetFields {
     /// The share of the loss, relative to the other targets' weights.
     pub weight: f64,
     /// The words before the document: the bake's prompt and the target's own, with an empty line
-    /// between. Of an anchor, the student prompt.
+    /// between them. For an anchor, the student prompt.
     pub prompt: Text,
     /// The document.
     pub document: Option<Document>,
@@ -55,7 +55,7 @@ impl TargetFields {
 }
 
 impl Target {
-    /// What stands where a declaration with mistakes has no target.
+    /// A placeholder where a declaration with mistakes has no target.
     pub(super) const STAND_INS: &'static [Self] = &[Self::declared(TargetFields {
         name: Text::Borrowed("unnamed"),
         anchor: false,
@@ -70,7 +70,7 @@ impl Target {
         rollout: Rollout::declared(RolloutFields::DEFAULT),
     })];
 
-    /// The teacher's system prompt: prompt and document, with an empty line between.
+    /// The teacher's system prompt: prompt and document, with an empty line between them.
     pub fn teacher_prompt(&self, document: Option<&str>) -> String {
         join_paragraphs([self.prompt.as_ref(), document.unwrap_or_default()])
     }
@@ -128,7 +128,7 @@ impl StimuliFields {
 }
 
 part! {
-    /// Some questions of a file.
+    /// Some questions from a file.
     Dataset of DatasetFields
 }
 
@@ -141,9 +141,9 @@ pub struct DatasetFields {
     pub hash: Hash,
     /// How the file is written.
     pub format: Format,
-    /// The field, or the column, that holds the question.
+    /// The field, or the column, that contains the question.
     pub field: Text,
-    /// Only so many, from the first.
+    /// At most this many, from the first on.
     pub take: Option<usize>,
 }
 
@@ -171,12 +171,12 @@ pub struct AskFields {
     pub count: usize,
     /// The temperature at which they are sampled.
     pub temperature: f64,
-    /// The request put to the model; the standard ones where there is none.
+    /// The request put to the model; if there is none, the standard ones.
     pub template: Option<Text>,
 }
 
 impl AskFields {
-    /// What is where nothing is declared.
+    /// The defaults.
     pub const DEFAULT: Self = Self { count: 100, temperature: 0.5, template: None };
 
     const fn check(&self) -> Result<(), Mistake<'_>> {
@@ -206,21 +206,21 @@ part! {
 pub struct RolloutFields {
     /// Answers to each question.
     pub answers: usize,
-    /// The most tokens of an answer; where there is none, 256 or a fifth of the context, whichever
-    /// is less.
+    /// The most tokens in an answer; if there is none, 256 or a fifth of the context, whichever is
+    /// less.
     pub max_tokens: Option<usize>,
     /// The sampling temperature; 0 is greedy.
     pub temperature: f64,
-    /// Nucleus sampling: only the likeliest tokens that hold this much probability.
+    /// Nucleus sampling: only the most likely tokens that together have this much probability.
     pub top_p: f64,
-    /// Only this many of the likeliest tokens; 0: all.
+    /// Only this many of the most likely tokens; 0 means all.
     pub top_k: usize,
     /// Seeds questions and answers.
     pub seed: u64,
 }
 
 impl RolloutFields {
-    /// What is where nothing is declared.
+    /// The defaults.
     pub const DEFAULT: Self =
         Self { answers: 1, max_tokens: None, temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 };
 
@@ -248,8 +248,8 @@ impl RolloutFields {
 }
 
 impl Rollout {
-    /// The most tokens of an answer of a model with this context: what is declared, else 256 or a
-    /// fifth of the context, whichever is less.
+    /// The most tokens in an answer of a model with this context: what is declared, or else 256 or
+    /// a fifth of the context, whichever is less.
     pub fn max_tokens(&self, context: usize) -> usize {
         self.max_tokens.unwrap_or_else(|| 256.min(context / 5)).max(1)
     }

@@ -18,16 +18,16 @@ pub struct LoraFields {
     pub rank: usize,
     /// A change is scaled by `alpha / rank`.
     pub alpha: f64,
-    /// Share of a change's inputs that is dropped in training.
+    /// Share of a change's inputs that is dropped during training.
     pub dropout: f64,
     /// Names of the projections; empty: all of them.
     pub modules: List<Text>,
-    /// The blocks from the first to before the second; all where there are none.
+    /// The blocks from the first up to but not including the second; all if there are none.
     pub layers: Option<(usize, usize)>,
 }
 
 impl LoraFields {
-    /// What is where nothing is declared.
+    /// The defaults.
     pub const DEFAULT: Self =
         Self { rank: 32, alpha: 64.0, dropout: 0.0, modules: List::Borrowed(&[]), layers: None };
 
@@ -81,7 +81,7 @@ pub(crate) const fn check_module(name: &str) -> Result<(), Mistake<'_>> {
     Err(Mistake::UnknownModule(name))
 }
 
-/// Whether a range holds blocks.
+/// Whether a range contains blocks.
 pub(crate) const fn check_layers(start: u64, end: u64) -> Result<(), Mistake<'static>> {
     if start >= end || end > 10_000 { Err(Mistake::NoLayers { start, end }) } else { Ok(()) }
 }
@@ -101,7 +101,7 @@ part! {
 pub struct TrainFields {
     /// Passes over all answers.
     pub epochs: usize,
-    /// The highest learning rate; where there is none, 0.75 / the model's hidden size.
+    /// The highest learning rate; if there is none, 0.75 / the model's hidden size.
     pub lr: Option<f64>,
     /// Answers in one forward and backward pass.
     pub batch: usize,
@@ -121,12 +121,13 @@ pub struct TrainFields {
     pub weight_decay: f64,
     /// Seeds the adapter's first weights and the order of the answers.
     pub seed: u64,
-    /// Steps between checkpoints; by default ten seconds pass. They do not change the result.
+    /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
+    /// result.
     pub checkpoint_every: Option<usize>,
 }
 
 impl TrainFields {
-    /// What is where nothing is declared.
+    /// The defaults.
     pub const DEFAULT: Self = Self {
         epochs: 16,
         lr: None,
@@ -211,7 +212,7 @@ pub enum Schedule {
 pub enum Divergence {
     /// KL(p ‖ q): the student covers all that the teacher says.
     ForwardKl,
-    /// KL(q ‖ p): the student keeps to what the teacher says.
+    /// KL(q ‖ p): the student stays with what the teacher says.
     ReverseKl,
     /// β KL(p ‖ m) + (1 − β) KL(q ‖ m) with m = β p + (1 − β) q, and 0 < β < 1.
     Jsd(f64),

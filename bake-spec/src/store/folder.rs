@@ -1,7 +1,7 @@
 //! The files of an adapter's folder.
 //!
-//! An adapter is the files of [`ADAPTER_FILES`]. Whatever else lies in its folder, as what file
-//! managers leave in any, is neither hashed nor copied.
+//! An adapter consists of the files of [`ADAPTER_FILES`]. Anything else in its folder, such as what
+//! file managers leave there, is neither hashed nor copied.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::recipe::ADAPTER_FILES;
 /// The hash of the names and contents of the adapter's files in a folder.
 ///
 /// # Errors
-/// When one is there and cannot be read.
+/// When one exists but cannot be read.
 pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
     let mut files = Vec::new();
     for name in ADAPTER_FILES {
@@ -45,9 +45,9 @@ pub fn folder_bytes(dir: &Path) -> u64 {
     ADAPTER_FILES.into_iter().map(size).sum()
 }
 
-/// Puts the adapter's files of a folder into another, in place of those that it holds. There is no
-/// moment without the other folder, and none in which a file of it is half written; a process that
-/// is killed in between leaves a folder whose hash is neither.
+/// Copies the adapter's files of a folder into another, replacing those in it. The other folder is
+/// never missing, and no file in it is ever half written; if the process is killed in between, the
+/// hash of the folder is neither the old nor the new one.
 ///
 /// # Errors
 /// When one cannot be read or written.

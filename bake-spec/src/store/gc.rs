@@ -1,7 +1,7 @@
-//! Cleaning a store: what nothing has used for long.
+//! Cleaning a store of what has not been used for long.
 //!
-//! What would go is found first and can be shown; what is removed then is what was shown, but for
-//! what has been used meanwhile.
+//! What would be removed is found first and can be shown; then exactly that is removed, except what
+//! has been used meanwhile.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -22,9 +22,9 @@ pub enum Kind {
     Adapter,
     /// Questions, answers or teacher states.
     Product,
-    /// What a training that was stopped goes on from.
+    /// What a stopped training resumes from.
     Checkpoint,
-    /// What killed processes left behind, locks, and notes of packages that are gone.
+    /// What killed processes left behind, locks, and records of packages that are gone.
     LeftOver,
 }
 
@@ -32,7 +32,7 @@ impl Kind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Adapter, Self::Product, Self::Checkpoint, Self::LeftOver];
 
-    /// The name of several of the kind.
+    /// The plural name of the kind.
     pub fn plural(self) -> &'static str {
         match self {
             Self::Adapter => "adapters",
@@ -43,7 +43,7 @@ impl Kind {
     }
 }
 
-/// What a store holds that was not used for long.
+/// The contents of a store that have not been used for long.
 #[derive(Debug)]
 pub struct Garbage {
     unused_since: SystemTime,
@@ -59,7 +59,7 @@ pub struct Share {
     pub count: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// When the one was used that was not used for the longest.
+    /// When the one that has been unused for longest was last used.
     pub oldest: SystemTime,
 }
 
@@ -69,12 +69,12 @@ struct Thing {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
-    /// What only names it or notes its use, and goes with it.
+    /// Files that only name it or record its use, and are removed with it.
     beside: Vec<PathBuf>,
 }
 
 impl Garbage {
-    /// What there is of each kind, without those of which there is nothing.
+    /// How much there is of each kind, without empty kinds.
     pub fn shares(&self) -> Vec<Share> {
         let mut shares = Vec::new();
         for kind in Kind::ALL {
@@ -89,7 +89,7 @@ impl Garbage {
 }
 
 impl Store {
-    /// What was not used for this long, but for the adapters of `keep`.
+    /// What has not been used for this long, except the adapters of `keep`.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -114,7 +114,7 @@ impl Store {
     }
 
     fn old_adapters(&self, keep: &[Hash], garbage: &mut Garbage) -> Result<(), Error> {
-        // Which recipes' adapters have which name.
+        // Which adapter belongs to which recipe.
         let mut names = Vec::new();
         for key in entries(&self.root.join("keys").join(ADAPTERS))? {
             let name = read_if_present(&key)?.unwrap_or_default();
@@ -158,7 +158,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes garbage, but for what has been used since it was found.
+    /// Removes garbage, except what has been used since it was found.
     ///
     /// # Errors
     /// When a file cannot be removed.
@@ -181,7 +181,7 @@ impl Store {
             }
         }
         for folder in entries(&self.root.join("blobs"))? {
-            // Fails for one that is not empty, which then stays.
+            // Fails if the folder is not empty, which then stays.
             let _ = fs::remove_dir(folder);
         }
         Ok(())
@@ -203,9 +203,9 @@ impl Garbage {
         }
     }
 
-    /// Adds a thing, unless it was used since. `noted` is when its use was noted elsewhere.
+    /// Adds a thing, unless it was used since. `noted` is when its use was recorded elsewhere.
     fn add(&mut self, kind: Kind, path: PathBuf, noted: Option<SystemTime>, beside: Vec<PathBuf>) {
-        // What is gone meanwhile was another process's.
+        // If it is gone meanwhile, another process removed it.
         let Some(used) = newest(&path).max(noted).filter(|used| *used < self.unused_since) else {
             return;
         };

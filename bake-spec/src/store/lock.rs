@@ -1,8 +1,8 @@
 //! Locks between processes.
 //!
-//! Where the file system has none, as some that are mounted over a network have not, work goes on
-//! without: two processes may then do the same work twice, and what they make stays whole, since
-//! files get their names by renaming.
+//! If the file system has none, like some network file systems, work goes on without locks: two
+//! processes may then do the same work twice, but what they make stays whole, since files get their
+//! names by renaming.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -12,11 +12,11 @@ use super::{Store, create_dir, write_error};
 use crate::error::Error;
 use crate::hash::Hash;
 
-/// The file in `locks/` that is held, by many at once, while a lock is being taken, and by one
-/// alone while unused locks are removed. Its name is hidden from [`super::entries`].
+/// The file in `locks/` that is held by any number of processes while they take a lock, and by a
+/// single one while it removes unused locks. Its name is hidden from [`super::entries`].
 const GATE: &str = ".gate";
 
-/// Held by the one process that makes a thing.
+/// Held by the one process that makes a product.
 #[must_use = "the lock is given back when it is dropped"]
 #[derive(Debug)]
 pub struct StoreLock {
@@ -24,8 +24,8 @@ pub struct StoreLock {
 }
 
 impl Store {
-    /// Keeps others from making the thing of this key until the lock is dropped; none while another
-    /// process keeps it. On a file system without locks nobody is kept from anything.
+    /// Keeps others from making the product of this key until the lock is dropped; none while
+    /// another process holds it. On a file system without locks, nobody is kept out.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -52,7 +52,7 @@ impl Store {
         }
     }
 
-    /// The gate, where no process is taking a lock now: until it is dropped, none does.
+    /// The gate, if no process is taking a lock now: until it is dropped, none can.
     pub(super) fn closed_gate(&self) -> Option<File> {
         let gate = File::options().write(true).open(self.root.join("locks").join(GATE)).ok()?;
         gate.try_lock().is_ok().then_some(gate)
@@ -64,7 +64,7 @@ pub(super) fn is_held(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
-/// Takes what a file system without locks says as if the lock were taken.
+/// Treats the error of a file system without locks as if the lock had been taken.
 fn without_locks_go_on(locked: io::Result<()>) -> io::Result<()> {
     match locked {
         Err(e) if has_no_locks(&e) => Ok(()),

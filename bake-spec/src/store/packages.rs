@@ -1,6 +1,6 @@
 //! The packages whose locks name adapters of a store.
 //!
-//! Several checkouts on a machine share one store. Each is noted when a tool reads its lock, so
+//! Several checkouts on a machine share one store. Each is recorded when a tool reads its lock, so
 //! that whoever cleans the store can read the locks of all.
 
 use std::fs;
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::hash::Hash;
 
 impl Store {
-    /// Notes that a package's lock names adapters of this store. A store that is not there, or
-    /// cannot be written, needs no such note.
+    /// Records that a package's lock names adapters of this store. A store that does not exist, or
+    /// cannot be written, needs no such record.
     pub fn note_package(&self, package: &Path) {
         let Ok(package) = package.canonicalize() else { return };
         let (Some(text), true) = (package.to_str(), self.root.is_dir()) else { return };
@@ -24,7 +24,7 @@ impl Store {
         }
     }
 
-    /// The folders of the packages that were noted and are still there.
+    /// The folders of the packages that were recorded and still exist.
     ///
     /// # Errors
     /// When the notes cannot be read.

@@ -1,8 +1,8 @@
-//! The one way in which files are written: beside their place, and then moved there, so that a
-//! reader sees the old file or the new one and never half of it.
+//! The only way in which files are written: beside their destination, and then moved there, so that
+//! a reader sees the old file or the new one and never half of it.
 //!
 //! Temporary files are made here and not by the crate `tempfile`, whose files only their owner can
-//! read: a `bake.lock` is as readable as every other file of its package.
+//! read: a `bake.lock` must be as readable as any other file of its package.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,17 +10,17 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Whether a write comes back before its bytes are on the disk.
+/// Whether a write returns before its bytes are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// They are on the disk: the file survives a power cut.
     Disk,
-    /// They are with the operating system. A power cut can leave another content under the name, so
-    /// this is for what is compared with its hash when it is read.
+    /// The operating system has them. A power cut can leave other content under the name, so this
+    /// is for what is compared with its hash when it is read.
     Cache,
 }
 
-/// A file that could not be written, and why. What was there before is still there.
+/// A file that could not be written, and why. The previous file is still there.
 #[derive(Debug)]
 pub struct WriteError {
     /// The file.
@@ -37,7 +37,7 @@ impl fmt::Display for WriteError {
 
 impl std::error::Error for WriteError {}
 
-/// Writes a file as a whole. It keeps the permissions of the one that it replaces.
+/// Writes a whole file. It keeps the permissions of the one that it replaces.
 ///
 /// # Errors
 /// When it cannot be written; nothing is left behind then.
@@ -49,7 +49,7 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     write_by_way_of(&folder.join(".bake"), path, bytes, durability)
 }
 
-/// The same by way of a file whose name begins with `prefix`, on the same file system.
+/// The same, through a temporary file whose name begins with `prefix`, on the same file system.
 pub(super) fn write_by_way_of(
     prefix: &Path,
     path: &Path,
@@ -74,9 +74,9 @@ pub(super) fn write_by_way_of(
     })
 }
 
-/// A path that begins with `prefix` where `create`, which fails where something is already, has
-/// made something new. So neither another process, on whatever machine, nor what a killed one left
-/// behind is in the way.
+/// A path that begins with `prefix` at which `create`, which fails if something is already there,
+/// has made something new. So neither another process, on whatever machine, nor the remains of a
+/// killed one are in the way.
 pub(super) fn temporary<T>(
     prefix: &Path,
     create: impl Fn(&Path) -> io::Result<T>,

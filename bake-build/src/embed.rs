@@ -18,10 +18,10 @@ use bake_spec::{DIR_VARIABLE, Hash, Lock, Store};
 use crate::Error;
 use crate::mode::mode;
 
-/// The environment variables by which a user has a say.
+/// The environment variables that a user can set.
 const VARIABLES: [&str; 5] = ["BAKE", "CI", "DOCS_RS", DIR_VARIABLE, "BAKE_COMMAND"];
 
-/// All that a build script is told.
+/// Everything that a build script is told.
 #[derive(Clone)]
 pub(crate) struct Environment {
     /// The folder of the package's `Cargo.toml`.
@@ -58,7 +58,7 @@ enum Adapter {
     /// It is in this folder, and these are the hashes of its files and of the model that it was
     /// baked into.
     At { folder: PathBuf, hash: Hash, model: Hash, fresh: bool },
-    /// It is in the lock and not on this machine, for this reason.
+    /// It is in the lock but not on this machine, for this reason.
     NotHere(String),
     /// There is none, for this reason.
     None(String),
@@ -133,9 +133,9 @@ impl Environment {
         };
         let value = |name| variable(name).unwrap_or_default().to_string_lossy().into_owned();
         let (out, package) = (folder("OUT_DIR")?, folder("CARGO_MANIFEST_DIR")?);
-        // Where no store is known, what lies beside the sources is enough; this one is empty.
+        // If no store is known, adapters beside the sources are enough; this store is empty.
         let store = Store::user().unwrap_or_else(|_| Store::new(out.join("bake")));
-        // The program is run in another folder than this script.
+        // The program runs in a different folder from this script.
         let store = Store::new(package.join(store.root()));
         Ok(Self {
             package,
@@ -164,7 +164,7 @@ impl Environment {
             broken: damage.is_some(),
             unreadable: Vec::new(),
         };
-        // The compiler says what is not Rust, and better.
+        // The compiler reports what is not Rust, and does it better.
         let sources = find::find(&self.package, lock.as_ref()).unwrap_or_else(|e| {
             found.unreadable.push(e.to_string());
             found.broken = true;
@@ -173,7 +173,7 @@ impl Environment {
         for source in &sources {
             found.broken |= source.has_errors();
             if has_mistakes(source) {
-                // What fixes it may be a document that is not there yet: a file that never is makes
+                // The fix may be a document that does not exist yet: a file that never exists makes
                 // cargo run the script again.
                 found.watched.insert(self.out.join("a declaration has mistakes"));
                 continue;
@@ -190,8 +190,8 @@ impl Environment {
                 };
                 let bake = Bake { name: recipe.name.to_string(), embed: declared.embed, adapter };
                 // One name can have several declarations, under `#[cfg]` or in different files.
-                // Which of them is compiled is not known: there is an adapter where there is one
-                // for all of them.
+                // It is not known which of them is compiled: there is an adapter only if there is
+                // one for all of them.
                 match found.bakes.iter_mut().find(|other| other.name == bake.name) {
                     Some(other) if other.has_adapter() => *other = bake,
                     Some(_) => {}
@@ -224,7 +224,7 @@ impl Environment {
                        bake`";
             return Adapter::None(why.to_owned());
         }
-        // What is stale still answers, with a warning of the macro at the declaration.
+        // A stale adapter still answers, and the macro warns at the declaration.
         match locked.find_adapter(&self.package, &self.store) {
             Some(folder) => {
                 watched.insert(folder.clone());
@@ -242,8 +242,8 @@ impl Environment {
         }
     }
 
-    /// Where declarations, the lock and adapters are. A lock that is not there makes cargo run the
-    /// script until it is.
+    /// Where declarations, the lock and adapters are. As long as there is no lock, cargo runs the
+    /// script in every build.
     fn sources(&self) -> BTreeSet<PathBuf> {
         let there = ["Cargo.toml", "src", "examples", "tests", "benches", VENDOR_DIR]
             .map(|name| self.package.join(name));
@@ -280,7 +280,7 @@ impl Environment {
         if let ModelSource::Folder(folder) = &recipe.model {
             let folder = self.package.join(&**folder);
             paths.extend(TEXT_FILES.map(|name| folder.join(name)));
-            // Their sizes tell one model from another.
+            // Their sizes tell models apart.
             match weight_files(&folder) {
                 Ok(weights) => paths.extend(weights),
                 // A machine that only builds need not have them.
@@ -292,7 +292,7 @@ impl Environment {
     }
 
     /// Copies an adapter to where the macro includes it from, unless it is there already, so that
-    /// the program is built again only for another.
+    /// the program is only rebuilt for a different adapter.
     fn copy(&self, name: &str, from: &Path, hash: &Hash) -> Result<PathBuf, Error> {
         let to = self.out.join("bake").join(name);
         if Store::holds(&to, hash) {
@@ -308,8 +308,8 @@ impl Environment {
         }
     }
 
-    /// Bakes the package by the command for it. What that says is seen with `cargo build -vv`, and
-    /// when the build fails.
+    /// Bakes the package with the command. Its output is shown by `cargo build -vv`, and when the
+    /// build fails.
     fn bake(&self) -> Result<(), String> {
         let program = Some(self.value("BAKE_COMMAND"))
             .filter(|program| !program.is_empty())
@@ -341,8 +341,8 @@ impl Bake {
     }
 }
 
-/// Whether the compiler will refuse a declaration. It does not see that another file declares the
-/// same name.
+/// Whether the compiler will refuse a declaration. It does not notice that another file declares
+/// the same name.
 fn has_mistakes(source: &Source) -> bool {
     source
         .diagnostics
@@ -350,7 +350,7 @@ fn has_mistakes(source: &Source) -> bool {
         .any(|diagnostic| !diagnostic.warning && diagnostic.code != Code::SameName)
 }
 
-/// A path as cargo can pass it on.
+/// A path in a form that cargo can pass on.
 fn text(path: &Path) -> Result<&str, Error> {
     let text = path.to_str().filter(|text| !text.contains(['\r', '\n']));
     text.ok_or_else(|| {
@@ -358,7 +358,7 @@ fn text(path: &Path) -> Result<&str, Error> {
     })
 }
 
-/// A message as cargo can pass it on, which reads line by line.
+/// A message in a form that cargo, which reads line by line, can pass on.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,7 @@
 
 use bake_spec::check::Mode;
 
-/// The mode that these environment variables ask for; one that is empty is as if it were not set.
+/// The mode that these environment variables ask for; an empty one counts as not set.
 ///
 /// # Errors
 /// When `BAKE` is not a mode; the message names the modes.

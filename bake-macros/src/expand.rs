@@ -21,9 +21,9 @@ use syn::ext::IdentExt as _;
 /// The items of the declarations in `tokens`, whose package is in the folder `root`, and an error
 /// for each mistake.
 ///
-/// The items are there even when there are mistakes, so that these are all that the compiler
-/// complains about, and even when the macro itself fails. `variable` tells of an environment
-/// variable, by which a build script says what it has found.
+/// The items are there even when there are mistakes, so that the compiler reports nothing else, and
+/// even when the macro itself fails. `variable` returns the value of an environment variable, in
+/// which a build script says what it found.
 pub(crate) fn expand(
     tokens: TokenStream,
     root: &Path,
@@ -60,7 +60,7 @@ fn expand_checked(
     let package = Package { root, lock: lock.as_ref() };
     let declared = check(bakes, package, &mut diagnostics);
     let mode = variable(variables::MODE).as_deref().and_then(Mode::from_name);
-    // A declaration with mistakes has no lesser worries.
+    // A declaration with mistakes gets no warnings.
     match diagnostics.iter().any(|diagnostic| !diagnostic.warning) {
         true => diagnostics.retain(|diagnostic| !diagnostic.warning),
         false => diagnostics.extend(states(&declared, package, mode)),
@@ -86,8 +86,8 @@ fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream
     if !warning {
         return quote_spanned! { *span => ::core::compile_error! { #message } };
     }
-    // The use of something deprecated is the one way of a macro to warn. The compiler names what is
-    // used before the message: of all items only macros are named without a path.
+    // Using something deprecated is the only way for a macro to warn. The compiler names what is
+    // used before the message, and only macros are named without a path.
     let name = Ident::new(subject(*code), *span);
     quote_spanned! { *span =>
         const _: () = {
@@ -98,7 +98,7 @@ fn said(Diagnostic { code, span, message, warning }: &Diagnostic) -> TokenStream
     }
 }
 
-/// What a warning is about, as the compiler names it before the message.
+/// The subject of a warning, as the compiler names it before the message.
 fn subject(code: Code) -> &'static str {
     match code {
         Code::Stale => "stale_bake",
@@ -144,7 +144,8 @@ fn items_of(
     let status = constant::status(&status(recipe, package, variable), &private);
     let hovered = hovered(keywords, &private);
     let recipe = constant::recipe(recipe, &private);
-    // What is not compiled is not compiled with all that belongs to it.
+    // Attributes that exclude a declaration from compiling must exclude everything that belongs to
+    // it.
     let cfgs: Vec<_> = declared.cfgs().collect();
     quote! {
         #hovered
@@ -217,8 +218,8 @@ fn items_of(
         #[allow(dead_code)]
         impl #name {
             /// Loads the baked model: with the adapter that a build script has put into the
-            /// program, or else out of the user's store. The adapter is folded into the weights, so
-            /// that a token costs what it costs the base model.
+            /// program, or else from the user's store. The adapter is merged into the weights, so
+            /// that a token costs as much as with the base model.
             ///
             /// Where the declaration has changed since it was baked, the adapter that `bake.lock`
             /// named when the program was built is loaded all the same; [`status`](Self::status)
@@ -283,14 +284,14 @@ fn adapter(
         const ADAPTER: &'static #private::recipe::AdapterSource = {
             #[allow(unused_imports)]
             use #private::recipe::{AdapterSource, Aligned};
-            // What another build script has said is seen although nothing of it is used here.
+            // Variables from another build script are visible here, but must not be used.
             const _: ::core::option::Option<&::core::primitive::str> = ::core::option_env!(#kind);
             &#source
         };
     }
 }
 
-/// What the bake was made from, by the lock and by what the build script has found.
+/// What the bake was made from, according to the lock and the build script.
 fn status(
     recipe: &Recipe,
     package: Package<'_>,

@@ -1,4 +1,4 @@
-//! What the macro gives when it fails itself.
+//! What the macro generates when it fails itself.
 
 use std::cell::Cell;
 use std::path::Path;

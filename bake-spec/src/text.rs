@@ -1,4 +1,4 @@
-//! What is read to be learned: documents, and files of questions.
+//! What is read in order to be learned: documents, and files of questions.
 
 pub mod dataset;
 #[cfg(feature = "text")]

@@ -42,7 +42,7 @@ impl Fixture {
         fs::write(path, text).unwrap();
     }
 
-    /// Puts an adapter beside the declaration, and it into the lock, as it is declared now.
+    /// Puts an adapter beside the declaration, and records it in the lock as it is declared now.
     fn bake(&self) -> Hash {
         ADAPTER_FILES.iter().for_each(|file| self.write(&format!("bakes/Support/{file}"), file));
         let package = &self.environment.package;
@@ -78,7 +78,7 @@ impl Fixture {
     }
 }
 
-/// What the lines of an instruction say.
+/// The values of an instruction's lines.
 fn told<'a>(lines: &'a [String], instruction: &str) -> Vec<&'a str> {
     lines.iter().filter_map(|line| line.strip_prefix(&format!("cargo::{instruction}="))).collect()
 }
@@ -140,7 +140,7 @@ fn what_is_copied_stays_until_it_is_another() {
     fixture.bake();
     let lines = fixture.lines("");
     let copy = fixture.environment.out.join("bake/Support");
-    // Hidden files are not the adapter's, so that this one tells whether the folder is still the
+    // Hidden files do not belong to the adapter, so this one shows whether the folder is still the
     // same.
     fs::write(copy.join(".mark"), "").unwrap();
     assert_eq!(fixture.lines(""), lines);
@@ -175,7 +175,7 @@ fn what_is_stale_is_embedded_and_the_macro_says_so() {
         )
     );
     unsaid(&lines);
-    // What is stale goes on answering where that is no error.
+    // A stale adapter goes on answering where that is not an error.
     let lines = fixture.lines("");
     assert_eq!(set(&lines, "BAKE_KIND_Support").unwrap(), "embedded");
     assert_eq!(set(&lines, "BAKE_HASH_Support").unwrap(), hash.to_string());
@@ -322,7 +322,7 @@ fn of_two_declarations_with_one_name_both_must_be_what_was_baked_where_stale_is_
     fixture.bake();
     fixture.write("src/other.rs", &declared("embed never;"));
     assert_eq!(set(&fixture.lines(""), "BAKE_KIND_Support").unwrap(), "folder");
-    // Which of them is compiled is for the macro to see; where stale is an error, it is one.
+    // The macro sees which of them is compiled; where a stale bake is an error, this is one.
     fixture.write("src/other.rs", &declared("student \"Hi\";"));
     assert_eq!(set(&fixture.lines(""), "BAKE_KIND_Support").unwrap(), "embedded");
     assert!(kind(&fixture.lines("locked")).starts_with("it is stale"));

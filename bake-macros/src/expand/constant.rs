@@ -1,5 +1,5 @@
-//! A recipe as a constant expression. What the constant functions in it refuse stops the compiler, so
-//! that nobody makes a recipe of other values by hand.
+//! A recipe as a constant expression. Its constant functions check the values and stop the
+//! compiler, so that nobody can write an invalid recipe by hand.
 
 use bake_spec::Hash;
 use bake_spec::recipe::{
@@ -227,7 +227,8 @@ fn text(text: &Text) -> TokenStream {
     quote!(Text::Borrowed(#text))
 }
 
-/// A borrowed list. A constant of its own lives as long as the program, whatever its elements are.
+/// A borrowed list. As a separate constant it lives as long as the program, whatever its elements
+/// are.
 fn list(element: &TokenStream, items: impl Iterator<Item = TokenStream>) -> TokenStream {
     quote! {{
         const ITEMS: &[#element] = &[#(#items),*];

@@ -1,5 +1,5 @@
-//! What can be said of declarations without their grammar, for when the macro itself has failed: their
-//! names and those of their targets, so that their items are there beside the one error.
+//! What can be found in declarations without parsing them, for when the macro itself fails: their
+//! names and those of their targets, so that their items are generated beside the one error.
 
 use bake_spec::Recipe;
 use bake_spec::check::{Declared, Embed, Name};

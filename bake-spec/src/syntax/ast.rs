@@ -16,7 +16,7 @@ pub struct Bake {
     pub name: Ident,
     /// What is declared.
     pub items: Vec<Item>,
-    /// Whether a mistake hides some of it, so that what seems to be missing may be there.
+    /// Whether a mistake hides some of it, so that what seems to be missing may exist.
     pub broken: bool,
 }
 
@@ -73,7 +73,7 @@ pub enum Item {
     Model {
         /// The keyword.
         keyword: Ident,
-        /// What stands behind it.
+        /// What follows it.
         source: ModelSource,
     },
     /// `target name … { … }` or `anchor name … { … }`
@@ -109,11 +109,11 @@ pub struct Target {
     pub keyword: Ident,
     /// Its name.
     pub name: Ident,
-    /// What stands before the braces.
+    /// What precedes the braces.
     pub head: Vec<Assignment>,
-    /// What stands in the braces: settings and expectations.
+    /// What is in the braces: settings and expectations.
     pub body: Vec<Item>,
-    /// Whether a mistake hides some of it, so that what seems to be missing may be there.
+    /// Whether a mistake hides some of it, so that what seems to be missing may exist.
     pub broken: bool,
 }
 
@@ -123,7 +123,7 @@ impl Target {
         self.keyword == "anchor"
     }
 
-    /// Where its clauses stand, and what is in its braces.
+    /// The scope of its clauses, and the items in its braces.
     pub fn scopes(&self) -> (Scope, Scope) {
         match self.is_anchor() {
             true => (Scope::AnchorHead, Scope::AnchorBody),
@@ -143,7 +143,7 @@ pub struct Assignment {
     pub value: Value,
 }
 
-/// A place in the source. All places are equal, so that declarations are equal which say the same.
+/// A place in the source. All places are equal, so that declarations that say the same are equal.
 #[derive(Clone, Copy, Debug)]
 pub struct At(pub Span);
 
@@ -153,7 +153,7 @@ impl PartialEq for At {
     }
 }
 
-/// The value of a setting. Numbers carry the place where they stand.
+/// The value of a setting. Numbers carry their place in the source.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A whole number.
@@ -164,7 +164,7 @@ pub enum Value {
     Text(LitStr),
     /// A list of strings.
     Texts(Vec<LitStr>),
-    /// `from "…"`: the file that holds the strings.
+    /// `from "…"`: the file that contains the strings.
     TextsFrom(LitStr),
     /// A file, and settings in braces.
     File(LitStr, Vec<Assignment>),
@@ -174,7 +174,7 @@ pub enum Value {
     Call(Ident, f64, At),
     /// A list of words.
     Words(Vec<Ident>),
-    /// From the first to before the second.
+    /// From the first up to but not including the second.
     Span(u64, u64, At),
     /// Settings in braces.
     Block(Vec<Assignment>),
@@ -187,9 +187,9 @@ pub enum Value {
 pub struct Expect {
     /// The keyword.
     pub keyword: Ident,
-    /// The target whose document holds the answer.
+    /// The target whose document contains the answer.
     pub target: Option<Ident>,
-    /// The question; of `expect from "…"`, the file that holds questions and answers.
+    /// The question; of `expect from "…"`, the file that contains questions and answers.
     pub question: LitStr,
     /// What the answer must be.
     pub answer: Answer,

@@ -1,9 +1,9 @@
 //! Finding the declarations of a package by reading its sources, without compiling it.
 //!
-//! Every `bake! { … }` in the package's [files] counts. Limits follow from not compiling: a
-//! declaration under `#[cfg]` counts whether the condition holds or not, so does a file in `src`
-//! that is not a module, and these are not seen: what another macro writes, what calls the macro by
-//! another name than `bake!`, and files that are read by `include!`.
+//! Every `bake! { … }` in the package's [files] counts. Since nothing is compiled, there are
+//! limits: a declaration under `#[cfg]` counts even if its condition is false, and so does a file
+//! in `src` that is not a module. Not seen are declarations that another macro writes or that call
+//! the macro by another name than `bake!`, and files that are read by `include!`.
 
 mod files;
 
@@ -34,8 +34,8 @@ pub struct Source {
 /// All declarations of the package in a folder, file by file in the order of their names.
 ///
 /// # Errors
-/// When the folder holds no `Cargo.toml`, or a file cannot be read. A file that is not Rust is not
-/// an error: its `Source` says so.
+/// When the folder contains no `Cargo.toml`, or a file cannot be read. A file that is not Rust is
+/// not an error: its `Source` says so.
 pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for file in files(package)? {
@@ -43,14 +43,15 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
             Error::io(ErrorKind::Source, format!("cannot read {}", file.display()), e)
         })?;
         let text = String::from_utf8_lossy(&bytes);
-        // Most files hold none, and need not be cut into tokens.
+        // Most files contain none, and need not be split into tokens.
         if !text.contains("bake!") && !text.contains("bake !") {
             continue;
         }
         let relative = file.strip_prefix(package).unwrap_or(&file);
         let tokens = match TokenStream::from_str(&text) {
             Ok(tokens) => tokens,
-            // Without this, a mistake in a source would look as if nothing were declared any more.
+            // Without this, a mistake in a source file would look as if nothing were declared any
+            // more.
             Err(e) => {
                 let diagnostics = vec![Diagnostic::new(
                     Code::Syntax,
@@ -71,7 +72,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
             let (bakes, mut diagnostics) = parse(tokens);
             let declared = check(bakes, Package { root: package, lock }, &mut diagnostics);
             for bake in &declared {
-                // The lock has one entry for a name.
+                // The lock has one entry per name.
                 if let Some(other) = sources
                     .iter()
                     .find(|source| source.declared.iter().any(|other| other.name == bake.name))
@@ -91,8 +92,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
 }
 
 impl Source {
-    /// What is wrong, a line for each, as the compiler begins its own: `src/main.rs:9:21:
-    /// error[B0002]: …`.
+    /// What is wrong, one line each, in the compiler's format: `src/main.rs:9:21: error[B0002]: …`.
     pub fn said(&self) -> impl Iterator<Item = String> {
         self.diagnostics.iter().map(|Diagnostic { code, span, message, warning }| {
             let (at, kind) = (span.start(), if *warning { "warning" } else { "error" });
@@ -105,13 +105,13 @@ impl Source {
         })
     }
 
-    /// Whether something is wrong with it that keeps it from being baked.
+    /// Whether it has a mistake that prevents baking.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| !diagnostic.warning)
     }
 }
 
-/// The tokens of every `bake! { … }`, also inside of functions and modules, but not in the rules of
+/// The tokens of every `bake! { … }`, also inside functions and modules, but not in the rules of
 /// another macro.
 fn invoked(tokens: TokenStream, found: &mut Vec<TokenStream>) {
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
@@ -128,7 +128,7 @@ fn invoked(tokens: TokenStream, found: &mut Vec<TokenStream>) {
     }
 }
 
-/// Whether there is a token, and this one.
+/// Whether there is a token, and it is this one.
 fn is(tree: Option<&TokenTree>, text: &str) -> bool {
     match tree {
         Some(TokenTree::Ident(ident)) => ident == text,

@@ -1,8 +1,8 @@
 //! Formats the declarations in a Rust source file, which rustfmt leaves as they are.
 //!
-//! A declaration is read as a row of pieces, its tokens and comments, each as it stands in the
-//! source. To format it is to choose the white space before each piece, so nothing can get lost;
-//! that nothing did is checked for every declaration all the same.
+//! A declaration is read as a row of pieces, its tokens and comments, each exactly as in the
+//! source. Formatting only chooses the white space before each piece, so nothing can get lost; this
+//! is checked for every declaration all the same.
 
 use std::ops::Range;
 
@@ -11,19 +11,19 @@ use proc_macro2::{LexError, TokenStream, TokenTree};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, find, keywords};
 
-/// The columns of a line where nothing else is said, as rustfmt has them.
+/// The default number of columns in a line, the same as rustfmt's.
 pub const WIDTH: usize = 100;
 
-/// The source with every `bake! { … }` in it formatted; all else is as it was.
+/// The source with every `bake! { … }` in it formatted; everything else is unchanged.
 ///
 /// Formatting changes white space only: tokens and comments stay, in their order, and what is
-/// formatted already does not change. Declarations with mistakes in them are formatted too. What
-/// stands in `macro_rules!` or in the arguments of another macro does not change.
+/// formatted already does not change. Declarations with mistakes are formatted too. Anything in
+/// `macro_rules!` or in the arguments of another macro does not change.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Source`], with the line, when the source does not consist of Rust's tokens: a
-/// string or a bracket is not closed, say.
+/// [`ErrorKind::Source`], with the line, when the source does not consist of Rust's tokens, for
+/// example because a string or a bracket is not closed.
 ///
 /// # Examples
 ///
@@ -36,13 +36,13 @@ pub fn format(source: &str) -> Result<String, Error> {
     format_to(source, WIDTH)
 }
 
-/// The same with lines of at most so many columns, where they can be broken.
+/// The same with lines of at most this many columns, where they can be broken.
 ///
 /// # Errors
 ///
 /// As of [`format`].
 pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
-    // The line that names a script's interpreter is no Rust; an attribute of the whole file begins
+    // The line that names a script's interpreter is not Rust; an attribute of the whole file begins
     // in the same way.
     let interpreter = source
         .trim_start_matches('\u{feff}')
@@ -95,8 +95,8 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
     Ok(formatted)
 }
 
-/// A declaration's braces and what is in them, formatted; nothing where more than white space would
-/// change, or would change again.
+/// A declaration's braces and what is in them, formatted; nothing if more than white space would
+/// change, or if formatting again would change it.
 fn reprinted(
     text: &str,
     word: &Piece<'_>,
@@ -127,20 +127,20 @@ fn reprinted(
 /// A token or a comment.
 struct Piece<'a> {
     kind: Kind,
-    /// As it stands in the source.
+    /// As in the source.
     text: &'a str,
-    /// The byte with which it begins.
+    /// The byte at which it begins.
     start: usize,
     /// The white space before it.
     white: &'a str,
-    /// Of an opening delimiter: how many pieces further on the closing one is.
+    /// For an opening delimiter: how many pieces further on the closing one is.
     close: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Word,
-    /// An operator, of one sign or of several.
+    /// An operator of one or several characters.
     Mark,
     Open,
     Close,
@@ -157,7 +157,7 @@ impl Piece<'_> {
         self.white.contains('\n')
     }
 
-    /// Whether an item begins with it at the begin of a line, even if the item before lacks its
+    /// Whether an item begins with it at the beginning of a line, even if the item before lacks its
     /// semicolon.
     fn begins_item(&self) -> bool {
         let keyword =
@@ -173,7 +173,7 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
     let mut groups = vec![(text.parse::<TokenStream>()?.into_iter(), None)];
     while let Some((trees, opened)) = groups.last_mut() {
         match trees.next() {
-            // A comment that is documentation becomes several tokens, all of them with its place.
+            // A documentation comment becomes several tokens, all of them at its place.
             Some(tree) if tree.span().byte_range().start < pieces.last().map_or(0, Piece::end) => {}
             Some(TokenTree::Group(group)) => {
                 push(text, &mut pieces, Kind::Open, group.span_open().byte_range());
@@ -202,7 +202,8 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
     Ok(pieces)
 }
 
-/// Adds a token, and the comments before it: between two tokens are comments and white space only.
+/// Adds a token, and the comments before it: between two tokens there are only comments and white
+/// space.
 fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: Kind, range: Range<usize>) {
     if let Some(last) = pieces.last_mut()
         && (last.kind, token, last.end()) == (Kind::Mark, Kind::Mark, range.start)
@@ -227,7 +228,7 @@ fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: Kind, range: Rang
     }
 }
 
-/// The comment with which a text begins, with the comments in it.
+/// The comment at the beginning of a text, including the comments nested in it.
 fn block_comment(text: &str) -> &str {
     let (mut depth, mut end) = (0, 0);
     for (i, pair) in text.as_bytes().windows(2).enumerate() {
@@ -242,7 +243,7 @@ fn block_comment(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// Whether no space stands between two pieces.
+/// Whether there is no space between two pieces.
 fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
     let (after_word, before_word) = (left.kind == Kind::Word, right.kind == Kind::Word);
     match (left.text, right.text) {
@@ -252,13 +253,13 @@ fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
         ("::" | ".." | "..=", _) if before_word => true,
         (_, "::" | ".." | "..=" | "!" | "(") if after_word => true,
         ("-", number) if number.starts_with(|c: char| c.is_ascii_digit()) => true,
-        // Of other operators the author knows more.
+        // With other operators, the author knows better.
         _ => right.white.is_empty() && (left.kind == Kind::Mark || right.kind == Kind::Mark),
     }
 }
 
-/// What stands between two delimiters: one line, items of a line each, or a list, whose lines are
-/// the author's unless they are too long.
+/// What is between two delimiters: one line, items on a line each, or a list, whose lines are the
+/// author's unless they are too long.
 #[derive(Clone, Copy, PartialEq)]
 enum Layout {
     Line,
@@ -275,9 +276,9 @@ struct Printer<'a> {
     width: usize,
     printed: String,
     layouts: Vec<Layout>,
-    /// Whether no more of an item is printed than its documentation, attributes and comments.
+    /// Whether only the documentation, attributes and comments of an item have been printed so far.
     at_start: bool,
-    /// Whether the item is too long for a line: then the author's line breaks in it stay.
+    /// Whether the item is too long for a line, so that the author's line breaks in it stay.
     long: bool,
 }
 
@@ -336,7 +337,7 @@ impl<'a> Printer<'a> {
             && piece.white.matches('\n').count() > 1;
         self.printed += &self.line_end.repeat(1 + usize::from(empty_line));
         self.printed += self.indent;
-        // More would be no declaration, and could fill the memory with white space.
+        // Nothing deeper is a declaration, and it could fill the memory with white space.
         self.printed += &"    ".repeat(depth.min(16));
     }
 
@@ -392,8 +393,7 @@ impl<'a> Printer<'a> {
         rest.split_inclusive(|piece| ends.contains(&piece.text)).next().unwrap_or_default()
     }
 
-    /// Whether there is room for the pieces on the line, behind some columns that are to be printed
-    /// before.
+    /// Whether there is room for the pieces on the line, after some columns that are printed first.
     fn fits(&self, before: usize, pieces: &[Piece<'_>]) -> bool {
         let mut column =
             before + self.printed.rsplit('\n').next().map_or(0, |line| line.chars().count());

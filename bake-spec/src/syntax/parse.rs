@@ -1,7 +1,7 @@
-//! From tokens to a [declaration as it is written](crate::syntax::ast).
+//! From tokens to a [declaration as written](crate::syntax::ast).
 //!
-//! Parsing never fails: it returns what it understood and every mistake. After a mistake it goes on
-//! behind the next `;` or `}`.
+//! Parsing never fails: it returns what it understood and every mistake. After a mistake it
+//! continues after the next `;` or `}`.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
@@ -17,7 +17,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, v
 use crate::settings::{Kind, Scope, find, keywords};
 use crate::syntax::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
 
-/// The declarations in the tokens of `bake! { … }`, and what is wrong with how they are written.
+/// The declarations in the tokens of `bake! { … }`, and what is wrong with their syntax.
 pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
     let mut parser = Parser { diagnostics: Vec::new() };
     let bakes = (|input: ParseStream<'_>| Ok(parser.file(input))).parse2(tokens);
@@ -134,7 +134,7 @@ impl Parser {
             input.span(),
             "expected `;` before this",
         ));
-        // Where the next declaration begins here, only the semicolon is missing.
+        // If the next declaration begins here, only the semicolon is missing.
         if !next.is_ok_and(|word| keywords(scope).any(|keyword| keyword == word)) {
             recover(input);
         }
@@ -220,8 +220,8 @@ impl Parser {
             };
             match self.assignment(input, keyword, clauses) {
                 Ok((assignment, _)) => head.push(assignment),
-                // The rest of the clause is lost, but the target's name is known, and so is where
-                // its next clause begins.
+                // The rest of the clause is lost, but the target's name is known, and so is the
+                // beginning of its next clause.
                 Err(Reported) => {
                     broken = true;
                     skip_to_clause(input, clauses);
@@ -234,12 +234,13 @@ impl Parser {
             let content = self.syn(braces(input))?;
             body = self.items(&content, inside);
         }
-        // After a mistake, a missing semicolon is no mistake of its own.
+        // After a mistake, a missing semicolon is not a separate mistake.
         Ok((Item::Target(Target { keyword, name, head, body, broken }), braced || broken))
     }
 
     fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
-        // `from` is no name of a target here, unless a second word or a question's arrow says so.
+        // `from` is not the name of a target here, unless a second word or a question's arrow says
+        // so.
         let from = |input: ParseStream<'_>| {
             let ahead = input.fork();
             ahead.call(Ident::parse_any).is_ok_and(|word| word == "from")
@@ -329,7 +330,7 @@ impl Parser {
     }
 
     /// `ask = 40` and `ask: 40`, as other languages write it: the sign is reported, and the value
-    /// read behind it.
+    /// after it is read.
     fn no_sign(&mut self, input: ParseStream<'_>, keyword: &Ident, scope: Scope) {
         if !input.peek(Token![=]) && !input.peek(Token![:]) {
             return;
@@ -450,7 +451,7 @@ impl Parser {
         }
     }
 
-    /// A suffix, as in `10K` or `3percent`, is no part of a number.
+    /// A suffix, as in `10K` or `3percent`, is not part of a number.
     fn no_suffix(&mut self, suffix: &str, digits: &str, span: Span) -> Parsed<()> {
         match suffix {
             "" => Ok(()),
@@ -473,7 +474,7 @@ impl Parser {
         let content = self.syn(parentheses(input))?;
         let number = self.number(&content);
         let too_much = !content.is_empty();
-        // What is left unread would be reported a second time.
+        // What is left unread would be reported again.
         let span = content.span();
         drop(content.parse::<TokenStream>());
         match number? {
@@ -524,7 +525,7 @@ impl Parser {
                 }
             }
             if !content.is_empty() && content.parse::<Token![,]>().is_err() {
-                // Only the comma is missing: what stands here is the next element.
+                // Only the comma is missing: this is the next element.
                 let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
             }
         }
@@ -539,7 +540,7 @@ impl Parser {
         self.syn(input.parse())
     }
 
-    /// Any word, Rust's own keywords too.
+    /// Any word, including Rust's keywords.
     fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
         match input.call(Ident::parse_any) {
             Ok(word) => Ok(word),

@@ -1,4 +1,4 @@
-//! From a [declaration as it is written](crate::syntax::ast) back to tokens.
+//! From a [declaration as written](crate::syntax::ast) back to tokens.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
@@ -108,7 +108,7 @@ impl ToTokens for Expect {
     }
 }
 
-/// A number of a declaration, which may be below zero or too large, as a mistake may be.
+/// A number of a declaration, which may be negative or too large, since mistakes are printed too.
 fn number(x: f64) -> TokenStream {
     let size = match x.is_finite() {
         true => Literal::f64_unsuffixed(x.abs()),

@@ -1,4 +1,4 @@
-//! Groups of tokens, and where to go on after a mistake.
+//! Groups of tokens, and where to continue after a mistake.
 
 use proc_macro2::{Delimiter, Ident, TokenTree};
 use syn::ext::IdentExt as _;
@@ -25,7 +25,7 @@ pub(super) fn parentheses<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer
     Ok(content)
 }
 
-/// Whether the tokens are `bake Name`, with attributes and a visibility before it or not.
+/// Whether the tokens are `bake Name`, with or without attributes and a visibility before it.
 pub(super) fn begins_named(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.call(Attribute::parse_outer).is_ok_and(|attributes| {
@@ -41,12 +41,12 @@ pub(super) fn begins_named(input: ParseStream<'_>) -> bool {
     })
 }
 
-/// Skips what is left of a declaration: everything up to and with the next `;` or braces.
+/// Skips the rest of a declaration: everything up to and including the next `;` or braces.
 pub(super) fn recover(input: ParseStream<'_>) {
     recover_to(input, |_| false);
 }
 
-/// The same, but no further than to where `begins` says that the next declaration begins.
+/// The same, but stops where `begins` says that the next declaration begins.
 pub(super) fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>) -> bool) {
     while !input.is_empty() && !begins(input) {
         match input.parse::<TokenTree>() {
@@ -57,7 +57,7 @@ pub(super) fn recover_to(input: ParseStream<'_>, begins: impl Fn(ParseStream<'_>
     }
 }
 
-/// Whether a keyword of the declaration that is none of a target's clauses stands here: the
+/// Whether there is a keyword of the declaration here that is not one of a target's clauses: the
 /// semicolon before it is missing.
 pub(super) fn begins_next_item(input: ParseStream<'_>, clauses: Scope) -> bool {
     let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
@@ -66,7 +66,7 @@ pub(super) fn begins_next_item(input: ParseStream<'_>, clauses: Scope) -> bool {
     })
 }
 
-/// Skips what is left of a clause of a target: everything before its next clause, braces, or `;`.
+/// Skips the rest of a target's clause: everything before its next clause, braces, or `;`.
 pub(super) fn skip_to_clause(input: ParseStream<'_>, clauses: Scope) {
     while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
         let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());

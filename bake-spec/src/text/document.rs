@@ -12,20 +12,21 @@ use crate::text::markdown::Markdown;
 
 /// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
-/// There is no byte order mark, lines end with `\n`, and nothing is around the text; so it has the
-/// same hash on every machine, however version control writes line ends. Front matter (YAML between
-/// `---` or TOML between `+++`, in the first lines) and HTML comments are left out. A folder is
-/// read as all of its [files], with an empty line between. Messages call the document `shown`.
+/// The result has no byte order mark, its lines end with `\n`, and there is no white space around
+/// it; so it has the same hash on every machine, however version control writes line ends. Front
+/// matter (YAML between `---` or TOML between `+++`, in the first lines) and HTML comments are left
+/// out. A folder is read as all of its [files], with empty lines between them. Messages call the
+/// document `shown`.
 ///
 /// # Errors
-/// When a file cannot be read, is not UTF-8 text (the message names the line), or holds a comment
-/// that does not end, and when there is nothing to read.
+/// When a file cannot be read, is not UTF-8 text (the message names the line), or contains a
+/// comment that is not closed, and when there is nothing to read.
 pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     let text = if path.is_dir() {
         let mut texts = Vec::new();
         for file in files(path, &shown)? {
             let (text, open_fence) = read_markdown(&file, file.display())?;
-            // What is open at the end of a file does not swallow the next one.
+            // A fence that is open at the end of a file must not swallow the next file.
             match open_fence {
                 Some(fence) => texts.push(format!("{text}\n{fence}")),
                 None if text.is_empty() => {}
@@ -62,13 +63,14 @@ fn read_markdown(path: &Path, shown: impl Display) -> Result<(String, Option<Str
     Ok((text, markdown.open_fence))
 }
 
-/// The Markdown files of a folder and its folders, in the order of their paths, part by part.
+/// The Markdown files of a folder and its subfolders, in the order of their paths, compared part by
+/// part.
 ///
-/// Links are followed, to files and to folders; what can be reached in several ways is read once,
-/// by the first of them. Hidden files and folders are left out.
+/// Links to files and folders are followed; a file that can be reached by several paths is read
+/// once, by the first of them. Hidden files and folders are left out.
 ///
 /// # Errors
-/// When a folder cannot be read, a link leads nowhere, or there are no such files.
+/// When a folder cannot be read, a link is broken, or there are no such files.
 pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |e: Unreadable| {
         let message = format!("cannot read {}", e.path.display());
@@ -100,7 +102,7 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
 
 /// The text of a file, without a byte order mark and with `\n` at the ends of its lines.
 pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<String, Error> {
-    // Reading a pipe would wait for ever.
+    // Reading a pipe would wait forever.
     if path.exists() && !path.is_file() {
         return Err(Error::new(
             ErrorKind::Document,
@@ -133,7 +135,7 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
     Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// The line that a byte is in.
+/// The line that contains a byte.
 fn line_of(bytes: &[u8], at: usize) -> usize {
     1 + bytes[..at].iter().filter(|&&b| b == b'\n').count()
 }

@@ -10,12 +10,12 @@ pub(crate) struct Unreadable {
     pub(crate) source: io::Error,
 }
 
-/// The files of a folder and its folders, in the order of their paths, compared part by part, which
-/// is the same on all platforms.
+/// The files of a folder and its subfolders, in the order of their paths, compared part by part,
+/// which is the same on all platforms.
 ///
-/// Links are followed. A file or a folder that can be reached in several ways is there once, by the
-/// first of them, so that links in a circle end. A link that leads nowhere is among the files.
-/// Hidden ones are left out, as are files that become nothing while they are read.
+/// Links are followed. A file or a folder that can be reached by several paths appears once, by the
+/// first of them, so circular links end. Broken links are among the files. Hidden files are left
+/// out, as are those that disappear while the folder is read.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let mut walk = Walk { seen: HashSet::new(), found: Vec::new() };
     walk.folder(folder)?;
@@ -23,7 +23,7 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Unreadable> {
 }
 
 struct Walk {
-    /// What was found already, without links.
+    /// What was found already, with links resolved.
     seen: HashSet<PathBuf>,
     found: Vec<PathBuf>,
 }

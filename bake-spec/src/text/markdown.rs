@@ -1,19 +1,19 @@
-//! Markdown as it matters here: where its headings stand, and what its readers never see.
+//! The parts of Markdown that matter here: where the headings are, and what readers never see.
 
 use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-/// What is to know of a Markdown text. All places are bytes of it, on the borders of characters.
+/// What must be known of a Markdown text. All positions are bytes of it, at character boundaries.
 #[derive(Debug, Default)]
 pub(super) struct Markdown {
-    /// The headings in their order. Those in lists and quotations are not among them.
+    /// The headings in order, without those in lists and quotations.
     pub(super) headings: Vec<Heading>,
-    /// Front matter and HTML comments, in their order and apart from each other.
+    /// Front matter and HTML comments, in order and not overlapping.
     pub(super) hidden: Vec<Range<usize>>,
-    /// Where an HTML comment begins that does not end.
+    /// The beginning of an HTML comment that is not closed.
     pub(super) unclosed_comment: Option<usize>,
-    /// What ends a fence that is still open at the end of the text.
+    /// What would close a fence that is still open at the end of the text.
     pub(super) open_fence: Option<String>,
 }
 
@@ -22,9 +22,9 @@ pub(super) struct Markdown {
 pub(super) struct Heading {
     /// 1 to 6.
     pub(super) level: usize,
-    /// Its words, without what is marked up in them.
+    /// Its words, without markup.
     pub(super) words: String,
-    /// The line, or with the line below that makes it one.
+    /// The line, including an underline that makes it a heading.
     pub(super) range: Range<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Markdown {
                 _ => {}
             }
         }
-        // A comment that begins within other HTML goes on behind its block.
+        // A comment that begins within other HTML continues after its block.
         let Self { headings, hidden, .. } = &mut markdown;
         headings.retain(|heading| {
             let after = hidden.partition_point(|hidden| hidden.end <= heading.range.start);
@@ -85,7 +85,8 @@ impl Markdown {
         let is = |tag: &&str| {
             html.get(..tag.len()).is_some_and(|b| b.eq_ignore_ascii_case(tag.as_bytes()))
         };
-        // What these hold is not HTML. Behind a comment that does not end, none does.
+        // The content of these is not HTML. After a comment that is not closed, nothing else
+        // matters.
         if ["<script", "<style", "<textarea"].iter().any(is) || self.unclosed_comment.is_some() {
             return;
         }
@@ -111,8 +112,8 @@ impl Markdown {
 
     /// A part of the text without what is hidden in it.
     ///
-    /// Comments in lines of their own take the lines with them, except that the texts around them
-    /// do not grow together.
+    /// A comment on lines of its own is removed with its lines, except that the texts around it
+    /// stay separate.
     pub(super) fn shown(&self, text: &str, range: Range<usize>) -> String {
         let mut shown = String::with_capacity(range.len());
         let mut at = range.start;
@@ -138,7 +139,7 @@ impl Markdown {
     }
 }
 
-/// A text from its first line on that is not blank.
+/// A text from its first non-blank line on.
 fn after_blank_lines(text: &str) -> &str {
     let start = text.len() - text.trim_start().len();
     &text[text[..start].rfind('\n').map_or(0, |end| end + 1)..]
@@ -152,7 +153,7 @@ fn front_matter(text: &str) -> Option<Range<usize>> {
     if !matches!(event, Event::Start(Tag::MetadataBlock(_))) || range.start != 0 {
         return None;
     }
-    // Text between two rules that are drawn across the page looks like it, and is not to get lost.
+    // Text between two horizontal rules looks like front matter, and must not get lost.
     let mut lines = text[range.clone()].lines().map(str::trim_end).skip(1);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'))?;
     let holds = match text.as_bytes()[0] {
@@ -162,7 +163,7 @@ fn front_matter(text: &str) -> Option<Range<usize>> {
     holds.then_some(range)
 }
 
-/// What ends a fence, unless it is ended.
+/// What would close a fence, unless it is closed.
 fn open_fence(text: &str, block: Range<usize>) -> Option<String> {
     let code = text[block].trim_end();
     let mark = code.chars().next()?;

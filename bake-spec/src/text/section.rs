@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::markdown::{Heading, Markdown};
 use crate::recipe::join_paragraphs;
 
-/// A section of a Markdown document: a part of its text, and the headings that stand above it.
+/// A section of a Markdown document: a part of its text, and the headings above it.
 ///
 /// What a model is shown of it is its [`passage`](Self::passage): the headings above it, an empty
 /// line, and its own text, which begins with its own heading.
@@ -17,7 +17,7 @@ pub struct Section {
     body: String,
 }
 
-/// A heading as it is written, and what it says.
+/// A heading as written, and its words.
 #[derive(Clone, Debug, PartialEq)]
 struct Title {
     level: usize,
@@ -26,9 +26,9 @@ struct Title {
 }
 
 impl Section {
-    /// Where it stands: bytes of the text that it was read from, on the borders of characters.
-    /// Sections stand one behind the other; between them are the headings above them and nothing
-    /// else that is shown.
+    /// Its place: bytes of the text that it was read from, at character boundaries. Sections follow
+    /// one another; between them there are only the headings above them and nothing else that is
+    /// shown.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
     }
@@ -38,7 +38,7 @@ impl Section {
         self.titles.iter().map(|title| &*title.words)
     }
 
-    /// The words of the heading that it begins with. What stands before the first section has none.
+    /// The words of the heading that it begins with. The text before the first section has none.
     pub fn heading(&self) -> Option<&str> {
         self.heading.as_ref().map(|heading| &*heading.words)
     }
@@ -53,8 +53,8 @@ impl Section {
         &self.body
     }
 
-    /// The text that it is read as: the headings above it as they are written, a line for each, an
-    /// empty line, and its [`body`](Self::body).
+    /// The text that a model reads: the headings above it as written, one line each, an empty line,
+    /// and its [`body`](Self::body).
     pub fn passage(&self) -> String {
         let titles: Vec<&str> = self.titles.iter().map(|title| &*title.written).collect();
         join_paragraphs([&titles.join("\n"), &self.body])
@@ -63,12 +63,12 @@ impl Section {
 
 /// The sections of a Markdown document.
 ///
-/// A section begins at a heading of the highest level that stands more than once. What precedes
-/// the first one, or follows a heading above that level, is a section of its own. A document
-/// without headings that repeat is one section.
+/// A section begins at each heading of the highest level that occurs more than once. What precedes
+/// the first one, or follows a heading above that level, is a separate section. A document without
+/// headings that repeat is one section.
 ///
-/// Headings are what CommonMark takes for them, underlined ones too, except in lists and
-/// quotations. Front matter and HTML comments belong to no section, unless there is nothing else.
+/// Headings are those of CommonMark, including underlined ones, except in lists and quotations.
+/// Front matter and HTML comments belong to no section, unless there is nothing else.
 ///
 /// ```
 /// use bake_spec::text::section::sections;
@@ -94,7 +94,7 @@ pub fn sections(text: &str) -> Vec<Section> {
         }
     }
     outline.section(start..text.len());
-    // What a file held between its comments can look like front matter when they are gone.
+    // The text between a file's comments can look like front matter once they are removed.
     if outline.found.is_empty() && !text.trim().is_empty() {
         let (titles, body) = (Vec::new(), text.trim().to_owned());
         outline.found.push(Section { titles, heading: None, range: 0..text.len(), body });
@@ -102,7 +102,7 @@ pub fn sections(text: &str) -> Vec<Section> {
     outline.found
 }
 
-/// The highest level of which there is more than one heading.
+/// The highest level with more than one heading.
 fn repeated_level(headings: &[Heading]) -> Option<usize> {
     (1..=6).find(|level| headings.iter().filter(|heading| heading.level == *level).count() > 1)
 }
@@ -117,7 +117,7 @@ struct Outline<'t> {
 }
 
 impl Outline<'_> {
-    /// Adds a part of the text, unless nothing of it is shown.
+    /// Adds a part of the text, unless all of it is hidden.
     fn section(&mut self, range: Range<usize>) {
         let body = self.shown(range.clone());
         if body.is_empty() {
@@ -133,7 +133,7 @@ impl Outline<'_> {
         self.found.push(Section { titles: self.titles.clone(), heading, range, body });
     }
 
-    /// Puts a heading above all sections that follow, in the place of those of its level and below.
+    /// Puts a heading above all sections that follow, replacing those of its level and below.
     fn title(&mut self, heading: &Heading) {
         self.titles.retain(|title| title.level < heading.level);
         self.titles.push(self.written(heading));

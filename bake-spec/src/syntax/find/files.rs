@@ -15,7 +15,7 @@ use crate::text::folder;
 /// The keys of `Cargo.toml` that list targets which may have a `path`.
 const LISTS: [&str; 4] = ["bin", "example", "test", "bench"];
 
-/// The folders whose files, and the `main.rs` of whose folders, are targets.
+/// The folders in which every file, and the `main.rs` of every subfolder, is a target.
 const FOLDERS: [&str; 3] = ["benches", "examples", "tests"];
 
 /// The Rust files of a package that may hold declarations, in the order of their names.
@@ -25,7 +25,7 @@ const FOLDERS: [&str; 3] = ["benches", "examples", "tests"];
 /// `path`, and the modules of all of them, wherever they are, also by `#[path]`.
 ///
 /// # Errors
-/// When the folder holds no `Cargo.toml`, or that or a folder in it cannot be read.
+/// When the folder contains no `Cargo.toml`, or that or a folder in it cannot be read.
 pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
     let manifest = package.join("Cargo.toml");
     if !manifest.is_file() {
@@ -70,7 +70,7 @@ fn unreadable(path: &Path, e: std::io::Error) -> Error {
 struct Files {
     /// The folder `src`.
     sources: PathBuf,
-    /// What was found already, without links.
+    /// What was found already, with links resolved.
     seen: HashSet<PathBuf>,
     found: Vec<PathBuf>,
 }
@@ -110,13 +110,13 @@ impl Files {
         Ok(())
     }
 
-    /// A file whose modules lie beside it.
+    /// A file whose modules are beside it.
     fn root(&mut self, file: PathBuf) {
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
         self.module(file, &folder);
     }
 
-    /// Adds a file, if there is one, and its modules, which lie in a folder.
+    /// Adds a file, if it exists, and its modules, which are in a folder.
     fn module(&mut self, file: PathBuf, folder: &Path) {
         let mut waiting = vec![(file, folder.to_owned())];
         while let Some((file, folder)) = waiting.pop() {
@@ -125,7 +125,7 @@ impl Files {
             if seen || !file.is_file() {
                 continue;
             }
-            // Whether it can be read is said where its declarations are looked for.
+            // If it cannot be read, the search for declarations reports that.
             let bytes = fs::read(&file).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
             // Most files declare no modules, and those of files in `src` are in `src`.
@@ -144,7 +144,7 @@ fn is_rust(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "rs")
 }
 
-/// The path without `..`, as far as names stand before them.
+/// The path without `..`, as far as there are names before them.
 fn without_detours(path: &Path) -> PathBuf {
     let mut short = PathBuf::new();
     for part in path.components() {
@@ -162,12 +162,12 @@ fn without_detours(path: &Path) -> PathBuf {
 struct Modules<'a> {
     /// The folder of the file.
     beside: &'a Path,
-    /// Files that may be theirs, with the folders of their own modules.
+    /// Files that may belong to them, with the folders of their own modules.
     found: &'a mut Vec<(PathBuf, PathBuf)>,
 }
 
 impl Modules<'_> {
-    /// `folder` is where modules are looked for, `inline` whether they stand in `mod name { … }`.
+    /// `folder` is where modules are looked for, `inline` whether they are in `mod name { … }`.
     fn collect(&mut self, tokens: TokenStream, folder: &Path, inline: bool) {
         let trees: Vec<TokenTree> = tokens.into_iter().collect();
         for (i, tree) in trees.iter().enumerate() {
@@ -199,7 +199,7 @@ impl Modules<'_> {
         }
     }
 
-    /// Notes the files of `mod name;`, whose own modules lie in the folder `own`.
+    /// Records the files of `mod name;`, whose own modules are in the folder `own`.
     fn declared(&mut self, paths: Vec<PathBuf>, own: PathBuf) {
         for path in paths {
             let beside = path.parent().map(Path::to_owned).unwrap_or_default();

@@ -7,7 +7,7 @@ use super::read::Wrong;
 /// The questions in one column.
 pub(super) fn questions(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
     let lines = lines_of_records(text)?;
-    // Counting fields is done here, with a better message.
+    // Fields are counted here, for a better message.
     let mut reader =
         ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
     let malformed = |e: csv::Error| Wrong {
@@ -51,7 +51,7 @@ fn is_blank(record: &StringRecord) -> bool {
     record.len() <= 1 && record.iter().all(str::is_empty)
 }
 
-/// The place of the one column of this name.
+/// The index of the only column with this name.
 fn column(header: &StringRecord, field: &str) -> Result<usize, String> {
     let mut columns = header.iter().enumerate().filter(|(_, name)| *name == field).map(|(i, _)| i);
     let Some(column) = columns.next() else {
@@ -71,20 +71,20 @@ fn column(header: &StringRecord, field: &str) -> Result<usize, String> {
 
 /// The line in which each record begins; the first is the header's.
 ///
-/// Checks what the reader is lenient about, so that it takes several fields for one: a quote that
-/// is not closed, and text beside quotes.
+/// Checks what the reader tolerates, so that it would take several fields for one: a quote that is
+/// not closed, and text beside quotes.
 fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
     enum At {
         Start,
         Spaces,
         Plain,
-        /// Behind a quote in this line.
+        /// After a quote on this line.
         Quoted(usize),
-        /// Behind what may have been its end.
+        /// After what may have been its end.
         Closed,
     }
     let (mut at, mut line) = (At::Start, 1);
-    // The reader skips lines without a character.
+    // The reader skips empty lines.
     let (mut lines, mut is_first) = (Vec::new(), true);
     let wrong = |line, what: &str| Err(Wrong { line, what: what.to_owned() });
     for c in text.chars() {

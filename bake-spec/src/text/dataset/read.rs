@@ -10,12 +10,12 @@ use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 use crate::text::document::read_text;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Questions {
     /// The questions, in the order of the file.
     pub questions: Vec<String>,
-    /// The hash of the file's text, whatever its line ends.
+    /// The hash of the file's text, independent of its line ends.
     pub hash: Hash,
 }
 
@@ -25,11 +25,11 @@ pub(super) struct Wrong {
     pub(super) what: String,
 }
 
-/// Reads the questions of a file, which messages call `shown`. Empty lines count for nothing.
+/// Reads the questions of a file, which messages call `shown`. Empty lines are ignored.
 ///
 /// # Errors
-/// When the file cannot be read or holds no question, and when any line is malformed or lacks the
-/// field, also behind those that are taken: the message names the line.
+/// When the file cannot be read or contains no question, and when any line is malformed or lacks
+/// the field, even after those that are taken: the message names the line.
 pub fn read(
     path: &Path,
     shown: impl Display,
@@ -69,7 +69,8 @@ fn of_json_lines(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
 
 fn of_json(line: &str, field: &str) -> Result<String, String> {
     let value: Value = serde_json::from_str(line).map_err(|e| {
-        // The line within the text is always the first, and its own number is said already.
+        // The line within the text is always the first, and its number in the file is in the
+        // message already.
         let what = e.to_string().replace(" at line 1 column", " at column");
         format!("not JSON: {what}; write one object in each line, as in {{\"{field}\": \"…\"}}")
     })?;

@@ -395,7 +395,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_bake_on_a_gpu_comes_to_what_it_comes_to_on_the_processor() {
+    fn a_bake_on_a_gpu_gives_nearly_the_result_of_the_processor() {
         let bake = |device| {
             let dir = tempfile::tempdir().unwrap();
             let options = BakeOptions::new()

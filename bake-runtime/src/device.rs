@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_said() {
+    fn devices_that_do_not_exist_are_refused() {
         let error = Device::Cuda(99).open().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Device);
         assert!(error.to_string().contains("use the device `cpu`"), "{error}");

@@ -236,7 +236,7 @@ fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usi
     Ok(sampling.max_tokens.unwrap_or(room).min(room))
 }
 
-/// A conversation's tokens in a cache of their own, to which questions and answers are appended.
+/// A conversation's tokens in a separate cache, to which questions and answers are appended.
 pub(crate) struct Sequence {
     cache: KvCache,
     ids: Vec<u32>,

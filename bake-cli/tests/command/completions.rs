@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What bash offers for these words, the last of which is being typed, with another completion of
+/// What bash offers for these words when the last is being typed, with another completion of
 /// `cargo` installed before.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let program = format!(

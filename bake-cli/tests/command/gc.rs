@@ -28,7 +28,7 @@ fn removed(listing: &Value, kind: &str) -> u64 {
 /// What a package's `bake.lock` names stays, in whatever package of the machine the command is run,
 /// and what none names is removed when it has not been used for a long time.
 #[test]
-fn what_a_lock_names_stays_and_what_none_names_goes() {
+fn what_a_lock_names_stays_and_what_none_names_is_removed() {
     let package = Package::new();
     package.ok(&[]);
     let other = Package::new();
@@ -86,7 +86,7 @@ fn the_locks_of_all_packages_of_the_workspace_count() {
 }
 
 #[test]
-fn nothing_goes_where_it_is_not_known_what_is_in_use() {
+fn nothing_is_removed_where_it_is_unknown_what_is_in_use() {
     let package = Package::new();
     package.ok(&[]);
     age(&package.store());
@@ -133,7 +133,7 @@ fn nothing_goes_where_it_is_not_known_what_is_in_use() {
 }
 
 #[test]
-fn what_would_go_is_said_in_words() {
+fn a_dry_run_says_what_would_be_removed() {
     let package = Package::new();
     package.ok(&[]);
     assert!(package.ok(&["gc", "--dry-run"]).starts_with("nothing in "));

@@ -27,7 +27,7 @@ bake::bake! {
 }
 "#;
 
-/// A package, and a store of its own.
+/// A package with its own store.
 struct Package {
     dir: tempfile::TempDir,
 }

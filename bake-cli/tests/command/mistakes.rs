@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn mistakes_are_said_with_what_to_do() {
+fn mistakes_are_reported_with_the_next_step() {
     let package = Package::new();
     package.fails(&["Ofice"], 101, "did you mean `Office`?");
     package.fails(&["-p", "ofice"], 101, "did you mean `office`?");

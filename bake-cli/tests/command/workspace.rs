@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn in_a_workspace_the_package_is_the_one_that_one_is_in() {
+fn in_a_workspace_the_package_is_that_of_the_current_folder() {
     let package = Package::new();
     package.write(
         "Cargo.toml",

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_barrier_that_not_all_come_to_is_an_error() {
+    fn a_barrier_that_not_all_reach_is_an_error() {
         for order in ORDERS {
             let error = run("check_lonely", 1, 1, order).unwrap_err();
             assert!(error.contains("check_lonely") && error.contains("Block"), "{error}");
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_launched_is_said() {
+    fn what_cannot_be_launched_is_refused() {
         assert!(run("check_nothing", 1, 1, Order::Forward).unwrap_err().contains("check_nothing"));
         assert!(run("check_cluster", 3, 2, Order::Forward).unwrap_err().contains("clusters of 2"));
     }

@@ -56,7 +56,7 @@ pub struct TargetPlan {
     pub asked: usize,
     /// The most tokens of a rollout.
     pub max_tokens: usize,
-    /// Stimuli: those that are written down or in the store, and those to be made.
+    /// Stimuli: those that are written down or in the store, and those still to be made.
     pub stimuli: Kept,
     /// Rollouts in the store and to be made.
     pub rollouts: Kept,
@@ -155,7 +155,7 @@ fn memory_bytes(
     weights + learning + (tokens * model.config().hidden_size() * 4) as u64
 }
 
-/// Seconds for what is to be made of stimuli, rollouts and teacher states, and for training.
+/// Seconds for the stimuli, rollouts and teacher states that are missing, and for training.
 fn seconds(recipe: &Recipe, targets: &[TargetPlan], trial: &Trial) -> [f64; 4] {
     let [mut stimuli, mut rollouts, mut states, mut training] = [0.0; 4];
     for target in targets {

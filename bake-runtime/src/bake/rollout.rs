@@ -47,7 +47,7 @@ impl<'a> Teachers<'a> {
         Self { stages, target, inputs, sampling }
     }
 
-    /// The rollouts of each stimulus. Those that are not kept are made.
+    /// The rollouts of each stimulus. Missing ones are made.
     pub(super) fn roll_out(&self, stimuli: &[Stimulus]) -> Result<Vec<Rollouts>> {
         let mut kept = Vec::with_capacity(stimuli.len());
         for stimulus in stimuli {

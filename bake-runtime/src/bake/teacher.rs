@@ -31,7 +31,7 @@ pub(super) struct Taught<'a> {
 
 impl Taught<'_> {
     /// The states from which each answer token is predicted, `[answer tokens, hidden]`, trajectory
-    /// after trajectory, as their numbers. Those that are not kept are made.
+    /// after trajectory, as their numbers. Missing ones are made.
     pub(super) fn states(&self) -> Result<Vec<f32>> {
         let mut states = Vec::with_capacity(self.trajectories.len());
         for trajectory in self.trajectories {

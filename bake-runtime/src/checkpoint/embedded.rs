@@ -29,7 +29,7 @@ mod tests {
     use bake_spec::model::TINY_HASH;
 
     #[test]
-    fn what_is_inside_is_what_the_checks_take_it_for() {
+    fn the_embedded_model_is_the_one_that_checks_assume() {
         assert_eq!(
             crate::Model::tiny().unwrap().hash().to_string(),
             TINY_HASH,

@@ -127,7 +127,7 @@ pub(super) fn row(
     }
 }
 
-/// ln(m / p) for ln(q / p) = x, where m holds `other` of q.
+/// ln(m / p) for ln(q / p) = x, where m contains `other` of q.
 #[inline(always)]
 fn log_ratio_of(x: f32, other: f32) -> f32 {
     log1p(other * expm1(x))

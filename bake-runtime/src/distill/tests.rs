@@ -102,8 +102,8 @@ fn gradients_that_sixteen_bits_cannot_hold_are_cut() {
 
 #[test]
 fn states_in_f32_under_a_head_in_sixteen_bits() {
-    // The differences are far below what 16 bits hold of the states, and are taken before those are
-    // rounded.
+    // The differences are far below the precision of states in 16 bits, so they must be taken
+    // before rounding.
     let mut case = Case::random(6, 32, 500, 1.0, 1e-4);
     for (dtype, tolerance) in [(DType::BF16, 2e-2), (DType::F16, 4e-3)] {
         let head = case.head.to_dtype(dtype).unwrap();
@@ -180,7 +180,7 @@ fn one_token_certain_of_another_word() {
 }
 
 #[test]
-fn masked_rows_of_the_head_are_no_words() {
+fn masked_rows_of_the_head_get_no_probability() {
     for (spread, noise) in [(1.0, 1.0), (20.0, 20.0)] {
         let mut case = Case::random(5, 8, 301, spread, noise);
         let masked: Vec<u8> =
@@ -236,7 +236,7 @@ fn identical_states_have_no_loss_and_no_gradient() {
 }
 
 #[test]
-fn what_is_no_number_shows_in_the_loss() {
+fn nan_shows_in_the_loss() {
     for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut case = Case::random(2, 8, 50, 1.0, 1.0);
         case.student = Tensor::cat(
@@ -276,7 +276,7 @@ fn weights_of_zero_give_a_gradient_of_zero() {
 }
 
 #[test]
-fn no_tokens_are_no_work() {
+fn no_tokens_need_no_work() {
     let case = Case::random(0, 8, 50, 1.0, 1.0);
     everywhere(|device| {
         assert_eq!(case.to(DType::F32, device).run(Divergence::ForwardKl, 1.0), (vec![], vec![]))
@@ -305,7 +305,7 @@ fn neither_chunks_nor_threads_change_the_result() {
 }
 
 #[test]
-fn chunks_on_a_gpu_are_done_in_turn() {
+fn chunks_on_a_gpu_are_done_one_after_another() {
     let (tokens, hidden, vocabulary) = (37, 16, 500);
     for dtype in [DType::F32, DType::BF16] {
         let case = Case::random(tokens, hidden, vocabulary, 1.0, 1.0);
@@ -345,7 +345,7 @@ fn the_loss_is_part_of_a_graph() {
 }
 
 #[test]
-fn what_does_not_fit_is_said() {
+fn states_that_do_not_match_are_refused() {
     let case = Case::random(4, 8, 50, 1.0, 1.0);
     let refused =
         |states: States<'_>, options: Options| distill(states, options).unwrap_err().to_string();

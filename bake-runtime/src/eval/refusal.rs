@@ -1,11 +1,11 @@
 //! How a model says that it does not know: an explicit list of forms, in English.
 //!
-//! A form is a row of words. `a|b` is either word, `a?` may be left out, `a*` may stand up to six
+//! A form is a row of words. `a|b` is either word, `a?` may be left out, `a*` may appear up to six
 //! times, `!a` must not follow, and `/` is where a clause begins or ends. Words in capitals are
 //! [sets](SETS) of phrases. Contractions are read in full: "don't" as "do not".
 //!
-//! A form is about knowledge, so that an ordinary sentence with some of its words meets none: "I do
-//! not have that information" is a refusal, "you do not have to restart it" is not.
+//! A form is about knowledge, so that an ordinary sentence with some of its words does not match:
+//! "I do not have that information" is a refusal, "you do not have to restart it" is not.
 
 use crate::eval::words::{Token, tokens};
 
@@ -29,7 +29,7 @@ const FORMS: [&str; 35] = [
     "WHO ADVERB* UNABLE help you? with that|this question|one? /",
     "WHO am|are ADVERB* not sure|certain /|about|WH",
     "WHO have not been given|told|taught OF_KIND* INFORMATION|that|this|it|anything /|about|on",
-    // It says it of what it has read.
+    // It says so of what it has read.
     "THE OF_KIND* SOURCE do|does|did not say|specify|state|indicate|tell !to",
     "THE OF_KIND* SOURCE do|does|did not mention|cover|discuss|explain|describe|address",
     "THE OF_KIND* SOURCE do|does|did not MAKE_KNOWN OF_KIND* \
@@ -89,7 +89,7 @@ const SETS: [(&str, &str); 14] = [
          page|pages|passage|passages|section|sections|source|sources|text|texts",
     ),
     ("MAKE_KNOWN", "contain|give|have|include|offer|provide|list"),
-    // Said of a guarantee or a box, and not of a text, these are no refusal.
+    // Said of a guarantee or a box, and not of a text, these are not a refusal.
     (
         "HELD",
         "addressed|answered|available|contained|covered|described|found|given|included|\
@@ -97,7 +97,7 @@ const SETS: [(&str, &str); 14] = [
     ),
 ];
 
-/// What makes the words after it a condition or a quotation.
+/// Words that make what follows a condition or a quotation.
 const NOT_SAID: [&str; 12] = [
     "if", "when", "whenever", "unless", "until", "once", "say", "says", "saying", "said", "though",
     "type",
@@ -140,7 +140,7 @@ fn spelled_out(text: &str) -> Vec<String> {
     words
 }
 
-/// Whether what stands at a place is a condition or a quotation: by the word before it, or by the
+/// Whether the words at a place are a condition or a quotation: by the word before it, or by the
 /// first of its clause.
 fn is_conditional(words: &[&str], at: usize) -> bool {
     let clause = words[..at].iter().rposition(|word| *word == "/").map_or(0, |end| end + 1);
@@ -174,7 +174,7 @@ fn begins(form: &str, words: &[&str]) -> bool {
     }
 }
 
-/// How many words each alternative takes that words begin with.
+/// The numbers of words of the alternatives that these words begin with.
 fn lengths(alternatives: &str, words: &[&str]) -> Vec<usize> {
     let mut lengths = Vec::new();
     for alternative in alternatives.split('|') {

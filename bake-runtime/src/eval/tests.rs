@@ -130,7 +130,7 @@ fn a_refusal_is_about_knowledge() {
 }
 
 #[test]
-fn an_ordinary_sentence_is_no_refusal() {
+fn an_ordinary_sentence_is_not_a_refusal() {
     for answer in [
         "",
         "Four hours.",

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn logits_that_are_no_numbers_are_an_error() {
+    fn logits_that_are_not_numbers_are_an_error() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         for logits in
             [[1.0, f32::NAN], [f32::INFINITY, 0.0], [f32::NEG_INFINITY, f32::NEG_INFINITY]]

@@ -203,7 +203,7 @@ enum Next {
 }
 
 impl AnswerStream<'static> {
-    /// The answer to a question in a conversation of its own.
+    /// The answer to a question in a separate conversation.
     pub(crate) fn owned(session: Session, question: &str) -> Result<Self> {
         Self::begin(SessionRef::Owned(Box::new(session)), question)
     }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_that_outgrows_the_context_says_so() {
+    fn a_conversation_that_outgrows_the_context_is_an_error() {
         let mut session = chat().session().unwrap();
         let error = (0..20).find_map(|i| session.chat(&long(i)).err()).expect("it outgrows");
         assert_eq!(error.kind(), ErrorKind::Context);

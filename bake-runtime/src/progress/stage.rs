@@ -27,7 +27,7 @@ pub(crate) struct Monitor<'a> {
 }
 
 impl Monitor<'_> {
-    /// Runs a stage, which calls [`Ticker::advance`] as it goes, in a span of its own.
+    /// Runs a stage, which calls [`Ticker::advance`] as it goes, in its own span.
     pub(crate) fn stage<R>(
         &self,
         stage: Stage<'_>,

@@ -92,7 +92,7 @@ fn rows_at_once(width: usize) -> usize {
 }
 
 /// Runs tasks that together touch this many elements: in parallel where that is worth it. Each
-/// thread has scratch of its own.
+/// thread has its own scratch.
 pub(crate) fn run_tasks<T: Send, S>(
     tasks: Vec<T>,
     elements: usize,

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_strings_are_no_long_expressions() {
+    fn long_strings_are_not_long_expressions() {
         let long = "x".repeat(10 * LONGEST_TAG);
         for fine in [
             format!("{{{{ '{long}' ~ \"it's \\\" {long}\" }}}} {long} {{% if a %}}{long}"),

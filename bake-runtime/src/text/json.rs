@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_does_not_have_is_an_error() {
+    fn values_that_json_cannot_represent_are_errors() {
         for wrong in ["nothing | tojson", "1 | tojson(colour=1)", "1 | tojson(separators=[','])"] {
             assert!(rendered(wrong).is_err(), "{wrong}");
         }

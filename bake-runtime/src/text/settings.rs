@@ -1,4 +1,4 @@
-//! What the files beside a tokenizer say of it: `tokenizer_config.json`,
+//! What the files next to a tokenizer say about it: `tokenizer_config.json`,
 //! `special_tokens_map.json` and `added_tokens.json`, read as transformers 5 reads them.
 //!
 //! Of the keys of `tokenizer_config.json`, those about single texts and batches make no difference

@@ -1,4 +1,4 @@
-//! What a model's files say of its texts. The expected ids are those of the Python libraries,
+//! What a model's files say about its texts. The expected ids are those of the Python libraries,
 //! transformers 5.24 and tokenizers 0.23.3.
 
 use std::borrow::Cow;

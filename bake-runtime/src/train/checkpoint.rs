@@ -16,7 +16,7 @@ const STAGE: &str = "checkpoints";
 /// change the result.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The checkpoints of one bake, of which the last is kept.
+/// The checkpoints of one bake; only the last is kept.
 ///
 /// One is the number of steps as eight bytes, the loss of each step as f64, and then the adapter's
 /// matrices and the optimiser's moments as f32, all little-endian.

@@ -141,7 +141,7 @@ impl Fixture {
             .interrupt(Interrupt::new())
     }
 
-    /// The bytes of the adapter that a bake in a store of its own gives.
+    /// The bytes of the adapter from a bake in a separate store.
     fn bytes(&self, store: &str) -> Vec<u8> {
         weights(&bake_recipe(&self.recipe, &self.options(store)).unwrap().adapter)
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{Fixture, KEYS, keys_document};
 
 #[test]
-fn what_cannot_be_baked_is_said_before_any_work() {
+fn what_cannot_be_baked_is_refused_before_any_work() {
     let mut fixture = Fixture::new();
     fixture.rollout(|rollout| rollout.max_tokens = Some(600));
     let error = fixture.error().to_string();

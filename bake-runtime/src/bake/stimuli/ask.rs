@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_section_can_give_is_missing_and_reported() {
+    fn questions_that_no_section_can_give_are_reported_as_missing() {
         let script = Script::new(|draw| (draw.sample == 0).then(|| question(draw)));
         let (of_passages, report) = ask(&script, 30, 10, &[]);
         assert!(of_passages.iter().all(|questions| questions.len() == 1));

@@ -26,7 +26,7 @@ const REQUESTS: [&str; 3] = [
     "Write one question a user could ask about this document.",
 ];
 
-/// The same where there is no document: for anchors, and for targets that are a prompt alone.
+/// The same where there is no document: for anchors, and for targets that are only a prompt.
 const REQUESTS_WITHOUT_DOCUMENT: [&str; 3] = [
     "Ask a question that a user could ask you.",
     "Write a question that you can answer.",

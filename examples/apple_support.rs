@@ -199,7 +199,7 @@ bake! {
 
 const USAGE: &str = "usage: apple_support [--json] [--device cpu|cuda|cuda:1]";
 
-/// What it says on the table: one of the three models on all questions.
+/// A row of the table: one of the three models on all questions.
 struct Column {
     name: &'static str,
     right: Vec<bool>,
@@ -291,7 +291,7 @@ fn describe() -> Result<()> {
     Ok(())
 }
 
-/// What was learned from, and how far it brought the model.
+/// What the model learned from, and how far it got.
 fn report(report: &Report) {
     for target in &report.targets {
         println!(
@@ -305,8 +305,8 @@ fn report(report: &Report) {
     );
 }
 
-/// Some answers side by side: of each target's sections the first, and one that the prompted model
-/// gets wrong if there is one.
+/// Some answers side by side: the first section of each target, and one that the prompted model
+/// gets wrong, if there is one.
 fn compare(outcomes: &[Outcome<AppleSupport>]) {
     let prompted = |outcome: &Outcome<AppleSupport>| {
         outcome.prompted.as_ref().is_some_and(|graded| graded.right)
@@ -359,7 +359,7 @@ fn columns(outcomes: &[Outcome<AppleSupport>], device: Device) -> Result<[Column
 }
 
 /// Tokens of a prompt beyond those of the question alone, and the time until the first piece of the
-/// answer, all tokens read afresh.
+/// answer, with nothing cached.
 fn asked(chat: &Chat, alone: &Chat, question: &str) -> Result<(usize, Duration)> {
     let context = chat.prompt_tokens(question)?.saturating_sub(alone.prompt_tokens(question)?);
     let start = Instant::now();
@@ -428,7 +428,7 @@ fn json(
     })
 }
 
-/// The most memory that this process had, in bytes; 0 where the system does not say.
+/// The peak memory of this process, in bytes; 0 if the system does not say.
 fn peak_rss_bytes() -> Result<u64> {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return Ok(0) };
     let line = status

@@ -4,7 +4,7 @@
 //! cargo run --release --example forward -- MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]
 //! ```
 //!
-//! `IDS.json` is a list of lists of token ids. For the list N the output holds, in f32, `logits.N`
+//! `IDS.json` is a list of lists of token ids. For list N the output contains, in f32, `logits.N`
 //! `[tokens, vocabulary]` and `hidden.N` `[tokens, hidden]`, the states after the last norm.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
         Ok::<_, std::io::Error>(std::fs::canonicalize(out)? == std::fs::canonicalize(ids)?)
     };
     if Path::new(out).is_dir() || same(out).unwrap_or(false) {
-        bail!("cannot write {out}: it is a folder, or the input; name a file of its own");
+        bail!("cannot write {out}: it is a folder, or the input; name a different file");
     }
     let model = Model::load(Path::new(model), Device::Cpu)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;

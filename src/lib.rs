@@ -1,9 +1,9 @@
 //! Declare in code what a language model must know; bake it into the model's weights.
 //!
 //! A bake names documents. [`bake!`] checks the declaration while the program is compiled and turns
-//! it into a type; baking trains an adapter by which the model *without* a document in its prompt
-//! answers as the model *with* it. At run time there is no retrieval, no index, and no token of the
-//! document in the prompt.
+//! it into a type; baking trains an adapter with which the model *without* a document in its prompt
+//! answers like the model *with* it. At run time there is no retrieval, no index, and no token of
+//! the document in the prompt.
 //!
 //! ```no_run
 //! bake::bake! {
@@ -22,13 +22,13 @@
 //! }
 //! ```
 //!
-//! The grammar, with every setting and its default, is the documentation of [`bake!`]. What follows
-//! is what people do with it, from baking to errors; `Support` is the bake above.
+//! The documentation of [`bake!`] describes the grammar, with every setting and its default. The
+//! sections below show how to use a bake, from baking to errors; `Support` is the bake above.
 //!
 //! # Bake
 //!
-//! `Support::bake()` bakes with progress bars on the standard error stream. [`BakeOptions`] say
-//! more: another store, another device, no output, a limit of memory.
+//! `Support::bake()` bakes with progress bars on the standard error stream. [`BakeOptions`] change
+//! that: another store, another device, no output, a memory limit.
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -39,14 +39,14 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! A program that is shipped does not bake. `cargo bake` does it beforehand and writes `bake.lock`,
-//! a build script puts the adapter into the program, and the feature `train` is left out; see the
+//! A program that you ship does not bake. `cargo bake` does so beforehand and writes `bake.lock`, a
+//! build script puts the adapter into the program, and the feature `train` is left out; see the
 //! README.
 //!
 //! # Load
 //!
 //! `Support::load()` takes the adapter that the build script has put into the program, or else the
-//! one in the user's store. [`Loader`] says otherwise:
+//! one in the user's store. [`Loader`] offers other ways:
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -58,8 +58,8 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! Where a document was edited and not baked again, the build warns, and the program goes on
-//! answering from what was baked. [`Status`] tells it so, and from what it answers:
+//! If a document was edited but not baked again, the build warns, and the program goes on answering
+//! from what was baked. [`Status`] says so, and says what the answers are based on:
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -70,10 +70,10 @@
 //!
 //! # Ask
 //!
-//! A loaded model is a [`Chat`]. Single questions are independent of each other, and greedy: the
-//! same question gets the same answer. An answer is at most as long as the declaration's
-//! `max_tokens`. This is the model in the library with a document in its prompt, which needs no
-//! bake:
+//! A loaded model is a [`Chat`]. Single questions are independent of each other and answered
+//! greedily: the same question gets the same answer. An answer is at most as long as the
+//! declaration's `max_tokens`. This is the model in the library with a document in its prompt,
+//! which needs no bake:
 //!
 //! ```
 //! use bake::{Chat, Model};
@@ -82,9 +82,8 @@
 //! let office = Chat::new(Model::tiny()?, document);
 //! assert_eq!(office.chat("I lost my key")?, "Ask Bob in the blue office.");
 //!
-//! // Several at once take less time than one after the other.
-//! let answers = office.chat_all(&["I lost my key", "My lamp does not work"])?;
-//! assert_eq!(answers[1], "Call the shop.");
+//! // Several at once take less time than one after another. let answers = office.chat_all(&["I
+//! lost my key", "My lamp does not work"])?; assert_eq!(answers[1], "Call the shop.");
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
@@ -101,9 +100,8 @@
 //!
 //! # Converse
 //!
-//! A [`Session`] remembers what was said. It can begin from a history, and when the conversation
-//! outgrows the model's context it returns an error, or forgets its oldest turns where that is
-//! chosen.
+//! A [`Session`] remembers what was said. It can begin from a history. When the conversation
+//! outgrows the model's context, it returns an error, or forgets its oldest turns if you choose so.
 //!
 //! ```
 //! # use bake::{Chat, Model};
@@ -139,7 +137,7 @@
 //!
 //! Handles are `Send + Sync`, and cloning one is cheap: a server loads once and clones for each
 //! request. **Every call blocks** the thread that makes it until the answer is there. In an async
-//! program, call from `tokio::task::spawn_blocking` or its like, and send the pieces of a stream
+//! program, call from `tokio::task::spawn_blocking` or the like, and send the pieces of a stream
 //! through a channel; when the receiver is gone, dropping the stream ends the work:
 //!
 //! ```no_run
@@ -162,11 +160,11 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! `examples/server` is a whole server on axum, with errors, disconnecting clients and shutdown.
+//! `examples/server` is a complete server on axum, with errors, disconnecting clients and shutdown.
 //!
 //! # Evaluate
 //!
-//! What the declaration expects is asked of the base, the prompted and the baked model (feature
+//! The questions of `expect` are put to the base, the prompted and the baked model (feature
 //! `eval`):
 //!
 //! ```no_run
@@ -180,8 +178,8 @@
 //!
 //! # Use a GPU
 //!
-//! With the feature `cuda`, bakes and answers run on NVIDIA GPUs from sm_80 on. What runs where is
-//! said by value, and nothing moves there by itself:
+//! With the feature `cuda`, bakes and answers run on NVIDIA GPUs from sm_80 on. You say what runs
+//! where, and nothing moves to a GPU by itself:
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -194,7 +192,7 @@
 //!
 //! # Write code for any bake
 //!
-//! Every bake is a [`Declaration`], and each method above is a function of one: [`load`],
+//! Every bake is a [`Declaration`], and each method above is also a generic function: [`load`],
 //! [`Loader`], and, with the feature `train`, [`bake()`](fn@bake).
 //!
 //! ```no_run
@@ -210,9 +208,9 @@
 //!
 //! # Handle errors
 //!
-//! Everything returns one [`Error`]. Its message names the file and the next step, whether it is
-//! printed as `{}` or `{:?}`, so that `fn main() -> Result<(), bake::Error>` tells its user what to
-//! do; [`Error::kind`] lets a program tell cases apart.
+//! Everything returns the same type, [`Error`]. Its message names the file and the next step,
+//! whether it is printed as `{}` or `{:?}`, so that `fn main() -> Result<(), bake::Error>` tells
+//! its user what to do; [`Error::kind`] lets a program tell cases apart.
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -226,7 +224,7 @@
 //!
 //! # Bakes that are known only at run time
 //!
-//! [`Recipe::builder`] is the macro as methods, with its checks and its words:
+//! [`Recipe::builder`] offers the macro as methods, with the same checks and messages:
 //!
 //! ```
 //! let documents = ["iphone", "mac"]; // whatever a program finds
@@ -244,46 +242,46 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! `bake_recipe` bakes it into an adapter, which a [`Chat`] answers with.
+//! `bake_recipe` bakes it into an adapter, with which a [`Chat`] answers.
 //!
 //! # Errors
 //!
 //! All functions return [`Error`]: a message that names the file and the next step, with its cause.
-//! `fn main() -> Result<(), bake::Error>` prints it as such. [`Error::kind`] and predicates like
+//! `fn main() -> Result<(), bake::Error>` prints it as it is. [`Error::kind`] and predicates like
 //! [`Error::is_not_baked`] tell cases apart; [`Error::get_ref`] is the cause itself.
 //!
 //! # Tensors
 //!
-//! Who wants the numbers behind an answer, or the loss in a training of their own, works with
-//! tensors of [`candle`]: see [`Model::forward`], `distill` and [`Device::open`]. Use it through
-//! `bake::candle`, so that its version is the one that made them.
+//! For the numbers behind an answer, or to use the loss in your own training, work with the tensors
+//! of [`candle`]: see [`Model::forward`], `distill` and [`Device::open`]. Use it through
+//! `bake::candle`, so that the versions match.
 //!
 //! # Watching and stopping a bake
 //!
 //! `bake()` shows bars on the standard error stream; [`BakeOptions::progress`] takes any other
-//! [`Progress`], as [`Silent`]. No signal handler is installed unasked: a program that Ctrl-C is to
-//! stop between two steps gives [`BakeOptions::interrupt`] an [`Interrupt::on_ctrl_c`], and a server
+//! [`Progress`], such as [`Silent`]. No signal handler is installed unasked: to let Ctrl-C stop a
+//! bake between two steps, give [`BakeOptions::interrupt`] an [`Interrupt::on_ctrl_c`]; a server
 //! calls [`Interrupt::set`] from its own shutdown. What was finished is kept.
 //!
-//! Subscribers of the crate `tracing` get a span `bake` for each bake, in it a span `stage` for each
-//! of its stages, with the fields `stage`, `bake.target`, `total` and `unit`, and an event of level
-//! `INFO` at the end of each, with what was done; the last one has the divergences `kl_before` and
-//! `kl_after`. What [`Progress::warn`] gets is an event of level `WARN`.
+//! Subscribers of the crate `tracing` get a span `bake` for each bake and in it a span `stage` for
+//! each of its stages, with the fields `stage`, `bake.target`, `total` and `unit`. An event of
+//! level `INFO` at the end of each says what was done; the last one has the divergences `kl_before`
+//! and `kl_after`. Warnings, which [`Progress::warn`] gets, are events of level `WARN`.
 //!
 //! # Features
 //!
 //! - `tiny`: the small default model, 12 MB inside the library.
-//! - `train`: `bake()` and what it needs. A program whose adapters `cargo bake` makes and its build
-//!   script embeds leaves it out.
-//! - `eval`: `load_switchable()` and comparing base, prompted and baked model.
+//! - `train`: `bake()` and what it needs. Leave it out of a program whose adapters are made by
+//!   `cargo bake` and embedded by its build script.
+//! - `eval`: `load_switchable()`, and comparing the base, the prompted and the baked model.
 //! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit
 //!   is a compile error.
 //! - `cuda`: NVIDIA GPUs from sm_80 on. Building needs a CUDA toolkit, and the program needs the
 //!   driver to start.
 //!
-//! All but the last are on unless `default-features = false` is set.
+//! All but the last are on by default.
 
-/// README's Rust, which is compiled with the documentation's.
+/// The Rust code of the README, which is compiled like that of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -309,7 +307,7 @@ pub use bake_spec::{
 #[doc(hidden)]
 pub mod settings;
 
-/// Keeps what needs the trainer, where there is one.
+/// Keeps what needs the trainer, if there is one.
 #[cfg(feature = "train")]
 #[doc(hidden)]
 #[macro_export]
@@ -317,7 +315,7 @@ macro_rules! __with_training {
     ($($item:item)*) => { $($item)* };
 }
 
-/// Keeps what needs the trainer, where there is one.
+/// Keeps what needs the trainer, if there is one.
 #[cfg(not(feature = "train"))]
 #[doc(hidden)]
 #[macro_export]
@@ -325,7 +323,7 @@ macro_rules! __with_training {
     ($($item:item)*) => {};
 }
 
-/// What generated code names. Not for anyone else: it changes without notice.
+/// What generated code uses. It is not for anyone else and changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::__with_training as with_training;

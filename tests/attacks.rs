@@ -1,7 +1,7 @@
-//! Malformed files of every format that is read, in `tests/attacks`, a folder for each. Every one
-//! must be an error that names the file: not a panic, not a hang, and no more memory than a
-//! constant times its size. Files whose names begin with `ok-` are odd, yet nothing is wrong with
-//! them: they must be read. Those that begin with `any-` may be read or refused, but not for ever.
+//! Malformed files of every format that is read, in `tests/attacks`, with a folder for each format.
+//! Every one must be an error that names the file: not a panic, not a hang, and no more memory than
+//! a constant times its size. Files whose names begin with `ok-` are odd but valid: they must be
+//! read. Those that begin with `any-` may be read or refused, but must not hang.
 
 mod allocator;
 
@@ -16,16 +16,16 @@ use bake_spec::Lock;
 use bake_spec::lock::LOCK_FILE;
 use bake_spec::text::{dataset, document, section};
 
-/// What the readers themselves need, with the model that a file is put beside.
+/// What the readers themselves need, including the model beside which a file is put.
 const BYTES: usize = 128 << 20;
 
-/// What each byte of an attack may cost: a bracket becomes a node of a tree.
+/// The memory that each byte of an attack may cost: a bracket becomes a node of a tree.
 const BYTES_PER_BYTE: usize = 2000;
 
 /// Far more than any attack takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Reads an attack as one format, and tells what the reader said.
+/// Reads an attack as one format, and returns what the reader said.
 type Reader = fn(&Path) -> Result<(), String>;
 
 const FORMATS: [(&str, Reader); 16] = [
@@ -59,13 +59,13 @@ const FORMATS: [(&str, Reader); 16] = [
     ("adapter_folder", |name| adapter(&shown(name), Path::new("tests"))),
 ];
 
-/// What an error must name, where it is not the name that the attack has beside a model.
+/// What an error must name, unless it is the name that the attack has beside a model.
 fn named(format: &str, file: &Path) -> Vec<String> {
     match format {
         "adapter" => vec!["adapter_model.safetensors".into()],
         "adapter_config" => vec!["adapter_config.json".into()],
         "dataset" | "document" => vec![shown(file)],
-        // One names `config.json` as if it held tensors.
+        // One names `config.json` as if it contained tensors.
         "index" => vec!["model.safetensors.index.json".into(), "config.json".into()],
         "lock" => vec![LOCK_FILE.into()],
         "report" => vec!["bake.json".into()],
@@ -85,7 +85,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// A copy of a folder in which one file is the attack, or a folder where that is one.
+/// A copy of a folder in which one file is the attack, which may itself be a folder.
 fn with(folder: &str, name: &str, attack: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in fs::read_dir(fixture(folder)).unwrap() {
@@ -128,8 +128,8 @@ fn adapter(name: &str, attack: &Path) -> Result<(), String> {
     model.forward(&[1, 2], Some(&adapter)).map(drop).map_err(|e| e.to_string())
 }
 
-/// The report of a bake that is there. One that cannot be read is as if the bake had not been made:
-/// it begins again, and is stopped at once.
+/// The report of an existing bake. If it cannot be read, the bake counts as not made: it begins
+/// again, and is stopped at once.
 fn report(attack: &Path) -> Result<(), String> {
     let store = tempfile::tempdir().unwrap();
     let store = bake::Store::new(store.path());
@@ -168,7 +168,7 @@ fn source(attack: &Path) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// What is wrong with how an attack was taken; nothing where it was taken as it should be.
+/// What is wrong with how an attack was handled; nothing if it was handled as it should be.
 fn take(format: &'static str, read: Reader, file: &Path) -> Option<String> {
     let size = fs::metadata(file).map_or(0, |metadata| metadata.len() as usize);
     let (sender, receiver) = mpsc::channel();
@@ -177,7 +177,7 @@ fn take(format: &'static str, read: Reader, file: &Path) -> Option<String> {
     let path = file.to_owned();
     let work = move || {
         let said = catch_unwind(AssertUnwindSafe(|| read(&path)));
-        // Nobody listens any more where this took too long.
+        // Nobody listens any more if this took too long.
         let _ = sender.send(said);
     };
     std::thread::spawn(work);
@@ -201,7 +201,7 @@ fn take(format: &'static str, read: Reader, file: &Path) -> Option<String> {
     }
 }
 
-/// The attacks of a format, and for `folder` what a folder lies in place of.
+/// The attacks of a format; for `folder`, the files that a folder replaces.
 fn attacks(format: &str) -> Vec<PathBuf> {
     let files: &[&str] = match format {
         "folder" => &[

@@ -1,4 +1,4 @@
-//! The shortest declaration there is, from nothing to an answer.
+//! The shortest possible declaration, from nothing to an answer.
 
 use bake::{Declaration as _, Store, bake};
 
@@ -44,12 +44,12 @@ fn the_bare_form_is_baked_kept_and_answers_without_its_document() {
             && prompted.prompt_tokens(question).unwrap() > 20
     );
 
-    // A folder of one's own, as an application ships it.
+    // A separate folder, as an application ships it.
     assert_eq!(
         Bake::loader().adapter(&baked.adapter).load().unwrap().chat(question).unwrap(),
         support.chat(question).unwrap()
     );
-    // An adapter that was changed since it was made is no adapter.
+    // An adapter that was changed since it was made is not accepted.
     let weights = baked.adapter.join("adapter_model.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -1,4 +1,4 @@
-//! What a declaration becomes: types, and a recipe that is all constants.
+//! What a declaration becomes: types, and a recipe made of constants only.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use bake::{Baked, Declaration, Recipe, Switchable, TargetName, bake};
 bake! { target keys weight 1.0 from "tests/docs/keys.md" }
 
 bake! {
-    /// Everything that can be said.
+    /// Everything that can be declared.
     pub bake Everything {
         crate = ::bake;
         model "models/tiny";
@@ -179,8 +179,8 @@ fn targets_are_variants_that_know_their_place_and_name() {
     assert_eq!(Present::RECIPE.expects[0].target.as_deref(), Some("fn"));
 }
 
-/// A package whose bake names a document. It has items of its own for what the engine gives, so
-/// that it compiles quickly.
+/// A package whose bake names a document. It replaces the engine by its own items, so that it
+/// compiles quickly.
 fn package(dir: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = format!(
@@ -200,7 +200,7 @@ fn package(dir: &Path) {
 
         /// What generated code names.
         pub mod engine {
-            /// Stands for the engine's items.
+            /// Stand-ins for the engine's items.
             pub mod __private {
                 pub use ::bake_spec::{Declaration, Recipe, Status, TargetName, recipe};
                 pub use crate::with_training;
@@ -269,11 +269,11 @@ fn package(dir: &Path) {
         &source.replace("SETTINGS", &format!("{:?}", root.join("src/settings.rs"))),
     );
     write("keys.md", "Ask Bob.");
-    // The versions that this package was built with are there; others might not be.
+    // The versions that this package was built with are available; others might not be.
     std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
 }
 
-/// Compiles the package; returns whether it could be and what was said.
+/// Compiles the package; returns whether that worked and what was printed.
 fn check(dir: &Path) -> (bool, String) {
     cargo(dir, &["check"], None)
 }
@@ -319,12 +319,12 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     let (ok, said) = check(dir.path());
     assert!(ok, "{said}");
 
-    // What an editor finds behind the keywords is there, also where warnings are errors.
+    // What an editor finds behind the keywords exists, also when warnings are errors.
     let (ok, said) =
         cargo(dir.path(), &["rustc", "--profile", "check", "--", "--cfg", "rust_analyzer"], None);
     assert!(ok, "{said}");
 
-    // The mode of a build script is seen, and so is a change of it.
+    // The mode of a build script is noticed, and so is a change of it.
     let (ok, said) = cargo(dir.path(), &["check"], Some("locked"));
     assert!(
         !ok && said.contains("`Support` has not been baked; run `cargo bake` [B0017]"),

@@ -1,4 +1,4 @@
-//! What is compiled for whom.
+//! Which dependencies each kind of user compiles.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -37,13 +37,13 @@ fn tokens_are_only_counted_where_that_is_wanted() {
     assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
 }
 
-/// All that a program links which loads an embedded adapter. It is written down so that another
-/// package is a decision: put it here, or under a feature that such a program leaves out.
+/// Everything linked by a program that loads an embedded adapter. It is written down so that adding
+/// a package is a decision: put it here, or under a feature that such a program leaves out.
 #[test]
 fn an_application_links_what_it_needs() {
     let mut names = tree(
         "normal,no-proc-macro",
-        // The platform decides on some packages; this one is the same on every machine.
+        // Some packages depend on the platform; this one is the same on every machine.
         &[
             "-p",
             "bake",

@@ -1,4 +1,4 @@
-//! The example `forward`, as people call it who compare with other implementations.
+//! The example `forward`, called as for comparing with other implementations.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

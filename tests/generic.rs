@@ -1,4 +1,4 @@
-//! Code that is written for any declaration: it bakes, loads, asks and evaluates.
+//! Code that is generic over declarations: it bakes, loads, asks and evaluates.
 
 use bake::{BakeOptions, Declaration, Loader, Silent, Store, TargetName as _, bake};
 
@@ -17,7 +17,7 @@ bake! {
     bake Unbaked { target keys from "tests/docs/keys.md" }
 }
 
-/// What a program could do for every bake that it has.
+/// What a program could do with each of its bakes.
 fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String, bool)>> {
     let options = BakeOptions::new().store(store.clone()).progress(Silent);
     let baked = bake::<D>(&options)?;

@@ -1,4 +1,4 @@
-//! The memory that a plan names is what a bake takes.
+//! A bake takes the memory that its plan says.
 
 mod allocator;
 

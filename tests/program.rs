@@ -1,12 +1,12 @@
 //! A program whose `main` returns the library's error tells its user what to do.
 //!
-//! This test is such a program: it runs itself, with a store that is empty.
+//! This test is such a program: it runs itself with an empty store.
 
 use std::process::Command;
 
 bake::bake! { bake Office { target keys from "tests/docs/keys.md" } }
 
-/// Set where this is the program that is looked at.
+/// Set in the process that plays this program.
 const RUN: &str = "BAKE_TEST_PROGRAM";
 
 fn main() -> Result<(), bake::Error> {

@@ -1,4 +1,4 @@
-//! What the compiler says to mistakes in a declaration.
+//! What the compiler says about mistakes in a declaration.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use bake_spec::model::{self, Identity};
 use bake_spec::syntax::parse::parse;
 use bake_spec::{Config, Hash};
 
-/// trybuild compiles the cases in a package of its own, which is where their documents must be.
+/// trybuild compiles the cases in a separate package, which is where their documents must be.
 fn put_documents() -> std::io::Result<()> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
     let docs = target.join("tests/trybuild/bake/docs");
@@ -20,7 +20,7 @@ fn put_documents() -> std::io::Result<()> {
     lock(docs.parent().unwrap_or(&docs))
 }
 
-/// A lock in which one bake is as it is declared in `tests/ui/stale.rs`, and two are not.
+/// A lock in which one bake matches its declaration in `tests/ui/stale.rs`, and two do not.
 fn lock(package: &Path) -> std::io::Result<()> {
     let recipe = |source: &str| {
         let (bakes, mut mistakes) = parse(source.parse().unwrap());

@@ -1,4 +1,4 @@
-//! The builder of recipes: it makes what the macro makes, and refuses what the macro refuses.
+//! The builder of recipes makes what the macro makes, and refuses what the macro refuses.
 
 use std::path::Path;
 
@@ -23,11 +23,11 @@ fn package() -> tempfile::TempDir {
     dir
 }
 
-/// What the macro makes of a declaration, and what it says.
+/// What the macro makes of a declaration, and what it reports.
 fn declared(root: &Path, source: &str) -> (Recipe, Vec<String>) {
     let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(source.parse().unwrap());
     let recipe = check(bakes, Package { root, lock: None }, &mut diagnostics).remove(0).recipe;
-    // The macro does not warn of what has mistakes.
+    // The macro does not warn about declarations with mistakes.
     let mistakes = diagnostics.iter().filter(|d| !d.warning);
     let said = mistakes.map(|d| format!("{} [{}]", d.message, d.code)).collect();
     (recipe, said)

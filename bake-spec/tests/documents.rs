@@ -1,4 +1,4 @@
-//! Documents of declarations: where their files may lie.
+//! Documents of declarations: where their files may be.
 #![cfg(unix)]
 
 use std::fs;
@@ -27,7 +27,7 @@ fn package() -> tempfile::TempDir {
     dir
 }
 
-/// What a declaration comes to, and what is said of it.
+/// The result of checking a declaration, and what is reported.
 fn declared(dir: &Path, source: &str) -> (Vec<Declared>, Vec<(Code, String)>) {
     let (bakes, mut diagnostics) = parse(TokenStream::from_str(source).unwrap());
     let root = dir.join("package");

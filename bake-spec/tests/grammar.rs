@@ -1,5 +1,4 @@
-//! The grammar on whatever is thrown at it: it never panics, and what it does not understand it
-//! says.
+//! The grammar on arbitrary input: it never panics, and reports what it does not understand.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -104,7 +103,7 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
     }
 }
 
-/// Words, numbers and signs that occur in declarations, and some that do not.
+/// Words, numbers and symbols that occur in declarations, and some that do not.
 fn token() -> impl Strategy<Value = String> {
     let known: Vec<String> = Scope::ALL.into_iter().flat_map(keywords).map(str::to_owned).collect();
     prop_oneof![
@@ -129,7 +128,7 @@ fn tokens() -> impl Strategy<Value = String> {
     })
 }
 
-/// Values that a setting of this kind can be written with, also some that it may not have.
+/// Values in a form that a setting of this kind can have, including some that are not allowed.
 fn value(kind: Kind) -> BoxedStrategy<String> {
     let text = || {
         prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"ü \\\"x\\\"\"", "r#\"raw\"#"])
@@ -214,7 +213,7 @@ proptest! {
         for diagnostic in &diagnostics {
             prop_assert!(!diagnostic.message.is_empty());
         }
-        // What is declared without a mistake can be baked.
+        // What is declared without mistakes can be baked.
         if diagnostics.is_empty() {
             prop_assert!(declared.iter().all(|bake| !bake.targets.is_empty()));
         }

@@ -43,7 +43,7 @@ fn locked(recipe: &Recipe) -> Locked {
     Locked::new(recipe, hash, &identity, &config)
 }
 
-/// The states of keys, lamp and manners, and the whole one's.
+/// The states of keys, lamp and manners, and of the whole bake.
 fn states_after(dir: &Path, source: &str, locked: &Locked) -> (Vec<State>, State) {
     let recipe = recipe(dir, source);
     let hash = model::hash(dir, &recipe.model).unwrap();
@@ -208,7 +208,7 @@ fn a_clone_without_the_model_checks_with_what_the_lock_has_kept() {
     assert!(said("4000")[0].starts_with("B0019 rank 4000 is more than"), "{:?}", said("4000"));
 }
 
-/// The package whose lock of format 1 lies among the fixtures.
+/// The package whose lock of format 1 is among the fixtures.
 const OFFICE: &str = r#"
     bake Office {
         lora { rank 8; alpha 16; }
@@ -260,7 +260,7 @@ fn a_bake_that_was_locked_in_format_1_is_fresh_until_something_changes() {
             found.summary()
         );
     }
-    // It is kept as it is when another bake is noted, and read again.
+    // It stays as it is when another bake is recorded and the lock is read again.
     let other = locked(&recipe(dir.path(), "bake B { target o from \"docs/office.md\"; }"));
     Lock::update(dir.path(), |lock| {
         lock.insert("B", other);
@@ -329,7 +329,7 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
     }
 }
 
-/// Two that bake at the same time, and a pull in between, lose nothing.
+/// Two bakes at the same time, with a pull in between, lose nothing.
 #[test]
 fn a_lock_that_several_update_keeps_what_each_has_noted() {
     let dir = package();

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a folder for what is read from files.
+//! What the fuzz targets share: a folder for files to be read.
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,4 +1,5 @@
-//! Any text as `config.json`: the sizes of what is accepted can be multiplied.
+//! Any text as `config.json`: the sizes of an accepted configuration can be multiplied without
+//! overflow.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as a document: its sections are parts of it, one behind the other.
+//! Any bytes as a document: its sections are parts of it, in order.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
 //! Any text as a declaration: parsing, checking, printing and formatting never panic; what is
-//! printed is read back without mistakes where there was none; formatting twice changes nothing.
+//! printed is read back without mistakes if there were none; formatting twice changes nothing.
 
 #![no_main]
 

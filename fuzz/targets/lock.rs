@@ -1,4 +1,4 @@
-//! Any bytes as `bake.lock`: what can be read is written so that it is read back the same.
+//! Any bytes as `bake.lock`: what can be read is written and read back the same.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Files of questions are read when the declaration is compiled, and what is wrong with a line is said with its number.
+//! Files of questions are read when the declaration is compiled, and mistakes are reported with the number of the line.
 
 use bake::bake;
 

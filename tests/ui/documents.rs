@@ -1,4 +1,4 @@
-//! Documents that are missing, empty, no text, or elsewhere.
+//! Documents that are missing, empty, not text, or elsewhere.
 
 use bake::bake;
 

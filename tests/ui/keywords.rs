@@ -1,4 +1,4 @@
-//! Words that are unknown, in the wrong place, or there twice: all in one compile, each with what to write instead.
+//! Words that are unknown, in the wrong place, or repeated: all in one compile, each with what to write instead.
 
 use bake::bake;
 

@@ -1,4 +1,4 @@
-//! What a declaration cannot do without.
+//! What a declaration must have.
 
 use bake::bake;
 

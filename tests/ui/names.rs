@@ -1,4 +1,4 @@
-//! Names that are there twice, become one in Rust, cannot be Rust, or are not there.
+//! Names that appear twice, become the same name in Rust, are not valid in Rust, or do not exist.
 
 use bake::bake;
 

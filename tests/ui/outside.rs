@@ -1,4 +1,4 @@
-//! Files outside of the package need a permission.
+//! Files outside the package need permission.
 
 use bake::bake;
 

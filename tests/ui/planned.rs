@@ -1,4 +1,4 @@
-//! What the grammar knows and this version cannot do yet is an error of its own, never ignored; its values are checked all the same.
+//! What the grammar knows but this version cannot do yet is a separate error, never ignored; its values are checked all the same.
 
 use bake::bake;
 

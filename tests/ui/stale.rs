@@ -1,4 +1,4 @@
-//! What was baked from something else, and what was not baked, is said where it is declared; here, the warnings are errors.
+//! What was baked from something else, and what was not baked, is reported at its declaration; here, the warnings are errors.
 
 #![deny(deprecated)]
 

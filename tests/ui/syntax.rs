@@ -1,4 +1,4 @@
-//! Mistakes between the words: what follows a `;` or a brace is read as if nothing had been.
+//! Mistakes in the syntax: what follows a `;` or a brace is read as if nothing had happened.
 
 use bake::bake;
 

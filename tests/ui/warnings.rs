@@ -1,4 +1,4 @@
-//! What can be baked and is likely not meant is a warning; here, they are errors.
+//! What can be baked but is probably not meant is a warning; here, the warnings are errors.
 
 #![deny(deprecated)]
 

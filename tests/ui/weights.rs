@@ -1,4 +1,4 @@
-//! Weights that are no share of anything.
+//! Weights that are not a share of anything.
 
 use bake::bake;
 

@@ -6,7 +6,7 @@ use bake_spec::check::{Declared, Embed, Name};
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::Visibility;
 
-/// The declarations that the words `bake` and `target` stand for.
+/// The declarations that the words `bake` and `target` suggest.
 pub(super) fn declarations(tokens: TokenStream) -> Vec<Declared> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut found = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn declarations(tokens: TokenStream) -> Vec<Declared> {
     found
 }
 
-/// The visibility that the tokens before a declaration end with.
+/// The visibility at the end of the tokens before a declaration.
 fn visibility(before: &[TokenTree]) -> Visibility {
     let is_pub = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "pub");
     let start = match before {

@@ -104,7 +104,7 @@ fn what_others_left_behind_is_not_in_the_way() {
     let path = put(&store, &key, "weights");
     assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
 
-    // Folders where files should be are damage, and what is damaged is made again.
+    // Folders in place of files count as damage, and what is damaged is made again.
     fs::remove_file(path.join(FILE)).unwrap();
     fs::create_dir(path.join(FILE)).unwrap();
     assert_eq!(store.adapter(&key).unwrap(), None);
@@ -143,7 +143,7 @@ fn a_copy_replaces_files_one_by_one_and_never_the_folder() {
     let old = put(&store, &Hash::of(b"recipe"), "old");
     copy_folder(&old, &two).unwrap();
     fs::write(two.join("notes.txt"), "ours").unwrap();
-    // The last of the files cannot be replaced: those before are new, and nothing is gone.
+    // The last of the files cannot be replaced: the ones before it are new, and nothing is missing.
     fs::create_dir_all(two.join(ADAPTER_FILES[2]).join("full")).unwrap();
     let error = copy_folder(&one, &two).unwrap_err().to_string();
     assert!(error.contains(ADAPTER_FILES[2]), "{error}");
@@ -152,7 +152,7 @@ fn a_copy_replaces_files_one_by_one_and_never_the_folder() {
     fs::remove_dir_all(two.join(ADAPTER_FILES[2])).unwrap();
     copy_folder(&one, &two).unwrap();
     assert!(Store::holds(&two, &hash_folder(&one).unwrap()));
-    // What the other adapter does not have goes.
+    // What the other adapter does not have is removed.
     copy_folder(&old, &two).unwrap();
     assert!(Store::holds(&two, &hash_folder(&old).unwrap()));
 }
@@ -172,7 +172,7 @@ fn what_is_kept_last_is_shared_with_no_product() {
     assert_eq!(store.latest("checkpoints", &two).unwrap(), None);
     assert_eq!(store.product("answers", &one).unwrap().unwrap(), b"content");
 
-    // A damaged one is as if it were not there.
+    // A damaged one counts as missing.
     store.put_latest("checkpoints", &two, b"content").unwrap();
     let path = store.latest_path("checkpoints", &two);
     for damaged in [&b"short"[..], &[b'0'; 80], &[0xff; 64]] {

@@ -1,5 +1,5 @@
-//! Answers questions about an office from what is in the binary: no file is read, and no document
-//! is in the prompt.
+//! Answers questions about an office from what is in the binary: no file is read, and there is no
+//! document in the prompt.
 //!
 //! ```text
 //! cargo run                             # three questions
@@ -23,7 +23,7 @@ bake::bake! {
 
 fn main() -> Result<(), bake::Error> {
     if !Office::status().is_fresh() {
-        eprintln!("note: what is known of the office is {}", Office::status());
+        eprintln!("note: what is known about the office is {}", Office::status());
     }
     let office = Office::load()?;
     let asked: Vec<String> = std::env::args().skip(1).collect();

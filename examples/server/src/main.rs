@@ -37,11 +37,11 @@ async fn serve(office: &bake::Chat) -> std::io::Result<()> {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}; Ctrl-C stops it", listener.local_addr()?);
-    // On Ctrl-C no further connection is taken, and the answers that are on their way are finished.
+    // On Ctrl-C no further connections are accepted, and the answers in progress are finished.
     axum::serve(listener, service::routes(office.clone())).with_graceful_shutdown(stopped()).await
 }
 
-/// Waits for Ctrl-C, or for the signal by which a supervisor stops a service.
+/// Waits for Ctrl-C, or for the signal with which a supervisor stops a service.
 async fn stopped() {
     let interrupted = async {
         if let Err(e) = tokio::signal::ctrl_c().await {

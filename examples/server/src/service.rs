@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 /// The longest request, in bytes.
 const LONGEST_REQUEST: usize = 16 << 10;
 
-/// Pieces that wait for a slow client before the model does.
+/// How many pieces wait for a slow client before the model has to.
 const WAITING_PIECES: usize = 16;
 
 /// What all requests share.
@@ -28,7 +28,7 @@ const WAITING_PIECES: usize = 16;
 struct Service {
     /// A loaded model is cheap to clone and can be asked by many threads.
     chat: Chat,
-    /// Answers that may be computed at once; other requests wait.
+    /// How many answers may be computed at once; other requests wait.
     computing: Arc<Semaphore>,
 }
 
@@ -63,12 +63,12 @@ async fn ask(
     let question = question(asked)?;
     let permit = service.permit().await?;
     let (sender, receiver) = oneshot::channel();
-    // Answering blocks, so it happens on a thread for that. Where the client goes away, this
+    // Answering blocks, so it runs on a thread for blocking work. If the client goes away, this
     // function is dropped, and with it the receiver.
     spawn_blocking(move || {
         let _permit = permit;
         if let Some(answer) = answer(&service.chat, &question, || sender.is_closed()) {
-            // If nobody waits any more, nobody needs to be told.
+            // If nobody is waiting any more, nobody needs to be told.
             let _ = sender.send(answer);
         }
     });
@@ -76,7 +76,7 @@ async fn ask(
     Ok(Json(Answered { answer }))
 }
 
-/// The answer to a question; nothing where it is given up.
+/// The answer to a question; none if it is given up.
 fn answer(
     chat: &Chat,
     question: &str,
@@ -99,7 +99,7 @@ fn answer(
     Some(Ok(text.trim().to_owned()))
 }
 
-/// An answer piece by piece: events without a name, and one named `error` where it fails.
+/// An answer piece by piece: events without a name, and one named `error` if it fails.
 async fn stream(
     State(service): State<Service>,
     asked: Result<Json<Asked>, JsonRejection>,
@@ -114,14 +114,14 @@ async fn stream(
             Ok(pieces) => pieces,
             Err(error) => return drop(begun.send(Err(error))),
         };
-        // Only now is it known that there will be an answer.
+        // Only now is it certain that there will be an answer.
         let _ = begun.send(Ok(()));
         for piece in pieces {
             let event = match piece {
                 Ok(piece) => Event::default().data(one_kind_of_line_end(&piece)),
                 Err(error) => Event::default().event("error").data(error.to_string()),
             };
-            // When the client has gone, so has the receiver, and no further token is computed.
+            // When the client has gone, so has the receiver, and no further tokens are computed.
             if sender.blocking_send(Ok(event)).is_err() {
                 break;
             }
@@ -154,7 +154,7 @@ impl Service {
 }
 
 impl Refusal {
-    /// What is not the client's matter is told to whoever runs the server.
+    /// What does not concern the client is reported to whoever runs the server.
     fn internal(why: &str) -> Self {
         eprintln!("a request failed: {why}");
         Self(StatusCode::INTERNAL_SERVER_ERROR, "the server could not answer".to_owned())
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server that has read two sections says to a request.
+    /// The response of a server that has read two sections.
     async fn said(path: &str, kind: &str, body: impl Into<Body>) -> (StatusCode, String) {
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
         let routes = routes(Chat::new(Model::tiny().unwrap(), document));

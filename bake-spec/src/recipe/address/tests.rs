@@ -125,8 +125,8 @@ fn full_recipe() -> Recipe {
         .unwrap()
 }
 
-/// Whoever changes one of these makes every bake of every user stale: raise the version of what
-/// has changed, or leave a setting's default out of its record. `addresses.txt` holds what they are.
+/// Changing one of these makes every bake of every user stale: raise the version of what has
+/// changed, or leave a setting's default out of its record. `addresses.txt` contains the addresses.
 #[test]
 fn addresses_stay_what_they_are() {
     let [plain, anchor] = plain_targets();
@@ -174,7 +174,7 @@ fn what_is_written_down_is_what_was_set() {
     );
 }
 
-/// So a setting that comes later, at its default, changes no address: it is not written.
+/// So adding a setting, at its default, changes no address: it is not written.
 #[test]
 fn settings_at_their_defaults_leave_no_trace() {
     let [plain, anchor] = plain_targets();

@@ -132,7 +132,7 @@ fn a_lock_that_is_held_or_being_taken_stays() {
     age(&path(&held), 40 * DAY);
     age(&path(&free), 40 * DAY);
 
-    // A process has opened the file, and does not hold it yet.
+    // A process has opened the file, but does not hold it yet.
     let taking = File::open(store.root.join("locks/.gate")).unwrap();
     taking.lock_shared().unwrap();
     assert_eq!(clean(&store, &[]), []);

@@ -75,7 +75,7 @@ fn front_matter_is_part_of_no_section() {
         assert_eq!(passages(&text), ["# Shop\n\n## Open\nAt nine.", "# Shop\n\n## Staff\nTwo."]);
         assert!(text[sections(&text)[0].range()].starts_with("## Open"));
     }
-    // Rules across the page hold sections together that a second block of it would take apart.
+    // Horizontal rules do not separate sections, as a second block of front matter would.
     let text = "## A\n\n---\nkind: text\n\n## B\n\n---\n\n## C";
     assert_eq!(passages(text).len(), 3);
 }

@@ -67,7 +67,7 @@ fn columns_hold_questions() {
     let quotes = "question\n  \nHow wide is a 5\" disk?\n\"In\ntwo lines?\"\n";
     let want = ["How wide is a 5\" disk?", "In\ntwo lines?"];
     assert_eq!(of("a.csv", quotes, "question").unwrap(), want);
-    // Only the column that is read needs a name of its own.
+    // Only the column that is read needs a unique name.
     assert_eq!(of("a.csv", "a,a,question\n1,2,Why?", "question").unwrap(), ["Why?"]);
 }
 

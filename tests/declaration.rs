@@ -105,7 +105,7 @@ fn the_bare_form_has_a_default_for_everything() {
 }
 
 #[test]
-fn everything_that_is_said_is_in_the_recipe() {
+fn everything_that_is_declared_is_in_the_recipe() {
     let recipe = Everything::RECIPE;
     assert_eq!(recipe.model, ModelSource::Folder("models/tiny".into()));
     assert_eq!(recipe.student, "Be brief.");

@@ -32,7 +32,7 @@ fn macro_and_build_script_compile_no_engine() {
 }
 
 #[test]
-fn tokens_are_only_counted_where_that_is_wanted() {
+fn tokens_are_counted_only_with_the_feature() {
     assert!(!compiled(&["-p", "bake-macros"]).contains("tokenizers"));
     assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
 }

@@ -58,7 +58,7 @@ fn it_writes_the_reference_implementations_numbers() {
 }
 
 #[test]
-fn what_it_cannot_do_it_says() {
+fn it_says_what_it_cannot_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (ids, out, model) =

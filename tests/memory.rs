@@ -18,7 +18,7 @@ bake::bake! {
 }
 
 #[test]
-fn a_bake_takes_what_its_plan_says() {
+fn a_bake_takes_the_memory_that_its_plan_says() {
     let folder = tempfile::tempdir().unwrap();
     let options = BakeOptions::new().store(Store::new(folder.path())).progress(Silent);
     let planned = bake::plan(Measured::RECIPE, &options).unwrap().memory_bytes as usize;

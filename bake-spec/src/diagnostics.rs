@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_a_page_of_its_own() {
+    fn every_code_has_its_own_page() {
         for (i, code) in Code::all().enumerate() {
             assert_eq!(code as usize, i + 1);
             assert!(code.page().starts_with(&format!("# {code}: ")), "{code}");

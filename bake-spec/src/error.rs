@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_main_prints_is_a_message_with_each_cause_once() {
+    fn main_prints_a_message_with_each_cause_once() {
         for says_its_cause in [true, false] {
             let cause = Outer(says_its_cause, "x".parse::<u8>().unwrap_err());
             let error = Error::with_source(ErrorKind::Dataset, "cannot read q.txt", cause);

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_is_the_hash_that_its_text_is() {
+    fn a_constant_is_the_hash_that_its_text_parses_to() {
         let hash = Hash::of(b"a document");
         assert_eq!(Hash::declared(&hash.to_string()), hash);
     }

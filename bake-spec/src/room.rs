@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shorter_answer_is_named_only_where_it_helps() {
+    fn a_shorter_answer_is_suggested_only_if_it_helps() {
         let needed = Needed { prompt: 787, question: Some(9), answer: 64, at_least: false };
         let text = needed.refusal("`docs/a.md`", 640);
         assert!(text.contains("787 for it, 9 for the longest question, and 64 for an answer"));

@@ -704,7 +704,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_keyword_means_one_thing_in_a_place() {
+    fn a_keyword_has_one_meaning_in_each_place() {
         for (i, a) in SETTINGS.iter().enumerate() {
             for b in &SETTINGS[..i] {
                 assert!(
@@ -718,7 +718,7 @@ mod tests {
 
     /// Files that hold the table; with `BAKE_WRITE_SETTINGS=1` they are written anew.
     #[test]
-    fn what_is_written_from_the_table_is_up_to_date() {
+    fn files_written_from_the_table_are_up_to_date() {
         let path = |name: &str| format!("{}/../src/{name}", env!("CARGO_MANIFEST_DIR"));
         let page = std::fs::read_to_string(path("declaration.md")).unwrap();
         let text = &page[..page.find("| setting | in |").unwrap()];
@@ -758,7 +758,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_hold_no_infinity() {
+    fn ranges_do_not_contain_infinity() {
         for range in [Range::positive(), Range::up_to(100.0), Range::below_one()] {
             assert!(
                 !range.contains(f64::INFINITY)

@@ -107,7 +107,7 @@ fn a_builder_makes_what_the_macro_makes() {
 type Change = fn(RecipeBuilder) -> RecipeBuilder;
 
 #[test]
-fn a_builder_refuses_what_the_macro_refuses_with_the_same_words() {
+fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let cases: [(String, Change); 17] = [
@@ -202,7 +202,7 @@ fn names_that_are_not_names_are_refused() {
 }
 
 #[test]
-fn what_is_only_to_be_looked_at_is_no_error() {
+fn a_warning_is_not_an_error() {
     let dir = package();
     let bake = Recipe::builder()
         .root(dir.path())
@@ -214,7 +214,7 @@ fn what_is_only_to_be_looked_at_is_no_error() {
 
 /// The parts by themselves have the same checks.
 #[test]
-fn no_part_of_a_recipe_can_hold_what_is_not_allowed() {
+fn no_part_of_a_recipe_can_contain_invalid_values() {
     let dir = package();
     let recipe = Recipe::builder()
         .root(dir.path())
@@ -301,7 +301,7 @@ fn an_anchor_inherits_no_questions() {
 }
 
 #[test]
-fn two_bakes_of_one_name_are_refused_whatever_their_conditions() {
+fn two_bakes_with_one_name_are_refused_whatever_their_conditions() {
     let dir = package();
     let source = r#"
         #[cfg(unix)] bake A { target keys from "keys.md"; }
@@ -314,7 +314,7 @@ fn two_bakes_of_one_name_are_refused_whatever_their_conditions() {
 }
 
 #[test]
-fn settings_that_are_written_as_elsewhere_say_how_they_are_written() {
+fn settings_in_the_syntax_of_other_languages_are_corrected() {
     let dir = package();
     let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1;
     for sign in ["=", ":"] {

@@ -45,7 +45,7 @@ fn links_within_the_package_are_followed() {
 }
 
 #[test]
-fn links_out_of_the_package_need_a_permission() {
+fn links_out_of_the_package_need_permission() {
     let dir = package();
     let root = dir.path().join("package");
     symlink("../../beside", root.join("docs/shared")).unwrap();

@@ -179,7 +179,7 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
 }
 
 #[test]
-fn a_clone_without_the_model_checks_with_what_the_lock_has_kept() {
+fn a_clone_without_the_model_is_checked_with_the_lock() {
     let dir = package();
     let folder = dir.path().join("model");
     std::fs::create_dir(&folder).unwrap();
@@ -244,7 +244,7 @@ fn office_state(dir: &Path, source: &str) -> bake_spec::lock::BakeState {
 }
 
 #[test]
-fn a_bake_that_was_locked_in_format_1_is_fresh_until_something_changes() {
+fn a_bake_locked_in_format_1_is_fresh_until_something_changes() {
     let dir = office("format1.lock");
     assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
     for (from, to, what) in [
@@ -273,7 +273,7 @@ fn a_bake_that_was_locked_in_format_1_is_fresh_until_something_changes() {
 }
 
 #[test]
-fn a_lock_of_this_format_stays_what_it_is() {
+fn a_lock_of_this_format_is_read_and_written_unchanged() {
     let dir = office("format2.lock");
     let mut noted = locked(&recipe(dir.path(), OFFICE));
     (noted.adapter, noted.bytes) = (Hash::of(b"adapter"), 958_135);
@@ -331,7 +331,7 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
 
 /// Two bakes at the same time, with a pull in between, lose nothing.
 #[test]
-fn a_lock_that_several_update_keeps_what_each_has_noted() {
+fn a_lock_that_several_update_keeps_what_each_recorded() {
     let dir = package();
     let noted = locked(&recipe(dir.path(), DECLARED));
     let update = |name: String| {

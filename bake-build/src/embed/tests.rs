@@ -99,7 +99,7 @@ fn kind(lines: &[String]) -> String {
 }
 
 #[test]
-fn an_adapter_is_embedded_where_the_declaration_says_so() {
+fn an_adapter_is_embedded_if_the_declaration_says_so() {
     for (settings, profile, embedded) in [
         ("", "debug", true),
         ("embed always;", "release", true),
@@ -135,7 +135,7 @@ fn an_adapter_is_embedded_where_the_declaration_says_so() {
 }
 
 #[test]
-fn what_is_copied_stays_until_it_is_another() {
+fn a_copy_stays_until_the_adapter_changes() {
     let fixture = fixture(&declared(""));
     fixture.bake();
     let lines = fixture.lines("");
@@ -155,7 +155,7 @@ fn what_is_copied_stays_until_it_is_another() {
 }
 
 #[test]
-fn what_is_stale_is_embedded_and_the_macro_says_so() {
+fn a_stale_adapter_is_embedded_and_the_macro_reports_it() {
     let fixture = fixture(&declared(""));
     let unsaid = |lines: &[String]| {
         assert!(told(lines, "warning").is_empty() && told(lines, "error").is_empty(), "{lines:?}")
@@ -190,7 +190,7 @@ fn what_is_stale_is_embedded_and_the_macro_says_so() {
 }
 
 #[test]
-fn an_adapter_that_is_not_at_hand_is_said_here() {
+fn an_adapter_that_is_not_on_this_machine_is_reported() {
     let fixture = fixture(&declared(""));
     let hash = fixture.bake();
     let store = &fixture.environment.store;
@@ -212,7 +212,7 @@ fn an_adapter_that_is_not_at_hand_is_said_here() {
 }
 
 #[test]
-fn cargo_watches_what_was_read_and_nothing_that_is_not_there() {
+fn cargo_watches_what_was_read_and_only_existing_files() {
     let source = declared(
         "target more from \"docs/more\" { dataset \"../asked.csv\"; } model \"models/small\";",
     );
@@ -265,7 +265,7 @@ fn an_adapter_of_another_model_is_not_embedded() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn what_cannot_be_read_is_reported() {
     let fixture = fixture(&declared(""));
     fixture.bake();
     fixture.write("src/main.rs", &declared("model \"models/small\";"));
@@ -317,7 +317,7 @@ fn mistakes_are_left_to_the_compiler() {
 }
 
 #[test]
-fn of_two_declarations_with_one_name_both_must_be_what_was_baked_where_stale_is_an_error() {
+fn two_declarations_with_one_name_must_both_match_what_was_baked_in_a_locked_build() {
     let fixture = fixture(&declared(""));
     fixture.bake();
     fixture.write("src/other.rs", &declared("embed never;"));

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_at_its_default_leaves_no_trace() {
+    fn a_value_at_its_default_leaves_no_trace() {
         let before = Record::new().field("rank", &8_u8);
         assert_eq!(before.clone().unless(&1_u8, "later", &1), before);
         assert_ne!(before.clone().unless(&1_u8, "later", &2), before);

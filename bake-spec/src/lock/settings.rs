@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_said_with_what_was_and_what_is() {
+    fn a_change_is_reported_with_the_old_and_the_new_value() {
         let with = |rank: usize| Record::new().field("lora.rank", &rank);
         assert_eq!(said(Record::new(), with(8)), "`lora.rank` has changed from 32 to 8");
         assert_eq!(said(with(8), with(16)), "`lora.rank` has changed from 8 to 16");

@@ -353,7 +353,7 @@ mod tests {
 
     /// What transformers 5.24 makes of them.
     #[test]
-    fn what_stands_twice_is_read_as_transformers_reads_it() {
+    fn a_key_given_twice_is_read_as_transformers_reads_it() {
         let rope = |keys| with(keys).unwrap().rope().clone();
         let linear = json!({"type": "linear", "factor": 4.0});
         let plain = json!({"rope_type": "default", "rope_theta": 3.0e4});

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_is_what_trimming_leaves_nothing_of() {
+    fn a_text_is_blank_if_trimming_leaves_nothing() {
         let texts =
             ["", " \t\n", "\u{a0}\u{85}", "\u{2003}\u{3000}", "a", " é", "漢", "🙂", "\u{200b}"];
         for text in texts {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_the_same_byte_for_byte() {
+    fn texts_are_compared_byte_by_byte() {
         assert!(same("", "") && same("rank", "rank"));
         assert!(!same("rank", "ran") && !same("ran", "rank") && !same("rank", "rbnk"));
     }

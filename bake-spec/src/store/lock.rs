@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_is_open_while_a_lock_is_being_taken_and_closed_for_those_who_clean() {
+    fn the_gate_is_shared_while_locks_are_taken_and_exclusive_while_cleaning() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path());
         assert!(store.closed_gate().is_none(), "where there are no locks there is no gate");

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_are_noted_as_long_as_they_are_there() {
+    fn packages_are_recorded_as_long_as_they_exist() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path().join("store"));
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));

@@ -93,7 +93,7 @@ fn an_adapter_is_taken_over_only_when_it_is_whole() {
 }
 
 #[test]
-fn what_others_left_behind_is_not_in_the_way() {
+fn leftovers_of_others_are_not_in_the_way() {
     let (_dir, store) = store();
     for n in 0..200 {
         let left = store.root.join("tmp").join(format!("new-{}-{n}", std::process::id()));
@@ -158,7 +158,7 @@ fn a_copy_replaces_files_one_by_one_and_never_the_folder() {
 }
 
 #[test]
-fn what_is_kept_last_is_shared_with_no_product() {
+fn what_is_kept_last_is_not_shared_with_products() {
     let (_dir, store) = store();
     let (one, two) = (Hash::of(b"one"), Hash::of(b"two"));
     store.put_product("answers", &one, b"content").unwrap();

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn declarations_are_found_wherever_they_stand() {
+    fn declarations_are_found_wherever_they_are() {
         let dir = package(&[
             (
                 "src/main.rs",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn mistakes_are_reported_with_their_place() {
         let dir = package(&[
             ("src/a.rs", "bake! {\n    bake One { target keys wieght 2 from \"keys.md\" }\n}"),
             ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),

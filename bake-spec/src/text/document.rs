@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_named() {
+    fn what_is_not_a_document_is_named() {
         assert!(of(b" \r\n\t").unwrap_err().contains("a.md is empty"));
         assert!(of(b"one\ntwo \xff\n").unwrap_err().contains("not UTF-8 text (line 2)"));
         let error = read(Path::new("no/such.md"), "no/such.md").unwrap_err();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_do_not_see_is_no_part_of_a_document() {
+    fn what_readers_do_not_see_is_not_part_of_a_document() {
         let seen = b"# Shop\n\nOpen at nine.";
         let all = b"---\ntitle: Shop\n---\n# Shop\n\n<!-- or\n\n# Ten? -->\nOpen at nine.";
         assert_eq!(of(all), of(seen));

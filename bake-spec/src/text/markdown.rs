@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_that_does_not_end_is_shown_and_noted() {
+    fn an_unclosed_comment_is_shown_and_recorded() {
         let text = "One.\n\n<!-- a\n\nTwo.";
         let markdown = Markdown::parse(text);
         assert_eq!(markdown.unclosed_comment, Some(6));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn fences_that_are_open_are_noted() {
+    fn open_fences_are_recorded() {
         let open = |text| Markdown::parse(text).open_fence;
         assert_eq!(open("````\na\n```"), Some("````".to_owned()));
         assert_eq!(open("a\n\n~~~ b"), Some("~~~".to_owned()));

@@ -128,7 +128,7 @@ fn full_recipe() -> Recipe {
 /// Changing one of these makes every bake of every user stale: raise the version of what has
 /// changed, or leave a setting's default out of its record. `addresses.txt` contains the addresses.
 #[test]
-fn addresses_stay_what_they_are() {
+fn addresses_do_not_change() {
     let [plain, anchor] = plain_targets();
     let key =
         |value: &dyn Encode| KeyHasher::new("golden", 1).raw("value", &value.encoded()).finish();
@@ -159,7 +159,7 @@ fn addresses_stay_what_they_are() {
 }
 
 #[test]
-fn what_is_written_down_is_what_was_set() {
+fn the_recorded_settings_are_those_that_were_set() {
     assert_eq!(
         full_target().encoded(),
         format!(
@@ -189,7 +189,7 @@ fn settings_at_their_defaults_leave_no_trace() {
 }
 
 #[test]
-fn names_paths_and_checkpoints_do_not_count() {
+fn names_paths_and_checkpoints_do_not_change_an_address() {
     let model = hash("model");
     let expected = full_recipe().hash(&model);
     let renamed = full_recipe().with(|recipe| {

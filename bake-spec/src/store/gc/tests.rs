@@ -38,7 +38,7 @@ fn clean(store: &Store, keep: &[Hash]) -> Vec<(Kind, usize)> {
 }
 
 #[test]
-fn what_is_old_goes_and_what_is_kept_or_young_stays() {
+fn old_products_are_removed_and_kept_or_recent_ones_stay() {
     let (_dir, store) = store();
     let keys = ["locked", "old", "young"].map(|key| Hash::of(key.as_bytes()));
     let [locked, old, young] = keys.map(|key| put(&store, &key, &key.short()));
@@ -74,7 +74,7 @@ fn what_is_old_goes_and_what_is_kept_or_young_stays() {
 }
 
 #[test]
-fn every_way_to_an_adapter_counts_as_use() {
+fn every_way_of_finding_an_adapter_counts_as_use() {
     let key = Hash::of(b"recipe");
     let ways: [fn(&Store, &Hash, &Hash); 4] = [
         |store, key, _| assert!(store.adapter(key).unwrap().is_some()),
@@ -107,7 +107,7 @@ fn hash_of(content: &str) -> Hash {
 }
 
 #[test]
-fn what_is_used_between_the_finding_and_the_removing_stays() {
+fn what_is_used_between_finding_and_removing_stays() {
     let (_dir, store) = store();
     let key = Hash::of(b"recipe");
     let hash = put(&store, &key, "weights");
@@ -160,7 +160,7 @@ fn notes_of_packages_go_only_when_the_packages_are_gone() {
 }
 
 #[test]
-fn what_is_being_written_stays_whatever_the_limit() {
+fn files_being_written_stay_whatever_the_limit() {
     let (_dir, store) = store();
     put(&store, &Hash::of(b"recipe"), "weights");
     fs::write(store.root.join("tmp/new-1-2"), "on its way").unwrap();

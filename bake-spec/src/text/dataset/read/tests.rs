@@ -25,7 +25,7 @@ fn lines_are_questions() {
 }
 
 #[test]
-fn json_objects_hold_questions() {
+fn json_objects_contain_questions() {
     let json = "{\"q\": \"Where is my key?\", \"n\": 1}\n \n{\"q\": \" Who, \\\"Bob\\\"?\"}\n";
     assert_eq!(of("a.jsonl", json, "q").unwrap(), WANT);
     let marked = format!("\u{feff}{}", json.replace('\n', "\r\n"));
@@ -33,7 +33,7 @@ fn json_objects_hold_questions() {
 }
 
 #[test]
-fn what_holds_no_question_in_json_is_named_with_its_line() {
+fn json_without_a_question_is_named_with_its_line() {
     refused(
         "a.jsonl",
         "{\"question\": \"Why?\"}\n\n{\"answer\": \"So.\"}",
@@ -59,7 +59,7 @@ fn what_holds_no_question_in_json_is_named_with_its_line() {
 }
 
 #[test]
-fn columns_hold_questions() {
+fn columns_contain_questions() {
     let csv = "n,question\n1,Where is my key?\n\n 2 ,\"Who, \"\"Bob\"\"?\" \n";
     assert_eq!(of("a.CSV", csv, "question").unwrap(), WANT);
     let marked = format!("\u{feff}{}", csv.replace('\n', "\r\n"));

@@ -228,7 +228,7 @@ fn main() -> Result<()> {
             _ => bail!("{USAGE}"),
         }
     }
-    // What is wrong with the device is said before anything else.
+    // Problems with the device are reported before anything else.
     device.open()?;
     if !as_json {
         describe()?;

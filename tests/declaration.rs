@@ -319,7 +319,7 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     let (ok, said) = check(dir.path());
     assert!(ok, "{said}");
 
-    // What an editor finds behind the keywords exists, also when warnings are errors.
+    // What an editor finds for the keywords exists, also when warnings are errors.
     let (ok, said) =
         cargo(dir.path(), &["rustc", "--profile", "check", "--", "--cfg", "rust_analyzer"], None);
     assert!(ok, "{said}");

@@ -35,7 +35,7 @@
 //! # Limits
 //!
 //! Sources are read, not compiled. A declaration under `#[cfg]` counts even if its condition is
-//! false. Declarations that another macro writes, that call the macro by another name than `bake!`,
+//! false. Declarations that another macro writes, that call the macro by a name other than `bake!`,
 //! or that are in files read by `include!` are not seen: they look for their adapters in the user's
 //! store. Whether the weights of a model in a folder have changed is judged by their sizes;
 //! `load()` reads them, and refuses an adapter that was baked into other weights.

@@ -247,7 +247,7 @@ fn items_of(
     }
 }
 
-/// Where the adapter is, if a build script has said so.
+/// Where the adapter is, if a build script said so.
 fn adapter(
     bake: &str,
     private: &TokenStream,

@@ -147,7 +147,7 @@ fn cfgs(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"))
 }
 
-/// An attribute as it is written.
+/// An attribute as written.
 fn shown(attribute: &Attribute) -> String {
     attribute.to_token_stream().to_string().replace(" ", "")
 }

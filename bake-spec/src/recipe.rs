@@ -1,8 +1,8 @@
 //! The recipe: everything that a declaration says, as data that cannot contain anything invalid.
 //!
 //! The macro writes it as a constant; [`Recipe::builder`] and tools that read the sources build the
-//! same value at run time. Each part has private fields behind checks with the codes and words of
-//! the macro, and is read like its `…Fields`. An invalid constant stops the compiler:
+//! same value at run time. Each part has private fields, guarded by checks with the codes and
+//! messages of the macro, and is read like its `…Fields`. An invalid constant stops the compiler:
 //!
 //! ```compile_fail,E0080
 //! use bake_spec::recipe::{Train, TrainFields};

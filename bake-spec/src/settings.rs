@@ -10,11 +10,11 @@ use crate::recipe::parts::same;
 pub struct Setting {
     /// The keyword.
     pub name: &'static str,
-    /// Where it may stand.
+    /// Where it is allowed.
     pub scopes: &'static [Scope],
     /// What its value may be.
     pub kind: Kind,
-    /// The value where it is not written, in the grammar's own form; empty where there is none.
+    /// The value if it is not written, in the grammar's own form; empty if there is none.
     pub default: &'static str,
     /// What it does, in a sentence.
     pub help: &'static str,
@@ -121,9 +121,9 @@ pub enum Kind {
     Number(Range),
     /// A string.
     Text,
-    /// A list of strings, or the path of a file that holds them.
+    /// A list of strings, or the path of a file that contains them.
     Texts,
-    /// The path of a file, and settings of their own in braces where they are wanted.
+    /// The path of a file, optionally with its own settings in braces.
     File(Scope),
     /// One of some words.
     Word(&'static [&'static str]),
@@ -133,9 +133,9 @@ pub enum Kind {
     Modules,
     /// A range of blocks such as `4..12`.
     Layers,
-    /// Settings of their own in braces.
+    /// Its own settings in braces.
     Block(Scope),
-    /// A whole number, and settings of their own in braces where they are wanted.
+    /// A whole number, optionally with its own settings in braces.
     Counted {
         /// The most.
         max: u64,
@@ -198,7 +198,7 @@ impl Range {
         Self { min: 0.0, min_included: true, max: 1.0, max_included: false }
     }
 
-    /// Whether it holds a number. Not-a-number and the infinities are in none.
+    /// Whether it contains a number. No range contains not-a-number or the infinities.
     pub const fn contains(&self, x: f64) -> bool {
         let above = if self.min_included { x >= self.min } else { x > self.min };
         let below = if self.max_included { x <= self.max } else { x < self.max };
@@ -548,7 +548,7 @@ const fn number(
     setting(name, scopes, Kind::Number(range), default, help)
 }
 
-/// Keywords that are more than a setting, where they may stand, and what they declare.
+/// Keywords that are more than a setting, where they are allowed, and what they declare.
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
     ("model", &[Bake], "`model tiny;` or `model \"folder\";`: the base model"),
@@ -595,7 +595,7 @@ pub fn find(scope: Scope, name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|s| s.name == name && s.scopes.contains(&scope))
 }
 
-/// Every keyword that may stand in a place.
+/// Every keyword that is allowed in a place.
 pub fn keywords(scope: Scope) -> impl Iterator<Item = &'static str> {
     let settings = SETTINGS.iter().filter(move |s| s.scopes.contains(&scope)).map(|s| s.name);
     ITEMS
@@ -678,7 +678,7 @@ fn comment(prefix: &str, line: &str) -> String {
     text + "\n"
 }
 
-/// The table as the items that an editor finds behind the keywords of a declaration.
+/// The table as the items that an editor finds for the keywords of a declaration.
 pub fn rust() -> String {
     let mut text = comment(
         "//! ",
@@ -716,7 +716,7 @@ mod tests {
         }
     }
 
-    /// Files that hold the table; with `BAKE_WRITE_SETTINGS=1` they are written anew.
+    /// Files that contain the table; with `BAKE_WRITE_SETTINGS=1` they are rewritten.
     #[test]
     fn files_written_from_the_table_are_up_to_date() {
         let path = |name: &str| format!("{}/../src/{name}", env!("CARGO_MANIFEST_DIR"));

@@ -21,7 +21,7 @@ pub struct Diagnostic {
 pub type Diagnostics = Vec<Diagnostic>;
 
 impl Diagnostic {
-    /// A mistake of a kind at a token.
+    /// A mistake of this kind at a token.
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
         Self { code, span, message: message.into(), warning: false }
     }

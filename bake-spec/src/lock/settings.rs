@@ -73,7 +73,7 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
     }
 }
 
-/// A value for people: none where it is a list or too long to be shown.
+/// A value for people: none if it is a list or too long to be shown.
 fn value(name: &str, value: Option<&str>) -> Option<String> {
     let default = || {
         let (scopes, name) = match name.split_once('.') {

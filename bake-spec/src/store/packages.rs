@@ -37,13 +37,13 @@ impl Store {
     }
 }
 
-/// The folder of a package that a note names.
+/// The folder of a package that a record names.
 pub(super) fn noted(note: &Path) -> Result<Option<PathBuf>, Error> {
     let text = read_if_present(note)?.and_then(|bytes| String::from_utf8(bytes).ok());
     Ok(text.map(PathBuf::from))
 }
 
-/// Whether a note is of a package that is gone.
+/// Whether a record is of a package that is gone.
 pub(super) fn is_of_the_past(note: &Path) -> bool {
     !noted(note).is_ok_and(|package| {
         package.is_some_and(|package| fs::exists(package).is_ok_and(|there| there))
@@ -61,7 +61,7 @@ mod tests {
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         fs::create_dir(&one).unwrap();
         store.note_package(&one);
-        assert!(!store.root().exists(), "a note is no reason to make a store");
+        assert!(!store.root().exists(), "a record is not a reason to make a store");
         fs::create_dir(store.root()).unwrap();
         fs::create_dir(&two).unwrap();
         for package in [&one, &two, &one, &dir.path().join("none")] {

@@ -1,4 +1,4 @@
-//! A declaration as it is written.
+//! A declaration as written.
 
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, LitStr, Path, Visibility};
@@ -21,7 +21,7 @@ pub struct Bake {
 }
 
 impl Bake {
-    /// The keywords of all settings, and where they stand.
+    /// The keywords of all settings, and where they are.
     pub fn keywords(&self) -> Vec<(Scope, &Ident)> {
         let mut found = Vec::new();
         for item in &self.items {

@@ -3,7 +3,7 @@
 //! Every `bake! { … }` in the package's [files] counts. Since nothing is compiled, there are
 //! limits: a declaration under `#[cfg]` counts even if its condition is false, and so does a file
 //! in `src` that is not a module. Not seen are declarations that another macro writes or that call
-//! the macro by another name than `bake!`, and files that are read by `include!`.
+//! the macro by a name other than `bake!`, and files that are read by `include!`.
 
 mod files;
 

@@ -74,7 +74,7 @@ impl Markdown {
         markdown
     }
 
-    /// Where the front matter ends; 0 where there is none.
+    /// Where the front matter ends; 0 if there is none.
     pub(super) fn front_matter_end(&self) -> usize {
         self.hidden.first().filter(|range| range.start == 0).map_or(0, |range| range.end)
     }
@@ -191,9 +191,9 @@ mod tests {
             ("<div>a<!-- no -->b</div>", "<div>ab</div>"),
             ("> a\n> <!-- no -->\n> b", "> a\n> \n> b"),
             ("One.<!---->Two.<!-->Three.", "One.Two.Three."),
-            // Not a heading of what stands above.
+            // Not an underline of the text above.
             ("One.\n<!-- no -->\n---\nTwo.", "One.\n\n---\nTwo."),
-            // A comment within other HTML goes on behind its block, as it does in a browser.
+            // A comment within other HTML continues after its block, as in a browser.
             ("<div><!-- no\n\n## no\n\n--></div>\n\nTwo.", "<div></div>\n\nTwo."),
         ] {
             assert_eq!(shown(text), want, "{text:?}");

@@ -74,7 +74,7 @@ enum Neutral {
 
 use Neutral::{Off, One, Only};
 
-/// Keys by which other families change what a decoder computes, with one such family.
+/// Keys with which other families change what a decoder computes, each with one such family.
 const FOREIGN: [(&str, Neutral, &str); 66] = [
     // The scores of the attention.
     ("alibi", Off, "Falcon"),

@@ -18,7 +18,7 @@ const LISTS: [&str; 4] = ["bin", "example", "test", "bench"];
 /// The folders in which every file, and the `main.rs` of every subfolder, is a target.
 const FOLDERS: [&str; 3] = ["benches", "examples", "tests"];
 
-/// The Rust files of a package that may hold declarations, in the order of their names.
+/// The Rust files of a package that may contain declarations, in the order of their names.
 ///
 /// These are all files in `src` and its folders, the targets that cargo finds in `examples`,
 /// `tests` and `benches` (`NAME.rs` and `NAME/main.rs`), those to which `Cargo.toml` gives a

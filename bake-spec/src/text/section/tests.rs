@@ -137,8 +137,8 @@ fn markdown() -> impl Strategy<Value = String> {
     lines.prop_map(|lines| lines.into_iter().map(|(line, end)| format!("{line}{end}")).collect())
 }
 
-/// That sections stand one behind the other, and that what is in none of them is not shown, or is
-/// a heading above one.
+/// That sections follow one another, and that what is in none of them is hidden, or is a heading
+/// above one.
 fn check(text: &str) {
     let (found, markdown) = (sections(text), Markdown::parse(text));
     assert_eq!(found.is_empty(), text.trim().is_empty());

@@ -300,7 +300,7 @@ fn report(report: &Report) {
         );
     }
     println!(
-        "  KL to the teacher: {:.3} before, {:.4} after, in nats a token",
+        "  KL to the teacher: {:.3} before, {:.4} after, in nats per token",
         report.kl_before, report.kl_after
     );
 }
@@ -380,7 +380,7 @@ fn column(name: &'static str, right: Vec<bool>, asked: Vec<(usize, Duration)>) -
 
 fn table(columns: &[Column; 3], outcomes: &[Outcome<AppleSupport>]) {
     println!("\n{} questions that were not trained on:\n", outcomes.len());
-    println!("| model | accuracy | context tokens a question | time to first token |");
+    println!("| model | accuracy | context tokens per question | time to first token |");
     println!("|---|---|---|---|");
     for column in columns {
         let (accuracy, ttft_ms) = (column.accuracy() * 100.0, column.ttft.as_secs_f64() * 1e3);

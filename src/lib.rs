@@ -35,7 +35,7 @@
 //! use bake::{BakeOptions, Silent};
 //!
 //! let bake = Support::bake_with(&BakeOptions::new().progress(Silent))?;
-//! println!("{} nats a token from the teacher", bake.report.kl_after);
+//! println!("{} nats per token from the teacher", bake.report.kl_after);
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!

@@ -264,7 +264,7 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
     }
     let message = format!(
         "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
-         nats a token; lower `lr`"
+         nats per token; lower `lr`"
     );
     Err(Error::new(ErrorKind::Training, message))
 }

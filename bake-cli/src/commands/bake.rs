@@ -162,7 +162,7 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
     status(
         "",
         format_args!(
-            "its answers are {kl_after:.4} nats a token from those with the document in the \
+            "its answers are {kl_after:.4} nats per token from those with the document in the \
              prompt; without it they were {kl_before:.3}"
         ),
     );
@@ -171,7 +171,7 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
     }
 }
 
-/// A divergence from the teacher, in nats a token, above which facts are likely to be missing.
+/// A divergence from the teacher, in nats per token, above which facts are likely to be missing.
 const FAR: f64 = 0.1;
 
 /// Says what each target was learned from, where more is to be said.

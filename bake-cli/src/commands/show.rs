@@ -113,7 +113,7 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
     }
     for Bake { name, shown: report } in &bakes {
         say!(
-            "{name}: {:.3} nats a token from the teacher before, {:.4} after",
+            "{name}: {:.3} nats per token from the teacher before, {:.4} after",
             report.kl_before,
             report.kl_after
         );

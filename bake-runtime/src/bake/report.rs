@@ -13,7 +13,7 @@ pub(super) const REPORT: &str = "bake.json";
 /// How a bake went. The same recipe gives the same report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The divergence of the base model from the teacher on its answers, in nats a token.
+    /// The divergence of the base model from the teacher on its answers, in nats per token.
     pub kl_before: f64,
     /// The divergence of the baked model.
     pub kl_after: f64,

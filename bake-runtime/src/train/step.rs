@@ -20,7 +20,7 @@ use crate::model::block::{Activations, DropoutMasks, WeightView};
 /// Sequences that are measured together when nothing is trained.
 const MEASURED_TOGETHER: usize = 32;
 
-/// The weighted mean divergence over a training set, in nats a token.
+/// The weighted mean divergence over a training set, in nats per token.
 pub(crate) fn measure(
     model: &Model,
     settings: &Train,

@@ -82,8 +82,9 @@
 //! let office = Chat::new(Model::tiny()?, document);
 //! assert_eq!(office.chat("I lost my key")?, "Ask Bob in the blue office.");
 //!
-//! // Several at once take less time than one after another. let answers = office.chat_all(&["I
-//! lost my key", "My lamp does not work"])?; assert_eq!(answers[1], "Call the shop.");
+//! // Several at once take less time than one after another.
+//! let answers = office.chat_all(&["I lost my key", "My lamp does not work"])?;
+//! assert_eq!(answers[1], "Call the shop.");
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!

@@ -111,11 +111,11 @@
 //! use bake::{ContextPolicy, Message, Role};
 //!
 //! let history = [
-//!     Message::new(Role::User, "Hello"),
-//!     Message::new(Role::Assistant, "What can I do for you?"),
+//!     Message::new(Role::User, "I lost my key"),
+//!     Message::new(Role::Assistant, "Ask Bob in the blue office."),
 //! ];
 //! let mut session = office.session_from(history)?.with_policy(ContextPolicy::DropOldest);
-//! assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
+//! assert_eq!(session.chat("My lamp does not work")?, "Call the shop.");
 //! assert!(session.dropped().is_empty());
 //! # Ok::<(), bake::Error>(())
 //! ```

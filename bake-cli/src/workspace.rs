@@ -212,7 +212,10 @@ impl Package {
             change(lock);
             Ok::<(), bake_spec::Error>(())
         });
-        updated.with_context(|| format!("the bake is kept, but {LOCK_FILE} could not be written"))
+        updated
+            .with_context(|| format!("the bake is kept, but {LOCK_FILE} could not be written"))?;
+        Store::user()?.note_package(&self.root);
+        Ok(())
     }
 }
 

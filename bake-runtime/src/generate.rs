@@ -194,7 +194,9 @@ fn complete_together(
         let limit = answer_limit(model, request.prompt.len(), sampling)?;
         let mut row =
             Row { slots: slots.clone(), rng: request.rng, ids: Vec::new(), ended: false, limit };
-        row.push(model, sampling, logits)?;
+        if row.open() {
+            row.push(model, sampling, logits)?;
+        }
         rows.push(row);
     }
     drop(read);

@@ -14,7 +14,7 @@ const CHARACTER_MAP: &str = "precompiled_charsmap";
 /// The tokens that a `tokenizer.json` adds to its vocabulary. The library that reads them numbers
 /// them itself, and only warns where the file has other numbers.
 #[derive(Debug, Deserialize)]
-pub(crate) struct AddedTokens {
+pub(crate) struct DeclaredTokens {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
 }
@@ -25,7 +25,7 @@ struct AddedToken {
     content: String,
 }
 
-impl AddedTokens {
+impl DeclaredTokens {
     /// Refuses tokens that do not have the numbers that the file gives them.
     pub(crate) fn check(&self, id_of: impl Fn(&str) -> Option<u32>) -> Result<(), String> {
         for AddedToken { id, content } in &self.added_tokens {
@@ -44,7 +44,7 @@ impl AddedTokens {
 }
 
 /// Refuses a `tokenizer.json` that is not JSON, or whose table of characters is malformed.
-pub(crate) fn check_tokenizer(json: &[u8]) -> Result<AddedTokens, String> {
+pub(crate) fn check_tokenizer(json: &[u8]) -> Result<DeclaredTokens, String> {
     let added = serde_json::from_slice(json)
         .map_err(|e| format!("is not a tokenizer in the Hugging Face format: {e}"))?;
     // Most have none, and are not parsed a second time.

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 use crate::text::folder::{self, Unreadable};
 use crate::text::markdown::Markdown;
+use crate::text::section::{self, Section};
 
 /// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
@@ -143,6 +144,16 @@ fn line_of(bytes: &[u8], at: usize) -> usize {
 /// The hash of a document's text as [`read`] returns it.
 pub fn hash(text: &str) -> Hash {
     Hash::of(text.as_bytes())
+}
+
+/// What a teacher reads of each of a document's sections: the headings above it, and the section.
+///
+/// ```
+/// let text = "# Mac\n\n## Slow\nRestart it.\n\n## Loud\nMove it.";
+/// assert_eq!(bake_spec::document::sections(text)[1], "# Mac\n\n## Loud\nMove it.");
+/// ```
+pub fn sections(text: &str) -> Vec<String> {
+    section::sections(text).iter().map(Section::passage).collect()
 }
 
 #[cfg(test)]

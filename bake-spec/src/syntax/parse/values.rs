@@ -1,0 +1,159 @@
+//! Values: numbers, words, texts, lists.
+
+use super::*;
+
+impl Parser {
+    pub(super) fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let ahead = input.fork();
+        let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a whole number, found {}", found(input)),
+            );
+        };
+        let negative = input.peek(Token![-]);
+        input.advance_to(&ahead);
+        if negative {
+            return self.report(
+                Code::Value,
+                literal.span(),
+                format!("`{literal}` is negative; write a whole number of at least 0"),
+            );
+        }
+        self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
+        match literal.base10_parse() {
+            Ok(count) => Ok(Value::Count(count, At(literal.span()))),
+            Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
+        }
+    }
+
+    pub(super) fn number(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let span = input.span();
+        let ahead = input.fork();
+        let negative = ahead.parse::<Option<Token![-]>>().is_ok_and(|minus| minus.is_some());
+        let (digits, suffix, literal_span) = match ahead.parse::<Lit>() {
+            Ok(Lit::Int(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            Ok(Lit::Float(literal)) => {
+                (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
+            }
+            _ => {
+                return self.report(
+                    Code::Syntax,
+                    span,
+                    format!("expected a number, found {}", found(input)),
+                );
+            }
+        };
+        input.advance_to(&ahead);
+        let span = if negative { span } else { literal_span };
+        self.no_suffix(&suffix, &digits, literal_span)?;
+        match digits.parse::<f64>() {
+            Ok(number) => Ok(Value::Number(if negative { -number } else { number }, At(span))),
+            Err(_) => self.report(Code::Value, span, format!("`{digits}` is not a number")),
+        }
+    }
+
+    /// A suffix, as in `10K` or `3percent`, is not part of a number.
+    pub(super) fn no_suffix(&mut self, suffix: &str, digits: &str, span: Span) -> Parsed<()> {
+        match suffix {
+            "" => Ok(()),
+            _ => self.report(
+                Code::Value,
+                span,
+                format!(
+                    "`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits"
+                ),
+            ),
+        }
+    }
+
+    /// A word, or a word with a number in parentheses.
+    pub(super) fn call(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let word = self.word(input, "a word")?;
+        if !input.peek(token::Paren) {
+            return Ok(Value::Word(word));
+        }
+        let content = self.syn(parentheses(input))?;
+        let number = self.number(&content);
+        let too_much = !content.is_empty();
+        // What is left unread would be reported again.
+        let span = content.span();
+        drop(content.parse::<TokenStream>());
+        match number? {
+            Value::Number(..) if too_much => {
+                self.report(Code::Syntax, span, "expected one number in the parentheses")
+            }
+            Value::Number(number, span) => Ok(Value::Call(word, number, span)),
+            _ => Err(Reported),
+        }
+    }
+
+    pub(super) fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+        let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
+        if input.peek(Token![..=]) {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                "write the block after the last one: `4..7` for the blocks 4, 5 and 6",
+            );
+        }
+        self.syn(input.parse::<Token![..]>())?;
+        let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
+        Ok(Value::Span(start, end, span))
+    }
+
+    pub(super) fn list<T>(
+        &mut self,
+        input: ParseStream<'_>,
+        element: impl Fn(&mut Self, ParseStream<'_>) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
+        if !input.peek(token::Bracket) {
+            return self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected a list in brackets, found {}", found(input)),
+            );
+        }
+        let content = self.syn(brackets(input))?;
+        let mut list = Vec::new();
+        while !content.is_empty() {
+            match element(self, &content) {
+                Ok(value) => list.push(value),
+                // The list's end is known: only the element is lost.
+                Err(Reported) => {
+                    while !content.is_empty() && !content.peek(Token![,]) {
+                        drop(content.parse::<TokenTree>());
+                    }
+                }
+            }
+            if !content.is_empty() && content.parse::<Token![,]>().is_err() {
+                // Only the comma is missing: this is the next element.
+                let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
+            }
+        }
+        Ok(list)
+    }
+
+    pub(super) fn text(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<LitStr> {
+        if !input.peek(LitStr) {
+            let message = format!("expected {what} in double quotes, found {}", found(input));
+            return self.report(Code::Syntax, input.span(), message);
+        }
+        self.syn(input.parse())
+    }
+
+    /// Any word, including Rust's keywords.
+    pub(super) fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
+        match input.call(Ident::parse_any) {
+            Ok(word) => Ok(word),
+            Err(_) => self.report(
+                Code::Syntax,
+                input.span(),
+                format!("expected {what}, found {}", found(input)),
+            ),
+        }
+    }
+}

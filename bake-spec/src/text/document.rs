@@ -71,7 +71,8 @@ fn read_markdown(path: &Path, shown: impl Display) -> Result<(String, Option<Str
 /// once, by the first of them. Hidden files and folders are left out.
 ///
 /// # Errors
-/// When a folder cannot be read, a link is broken, or there are no such files.
+/// When a folder cannot be read, a link is broken or was checked out as text, or there are no such
+/// files.
 pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |e: Unreadable| {
         let message = format!("cannot read {}", e.path.display());
@@ -82,6 +83,14 @@ pub fn files(folder: &Path, shown: impl Display) -> Result<Vec<PathBuf>, Error> 
         if file.is_symlink() && !file.exists() {
             let message = format!(
                 "{} is a link to a file that does not exist; correct or delete it",
+                file.display()
+            );
+            return Err(Error::new(ErrorKind::Document, message));
+        }
+        if let Some(target) = folder::link_as_text(&file) {
+            let message = format!(
+                "{} is a link to {target} that was checked out as text; set `core.symlinks` of git \
+                 and check it out again, or replace it",
                 file.display()
             );
             return Err(Error::new(ErrorKind::Document, message));
@@ -228,6 +237,13 @@ mod tests {
         symlink("nowhere", dir.path().join("lost")).unwrap();
         let error = read(dir.path(), "docs").unwrap_err().to_string();
         assert!(error.contains("lost is a link to a file that does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_link_that_was_checked_out_as_text_is_named() {
+        let dir = folder(&[("top.md", "Top"), ("deep/shared", "../top.md")]);
+        let error = read(dir.path(), "docs").unwrap_err().to_string();
+        assert!(error.contains("deep/shared is a link to ../top.md"), "{error}");
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

@@ -51,6 +51,18 @@ impl Walk {
     }
 }
 
+/// Where a link leads that git has checked out as a text file, as it does where `core.symlinks` is
+/// off: such a file contains nothing but the path of something that exists.
+pub(crate) fn link_as_text(file: &Path) -> Option<String> {
+    const LONGEST: u64 = 4096;
+    if !file.is_file() || file.metadata().ok()?.len() > LONGEST {
+        return None;
+    }
+    let target = fs::read_to_string(file).ok()?;
+    let is_path = !target.is_empty() && !target.contains(['\n', '\0']);
+    (is_path && file.parent()?.join(&target).exists()).then_some(target)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +103,24 @@ mod tests {
         symlink(docs.join("deep/self"), docs.join("deep/self")).unwrap();
         symlink("b.md", docs.join("z.md")).unwrap();
         assert_eq!(names(&docs), ["b.md", "deep/again/c.md", "deep/self"]);
+    }
+
+    #[test]
+    fn links_that_are_text_are_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("common")).unwrap();
+        fs::create_dir(dir.path().join("docs")).unwrap();
+        for (text, target) in [
+            ("../common", Some("../common")),
+            ("../common\n", None),
+            ("../other", None),
+            ("", None),
+            ("Ask Bob.", None),
+        ] {
+            let file = dir.path().join("docs/shared");
+            fs::write(&file, text).unwrap();
+            assert_eq!(link_as_text(&file).as_deref(), target, "{text:?}");
+        }
+        assert_eq!(link_as_text(dir.path()), None);
     }
 }

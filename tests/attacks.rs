@@ -150,7 +150,11 @@ fn report(attack: &Path) -> Result<(), String> {
     }
 }
 
-bake::bake! { bake Reported { target keys from "tests/docs/keys.md"; } }
+bake::bake! {
+    bake Reported {
+        target keys from "tests/docs/keys.md";
+    }
+}
 
 fn source(attack: &Path) -> Result<(), String> {
     let package = tempfile::tempdir().unwrap();

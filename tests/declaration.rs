@@ -35,18 +35,34 @@ bake! {
         expect r#move "Where to?" => equals "There.";
         lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, down_proj]; layers 2..4; }
         train {
-            epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2; divergence jsd(0.3); temperature 2; clip 0.5;
-            weight_decay 0.01; seed 9;
+            epochs 3;
+            lr 1e-4;
+            batch 2;
+            accumulate 4;
+            schedule cosine;
+            warmup 0.2;
+            divergence jsd(0.3);
+            temperature 2;
+            clip 0.5;
+            weight_decay 0.01;
+            seed 9;
         }
     }
 
-    bake Plain { target lamp from "tests/docs/keys.md" }
+    bake Plain {
+        target lamp from "tests/docs/keys.md"
+    }
 
     #[cfg(any())]
-    bake Absent { target lamp from "tests/docs/keys.md" }
+    bake Absent {
+        target lamp from "tests/docs/keys.md"
+    }
 
     #[cfg(all())]
-    bake Present { target r#fn from "tests/docs/keys.md"; expect fn "Where?" => declines; }
+    bake Present {
+        target r#fn from "tests/docs/keys.md";
+        expect fn "Where?" => declines;
+    }
 }
 
 /// Handles can be shared between threads: this is checked when the test is compiled.

@@ -14,7 +14,9 @@ bake! {
         train { epochs 2; }
     }
 
-    bake Unbaked { target keys from "tests/docs/keys.md" }
+    bake Unbaked {
+        target keys from "tests/docs/keys.md"
+    }
 }
 
 /// What a program could do with each of its bakes.

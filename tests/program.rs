@@ -4,7 +4,11 @@
 
 use std::process::Command;
 
-bake::bake! { bake Office { target keys from "tests/docs/keys.md" } }
+bake::bake! {
+    bake Office {
+        target keys from "tests/docs/keys.md"
+    }
+}
 
 /// Set in the process that plays this program.
 const RUN: &str = "BAKE_TEST_PROGRAM";

@@ -72,7 +72,7 @@ fn operations_know_neither_block_nor_decoder() {
 
 /// The name that a line declares a type by.
 fn declared(line: &str) -> Option<&str> {
-    let words = line.trim_start().split_whitespace();
+    let words = line.split_whitespace();
     let mut words = words.skip_while(|word| word.starts_with("pub") || *word == "unsafe");
     let kind = words.next()?;
     ["struct", "enum", "trait", "union"].contains(&kind).then_some(())?;

@@ -52,7 +52,7 @@ fn wrong(value: &Value, schema: &Value, root: &Value, at: &str) -> Vec<String> {
         "null" => value.is_null(),
         other => panic!("{other} is not checked"),
     };
-    if !types.is_empty() && !types.iter().any(|name| has_type(name)) {
+    if !types.is_empty() && !types.iter().any(has_type) {
         errors.push(format!("{at}: {value} is not of type {types:?}"));
     }
     if let Some(choices) = schema.get("oneOf").and_then(Value::as_array) {

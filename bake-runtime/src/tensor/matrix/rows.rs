@@ -300,10 +300,10 @@ mod tests {
                 let earlier = Matrix::new(values.data, visible, width);
                 weighted_sums(&mut alone, Matrix::new(own, 1, visible), earlier);
                 assert_eq!(alone, all[i * width..][..width], "{m} {seen} {width}: {i}");
-                for c in 0..width {
+                for (c, &got) in alone.iter().enumerate() {
                     let term = |j: usize| f64::from(own[j]) * f64::from(values.data[j * width + c]);
                     let want: f64 = (0..visible).map(term).sum();
-                    assert!((f64::from(alone[c]) - want).abs() < 1e-5);
+                    assert!((f64::from(got) - want).abs() < 1e-5);
                 }
             }
         }

@@ -242,7 +242,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of a recipe's model; none if its text files cannot be read.
+    /// The identity of a recipe's model; none if its folder contains no model. A model of which a
+    /// part is missing or cannot be read is not any other.
     pub fn of(root: &Path, source: &ModelSource) -> Option<Self> {
         let dir = match source {
             ModelSource::Tiny => return Some(Self { files: tiny_hash(), weights: None }),
@@ -257,7 +258,15 @@ impl Identity {
         let weights = weight_files(&dir).ok().and_then(sizes);
         let weights =
             weights.map(|sizes| KeyHasher::new("weights", 1).field("sizes", &sizes).finish());
-        Some(Self { files: Files::read(&dir).ok()?.fields().finish(), weights })
+        let files = match Files::read(&dir) {
+            Ok(files) => files.fields().finish(),
+            // A part of a model is not the model that was baked, whatever else is not here.
+            Err(_) if TEXT_FILES[..2].iter().any(|file| dir.join(file).exists()) => {
+                KeyHasher::new("incomplete model", 1).finish()
+            }
+            Err(_) => return None,
+        };
+        Some(Self { files, weights })
     }
 
     /// Whether this can be the model of that identity. What is missing proves nothing.
@@ -286,4 +295,28 @@ pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
 
 fn tiny_hash() -> Hash {
     TINY_HASH.parse().expect("the constant is a hash")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_model_is_another_model_and_no_model_proves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = ModelSource::Folder("m".into());
+        let of = || Identity::of(dir.path(), &source);
+        assert_eq!(of(), None);
+        let folder = dir.path().join("m");
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(of(), None);
+        std::fs::write(folder.join("config.json"), "{}").unwrap();
+        std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
+        let whole = of().unwrap();
+        assert!(whole.matches(&of().unwrap()));
+        std::fs::write(folder.join("tokenizer.json"), b"\xff").unwrap();
+        assert!(!whole.matches(&of().unwrap()));
+        std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+        assert!(!whole.matches(&of().unwrap()));
+    }
 }

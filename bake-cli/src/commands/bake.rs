@@ -100,7 +100,9 @@ fn bake_if_stale(
 fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     let declared = package.select(&[]);
     let is_declared = |name: &String| declared.iter().any(|found| found.name() == name);
-    if package.lock.bakes.keys().all(is_declared) {
+    let gone: Vec<&str> =
+        package.lock.bakes.keys().filter(|name| !is_declared(name)).map(String::as_str).collect();
+    if gone.is_empty() {
         return Ok(());
     }
     if common.locked() {
@@ -113,7 +115,11 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     // Only what was there when the declarations were read: another process may have added more.
     package.update_lock(|lock| {
         lock.bakes.retain(|name, _| is_declared(name) || !package.lock.bakes.contains_key(name));
-    })
+    })?;
+    if !common.quiet {
+        status("Removed", format_args!("{} from bake.lock: no longer declared", gone.join(", ")));
+    }
+    Ok(())
 }
 
 fn options(args: &Bake, common: &Common) -> BakeOptions {

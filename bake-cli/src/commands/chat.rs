@@ -20,6 +20,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let selected = select(&packages, args.name.as_slice())?;
     let (package, found) = match selected[..] {
         [one] => one,
+        [] => bail!("nothing is declared, so there is no model to ask; declare a bake first"),
         _ => {
             let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
             bail!(

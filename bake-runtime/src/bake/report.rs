@@ -73,6 +73,19 @@ impl AskReport {
         self.wanted.saturating_sub(self.made)
     }
 
+    /// That `ask` wants fewer questions than there are sections, for people: some get none.
+    pub fn sections_without_question(&self) -> Option<String> {
+        let without = self.sections.saturating_sub(self.wanted);
+        if without == 0 || self.wanted == 0 {
+            return None;
+        }
+        Some(format!(
+            "`ask {}` is less than the {} sections of the document: {without} of them get no \
+             question of the model",
+            self.wanted, self.sections
+        ))
+    }
+
     /// What fell short, for people; none where every section gave its share.
     pub fn shortfall(&self) -> Option<String> {
         if self.short_sections == 0 && self.missing() == 0 {
@@ -112,5 +125,20 @@ impl Report {
             target.name = declared.name.to_string();
         }
         Some(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fewer_questions_than_sections_are_mentioned() {
+        let said = |wanted, sections| {
+            AskReport { wanted, made: wanted, sections, ..AskReport::default() }
+                .sections_without_question()
+        };
+        assert!(said(10, 30).unwrap().contains("20 of them"));
+        assert_eq!([said(30, 30), said(100, 30), said(0, 30)], [None, None, None]);
     }
 }

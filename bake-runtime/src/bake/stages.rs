@@ -76,7 +76,10 @@ impl Stages<'_> {
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
         let Collected { list: stimuli, asked, .. } = stimuli::collect(self, target, inputs, true)?;
-        stimuli::check_any(target, &stimuli)?;
+        stimuli::check_any(target, &stimuli, asked.as_ref())?;
+        if let Some(few) = asked.and_then(|asked| asked.sections_without_question()) {
+            self.monitor.warn(&format!("target `{}`: {few}", target.name));
+        }
         if let Some(shortfall) = asked.and_then(|asked| asked.shortfall()) {
             self.monitor.warn(&format!("target `{}`: {shortfall}", target.name));
         }

@@ -88,14 +88,24 @@ pub(super) fn collect(
 }
 
 /// It is an error if there are none.
-pub(super) fn check_any(target: &Target, stimuli: &[Stimulus]) -> Result<()> {
+pub(super) fn check_any(
+    target: &Target,
+    stimuli: &[Stimulus],
+    asked: Option<&AskReport>,
+) -> Result<()> {
     if !stimuli.is_empty() {
         return Ok(());
     }
-    let message = format!(
-        "target `{}` has no questions; add `questions [\"…\"];` or `ask 40;` to it",
-        target.name
-    );
+    let name = &target.name;
+    let message = match asked.filter(|asked| asked.wanted > 0) {
+        Some(AskReport { wanted, .. }) => format!(
+            "the model wrote none of the {wanted} questions that `ask` wants for target `{name}`; \
+             check its chat template and `eos_token_id`, or add `questions [\"…\"];`"
+        ),
+        None => {
+            format!("target `{name}` has no questions; add `questions [\"…\"];` or `ask 40;` to it")
+        }
+    };
     Err(Error::new(ErrorKind::Recipe, message))
 }
 

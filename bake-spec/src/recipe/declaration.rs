@@ -83,7 +83,7 @@ pub trait TargetName: Copy + std::fmt::Debug + Eq + Send + Sync + 'static {
     /// All targets, in the order of the declaration.
     const ALL: &'static [Self];
 
-    /// The place in [`Recipe::targets`].
+    /// The place in the targets of the [`Recipe`].
     fn index(self) -> usize;
 
     /// The name in the declaration.

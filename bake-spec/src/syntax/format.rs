@@ -40,7 +40,7 @@ pub fn format(source: &str) -> Result<String, Error> {
 ///
 /// # Errors
 ///
-/// As of [`format`].
+/// Those of [`format()`].
 pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
     // The line that names a script's interpreter is not Rust; an attribute of the whole file begins
     // in the same way.

@@ -130,9 +130,9 @@ mod tests {
     #[test]
     fn folders_beside_each_other_are_named_relative_to_each_other() {
         let path = |from: &str, to: &str| relative(Path::new(from), Path::new(to));
-        assert_eq!(path("/home/me/hello", "/home/me/bake"), Path::new("../bake"));
-        assert_eq!(path("/home/me/a/b", "/home/me"), Path::new("../.."));
-        assert_eq!(path("/srv/hello", "/home/me/bake"), Path::new("/home/me/bake"));
+        assert_eq!(path("/code/me/hello", "/code/me/bake"), Path::new("../bake"));
+        assert_eq!(path("/code/me/a/b", "/code/me"), Path::new("../.."));
+        assert_eq!(path("/srv/hello", "/code/me/bake"), Path::new("/code/me/bake"));
     }
 
     #[test]

@@ -100,6 +100,17 @@ const FEW_ROWS: usize = 16;
 /// The multiplications that one thread does in about the time it takes to wake another.
 const WORTH_WAKING: usize = 1 << 22;
 
+/// The rows, the columns and the inner size of `a · b`, which fit each other and rows of `out` that
+/// begin `stride` elements apart.
+fn sizes<T>(out: &[T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) -> [usize; 3] {
+    let [m, n, k] = [a.rows, b.cols, a.cols];
+    assert_eq!(k, b.rows, "the inner sizes differ");
+    let shortest = if m == 0 { 0 } else { (m - 1) * stride + n };
+    let fits = stride >= n && (shortest..=m * stride).contains(&out.len());
+    assert!(fits, "the result has a different size");
+    [m, n, k]
+}
+
 /// `out = a · b · scale`, or `out += a · b · scale` when `add` is set. `out` has rows one after the
 /// other.
 ///
@@ -113,7 +124,6 @@ pub(crate) fn multiply<T: Real>(
     scale: T,
     threads: Threads,
 ) {
-    assert_eq!(out.len(), a.rows * b.cols, "the result has a different size");
     multiply_into(out, b.cols, add, a, b, scale, threads);
 }
 
@@ -127,12 +137,7 @@ pub(crate) fn multiply_into<T: Real>(
     scale: T,
     threads: Threads,
 ) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    assert_eq!(k, b.rows, "the inner sizes differ");
-    assert!(
-        m == 0 || stride >= n && out.len() >= (m - 1) * stride + n,
-        "the result has a different size"
-    );
+    let [m, n, k] = sizes(out, stride, a, b);
     let threads = threads.for_work(m * n * k);
     if m <= FEW_ROWS
         && a.col_stride == 1
@@ -180,6 +185,28 @@ mod tests {
 
     fn numbers(n: usize) -> Vec<f64> {
         (0..n).map(|i| ((i * 7919) % 23) as f64 - 11.0).collect()
+    }
+
+    #[test]
+    fn a_result_of_another_size_is_refused_by_every_product() {
+        let (a, b) = (vec![1f32; 6], vec![1f32; 12]);
+        let (a, b) = (Matrix::new(&a, 2, 3), Matrix::new(&b, 4, 3).t());
+        let fails = |product: &dyn Fn(&mut [f32]), length: usize| {
+            let product = || product(&mut vec![0.0; length]);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(product)).is_err()
+        };
+        for length in [0, 4, 7, 8, 9] {
+            let wrong = length != 8;
+            assert_eq!(fails(&|out| multiply(out, false, a, b, 1.0, Threads::One), length), wrong);
+            assert_eq!(
+                fails(&|out| row_by_row(out, false, a, b, 1.0, Threads::One), length),
+                wrong
+            );
+        }
+        for length in [8, 9, 10, 11] {
+            let into = |out: &mut [f32]| multiply_into(out, 5, false, a, b, 1.0, Threads::One);
+            assert_eq!(fails(&into, length), ![9, 10].contains(&length), "{length}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::tensor::matrix::{Matrix, Threads};
+use crate::tensor::matrix::{Matrix, Threads, sizes};
 
 /// `out = a · b · scale`, or `out += a · b · scale` when `add` is set, where the rows of `a` and
 /// the columns of `b` lie one element after the other, as with `x Wᵀ`. `out` has rows one after the
@@ -19,9 +19,7 @@ pub(crate) fn row_by_row(
     scale: f32,
     threads: Threads,
 ) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    assert_eq!(k, b.rows, "the inner sizes differ");
-    assert_eq!(out.len(), m * n, "the result has a different size");
+    let [m, n, k] = sizes(out, b.cols, a, b);
     assert!(a.col_stride == 1 && b.row_stride == 1, "rows or columns are not contiguous");
     let threads = threads.for_work(m * n * k);
     for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {

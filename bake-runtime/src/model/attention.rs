@@ -34,6 +34,18 @@ impl Heads {
     }
 }
 
+/// What a layer's projections give to its heads.
+#[derive(Clone, Copy)]
+pub(crate) struct Projected<'a> {
+    pub(crate) heads: Heads,
+    /// `[tokens, queries * width]`.
+    pub(crate) q: &'a Tensor,
+    /// `[tokens, keys * width]`, of all slots where they are in a cache.
+    pub(crate) k: &'a Tensor,
+    /// As `k`.
+    pub(crate) v: &'a Tensor,
+}
+
 /// How the tokens of a pass see each other.
 pub(crate) enum Attention<'a> {
     /// Whole sequences of these lengths.
@@ -66,44 +78,27 @@ impl<'a> CausalAttention<'a> {
 
     /// Each token sees its own and earlier tokens of its sequence.
     ///
-    /// `q` is `[tokens, queries * width]`, `k` and `v` are `[tokens, keys * width]`; the result has
-    /// the shape of `q`. Keys and values of new tokens are written into this layer of the cache.
-    pub(crate) fn forward(
-        &self,
-        layer: usize,
-        heads: Heads,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-    ) -> Result<Tensor> {
-        let (k, v) = match self.sees {
-            Attention::Whole(_) => (k, v),
-            Attention::Cached { cache, start, .. } => cache.write(layer, start, k, v)?,
-        };
-        match (Gpu::of(q), &self.tiles, &self.sees) {
-            (Some(gpu), Some(tiles), _) => tiles.forward(&gpu, heads, q, k, v),
-            (.., Attention::Whole(lengths)) => cpu::causal(heads, lengths, q, k, v),
-            (.., Attention::Cached { counts, slots, .. }) => {
-                cpu::cached(heads, counts, slots, q, k, v)
-            }
+    /// The result has the shape of the queries. Keys and values of new tokens are written into this
+    /// layer of the cache.
+    pub(crate) fn forward(&self, layer: usize, mut new: Projected<'a>) -> Result<Tensor> {
+        if let Attention::Cached { cache, start, .. } = self.sees {
+            (new.k, new.v) = cache.write(layer, start, new.k, new.v)?;
+        }
+        match (Gpu::of(new.q), &self.tiles, &self.sees) {
+            (Some(gpu), Some(tiles), _) => tiles.forward(&gpu, new),
+            (.., Attention::Whole(lengths)) => cpu::causal(lengths, new),
+            (.., Attention::Cached { counts, slots, .. }) => cpu::cached(counts, slots, new),
         }
     }
 
     /// The gradients with respect to queries, keys and values, for whole sequences.
-    pub(crate) fn backward(
-        &self,
-        heads: Heads,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        dy: &Tensor,
-    ) -> Result<[Tensor; 3]> {
+    pub(crate) fn backward(&self, kept: Projected<'_>, dy: &Tensor) -> Result<[Tensor; 3]> {
         let Attention::Whole(lengths) = self.sees else {
             candle_core::bail!("a pass over a cache has no backward pass")
         };
-        match (Gpu::of(q), &self.tiles) {
-            (Some(gpu), Some(tiles)) => tiles.backward(&gpu, heads, q, k, v, dy),
-            _ => cpu::causal_backward(heads, lengths, q, k, v, dy),
+        match (Gpu::of(dy), &self.tiles) {
+            (Some(gpu), Some(tiles)) => tiles.backward(&gpu, kept, dy),
+            _ => cpu::causal_backward(lengths, kept, dy),
         }
     }
 }

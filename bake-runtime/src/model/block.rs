@@ -8,7 +8,7 @@ use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{Adapter, Gradients, LowRank};
-use crate::model::attention::{CausalAttention, Heads};
+use crate::model::attention::{CausalAttention, Heads, Projected};
 use crate::model::gate::{swiglu, swiglu_backward};
 use crate::model::linear::{Change, Linear, Wanted};
 use crate::model::norm::RmsNorm;
@@ -88,7 +88,8 @@ impl Block {
         let q = rotated(linear(Projection::Query, &normed, None)?)?;
         let k = rotated(linear(Projection::Key, &normed, None)?)?;
         let v = linear(Projection::Value, &normed, None)?;
-        let mixed = pass.attention.forward(layer, heads(pass.config), &q, &k, &v)?;
+        let projected = Projected { heads: heads(pass.config), q: &q, k: &k, v: &v };
+        let mixed = pass.attention.forward(layer, projected)?;
         let middle = linear(Projection::Output, &mixed, Some(x))?;
         let middle_normed = self.mlp_norm.forward(&middle)?;
         let gate = linear(Projection::Gate, &middle_normed, None)?;
@@ -138,8 +139,8 @@ impl Block {
         )?;
         let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
         let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
-        let (heads, d_mixed) = (heads(pass.config), present(d_mixed)?);
-        let [dq, dk, dv] = pass.attention.backward(heads, &kept.q, &kept.k, &kept.v, &d_mixed)?;
+        let projected = Projected { heads: heads(pass.config), q: &kept.q, k: &kept.k, v: &kept.v };
+        let [dq, dk, dv] = pass.attention.backward(projected, &present(d_mixed)?)?;
         let turned_back = |d: Tensor| pass.rope.rotate_backward(&d, &pass.positions);
         let (dq, dk) = (turned_back(dq)?, turned_back(dk)?);
         let mut d_normed = None;

@@ -6,7 +6,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::ops::{log_softmax, rms_norm_slow};
 
 use crate::adapter::{Adapter, Gradients, LowRank};
-use crate::model::attention::{Attention, CausalAttention, Heads};
+use crate::model::attention::{Attention, CausalAttention, Heads, Projected};
 use crate::model::block::{Block, Pass, WeightView};
 use crate::model::gate::{swiglu, swiglu_backward};
 use crate::model::linear::{Change, Linear, Sums, Wanted};
@@ -125,8 +125,8 @@ fn attention_is_candles() {
     agree(
         &inputs,
         |x, dy| {
-            let gradients = ours.backward(HEADS, &x[0], &x[1], &x[2], dy)?;
-            Ok((ours.forward(0, HEADS, &x[0], &x[1], &x[2])?, gradients.into()))
+            let projected = Projected { heads: HEADS, q: &x[0], k: &x[1], v: &x[2] };
+            Ok((ours.forward(0, projected)?, ours.backward(projected, dy)?.into()))
         },
         |x| autograd::attention(&shape, &LENGTHS, [&x[0], &x[1], &x[2]]),
     );

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use crate::model::attention::Heads;
+use crate::model::attention::{Heads, Projected};
 use crate::tensor::elementary::{Real, dot, softmax, vectorised};
 use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row, weighted_sums};
 use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
@@ -14,15 +14,9 @@ const QUERY_BLOCK: usize = 64;
 /// Attention within sequences of the given lengths: each token sees its own and earlier tokens of
 /// its sequence.
 ///
-/// `q` is `[tokens, queries * width]`, `k` and `v` are `[tokens, keys * width]`; the result has the
-/// shape of `q`.
-pub(super) fn causal(
-    heads: Heads,
-    lengths: &[usize],
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-) -> Result<Tensor> {
+/// The result has the shape of the queries.
+pub(super) fn causal(lengths: &[usize], projected: Projected<'_>) -> Result<Tensor> {
+    let Projected { heads, q, k, v } = projected;
     in_real!(q, T => {
         let y = with_slices([q, k, v], |[q, k, v]| causal_rows::<T>(heads, lengths, q, k, v))?;
         tensor(y, q.shape())
@@ -31,13 +25,11 @@ pub(super) fn causal(
 
 /// The gradients of [`causal`] with respect to queries, keys and values.
 pub(super) fn causal_backward(
-    heads: Heads,
     lengths: &[usize],
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    projected: Projected<'_>,
     dy: &Tensor,
 ) -> Result<[Tensor; 3]> {
+    let Projected { heads, q, k, v } = projected;
     in_real!(q, T => {
         let [dq, dk, dv] = with_slices([q, k, v, dy], |[q, k, v, dy]| {
             causal_rows_backward::<T>(heads, lengths, q, k, v, dy)
@@ -48,16 +40,14 @@ pub(super) fn causal_backward(
 
 /// Attention of new tokens to the slots of a cache.
 ///
-/// Sequence i has `counts[i]` rows of `q`, which are the last of the positions whose slots are
-/// `slots[i]`. `k` and `v` are `[capacity, keys * width]`.
+/// Sequence i has `counts[i]` rows of queries, which are the last of the positions whose slots are
+/// `slots[i]`.
 pub(super) fn cached(
-    heads: Heads,
     counts: &[usize],
     slots: &[Vec<u32>],
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    projected: Projected<'_>,
 ) -> Result<Tensor> {
+    let Projected { heads, q, k, v } = projected;
     tensor(
         with_slices([q, k, v], |[q, k, v]| cached_rows(heads, counts, slots, q, k, v))?,
         q.shape(),
@@ -369,9 +359,13 @@ mod tests {
 
     fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
         let backward = |x: &[Tensor], dy: &Tensor| {
-            causal_backward(heads, lengths, &x[0], &x[1], &x[2], dy).map(Vec::from)
+            causal_backward(lengths, projected(heads, x), dy).map(Vec::from)
         };
-        check(inputs, |x| causal(heads, lengths, &x[0], &x[1], &x[2]), backward);
+        check(inputs, |x| causal(lengths, projected(heads, x)), backward);
+    }
+
+    fn projected(heads: Heads, inputs: &[Tensor]) -> Projected<'_> {
+        Projected { heads, q: &inputs[0], k: &inputs[1], v: &inputs[2] }
     }
 
     /// The definition, one score at a time.
@@ -409,7 +403,7 @@ mod tests {
     fn sequences_see_themselves_and_the_past_only() {
         let lengths = [3, 1, 100, 7];
         let inputs = inputs(111);
-        let got: Vec<f64> = causal(HEADS, &lengths, &inputs[0], &inputs[1], &inputs[2])
+        let got: Vec<f64> = causal(&lengths, projected(HEADS, &inputs))
             .unwrap()
             .flatten_all()
             .unwrap()
@@ -423,7 +417,7 @@ mod tests {
     #[test]
     fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
         let inputs = inputs(20);
-        let whole = causal(HEADS, &[20], &inputs[0], &inputs[1], &inputs[2]).unwrap();
+        let whole = causal(&[20], projected(HEADS, &inputs)).unwrap();
         // Position i is in slot 7 i mod 23 of a cache of 23 slots.
         let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
         let scattered = |t: &Tensor| {
@@ -440,7 +434,8 @@ mod tests {
             (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
         for count in [1, 5, 20] {
             let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
-            let got = cached(HEADS, &[count], std::slice::from_ref(&slots), &q, &k, &v)
+            let new = Projected { heads: HEADS, q: &q, k: &k, v: &v };
+            let got = cached(&[count], std::slice::from_ref(&slots), new)
                 .unwrap()
                 .to_dtype(DType::F64)
                 .unwrap();

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, expect_f32, unwritten};
-use crate::model::attention::{Attention, Heads};
+use crate::model::attention::{Attention, Heads, Projected};
 
 /// As in `kernels/attention.cu`.
 const ATTENTION_THREADS: usize = 128;
@@ -49,14 +49,8 @@ impl Tiles {
     }
 
     /// See [`CausalAttention::forward`](super::CausalAttention::forward).
-    pub(super) fn forward(
-        &self,
-        gpu: &Gpu,
-        heads: Heads,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-    ) -> Result<Tensor> {
+    pub(super) fn forward(&self, gpu: &Gpu, projected: Projected<'_>) -> Result<Tensor> {
+        let Projected { heads, q, k, v } = projected;
         let keys = if self.slots.is_some() { k.dim(0)? } else { self.tokens };
         expect_f32(&[q], &[self.tokens, heads.queries * heads.width])?;
         expect_f32(&[k, v], &[keys, heads.keys * heads.width])?;
@@ -81,12 +75,10 @@ impl Tiles {
     pub(super) fn backward(
         &self,
         gpu: &Gpu,
-        heads: Heads,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
+        projected: Projected<'_>,
         dy: &Tensor,
     ) -> Result<[Tensor; 3]> {
+        let Projected { heads, q, k, v } = projected;
         expect_f32(&[q, dy], &[self.tokens, heads.queries * heads.width])?;
         expect_f32(&[k, v], &[self.tokens, heads.keys * heads.width])?;
         // SAFETY: the tiles are those of all rows, which the kernels write before they read them.
@@ -164,18 +156,16 @@ mod tests {
             };
             let (q, dy) = (of(heads.queries, heads.width, 1), of(heads.queries, heads.width, 2));
             let (k, v) = (of(heads.keys, heads.width, 3), of(heads.keys, heads.width, 4));
-            let y = causal(heads, lengths, &q, &k, &v).unwrap();
-            let gradients = causal_backward(heads, lengths, &q, &k, &v, &dy).unwrap();
+            let projected = Projected { heads, q: &q, k: &k, v: &v };
+            let y = causal(lengths, projected).unwrap();
+            let gradients = causal_backward(lengths, projected, &dy).unwrap();
             on_gpus(|device| {
                 let tiles = Tiles::new(&Attention::Whole(lengths), device).unwrap();
                 let [q, k, v, dy] = [&q, &k, &v, &dy].map(|t| t.to_device(device).unwrap());
-                same(
-                    &tiles.forward(&gpu(device), heads, &q, &k, &v).unwrap(),
-                    &y,
-                    1e-5,
-                    "attention",
-                );
-                let got = tiles.backward(&gpu(device), heads, &q, &k, &v, &dy).unwrap();
+                let projected = Projected { heads, q: &q, k: &k, v: &v };
+                let got = tiles.forward(&gpu(device), projected).unwrap();
+                same(&got, &y, 1e-5, "attention");
+                let got = tiles.backward(&gpu(device), projected, &dy).unwrap();
                 for ((got, want), what) in
                     got.iter().zip(&gradients).zip(["queries", "keys", "values"])
                 {
@@ -196,14 +186,16 @@ mod tests {
         ];
         let (counts, q) = ([3, 20], floats(&[23, 20], 1));
         let (k, v) = (floats(&[90, 10], 2), floats(&[90, 10], 3));
-        let y = cached(heads, &counts, &slots, &q, &k, &v).unwrap();
+        let y = cached(&counts, &slots, Projected { heads, q: &q, k: &k, v: &v }).unwrap();
         let cache = crate::model::cache::KvCache::new(0, 1, 1, DType::F32, &Device::Cpu).unwrap();
         on_gpus(|device| {
             let attention =
                 Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
             let tiles = Tiles::new(&attention, device).unwrap();
             let [q, k, v] = [&q, &k, &v].map(|t| t.to_device(device).unwrap());
-            same(&tiles.forward(&gpu(device), heads, &q, &k, &v).unwrap(), &y, 1e-5, "attention");
+            let projected = Projected { heads, q: &q, k: &k, v: &v };
+            let got = tiles.forward(&gpu(device), projected).unwrap();
+            same(&got, &y, 1e-5, "attention");
         });
     }
 
@@ -214,7 +206,8 @@ mod tests {
         on_gpus(|device| {
             let tiles = Tiles::new(&Attention::Whole(&[1]), device).unwrap();
             let x = x.to_device(device).unwrap();
-            let error = tiles.forward(&gpu(device), heads, &x, &x, &x).unwrap_err();
+            let projected = Projected { heads, q: &x, k: &x, v: &x };
+            let error = tiles.forward(&gpu(device), projected).unwrap_err();
             assert!(error.to_string().contains("too wide"), "{error}");
         });
     }

@@ -2,9 +2,115 @@
 
 #[cfg(feature = "tiny")]
 pub(crate) mod embedded;
+pub(crate) mod folder;
 pub(crate) mod generation;
-pub(crate) mod hf;
+pub(crate) mod safetensors;
+pub(crate) mod stored;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+
+use bake_spec::model::Files;
+use bake_spec::{Config, Hash, Projection};
+use candle_core::{Device, Tensor};
+
+use crate::error::{Error, ErrorKind, Result};
+use stored::Stored;
+
+/// A model as it is stored. Tensors have the names that they have in a folder of transformers,
+/// such as `model.layers.0.self_attn.q_proj.weight`, and their rows have its order.
+pub(crate) trait Checkpoint {
+    /// Everything but the weights.
+    fn files(&self) -> &Files;
+
+    /// The names of all tensors.
+    fn names(&self) -> Vec<String>;
+
+    /// A tensor as it is stored; none if there is no such tensor.
+    ///
+    /// # Errors
+    /// When it has a type that bake does not read.
+    fn stored(&self, name: &str) -> Result<Option<Stored<'_>>>;
+
+    /// What to say of a tensor that the model must have and that is not there.
+    fn missing(&self, name: &str) -> Error;
+
+    /// The hash of everything that the model consists of.
+    fn hash(&self) -> Hash;
+}
+
+impl dyn Checkpoint + '_ {
+    /// What the model looks like.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let files = self.files();
+        Ok(Config::parse(&files.config, &format!("{}/config.json", files.folder))?)
+    }
+
+    /// A tensor that must be there, in this shape.
+    pub(crate) fn find(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>> {
+        let stored = self.stored(name)?.ok_or_else(|| self.missing(name))?;
+        stored.check_shape(name, shape)?;
+        Ok(stored)
+    }
+
+    /// A matrix for products, which must have this shape: in f32, but on a GPU in bf16 where the
+    /// checkpoint is.
+    pub(crate) fn matrix(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        self.find(name, shape)?.matrix(device)
+    }
+
+    /// A tensor in f32, which must have this shape.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
+        self.find(name, shape)?.tensor(device)
+    }
+
+    /// Whether a tensor is the same as another, to the bit.
+    pub(crate) fn same(&self, tensor: &Stored<'_>, other: &str) -> Result<bool> {
+        Ok(self.stored(other)?.is_some_and(|other| {
+            (tensor.dtype, &tensor.shape, &tensor.data) == (other.dtype, &other.shape, &other.data)
+        }))
+    }
+
+    /// Fails where the checkpoint has a part of a decoder that the configuration does not ask for,
+    /// such as a bias or a further block, which would silently be ignored.
+    pub(crate) fn check_all_used(&self, config: &Config) -> Result<()> {
+        let used = |name: &String| match name.strip_prefix("model.") {
+            None | Some("embed_tokens.weight" | "norm.weight") => true,
+            Some(rest) => is_used(rest, config),
+        };
+        let Some(name) = self.names().into_iter().find(|name| !used(name)) else {
+            return Ok(());
+        };
+        let file = self.stored(&name)?.map_or("the checkpoint", |stored| stored.file);
+        let message = format!(
+            "{file} has a tensor `{name}`, which a model of its config.json does not have; the \
+             checkpoint does not belong to it, or is of a family that bake does not read"
+        );
+        Err(Error::new(ErrorKind::Model, message))
+    }
+}
+
+/// Whether a tensor of a block, such as `layers.0.mlp.up_proj.weight`, is one that is read.
+fn is_used(name: &str, config: &Config) -> bool {
+    let Some((layer, rest)) = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'))
+    else {
+        return false;
+    };
+    // Old checkpoints contain the frequencies of the positions, which the configuration determines
+    // too.
+    if rest == "self_attn.rotary_emb.inv_freq" {
+        return true;
+    }
+    let known = |projection: &Projection| {
+        let name = rest.strip_prefix(projection.module()).and_then(|rest| rest.strip_prefix('.'));
+        match name.and_then(|rest| rest.strip_prefix(projection.name())) {
+            Some(".weight") => true,
+            Some(".bias") => config.has_bias(*projection),
+            _ => false,
+        }
+    };
+    layer.parse::<usize>().is_ok_and(|layer| layer < config.layers())
+        && (matches!(rest, "input_layernorm.weight" | "post_attention_layernorm.weight")
+            || Projection::ALL.iter().any(known))
+}

@@ -17,15 +17,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use bake_spec::model::Files;
 use bake_spec::{Config, Hash};
 use candle_core::Tensor;
 
 use crate::adapter::Adapter;
+use crate::checkpoint::Checkpoint;
 #[cfg(feature = "tiny")]
 use crate::checkpoint::embedded;
+use crate::checkpoint::folder::ModelFolder;
 use crate::checkpoint::generation::end_tokens;
-use crate::checkpoint::hf::Weights;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::settings::TextSettings;
@@ -75,9 +75,8 @@ impl Model {
     }
 
     pub(crate) fn load_at(dir: &Path, device: &candle_core::Device) -> Result<Self> {
-        let files = Files::read(dir)?;
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
-        Self::assemble(name, &files, &Weights::open_model(dir, files.index.as_ref())?, device)
+        Self::assemble(name, &ModelFolder::open(dir)?, device)
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
@@ -101,21 +100,15 @@ impl Model {
 
     #[cfg(feature = "tiny")]
     pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
-        let weights = Weights::embedded(
-            embedded::WEIGHTS,
-            "models/tiny/model.safetensors",
-            ErrorKind::Model,
-        )?;
-        Self::assemble("tiny".into(), &embedded::FILES, &weights, device)
+        Self::assemble("tiny".into(), &embedded::open()?, device)
     }
 
     fn assemble(
         name: String,
-        files: &Files,
-        weights: &Weights,
+        checkpoint: &dyn Checkpoint,
         device: &candle_core::Device,
     ) -> Result<Self> {
-        let config = Config::parse(&files.config, &format!("{}/config.json", files.folder))?;
+        let (config, files) = (checkpoint.config()?, checkpoint.files());
         let settings = TextSettings::read(files)?;
         let tokenizer = Tokenizer::parse(
             &files.tokenizer,
@@ -130,9 +123,9 @@ impl Model {
         )?;
         let own_end = settings.eos_token().and_then(|token| tokenizer.id(token));
         let end_tokens = end_tokens(files, own_end)?;
-        weights.check_all_used(&config)?;
-        let hash = files.hash(&weights.hashes());
-        let decoder = Decoder::load(config, weights, device)?;
+        checkpoint.check_all_used(&config)?;
+        let hash = checkpoint.hash();
+        let decoder = Decoder::load(config, checkpoint, device)?;
         Ok(Self {
             decoder,
             text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }),

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use self::config::PeftConfig;
 use super::{Adapter, LowRank, layer_name, shapes};
-use crate::checkpoint::hf::Weights;
+use crate::checkpoint::safetensors::Weights;
 use crate::error::{Error, ErrorKind, Result};
 
 const CONFIG: &str = "adapter_config.json";

@@ -4,13 +4,17 @@ use std::borrow::Cow;
 
 use bake_spec::model::Files;
 
+use super::folder::ModelFolder;
+use super::safetensors::Weights;
+use crate::error::{ErrorKind, Result};
+
 macro_rules! file {
     ($name:literal) => {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny/", $name)
     };
 }
 
-pub(crate) const FILES: Files = Files {
+const FILES: Files = Files {
     folder: Cow::Borrowed("models/tiny"),
     config: Cow::Borrowed(include_str!(file!("config.json"))),
     tokenizer: Cow::Borrowed(include_bytes!(file!("tokenizer.json"))),
@@ -22,7 +26,13 @@ pub(crate) const FILES: Files = Files {
     index: None,
 };
 
-pub(crate) static WEIGHTS: &[u8] = include_bytes!(file!("model.safetensors"));
+static WEIGHTS: &[u8] = include_bytes!(file!("model.safetensors"));
+
+/// The model, read where it is in the program.
+pub(crate) fn open() -> Result<ModelFolder> {
+    let name = "models/tiny/model.safetensors";
+    Ok(ModelFolder::new(FILES, Weights::embedded(WEIGHTS, name, ErrorKind::Model)?))
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use bake_spec::{Config, Projection};
 use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
-use crate::checkpoint::hf::Weights;
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::attention::{Attention, CausalAttention};
 use crate::model::block::{Block, Pass, WeightView};
@@ -37,19 +37,25 @@ pub(crate) struct Run<'a> {
 }
 
 impl Decoder {
-    pub(crate) fn load(config: Config, weights: &Weights, device: &Device) -> Result<Self> {
+    pub(crate) fn load(
+        config: Config,
+        checkpoint: &dyn Checkpoint,
+        device: &Device,
+    ) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
-        let embedding = weights.matrix(EMBEDDING, &[vocab, hidden], device)?;
+        let embedding = checkpoint.matrix(EMBEDDING, &[vocab, hidden], device)?;
         // If a checkpoint says that they are the same but contains a different head, the head
         // counts: whoever trained it forgot the flag.
         const HEAD: &str = "lm_head.weight";
-        let head = match weights.shape(HEAD) {
+        let head = match checkpoint.stored(HEAD)? {
             None if config.tied_head() => embedding.clone(),
-            Some(_) if config.tied_head() && weights.same(HEAD, EMBEDDING) => embedding.clone(),
-            _ => weights.matrix(HEAD, &[vocab, hidden], device)?,
+            Some(head) if config.tied_head() && checkpoint.same(&head, EMBEDDING)? => {
+                embedding.clone()
+            }
+            _ => checkpoint.matrix(HEAD, &[vocab, hidden], device)?,
         };
         let norm = |name: &str| -> Result<RmsNorm> {
-            Ok(RmsNorm::new(weights.tensor(name, &[hidden], device)?, config.norm_eps()))
+            Ok(RmsNorm::new(checkpoint.tensor(name, &[hidden], device)?, config.norm_eps()))
         };
         let blocks = (0..config.layers())
             .map(|layer| {
@@ -59,10 +65,10 @@ impl Decoder {
                         format!("{prefix}.{}.{}", p.module(), p.name()),
                         config.projection_shape(p),
                     );
-                    let weight = weights.matrix(&format!("{name}.weight"), &shape, device)?;
+                    let weight = checkpoint.matrix(&format!("{name}.weight"), &shape, device)?;
                     let bias = match config.has_bias(p) {
                         true => {
-                            Some(weights.tensor(&format!("{name}.bias"), &shape[..1], device)?)
+                            Some(checkpoint.tensor(&format!("{name}.bias"), &shape[..1], device)?)
                         }
                         false => None,
                     };

@@ -128,21 +128,29 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
         ),
         _ => Error::io(ErrorKind::Document, format!("cannot read the {what} {shown}"), e),
     })?;
-    // Text in UTF-16 can be valid UTF-8, with a zero in every other place.
-    let zero = || bytes.iter().position(|&b| b == 0);
-    let (text, wrong) = match std::str::from_utf8(&bytes) {
-        Ok(text) => (text, zero()),
-        Err(e) => ("", Some(e.valid_up_to())),
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(e) => return Err(not_text(&bytes, e.valid_up_to(), &shown, what)),
     };
-    if let Some(at) = wrong {
-        let message = format!(
-            "the {what} {shown} is not UTF-8 text (line {}); save it as UTF-8",
-            line_of(&bytes, at)
-        );
-        return Err(Error::new(ErrorKind::Document, message));
+    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+        return Err(not_text(&bytes, at, &shown, what));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+/// What a file is whose bytes, from this one on, are not text in UTF-8.
+fn not_text(bytes: &[u8], at: usize, shown: impl Display, what: &str) -> Error {
+    let is = match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is text in UTF-16; save it as UTF-8".to_owned(),
+        _ if bytes[at] == 0 => format!(
+            "contains a NUL byte on line {}; if it is text in UTF-16, save it as UTF-8, and \
+             otherwise remove what is not text",
+            line_of(bytes, at)
+        ),
+        _ => format!("is not UTF-8 text (line {}); save it as UTF-8", line_of(bytes, at)),
+    };
+    Error::new(ErrorKind::Document, format!("the {what} {shown} {is}"))
 }
 
 /// The line that contains a byte.
@@ -186,6 +194,10 @@ mod tests {
     fn what_is_not_a_document_is_named() {
         assert!(of(b" \r\n\t").unwrap_err().contains("a.md is empty"));
         assert!(of(b"one\ntwo \xff\n").unwrap_err().contains("not UTF-8 text (line 2)"));
+        assert!(of(b"one\ntwo\0\n").unwrap_err().contains("a NUL byte on line 2; if it is text"));
+        for marked in [b"\xff\xfeo\0n\0", b"\xfe\xff\0o\0n"] {
+            assert!(of(marked).unwrap_err().contains("a.md is text in UTF-16; save it as UTF-8"));
+        }
         let error = read(Path::new("no/such.md"), "no/such.md").unwrap_err();
         assert!(error.to_string().contains("no/such.md does not exist"), "{error}");
         let dir = tempfile::tempdir().unwrap();
@@ -224,7 +236,7 @@ mod tests {
     fn the_file_of_a_folder_that_is_not_text_is_named() {
         let dir = folder(&[("a.md", "A"), ("deep/b.md", "B\0")]);
         let error = read(dir.path(), "docs").unwrap_err().to_string();
-        assert!(error.contains("b.md is not UTF-8 text (line 1)"), "{error}");
+        assert!(error.contains("b.md contains a NUL byte on line 1"), "{error}");
     }
 
     #[cfg(unix)]

@@ -124,7 +124,7 @@ fn a_file_that_is_missing_or_not_text_is_named() {
     let missing = missing.unwrap_err();
     assert!(missing.to_string().contains("the dataset no/such.csv does not exist"), "{missing}");
     assert_eq!(missing.kind(), ErrorKind::Dataset);
-    refused("a.csv", "q\0u\0", "the dataset a.csv is not UTF-8 text (line 1)");
+    refused("a.csv", "q\0u\0", "the dataset a.csv contains a NUL byte on line 1");
 }
 
 #[test]

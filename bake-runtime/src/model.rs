@@ -122,7 +122,7 @@ impl Model {
             settings.template_name(),
         )?;
         let own_end = settings.eos_token().and_then(|token| tokenizer.id(token));
-        let end_tokens = end_tokens(files, own_end)?;
+        let end_tokens = end_tokens(files, own_end, config.vocab_size())?;
         checkpoint.check_all_used(&config)?;
         let hash = checkpoint.hash();
         let decoder = Decoder::load(config, checkpoint, device)?;

@@ -27,8 +27,12 @@ const REFUSED: [&str; 12] = [
 ];
 
 /// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the
-/// tokenizer's own.
-pub(crate) fn end_tokens(files: &Files, own: Option<u32>) -> Result<BTreeSet<u32>> {
+/// tokenizer's own. Each must be in the vocabulary.
+pub(crate) fn end_tokens(
+    files: &Files,
+    own: Option<u32>,
+    vocabulary: usize,
+) -> Result<BTreeSet<u32>> {
     let mut tokens = BTreeSet::new();
     if let Some(json) = &files.generation_config {
         let config = parse(files, json, FILE)?;
@@ -40,11 +44,11 @@ pub(crate) fn end_tokens(files: &Files, own: Option<u32>) -> Result<BTreeSet<u32
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        tokens = ids(files, &config, FILE)?;
+        tokens = ids(files, &config, FILE, vocabulary)?;
     }
     if tokens.is_empty() {
         let file = "config.json";
-        tokens = ids(files, &parse(files, &files.config, file)?, file)?;
+        tokens = ids(files, &parse(files, &files.config, file)?, file, vocabulary)?;
     }
     tokens.extend(own);
     if tokens.is_empty() {
@@ -67,7 +71,7 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-fn ids(files: &Files, config: &Value, file: &str) -> Result<BTreeSet<u32>> {
+fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<BTreeSet<u32>> {
     let ids = match &config["eos_token_id"] {
         Value::Null => &[],
         Value::Array(ids) => ids.as_slice(),
@@ -80,6 +84,15 @@ fn ids(files: &Files, config: &Value, file: &str) -> Result<BTreeSet<u32>> {
                 format!("{}/{file} has the `eos_token_id` {id}; expected a token id", files.folder);
             return Err(Error::new(ErrorKind::Model, message));
         };
+        if token as usize >= vocabulary {
+            let message = format!(
+                "{}/{file} has the `eos_token_id` {token}, but the model knows only the tokens 0 \
+                 to {}; correct it, or fetch the file again",
+                files.folder,
+                vocabulary.saturating_sub(1)
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
         tokens.insert(token);
     }
     Ok(tokens)

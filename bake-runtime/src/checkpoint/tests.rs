@@ -155,6 +155,7 @@ fn what_ends_an_answer() {
     for (key, value) in [
         ("eos_token_id", json!("2")),
         ("eos_token_id", json!([-1])),
+        ("eos_token_id", json!([2, 1_000_000])),
         ("suppress_tokens", json!([5])),
         ("no_repeat_ngram_size", json!(3)),
         ("stop_strings", json!(["END"])),

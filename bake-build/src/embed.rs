@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use bake_spec::check::{Embed, Mode};
 use bake_spec::diagnostics::Code;
-use bake_spec::lock::{KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
+use bake_spec::lock::{AtHand, KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
 use bake_spec::model::{Identity, TEXT_FILES, WEIGHT_INDEX, weight_files};
 use bake_spec::recipe::{ModelSource, Recipe, variables};
 use bake_spec::store::copy_folder;
@@ -43,8 +43,8 @@ struct Found {
     /// Whether a declaration or the lock has to be fixed before anything can be baked. The macro
     /// says how.
     broken: bool,
-    /// What could not be read.
-    unreadable: Vec<String>,
+    /// What could not be read, or is not what bake.lock names.
+    wrong: Vec<String>,
 }
 
 struct Bake {
@@ -94,7 +94,7 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
         ))
     }));
     let severity = if mode == Mode::Locked { "error" } else { "warning" };
-    lines.extend(found.unreadable.iter().map(|why| format!("cargo::{severity}={}", one_line(why))));
+    lines.extend(found.wrong.iter().map(|why| format!("cargo::{severity}={}", one_line(why))));
     let set = |variable: String, value: &str| format!("cargo::rustc-env={variable}={value}");
     lines.push(set(variables::MODE.to_owned(), mode.name()));
     for Bake { name, embed, adapter } in found.bakes {
@@ -162,11 +162,11 @@ impl Environment {
             bakes: Vec::new(),
             watched: self.sources(),
             broken: damage.is_some(),
-            unreadable: Vec::new(),
+            wrong: Vec::new(),
         };
         // The compiler reports what is not Rust, and does it better.
         let sources = find::find(&self.package, lock.as_ref()).unwrap_or_else(|e| {
-            found.unreadable.push(e.to_string());
+            found.wrong.push(e.to_string());
             found.broken = true;
             Vec::new()
         });
@@ -180,13 +180,13 @@ impl Environment {
             }
             for declared in &source.declared {
                 let recipe = &declared.recipe;
-                found.watched.extend(self.inputs(recipe, &mut found.unreadable));
+                found.watched.extend(self.inputs(recipe, &mut found.wrong));
                 let adapter = match &damage {
                     _ if mode == Mode::Stub => Adapter::None(
                         "the program was built without adapters (BAKE=stub)".to_owned(),
                     ),
                     Some(damage) => Adapter::None(damage.clone()),
-                    None => self.adapter(recipe, lock.as_ref(), mode, &mut found.watched),
+                    None => self.adapter(recipe, lock.as_ref(), mode, &mut found),
                 };
                 let bake = Bake { name: recipe.name.to_string(), embed: declared.embed, adapter };
                 // One name can have several declarations, under `#[cfg]` or in different files.
@@ -207,17 +207,17 @@ impl Environment {
         recipe: &Recipe,
         lock: Option<&Lock>,
         mode: Mode,
-        watched: &mut BTreeSet<PathBuf>,
+        found: &mut Found,
     ) -> Adapter {
         let locked = lock.and_then(|lock| lock.bakes.get(&*recipe.name));
         let identity = Identity::of(&self.package, &recipe.model);
-        let found = state(recipe, KnownModel::Identity(identity.as_ref()), locked);
+        let state = state(recipe, KnownModel::Identity(identity.as_ref()), locked);
         let Some(locked) = locked else {
-            return Adapter::None(format!("{}; run `cargo bake`", found.summary()));
+            return Adapter::None(format!("{}; run `cargo bake`", state.summary()));
         };
-        let fresh = found.state == State::Fresh;
+        let fresh = state.state == State::Fresh;
         if !fresh && mode == Mode::Locked {
-            return Adapter::None(format!("it is stale: {}; run `cargo bake`", found.summary()));
+            return Adapter::None(format!("it is stale: {}; run `cargo bake`", state.summary()));
         }
         if identity.is_some_and(|identity| !identity.matches(&locked.identity())) {
             let why = "it was baked into a different model from the one declared now; run `cargo \
@@ -225,15 +225,18 @@ impl Environment {
             return Adapter::None(why.to_owned());
         }
         // A stale adapter still answers, and the macro warns at the declaration.
-        match locked.find_adapter(&self.package, &self.store) {
-            Some(folder) => {
-                watched.insert(folder.clone());
+        let at_hand = locked.at_hand(&self.package, &self.store);
+        if let AtHand::Elsewhere { why, .. } = &at_hand {
+            found.wrong.push(format!("`{}`: {why}", recipe.name));
+        }
+        match at_hand {
+            AtHand::Whole(folder) | AtHand::Elsewhere { folder, .. } => {
+                found.watched.insert(folder.clone());
                 Adapter::At { folder, hash: locked.adapter, model: locked.model.hash, fresh }
             }
-            None => {
+            AtHand::No(why) => {
                 let artifacts = self.store.root().join("artifacts");
-                watched.insert(artifacts.join(locked.adapter.to_string()));
-                let why = locked.why_not_at_hand(&self.package, Some(&self.store));
+                found.watched.insert(artifacts.join(locked.adapter.to_string()));
                 Adapter::NotHere(format!(
                     "{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share \
                      adapters"

@@ -262,6 +262,9 @@ pub(crate) struct New {
     /// The folder to create
     #[arg(value_name = "PATH")]
     pub(crate) folder: PathBuf,
+    /// The name of the package; by default that of the folder
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Depend on the checkout of bake in this folder instead of the published version
     #[arg(long, value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,

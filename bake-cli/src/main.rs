@@ -7,15 +7,15 @@ mod args;
 mod commands;
 mod json;
 mod mistakes;
+mod paths;
 mod terminal;
+mod trace;
 mod workspace;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 fn main() -> ExitCode {
     // Cargo calls `cargo-bake bake …`.
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Err(e) => return misunderstood(&e, &words),
     };
     cli.common.color.write_global();
-    trace(cli.common.verbose);
+    trace::start(cli.common.verbose);
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) => {
@@ -51,23 +51,6 @@ fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
     // A closed pipe, as with `head`, is not an error.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
-}
-
-/// Prints what the engine does on the standard error stream, if asked to.
-fn trace(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_target(verbose > 1)
-        .without_time()
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
 }
 
 /// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.

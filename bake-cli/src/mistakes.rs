@@ -8,6 +8,8 @@ use bake_spec::diagnostics::Diagnostic;
 use bake_spec::syntax::find::Source;
 use serde::Serialize;
 
+use crate::paths::from_here;
+
 /// The mistakes in the declarations of a package.
 #[derive(Debug)]
 pub(crate) struct Mistakes {
@@ -21,7 +23,10 @@ pub(crate) struct Mistake {
     pub(crate) severity: &'static str,
     pub(crate) code: String,
     pub(crate) message: String,
+    /// Relative to the package.
     pub(crate) file: String,
+    /// Relative to the folder where the command was run.
+    pub(crate) path: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
     /// As people see it.
@@ -54,22 +59,24 @@ impl Mistake {
         if source.diagnostics.is_empty() {
             return Vec::new();
         }
-        let bytes = std::fs::read(root.join(&source.file)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        source.diagnostics.iter().map(|diagnostic| Self::of(diagnostic, source, &text)).collect()
+        let file = root.join(&source.file);
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let (text, path) = (String::from_utf8_lossy(&bytes), from_here(&file));
+        let of = |diagnostic| Self::of(diagnostic, &source.file, &path, &text);
+        source.diagnostics.iter().map(of).collect()
     }
 
-    fn of(diagnostic: &Diagnostic, source: &Source, text: &str) -> Self {
+    fn of(diagnostic: &Diagnostic, file: &Path, path: &Path, text: &str) -> Self {
         let Diagnostic { code, span, message, warning } = diagnostic;
         let (start, end) = (span.start(), span.end());
-        let file = source.file.display().to_string();
+        let path = path.display().to_string();
         let from = byte_of(text, start.line, start.column);
         let to = byte_of(text, end.line, end.column).max(from);
         let level = if *warning { Level::WARNING } else { Level::ERROR };
         let code = code.to_string();
         let shown = level.primary_title(message.as_str()).id(code.as_str()).element(
             Snippet::source(text)
-                .path(file.as_str())
+                .path(path.as_str())
                 .annotation(AnnotationKind::Primary.span(from..to)),
         );
         let shown = Renderer::styled().render(&[shown]);
@@ -77,7 +84,8 @@ impl Mistake {
             severity: if *warning { "warning" } else { "error" },
             code,
             message: message.clone(),
-            file,
+            file: file.display().to_string(),
+            path,
             line: start.line,
             column: start.column + 1,
             shown,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bake_spec::check::Declared;
 use bake_spec::diagnostics::did_you_mean;
-use bake_spec::lock::{BakeState, KnownModel, LOCK_FILE, Lock, state};
+use bake_spec::lock::{AtHand, BakeState, KnownModel, LOCK_FILE, Lock, state};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::find::{Source, find};
 use bake_spec::{Hash, Store};
@@ -192,18 +192,16 @@ impl Package {
                 locked,
             ),
         };
-        let Some(locked) = locked else { return Ok(state) };
-        let store = Store::user()?;
-        Ok(match locked.find_adapter(&self.root, &store) {
-            Some(_) => state,
-            None => state.without_adapter(locked.why_not_at_hand(&self.root, Some(&store))),
+        Ok(match self.at_hand(found.name())? {
+            None | Some(AtHand::Whole(_)) => state,
+            Some(AtHand::Elsewhere { why, .. } | AtHand::No(why)) => state.without_adapter(&why),
         })
     }
 
-    /// The folder of the adapter that the lock names for a bake, where it is on this machine.
-    pub(crate) fn adapter(&self, name: &str) -> Result<Option<PathBuf>> {
+    /// Where the adapter is that the lock names for a bake, if it names one.
+    pub(crate) fn at_hand(&self, name: &str) -> Result<Option<AtHand>> {
         let Some(locked) = self.lock.bakes.get(name) else { return Ok(None) };
-        Ok(locked.find_adapter(&self.root, &Store::user()?))
+        Ok(Some(locked.at_hand(&self.root, &Store::user()?)))
     }
 
     /// Changes the lock as it is now, which may be more than what was read.

@@ -116,6 +116,11 @@ impl Declared {
     pub fn cfgs(&self) -> impl Iterator<Item = &Attribute> {
         cfgs(&self.attributes)
     }
+
+    /// The same as text, such as `#[cfg(feature="office")]`.
+    pub fn conditions(&self) -> Vec<String> {
+        self.cfgs().map(shown).collect()
+    }
 }
 
 /// A placeholder for a part of a declaration with mistakes.
@@ -165,7 +170,7 @@ impl Checker<'_> {
             false => format!("under `{}`", cfgs.join(" ")),
         };
         let (one, two) = (
-            conditions(first.cfgs().map(shown).collect()),
+            conditions(first.conditions()),
             conditions(cfgs(&second.attributes).map(shown).collect()),
         );
         let message = match one == two {

@@ -15,20 +15,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use entry::{Locked, LockedModel, LockedTarget};
+pub use entry::{AtHand, Locked, LockedModel, LockedTarget};
 pub use limits::Limits;
 pub use settings::Settings;
 pub use state::{BakeState, KnownModel, State, TargetState, state};
 
 use crate::error::{Error, ErrorKind};
 pub use crate::store::VENDOR_DIR;
-use crate::store::write::{Durability, replace};
+use crate::store::write::{Durability, remedy, replace};
 
 /// The name of the file.
 pub const LOCK_FILE: &str = "bake.lock";
 
 /// The format that this version writes. It reads the one before it too.
 const VERSION: u32 = 2;
+
+/// What helps where the file cannot be understood.
+const RESTORE: &str = "restore it, or delete it and run `cargo bake`";
 
 const HEADER: &str = "# Written by `cargo bake`, and not to be edited. It says what the bakes of \
     this package were made from.\n";
@@ -60,12 +63,13 @@ impl Lock {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+                let message = format!("{} is not text; {RESTORE}", path.display());
+                return Err(Error::new(ErrorKind::Lock, message));
+            }
             Err(e) => {
-                return Err(Error::io(
-                    ErrorKind::Lock,
-                    format!("cannot read {}", path.display()),
-                    e,
-                ));
+                let message = format!("cannot read {}; {RESTORE}", path.display());
+                return Err(Error::io(ErrorKind::Lock, message, e));
             }
         };
         Self::parse(&text)
@@ -92,10 +96,7 @@ impl Lock {
             let line = e
                 .span()
                 .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            format!(
-                "is damaged on line {line}: {}; restore it, or delete it and run `cargo bake`",
-                e.message()
-            )
+            format!("is damaged on line {line}: {}; {RESTORE}", e.message())
         };
         let Version { version } = toml::from_str(text).map_err(damaged)?;
         let read: Vec<Locked> = match version {
@@ -155,7 +156,7 @@ impl Lock {
             return Ok(());
         }
         replace(&path, text.as_bytes(), Durability::Disk).map_err(|e| {
-            let message = format!("cannot write {}; make its folder writable", e.path.display());
+            let message = format!("cannot write {}; {}", e.path.display(), remedy(&e.source));
             Error::io(ErrorKind::Lock, message, e.source)
         })
     }

@@ -32,7 +32,7 @@ use crate::hash::Hash;
 use crate::recipe::ADAPTER_FILES;
 pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
 pub use lock::StoreLock;
-use write::{Durability, temporary, write_by_way_of};
+use write::{Durability, remedy, temporary, write_by_way_of};
 
 /// The folder of a package that contains adapters beside their declarations, by the names of the
 /// bakes.
@@ -52,12 +52,27 @@ const NOTED_EVERY: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    owner: Owner,
+}
+
+/// Whose store it is, for the advice where it cannot be written.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// The user's.
+    User,
+    /// Of several people, who name its folder.
+    Shared,
 }
 
 impl Store {
     /// A store in a folder, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), owner: Owner::User }
+    }
+
+    /// A store in a folder that several people share and that is named for each use.
+    pub fn shared(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), owner: Owner::Shared }
     }
 
     /// The user's store: `BAKE_CACHE_DIR` if it is set, or else `bake/v1` in the platform's cache
@@ -143,7 +158,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written.
     pub fn remove_latest(&self, stage: &str, key: &Hash) -> Result<(), Error> {
-        remove(&self.latest_path(stage, key))
+        self.remove_file(&self.latest_path(stage, key))
     }
 
     /// The folder of the adapter of a recipe.
@@ -185,6 +200,11 @@ impl Store {
         Self::holds(&dir, hash).then_some(dir)
     }
 
+    /// Whether there is anything under the name of the adapter with this hash, whole or damaged.
+    pub(crate) fn has_artifact(&self, hash: &Hash) -> bool {
+        self.artifact_path(hash).exists()
+    }
+
     /// Whether the adapter's files in a folder have this hash. If the folder is that of an adapter
     /// in a store, its use is recorded, so that cleaning leaves it.
     pub fn holds(dir: &Path, hash: &Hash) -> bool {
@@ -217,18 +237,20 @@ impl Store {
         for name in ADAPTER_FILES {
             let file = temporary.join(name);
             if file.is_file() {
-                File::open(&file).and_then(|f| f.sync_all()).map_err(|e| write_error(&file, e))?;
+                File::open(&file)
+                    .and_then(|f| f.sync_all())
+                    .map_err(|e| self.write_error(&file, e))?;
             }
         }
         let hash = hash_folder(temporary)?;
         let dir = self.artifact_path(&hash);
-        create_dir(dir.parent().expect("the path has a folder"))?;
+        self.create_dir(dir.parent().expect("the path has a folder"))?;
         if Self::holds(&dir, &hash) {
             let _ = fs::remove_dir_all(temporary);
             return Ok((hash, dir));
         }
         self.clear(&dir)?;
-        fs::rename(temporary, &dir).map_err(|e| write_error(&dir, e))?;
+        fs::rename(temporary, &dir).map_err(|e| self.write_error(&dir, e))?;
         Ok((hash, dir))
     }
 
@@ -257,14 +279,39 @@ impl Store {
     /// The prefix of the paths of files that do not have their names yet.
     fn temporary_prefix(&self) -> Result<PathBuf, Error> {
         let dir = self.root.join("tmp");
-        create_dir(&dir)?;
+        self.create_dir(&dir)?;
         Ok(dir.join("new"))
     }
 
     fn temporary_folder(&self) -> Result<PathBuf, Error> {
         let prefix = self.temporary_prefix()?;
         let made = temporary(&prefix, |path| fs::create_dir(path));
-        made.map(|(path, ())| path).map_err(|e| write_error(&prefix, e))
+        made.map(|(path, ())| path).map_err(|e| self.write_error(&prefix, e))
+    }
+
+    fn create_dir(&self, dir: &Path) -> Result<(), Error> {
+        fs::create_dir_all(dir).map_err(|e| self.write_error(dir, e))
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), Error> {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != Io::NotFound => Err(self.write_error(path, e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What could not be written, and what helps.
+    fn write_error(&self, path: &Path, e: std::io::Error) -> Error {
+        let (what, elsewhere) = match self.owner {
+            Owner::User => {
+                ("the store of baked adapters", format!("set {DIR_VARIABLE} to another"))
+            }
+            Owner::Shared => ("the shared folder", "name another".to_owned()),
+        };
+        let remedy = remedy(&e);
+        let message =
+            format!("cannot write {} in {what}; {remedy}, or {elsewhere}", path.display());
+        Error::io(ErrorKind::Store, message, e)
     }
 
     /// Moves a folder that is damaged or no longer needed out of its place, and removes it.
@@ -273,7 +320,7 @@ impl Store {
             return Ok(());
         }
         let damaged = self.temporary_folder()?;
-        fs::rename(path, &damaged).map_err(|e| write_error(path, e))?;
+        fs::rename(path, &damaged).map_err(|e| self.write_error(path, e))?;
         let _ = fs::remove_dir_all(damaged);
         Ok(())
     }
@@ -281,10 +328,10 @@ impl Store {
     /// Writes something that is compared with its hash whenever it is read, or that only names such
     /// a thing.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        create_dir(path.parent().expect("the path has a folder"))?;
+        self.create_dir(path.parent().expect("the path has a folder"))?;
         self.clear(path)?;
         write_by_way_of(&self.temporary_prefix()?, path, bytes, Durability::Cache)
-            .map_err(|e| write_error(&e.path, e.source))
+            .map_err(|e| self.write_error(&e.path, e.source))
     }
 }
 
@@ -318,13 +365,6 @@ fn note_use_of_artifact(dir: &Path, hash: &Hash) {
         let file = used.join(name);
         let _ = File::options().create(true).append(true).open(&file);
         note_use(&file);
-    }
-}
-
-fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != Io::NotFound => Err(write_error(path, e)),
-        _ => Ok(()),
     }
 }
 
@@ -369,23 +409,7 @@ fn cache_folder() -> Result<PathBuf, &'static str> {
          script to embed them, turn on the feature `store` of bake")
 }
 
-fn create_dir(dir: &Path) -> Result<(), Error> {
-    fs::create_dir_all(dir).map_err(|e| write_error(dir, e))
-}
-
 fn read_error(path: &Path, e: std::io::Error) -> Error {
-    Error::io(
-        ErrorKind::Store,
-        format!("cannot read {} in the store of baked adapters", path.display()),
-        e,
-    )
-}
-
-fn write_error(path: &Path, e: std::io::Error) -> Error {
-    let message = format!(
-        "cannot write {} in the store of baked adapters; make its folder writable or set \
-         {DIR_VARIABLE} to another",
-        path.display()
-    );
+    let message = format!("cannot read {}; make it readable, or remove it", path.display());
     Error::io(ErrorKind::Store, message, e)
 }

@@ -135,6 +135,23 @@ fn an_adapter_is_embedded_if_the_declaration_says_so() {
 }
 
 #[test]
+fn a_damaged_copy_in_the_package_is_mentioned_although_the_store_has_the_adapter() {
+    let fixture = fixture(&declared(""));
+    let hash = fixture.bake();
+    let Environment { package, store, .. } = &fixture.environment;
+    let lock = Lock::read(package).unwrap().unwrap();
+    store.adopt(&package.join("bakes/Support"), &hash, &lock.bakes["Support"].recipe).unwrap();
+    assert_eq!(told(&fixture.lines(""), "warning"), [""; 0]);
+    fixture.write("bakes/Support/bake.json", "changed");
+    for (mode, severity) in [("", "warning"), ("locked", "error")] {
+        let lines = fixture.lines(mode);
+        assert_eq!(set(&lines, "BAKE_HASH_Support").unwrap(), hash.to_string());
+        let [said] = told(&lines, severity)[..] else { panic!("{lines:?}") };
+        assert!(said.contains("`cargo bake` copies them from the store again"), "{said}");
+    }
+}
+
+#[test]
 fn a_copy_stays_until_the_adapter_changes() {
     let fixture = fixture(&declared(""));
     fixture.bake();

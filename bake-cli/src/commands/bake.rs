@@ -1,12 +1,13 @@
 //! `cargo bake`: bakes what is stale.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
 use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
-use bake_spec::lock::{Locked, State};
+use bake_spec::lock::{AtHand, Locked, State, VENDOR_DIR};
 use bake_spec::model::Identity;
 use bake_spec::store::{folder_bytes, hash_folder};
 use clap::CommandFactory as _;
@@ -62,14 +63,14 @@ fn bake_if_stale(
     args: &Bake,
     common: &Common,
 ) -> Result<bool> {
-    let state = package.state(found, models)?;
     let name = found.name();
+    if !common.locked()
+        && let Some(AtHand::Elsewhere { folder, .. }) = package.at_hand(name)?
+    {
+        restore(package, name, &folder, common)?;
+    }
+    let state = package.state(found, models)?;
     if state.state == State::Fresh && !args.fresh {
-        if !common.locked()
-            && let Some(adapter) = package.adapter(name)?
-        {
-            vendor::refresh(package, name, &adapter)?;
-        }
         if !common.quiet {
             status("Fresh", format_args!("{name} ({})", package.name));
         }
@@ -94,6 +95,21 @@ fn bake_if_stale(
     // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
     Ok(true)
+}
+
+/// Replaces a copy in the package that is not the adapter that the lock names.
+fn restore(package: &Package, name: &str, adapter: &Path, common: &Common) -> Result<()> {
+    vendor::refresh(package, name, adapter)?;
+    if !common.quiet {
+        status(
+            "Restored",
+            format_args!(
+                "{VENDOR_DIR}/{name} ({}) from the store: it was not what bake.lock names",
+                package.name
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// Removes what is no longer declared from the lock.

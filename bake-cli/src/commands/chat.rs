@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use bake_runtime::{Adapter, Model, Sampling, load_model, teacher_prompt};
 use bake_spec::Store;
 use bake_spec::diagnostics::did_you_mean;
@@ -59,11 +59,13 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
             anstream::eprint!("{} > ", talk.who());
             std::io::stderr().flush()?;
         }
-        let mut line = String::new();
-        if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        let mut line = Vec::new();
+        if std::io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
             return Ok(code);
         }
-        match talk.line(line.trim()) {
+        let line = String::from_utf8(line)
+            .map_err(|_| anyhow!("the question is not UTF-8 text; type or save it as UTF-8"));
+        match line.and_then(|line| talk.line(line.trim())) {
             Ok(true) => {}
             Ok(false) => return Ok(code),
             // A question that does not fit does not end the chat, whoever asks.
@@ -80,9 +82,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
 fn named<'a>(recipe: &'a Recipe, name: &str) -> Result<&'a Target> {
     let known: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
     let found = recipe.targets.iter().find(|target| target.name == name);
-    found.ok_or_else(|| {
-        anyhow::anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known))
-    })
+    found.ok_or_else(|| anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known)))
 }
 
 struct Talk<'a> {

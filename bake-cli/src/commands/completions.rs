@@ -31,9 +31,21 @@ if [[ $_cargo_completed == *"-F "* ]]; then
     fi
 fi
 
+# The bakes that are declared here.
+_cargo_bake_names() {
+    cargo bake list 2>/dev/null | sed -n 's/^\([^ ]*\) (.*/\1/p'
+}
+
 _cargo_or_bake() {
     if [[ ${COMP_WORDS[1]-} == bake ]] && (( COMP_CWORD > 1 )); then
         _cargo_bake "$@"
+        # What is no option and not the value of one may be the name of a bake.
+        if [[ $2 != -* && $3 != -* ]] && {
+            (( COMP_CWORD == 2 )) ||
+                [[ " status plan check show chat vendor push pull " == *" ${COMP_WORDS[2]} "* ]]
+        }; then
+            COMPREPLY+=($(compgen -W "$(_cargo_bake_names)" -- "$2"))
+        fi
     elif [[ -n ${_cargo_without_bake-} ]]; then
         "$_cargo_without_bake" "$@"
     elif (( COMP_CWORD == 1 )) && [[ bake == "${COMP_WORDS[1]-}"* ]]; then

@@ -8,6 +8,7 @@ use bake_spec::store::write::{Durability, replace};
 use bake_spec::syntax::{WIDTH, find, format_to};
 
 use crate::args::Common;
+use crate::paths::from_here;
 use crate::terminal::{say, status};
 use crate::workspace::roots;
 
@@ -28,7 +29,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
                 continue;
             }
             changed += 1;
-            let shown = file.strip_prefix(&root).unwrap_or(&file).to_owned();
+            let shown = from_here(&file);
             if check {
                 say!("{}", shown.display());
                 continue;

@@ -52,12 +52,14 @@ pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
         for kind in &removed {
             say!("{}", kind.line());
         }
-        say!("{}", total("would be removed", &removed, args.days, &store));
+        let nothing = if removed.is_empty() { "nothing " } else { "" };
+        say!("{nothing}{}", total("would be removed", &removed, args.days, &store));
     } else if !common.quiet {
         for kind in &removed {
             status("Removed", kind.line());
         }
-        status("Cleaned", total("removed", &removed, args.days, &store));
+        let verb = if removed.is_empty() { "Nothing" } else { "Cleaned" };
+        status(verb, total("removed", &removed, args.days, &store));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,8 +116,13 @@ impl Kind {
 
 fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
     let store = store.root().display();
-    match removed.iter().map(|kind| kind.bytes).sum() {
-        _ if removed.is_empty() => format!("nothing in {store} has been unused for {days} days"),
-        sum => format!("{} {what} from {store}", bytes(sum)),
+    if !removed.is_empty() {
+        let sum = removed.iter().map(|kind| kind.bytes).sum();
+        return format!("{} {what} from {store}", bytes(sum));
     }
+    let used = match days {
+        0 => "is in use".to_owned(),
+        days => format!("was used in the last {days} days"),
+    };
+    format!("to remove: everything in {store} is named by a bake.lock, or {used}")
 }

@@ -16,6 +16,8 @@ struct Bake {
     name: String,
     package: String,
     file: String,
+    /// The `#[cfg(…)]` under which it is compiled at all.
+    conditions: Vec<String>,
     model: String,
     targets: Vec<Target>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
             name: recipe.name.to_string(),
             package: package.name.clone(),
             file: found.file.display().to_string(),
+            conditions: found.declared.conditions(),
             model: match &recipe.model {
                 ModelSource::Folder(folder) => folder.to_string(),
                 _ => "tiny".to_owned(),
@@ -55,7 +58,12 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for bake in bakes {
-        say!("{} ({}, {}), model {}", bake.name, bake.package, bake.file, bake.model);
+        let Bake { name, package, file, conditions, model, .. } = &bake;
+        let under = match conditions[..] {
+            [] => String::new(),
+            _ => format!(", only under {}", conditions.join(" ")),
+        };
+        say!("{name} ({package}, {file}), model {model}{under}");
         for Target { name, anchor, document, share } in bake.targets {
             let what = document.unwrap_or_else(|| {
                 if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() }

@@ -1,7 +1,6 @@
 //! `cargo bake new`: a starter project.
 
-use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -9,6 +8,7 @@ use bake_spec::store::write::{Durability, replace};
 use cargo_metadata::MetadataCommand;
 
 use crate::args::{Common, New};
+use crate::paths::relative;
 use crate::terminal::{next_step, status};
 
 const MANIFEST: &str = include_str!("../../starter/Cargo.toml.in");
@@ -29,11 +29,18 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
         bail!("{} exists already; name a folder that does not", folder.display());
     }
     let checkout = args.path.as_deref().map(checkout).transpose()?;
-    make_package(folder)?;
+    let name = match (&args.name, folder.file_name()) {
+        (Some(name), _) => name.clone(),
+        (None, Some(last)) => last.to_string_lossy().into_owned(),
+        (None, None) => {
+            bail!("{} does not end with a name; add --name", folder.display());
+        }
+    };
+    check_name(&name)?;
+    make_package(folder, &name)?;
     let folder = folder.canonicalize().context("the new folder cannot be found")?;
     let workspace = workspace_of(&folder)?;
-    let name = folder.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let manifest = manifest(name, &folder, checkout.as_deref(), workspace.is_some())?;
+    let manifest = manifest(&name, &folder, checkout.as_deref(), workspace.is_some())?;
     for (file, text) in [("Cargo.toml", manifest.as_str())].into_iter().chain(FILES) {
         let path = folder.join(file);
         if let Some(parent) = path.parent() {
@@ -58,20 +65,58 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Packages and commands that a starter needs beside itself.
+const OWN: [&str; 8] = [
+    "bake",
+    "bake-build",
+    "bake-cli",
+    "bake-emulator",
+    "bake-macros",
+    "bake-runtime",
+    "bake-spec",
+    "cargo-bake",
+];
+
+/// The libraries that every program has, of which cargo only warns.
+const STANDARD: [&str; 5] = ["alloc", "core", "proc-macro", "std", "test"];
+
+/// Refuses names with which the starter would not compile; cargo knows of others.
+fn check_name(name: &str) -> Result<()> {
+    let hyphens = name.replace('_', "-");
+    let whose = match () {
+        () if OWN.contains(&&*hyphens) => "a part of bake, which the project depends on",
+        () if STANDARD.contains(&&*hyphens) => "a library of Rust itself",
+        () => return Ok(()),
+    };
+    bail!(
+        "a project cannot be called `{name}`: that is the name of {whose}; choose another, as with \
+         `--name my-{hyphens}`"
+    )
+}
+
 /// Creates a package through cargo, which knows which names are allowed, and makes it a member of
 /// the workspace around it.
-fn make_package(folder: &Path) -> Result<()> {
+fn make_package(folder: &Path, name: &str) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["new", "--quiet", "--bin", "--edition", "2024"]).arg(folder);
+    command.args(["new", "--quiet", "--bin", "--edition", "2024", "--name", name]).arg(folder);
     let output = command
         .output()
         .map_err(|e| anyhow!("cargo cannot be started ({e}); install it from https://rustup.rs"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", said.trim().trim_start_matches("error: "));
+        bail!("{}", advice(said.trim().trim_start_matches("error: ")));
     }
     Ok(())
+}
+
+/// What cargo says; of a name, with this command's way to another.
+fn advice(said: &str) -> String {
+    let what = said.split("\nhelp:").next().unwrap_or(said).trim_end();
+    match what.contains("package name") {
+        true => format!("{what}; choose another with --name"),
+        false => said.to_owned(),
+    }
 }
 
 /// The folder of the workspace that a package is a member of, where it is not the package's own.
@@ -110,30 +155,9 @@ fn checkout(given: &Path) -> Result<PathBuf> {
     })
 }
 
-/// The path from one absolute folder to another: with `..` where they have more in common than the
-/// root, and absolute otherwise.
-fn relative(from: &Path, to: &Path) -> PathBuf {
-    let from: Vec<&OsStr> = from.components().map(Component::as_os_str).collect();
-    let to: Vec<&OsStr> = to.components().map(Component::as_os_str).collect();
-    let common = from.iter().zip(&to).take_while(|(one, other)| one == other).count();
-    if common < 2 {
-        return to.iter().collect();
-    }
-    let up = from[common..].iter().map(|_| OsStr::new(".."));
-    up.chain(to[common..].iter().copied()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn folders_beside_each_other_are_named_relative_to_each_other() {
-        let path = |from: &str, to: &str| relative(Path::new(from), Path::new(to));
-        assert_eq!(path("/code/me/hello", "/code/me/bake"), Path::new("../bake"));
-        assert_eq!(path("/code/me/a/b", "/code/me"), Path::new("../.."));
-        assert_eq!(path("/srv/hello", "/code/me/bake"), Path::new("/code/me/bake"));
-    }
 
     #[test]
     fn the_profile_is_a_part_of_the_manifest() {

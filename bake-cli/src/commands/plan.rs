@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bake_runtime::{BakeOptions, Kept, Plan, TargetPlan, plan};
+use bake_spec::lock::State;
 use serde::Serialize;
 
 use crate::args::{Common, Listing};
@@ -14,7 +15,7 @@ use crate::workspace::{Models, packages, select};
 #[derive(Serialize)]
 struct Bake {
     name: String,
-    state: bake_spec::lock::State,
+    state: State,
     #[serde(flatten)]
     plan: Plan,
 }
@@ -24,26 +25,29 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
     let mut bakes = Vec::new();
     for (package, found) in select(&packages, &args.names.names)? {
         let state = package.state(found, &mut models)?.state;
-        bakes.push(Bake {
-            name: found.name().to_owned(),
-            state,
-            plan: plan(&found.declared.recipe, &BakeOptions::new().device(common.device))?,
-        });
+        let plan = plan(&found.declared.recipe, &BakeOptions::new().device(common.device))?;
+        // An adapter that is only in the package need not be made either.
+        let plan = if state == State::Fresh { plan.with_adapter() } else { plan };
+        bakes.push(Bake { name: found.name().to_owned(), state, plan });
     }
     if args.json.json {
         json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
     for Bake { name, state, plan } in &bakes {
-        let fresh = *state == bake_spec::lock::State::Fresh;
-        say!("{name}{}", if fresh { " (fresh: there is nothing to do)" } else { "" });
-        for target in &plan.targets {
-            say_target(target);
-        }
         if plan.adapter_kept {
-            say!("    the adapter is in the store: it is used again");
+            say!(
+                "{name} ({})",
+                match state {
+                    State::Fresh => "fresh: there is nothing to do",
+                    _ => "the adapter is in the store: it is used again",
+                }
+            );
+            plan.targets.iter().for_each(say_made);
             continue;
         }
+        say!("{name}");
+        plan.targets.iter().for_each(say_target);
         let [stimuli, rollouts, states, training] = plan.seconds;
         say!(
             "    time for what is missing: stimuli {}, rollouts {}, teacher states {}; training {}",
@@ -61,6 +65,16 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what the adapter of a target was made from.
+fn say_made(target: &TargetPlan) {
+    let TargetPlan { name, prompt_tokens, written, asked, .. } = target;
+    say!(
+        "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
+         {asked} asked)",
+        written + asked,
+    );
 }
 
 fn say_target(target: &TargetPlan) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use bake_spec::Store;
 
 use crate::args::{Common, Folder};
@@ -16,7 +16,7 @@ pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
             args.folder.display()
         );
     }
-    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
+    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::shared(&args.folder));
     for (package, found) in select(&packages, &args.names.names)? {
         let name = found.name();
         let Some(locked) = package.lock.bakes.get(name) else {
@@ -25,7 +25,9 @@ pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
         let Some(folder) = locked.find_adapter(&package.root, &own) else {
             bail!("the adapter of `{name}` is not on this machine; run `cargo bake` first");
         };
-        shared.adopt(&folder, &locked.adapter, &locked.recipe)?;
+        shared
+            .adopt(&folder, &locked.adapter, &locked.recipe)
+            .with_context(|| format!("`{name}` was not pushed"))?;
         if !common.quiet {
             status(
                 "Pushed",
@@ -43,7 +45,7 @@ pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
             args.folder.display()
         );
     }
-    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::new(&args.folder));
+    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::shared(&args.folder));
     for (package, found) in select(&packages, &args.names.names)? {
         let name = found.name();
         let Some(locked) = package.lock.bakes.get(name) else {
@@ -62,7 +64,8 @@ pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
                 args.folder.display()
             );
         };
-        own.adopt(&folder, &locked.adapter, &locked.recipe)?;
+        own.adopt(&folder, &locked.adapter, &locked.recipe)
+            .with_context(|| format!("`{name}` was not pulled"))?;
         if !common.quiet {
             status("Pulled", format_args!("{name} ({})", bytes(locked.bytes)));
         }

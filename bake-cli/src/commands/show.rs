@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bake_runtime::{BakeOptions, Report, StimulusProducts, TargetProducts};
 use bake_spec::Store;
 use serde::Serialize;
@@ -95,11 +95,10 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
             .get(found.name())
             .and_then(|locked| locked.find_adapter(&package.root, &store));
         let Some(folder) = folder else {
-            terminal::warning(format_args!(
-                "the adapter of `{}` is not on this machine; run `cargo bake`",
+            bail!(
+                "the adapter of `{}` is not on this machine; run `cargo bake`, or name other bakes",
                 found.name()
-            ));
-            continue;
+            );
         };
         let path = folder.join("bake.json");
         let text = std::fs::read_to_string(&path)

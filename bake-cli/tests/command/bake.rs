@@ -12,6 +12,9 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     for part in ["Baked Office in ", "an adapter of", "nats per token", "keys: 2 stimuli", "Next"] {
         assert!(baked.contains(part), "{part}: {baked}");
     }
+    // What the engine says is in words.
+    assert!(baked.contains("rollouts on keys: finished 2 of 2 "), "{baked}");
+    assert!(!baked.contains("INFO") && !baked.contains("bake.target"), "{baked}");
     assert_eq!(package.states(), ["fresh"; 3]);
     package.ok(&["check"]);
     let lock = package.read("bake.lock");
@@ -43,7 +46,8 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
 
     // Without its adapter a locked bake is missing, and with it again it is fresh.
     std::fs::remove_dir_all(package.dir.path().join("store")).unwrap();
-    assert_eq!(package.states(), ["missing", "fresh", "fresh"]);
+    assert_eq!(package.states(), ["missing"; 3]);
+    package.fails(&["show", "metrics"], 101, "the adapter of `Office` is not on this machine");
     package.ok(&[]);
     assert_eq!(package.states(), ["fresh"; 3]);
 
@@ -74,6 +78,21 @@ fn a_target_alone_is_baked_beside_the_lock() {
     package.fails(&["--target", "lmap"], 101, "did you mean `lamp`?");
     package.fails(&["--target", "keys", "--locked"], 2, "cannot be used with");
     package.fails(&["--target", "keys", "--frozen"], 2, "cannot be used with");
+}
+
+#[test]
+fn a_damaged_adapter_is_not_called_absent() {
+    let package = Package::new();
+    package.ok(&[]);
+    let artifacts = std::fs::read_dir(package.store().join("artifacts")).unwrap();
+    for folder in artifacts {
+        std::fs::write(folder.unwrap().path().join("adapter_model.safetensors"), "x").unwrap();
+    }
+    let damaged = "is damaged; `cargo bake` makes it again";
+    package.fails(&["check"], 1, damaged);
+    assert_eq!(package.states(), ["missing"; 3]);
+    assert!(said(&package.run(&[])).contains(damaged));
+    assert_eq!(package.states(), ["fresh"; 3]);
 }
 
 #[test]

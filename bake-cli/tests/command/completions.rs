@@ -6,7 +6,8 @@ use super::*;
 /// `cargo` installed before.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let program = format!(
-        "_before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\
+        "cargo() {{ echo 'Office (office, src/main.rs), model tiny'; echo '    keys  50 %'; }}\n\
+         _before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\
          COMP_WORDS=({})\nCOMP_CWORD={}\n\
          $(complete -p cargo | sed 's/.*-F \\([^ ]*\\).*/\\1/') cargo \
          \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
@@ -26,7 +27,11 @@ fn bash_completes_cargo_bake_and_leaves_the_rest_as_it_was() {
     assert_eq!(offered(&script, &["cargo", "bake", "sta"]), ["status"]);
     assert_eq!(offered(&script, &["cargo", "bake", "show", "roll"]), ["rollouts"]);
     assert_eq!(offered(&script, &["cargo", "bake", "gc", "--dr"]), ["--dry-run"]);
-    assert!(offered(&script, &["cargo", "bake", ""]).contains(&"chat".to_owned()));
+    let all = offered(&script, &["cargo", "bake", ""]);
+    assert!(all.contains(&"chat".to_owned()) && all.contains(&"Office".to_owned()), "{all:?}");
+    assert_eq!(offered(&script, &["cargo", "bake", "chat", "Off"]), ["Office"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "gc", "Off"]), [""]);
+    assert_eq!(offered(&script, &["cargo", "bake", "chat", "--ask", "Off"]), [""]);
     assert_eq!(offered(&script, &["cargo", "bui"]), ["build"]);
     assert_eq!(offered(&script, &["cargo", "build", ""]), ["build"]);
     // Reading the script twice changes nothing.

@@ -136,7 +136,9 @@ fn nothing_is_removed_where_it_is_unknown_what_is_in_use() {
 fn a_dry_run_says_what_would_be_removed() {
     let package = Package::new();
     package.ok(&[]);
-    assert!(package.ok(&["gc", "--dry-run"]).starts_with("nothing in "));
+    let shown = package.ok(&["gc", "--dry-run"]);
+    assert!(shown.starts_with("nothing to remove: everything in "), "{shown}");
+    assert!(said(&package.run(&["gc"])).contains("Nothing to remove: everything in "));
     age(&package.store());
     let shown = package.ok(&["gc", "--dry-run"]);
     assert!(shown.contains("products") && shown.contains("unused for up to 40 days"), "{shown}");

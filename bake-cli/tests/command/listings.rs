@@ -24,7 +24,18 @@ fn listings_say_what_there_is() {
     assert!(package.ok(&["plan"]).contains("rollouts 0 kept, 2 to make"));
     assert!(package.ok(&["show", "rollouts"]).contains("not kept here"));
     package.ok(&[]);
-    assert!(package.ok(&["plan"]).contains("the adapter is in the store"));
+    // The products that it was made from are not needed any more.
+    std::fs::remove_dir_all(package.store().join("blobs")).unwrap();
+    let shown = package.ok(&["plan"]);
+    assert!(shown.contains("Office (fresh: there is nothing to do)"), "{shown}");
+    assert!(!shown.contains("to make") && !shown.contains("at most"), "{shown}");
+    let plan = json(&["plan", "--json"]);
+    assert_eq!(plan["bakes"][0]["targets"][0]["rollouts"]["to_make"], 0);
+    let lock = package.read("bake.lock");
+    std::fs::remove_file(package.root().join("bake.lock")).unwrap();
+    assert!(package.ok(&["plan"]).contains("Office (the adapter is in the store: it is used"));
+    package.write("bake.lock", &lock);
+    package.ok(&["--fresh"]);
     let rollouts = json(&["show", "rollouts", "--json"]);
     assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["text"], "I lost my key");
     assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["generator"], "questions");
@@ -51,6 +62,17 @@ fn what_is_declared_is_listed_whatever_the_lock_says() {
 }
 
 #[test]
+fn a_condition_of_a_declaration_is_listed() {
+    let package = Package::new();
+    let condition = "bake::bake! {\n    #[cfg(feature = \"office\")]";
+    package.write("src/main.rs", &MAIN.replace("bake::bake! {", condition));
+    let shown = package.ok(&["list"]);
+    assert!(shown.contains("model tiny, only under #[cfg(feature=\"office\")]"), "{shown}");
+    let list: Value = serde_json::from_str(&package.ok(&["list", "--json"])).unwrap();
+    assert_eq!(list["bakes"][0]["conditions"][0], "#[cfg(feature=\"office\")]");
+}
+
+#[test]
 fn errors_and_settings_are_listed_and_explained() {
     let package = Package::new();
     let list = package.ok(&["explain"]);
@@ -73,9 +95,13 @@ fn a_question_that_does_not_fit_does_not_end_a_chat() {
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let long = "word ".repeat(20_000);
-    write!(child.stdin.take().unwrap(), "{long}\nHello\n").unwrap();
+    let mut input = child.stdin.take().unwrap();
+    write!(input, "{long}\n").unwrap();
+    input.write_all(b"\xff\xfe\nHello\n").unwrap();
+    drop(input);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("error"), "{}", said(&output));
+    assert!(said(&output).contains("the question is not UTF-8 text"), "{}", said(&output));
     assert!(!output.stdout.is_empty(), "the second question has an answer: {}", said(&output));
 }

@@ -35,6 +35,8 @@ fn mistakes_are_reported_with_the_next_step() {
     package.fails(&["push", "s3://bucket/x"], 101, "is an address");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
     package.fails(&["status"], 101, "merge conflict on line 1");
+    std::fs::write(package.root().join("bake.lock"), b"\xff\xfe\0").unwrap();
+    package.fails(&["status"], 101, "bake.lock is not text; restore it, or delete it and run");
     package.write("bake.lock", "version = 7\n");
     package.fails(&[], 101, "use a newer bake");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();

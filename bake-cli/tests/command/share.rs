@@ -57,6 +57,26 @@ fn a_vendored_adapter_is_never_gone_and_a_killed_copy_is_restored() {
     // As it is left by a run that was killed between two files.
     let after = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, before).unwrap();
-    package.ok(&[]);
+    let damaged = "the files in `bakes/Office` are not those that bake.lock names";
+    package.fails(&["check"], 1, damaged);
+    package.fails(&["--locked"], 101, damaged);
+    let restored = said(&package.run(&[]));
+    assert!(restored.contains("Restored bakes/Office"), "{restored}");
+    assert!(restored.contains("Fresh Office"), "nothing is baked again: {restored}");
     assert_eq!(std::fs::read(&weights).unwrap(), after);
+    package.ok(&["check"]);
+}
+
+#[test]
+fn a_failed_push_says_what_helps_where_it_failed() {
+    let package = Package::new();
+    package.ok(&[]);
+    package.write("taken", "");
+    let output = package.run(&["push", "taken"]);
+    assert_eq!(output.status.code(), Some(101));
+    let said = said(&output);
+    for part in ["`Office` was not pushed", "in the shared folder", "name another"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("BAKE_CACHE_DIR"), "{said}");
 }

@@ -49,8 +49,24 @@ fn a_starter_depends_on_a_checkout_where_one_is_named() {
     }
     package.fails(&["new", "../other", "--path", "keys.md"], 101, "is not a checkout of bake");
     package.fails(&["new", "../hello"], 101, "exists already");
-    package.fails(&["new", "1st"], 101, "1st");
-    assert!(!package.root().join("1st").exists());
+}
+
+#[test]
+fn names_with_which_a_starter_would_not_compile_are_refused() {
+    let package = Package::new();
+    for name in ["bake", "bake-spec", "bake_runtime", "cargo-bake", "std", "proc-macro", "core"] {
+        package.fails(&["new", name], 101, "--name my-");
+        assert!(!package.root().join(name).exists(), "{name}");
+    }
+    for name in ["1st", "fn", "build", "a.b"] {
+        package.fails(&["new", name], 101, "choose another with --name");
+        assert!(!package.root().join(name).exists(), "{name}");
+    }
+    package.fails(&["new", "hello", "--name", "bake"], 101, "a part of bake");
+    package.ok(&["new", "../bake", "--name", "my-bake"]);
+    let starter = package.dir.path().join("bake");
+    let manifest: toml::Table = read(&starter, "Cargo.toml").parse().unwrap();
+    assert_eq!(manifest["package"]["name"].as_str(), Some("my-bake"));
 }
 
 #[test]

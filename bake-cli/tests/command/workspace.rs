@@ -32,4 +32,13 @@ fn in_a_workspace_the_package_is_that_of_the_current_folder() {
     assert_eq!(listed("", &["--manifest-path", "sub/Cargo.toml"]), ["Sub"]);
     assert_eq!(listed("sub", &["-p", "office"]), ["Office"]);
     assert_eq!(listed("sub", &["--workspace"]), ["Office", "Sub"]);
+
+    // A mistake is shown with a path that can be opened where the command was run.
+    package.write("sub/src/lib.rs", "bake::bake! { bake Sub { target keys wieght 2; } }");
+    let shown = |folder: &str, args: &[&str]| {
+        said(&run(&package.root().join(folder), &store, &[args, &["status"]].concat()))
+    };
+    assert!(shown("", &["-p", "sub"]).contains("--> sub/src/lib.rs:1:38"));
+    assert!(shown("sub/src", &[]).contains("--> lib.rs:1:38"));
+    assert!(shown("src", &["-p", "sub"]).contains("--> ../sub/src/lib.rs:1:38"));
 }

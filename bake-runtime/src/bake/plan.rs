@@ -70,6 +70,19 @@ impl Plan {
         Duration::from_secs_f64(self.seconds.iter().sum())
     }
 
+    /// The plan where the adapter exists already, in the store or elsewhere: nothing is made, even
+    /// if the products that it was made from were removed.
+    #[must_use]
+    pub fn with_adapter(mut self) -> Self {
+        (self.adapter_kept, self.seconds) = (true, [0.0; 4]);
+        for target in &mut self.targets {
+            for kind in [&mut target.stimuli, &mut target.rollouts, &mut target.states] {
+                kind.to_make = 0;
+            }
+        }
+        self
+    }
+
     /// The memory, for messages: `238 MB`.
     pub fn memory(&self) -> String {
         format!("{} MB", self.memory_bytes.div_ceil(1 << 20))
@@ -125,7 +138,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
         true => [0.0; 4],
         false => seconds(recipe, &targets, &trial(&model, recipe)?),
     };
-    Ok(Plan {
+    let plan = Plan {
         adapter_kept,
         rollouts,
         steps: train.epochs * rollouts.div_ceil(train.batch * train.accumulate),
@@ -133,7 +146,8 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
         memory_bytes: memory_bytes(&model, recipe, &targets, adapter.parameters()),
         seconds,
         targets,
-    })
+    };
+    Ok(if adapter_kept { plan.with_adapter() } else { plan })
 }
 
 /// The most memory that is held at once.

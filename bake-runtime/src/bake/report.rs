@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bake_spec::recipe::Recipe;
+use bake_spec::store::write::remedy;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -108,7 +109,8 @@ impl Report {
         let json = serde_json::to_vec_pretty(self).expect("a report has a JSON form");
         let path = folder.join(REPORT);
         std::fs::write(&path, json).map_err(|e| {
-            Error::with_source(ErrorKind::Store, format!("cannot write {}", path.display()), e)
+            let message = format!("cannot write {}; {}", path.display(), remedy(&e));
+            Error::with_source(ErrorKind::Store, message, e)
         })
     }
 

@@ -140,37 +140,61 @@ impl Locked {
         Identity { files: self.model.files, weights: self.model.weights }
     }
 
-    /// Why [`find_adapter`](Self::find_adapter) found none.
-    pub fn why_not_at_hand(&self, package: &Path, store: Option<&Store>) -> String {
+    /// Where its adapter is on this machine: beside the declarations of the package, or in the
+    /// store.
+    pub fn at_hand(&self, package: &Path, store: &Store) -> AtHand {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
-        match store {
-            _ if vendored.is_dir() => format!(
-                "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was \
-                 changed, added or removed, or its line ends were",
-                self.name
-            ),
-            Some(store) if store.root().is_dir() => {
-                format!("its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine")
+        if Store::holds(&vendored, &self.adapter) {
+            return AtHand::Whole(vendored);
+        }
+        let changed = format!(
+            "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was changed, \
+             added or removed, or its line ends were",
+            self.name
+        );
+        match store.artifact(&self.adapter) {
+            Some(folder) if vendored.is_dir() => {
+                let why = format!("{changed}; `cargo bake` copies them from the store again");
+                AtHand::Elsewhere { folder, why }
             }
-            Some(store) => {
-                format!(
-                    "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine \
-                     in {}",
-                    store.root().display()
-                )
-            }
-            None => format!(
-                "its adapter is not in `{VENDOR_DIR}`, and BAKE_CACHE_DIR is not an absolute path"
-            ),
+            Some(folder) => AtHand::Whole(folder),
+            None if vendored.is_dir() => AtHand::No(changed),
+            None if store.has_artifact(&self.adapter) => AtHand::No(format!(
+                "its adapter in the store of this machine, {}, is damaged; `cargo bake` makes it \
+                 again",
+                store.root().display()
+            )),
+            None if store.root().is_dir() => AtHand::No(format!(
+                "its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine"
+            )),
+            None => AtHand::No(format!(
+                "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine in {}",
+                store.root().display()
+            )),
         }
     }
 
-    /// The folder of its adapter: beside the declarations of the package, or in the store. None if
-    /// it is in neither, or damaged.
+    /// The folder of its adapter, wherever it is on this machine. None if it is damaged.
     pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
-        let vendored = package.join(VENDOR_DIR).join(&self.name);
-        Store::holds(&vendored, &self.adapter)
-            .then_some(vendored)
-            .or_else(|| store.artifact(&self.adapter))
+        match self.at_hand(package, store) {
+            AtHand::Whole(folder) | AtHand::Elsewhere { folder, .. } => Some(folder),
+            AtHand::No(_) => None,
+        }
     }
+}
+
+/// Where a locked adapter is on a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AtHand {
+    /// In this folder.
+    Whole(PathBuf),
+    /// In this folder of the store, but the copy in the package is not that adapter.
+    Elsewhere {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with the copy.
+        why: String,
+    },
+    /// Nowhere, for this reason.
+    No(String),
 }

@@ -17,7 +17,7 @@ pub enum State {
     Fresh,
     /// It was made from something else.
     Stale,
-    /// It has not been baked, or is not on this machine.
+    /// It has not been baked, or its adapter is not on this machine or damaged.
     Missing,
 }
 
@@ -150,12 +150,17 @@ fn target_state(target: &Target, locked: &Locked, shared: &[String]) -> TargetSt
 }
 
 impl BakeState {
-    /// The state if the locked adapter is not on this machine.
+    /// The state if the locked adapter is not on this machine, or not as it was locked.
     #[must_use]
-    pub fn without_adapter(mut self, why: String) -> Self {
-        if self.state == State::Fresh {
-            self.state = State::Missing;
-            self.why.push(why);
+    pub fn without_adapter(mut self, why: &str) -> Self {
+        if self.state != State::Fresh {
+            return self;
+        }
+        self.state = State::Missing;
+        self.why.push(why.to_owned());
+        for target in &mut self.targets {
+            target.state = State::Missing;
+            target.why = why.to_owned();
         }
         self
     }

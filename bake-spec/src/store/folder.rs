@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::read_if_present;
-use super::write::{Durability, replace};
+use super::write::{Durability, remedy, replace};
 use crate::error::{Error, ErrorKind};
 use crate::hash::{Hash, KeyHasher};
 use crate::recipe::ADAPTER_FILES;
@@ -53,7 +53,7 @@ pub fn folder_bytes(dir: &Path) -> u64 {
 /// When one cannot be read or written.
 pub fn copy_folder(from: &Path, to: &Path) -> Result<(), Error> {
     let failed = |path: &Path, e| {
-        let message = format!("cannot write {}; make its folder writable", path.display());
+        let message = format!("cannot write {}; {}", path.display(), remedy(&e));
         Error::io(ErrorKind::Store, message, e)
     };
     fs::create_dir_all(to).map_err(|e| failed(to, e))?;

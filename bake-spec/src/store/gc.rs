@@ -7,7 +7,7 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{ADAPTERS, ARTIFACTS, Store, USED, entries, lock, packages, read_if_present, remove};
+use super::{ADAPTERS, ARTIFACTS, Store, USED, entries, lock, packages, read_if_present};
 use crate::error::Error;
 use crate::hash::Hash;
 
@@ -173,11 +173,11 @@ impl Store {
                 self.remove_lock(&thing.path)?;
                 continue;
             }
-            thing.beside.iter().try_for_each(|path| remove(path))?;
+            thing.beside.iter().try_for_each(|path| self.remove_file(path))?;
             if thing.path.is_dir() {
                 self.clear(&thing.path)?;
             } else {
-                remove(&thing.path)?;
+                self.remove_file(&thing.path)?;
             }
         }
         for folder in entries(&self.root.join("blobs"))? {
@@ -190,7 +190,7 @@ impl Store {
     /// Removes a lock that nobody holds, while nobody takes one.
     fn remove_lock(&self, path: &Path) -> Result<(), Error> {
         match self.closed_gate() {
-            Some(_gate) if !lock::is_held(path) => remove(path),
+            Some(_gate) if !lock::is_held(path) => self.remove_file(path),
             _ => Ok(()),
         }
     }

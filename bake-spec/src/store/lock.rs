@@ -8,7 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::{Store, create_dir, write_error};
+use super::Store;
 use crate::error::Error;
 use crate::hash::Hash;
 
@@ -31,22 +31,22 @@ impl Store {
     /// When the store cannot be written.
     pub fn try_lock(&self, key: &Hash) -> Result<Option<StoreLock>, Error> {
         let folder = self.root.join("locks");
-        create_dir(&folder)?;
+        self.create_dir(&folder)?;
         let open = |path: &Path| {
             let file = File::options().create(true).truncate(false).write(true).open(path);
-            file.map_err(|e| write_error(path, e))
+            file.map_err(|e| self.write_error(path, e))
         };
         // Nobody removes the file between this process's opening and locking it.
         let gate_path = folder.join(GATE);
         let gate = open(&gate_path)?;
-        without_locks_go_on(gate.lock_shared()).map_err(|e| write_error(&gate_path, e))?;
+        without_locks_go_on(gate.lock_shared()).map_err(|e| self.write_error(&gate_path, e))?;
         let path = folder.join(key.to_string());
         let file = open(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(StoreLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
-                without_locks_go_on(Err(e)).map_err(|e| write_error(&path, e))?;
+                without_locks_go_on(Err(e)).map_err(|e| self.write_error(&path, e))?;
                 Ok(Some(StoreLock { _file: file }))
             }
         }

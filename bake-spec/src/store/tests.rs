@@ -11,7 +11,9 @@ fn store() -> (tempfile::TempDir, Store) {
 
 fn put(store: &Store, key: &Hash, content: &str) -> PathBuf {
     store
-        .put_adapter(key, |dir| fs::write(dir.join(FILE), content).map_err(|e| write_error(dir, e)))
+        .put_adapter(key, |dir| {
+            fs::write(dir.join(FILE), content).map_err(|e| store.write_error(dir, e))
+        })
         .unwrap()
 }
 
@@ -67,6 +69,21 @@ fn a_store_that_cannot_be_written_is_named() {
         Store::new(&file).put_product("stimuli", &Hash::of(b""), b"").unwrap_err().to_string();
     assert!(error.contains("file") && error.contains(DIR_VARIABLE), "{error}");
     assert_eq!(Store::new(&file).adapter(&Hash::of(b"")).unwrap(), None);
+}
+
+#[test]
+fn what_helps_depends_on_what_failed_and_on_whose_store_it_is() {
+    let path = Path::new("file");
+    let own = |kind: Io| Store::new("own").write_error(path, kind.into()).to_string();
+    let shared = |kind: Io| Store::shared("drive").write_error(path, kind.into()).to_string();
+    for said in [own(Io::StorageFull), shared(Io::StorageFull)] {
+        assert!(said.contains("free some space on its disk"), "{said}");
+        assert!(!said.contains("writable"), "{said}");
+    }
+    assert!(own(Io::PermissionDenied).contains("make its folder writable"));
+    assert!(own(Io::PermissionDenied).contains(DIR_VARIABLE));
+    let said = shared(Io::PermissionDenied);
+    assert!(said.contains("in the shared folder") && !said.contains(DIR_VARIABLE), "{said}");
 }
 
 #[test]

@@ -31,7 +31,23 @@ pub struct WriteError {
 
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot write {}: {}", self.path.display(), self.source)
+        let (path, source) = (self.path.display(), &self.source);
+        write!(f, "cannot write {path}; {}: {source}", remedy(source))
+    }
+}
+
+/// What helps against a failed write.
+pub fn remedy(e: &io::Error) -> &'static str {
+    match e.kind() {
+        io::ErrorKind::StorageFull => "free some space on its disk",
+        io::ErrorKind::QuotaExceeded => "free some of the space that you may use there",
+        io::ErrorKind::FileTooLarge => "use a file system that holds larger files",
+        io::ErrorKind::ReadOnlyFilesystem => "make its file system writable",
+        io::ErrorKind::AlreadyExists
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::DirectoryNotEmpty => "move what is in its place out of the way",
+        _ => "make its folder writable",
     }
 }
 

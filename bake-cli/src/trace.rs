@@ -1,0 +1,129 @@
+//! What `-v` says on the standard error stream: a line for each thing that the engine has done.
+
+use std::fmt::{Debug, Write as _};
+use std::time::Instant;
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
+use tracing::subscriber::set_global_default;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::terminal::{seconds, status};
+
+/// Says what the engine does, if asked to: once for people, twice for developers of bake.
+pub(crate) fn start(verbose: u8) {
+    match verbose {
+        0 => {}
+        // Nothing else in this program has set another.
+        1 => set_global_default(Registry::default().with(Lines)).expect("it is the first"),
+        _ => tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::DEBUG)
+            .with_span_events(FmtSpan::CLOSE)
+            .without_time()
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .init(),
+    }
+}
+
+/// Prints the engine's events.
+struct Lines;
+
+/// A stage of the engine.
+struct Stage {
+    begin: Instant,
+    unit: String,
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        // Warnings are printed anyway.
+        *metadata.level() == Level::INFO && metadata.target().starts_with("bake")
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let (Some(span), Some(unit)) = (context.span(id), fields.take("unit")) {
+            span.extensions_mut().insert(Stage { begin: Instant::now(), unit });
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let span = context.event_span(event);
+        let extensions = span.as_ref().map(|span| span.extensions());
+        status("", line(fields, extensions.as_ref().and_then(|all| all.get::<Stage>())));
+    }
+}
+
+/// An event as a line.
+fn line(mut fields: Fields, stage: Option<&Stage>) -> String {
+    let mut line = fields.take("message").unwrap_or_default();
+    if let Some(Stage { begin, unit }) = stage
+        && let (Some(done), Some(total)) = (fields.take("done"), fields.take("total"))
+    {
+        let time = seconds(begin.elapsed().as_secs_f64());
+        // Writing to a string cannot fail.
+        let _ = write!(line, " {done} of {total} {unit} in {time}");
+    }
+    if let Some(error) = fields.take("error") {
+        let _ = write!(line, " ({error})");
+    }
+    let names = fields.0.iter().filter(|(name, _)| !name.starts_with("bake."));
+    let rest: Vec<String> = names.map(|(name, value)| format!("{name} {value}")).collect();
+    if !rest.is_empty() {
+        let _ = write!(line, " ({})", rest.join(", "));
+    }
+    line
+}
+
+/// The fields of a span or an event, in order.
+#[derive(Default)]
+struct Fields(Vec<(&'static str, String)>);
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<String> {
+        let place = self.0.iter().position(|(other, _)| *other == name)?;
+        Some(self.0.remove(place).1)
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.push((field.name(), format!("{value:.4}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.push((field.name(), value.to_owned()));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.push((field.name(), format!("{value:?}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_sentences() {
+        let fields = |all: &[(&'static str, &str)]| {
+            Fields(all.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
+        };
+        let stage = Stage { begin: Instant::now(), unit: "answers".to_owned() };
+        let ended = [("message", "rollouts on keys: finished"), ("done", "2"), ("total", "3")];
+        let said = line(fields(&ended), Some(&stage));
+        assert!(said.starts_with("rollouts on keys: finished 2 of 3 answers in 0.0 s"), "{said}");
+        let failed = [&ended[..], &[("error", "interrupted")]].concat();
+        assert!(line(fields(&failed), Some(&stage)).ends_with(" s (interrupted)"));
+        let ready = [("bake.target", "keys"), ("message", "ready"), ("stimuli", "2"), ("cut", "0")];
+        assert_eq!(line(fields(&ready), None), "ready (stimuli 2, cut 0)");
+    }
+}

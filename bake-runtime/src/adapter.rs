@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use bake_spec::{Config, Projection};
+use candle_core::Device;
 
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "train")]
@@ -23,19 +24,18 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Reads a folder in the format of the PEFT library: `adapter_config.json` and
-    /// `adapter_model.safetensors`.
-    ///
-    /// # Errors
-    /// When a file is missing or damaged, when the adapter is more than low-rank changes of linear
-    /// layers, and when its shapes do not match the model.
-    pub fn load(dir: &Path, model: &crate::Model) -> Result<Self> {
-        peft::read(dir, model.config(), model.decoder().device())
+    /// An adapter from a folder in the format of the PEFT library, for a model of this shape.
+    pub(crate) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Self> {
+        peft::read(dir, config, device)
     }
 
     /// The same from bytes in the program: names of files and their contents.
-    pub(crate) fn embedded(files: &[(&str, &'static [u8])], model: &crate::Model) -> Result<Self> {
-        peft::embedded(files, model.config(), model.decoder().device())
+    pub(crate) fn embedded(
+        files: &[(&str, &'static [u8])],
+        config: &Config,
+        device: &Device,
+    ) -> Result<Self> {
+        peft::embedded(files, config, device)
     }
 
     /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load
@@ -187,11 +187,10 @@ fn shapes(config: &Config, projection: Projection, rank: usize) -> ([usize; 2], 
 mod tests {
     use super::*;
     use bake_spec::recipe::{Lora, LoraFields};
-    use candle_core::Device;
 
     #[test]
     fn a_variable_without_a_gradient_is_named() {
-        let model = crate::Model::tiny().unwrap();
+        let model = crate::model::Model::tiny().unwrap();
         let lora = Lora::new(LoraFields {
             rank: 2,
             alpha: 2.0,
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_a_model_does_not_have_cannot_be_changed() {
-        let model = crate::Model::tiny().unwrap();
+        let model = crate::model::Model::tiny().unwrap();
         let refused = |change: &dyn Fn(&mut LoraFields)| {
             let lora = Lora::default().with(change).unwrap();
             initial(model.config(), &lora, 0, &Device::Cpu).unwrap_err().to_string()

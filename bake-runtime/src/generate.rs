@@ -125,7 +125,8 @@ pub(crate) fn complete(
 }
 
 /// An answer that is being written.
-struct Row {
+struct Row<'a> {
+    prompt: &'a [u32],
     slots: Vec<u32>,
     rng: ChaCha8Rng,
     ids: Vec<u32>,
@@ -133,15 +134,16 @@ struct Row {
     limit: usize,
 }
 
-impl Row {
+impl Row<'_> {
     fn open(&self) -> bool {
         !self.ended && self.ids.len() < self.limit
     }
 
-    fn push(&mut self, model: &Model, sampling: &Sampling, logits: &[f32]) -> Result<()> {
-        let token = sampling.choose(logits, &mut self.rng)?;
+    fn push(&mut self, model: &Model, sampling: &Sampling, mut logits: Vec<f32>) -> Result<()> {
+        model.generation().penalise(&mut logits, self.prompt.iter().chain(&self.ids));
+        let token = sampling.choose(&logits, &mut self.rng)?;
         self.ids.push(token);
-        self.ended = model.ends(token);
+        self.ended = model.generation().ends(token);
         Ok(())
     }
 }
@@ -192,10 +194,16 @@ fn complete_together(
     for request in requests {
         let (slots, logits) = &read[place[request.prompt]];
         let limit = answer_limit(model, request.prompt.len(), sampling)?;
-        let mut row =
-            Row { slots: slots.clone(), rng: request.rng, ids: Vec::new(), ended: false, limit };
+        let mut row = Row {
+            prompt: request.prompt,
+            slots: slots.clone(),
+            rng: request.rng,
+            ids: Vec::new(),
+            ended: false,
+            limit,
+        };
         if row.open() {
-            row.push(model, sampling, logits)?;
+            row.push(model, sampling, logits.clone())?;
         }
         rows.push(row);
     }
@@ -217,7 +225,7 @@ fn complete_together(
         let logits = decoder.logits(&hidden)?.to_device(&candle_core::Device::Cpu)?;
         for ((&i, slot), at) in open.iter().zip(new).zip(0..) {
             rows[i].slots.push(slot);
-            rows[i].push(model, sampling, &logits.i(at)?.to_vec1::<f32>()?)?;
+            rows[i].push(model, sampling, logits.i(at)?.to_vec1()?)?;
         }
         done(open.iter().filter(|&&i| !rows[i].open()).count())?;
     }
@@ -288,6 +296,10 @@ impl Sequence {
         let hidden =
             hidden.ok_or_else(|| Error::new(ErrorKind::Context, "there are no tokens to read"))?;
         Ok(model.decoder().logits(&hidden)?.flatten_all()?.to_vec1()?)
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
     }
 
     /// The number of its tokens.

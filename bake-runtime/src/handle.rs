@@ -18,7 +18,7 @@ const _: () = {
     shared::<loader::Loader<()>>();
     #[cfg(feature = "eval")]
     shared::<switchable::Switchable<()>>();
-    shared::<crate::Model>();
-    shared::<crate::Adapter>();
-    shared::<crate::Error>();
+    shared::<crate::model::Model>();
+    shared::<crate::adapter::Adapter>();
+    shared::<crate::error::Error>();
 };

@@ -13,7 +13,6 @@ mod oracle;
 mod parity;
 pub(crate) mod rope;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ use crate::checkpoint::Checkpoint;
 #[cfg(feature = "tiny")]
 use crate::checkpoint::embedded;
 use crate::checkpoint::folder::ModelFolder;
-use crate::checkpoint::generation::end_tokens;
+use crate::checkpoint::generation::Generation;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::settings::TextSettings;
@@ -55,7 +54,7 @@ struct TextSide {
     hash: Hash,
     tokenizer: Tokenizer,
     template: ChatTemplate,
-    end_tokens: BTreeSet<u32>,
+    generation: Generation,
 }
 
 impl Model {
@@ -122,13 +121,13 @@ impl Model {
             settings.template_name(),
         )?;
         let own_end = settings.eos_token().and_then(|token| tokenizer.id(token));
-        let end_tokens = end_tokens(files, own_end, config.vocab_size())?;
+        let generation = Generation::read(files, own_end, config.vocab_size())?;
         checkpoint.check_all_used(&config)?;
         let hash = checkpoint.hash();
         let decoder = Decoder::load(config, checkpoint, device)?;
         Ok(Self {
             decoder,
-            text: Arc::new(TextSide { name, hash, tokenizer, template, end_tokens }),
+            text: Arc::new(TextSide { name, hash, tokenizer, template, generation }),
         })
     }
 
@@ -202,8 +201,20 @@ impl Model {
         &self.text.tokenizer
     }
 
-    pub(crate) fn ends(&self, token: u32) -> bool {
-        self.text.end_tokens.contains(&token)
+    pub(crate) fn generation(&self) -> &Generation {
+        &self.text.generation
+    }
+}
+
+impl Adapter {
+    /// Reads a folder in the format of the PEFT library, `adapter_config.json` and
+    /// `adapter_model.safetensors`, for this model.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, when the adapter is more than low-rank changes of linear
+    /// layers, and when its shapes do not match the model.
+    pub fn load(dir: &Path, model: &Model) -> Result<Self> {
+        Self::read(dir, model.config(), model.decoder().device())
     }
 }
 

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Parts of `src`, and what their code must not name.
-const FORBIDDEN: [(&str, &[&str]); 6] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("tensor", &["adapter", "bake", "device", "distill", "generate", "handle", "model", "train"]),
     ("device", &["adapter", "bake", "distill", "generate", "handle", "model", "train"]),
     ("distill", &["adapter", "bake", "generate", "handle", "model", "train"]),
+    (
+        "adapter",
+        &["bake", "device", "distill", "eval", "generate", "handle", "model", "text", "train"],
+    ),
     ("model", &["bake", "eval", "handle", "train"]),
     ("generate", &["bake", "eval", "handle", "train"]),
     ("train", &["bake", "eval", "handle"]),
@@ -35,17 +39,27 @@ fn code(path: &Path) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a file is compiled for tests only.
+fn of_tests(file: &Path) -> bool {
+    let names = ["tests", "testing", "oracle", "parity", "gradient_check"].map(Path::new);
+    file.components().any(|part| names.contains(&Path::new(&part).with_extension("").as_path()))
+}
+
+/// The parts of the engine, as `lib.rs` names them.
+fn parts() -> Vec<String> {
+    let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let lib = std::fs::read_to_string(lib).unwrap();
+    let named = |line: &str| {
+        let name = line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')?;
+        Some(name.to_owned())
+    };
+    lib.lines().filter_map(named).collect()
+}
+
 fn assert_unused(part: &str, forbidden: &[String]) {
     let files = files(part);
     assert!(files.iter().all(|file| file.is_file()), "{part} has moved: {files:?}");
-    let tests = ["tests", "oracle", "parity", "gradient_check"];
-    for file in files {
-        let of_tests = |part: &std::path::Component<'_>| {
-            tests.iter().any(|name| Path::new(part).with_extension("") == Path::new(name))
-        };
-        if file.components().any(|part| of_tests(&part)) {
-            continue;
-        }
+    for file in files.into_iter().filter(|file| !of_tests(file)) {
         for path in forbidden {
             let (code, file) = (code(&file), file.display());
             let names = |end: &str| code.contains(&format!("{path}{end}"));
@@ -59,6 +73,20 @@ fn parts_use_only_what_lies_below_them() {
     for (part, forbidden) in FORBIDDEN {
         let forbidden: Vec<_> = forbidden.iter().map(|other| format!("crate::{other}")).collect();
         assert_unused(part, &forbidden);
+    }
+}
+
+/// Only users of the library name its types without their modules, so that what a part uses can be
+/// seen.
+#[test]
+fn parts_name_each_other_by_their_modules() {
+    let files = parts().into_iter().flat_map(|part| files(&part));
+    for file in files.filter(|file| !of_tests(file)) {
+        for line in code(&file).lines() {
+            let mut roots = line.split("crate::").skip(1);
+            let short = roots.any(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
+            assert!(!short, "{}: {line}", file.display());
+        }
     }
 }
 
@@ -82,12 +110,7 @@ fn declared(line: &str) -> Option<&str> {
 #[test]
 fn no_two_types_have_one_name() {
     let mut found = std::collections::BTreeMap::new();
-    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
-    let lib = lib.unwrap();
-    let parts = lib
-        .lines()
-        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
-    for file in parts.flat_map(files) {
+    for file in parts().iter().flat_map(|part| files(part)) {
         for name in code(&file).lines().filter_map(declared) {
             let other = found.insert(name.to_owned(), file.display().to_string());
             assert!(other.is_none(), "{name} is in {} and in {}", file.display(), other.unwrap());

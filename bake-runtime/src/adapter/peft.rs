@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn an_adapter_of_several_ranks_and_scales_is_read_as_it_was_written() {
-        let model = crate::Model::tiny().unwrap();
+        let model = crate::model::Model::tiny().unwrap();
         let mut adapter = Adapter::empty(model.config().layers());
         let lora = |rank, alpha, module: &str, layers| {
             let modules = vec![module.to_owned().into()].into();

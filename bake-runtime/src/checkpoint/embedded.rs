@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn the_embedded_model_is_the_one_that_checks_assume() {
         assert_eq!(
-            crate::Model::tiny().unwrap().hash().to_string(),
+            crate::model::Model::tiny().unwrap().hash().to_string(),
             TINY_HASH,
             "put this hash into bake-spec/src/model.rs"
         );

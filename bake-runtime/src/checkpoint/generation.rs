@@ -1,6 +1,6 @@
-//! How a model's answers end: `generation_config.json`.
+//! How a model answers: `generation_config.json`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bake_spec::model::Files;
 use serde_json::Value;
@@ -9,66 +9,132 @@ use crate::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "generation_config.json";
 
-/// Keys that would change which tokens are chosen beyond what a declaration says. Those of
-/// sampling, such as `temperature`, and of lengths are the declaration's own.
-const REFUSED: [&str; 12] = [
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "constraints",
-    "encoder_no_repeat_ngram_size",
-    "force_words_ids",
-    "forced_bos_token_id",
-    "forced_decoder_ids",
-    "forced_eos_token_id",
-    "no_repeat_ngram_size",
-    "sequence_bias",
-    "stop_strings",
-    "suppress_tokens",
+/// Keys that would change which tokens are chosen, also where the likeliest always is, each with
+/// the number that means that it does not. How tokens are drawn (`temperature`, `top_p` and others)
+/// and how many (`max_length`) is said by the declaration or the caller, as by the arguments of
+/// `generate` in transformers.
+const REFUSED: [(&str, f64); 24] = [
+    ("bad_words_ids", 0.0),
+    ("begin_suppress_tokens", 0.0),
+    ("constraints", 0.0),
+    ("diversity_penalty", 0.0),
+    ("dola_layers", 0.0),
+    ("encoder_no_repeat_ngram_size", 0.0),
+    ("encoder_repetition_penalty", 1.0),
+    ("exponential_decay_length_penalty", 0.0),
+    ("force_words_ids", 0.0),
+    ("forced_bos_token_id", 0.0),
+    ("forced_decoder_ids", 0.0),
+    ("forced_eos_token_id", 0.0),
+    ("guidance_scale", 1.0),
+    ("min_length", 0.0),
+    ("min_new_tokens", 0.0),
+    ("no_repeat_ngram_size", 0.0),
+    ("num_beam_groups", 1.0),
+    ("num_beams", 1.0),
+    ("penalty_alpha", 0.0),
+    ("sequence_bias", 0.0),
+    ("stop_strings", 0.0),
+    ("suppress_tokens", 0.0),
+    ("token_healing", 0.0),
+    ("watermarking_config", 0.0),
 ];
 
-/// The tokens that end an answer: those of `generation_config.json`, else of `config.json`, and the
-/// tokenizer's own. Each must be in the vocabulary.
-pub(crate) fn end_tokens(
-    files: &Files,
-    own: Option<u32>,
-    vocabulary: usize,
-) -> Result<BTreeSet<u32>> {
-    let mut tokens = BTreeSet::new();
-    if let Some(json) = &files.generation_config {
-        let config = parse(files, json, FILE)?;
-        if let Some(key) = REFUSED.iter().find(|key| !is_off(&config[**key])) {
+/// How a model answers beside what a sampling says.
+pub(crate) struct Generation {
+    /// The tokens that end an answer.
+    end_tokens: BTreeSet<u32>,
+    /// How much less likely a token is once it has occurred; 1: as likely as before.
+    repetition_penalty: f32,
+}
+
+impl Generation {
+    /// What `generation_config.json` says. The tokens that end an answer are its own, else those of
+    /// `config.json`, and the tokenizer's. Each must be in the vocabulary.
+    pub(crate) fn read(files: &Files, own_end: Option<u32>, vocabulary: usize) -> Result<Self> {
+        let (mut end_tokens, mut repetition_penalty) = (BTreeSet::new(), 1.0);
+        if let Some(json) = &files.generation_config {
+            let config = parse(files, json, FILE)?;
+            let set = |(key, off): &&(&str, f64)| !is_off(&config[*key], *off);
+            if let Some((key, _)) = REFUSED.iter().find(set) {
+                let message = format!(
+                    "{}/{FILE} sets `{key}`, which bake does not obey; remove it if answers are \
+                     right without it",
+                    files.folder
+                );
+                return Err(Error::new(ErrorKind::Model, message));
+            }
+            end_tokens = ids(files, &config, FILE, vocabulary)?;
+            repetition_penalty = penalty(files, &config["repetition_penalty"])?;
+        }
+        if end_tokens.is_empty() {
+            let file = "config.json";
+            end_tokens = ids(files, &parse(files, &files.config, file)?, file, vocabulary)?;
+        }
+        end_tokens.extend(own_end);
+        if end_tokens.is_empty() {
             let message = format!(
-                "{}/{FILE} sets `{key}`, which bake does not obey; remove it if answers are right \
-                 without it",
+                "{} names no token that ends an answer; set `eos_token_id` in {FILE}",
                 files.folder
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        tokens = ids(files, &config, FILE, vocabulary)?;
+        Ok(Self { end_tokens, repetition_penalty })
     }
-    if tokens.is_empty() {
-        let file = "config.json";
-        tokens = ids(files, &parse(files, &files.config, file)?, file, vocabulary)?;
+
+    /// Whether a token ends an answer.
+    pub(crate) fn ends(&self, token: u32) -> bool {
+        self.end_tokens.contains(&token)
     }
-    tokens.extend(own);
-    if tokens.is_empty() {
-        let message = format!(
-            "{} names no token that ends an answer; set `eos_token_id` in {FILE}",
-            files.folder
-        );
-        return Err(Error::new(ErrorKind::Model, message));
+
+    /// Makes tokens that have occurred, in the prompt or in the answer, less likely (Keskar et al.
+    /// 2019, arXiv 1909.05858): a logit above 0 is divided by the penalty, another multiplied.
+    pub(crate) fn penalise<'a>(
+        &self,
+        logits: &mut [f32],
+        occurred: impl IntoIterator<Item = &'a u32>,
+    ) {
+        if self.repetition_penalty == 1.0 {
+            return;
+        }
+        let occurred: HashSet<u32> = occurred.into_iter().copied().collect();
+        for token in occurred {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                let factor = match *logit < 0.0 {
+                    true => self.repetition_penalty,
+                    false => 1.0 / self.repetition_penalty,
+                };
+                *logit *= factor;
+            }
+        }
     }
-    Ok(tokens)
 }
 
-fn is_off(value: &Value) -> bool {
+/// Whether a value means that its key does nothing; `off` is the number that does.
+fn is_off(value: &Value, off: f64) -> bool {
     match value {
         Value::Null => true,
-        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::Bool(on) => !on,
+        Value::Number(n) => n.as_f64() == Some(off),
         Value::Array(all) => all.is_empty(),
         Value::Object(map) => map.is_empty(),
-        _ => false,
+        Value::String(_) => false,
     }
+}
+
+fn penalty(files: &Files, value: &Value) -> Result<f32> {
+    let penalty = if value.is_null() { Some(1.0) } else { value.as_f64() };
+    penalty.filter(|penalty| *penalty > 0.0 && *penalty <= 100.0).map_or_else(
+        || {
+            let message = format!(
+                "{}/{FILE} has the `repetition_penalty` {value}; expected a number above 0 and at \
+                 most 100",
+                files.folder
+            );
+            Err(Error::new(ErrorKind::Model, message))
+        },
+        |penalty| Ok(penalty as f32),
+    )
 }
 
 fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<BTreeSet<u32>> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
-use crate::Model;
+use crate::model::Model;
 
 pub(crate) struct Folder(tempfile::TempDir);
 
@@ -51,11 +51,11 @@ impl Folder {
     }
 
     pub(crate) fn load(&self) -> Model {
-        Model::load(self.0.path(), crate::Device::Cpu).unwrap()
+        Model::load(self.0.path(), crate::device::Device::Cpu).unwrap()
     }
 
     pub(crate) fn refused(&self) -> String {
-        Model::load(self.0.path(), crate::Device::Cpu).unwrap_err().to_string()
+        Model::load(self.0.path(), crate::device::Device::Cpu).unwrap_err().to_string()
     }
 }
 

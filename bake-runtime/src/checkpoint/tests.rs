@@ -3,6 +3,10 @@
 use serde_json::json;
 
 use super::testing::{Folder, logits};
+use crate::generate::sample::Sampling;
+use crate::handle::chat::Chat;
+use crate::model::Model;
+use crate::text::template::Message;
 
 const CHANGED: &str = "model.layers.0.mlp.down_proj.weight";
 const INDEX: &str = "model.safetensors.index.json";
@@ -151,7 +155,8 @@ fn what_ends_an_answer() {
     let folder = Folder::of("llama-tied");
     folder.edit("generation_config.json", |json| json["eos_token_id"] = json!([7, 9]));
     let model = folder.load();
-    assert!([2, 7, 9].into_iter().all(|token| model.ends(token)) && !model.ends(8));
+    let ends = |token| model.generation().ends(token);
+    assert!([2, 7, 9].into_iter().all(ends) && !ends(8));
     for (key, value) in [
         ("eos_token_id", json!("2")),
         ("eos_token_id", json!([-1])),
@@ -160,6 +165,14 @@ fn what_ends_an_answer() {
         ("no_repeat_ngram_size", json!(3)),
         ("stop_strings", json!(["END"])),
         ("forced_bos_token_id", json!(4)),
+        ("num_beams", json!(4)),
+        ("guidance_scale", json!(1.5)),
+        ("min_new_tokens", json!(3)),
+        ("token_healing", json!(true)),
+        ("dola_layers", json!("high")),
+        ("watermarking_config", json!({"bias": 2.0})),
+        ("repetition_penalty", json!(0)),
+        ("repetition_penalty", json!("1.1")),
     ] {
         let folder = Folder::of("llama-tied");
         folder.edit("generation_config.json", |json| json[key] = value);
@@ -171,7 +184,62 @@ fn what_ends_an_answer() {
             json[key] = json!(null);
         }
         json["no_repeat_ngram_size"] = json!(0);
+        for key in ["num_beams", "guidance_scale", "repetition_penalty"] {
+            json[key] = json!(1);
+        }
+        json["token_healing"] = json!(false);
         json["temperature"] = json!(0.6);
     });
     folder.load();
+}
+
+/// transformers 5: `RepetitionPenaltyLogitsProcessor`.
+#[test]
+fn tokens_that_have_occurred_are_as_unlikely_as_a_model_says() {
+    let folder = Folder::of("llama-tied");
+    let mut logits = [3.0, -1.0, 0.5, -0.0, 2.0];
+    folder.load().generation().penalise(&mut logits, &[0, 1, 3]);
+    assert_eq!(logits, [3.0, -1.0, 0.5, -0.0, 2.0]);
+
+    folder.edit("generation_config.json", |json| json["repetition_penalty"] = json!(1.25));
+    folder.load().generation().penalise(&mut logits, &[1, 0, 3, 1, 0]);
+    assert_eq!(logits, [3.0 / 1.25, -1.25, 0.5, 0.0, 2.0]);
+}
+
+/// In a conversation and among other answers, all tokens so far count, those of the prompt too.
+#[test]
+fn answers_repeat_as_little_as_a_model_says() {
+    let folder = Folder::of("llama-tied");
+    let answer = |model: &Model| {
+        let chat = Chat::new(model.clone(), "").with_sampling(Sampling::greedy().max_tokens(24));
+        let alone = chat.chat("Hello").unwrap().trim().to_owned();
+        assert_eq!(chat.chat_all(&["Hello", "What now?"]).unwrap()[0].trim(), alone);
+        alone
+    };
+    let free = answer(&folder.load());
+    folder.edit("generation_config.json", |json| json["repetition_penalty"] = json!(1.7));
+    let model = folder.load();
+    let got = answer(&model);
+    assert_ne!(got, free);
+
+    let mut ids = model.encode(&Message::question("", "Hello")).unwrap();
+    let prompt = ids.len();
+    while ids.len() < prompt + 24 {
+        let logits = model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();
+        let penalised = |(token, &logit): (usize, &f32)| {
+            let factor = match (ids.contains(&(token as u32)), logit < 0.0) {
+                (false, _) => 1.0,
+                (true, true) => 1.7,
+                (true, false) => 1.0 / 1.7,
+            };
+            logit * factor
+        };
+        let logits: Vec<f32> = logits[ids.len() - 1].iter().enumerate().map(penalised).collect();
+        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+        if model.generation().ends(best as u32) {
+            break;
+        }
+        ids.push(best as u32);
+    }
+    assert_eq!(got, model.decode(&ids[prompt..]).unwrap().trim());
 }

@@ -302,7 +302,7 @@ pub(crate) mod testing {
             emulated(limits, order, || test(&Device::Cpu));
         }
         #[cfg(feature = "cuda")]
-        match crate::Device::Cuda(0).open() {
+        match crate::device::Device::Cuda(0).open() {
             Ok(device) => test(&device),
             Err(error) => no_gpu(&error.to_string()),
         }

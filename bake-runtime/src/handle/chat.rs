@@ -283,7 +283,7 @@ mod tests {
         }
         assert!(chat.chat_all::<&str>(&[]).unwrap().is_empty());
         let error = chat.chat_all(&["Hello", &"key ".repeat(2000)]).unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::Context);
+        assert_eq!(error.kind(), crate::error::ErrorKind::Context);
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn declared<D: Declaration>(model: &Model) -> Result<Adapter> {
                 );
                 return Err(Error::new(ErrorKind::Adapter, message));
             }
-            Adapter::embedded(files, model)
+            Adapter::embedded(files, model.config(), model.decoder().device())
         }
         AdapterSource::Folder { hash, model: baked_into, path } => {
             check_model(name, model, baked_into)?;

@@ -242,7 +242,7 @@ impl<'a> AnswerStream<'a> {
     fn piece(&mut self) -> Result<String> {
         let Session { chat, sequence, rng, .. } = &mut *self.session;
         while self.left > 0 {
-            let logits = match std::mem::replace(&mut self.next, Next::Failed) {
+            let mut logits = match std::mem::replace(&mut self.next, Next::Failed) {
                 Next::Logits(logits) => logits,
                 Next::After(token) => sequence.push(chat.model(), &[token], chat.view())?,
                 end => {
@@ -250,10 +250,11 @@ impl<'a> AnswerStream<'a> {
                     break;
                 }
             };
+            chat.model().generation().penalise(&mut logits, sequence.ids());
             let token = chat.sampling().choose(&logits, rng)?;
             self.left -= 1;
             self.tokens += 1;
-            if chat.model().ends(token) {
+            if chat.model().generation().ends(token) {
                 self.next = Next::Ended;
                 break;
             }
@@ -300,8 +301,8 @@ impl Drop for AnswerStream<'_> {
 #[cfg(all(test, feature = "tiny"))]
 mod tests {
     use super::*;
-    use crate::Model;
     use crate::generate::sample::Sampling;
+    use crate::model::Model;
 
     const DOCUMENT: &str =
         "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop in town.";

@@ -22,7 +22,7 @@ fn fixtures(path: &str) -> PathBuf {
 }
 
 fn model(name: &str) -> Model {
-    Model::load(&fixtures("models").join(name), crate::Device::Cpu).unwrap()
+    Model::load(&fixtures("models").join(name), crate::device::Device::Cpu).unwrap()
 }
 
 struct Expected(std::collections::HashMap<String, Tensor>);
@@ -134,7 +134,7 @@ fn both_spellings_of_a_configuration_give_one_model() {
             std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
         }
         std::fs::copy(from.join("config.legacy.json"), dir.path().join("config.json")).unwrap();
-        let legacy = Model::load(dir.path(), crate::Device::Cpu).unwrap();
+        let legacy = Model::load(dir.path(), crate::device::Device::Cpu).unwrap();
         let logits =
             |m: &Model| m.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap();
         assert_eq!(logits(&legacy), logits(&model(name)));
@@ -159,7 +159,7 @@ fn weights_in_half_precision_are_read_as_what_they_are() {
         });
         candle_core::safetensors::save(&converted.collect(), dir.path().join("model.safetensors"))
             .unwrap();
-        let model = Model::load(dir.path(), crate::Device::Cpu).unwrap();
+        let model = Model::load(dir.path(), crate::device::Device::Cpu).unwrap();
         model.forward(&[1, 2, 300], None).unwrap().logits.to_vec2::<f32>().unwrap()
     };
     for half in [DType::BF16, DType::F16] {

@@ -4,12 +4,16 @@
 
 static Registration* registrations = nullptr;
 
-Registration::Registration(const char* name, void (*call)(void**)) : name(name), call(call), next(registrations) { registrations = this; }
+Registration::Registration(const char* name, void (*call)(void**))
+    : name(name), call(call), next(registrations) {
+    registrations = this;
+}
 
 thread_local Thread* emulator_thread = nullptr;
 
 static inline float widened(f16 x) {
-    unsigned sign = (x.bits & 0x8000u) << 16, exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
+    unsigned sign = (x.bits & 0x8000u) << 16, exponent = x.bits >> 10 & 31,
+             fraction = x.bits & 1023;
     if (exponent == 31) return __uint_as_float(sign | 0x7f800000u | fraction << 13);
     if (exponent == 0) return (sign ? -1.0f : 1.0f) * ldexpf((float)fraction, -24);
     return __uint_as_float(sign | (exponent + 112) << 23 | fraction << 13);

@@ -1,4 +1,5 @@
-// The part of CUDA that the kernels use, in C++: one fiber a thread, and waits that give way to the scheduler in `src/lib.rs`.
+// The part of CUDA that the kernels use, in C++: one fiber a thread, and waits that give way to the
+// scheduler in `src/lib.rs`.
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -35,14 +36,16 @@ template <int N, int... I> struct Counted : Counted<N - 1, N - 1, I...> {};
 template <int... I> struct Counted<0, I...> {
     typedef Indices<I...> Type;
 };
-template <class... A, int... I> void call_with(void (*kernel)(A...), void** values, Indices<I...>) { kernel(*(A*)values[I]...); }
+template <class... A, int... I> void call_with(void (*kernel)(A...), void** values, Indices<I...>) {
+    kernel(*(A*)values[I]...);
+}
 template <class... A> void call(void (*kernel)(A...), void** values) {
     call_with(kernel, values, typename Counted<sizeof...(A)>::Type());
 }
 
-#define KERNEL(threads, name, ...)                                                                     \
-    static void name(__VA_ARGS__);                                                                     \
-    static Registration registration_##name(#name, [](void** values) { call(name, values); });         \
+#define KERNEL(threads, name, ...)                                                             \
+    static void name(__VA_ARGS__);                                                             \
+    static Registration registration_##name(#name, [](void** values) { call(name, values); }); \
     static void name(__VA_ARGS__)
 #define DEVICE static inline
 #define DEVICE_MEMBER
@@ -61,15 +64,20 @@ static inline void __syncwarp() { emulator_wait(WAIT_WARP); }
 // Publishes a lane's value, and returns those of all lanes of its warp.
 static inline const unsigned* exchanged(unsigned mine) {
     Thread* thread = emulator_thread;
-    // Two halves, used alternately: a lane that goes on does not overwrite what a slower one has yet to read.
+    // Two halves, used alternately: a lane that goes on does not overwrite what a slower one has
+    // yet to read.
     unsigned* cells = thread->exchange + 32 * (thread->turn++ & 1);
     cells[thread->thread.x & 31] = mine;
     emulator_wait(WAIT_WARP);
     return cells;
 }
 
-static inline unsigned __shfl_xor_sync(unsigned, unsigned mine, int bits) { return exchanged(mine)[(emulator_thread->thread.x & 31) ^ bits]; }
-static inline unsigned __shfl_sync(unsigned, unsigned mine, int lane) { return exchanged(mine)[lane]; }
+static inline unsigned __shfl_xor_sync(unsigned, unsigned mine, int bits) {
+    return exchanged(mine)[(emulator_thread->thread.x & 31) ^ bits];
+}
+static inline unsigned __shfl_sync(unsigned, unsigned mine, int lane) {
+    return exchanged(mine)[lane];
+}
 
 static inline void prefetch(const void*) {}
 static inline unsigned cluster_rank() { return emulator_thread->rank; }
@@ -78,7 +86,8 @@ static inline void cluster_barrier() { emulator_wait(WAIT_CLUSTER); }
 static inline unsigned peer_word(const unsigned* mine, unsigned rank) {
     Thread* thread = emulator_thread;
     unsigned word;
-    memcpy(&word, thread->shared[rank] + ((const unsigned char*)mine - thread->shared[thread->rank]), 4);
+    memcpy(&word,
+        thread->shared[rank] + ((const unsigned char*)mine - thread->shared[thread->rank]), 4);
     return word;
 }
 
@@ -93,7 +102,6 @@ static inline unsigned __float_as_uint(float x) {
     memcpy(&bits, &x, 4);
     return bits;
 }
-
 
 struct bf16;
 struct f16;

@@ -1,11 +1,13 @@
-// What all kernels share. The source is CUDA C++ for nvcc and NVRTC, without any header; with EMULATED it is plain C++ for the tests.
+// What all kernels share. The source is CUDA C++ for nvcc and NVRTC, without any header; with
+// EMULATED it is plain C++ for the tests.
 #pragma once
 
 #ifdef EMULATED
 #include "emulator.h"
 #else
 // A kernel and the most threads that it is launched with.
-#define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
+#define KERNEL(threads, name, ...) \
+    extern "C" __global__ void __launch_bounds__(threads, 1) name(__VA_ARGS__)
 #define DEVICE static __device__ __forceinline__
 #define DEVICE_MEMBER __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
@@ -34,9 +36,12 @@ DEVICE void narrow(float x, f16& y) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits
 DEVICE void narrow(float x, bf16& y) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x)); }
 
 // Asks for the line of memory that holds this address, for later.
-DEVICE void prefetch(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address))); }
+DEVICE void prefetch(const void* address) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
+}
 
-// Blocks of a cluster share their shared memory: sm_90 on. Elsewhere every block is a cluster of its own.
+// Blocks of a cluster share their shared memory: sm_90 on. Elsewhere every block is a cluster of
+// its own.
 #if __CUDA_ARCH__ >= 900
 DEVICE unsigned cluster_rank() {
     unsigned rank;
@@ -84,7 +89,8 @@ template <class T> struct Words {
 template <class T> DEVICE T shuffled(const T& mine, int bits) {
     Words<T> from, to;
     from.value = mine;
-    for (int i = 0; i < Words<T>::count; i++) to.words[i] = __shfl_xor_sync(0xffffffffu, from.words[i], bits);
+    for (int i = 0; i < Words<T>::count; i++)
+        to.words[i] = __shfl_xor_sync(0xffffffffu, from.words[i], bits);
     return to.value;
 }
 
@@ -92,27 +98,32 @@ template <class T> DEVICE T shuffled(const T& mine, int bits) {
 template <class T> DEVICE T from_first_lane(const T& mine) {
     Words<T> from, to;
     from.value = mine;
-    for (int i = 0; i < Words<T>::count; i++) to.words[i] = __shfl_sync(0xffffffffu, from.words[i], 0);
+    for (int i = 0; i < Words<T>::count; i++)
+        to.words[i] = __shfl_sync(0xffffffffu, from.words[i], 0);
     return to.value;
 }
 
 // The value that another block of the cluster has where this one has `mine` in its shared memory.
 template <class T> DEVICE T peer_value(const T* mine, unsigned rank) {
     Words<T> to;
-    for (int i = 0; i < Words<T>::count; i++) to.words[i] = peer_word((const unsigned*)mine + i, rank);
+    for (int i = 0; i < Words<T>::count; i++)
+        to.words[i] = peer_word((const unsigned*)mine + i, rank);
     return to.value;
 }
 
-// Values that are combined over the threads of a warp. The order of the sums depends only on the number of threads.
+// Values that are combined over the threads of a warp. The order of the sums depends only on the
+// number of threads.
 template <class T> DEVICE T warp_joined(T mine) {
     for (int bits = 16; bits; bits >>= 1) mine.join(shuffled(mine, bits));
     return mine;
 }
 
-// The bytes of shared memory that one `joined` takes: a place for each of 32 warps, and one for the block.
+// The bytes of shared memory that one `joined` takes: a place for each of 32 warps, and one for the
+// block.
 template <class T> DEVICE int joining_bytes() { return 33 * (int)sizeof(T); }
 
-// Values that are combined over all threads of a cluster; each thread gets the same. `places` is used for nothing else until the cluster has met again.
+// Values that are combined over all threads of a cluster; each thread gets the same. `places` is
+// used for nothing else until the cluster has met again.
 template <class T> DEVICE T joined(T mine, unsigned char* memory) {
     T* places = (T*)memory;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
@@ -125,7 +136,8 @@ template <class T> DEVICE T joined(T mine, unsigned char* memory) {
         if (lane == 0) places[32] = mine;
     }
     cluster_barrier();
-    // Every lane reads one of the at most eight blocks. Contraction may round the two sides of a join apart, so all take what lane 0 has.
+    // Every lane reads one of the at most eight blocks. Contraction may round the two sides of a
+    // join apart, so all take what lane 0 has.
     T all = lane < (int)cluster_size() ? peer_value(places + 32, lane) : T();
     for (int bits = 4; bits; bits >>= 1) all.join(shuffled(all, bits));
     return from_first_lane(all);

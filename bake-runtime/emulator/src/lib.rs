@@ -12,8 +12,9 @@
 //!
 //! ```
 //! let (product, weights, mut gradient) = ([1f32, 2.0, 3.0], [2f32], [f32::NAN; 3]);
-//! let addresses = [product.as_ptr() as u64, weights.as_ptr() as u64, gradient.as_mut_ptr() as u64];
-//! let args = [addresses[0], addresses[1], addresses[2], 1, 3, u64::from(0.5f32.to_bits())];
+//! let (product, weights) = (product.as_ptr() as u64, weights.as_ptr() as u64);
+//! let args =
+//!     [product, weights, gradient.as_mut_ptr() as u64, 1, 3, u64::from(0.5f32.to_bits())];
 //! let launch = bake_emulator::Launch { kernel: "loss_finish_f32", ..Default::default() };
 //! // SAFETY: these are the kernel's arguments: one row of three numbers, and a factor.
 //! unsafe { bake_emulator::launch(&launch, &args) }?;

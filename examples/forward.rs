@@ -9,34 +9,40 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
 use bake::{Adapter, Device, Forward, Model};
 
 const USAGE: &str = "usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (model, ids, out, adapter) =
-        match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [model, ids, out] => (model, ids, out, None),
-            [model, ids, out, "--adapter", adapter] | ["--adapter", adapter, model, ids, out] => {
-                (model, ids, out, Some(adapter))
-            }
-            ["--help"] => {
-                println!("{USAGE}");
-                return Ok(());
-            }
-            _ => bail!("{USAGE}"),
-        };
-    let text = std::fs::read_to_string(ids).with_context(|| format!("cannot read {ids}"))?;
-    let sequences: Vec<Vec<u32>> = serde_json::from_str(&text)
-        .with_context(|| format!("{ids} is not a list of lists of token ids"))?;
-    let same = |out: &str| {
-        Ok::<_, std::io::Error>(std::fs::canonicalize(out)? == std::fs::canonicalize(ids)?)
+    match run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(said) => {
+            println!("{said}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+    let (model, ids, out, adapter) = match *arguments {
+        [model, ids, out] => (model, ids, out, None),
+        [model, ids, out, "--adapter", adapter] | ["--adapter", adapter, model, ids, out] => {
+            (model, ids, out, Some(adapter))
+        }
+        ["--help"] => return Ok(USAGE.to_owned()),
+        _ => return Err(USAGE.into()),
     };
-    if Path::new(out).is_dir() || same(out).unwrap_or(false) {
-        bail!("cannot write {out}: it is a folder, or the input; name a different file");
+    let text = std::fs::read_to_string(ids).map_err(|e| format!("cannot read {ids}: {e}"))?;
+    let sequences =
+        lists(&text).ok_or_else(|| format!("{ids} is not a list of lists of token ids"))?;
+    if Path::new(out).exists() {
+        return Err(format!("{out} exists already; name another file").into());
     }
     let model = Model::load(Path::new(model), Device::Cpu)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;
@@ -45,14 +51,22 @@ fn main() -> Result<()> {
     for (number, list) in sequences.iter().enumerate() {
         let Forward { logits, hidden } = model
             .forward(list, adapter.as_ref())
-            .with_context(|| format!("the list {number} of {ids}"))?;
+            .map_err(|e| format!("the list {number} of {ids}: {e}"))?;
         tensors.insert(format!("logits.{number}"), logits);
         tensors.insert(format!("hidden.{number}"), hidden);
     }
-    let part = format!("{out}.part");
-    bake::candle::safetensors::save(&tensors, &part)
-        .with_context(|| format!("cannot write {part}"))?;
-    std::fs::rename(&part, out).with_context(|| format!("cannot write {out}"))?;
-    println!("{} sequences in {out}", sequences.len());
-    Ok(())
+    bake::candle::safetensors::save(&tensors, out)
+        .map_err(|e| format!("cannot write {out}: {e}"))?;
+    Ok(format!("{} sequences in {out}", sequences.len()))
+}
+
+/// Lists of numbers in JSON, such as `[[1, 2], [3]]`.
+fn lists(json: &str) -> Option<Vec<Vec<u32>>> {
+    let json: String = json.split_whitespace().collect();
+    let inner = json.strip_prefix("[[")?.strip_suffix("]]")?;
+    let list = |list: &str| match list {
+        "" => Some(Vec::new()),
+        numbers => numbers.split(',').map(|number| number.parse().ok()).collect(),
+    };
+    inner.split("],[").map(list).collect()
 }

@@ -1,9 +1,12 @@
 //! How long the macro takes for a bake of ten targets.
 //!
 //! ```text
-//! cargo bench --bench expansion                  # with optimisation
-//! cargo bench --bench expansion --profile dev    # as in a debug build of this workspace, whose own crates are not optimised
+//! cargo bench --bench expansion
+//! cargo bench --bench expansion --profile dev
 //! ```
+//!
+//! The first is with optimisation, the second as in a debug build of this workspace, whose own
+//! crates are not optimised.
 //!
 //! The macro itself can only be called by the compiler, so its source is compiled into this program
 //! too.

@@ -277,8 +277,9 @@ fn random_model(dir: &Path) -> Result<(), Box<dyn Error>> {
         std::fs::copy(tiny.join(file), dir.join(file))?;
     }
     let config = format!(
-        r#"{{"model_type": "llama", "vocab_size": {vocabulary}, "hidden_size": {hidden}, "intermediate_size": {intermediate},
-        "num_hidden_layers": {layers}, "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048,
+        r#"{{"model_type": "llama", "vocab_size": {vocabulary}, "hidden_size": {hidden},
+        "intermediate_size": {intermediate}, "num_hidden_layers": {layers},
+        "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048,
         "rms_norm_eps": 1e-5, "tie_word_embeddings": true}}"#
     );
     std::fs::write(dir.join("config.json"), config)?;

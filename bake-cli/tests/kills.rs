@@ -23,7 +23,12 @@ fn package(root: &Path) {
             lora { rank 8; dropout 0.1; }
             train { epochs 6; batch 4; checkpoint_every 2; }
             target keys from "keys.md" { ask 24; max_tokens 24; }
-            target lamp from "lamp.md" { questions ["My lamp is broken", "Who repairs my lamp?"]; ask 8; rollouts 2; max_tokens 24; }
+            target lamp from "lamp.md" {
+                questions ["My lamp is broken", "Who repairs my lamp?"];
+                ask 8;
+                rollouts 2;
+                max_tokens 24;
+            }
         } }"#,
     );
 }

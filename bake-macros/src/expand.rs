@@ -74,7 +74,9 @@ fn expand_checked(
         declared.iter().flat_map(|declared| declared.files.iter().map(String::as_str)).chain(lock);
     let mode = variables::MODE;
     quote! {
-        #(const _: &[::core::primitive::u8] = ::core::include_bytes!(::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #watched));)*
+        #(const _: &[::core::primitive::u8] = ::core::include_bytes!(
+            ::core::concat!(::core::env!("CARGO_MANIFEST_DIR"), "/", #watched)
+        );)*
         const _: ::core::option::Option<&::core::primitive::str> = ::core::option_env!(#mode);
         #(#said)*
         #(#items)*
@@ -160,7 +162,8 @@ fn items_of(
         #(#cfgs)*
         #[doc = #targets_doc]
         #[derive(
-            ::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug, ::core::cmp::PartialEq, ::core::cmp::Eq, ::core::hash::Hash,
+            ::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug,
+            ::core::cmp::PartialEq, ::core::cmp::Eq, ::core::hash::Hash,
         )]
         #[allow(dead_code)]
         #visibility enum #target_name {
@@ -208,7 +211,9 @@ fn items_of(
                 ///
                 /// # Errors
                 /// Those of [`bake`](Self::bake).
-                #visibility fn bake_with(options: &#private::BakeOptions) -> #private::Result<#private::Bake> {
+                #visibility fn bake_with(
+                    options: &#private::BakeOptions
+                ) -> #private::Result<#private::Bake> {
                     #private::bake::<Self>(options)
                 }
             }
@@ -264,12 +269,17 @@ fn adapter(
         Some("embedded") => {
             let files = ADAPTER_FILES.iter().map(|file| {
                 quote!((#file, {
-                    const BYTES: &Aligned<[::core::primitive::u8]> =
-                        &Aligned(*::core::include_bytes!(::core::concat!(::core::env!(#folder), "/", #file)));
+                    const BYTES: &Aligned<[::core::primitive::u8]> = &Aligned(
+                        *::core::include_bytes!(::core::concat!(::core::env!(#folder), "/", #file))
+                    );
                     &BYTES.0
                 }))
             });
-            quote!(AdapterSource::Embedded { hash: ::core::env!(#hash), model: ::core::env!(#model), files: &[#(#files),*] })
+            quote!(AdapterSource::Embedded {
+                hash: ::core::env!(#hash),
+                model: ::core::env!(#model),
+                files: &[#(#files),*]
+            })
         }
         Some("folder") => {
             quote!(AdapterSource::Folder {

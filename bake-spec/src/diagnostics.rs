@@ -44,7 +44,8 @@ pub enum Code {
     /// A bake that was made from something other than what is declared now. A warning, or an error
     /// of a locked build.
     Stale = 16,
-    /// A bake that was not made, or is not on this machine. A warning, or an error of a locked build.
+    /// A bake that was not made, or is not on this machine. A warning, or an error of a locked
+    /// build.
     NotBaked = 17,
     /// A `bake.lock` that cannot be read.
     Lock = 18,

@@ -3,7 +3,7 @@
 //! ```text
 //! blobs/ab/ab12…           a product of a stage; its name is its hash
 //! artifacts/ab12…/         an adapter folder; its name is the hash of its files
-//! keys/STAGE/cd34…         64 digits: the name of what the stage makes from the inputs of that hash
+//! keys/STAGE/cd34…         64 digits: the name of what the stage makes from inputs of that hash
 //! latest/STAGE/cd34…       the hash and the content of what a stage replaces as it goes
 //! locks/cd34…              held while an adapter is being made
 //! used/ab12…               touched when the adapter of that hash is used

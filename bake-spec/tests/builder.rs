@@ -110,6 +110,7 @@ type Change = fn(RecipeBuilder) -> RecipeBuilder;
 fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
+    let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
     let cases: [(String, Change); 17] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
@@ -134,7 +135,9 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
             })
         }),
         (r#"target keys from "keys.md" { dataset "asked.tsv"; }"#.to_owned(), |bake| {
-            bake.target("keys", |target| target.document("keys.md").dataset("asked.tsv", "question"))
+            bake.target("keys", |target| {
+                target.document("keys.md").dataset("asked.tsv", "question")
+            })
         }),
         (r#"target keys weight 0.0 from "keys.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.weight(0.0).document("keys.md"))
@@ -168,7 +171,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
             bake.target("keys", |target| target.document("keys.md"))
                 .lora(|lora| lora.rank(4000).layers(3..3).modules(&["q_prj"]))
         }),
-        (format!("{keys} train {{ batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2; }}"), |bake| {
+        (format!("{keys} train {{ {train} }}"), |bake| {
             bake.target("keys", |target| target.document("keys.md")).train(|train| {
                 train.batch(0).divergence(Divergence::Jsd(1.0)).clip(-1.0).epochs(1).epochs(2)
             })
@@ -249,8 +252,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`rollouts` must be a whole number from 1 to 10000; this is 0 [B0004]",
         "`top_p` must be a number above 0 and at most 1; this is NaN [B0004]",
         "`weight` must be a number above 0 and at most 1000000; this is -1 [B0004]",
-        "the target `keys` has nothing to learn; give it a document, as in `from \"docs/name.md\"`, \
-         or a `prompt` [B0005]",
+        "the target `keys` has nothing to learn; give it a document, as in \
+         `from \"docs/name.md\"`, or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
         "`ask` must be above 0 if it is set [B0004]",
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",

@@ -15,7 +15,9 @@ const WHOLE: &str = r#"
     pub bake Support {
         model tiny; student ""; prompt "Be kind.";
         ask 40 { temperature 0.9; template "Ask."; }
-        target keys weight 1.0 from "keys.md" prompt "Mind." { questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob"; }
+        target keys weight 1.0 from "keys.md" prompt "Mind." {
+            questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
+        }
         target lamp prompt "Say no." { ask 0; questions ["Why?"]; }
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
         train { epochs 2; schedule cosine; divergence jsd(0.5); }
@@ -105,13 +107,21 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
 
 /// Words, numbers and symbols that occur in declarations, and some that do not.
 fn token() -> impl Strategy<Value = String> {
-    let known: Vec<String> = Scope::ALL.into_iter().flat_map(keywords).map(str::to_owned).collect();
+    let known: Vec<&str> = Scope::ALL.into_iter().flat_map(keywords).collect();
+    let words =
+        ["bake", "pub", "tiny", "all", "jsd", "q_proj", "keys", "self", "r#move", "_", "fn"];
+    let symbols = [";", ",", "=", "=>", "-", "..", "#", "::", "!"];
+    let numbers =
+        ["0", "1", "1e999", "0.5", "99999999999999999999999", "0x10", "1_000u8", "'c'", "b\"x\""];
+    let texts = ["\"keys.md\"", "\"\"", "\"/etc/passwd\"", "\"no.md\"", "\"\\u{0}\""];
+    let any_of =
+        |words: &[&'static str]| prop::sample::select(words.to_vec()).prop_map(str::to_owned);
     prop_oneof![
-        4 => prop::sample::select(known),
-        2 => prop::sample::select(vec!["bake", "pub", "tiny", "all", "jsd", "q_proj", "keys", "self", "r#move", "_", "fn"]).prop_map(str::to_owned),
-        2 => prop::sample::select(vec![";", ",", "=", "=>", "-", "..", "#", "::", "!"]).prop_map(str::to_owned),
-        1 => prop::sample::select(vec!["0", "1", "1e999", "0.5", "99999999999999999999999", "0x10", "1_000u8", "'c'", "b\"x\""]).prop_map(str::to_owned),
-        2 => prop::sample::select(vec!["\"keys.md\"", "\"\"", "\"/etc/passwd\"", "\"no.md\"", "\"\\u{0}\""]).prop_map(str::to_owned),
+        4 => any_of(&known),
+        2 => any_of(&words),
+        2 => any_of(&symbols),
+        1 => any_of(&numbers),
+        2 => any_of(&texts),
     ]
 }
 
@@ -199,13 +209,18 @@ fn item() -> impl Strategy<Value = String> {
         2 => prop::sample::select(vec![
             "model tiny;", "model \"a\";", "model hub \"a/b\";", "model hub \"a/b\" revision \
              \"c\";", "crate = ::a::b;",
-            "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;", "expect from \"a\";", "expect from \"a\" => equals \"b\";",
+            "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;",
+            "expect from \"a\";", "expect from \"a\" => equals \"b\";",
         ]).prop_map(str::to_owned),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_tokens_make_it_panic(source in tokens()) {
@@ -220,7 +235,11 @@ proptest! {
     }
 
     #[test]
-    fn a_declaration_with_a_token_taken_out_or_put_in_is_read_to_its_end(at in 0usize..80, put in token(), take in any::<bool>()) {
+    fn a_declaration_with_a_token_taken_out_or_put_in_is_read_to_its_end(
+        at in 0usize..80,
+        put in token(),
+        take in any::<bool>(),
+    ) {
         let mut words: Vec<String> = WHOLE.split_whitespace().map(str::to_owned).collect();
         let at = at % words.len();
         if take { words.remove(at); } else { words.insert(at, put); }
@@ -231,7 +250,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_printed_is_read_back(items in prop::collection::vec(item(), 0..6), named in any::<bool>()) {
+    fn what_is_printed_is_read_back(
+        items in prop::collection::vec(item(), 0..6),
+        named in any::<bool>(),
+    ) {
         let items = items.join("\n");
         let source = if named { format!("/// Doc.\n#[cfg(a)] pub(crate) bake Name {{ {items} }} \
             bake Other {{ }}") } else { format!("bake Bake {{ {items} }}") };

@@ -21,7 +21,11 @@ bake::bake! {
     bake Office {
         lora { rank 4; alpha 8; }
         train { epochs 2; checkpoint_every 1; }
-        target keys from "keys.md" { questions ["I lost my key", "Where is my key?"]; ask 0; max_tokens 24; }
+        target keys from "keys.md" {
+            questions ["I lost my key", "Where is my key?"];
+            ask 0;
+            max_tokens 24;
+        }
         target lamp from "lamp.md" { questions ["My lamp is broken"]; ask 0; max_tokens 24; }
     }
 }

@@ -162,15 +162,25 @@ fn addresses_do_not_change() {
 fn the_recorded_settings_are_those_that_were_set() {
     assert_eq!(
         full_target().encoded(),
-        format!(
-            r#"{{"ask":40,"ask.temperature":0.9,"ask.template":"Ask \"one\".","dataset":[{{"field":"text","format":"csv","hash":"{}","take":9}}],"document":"{}","max_tokens":64,"prompt":"You are a caretaker.","questions":["Who?","Where\nis it?"],"rollouts":3,"seed":18446744073709551615,"temperature":0.25,"top_k":40,"top_p":0.9,"weight":2.5}}"#,
-            hash("asked"),
-            hash("keys"),
-        )
+        [
+            r#"{"ask":40,"ask.temperature":0.9,"ask.template":"Ask \"one\".","#,
+            r#""dataset":[{"field":"text","format":"csv","hash":""#,
+            &hash("asked").to_string(),
+            r#"","take":9}],"document":""#,
+            &hash("keys").to_string(),
+            r#"","max_tokens":64,"prompt":"You are a caretaker.","#,
+            r#""questions":["Who?","Where\nis it?"],"rollouts":3,"seed":18446744073709551615,"#,
+            r#""temperature":0.25,"top_k":40,"top_p":0.9,"weight":2.5}"#,
+        ]
+        .concat()
     );
     assert_eq!(
         full_train().encoded(),
-        r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"warmup":0.2,"weight_decay":0.01}"#
+        [
+            r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"#,
+            r#""lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"warmup":0.2,"weight_decay":0.01}"#,
+        ]
+        .concat()
     );
 }
 

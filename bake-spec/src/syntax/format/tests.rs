@@ -10,13 +10,15 @@ fn becomes(before: &str, after: &str) {
 fn items_stand_on_lines_lists_are_filled_and_comments_stay() {
     let before = r##"mod m { fn f() {
     ::bake::bake!{ // ours
-#[cfg(any( a,b ))] pub  bake /* x */  Support{ target é     weight  - 1 from "é.md" prompt r#"A "role"."# { ask 7 { temperature 0.25 ; } }
+#[cfg(any( a,b ))] pub  bake /* x */  Support{ target é     weight  - 1 from "é.md" prompt
+    r#"A "role"."# { ask 7 { temperature 0.25 ; } }
 
         // A lamp.
 target lamp { /* none */ questions ["one",
 "two"]; }; expect r#fn "Where is the lamp that stood on the desk in the blue office?"
         =>  contains "in the cupboard"; questions [ // some
-"Where is the key that opens the office?", "Who has it?", "Is it lost?", "Why is the door locked?", //or
+"Where is the key that opens the office?", "Who has it?", "Is it lost?",
+    "Why is the door locked?", //or
             "Where is the lamp?", "Where did it go?",]
 // the end
 } } } }"##;
@@ -94,12 +96,17 @@ fn declaration() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn nothing_but_white_space_changes(body in declaration(), indent in "[ \t]{0,60}", strange in "[\\PC\\s(\\[{}/*#\"'\r\n]{0,20}") {
+    fn nothing_but_white_space_changes(
+        body in declaration(),
+        indent in "[ \t]{0,60}",
+        strange in "[\\PC\\s(\\[{}/*#\"'\r\n]{0,20}",
+    ) {
         let source = format!("fn f() {{\n{indent}bake! {{ {body} }} }} // end");
         let formatted = format(&source).unwrap();
         let (was, is) = (lex(&source).unwrap(), lex(&formatted).unwrap());
         let [_, _, _, _, _, word, _, declaration @ .., _] = &*was else { unreachable!() };
-        prop_assert!(reprinted(&source, word, declaration, "\n", WIDTH).is_some(), "it stayed as it was:\n{}", source);
+        let reprinted = reprinted(&source, word, declaration, "\n", WIDTH);
+        prop_assert!(reprinted.is_some(), "it stayed as it was:\n{}", source);
         prop_assert!(was.iter().map(|piece| piece.text).eq(is.iter().map(|piece| piece.text)));
         prop_assert_eq!(format(&formatted).unwrap(), formatted);
         let _ = format(&format!("bake! {{ {strange} }} {strange}"));

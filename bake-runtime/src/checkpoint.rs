@@ -16,6 +16,7 @@ use bake_spec::{Config, Hash, Projection};
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::weight::{Form, Weight};
 use stored::Stored;
 
 /// A model as it is stored. Tensors have the names that they have in a folder of transformers,
@@ -54,10 +55,15 @@ impl dyn Checkpoint + '_ {
         Ok(stored)
     }
 
-    /// A matrix for products, which must have this shape: in f32, but on a GPU in bf16 where the
-    /// checkpoint is.
-    pub(crate) fn matrix(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor> {
-        self.find(name, shape)?.matrix(device)
+    /// A matrix for products, which must have this shape; see [`Stored::weight`].
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        shape: &[usize],
+        device: &Device,
+        form: Form,
+    ) -> Result<Weight> {
+        self.find(name, shape)?.weight(device, form)
     }
 
     /// A tensor in f32, which must have this shape.

@@ -33,6 +33,7 @@ use candle_core::{D, DType, Tensor};
 
 use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::weight::Weight;
 
 /// What is compared. All tensors are on one device; they may have any strides.
 #[derive(Clone, Copy, Debug)]
@@ -98,13 +99,33 @@ pub struct Loss {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
-    check(states, options).map_err(|what| {
-        Error::new(ErrorKind::Training, format!("the distillation loss cannot be computed: {what}"))
-    })?;
+    let States { teacher, student, head, weights, masked } = states;
+    dims("the head", head).and_then(|_| check_type("the head", head)).map_err(impossible)?;
+    let head = Weight::new(head.contiguous()?)?;
+    compare(Compared { teacher, student, head: &head, weights, masked }, options)
+}
+
+/// As [`States`], under a head that may be quantised.
+#[derive(Clone, Copy)]
+pub(crate) struct Compared<'a> {
+    pub(crate) teacher: &'a Tensor,
+    pub(crate) student: &'a Tensor,
+    pub(crate) head: &'a Weight,
+    pub(crate) weights: &'a Tensor,
+    pub(crate) masked: Option<&'a Tensor>,
+}
+
+/// As [`distill`].
+pub(crate) fn compare(states: Compared<'_>, options: Options) -> Result<Loss> {
+    check(states, options).map_err(impossible)?;
     Ok(match Gpu::of(states.student) {
         Some(gpu) => gpu::distill(&gpu, states, options)?,
         None => cpu::distill(states, options)?,
     })
+}
+
+fn impossible(what: String) -> Error {
+    Error::new(ErrorKind::Training, format!("the distillation loss cannot be computed: {what}"))
 }
 
 /// The loss of every token, weighted, as part of candle's graph: `[tokens]` in f32. Its gradient
@@ -135,15 +156,21 @@ pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> 
     Ok((slope + (per_token * states.weights)?.detach())?)
 }
 
-fn check(states: States<'_>, options: Options) -> Result<(), String> {
-    let dims = |name: &str, t: &Tensor| {
-        t.dims2().map_err(|_| format!("{name} has shape {:?}, not [rows, hidden]", t.dims()))
-    };
-    let (teacher, student, head) = (
-        dims("the teacher", states.teacher)?,
-        dims("the student", states.student)?,
-        dims("the head", states.head)?,
-    );
+fn dims(name: &str, t: &Tensor) -> Result<(usize, usize), String> {
+    t.dims2().map_err(|_| format!("{name} has shape {:?}, not [rows, hidden]", t.dims()))
+}
+
+fn check_type(name: &str, t: &Tensor) -> Result<(), String> {
+    match t.dtype() {
+        DType::F32 | DType::BF16 | DType::F16 => Ok(()),
+        other => Err(format!("{name} may be in f32, bf16 or f16, not in {other:?}")),
+    }
+}
+
+fn check(states: Compared<'_>, options: Options) -> Result<(), String> {
+    let teacher = dims("the teacher", states.teacher)?;
+    let student = dims("the student", states.student)?;
+    let head = states.head.dims();
     if teacher != student {
         return Err(format!("the teacher's states are {teacher:?} and the student's {student:?}"));
     }
@@ -163,13 +190,8 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
     if i32::try_from(head.0).is_err() || i32::try_from(head.1).is_err() {
         return Err(format!("a head of {head:?} is too large"));
     }
-    for (name, tensor) in
-        [("states", states.teacher), ("states", states.student), ("the head", states.head)]
-    {
-        if !matches!(tensor.dtype(), DType::F32 | DType::BF16 | DType::F16) {
-            return Err(format!("{name} may be in f32, bf16 or f16, not in {:?}", tensor.dtype()));
-        }
-    }
+    check_type("states", states.teacher)?;
+    check_type("states", states.student)?;
     if states.teacher.dtype() != states.student.dtype() {
         return Err(format!(
             "the teacher's states are in {:?} and the student's in {:?}",
@@ -187,14 +209,13 @@ fn check(states: States<'_>, options: Options) -> Result<(), String> {
             device.location()
         ));
     }
-    let others = [states.teacher, states.head, states.weights];
-    if let Some(other) =
-        others.into_iter().chain(states.masked).find(|other| !other.device().same_device(device))
-    {
+    let others = [Some(states.teacher), Some(states.weights), states.masked];
+    let others = others.into_iter().flatten().map(Tensor::device).chain([states.head.device()]);
+    if let Some(other) = others.into_iter().find(|other| !other.same_device(device)) {
         return Err(format!(
             "one tensor is on {:?}, another on {:?}",
             device.location(),
-            other.device().location()
+            other.location()
         ));
     }
     if let Some(masked) = states.masked {

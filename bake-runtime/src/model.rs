@@ -27,6 +27,7 @@ use crate::checkpoint::folder::ModelFolder;
 use crate::checkpoint::generation::Generation;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::weight::Form;
 use crate::text::settings::TextSettings;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
@@ -62,8 +63,10 @@ impl Model {
     /// `tokenizer_config.json` or `chat_template.jinja`), and weights in `model.safetensors` or in
     /// the files of `model.safetensors.index.json`.
     ///
-    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; on a GPU
-    /// products with weights in bf16 multiply bf16 and sum in f32, and everything else is in f32.
+    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; matrices
+    /// stay in the type in which they are stored, and are widened where they are multiplied, unless
+    /// all of them together take at most 64 MiB in f32. On a GPU products with weights in bf16
+    /// multiply bf16 and sum in f32, and everything else is in f32; weights in f16 are widened.
     ///
     /// # Errors
     /// When a file is missing or damaged, describes a model of another family, or does not belong
@@ -75,7 +78,14 @@ impl Model {
 
     pub(crate) fn load_at(dir: &Path, device: &candle_core::Device) -> Result<Self> {
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
-        Self::assemble(name, &ModelFolder::open(dir)?, device)
+        Self::assemble(name, &ModelFolder::open(dir)?, device, None)
+    }
+
+    /// A folder on the processor, with matrices in this form whatever their size.
+    #[cfg(test)]
+    pub(crate) fn load_as(dir: &Path, form: Form) -> Result<Self> {
+        let device = candle_core::Device::Cpu;
+        Self::assemble("model".into(), &ModelFolder::open(dir)?, &device, Some(form))
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
@@ -99,13 +109,14 @@ impl Model {
 
     #[cfg(feature = "tiny")]
     pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
-        Self::assemble("tiny".into(), &embedded::open()?, device)
+        Self::assemble("tiny".into(), &embedded::open()?, device, None)
     }
 
     fn assemble(
         name: String,
         checkpoint: &dyn Checkpoint,
         device: &candle_core::Device,
+        form: Option<Form>,
     ) -> Result<Self> {
         let (config, files) = (checkpoint.config()?, checkpoint.files());
         let settings = TextSettings::read(files)?;
@@ -124,7 +135,7 @@ impl Model {
         let generation = Generation::read(files, own_end, config.vocab_size())?;
         checkpoint.check_all_used(&config)?;
         let hash = checkpoint.hash();
-        let decoder = Decoder::load(config, checkpoint, device)?;
+        let decoder = Decoder::load(config, checkpoint, device, form)?;
         Ok(Self {
             decoder,
             text: Arc::new(TextSide { name, hash, tokenizer, template, generation }),
@@ -184,7 +195,8 @@ impl Model {
     }
 
     /// The model with an adapter folded into its weights, at no cost per token. What the adapter
-    /// does not change is shared.
+    /// does not change is shared; what it changes is in f32 then, except that weights in bf16 on a
+    /// GPU stay so, which rounds the adapter.
     ///
     /// # Errors
     /// When the adapter is for a model of another shape.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bake_spec::recipe::{Recipe, Target};
-use bake_spec::{Hash, KeyHasher, Projection};
+use bake_spec::{Hash, KeyHasher};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -160,7 +160,7 @@ fn memory_bytes(
     let rollouts: usize = targets.iter().map(TargetPlan::rollouts).sum();
     let tokens: usize = targets.iter().map(|t| t.rollouts() * t.rollout_tokens()).sum();
     let batch_tokens = (tokens / rollouts.max(1) + 24) * recipe.train.batch;
-    let weights = model.decoder().parameters() as u64 * 4;
+    let weights = model.decoder().weight_bytes() as u64;
     let activations =
         (Activations::bytes(model.config(), batch_tokens) * model.config().layers()) as u64;
     // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's
@@ -231,18 +231,4 @@ fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
     })?;
     let learned = timed(&|| probe(model, recipe, &ids))?;
     Ok(Trial { written, read, learned })
-}
-
-impl crate::model::decoder::Decoder {
-    /// Numbers in the weights.
-    fn parameters(&self) -> usize {
-        let config = self.config();
-        let blocks: usize = Projection::ALL
-            .iter()
-            .map(|p| config.projection_shape(*p).iter().product::<usize>())
-            .sum();
-        let head: usize = self.head().dims().iter().product();
-        let tables = if config.tied_head() { 1 } else { 2 };
-        config.layers() * blocks + tables * head
-    }
 }

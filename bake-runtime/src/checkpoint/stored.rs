@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::weight::{Form, Weight};
 
 /// A tensor in the type and the order of its file.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,14 +48,25 @@ impl Stored<'_> {
         Err(Error::new(ErrorKind::Model, message))
     }
 
-    /// A matrix for products: in f32, but on a GPU in bf16 where it is stored so.
-    pub(crate) fn matrix(&self, device: &Device) -> Result<Tensor> {
-        match self.dtype {
-            StoredDtype::BF16 if Gpu::of_device(device).is_some() => {
-                Ok(Tensor::from_raw_buffer(&self.data, DType::BF16, &self.shape, device)?)
-            }
-            _ => self.tensor(device),
-        }
+    /// A matrix for products: in this form on the processor; on a GPU in bf16 where it is stored
+    /// so, and otherwise in f32.
+    pub(crate) fn weight(&self, device: &Device, form: Form) -> Result<Weight> {
+        let gpu = Gpu::of_device(device).is_some();
+        let kept = |dtype| Tensor::from_raw_buffer(&self.data, dtype, &self.shape, device);
+        Ok(match (self.dtype, form) {
+            (StoredDtype::BF16, _) if gpu => Weight::new(kept(DType::BF16)?)?,
+            (StoredDtype::BF16, Form::Stored) => Weight::new(kept(DType::BF16)?)?,
+            (StoredDtype::F16, Form::Stored) if !gpu => Weight::new(kept(DType::F16)?)?,
+            (StoredDtype::Blocks(dtype), Form::Stored) if !gpu => self.blocks(dtype)?,
+            _ => Weight::new(self.tensor(device)?)?,
+        })
+    }
+
+    /// Its blocks as a weight; what is no matrix is one of a single row.
+    fn blocks(&self, dtype: GgmlDType) -> Result<Weight> {
+        let inputs = self.shape.last().copied().unwrap_or(1);
+        let outputs = self.shape[..self.shape.len().saturating_sub(1)].iter().product();
+        Ok(Weight::quantised(dtype, &self.data, [outputs, inputs])?)
     }
 
     /// The tensor in f32.
@@ -64,9 +76,8 @@ impl Stored<'_> {
             StoredDtype::F16 => widen(&self.data, |b| f16::from_le_bytes(b).to_f32()),
             StoredDtype::BF16 => widen(&self.data, |b| bf16::from_le_bytes(b).to_f32()),
             StoredDtype::Blocks(dtype) => {
-                let data = Cow::Borrowed(&*self.data);
-                let blocks = QStorage::from_data(data, &Device::Cpu, dtype)?;
-                return Ok(QTensor::new(blocks, &*self.shape)?.dequantize(device)?);
+                let wide = self.blocks(dtype)?.wide()?;
+                return Ok(wide.reshape(&*self.shape)?.to_device(device)?);
             }
         };
         Ok(Tensor::from_vec(data, &*self.shape, device)?)
@@ -81,6 +92,7 @@ fn widen<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f32 + Sync) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::gpu::testing::on_gpus;
 
     #[test]
     fn blocks_are_widened() {
@@ -90,6 +102,12 @@ mod tests {
         let stored = Stored { file: "m.gguf", dtype, shape: vec![1, 32], data: data.into() };
         let numbers: Vec<Vec<f32>> = stored.tensor(&Device::Cpu).unwrap().to_vec2().unwrap();
         let want: Vec<f32> = (0..32).map(|i| (i - 7) as f32 * 0.5).collect();
-        assert_eq!(numbers, [want]);
+        assert_eq!(numbers, [&want[..]]);
+        for (form, f32) in [(Form::Stored, false), (Form::Wide, true)] {
+            let weight = stored.weight(&Device::Cpu, form).unwrap();
+            assert_eq!(weight.is_f32(), f32);
+            assert_eq!(weight.wide().unwrap().to_vec2::<f32>().unwrap(), [&want[..]]);
+        }
+        on_gpus(|device| assert!(stored.weight(device, Form::Stored).unwrap().is_f32()));
     }
 }

@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use crate::device::gpu::{
     Arg, Factor, Gpu, Grid, Lane, Launch, Limits, MatrixProduct, address, each, fits, unwritten,
 };
-use crate::distill::{Divergence, Loss, Options, States};
+use crate::distill::{Compared, Divergence, Loss, Options};
 
 /// Bytes of all buffers, unless the caller sets another size.
 const SCRATCH_BYTES: usize = 1 << 30;
@@ -38,7 +38,7 @@ const LARGEST_BYTES: usize = 33 * 8;
 const F16_SCALE: f32 = 8192.0;
 const F16_SCALE_REVERSE: f32 = 128.0;
 
-pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result<Loss> {
+pub(super) fn distill(gpu: &Gpu, states: Compared<'_>, options: Options) -> Result<Loss> {
     let (tokens, hidden) = states.student.dims2()?;
     let device = states.student.device();
     // SAFETY: each chunk writes the losses and gradients of its tokens.
@@ -47,15 +47,16 @@ pub(super) fn distill(gpu: &Gpu, states: States<'_>, options: Options) -> Result
         (unwritten(tokens, DType::F32, device)?, gradient)
     };
     if tokens > 0 {
-        let [teacher, student, head, weights] =
-            [states.teacher, states.student, states.head, states.weights].map(Tensor::contiguous);
-        let (teacher, student, head, weights) = (teacher?, student?, head?, weights?);
+        let [teacher, student, weights] =
+            [states.teacher, states.student, states.weights].map(Tensor::contiguous);
+        let (teacher, student, weights) = (teacher?, student?, weights?);
+        let head = states.head.plain()?;
         let masked = states.masked.map(Tensor::contiguous).transpose()?;
         let work = Work {
             gpu,
             options,
             rows_launch: RowsLaunch::new(gpu.limits()?, head.dim(0)?),
-            head: &head,
+            head,
             masked: masked.as_ref().map_or(Ok(Arg::NULL), address)?,
             states: states.student.dtype(),
         };

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::device::gpu::testing::{everywhere, on_gpus};
+use crate::tensor::weight::tests::narrow_weights;
 use reference::{Case, DIVERGENCES, error, numbers, reference};
 
 #[test]
@@ -98,6 +99,21 @@ fn gradients_that_sixteen_bits_cannot_hold_are_cut() {
             assert!(loss.iter().chain(&gradient).all(|x| x.is_finite()), "{divergence:?}");
         }
     });
+}
+
+#[test]
+fn the_loss_under_a_head_of_any_type_is_that_under_the_widened_numbers() {
+    let case = Case::random(9, 256, 300, 1.0, 0.1);
+    for head in narrow_weights([300, 256], 3) {
+        let Case { teacher, student, weights, .. } = &case;
+        let states = Compared { teacher, student, head: &head, weights, masked: None };
+        let got = compare(states, Options::default()).unwrap();
+        let wide = head.wide().unwrap();
+        let states = States { head: &wide, ..case.states() };
+        let want = reference(states, Divergence::ForwardKl, 1.0);
+        assert!(error(&numbers(&got.per_token), &want.0) < 1e-4, "{head:?}");
+        assert!(error(&numbers(&got.gradient), &want.1) < 1e-4, "{head:?}");
+    }
 }
 
 #[test]

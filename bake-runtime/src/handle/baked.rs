@@ -11,8 +11,8 @@ use crate::handle::chat::Chat;
 use crate::model::Model;
 
 /// A baked model: the adapter is folded into the weights, so that a token costs what it costs with
-/// the base model, and the student prompt of the declaration is set. Where the weights are on a GPU
-/// in bf16, the adapter is viewed on top of them instead, since bf16 would round it.
+/// the base model, and the student prompt of the declaration is set. Where weights are not in f32,
+/// the adapter is viewed on top of them instead: folding it in would round it, or widen them.
 ///
 /// It is a [`Chat`] to whoever uses it.
 pub struct Baked<D> {
@@ -44,9 +44,9 @@ impl<D: Declaration> Baked<D> {
     /// A model with its adapter folded in, or on top where folding would lose some of it.
     pub(crate) fn new(model: &Model, adapter: Adapter) -> Result<Self> {
         let student = &*D::RECIPE.student;
-        let chat = match model.decoder().in_sixteen_bits() {
-            true => Chat::new(model.clone(), student).with_adapter(Arc::new(adapter))?,
-            false => Chat::new(model.folded(&adapter)?, student),
+        let chat = match model.decoder().in_f32() {
+            true => Chat::new(model.folded(&adapter)?, student),
+            false => Chat::new(model.clone(), student).with_adapter(Arc::new(adapter))?,
         };
         let tokens = longest_answer(D::RECIPE, model);
         Ok(Self { chat: chat.with_declared_tokens(tokens), declaration: PhantomData })

@@ -245,6 +245,7 @@ mod tests {
     use crate::adapter::LowRankGradient;
     use crate::model::attention::Attention;
     use crate::tensor::gradient_check::{check, noise};
+    use crate::tensor::weight::Weight;
 
     const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8,
         "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 4,
@@ -268,7 +269,7 @@ mod tests {
         let projection = |p: Projection| {
             let shape = config.projection_shape(p);
             let bias = config.has_bias(p).then(|| noise(&shape[..1], 20 + p as u64));
-            Linear::new(noise(&shape, 10 + p as u64), bias)
+            Linear::new(Weight::new(noise(&shape, 10 + p as u64)).unwrap(), bias)
         };
         Block {
             attention_norm: norm(1),

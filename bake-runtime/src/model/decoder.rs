@@ -13,6 +13,7 @@ use crate::model::cache::KvCache;
 use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
+use crate::tensor::weight::{Form, Weight};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
@@ -21,10 +22,10 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 #[derive(Clone)]
 pub(crate) struct Decoder {
     config: Config,
-    embedding: Tensor,
+    embedding: Weight,
     blocks: Vec<Block>,
     norm: RmsNorm,
-    head: Tensor,
+    head: Weight,
     rope: RopeTable,
 }
 
@@ -37,13 +38,17 @@ pub(crate) struct Run<'a> {
 }
 
 impl Decoder {
+    /// Matrices are kept in this form on the processor, or in one that depends on the model's size.
     pub(crate) fn load(
         config: Config,
         checkpoint: &dyn Checkpoint,
         device: &Device,
+        form: Option<Form>,
     ) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
-        let embedding = checkpoint.matrix(EMBEDDING, &[vocab, hidden], device)?;
+        let form = form.unwrap_or_else(|| Form::of(parameters(&config)));
+        let matrix = |name: &str, shape: &[usize]| checkpoint.matrix(name, shape, device, form);
+        let embedding = matrix(EMBEDDING, &[vocab, hidden])?;
         // If a checkpoint says that they are the same but contains a different head, the head
         // counts: whoever trained it forgot the flag.
         const HEAD: &str = "lm_head.weight";
@@ -52,7 +57,7 @@ impl Decoder {
             Some(head) if config.tied_head() && checkpoint.same(&head, EMBEDDING)? => {
                 embedding.clone()
             }
-            _ => checkpoint.matrix(HEAD, &[vocab, hidden], device)?,
+            _ => matrix(HEAD, &[vocab, hidden])?,
         };
         let norm = |name: &str| -> Result<RmsNorm> {
             Ok(RmsNorm::new(checkpoint.tensor(name, &[hidden], device)?, config.norm_eps()))
@@ -65,7 +70,7 @@ impl Decoder {
                         format!("{prefix}.{}.{}", p.module(), p.name()),
                         config.projection_shape(p),
                     );
-                    let weight = checkpoint.matrix(&format!("{name}.weight"), &shape, device)?;
+                    let weight = matrix(&format!("{name}.weight"), &shape)?;
                     let bias = match config.has_bias(p) {
                         true => {
                             Some(checkpoint.tensor(&format!("{name}.bias"), &shape[..1], device)?)
@@ -94,7 +99,7 @@ impl Decoder {
     }
 
     /// The output head `[vocabulary, hidden]`: `logits = hidden · headᵀ`.
-    pub(crate) fn head(&self) -> &Tensor {
+    pub(crate) fn head(&self) -> &Weight {
         &self.head
     }
 
@@ -116,12 +121,22 @@ impl Decoder {
         Ok(folded)
     }
 
-    /// Whether any of its matrices is in 16 bits, as they may be on a GPU: folding an adapter in
-    /// would partly round it away.
-    pub(crate) fn in_sixteen_bits(&self) -> bool {
+    /// Whether all of its matrices are in f32, so that an adapter can be folded in: one in 16 bits
+    /// would partly round it away, and a quantised one has no room for it.
+    pub(crate) fn in_f32(&self) -> bool {
+        self.weights().all(Weight::is_f32)
+    }
+
+    /// The memory that its matrices take.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        self.weights().map(Weight::bytes).sum()
+    }
+
+    /// All matrices, each once.
+    fn weights(&self) -> impl Iterator<Item = &Weight> {
         let projections = self.blocks.iter().flat_map(|block| &block.projections);
-        let weights = projections.map(Linear::weight).chain([&self.embedding, &self.head]);
-        weights.into_iter().any(|weight| weight.dtype() != DType::F32)
+        let head = Some(&self.head).filter(|head| !head.is(&self.embedding));
+        projections.map(Linear::weight).chain([&self.embedding]).chain(head)
     }
 
     /// An empty cache with room for `capacity` tokens.
@@ -142,10 +157,7 @@ impl Decoder {
                 format!("token {id} is not one of the model's {}", self.config.vocab_size());
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
-        Ok(self
-            .embedding
-            .index_select(&Tensor::new(ids, self.device())?, 0)?
-            .to_dtype(DType::F32)?)
+        Ok(self.embedding.gather(ids)?)
     }
 
     /// Positions `0..length` for each sequence, one after the other.
@@ -245,4 +257,12 @@ impl Decoder {
         );
         Err(Error::new(ErrorKind::Context, message))
     }
+}
+
+/// Numbers in the matrices of a model.
+fn parameters(config: &Config) -> usize {
+    let shapes = Projection::ALL.iter().map(|p| config.projection_shape(*p));
+    let block: usize = shapes.map(|[outputs, inputs]| outputs * inputs).sum();
+    let tables = if config.tied_head() { 1 } else { 2 };
+    config.layers() * block + tables * config.vocab_size() * config.hidden_size()
 }

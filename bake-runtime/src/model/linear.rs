@@ -7,12 +7,14 @@ use candle_core::{Result, Tensor};
 
 use crate::adapter::{LowRank, LowRankGradient};
 use crate::device::gpu::Gpu;
+pub(crate) use crate::tensor::matrix::Sums;
 use crate::tensor::slices::{in_real, tensor};
+use crate::tensor::weight::Weight;
 
 /// `y = x Wᵀ + bias`, with a frozen weight `[outputs, inputs]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Linear {
-    weight: Tensor,
+    weight: Weight,
     bias: Option<Tensor>,
 }
 
@@ -32,21 +34,12 @@ pub(crate) enum Wanted {
     AddedTo(Tensor),
 }
 
-/// How the sums of a product are made, on the processor. On a GPU, cuBLAS decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sums {
-    /// Whichever way is fastest for the number of rows.
-    Fastest,
-    /// So that a row's bits do not depend on the other rows.
-    RowByRow,
-}
-
 impl Linear {
-    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+    pub(crate) fn new(weight: Weight, bias: Option<Tensor>) -> Self {
         Self { weight, bias }
     }
 
-    pub(crate) fn weight(&self) -> &Tensor {
+    pub(crate) fn weight(&self) -> &Weight {
         &self.weight
     }
 
@@ -62,7 +55,7 @@ impl Linear {
         if let Some(gpu) = Gpu::of(x) {
             return gpu::forward(&gpu, self, x, change, onto);
         }
-        let shape = (x.dim(0)?, self.weight.dim(0)?);
+        let shape = (x.dim(0)?, self.weight.dims().0);
         in_real!(x, T => tensor(cpu::forward::<T>(self, x, change, onto, sums)?, shape))
     }
 
@@ -83,12 +76,15 @@ impl Linear {
         in_real!(x, T => cpu::backward::<T>(self, x, dy, change, wanted))
     }
 
-    /// The layer with the change folded into its weight, so that it costs what it cost before.
+    /// The layer with the change folded into its weight, which is in f32 then, unless it is in
+    /// bf16 on a GPU and stays so.
     pub(crate) fn folded(&self, change: &LowRank) -> Result<Self> {
         let change = (change.b.matmul(&change.a)? * change.scale)?;
-        let weight =
-            (self.weight.to_dtype(change.dtype())? + change)?.to_dtype(self.weight.dtype())?;
-        Ok(Self { weight, bias: self.bias.clone() })
+        let mut weight = (self.weight.wide()? + change)?;
+        if Gpu::of(&weight).is_some() {
+            weight = weight.to_dtype(self.weight.plain()?.dtype())?;
+        }
+        Ok(Self { weight: Weight::new(weight)?, bias: self.bias.clone() })
     }
 }
 
@@ -101,11 +97,14 @@ impl Change<'_> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::DType;
+
     use super::*;
     use crate::tensor::gradient_check::{check, noise};
+    use crate::tensor::weight::tests::narrow_weights;
 
     fn layer() -> Linear {
-        Linear::new(noise(&[6, 5], 1), Some(noise(&[6], 2)))
+        Linear::new(Weight::new(noise(&[6, 5], 1)).unwrap(), Some(noise(&[6], 2)))
     }
 
     #[test]
@@ -141,6 +140,33 @@ mod tests {
                     Ok(vec![dx.unwrap(), a, b])
                 })
             });
+        }
+    }
+
+    #[test]
+    fn gradients_through_weights_of_every_type_are_the_slopes() {
+        for weight in narrow_weights([3, 256], 1) {
+            let layer = Linear::new(weight, None);
+            check(
+                &[noise(&[2, 256], 3)],
+                |x| layer.forward(&x[0], None, None, Sums::Fastest),
+                |x, dy| Ok(vec![layer.backward(&x[0], dy, None, Wanted::Alone)?.0.unwrap()]),
+            );
+        }
+    }
+
+    #[test]
+    fn a_change_folded_into_a_weight_of_any_type_is_kept() {
+        let of = |shape: &[usize], seed| noise(shape, seed).to_dtype(DType::F32).unwrap();
+        let low_rank = LowRank { a: of(&[2, 256], 4), b: of(&[3, 2], 5), scale: 1e-4 };
+        for weight in narrow_weights([3, 256], 1) {
+            let base = weight.wide().unwrap();
+            let folded = Linear::new(weight, None).folded(&low_rank).unwrap();
+            assert!(folded.weight().is_f32());
+            let change = (folded.weight().wide().unwrap() - base).unwrap();
+            let want = (low_rank.b.matmul(&low_rank.a).unwrap() * low_rank.scale).unwrap();
+            let to_f64 = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
+            assert!(largest_difference(&to_f64(&change), &to_f64(&want)) < 1e-6);
         }
     }
 

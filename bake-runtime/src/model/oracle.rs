@@ -13,6 +13,7 @@ use crate::model::linear::{Change, Linear, Sums, Wanted};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
 use crate::tensor::gradient_check::noise;
+use crate::tensor::weight::Weight;
 
 #[path = "../../../benches/step/autograd.rs"]
 mod autograd;
@@ -147,7 +148,7 @@ fn the_gate_is_candles() {
 #[test]
 fn a_changed_linear_layer_is_candles() {
     let (weight, bias) = (noise(&[13, 11], 1), noise(&[13], 2));
-    let layer = Linear::new(weight.clone(), Some(bias.clone()));
+    let layer = Linear::new(Weight::new(weight.clone()).unwrap(), Some(bias.clone()));
     agree(
         &[noise(&[TOKENS, 11], 3), noise(&[4, 11], 4), noise(&[13, 4], 5)],
         |x, dy| {
@@ -198,8 +199,9 @@ impl Fixture {
             })
             .collect();
         let norm = |i: usize| RmsNorm::new(norms[i].clone(), config.norm_eps());
-        let linear =
-            |(weight, bias): &(Tensor, Option<Tensor>)| Linear::new(weight.clone(), bias.clone());
+        let linear = |(weight, bias): &(Tensor, Option<Tensor>)| {
+            Linear::new(Weight::new(weight.clone()).unwrap(), bias.clone())
+        };
         let ours = Block {
             attention_norm: norm(0),
             mlp_norm: norm(1),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::device::gpu::testing::{everywhere, on_gpus};
 use crate::generate::Sequence;
 use crate::model::block::WeightView;
+use crate::tensor::weight::Form;
 use crate::text::template::{ChatTemplate, Message, Role};
 use crate::{Adapter, Model};
 
@@ -105,7 +106,7 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
         let logits = |model: &Model, adapter| {
             model.forward(&[5, 7, 300, 2], adapter).unwrap().logits.to_device(&Device::Cpu).unwrap()
         };
-        let head = model.decoder().head().dtype();
+        let head = model.decoder().head().plain().unwrap().dtype();
         (
             head,
             logits(&model, None),
@@ -123,6 +124,38 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
             assert!(error < 4e-2, "{error}");
         }
     });
+}
+
+#[test]
+fn weights_stay_in_their_type_on_the_processor() {
+    for dtype in [DType::BF16, DType::F16] {
+        let from = fixtures("models/llama-tied");
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+        }
+        let weights =
+            candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
+        let halved = weights.into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap()));
+        candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors"))
+            .unwrap();
+        let load = |form| Model::load_as(dir.path(), form).unwrap();
+        let (stored, wide) = (load(Form::Stored), load(Form::Wide));
+        assert_eq!(2 * stored.decoder().weight_bytes(), wide.decoder().weight_bytes());
+        assert!(wide.decoder().in_f32() && !stored.decoder().in_f32());
+        let ids = [5, 7, 300, 2, 9, 11, 30, 41, 3, 8, 1, 99, 17, 18, 256, 255, 77, 4, 6, 10];
+        let adapter = Adapter::load(&fixtures("adapters/llama-tied-all-linear"), &wide).unwrap();
+        let logits = |model: &Model, adapter| model.forward(&ids, adapter).unwrap().logits;
+        for adapter in [None, Some(&adapter)] {
+            let error = error(&logits(&stored, adapter), &logits(&wide, adapter));
+            assert!(error < TOLERANCE, "{dtype:?} {error}");
+            // Whatever the answers are read from, they have the same bits.
+            assert_eq!(greedy(&stored, &ids, 8, adapter), greedy(&wide, &ids, 8, adapter));
+        }
+        let folded = stored.folded(&adapter).unwrap();
+        let error = error(&logits(&folded, None), &logits(&wide, Some(&adapter)));
+        assert!(error < TOLERANCE, "{dtype:?} {error}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod rows;
 use gemm::Parallelism;
 
 use crate::tensor::elementary::Real;
-pub(crate) use rows::{row_by_row, weighted_sums};
+pub(crate) use rows::{Rows, row_by_row, weighted_sums};
 
 /// A matrix in a slice, with any distance between its rows and between its columns.
 #[derive(Clone, Copy)]
@@ -47,6 +47,17 @@ impl<'a, T> Matrix<'a, T> {
             &self.data[(rows.start * self.row_stride).min(self.data.len())..],
             rows.len(),
             self.cols,
+            self.row_stride,
+        )
+    }
+
+    /// Some of the columns of a matrix that is not transposed.
+    pub(crate) fn columns(self, columns: std::ops::Range<usize>) -> Self {
+        assert!(self.col_stride == 1 && columns.end <= self.cols, "the columns are not all there");
+        Self::strided(
+            &self.data[columns.start.min(self.data.len())..],
+            self.rows,
+            columns.len(),
             self.row_stride,
         )
     }
@@ -93,18 +104,45 @@ impl Threads {
     }
 }
 
+/// How the sums of a product are made, on the processor. On a GPU, cuBLAS decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sums {
+    /// Whichever way is fastest for the number of rows.
+    Fastest,
+    /// So that a row's bits do not depend on the other rows.
+    RowByRow,
+}
+
+/// `out (+)= x wᵀ · scale`. Sums in f64 are for tests of gradients, and made in one way only.
+pub(crate) fn times<T: Real>(
+    sums: Sums,
+    out: &mut [T],
+    add: bool,
+    x: Matrix<'_, T>,
+    w: Matrix<'_, T>,
+    scale: T,
+) {
+    if sums == Sums::RowByRow
+        && let (Some(x), Some(w), Some(scale)) = (x.f32s(), w.f32s(), T::f32s(&[scale]))
+        && let Some(out) = T::f32s_mut(out)
+    {
+        return row_by_row(out, add, x, w, scale[0], Threads::All);
+    }
+    multiply(out, add, x, w.t(), scale, Threads::All);
+}
+
 /// The most rows of `a` for which [`row_by_row`] beats a product that first copies `b` into the
 /// order it needs.
-const FEW_ROWS: usize = 16;
+pub(crate) const FEW_ROWS: usize = 16;
 
 /// The multiplications that one thread does in about the time it takes to wake another.
 const WORTH_WAKING: usize = 1 << 22;
 
 /// The rows, the columns and the inner size of `a · b`, which fit each other and rows of `out` that
 /// begin `stride` elements apart.
-fn sizes<T>(out: &[T], stride: usize, a: Matrix<'_, T>, b: Matrix<'_, T>) -> [usize; 3] {
-    let [m, n, k] = [a.rows, b.cols, a.cols];
-    assert_eq!(k, b.rows, "the inner sizes differ");
+fn sizes<T>(out: &[T], stride: usize, [m, k]: [usize; 2], b: [usize; 2]) -> [usize; 3] {
+    let [inner, n] = b;
+    assert_eq!(k, inner, "the inner sizes differ");
     let shortest = if m == 0 { 0 } else { (m - 1) * stride + n };
     let fits = stride >= n && (shortest..=m * stride).contains(&out.len());
     assert!(fits, "the result has a different size");
@@ -137,7 +175,7 @@ pub(crate) fn multiply_into<T: Real>(
     scale: T,
     threads: Threads,
 ) {
-    let [m, n, k] = sizes(out, stride, a, b);
+    let [m, n, k] = sizes(out, stride, [a.rows, a.cols], [b.rows, b.cols]);
     let threads = threads.for_work(m * n * k);
     if m <= FEW_ROWS
         && a.col_stride == 1
@@ -145,7 +183,7 @@ pub(crate) fn multiply_into<T: Real>(
         && let (Some(out), Some(a), Some(b), Some(scale)) =
             (T::f32s_mut(out), a.f32s(), b.f32s(), T::f32s(&[scale]))
     {
-        return rows::dot_products(out, stride, add, a, b, scale[0], threads);
+        return rows::dot_products(out, stride, add, a, b.t(), scale[0], threads);
     }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
@@ -199,7 +237,7 @@ mod tests {
             let wrong = length != 8;
             assert_eq!(fails(&|out| multiply(out, false, a, b, 1.0, Threads::One), length), wrong);
             assert_eq!(
-                fails(&|out| row_by_row(out, false, a, b, 1.0, Threads::One), length),
+                fails(&|out| row_by_row(out, false, a, b.t(), 1.0, Threads::One), length),
                 wrong
             );
         }

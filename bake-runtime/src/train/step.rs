@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Batch, StudentSequence, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
-use crate::distill::{Options, States, distill};
+use crate::distill::{Compared, Options, compare};
 use crate::error::Result;
 use crate::model::Model;
 use crate::model::attention::Attention;
@@ -52,7 +52,7 @@ fn compared(
 ) -> Result<(f64, Tensor)> {
     let weights: Vec<f32> = batch.weights.iter().map(|w| (w * scale) as f32).collect();
     let weights = Tensor::new(weights, hidden.device())?;
-    let states = States {
+    let states = Compared {
         teacher: &batch.teacher,
         student: hidden,
         head: model.decoder().head(),
@@ -64,7 +64,7 @@ fn compared(
         temperature: settings.temperature,
         ..Options::default()
     };
-    let loss = distill(states, options)?;
+    let loss = compare(states, options)?;
     let per_token = loss.per_token.to_vec1::<f32>()?;
     let total = per_token
         .iter()

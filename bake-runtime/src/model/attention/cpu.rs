@@ -229,7 +229,7 @@ fn attend_row_by_row(
         scores.clear();
         scores.resize(block.len() * seen, 0.0);
         let (q, k, scale) = (q.narrow(block.clone()), k.narrow(0..seen), heads.scale() as f32);
-        row_by_row(scores, false, q, k.t(), scale, Threads::One);
+        row_by_row(scores, false, q, k, scale, Threads::One);
         softmax_visible(scores, block.len(), seen);
         let out = &mut out[block.start * v.cols()..block.end * v.cols()];
         weighted_sums(out, Matrix::new(scores, block.len(), seen), v.narrow(0..seen));

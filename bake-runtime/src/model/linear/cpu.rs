@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use crate::adapter::{LowRank, LowRankGradient};
 use crate::model::linear::{Change, Linear, Sums, Wanted};
 use crate::tensor::elementary::Real;
-use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row};
+use crate::tensor::matrix::{Matrix, Threads, multiply, times};
 use crate::tensor::slices::{tensor, with_slice, with_slices};
 
 /// See [`Linear::forward`].
@@ -16,7 +16,7 @@ pub(super) fn forward<T: Real>(
     onto: Option<&Tensor>,
     sums: Sums,
 ) -> Result<Vec<T>> {
-    let ((rows, inputs), outputs) = (x.dims2()?, layer.weight.dim(0)?);
+    let ((rows, inputs), outputs) = (x.dims2()?, layer.weight.dims().0);
     let mut y = match onto {
         Some(onto) => with_slice(onto, <[T]>::to_vec)?,
         None => vec![T::zero(); rows * outputs],
@@ -28,10 +28,9 @@ pub(super) fn forward<T: Real>(
         })?;
     }
     let add = onto.is_some() || layer.bias.is_some();
-    with_slices([x, &layer.weight], |[x, weight]| {
-        let weight = Matrix::new(weight, outputs, inputs);
-        times(sums, &mut y, add, Matrix::new(x, rows, inputs), weight.t(), T::one());
-    })?;
+    with_slice(x, |x: &[T]| {
+        layer.weight.forward(sums, &mut y, add, Matrix::new(x, rows, inputs))
+    })??;
     if let Some(change) = change {
         let LowRank { a, b, scale } = change.low_rank;
         let x = change.masked(x)?;
@@ -39,7 +38,7 @@ pub(super) fn forward<T: Real>(
             let low = low::<T>(sums, Matrix::new(x, rows, inputs), a);
             let rank = a.len() / inputs;
             let (low, b) = (Matrix::new(&low, rows, rank), Matrix::new(b, outputs, rank));
-            times(sums, &mut y, true, low, b.t(), T::real(*scale));
+            times(sums, &mut y, true, low, b, T::real(*scale));
         })?;
     }
     Ok(y)
@@ -71,16 +70,15 @@ fn input_gradient<T: Real>(
     change: Option<(Change<'_>, Vec<T>)>,
     onto: Option<Tensor>,
 ) -> Result<Vec<T>> {
-    let (rows, (outputs, inputs)) = (dy.dim(0)?, layer.weight.dims2()?);
+    let (rows, (outputs, inputs)) = (dy.dim(0)?, layer.weight.dims());
     let add = onto.is_some();
     let mut dx = match onto {
         Some(onto) => with_slice(&onto, <[T]>::to_vec)?,
         None => vec![T::zero(); rows * inputs],
     };
-    with_slices([dy, &layer.weight], |[dy, weight]| {
-        let weight = Matrix::new(weight, outputs, inputs);
-        multiply(&mut dx, add, Matrix::new(dy, rows, outputs), weight, T::one(), Threads::All);
-    })?;
+    with_slice(dy, |dy: &[T]| {
+        layer.weight.backward(&mut dx, add, Matrix::new(dy, rows, outputs))
+    })??;
     let Some((Change { low_rank, mask }, g)) = change else { return Ok(dx) };
     let rank = low_rank.a.dim(0)?;
     let product = |out: &mut [T], add: bool| {
@@ -138,24 +136,6 @@ fn low<T: Real>(sums: Sums, x: Matrix<'_, T>, a: &[T]) -> Vec<T> {
     let (rows, inputs) = (x.rows(), x.cols());
     let rank = a.len() / inputs;
     let mut low = vec![T::zero(); rows * rank];
-    times(sums, &mut low, false, x, Matrix::new(a, rank, inputs).t(), T::one());
+    times(sums, &mut low, false, x, Matrix::new(a, rank, inputs), T::one());
     low
-}
-
-/// `out (+)= x wᵀ · scale`. Sums in f64 are for tests of gradients, and made in one way only.
-fn times<T: Real>(
-    sums: Sums,
-    out: &mut [T],
-    add: bool,
-    x: Matrix<'_, T>,
-    w: Matrix<'_, T>,
-    scale: T,
-) {
-    if sums == Sums::RowByRow
-        && let (Some(x), Some(w), Some(scale)) = (x.f32s(), w.f32s(), T::f32s(&[scale]))
-        && let Some(out) = T::f32s_mut(out)
-    {
-        return row_by_row(out, add, x, w, scale[0], Threads::All);
-    }
-    multiply(out, add, x, w, scale, Threads::All);
 }

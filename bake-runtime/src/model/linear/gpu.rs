@@ -17,7 +17,7 @@ pub(super) fn forward(
     let mut y = product(
         gpu,
         Side::plain(x),
-        Side::transposed(&layer.weight),
+        Side::transposed(layer.weight.plain()?),
         1.0,
         onto.map(Tensor::copy).transpose()?,
     )?;
@@ -46,7 +46,7 @@ pub(super) fn backward(
         Wanted::Alone => None,
         Wanted::AddedTo(sum) => Some(sum.copy()?),
     };
-    let dx = product(gpu, Side::plain(dy), Side::plain(&layer.weight), 1.0, onto)?;
+    let dx = product(gpu, Side::plain(dy), Side::plain(layer.weight.plain()?), 1.0, onto)?;
     let dx = match change.zip(g.as_ref()) {
         None => dx,
         Some((Change { low_rank, mask: None }, g)) => {

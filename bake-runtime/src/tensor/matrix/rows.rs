@@ -4,66 +4,90 @@
 //! larger one differ in their last digits. An answer must not depend on what is answered along with
 //! it, so generation uses these.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::tensor::matrix::{Matrix, Threads, sizes};
 
-/// `out = a · b · scale`, or `out += a · b · scale` when `add` is set, where the rows of `a` and
-/// the columns of `b` lie one element after the other, as with `x Wᵀ`. `out` has rows one after the
+/// Rows in f32, or in a narrower type that is widened where they are multiplied.
+pub(crate) trait Rows: Copy + Sync {
+    fn rows(&self) -> usize;
+
+    fn cols(&self) -> usize;
+
+    /// Some of the rows, one element after the other, for which the scratch may be used.
+    fn some<'a>(&'a self, rows: Range<usize>, scratch: &'a mut Vec<f32>) -> Matrix<'a, f32>;
+}
+
+impl Rows for Matrix<'_, f32> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn some<'a>(&'a self, rows: Range<usize>, _: &'a mut Vec<f32>) -> Matrix<'a, f32> {
+        self.narrow(rows)
+    }
+}
+
+/// `out = x wᵀ · scale`, or `out += x wᵀ · scale` when `add` is set. `out` has rows one after the
 /// other.
 pub(crate) fn row_by_row(
     out: &mut [f32],
     add: bool,
-    a: Matrix<'_, f32>,
-    b: Matrix<'_, f32>,
+    x: Matrix<'_, f32>,
+    w: impl Rows,
     scale: f32,
     threads: Threads,
 ) {
-    let [m, n, k] = sizes(out, b.cols, a, b);
-    assert!(a.col_stride == 1 && b.row_stride == 1, "rows or columns are not contiguous");
+    let [m, n, k] = sizes(out, w.rows(), [x.rows, x.cols], [w.cols(), w.rows()]);
+    assert!(x.col_stride == 1, "rows are not contiguous");
     let threads = threads.for_work(m * n * k);
     for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {
         let first = part * AT_ONCE;
-        let rows = a.narrow(first..(first + AT_ONCE).min(m));
-        dot_products(out, n, add, rows, b, scale, threads);
+        let rows = x.narrow(first..(first + AT_ONCE).min(m));
+        dot_products(out, n, add, rows, w, scale, threads);
     }
 }
 
-/// Rows that are multiplied with all columns before the next are.
+/// Rows of `x` that are multiplied with all of `w` before the next are.
 const AT_ONCE: usize = 64;
 
-/// The rows that stay in the first-level cache, and the columns that stay in the second.
-const ROW_NUMBERS: usize = 6 << 10;
-const COLUMN_NUMBERS: usize = 64 << 10;
+/// The numbers of `x` that stay in the first-level cache, and those of `w` that stay in the second.
+const X_NUMBERS: usize = 6 << 10;
+const W_NUMBERS: usize = 64 << 10;
 
-/// As [`row_by_row`], for few rows: the columns are read once. Rows of `out` begin `stride`
-/// elements apart.
+/// As [`row_by_row`], for few rows: `w` is read once. Rows of `out` begin `stride` elements apart.
 pub(super) fn dot_products(
     out: &mut [f32],
     stride: usize,
     add: bool,
-    a: Matrix<'_, f32>,
-    b: Matrix<'_, f32>,
+    x: Matrix<'_, f32>,
+    w: impl Rows,
     scale: f32,
     threads: Threads,
 ) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
+    let (m, n, k) = (x.rows, w.rows(), x.cols);
     if m == 0 || n == 0 {
         return;
     }
-    let rows: Vec<&[f32]> = (0..m).map(|i| &a.data[i * a.row_stride..][..k]).collect();
-    // Transposed: a column of `b` makes a row.
+    let rows: Vec<&[f32]> = (0..m).map(|i| &x.data[i * x.row_stride..][..k]).collect();
+    // Transposed: an output makes a row.
     let mut products = vec![0.0; n * m];
-    let columns = match threads {
+    let outputs = match threads {
         Threads::One => n,
         Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
     };
     let part = |(part, products)| {
-        pulp::Arch::new().dispatch(Columns { products, rows: &rows, b, first: part * columns })
+        pulp::Arch::new().dispatch(Outputs { products, rows: &rows, w, first: part * outputs })
     };
     match threads {
         Threads::One => part((0, &mut products[..])),
-        Threads::All => products.par_chunks_mut(columns * m).enumerate().for_each(part),
+        Threads::All => products.par_chunks_mut(outputs * m).enumerate().for_each(part),
     }
     for (i, out) in out.chunks_mut(stride).take(m).enumerate() {
         for (j, out) in out[..n].iter_mut().enumerate() {
@@ -73,44 +97,45 @@ pub(super) fn dot_products(
     }
 }
 
-/// Columns of `b` from `first` on, whose products with all rows are wanted: four rows and two
-/// columns at a time, from as many as stay in the caches.
-struct Columns<'a> {
+/// Rows of `w` from `first` on, whose products with all rows of `x` are wanted: four rows of `x` and
+/// two of `w` at a time, from as many as stay in the caches.
+struct Outputs<'a, W> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],
-    b: Matrix<'a, f32>,
+    w: W,
     first: usize,
 }
 
-impl pulp::WithSimd for Columns<'_> {
+impl<W: Rows> pulp::WithSimd for Outputs<'_, W> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, simd: S) {
-        let Self { products, rows, b, first } = self;
-        let (m, k) = (rows.len(), b.rows.max(1));
-        let rows_at_once = (ROW_NUMBERS / k).max(4) / 4 * 4;
-        let columns_at_once = (COLUMN_NUMBERS / k).max(2) / 2 * 2;
-        for (panel, products) in products.chunks_mut(columns_at_once * m).enumerate() {
-            let first = first + panel * columns_at_once;
+        let Self { products, rows, w, first } = self;
+        let (m, k) = (rows.len(), w.cols().max(1));
+        let rows_at_once = (X_NUMBERS / k).max(4) / 4 * 4;
+        let outputs_at_once = (W_NUMBERS / k).max(2) / 2 * 2;
+        let mut scratch = Vec::new();
+        for (panel, products) in products.chunks_mut(outputs_at_once * m).enumerate() {
+            let first = first + panel * outputs_at_once;
+            let w = w.some(first..first + products.len() / m, &mut scratch);
             for (block, rows) in rows.chunks(rows_at_once).enumerate() {
                 for (pair, products) in products.chunks_mut(2 * m).enumerate() {
-                    let column =
-                        |j: usize| &b.data[(first + 2 * pair + j) * b.col_stride..][..b.rows];
+                    let output = |j: usize| &w.data[(2 * pair + j) * w.row_stride..][..w.cols];
                     let (one, two) = products.split_at_mut(m);
                     for (part, rows) in rows.chunks(4).enumerate() {
                         let (at, count) = (block * rows_at_once + 4 * part, rows.len());
                         match (rows, two.is_empty()) {
                             (&[r0, r1, r2, r3], false) => {
-                                let [x, y] = dots(simd, [column(0), column(1)], [r0, r1, r2, r3]);
+                                let [x, y] = dots(simd, [output(0), output(1)], [r0, r1, r2, r3]);
                                 one[at..at + count].copy_from_slice(&x);
                                 two[at..at + count].copy_from_slice(&y);
                             }
                             _ => {
                                 for (i, row) in rows.iter().enumerate() {
-                                    [[one[at + i]]] = dots(simd, [column(0)], [row]);
+                                    [[one[at + i]]] = dots(simd, [output(0)], [row]);
                                     if !two.is_empty() {
-                                        [[two[at + i]]] = dots(simd, [column(1)], [row]);
+                                        [[two[at + i]]] = dots(simd, [output(1)], [row]);
                                     }
                                 }
                             }
@@ -258,7 +283,7 @@ mod tests {
     fn rows_have_the_same_bits_alone_and_among_others() {
         for (m, n, k) in [(1, 1, 1), (5, 7, 3), (17, 40, 71), (70, 33, 256), (150, 9, 1100)] {
             let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
-            let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).t());
+            let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k));
             let before = numbers(m * n, 3);
             for threads in [Threads::One, Threads::All] {
                 let mut all = before.clone();

@@ -1,0 +1,155 @@
+//! Weights of every type against the same numbers in f32 and in f64.
+
+use candle_core::quantized::QTensor;
+
+use super::*;
+use crate::tensor::gradient_check::noise;
+
+const TYPES: [GgmlDType; 10] = [
+    GgmlDType::Q4_0,
+    GgmlDType::Q4_1,
+    GgmlDType::Q5_0,
+    GgmlDType::Q5_1,
+    GgmlDType::Q8_0,
+    GgmlDType::Q2K,
+    GgmlDType::Q3K,
+    GgmlDType::Q4K,
+    GgmlDType::Q5K,
+    GgmlDType::Q6K,
+];
+
+fn floats(shape: &[usize], seed: u64) -> Tensor {
+    noise(shape, seed).to_dtype(DType::F32).unwrap()
+}
+
+fn quantised(dtype: GgmlDType, dims: [usize; 2], seed: u64) -> (Weight, QTensor) {
+    let blocks = QTensor::quantize(&floats(&dims, seed), dtype).unwrap();
+    (Weight::quantised(dtype, &blocks.data().unwrap(), dims).unwrap(), blocks)
+}
+
+/// A weight of every type but f32.
+pub(crate) fn narrow_weights(dims: [usize; 2], seed: u64) -> Vec<Weight> {
+    let halves = [DType::BF16, DType::F16];
+    let halves = halves.map(|dtype| floats(&dims, seed).to_dtype(dtype).unwrap());
+    let halves = halves.map(|matrix| Weight::new(matrix).unwrap());
+    halves.into_iter().chain(TYPES.map(|dtype| quantised(dtype, dims, seed).0)).collect()
+}
+
+fn numbers(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn blocks_are_widened_to_candles_bits() {
+    for dtype in TYPES {
+        let (weight, blocks) = quantised(dtype, [5, 512], 1);
+        let want = blocks.dequantize(&Device::Cpu).unwrap();
+        assert_eq!(numbers(&weight.wide().unwrap()), numbers(&want), "{dtype:?}");
+        let ids = [4, 0, 4];
+        let rows = want.index_select(&Tensor::new(&ids, &Device::Cpu).unwrap(), 0).unwrap();
+        assert_eq!(numbers(&weight.gather(&ids).unwrap()), numbers(&rows), "{dtype:?}");
+        assert_eq!(weight.bytes(), blocks.storage_size_in_bytes());
+        assert!(weight.gather(&[5]).is_err());
+    }
+}
+
+#[test]
+fn sixteen_bits_are_widened_exactly() {
+    fn check<T: candle_core::WithDType + Into<f32>>(of_bits: fn(u16) -> T) {
+        let narrow: Vec<T> = (0..=u16::MAX).map(of_bits).collect();
+        let matrix = Tensor::from_slice(&narrow, (256, 256), &Device::Cpu).unwrap();
+        let mut wide = vec![0f32; 1 << 16];
+        let weight = Weight::new(matrix).unwrap();
+        weight.with_narrow(|rows| widen_all(rows, 0..256, &mut wide)).unwrap();
+        for (x, of) in wide.into_iter().zip(narrow) {
+            let of: f32 = of.into();
+            assert!(x.to_bits() == of.to_bits() || x.is_nan() && of.is_nan(), "{x} {of}");
+        }
+    }
+    check(half::bf16::from_bits);
+    check(half::f16::from_bits);
+}
+
+/// `[rows, outputs] (+)=` products of `x` and `w`, both in f64.
+fn products(x: &Tensor, w: &Tensor, before: Option<&Tensor>) -> Vec<f64> {
+    let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
+    let product = wide(x).matmul(&wide(w)).unwrap();
+    let sum = before.map_or(product.clone(), |before| (product + wide(before)).unwrap());
+    sum.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn near(got: &[f32], want: &[f64], what: &str) {
+    let largest = want.iter().fold(1e-3, |m: f64, x| m.max(x.abs()));
+    for (got, want) in got.iter().zip(want) {
+        assert!((f64::from(*got) - want).abs() <= 1e-5 * largest, "{what}: {got} {want}");
+    }
+}
+
+#[test]
+fn products_are_those_of_the_widened_numbers() {
+    // The last has more rows than are widened together.
+    for (outputs, inputs, counts) in [(7, 256, [0, 1, 3, 40]), (300, 8192, [1, 2, 17, 20])] {
+        for weight in narrow_weights([outputs, inputs], 1) {
+            let wide = weight.wide().unwrap();
+            let what = format!("{weight:?}");
+            let exact = Weight::new(wide.clone()).unwrap();
+            for rows in counts {
+                let (x, dy) = (floats(&[rows, inputs], 2), floats(&[rows, outputs], 3));
+                for add in [false, true] {
+                    let before = add.then_some(&dy);
+                    let want = products(&x, &wide.t().unwrap(), before);
+                    let run = |weight: &Weight, sums| {
+                        let (mut out, x) = (numbers(&dy), numbers(&x));
+                        let x = Matrix::new(&x, rows, inputs);
+                        weight.forward(sums, &mut out, add, x).unwrap();
+                        out
+                    };
+                    near(&run(&weight, Sums::Fastest), &want, &what);
+                    let by_row = run(&weight, Sums::RowByRow);
+                    assert_eq!(by_row, run(&exact, Sums::RowByRow), "{what}");
+                    let before = add.then_some(&x);
+                    let mut out = numbers(&x);
+                    let dy = numbers(&dy);
+                    weight.backward(&mut out, add, Matrix::new(&dy, rows, outputs)).unwrap();
+                    let dy = Tensor::from_vec(dy, (rows, outputs), &Device::Cpu).unwrap();
+                    near(&out, &products(&dy, &wide, before), &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_weight_is_refused() {
+    let error = |weight: Result<Weight>| weight.unwrap_err().to_string();
+    assert!(
+        error(Weight::new(Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap())).contains("rank")
+    );
+    let bytes = Tensor::zeros((2, 2), DType::U8, &Device::Cpu).unwrap();
+    assert!(error(Weight::new(bytes)).contains("not in U8"));
+    for (dtype, bytes, dims) in [
+        (GgmlDType::Q4_0, 18, [1, 31]),
+        (GgmlDType::Q4_0, 17, [1, 32]),
+        (GgmlDType::Q4_0, 36, [1, 32]),
+        (GgmlDType::Q8K, 292, [1, 256]),
+    ] {
+        let refused = error(Weight::quantised(dtype, &vec![0; bytes], dims));
+        assert!(refused.contains(&format!("{dtype:?}")), "{refused}");
+    }
+    let (weight, _) = quantised(GgmlDType::Q4_0, [2, 32], 1);
+    assert!(weight.plain().unwrap_err().to_string().contains("processor only"));
+}
+
+#[test]
+fn what_a_weight_says_of_itself() {
+    let (blocks, _) = quantised(GgmlDType::Q4_0, [4, 64], 1);
+    let plain = Weight::new(floats(&[4, 64], 1)).unwrap();
+    let half = Weight::new(floats(&[4, 64], 1).to_dtype(DType::BF16).unwrap()).unwrap();
+    assert_eq!([&blocks, &plain, &half].map(Weight::bytes), [4 * 36, 1024, 512]);
+    assert_eq!([&blocks, &plain, &half].map(Weight::is_f32), [false, true, false]);
+    assert!(blocks.is(&blocks.clone()) && plain.is(&plain.clone()));
+    assert!(!blocks.is(&plain) && !plain.is(&half));
+    assert!(!plain.is(&Weight::new(floats(&[4, 64], 1)).unwrap()));
+    assert_eq!(Form::of(16 << 20), Form::Wide);
+    assert_eq!(Form::of((16 << 20) + 1), Form::Stored);
+}

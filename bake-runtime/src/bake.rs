@@ -197,7 +197,7 @@ impl Baking<'_> {
         let (training_set, targets) = stages.training_set(&inputs)?;
         let key = KeyHasher::new("checkpoints", 2)
             .field("recipe", &self.hash)
-            .field("device", device_kind(device))
+            .field("device", device_kind(device, model))
             .finish();
         let checkpoints = Checkpoints::new(store, key, recipe.train.checkpoint_every);
         if fresh {
@@ -392,6 +392,8 @@ pub(crate) mod tests {
         };
         assert_ne!(key(Device::Cpu), key(Device::Cuda(0)));
         assert_eq!(key(Device::Cuda(0)), key(Device::Cuda(1)));
+        // A small model is computed in f32 anyway.
+        assert_eq!(key(Device::Cpu), key(Device::CpuF32));
     }
 
     #[test]

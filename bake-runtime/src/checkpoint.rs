@@ -16,7 +16,7 @@ use bake_spec::{Config, Hash, Projection};
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::weight::{Form, Weight};
+use crate::tensor::weight::{Precision, Weight};
 use stored::Stored;
 
 /// A model as it is stored. Tensors have the names that they have in a folder of transformers,
@@ -61,9 +61,9 @@ impl dyn Checkpoint + '_ {
         name: &str,
         shape: &[usize],
         device: &Device,
-        form: Form,
+        precision: Precision,
     ) -> Result<Weight> {
-        self.find(name, shape)?.weight(device, form)
+        self.find(name, shape)?.weight(device, precision)
     }
 
     /// A tensor in f32, which must have this shape.

@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::weight::Precision;
 
 /// A device that models compute on. The default is the processor; a cargo feature never changes it.
 ///
@@ -26,9 +27,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
-    /// The processor.
+    /// The processor. Products with weights in bf16 or of quantised blocks, unless the model is
+    /// small, multiply bf16 where the processor has fast instructions for it: AMX, or AVX-512 on
+    /// AMD's.
     #[default]
     Cpu,
+    /// The processor, with all products in f32: slower for large models, and the same on
+    /// processors with and without these instructions.
+    CpuF32,
     /// The NVIDIA GPU with this number (feature `cuda`): sm_80 or newer.
     Cuda(usize),
 }
@@ -40,8 +46,16 @@ impl Device {
     /// When this program was built without the feature, or there is no such GPU.
     pub fn open(self) -> Result<candle_core::Device> {
         match self {
-            Self::Cpu => Ok(candle_core::Device::Cpu),
+            Self::Cpu | Self::CpuF32 => Ok(candle_core::Device::Cpu),
             Self::Cuda(ordinal) => cuda(ordinal),
+        }
+    }
+
+    /// How models are kept and multiplied there.
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Self::CpuF32 => Precision::f32(),
+            Self::Cpu | Self::Cuda(_) => Precision::fastest(),
         }
     }
 }
@@ -107,6 +121,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
+            Self::CpuF32 => f.write_str("cpu:f32"),
             Self::Cuda(0) => f.write_str("cuda"),
             Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
         }
@@ -119,13 +134,16 @@ impl FromStr for Device {
     fn from_str(name: &str) -> Result<Self> {
         let number = match name {
             "cpu" => return Ok(Self::Cpu),
+            "cpu:f32" => return Ok(Self::CpuF32),
             "cuda" => Some(0),
             _ => name.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
         };
         let unknown = || {
             Error::new(
                 ErrorKind::Device,
-                format!("there is no device {name:?}; expected `cpu`, `cuda` or `cuda:1`"),
+                format!(
+                    "there is no device {name:?}; expected `cpu`, `cpu:f32`, `cuda` or `cuda:1`"
+                ),
             )
         };
         number.map(Self::Cuda).ok_or_else(unknown)
@@ -138,7 +156,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(3)] {
+        for device in [Device::Cpu, Device::CpuF32, Device::Cuda(0), Device::Cuda(3)] {
             assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
         }
         for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {

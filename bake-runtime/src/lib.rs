@@ -20,6 +20,8 @@
 mod adapter;
 #[cfg(feature = "train")]
 mod bake;
+#[doc(hidden)]
+pub mod bench;
 mod checkpoint;
 mod device;
 #[cfg(feature = "train")]

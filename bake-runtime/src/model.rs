@@ -27,7 +27,7 @@ use crate::checkpoint::folder::ModelFolder;
 use crate::checkpoint::generation::Generation;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::weight::Form;
+use crate::tensor::weight::Precision;
 use crate::text::settings::TextSettings;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
@@ -63,29 +63,27 @@ impl Model {
     /// `tokenizer_config.json` or `chat_template.jinja`), and weights in `model.safetensors` or in
     /// the files of `model.safetensors.index.json`.
     ///
-    /// Weights in f32, f16 and bf16 are read. On the processor all computation is in f32; matrices
-    /// stay in the type in which they are stored, and are widened where they are multiplied, unless
-    /// all of them together take at most 64 MiB in f32. On a GPU products with weights in bf16
-    /// multiply bf16 and sum in f32, and everything else is in f32; weights in f16 are widened.
+    /// Weights in f32, f16 and bf16 are read. On the processor matrices stay in the type in which
+    /// they are stored, and are widened where they are multiplied, unless all of them together take
+    /// at most 64 MiB in f32. Products with weights in bf16 multiply bf16 and sum in f32, on a GPU
+    /// and on a processor that has fast instructions for it (not with [`Device::CpuF32`]);
+    /// everything else is computed in f32. On a GPU weights in f16 are widened.
     ///
     /// # Errors
     /// When a file is missing or damaged, describes a model of another family, or does not belong
     /// to the others: the message names it. And when the device cannot be used, or does not have
     /// enough memory.
     pub fn load(dir: &Path, device: Device) -> Result<Self> {
-        Self::load_at(dir, &device.open()?)
+        Self::load_at(dir, &device.open()?, device.precision())
     }
 
-    pub(crate) fn load_at(dir: &Path, device: &candle_core::Device) -> Result<Self> {
+    pub(crate) fn load_at(
+        dir: &Path,
+        device: &candle_core::Device,
+        precision: Precision,
+    ) -> Result<Self> {
         let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
-        Self::assemble(name, &ModelFolder::open(dir)?, device, None)
-    }
-
-    /// A folder on the processor, with matrices in this form whatever their size.
-    #[cfg(test)]
-    pub(crate) fn load_as(dir: &Path, form: Form) -> Result<Self> {
-        let device = candle_core::Device::Cpu;
-        Self::assemble("model".into(), &ModelFolder::open(dir)?, &device, Some(form))
+        Self::assemble(name, &ModelFolder::open(dir)?, device, precision)
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
@@ -95,7 +93,7 @@ impl Model {
     /// None are known; the bytes are part of the program.
     #[cfg(feature = "tiny")]
     pub fn tiny() -> Result<Self> {
-        Self::tiny_at(&candle_core::Device::Cpu)
+        Self::tiny_on(Device::Cpu)
     }
 
     /// The same on a device.
@@ -109,14 +107,14 @@ impl Model {
 
     #[cfg(feature = "tiny")]
     pub(crate) fn tiny_at(device: &candle_core::Device) -> Result<Self> {
-        Self::assemble("tiny".into(), &embedded::open()?, device, None)
+        Self::assemble("tiny".into(), &embedded::open()?, device, Precision::f32())
     }
 
     fn assemble(
         name: String,
         checkpoint: &dyn Checkpoint,
         device: &candle_core::Device,
-        form: Option<Form>,
+        precision: Precision,
     ) -> Result<Self> {
         let (config, files) = (checkpoint.config()?, checkpoint.files());
         let settings = TextSettings::read(files)?;
@@ -135,7 +133,7 @@ impl Model {
         let generation = Generation::read(files, own_end, config.vocab_size())?;
         checkpoint.check_all_used(&config)?;
         let hash = checkpoint.hash();
-        let decoder = Decoder::load(config, checkpoint, device, form)?;
+        let decoder = Decoder::load(config, checkpoint, device, precision)?;
         Ok(Self {
             decoder,
             text: Arc::new(TextSide { name, hash, tokenizer, template, generation }),

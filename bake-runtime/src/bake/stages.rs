@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::progress::Monitor;
+use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::text::template::Message;
 use crate::train::{StudentSequence, TrainingSet};
 
@@ -150,7 +151,7 @@ impl Stages<'_> {
     pub(super) fn key(&self, stage: &str, version: u32) -> KeyHasher {
         KeyHasher::new(stage, version)
             .field("model", self.model.hash())
-            .field("device", device_kind(self.device))
+            .field("device", device_kind(self.device, self.model))
     }
 
     /// The product at an address, if it is in the store.
@@ -183,9 +184,9 @@ impl Stages<'_> {
 }
 
 /// The kind of a device, for addresses.
-pub(super) fn device_kind(device: Device) -> &'static str {
+pub(super) fn device_kind(device: Device, model: &Model) -> &'static str {
     match device {
-        Device::Cpu => "cpu",
+        Device::Cpu | Device::CpuF32 => model.decoder().bf16_unit().map_or("cpu", Bf16Unit::name),
         Device::Cuda(_) => "cuda",
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tensor::weight::{Form, Weight};
+use crate::tensor::weight::{Precision, Weight};
 
 /// A tensor in the type and the order of its file.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,18 +48,19 @@ impl Stored<'_> {
         Err(Error::new(ErrorKind::Model, message))
     }
 
-    /// A matrix for products: in this form on the processor; on a GPU in bf16 where it is stored
-    /// so, and otherwise in f32.
-    pub(crate) fn weight(&self, device: &Device, form: Form) -> Result<Weight> {
+    /// A matrix for products: on the processor as the precision says; on a GPU in bf16 where it is
+    /// stored so, and otherwise in f32.
+    pub(crate) fn weight(&self, device: &Device, precision: Precision) -> Result<Weight> {
         let gpu = Gpu::of_device(device).is_some();
+        let stored = !gpu && !precision.widens();
         let kept = |dtype| Tensor::from_raw_buffer(&self.data, dtype, &self.shape, device);
-        Ok(match (self.dtype, form) {
-            (StoredDtype::BF16, _) if gpu => Weight::new(kept(DType::BF16)?)?,
-            (StoredDtype::BF16, Form::Stored) => Weight::new(kept(DType::BF16)?)?,
-            (StoredDtype::F16, Form::Stored) if !gpu => Weight::new(kept(DType::F16)?)?,
-            (StoredDtype::Blocks(dtype), Form::Stored) if !gpu => self.blocks(dtype)?,
+        let weight = match self.dtype {
+            StoredDtype::BF16 if gpu || stored => Weight::new(kept(DType::BF16)?)?,
+            StoredDtype::F16 if stored => Weight::new(kept(DType::F16)?)?,
+            StoredDtype::Blocks(dtype) if stored => self.blocks(dtype)?,
             _ => Weight::new(self.tensor(device)?)?,
-        })
+        };
+        Ok(weight.multiplied_by(precision.unit.filter(|_| !gpu)))
     }
 
     /// Its blocks as a weight; what is no matrix is one of a single row.
@@ -93,6 +94,8 @@ fn widen<const N: usize>(data: &[u8], read: impl Fn([u8; N]) -> f32 + Sync) -> V
 mod tests {
     use super::*;
     use crate::device::gpu::testing::on_gpus;
+    use crate::tensor::matrix::bf16::Bf16Unit;
+    use crate::tensor::weight::Form;
 
     #[test]
     fn blocks_are_widened() {
@@ -104,10 +107,12 @@ mod tests {
         let want: Vec<f32> = (0..32).map(|i| (i - 7) as f32 * 0.5).collect();
         assert_eq!(numbers, [&want[..]]);
         for (form, f32) in [(Form::Stored, false), (Form::Wide, true)] {
-            let weight = stored.weight(&Device::Cpu, form).unwrap();
-            assert_eq!(weight.is_f32(), f32);
+            let precision = Precision { form: Some(form), unit: Some(Bf16Unit::Emulated) };
+            let weight = stored.weight(&Device::Cpu, precision).unwrap();
+            assert_eq!((weight.is_f32(), weight.unit().is_none()), (f32, f32));
             assert_eq!(weight.wide().unwrap().to_vec2::<f32>().unwrap(), [&want[..]]);
         }
-        on_gpus(|device| assert!(stored.weight(device, Form::Stored).unwrap().is_f32()));
+        let precision = Precision { form: Some(Form::Stored), ..Precision::fastest() };
+        on_gpus(|device| assert!(stored.weight(device, precision).unwrap().is_f32()));
     }
 }

@@ -2,6 +2,7 @@
 //! over the rows.
 
 use candle_core::{DType, Result, Tensor};
+use half::bf16;
 use rayon::prelude::*;
 
 use crate::distill::divergence::row;
@@ -56,6 +57,13 @@ fn chunks(
         let logits = &mut logits[..2 * rows * vocabulary];
         head.forward(Sums::Fastest, logits, false, Matrix::new(&operands, 2 * rows, hidden))?;
         let (z, delta) = logits.split_at_mut(rows * vocabulary);
+        if head.unit().is_some() {
+            // What rounding has taken from the differences: so the products keep 16 of their
+            // digits, and the loss those that it has close to zero.
+            let differences = &mut operands[rows * hidden..];
+            differences.iter_mut().for_each(|d| *d -= bf16::from_f32(*d).to_f32());
+            head.forward(Sums::Fastest, delta, true, Matrix::new(differences, rows, hidden))?;
+        }
         z.par_chunks_mut(vocabulary)
             .zip(delta.par_chunks_mut(vocabulary))
             .zip(weights)

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::device::gpu::testing::{everywhere, on_gpus};
+use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::tests::narrow_weights;
 use reference::{Case, DIVERGENCES, error, numbers, reference};
 
@@ -113,6 +114,33 @@ fn the_loss_under_a_head_of_any_type_is_that_under_the_widened_numbers() {
         let want = reference(states, Divergence::ForwardKl, 1.0);
         assert!(error(&numbers(&got.per_token), &want.0) < 1e-4, "{head:?}");
         assert!(error(&numbers(&got.gradient), &want.1) < 1e-4, "{head:?}");
+    }
+}
+
+#[test]
+fn the_loss_by_products_in_bf16_keeps_its_digits_near_zero() {
+    for noise in [0.0, 1e-5, 1e-3, 0.1] {
+        let case = Case::random(9, 256, 300, 0.3, noise);
+        for head in narrow_weights([300, 256], 3) {
+            let head = head.multiplied_by(Some(Bf16Unit::Emulated));
+            if head.unit().is_none() {
+                continue;
+            }
+            let Case { teacher, student, weights, .. } = &case;
+            let states = Compared { teacher, student, head: &head, weights, masked: None };
+            let got = compare(states, Options::default()).unwrap();
+            let got = [numbers(&got.per_token), numbers(&got.gradient)];
+            if noise == 0.0 {
+                assert!(got.concat().iter().all(|&x| x == 0.0));
+                continue;
+            }
+            let wide = head.wide().unwrap();
+            let states = States { head: &wide, ..case.states() };
+            let want = reference(states, Divergence::ForwardKl, 1.0);
+            // The teacher's logits are rounded, which moves its distribution a little.
+            assert!(error(&got[0], &want.0) < 2e-2, "{head:?} {noise}");
+            assert!(error(&got[1], &want.1) < 2e-2, "{head:?} {noise}");
+        }
     }
 }
 

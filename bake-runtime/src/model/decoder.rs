@@ -13,7 +13,8 @@ use crate::model::cache::KvCache;
 use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
-use crate::tensor::weight::{Form, Weight};
+use crate::tensor::matrix::bf16::Bf16Unit;
+use crate::tensor::weight::{Precision, Weight};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
@@ -38,16 +39,17 @@ pub(crate) struct Run<'a> {
 }
 
 impl Decoder {
-    /// Matrices are kept in this form on the processor, or in one that depends on the model's size.
+    /// On the processor, matrices are kept and multiplied as the precision says.
     pub(crate) fn load(
         config: Config,
         checkpoint: &dyn Checkpoint,
         device: &Device,
-        form: Option<Form>,
+        precision: Precision,
     ) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
-        let form = form.unwrap_or_else(|| Form::of(parameters(&config)));
-        let matrix = |name: &str, shape: &[usize]| checkpoint.matrix(name, shape, device, form);
+        let precision = precision.for_size(parameters(&config));
+        let matrix =
+            |name: &str, shape: &[usize]| checkpoint.matrix(name, shape, device, precision);
         let embedding = matrix(EMBEDDING, &[vocab, hidden])?;
         // If a checkpoint says that they are the same but contains a different head, the head
         // counts: whoever trained it forgot the flag.
@@ -130,6 +132,11 @@ impl Decoder {
     /// The memory that its matrices take.
     pub(crate) fn weight_bytes(&self) -> usize {
         self.weights().map(Weight::bytes).sum()
+    }
+
+    /// What multiplies its matrices in bf16; none where all products are in f32, or on a GPU.
+    pub(crate) fn bf16_unit(&self) -> Option<Bf16Unit> {
+        self.weights().find_map(Weight::unit)
     }
 
     /// All matrices, each once.

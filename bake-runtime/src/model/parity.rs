@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::device::gpu::testing::{everywhere, on_gpus};
 use crate::generate::Sequence;
 use crate::model::block::WeightView;
-use crate::tensor::weight::Form;
+use crate::tensor::matrix::bf16::Bf16Unit;
+use crate::tensor::weight::{Form, Precision};
 use crate::text::template::{ChatTemplate, Message, Role};
 use crate::{Adapter, Model};
 
@@ -71,7 +72,8 @@ fn logits_and_hidden_states_at_every_position() {
     for name in MODELS {
         let want = Expected::read(&fixtures("models").join(name));
         everywhere(|device| {
-            let model = Model::load_at(&fixtures("models").join(name), device).unwrap();
+            let dir = fixtures("models").join(name);
+            let model = Model::load_at(&dir, device, Precision::fastest()).unwrap();
             for prompt in PROMPTS {
                 let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
                 for (what, got) in [("logits", &got.logits), ("hidden", &got.hidden)] {
@@ -101,7 +103,7 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
         .unwrap();
     let adapter = fixtures("adapters/llama-tied-all-linear");
     let logits = |device: &Device| {
-        let model = Model::load_at(dir.path(), device).unwrap();
+        let model = Model::load_at(dir.path(), device, Precision::fastest()).unwrap();
         let adapter = Adapter::load(&adapter, &model).unwrap();
         let logits = |model: &Model, adapter| {
             model.forward(&[5, 7, 300, 2], adapter).unwrap().logits.to_device(&Device::Cpu).unwrap()
@@ -139,8 +141,11 @@ fn weights_stay_in_their_type_on_the_processor() {
         let halved = weights.into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap()));
         candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors"))
             .unwrap();
-        let load = |form| Model::load_as(dir.path(), form).unwrap();
-        let (stored, wide) = (load(Form::Stored), load(Form::Wide));
+        let load = |form, unit| {
+            let precision = Precision { form: Some(form), unit };
+            Model::load_at(dir.path(), &Device::Cpu, precision).unwrap()
+        };
+        let (stored, wide) = (load(Form::Stored, None), load(Form::Wide, None));
         assert_eq!(2 * stored.decoder().weight_bytes(), wide.decoder().weight_bytes());
         assert!(wide.decoder().in_f32() && !stored.decoder().in_f32());
         let ids = [5, 7, 300, 2, 9, 11, 30, 41, 3, 8, 1, 99, 17, 18, 256, 255, 77, 4, 6, 10];
@@ -152,6 +157,13 @@ fn weights_stay_in_their_type_on_the_processor() {
             // Whatever the answers are read from, they have the same bits.
             assert_eq!(greedy(&stored, &ids, 8, adapter), greedy(&wide, &ids, 8, adapter));
         }
+        let unit = Some(Bf16Unit::Emulated);
+        assert_eq!(load(Form::Wide, unit).decoder().bf16_unit(), None);
+        let rounding = load(Form::Stored, unit);
+        // Weights in f16 would be rounded in bf16.
+        assert_eq!(rounding.decoder().bf16_unit(), unit.filter(|_| dtype == DType::BF16));
+        let far = error(&logits(&rounding, Some(&adapter)), &logits(&wide, Some(&adapter)));
+        assert!(far < 4e-2 && (far > 1e-4) == (dtype == DType::BF16), "{dtype:?} {far}");
         let folded = stored.folded(&adapter).unwrap();
         let error = error(&logits(&folded, None), &logits(&wide, Some(&adapter)));
         assert!(error < TOLERANCE, "{dtype:?} {error}");

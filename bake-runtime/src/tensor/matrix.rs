@@ -1,5 +1,10 @@
 //! Matrix products on slices: checked access to the `gemm` crate, and our own kernels besides.
 
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, unused_variables, reason = "there is no unit on other processors")
+)]
+pub(crate) mod bf16;
 mod rows;
 
 use gemm::Parallelism;
@@ -38,6 +43,12 @@ impl<'a, T> Matrix<'a, T> {
 
     pub(crate) fn cols(self) -> usize {
         self.cols
+    }
+
+    /// A row of a matrix that is not transposed.
+    pub(crate) fn row(self, row: usize) -> &'a [T] {
+        assert!(self.col_stride == 1 && row < self.rows, "there is no such row");
+        &self.data[row * self.row_stride..][..self.cols]
     }
 
     /// Some of the rows of a matrix that is not transposed.

@@ -15,6 +15,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::tensor::elementary::Real;
+use crate::tensor::matrix::bf16::{self, Bf16Unit, Orientation};
 use crate::tensor::matrix::{
     FEW_ROWS, Matrix, Rows as _, Sums, Threads, multiply, multiply_into, row_by_row, times,
 };
@@ -24,7 +25,11 @@ use narrow::Narrow;
 
 /// A frozen matrix `[outputs, inputs]`. Clones share its numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Weight(Numbers);
+pub(crate) struct Weight {
+    numbers: Numbers,
+    /// What multiplies them in bf16.
+    unit: Option<Bf16Unit>,
+}
 
 #[derive(Clone, Debug)]
 enum Numbers {
@@ -34,22 +39,47 @@ enum Numbers {
     Quantised(Arc<Blocks>),
 }
 
-/// In what form a model's matrices are kept on the processor.
+/// How a model's matrices are kept and multiplied on the processor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Precision {
+    /// In what form they are kept; where it is not given, the model's size decides.
+    pub(crate) form: Option<Form>,
+    /// What multiplies those in bf16 and of blocks; none where all products are in f32.
+    pub(crate) unit: Option<Bf16Unit>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// In the type in which they are stored.
     Stored,
-    /// In f32, which is faster by what widening costs.
+    /// In f32: small models, for which nothing need be widened then.
     Wide,
 }
 
 /// Models whose matrices take no more bytes than this in f32 are kept in f32.
 const WIDE_BYTES: usize = 64 << 20;
 
-impl Form {
-    /// The form for a model with this many numbers in its matrices.
-    pub(crate) fn of(numbers: usize) -> Self {
-        if numbers * size_of::<f32>() <= WIDE_BYTES { Self::Wide } else { Self::Stored }
+impl Precision {
+    /// Whatever is fastest on this processor.
+    pub(crate) fn fastest() -> Self {
+        Self { form: None, unit: Bf16Unit::of_processor() }
+    }
+
+    /// Products in f32 only.
+    pub(crate) fn f32() -> Self {
+        Self { form: None, unit: None }
+    }
+
+    /// The same for a model with this many numbers in its matrices.
+    pub(crate) fn for_size(self, numbers: usize) -> Self {
+        let small = numbers * size_of::<f32>() <= WIDE_BYTES;
+        let form = if small { Form::Wide } else { Form::Stored };
+        Self { form: self.form.or(Some(form)), ..self }
+    }
+
+    /// Whether a matrix that is stored in another type is kept in f32.
+    pub(crate) fn widens(self) -> bool {
+        self.form == Some(Form::Wide)
     }
 }
 
@@ -66,25 +96,40 @@ impl Weight {
         if !matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
             candle_core::bail!("a weight may be in f32, bf16 or f16, not in {:?}", matrix.dtype());
         }
-        Ok(Self(Numbers::Plain(matrix.contiguous()?)))
+        Ok(Self { numbers: Numbers::Plain(matrix.contiguous()?), unit: None })
     }
 
     /// A weight of quantised blocks, from their bytes; it stays on the processor. Rows are whole
     /// blocks.
     pub(crate) fn quantised(dtype: GgmlDType, bytes: &[u8], dims: [usize; 2]) -> Result<Self> {
-        Ok(Self(Numbers::Quantised(Arc::new(Blocks::new(dtype, bytes, dims)?))))
+        let numbers = Numbers::Quantised(Arc::new(Blocks::new(dtype, bytes, dims)?));
+        Ok(Self { numbers, unit: None })
+    }
+
+    /// The weight with products in bf16, where it is in bf16 or quantised: others would be rounded.
+    pub(crate) fn multiplied_by(self, unit: Option<Bf16Unit>) -> Self {
+        let rounded = match &self.numbers {
+            Numbers::Plain(matrix) => matrix.dtype() == DType::BF16,
+            Numbers::Quantised(_) => true,
+        };
+        Self { unit: unit.filter(|_| rounded), ..self }
+    }
+
+    /// What multiplies it in bf16; none where its products are in f32.
+    pub(crate) fn unit(&self) -> Option<Bf16Unit> {
+        self.unit
     }
 
     /// The numbers of outputs and inputs.
     pub(crate) fn dims(&self) -> (usize, usize) {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) => (matrix.dims()[0], matrix.dims()[1]),
             Numbers::Quantised(blocks) => blocks.dims(),
         }
     }
 
     pub(crate) fn device(&self) -> &Device {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) => matrix.device(),
             Numbers::Quantised(_) => &Device::Cpu,
         }
@@ -92,7 +137,7 @@ impl Weight {
 
     /// The memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) => matrix.elem_count() * matrix.dtype().size_in_bytes(),
             Numbers::Quantised(blocks) => blocks.bytes(),
         }
@@ -100,12 +145,12 @@ impl Weight {
 
     /// Whether its numbers are in f32, so that a change can be added without being rounded away.
     pub(crate) fn is_f32(&self) -> bool {
-        matches!(&self.0, Numbers::Plain(matrix) if matrix.dtype() == DType::F32)
+        matches!(&self.numbers, Numbers::Plain(matrix) if matrix.dtype() == DType::F32)
     }
 
     /// Whether two weights are one.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
+        match (&self.numbers, &other.numbers) {
             (Numbers::Plain(a), Numbers::Plain(b)) => a.id() == b.id(),
             (Numbers::Quantised(a), Numbers::Quantised(b)) => Arc::ptr_eq(a, b),
             _ => false,
@@ -114,7 +159,7 @@ impl Weight {
 
     /// The tensor that it is, for kernels of a GPU, where no weight is quantised.
     pub(crate) fn plain(&self) -> Result<&Tensor> {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) => Ok(matrix),
             Numbers::Quantised(blocks) => {
                 candle_core::bail!("{blocks:?} are multiplied on the processor only")
@@ -124,7 +169,7 @@ impl Weight {
 
     /// All of it, in f32 (or in f64 in tests).
     pub(crate) fn wide(&self) -> Result<Tensor> {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) if matrix.dtype() == DType::F64 => Ok(matrix.clone()),
             Numbers::Plain(matrix) => matrix.to_dtype(DType::F32),
             Numbers::Quantised(_) => {
@@ -139,7 +184,7 @@ impl Weight {
     /// Some of its rows in f32, `[ids, inputs]`, on its device.
     pub(crate) fn gather(&self, ids: &[u32]) -> Result<Tensor> {
         let (outputs, inputs) = self.dims();
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) => {
                 matrix.index_select(&Tensor::new(ids, matrix.device())?, 0)?.to_dtype(DType::F32)
             }
@@ -167,6 +212,9 @@ impl Weight {
         x: Matrix<'_, T>,
     ) -> Result<()> {
         let (outputs, inputs) = self.dims();
+        if self.in_bf16(out, add, x, Orientation::Transposed)? {
+            return Ok(());
+        }
         if let Some(matrix) = self.in_type::<T>() {
             return with_slice(matrix, |w| {
                 times(sums, out, add, x, Matrix::new(w, outputs, inputs), T::one());
@@ -193,6 +241,9 @@ impl Weight {
         dy: Matrix<'_, T>,
     ) -> Result<()> {
         let (outputs, inputs) = self.dims();
+        if self.in_bf16(out, add, dy, Orientation::Plain)? {
+            return Ok(());
+        }
         if let Some(matrix) = self.in_type::<T>() {
             return with_slice(matrix, |w| {
                 multiply(out, add, dy, Matrix::new(w, outputs, inputs), T::one(), Threads::All);
@@ -204,9 +255,25 @@ impl Weight {
         })
     }
 
+    /// Whether the product was made in bf16, as it is where the weight has a unit for it and the
+    /// states are in f32.
+    fn in_bf16<T: Real>(
+        &self,
+        out: &mut [T],
+        add: bool,
+        x: Matrix<'_, T>,
+        orientation: Orientation,
+    ) -> Result<bool> {
+        let (Some(unit), Some(out), Some(x)) = (self.unit, T::f32s_mut(out), x.f32s()) else {
+            return Ok(false);
+        };
+        self.with_narrow(|w| bf16::multiply(unit, out, add, x, w, orientation))?;
+        Ok(true)
+    }
+
     /// The tensor, where its numbers have this type.
     fn in_type<T: Real>(&self) -> Option<&Tensor> {
-        match &self.0 {
+        match &self.numbers {
             Numbers::Plain(matrix) if matrix.dtype() == T::DTYPE => Some(matrix),
             _ => None,
         }
@@ -215,7 +282,7 @@ impl Weight {
     /// Runs `f` on the numbers of a weight that is not in f32.
     fn with_narrow<R>(&self, f: impl FnOnce(Narrow<'_>) -> R) -> Result<R> {
         let inputs = self.dims().1;
-        match &self.0 {
+        match &self.numbers {
             Numbers::Quantised(blocks) => Ok(f(Narrow::Blocks(blocks))),
             Numbers::Plain(matrix) => match matrix.dtype() {
                 DType::BF16 => with_slice(matrix, |w| f(Narrow::Bf16(w, inputs))),

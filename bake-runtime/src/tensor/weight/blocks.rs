@@ -59,6 +59,20 @@ impl Blocks {
         self.dims[0] * self.dims[1] / self.dtype.block_size() * self.dtype.type_size()
     }
 
+    /// Numbers of a block.
+    pub(super) fn block_size(&self) -> usize {
+        self.dtype.block_size()
+    }
+
+    /// Columns of a row, in whole blocks.
+    pub(super) fn widen_columns(&self, row: usize, columns: Range<usize>, wide: &mut [f32]) {
+        let (block, inputs) = (self.block_size(), self.dims[1]);
+        let whole = [columns.start, columns.end].iter().all(|column| column.is_multiple_of(block));
+        assert!(whole && wide.len() == columns.len(), "a block is cut");
+        let blocks = [columns.start, columns.end].map(|column| (row * inputs + column) / block);
+        self.blocks.widen(blocks[0]..blocks[1], wide);
+    }
+
     pub(super) fn widen(&self, rows: Range<usize>, wide: &mut [f32]) {
         let row = self.dims[1] / self.dtype.block_size();
         assert_eq!(wide.len(), rows.len() * self.dims[1], "the rows have another length");

@@ -150,6 +150,46 @@ fn what_a_weight_says_of_itself() {
     assert!(blocks.is(&blocks.clone()) && plain.is(&plain.clone()));
     assert!(!blocks.is(&plain) && !plain.is(&half));
     assert!(!plain.is(&Weight::new(floats(&[4, 64], 1)).unwrap()));
-    assert_eq!(Form::of(16 << 20), Form::Wide);
-    assert_eq!(Form::of((16 << 20) + 1), Form::Stored);
+    for precision in [Precision::fastest(), Precision::f32()] {
+        assert!(precision.for_size(16 << 20).widens());
+        assert!(!precision.for_size((16 << 20) + 1).widens());
+        assert!(Precision { form: Some(Form::Wide), ..precision }.for_size(1 << 40).widens());
+    }
+    let of = |weight: Weight| weight.multiplied_by(Some(Bf16Unit::Emulated)).unit();
+    assert_eq!([half, blocks].map(of), [Some(Bf16Unit::Emulated); 2]);
+    let half = Weight::new(floats(&[4, 64], 1).to_dtype(DType::F16).unwrap()).unwrap();
+    assert_eq!([half, plain].map(of), [None; 2]);
+}
+
+#[test]
+fn products_in_bf16_are_near_those_in_f32() {
+    let dims = [70, 512];
+    for weight in narrow_weights(dims, 1) {
+        let in_bf16 = weight.clone().multiplied_by(Some(Bf16Unit::Emulated));
+        let Some(_) = in_bf16.unit() else { continue };
+        let wide = weight.wide().unwrap();
+        for rows in [1, 20] {
+            let (x, dy) = (floats(&[rows, 512], 2), floats(&[rows, 70], 3));
+            let mut forward = vec![f32::NAN; rows * 70];
+            let numbers_of_x = numbers(&x);
+            let x_rows = Matrix::new(&numbers_of_x, rows, 512);
+            in_bf16.forward(Sums::RowByRow, &mut forward, false, x_rows).unwrap();
+            let mut by_any_sums = vec![f32::NAN; rows * 70];
+            in_bf16.forward(Sums::Fastest, &mut by_any_sums, false, x_rows).unwrap();
+            assert_eq!(forward, by_any_sums);
+            let mut backward = vec![f32::NAN; rows * 512];
+            let numbers_of_dy = numbers(&dy);
+            in_bf16.backward(&mut backward, false, Matrix::new(&numbers_of_dy, rows, 70)).unwrap();
+            for (got, want) in [
+                (forward, products(&x, &wide.t().unwrap(), None)),
+                (backward, products(&dy, &wide, None)),
+            ] {
+                let largest = want.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+                for (got, want) in got.iter().zip(want) {
+                    assert!((f64::from(*got) - want).abs() < 1e-2 * largest, "{weight:?}");
+                    assert_ne!(f64::from(*got), want);
+                }
+            }
+        }
+    }
 }

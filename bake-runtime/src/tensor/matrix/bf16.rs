@@ -1,0 +1,405 @@
+//! Products whose factors are rounded to bf16 and whose sums are in f32, on processors that have
+//! instructions for them.
+//!
+//! `x` is rounded to the nearest bf16, and the weight, in bf16 or widened from blocks, is put into
+//! the order that the instructions want, panel by panel, wherever it is multiplied: that costs about
+//! a tenth of the product of a training step, and a copy in that order would cost the weight's
+//! memory again, twice, since `x Wᵀ` and `dy W` want different orders.
+//!
+//! An element of the result is summed in an order that depends on the inner size only, so a row's
+//! bits depend neither on the rows beside it nor on the number of threads.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(test)]
+mod emulated;
+mod pack;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use crate::tensor::matrix::Matrix;
+use pack::{LINE, Line, TILE, WIDTH};
+
+/// The instructions for products of bf16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bf16Unit {
+    /// Tiles of Intel's AMX.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    /// `vdpbf16ps` of AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The arithmetic of [`Self::Amx`] without its instructions.
+    #[cfg(test)]
+    Emulated,
+}
+
+impl Bf16Unit {
+    /// The one that this processor has, if its products are faster than those in f32.
+    pub(crate) fn of_processor() -> Option<Self> {
+        static UNIT: OnceLock<Option<Bf16Unit>> = OnceLock::new();
+        *UNIT.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            {
+                if amx::is_available() {
+                    return Some(Self::Amx);
+                }
+                if avx512::is_fast() {
+                    return Some(Self::Avx512);
+                }
+            }
+            None
+        })
+    }
+
+    /// The unit's name, for the addresses of what was computed with it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => "amx-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512-bf16",
+            #[cfg(test)]
+            Self::Emulated => "emulated-bf16",
+        }
+    }
+
+    /// Prepares the calling thread; [`Self::end`] follows.
+    fn begin(self) {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Amx {
+            amx::begin();
+        }
+    }
+
+    fn end(self) {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Amx {
+            amx::end();
+        }
+    }
+
+    /// Rounds 32 neighbours.
+    #[inline]
+    fn round(self, numbers: &[f32; LINE]) -> Line {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has this unit.
+            Self::Amx | Self::Avx512 => unsafe { avx512::round(numbers) },
+            #[cfg(test)]
+            Self::Emulated => emulated::round(numbers),
+        }
+    }
+
+    /// Puts a tile of `wᵀ` into order: of 32 columns of 16 rows of `w`, which begin `stride` apart.
+    #[inline]
+    fn pack_transposed(self, w: &[bf16], stride: usize, tile: &mut [Line; TILE]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has this unit.
+            Self::Amx | Self::Avx512 => unsafe { avx512::pack_transposed(w, stride, tile) },
+            #[cfg(test)]
+            Self::Emulated => emulated::pack_transposed(w, stride, tile),
+        }
+    }
+
+    /// Puts two tiles of `w` into order, beside each other: of 32 columns of 32 rows.
+    #[inline]
+    fn pack_plain(self, w: &[bf16], stride: usize, tiles: [&mut [Line; TILE]; 2]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has this unit.
+            Self::Amx | Self::Avx512 => unsafe { avx512::pack_plain(w, stride, tiles) },
+            #[cfg(test)]
+            Self::Emulated => emulated::pack_plain(w, stride, tiles),
+        }
+    }
+
+    /// `c (+)= a b` for 16 rows of `a` or twice as many, and a panel `b` of 32 columns.
+    ///
+    /// # Safety
+    /// `c` has as many rows as `a`, of 32 elements, that begin `stride` apart, and nothing else
+    /// uses them.
+    #[inline]
+    unsafe fn multiply(self, a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has this unit, and `c` is what the caller says.
+            Self::Amx => unsafe { amx::multiply(a, b, c, stride, add) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has this unit, and `c` is what the caller says.
+            Self::Avx512 => unsafe { avx512::multiply(a, b, c, stride, add) },
+            #[cfg(test)]
+            // SAFETY: `c` is what the caller says.
+            Self::Emulated => unsafe { emulated::multiply(a, b, c, stride, add) },
+        }
+    }
+}
+
+/// A weight in bf16, or one that is widened to it.
+pub(crate) trait Bf16Rows: Copy + Sync {
+    /// Rows and columns.
+    fn dims(&self) -> [usize; 2];
+
+    /// Columns can be handed out from each multiple of this number on.
+    fn together(&self) -> usize;
+
+    /// Some columns of some rows, and how far apart the rows begin. The scratch may be used.
+    fn part<'a>(
+        &'a self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        scratch: &'a mut Vec<bf16>,
+    ) -> (&'a [bf16], usize);
+}
+
+/// Which side of the product the inner size is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orientation {
+    /// `x Wᵀ`.
+    Transposed,
+    /// `x W`.
+    Plain,
+}
+
+/// The inner size that is summed before the next: its panels stay in the caches.
+const INNER: usize = 4096;
+
+/// The numbers of a group of panels, which stay in the second-level cache.
+const GROUP: usize = 256 << 10;
+
+/// Multiplications, counted as if there were at least 32 rows, that are worth a second thread.
+const WORTH_WAKING: usize = 1 << 23;
+
+/// `out (+)= x Wᵀ` or `x W`, with factors rounded to bf16. `out` has rows one after the other.
+pub(crate) fn multiply(
+    unit: Bf16Unit,
+    out: &mut [f32],
+    add: bool,
+    x: Matrix<'_, f32>,
+    w: impl Bf16Rows,
+    orientation: Orientation,
+) {
+    let [rows, columns] = w.dims();
+    let (k, n) = match orientation {
+        Orientation::Transposed => (columns, rows),
+        Orientation::Plain => (rows, columns),
+    };
+    let m = x.rows();
+    assert_eq!(x.cols(), k, "the inner sizes differ");
+    assert_eq!(out.len(), m * n, "the result has a different size");
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 && !add {
+        out.fill(0.0);
+    }
+    let parallel = n * k * m.max(32) > WORTH_WAKING;
+    for inner in (0..k).step_by(INNER) {
+        let inner = inner..(inner + INNER).min(k);
+        let steps = inner.len().div_ceil(LINE);
+        let mut rounded = vec![Line::ZERO; m.div_ceil(TILE) * TILE * steps];
+        let round = |(block, lines): (usize, &mut [Line])| {
+            round_rows(unit, x, block * TILE, inner.clone(), lines);
+        };
+        match parallel {
+            true => rounded.par_chunks_mut(TILE * steps).enumerate().for_each(round),
+            false => rounded.chunks_mut(TILE * steps).enumerate().for_each(round),
+        }
+        let columns = columns_together(n, inner.len(), &w, orientation);
+        let add = add || inner.start > 0;
+        let part = Part { unit, m, n, x: &rounded, w, orientation, inner, add };
+        let out = Output(out.as_mut_ptr());
+        let groups = n.div_ceil(columns);
+        let group = |scratch: &mut Scratch, group: usize| {
+            let first = group * columns;
+            // SAFETY: `out` has `m` rows of `n` elements, and only this group writes these columns.
+            unsafe { part.columns(first..(first + columns).min(n), out, scratch) };
+        };
+        match parallel {
+            true => (0..groups).into_par_iter().for_each_init(Scratch::default, group),
+            false => {
+                let mut scratch = Scratch::default();
+                (0..groups).for_each(|i| group(&mut scratch, i));
+            }
+        }
+    }
+}
+
+/// How many columns a task takes: as many as the caches hold, but not so many that a thread waits.
+fn columns_together(n: usize, inner: usize, w: &impl Bf16Rows, orientation: Orientation) -> usize {
+    let unit = match orientation {
+        Orientation::Transposed => WIDTH,
+        Orientation::Plain => w.together().next_multiple_of(WIDTH),
+    };
+    let even = n.div_ceil(4 * rayon::current_num_threads());
+    (GROUP / inner.max(1)).min(even).next_multiple_of(unit)
+}
+
+/// The result, of which each task writes its own columns.
+#[derive(Clone, Copy)]
+struct Output(*mut f32);
+
+// SAFETY: tasks write disjoint elements.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+#[derive(Default)]
+struct Scratch {
+    panels: Vec<Line>,
+    numbers: Vec<bf16>,
+}
+
+/// Rounds some columns of up to 16 rows from `first` on, into tiles.
+fn round_rows(
+    unit: Bf16Unit,
+    x: Matrix<'_, f32>,
+    first: usize,
+    columns: Range<usize>,
+    lines: &mut [Line],
+) {
+    for r in 0..TILE.min(x.rows() - first) {
+        let row = &x.row(first + r)[columns.clone()];
+        let (whole, rest) = row.as_chunks::<LINE>();
+        for (step, numbers) in whole.iter().enumerate() {
+            lines[step * TILE + r] = unit.round(numbers);
+        }
+        if !rest.is_empty() {
+            let mut numbers = [0.0; LINE];
+            numbers[..rest.len()].copy_from_slice(rest);
+            lines[whole.len() * TILE + r] = unit.round(&numbers);
+        }
+    }
+}
+
+/// The part of a product that belongs to a part of the inner size.
+struct Part<'a, W> {
+    unit: Bf16Unit,
+    m: usize,
+    n: usize,
+    /// Tiles of 16 rows of the part, rounded.
+    x: &'a [Line],
+    w: W,
+    orientation: Orientation,
+    inner: Range<usize>,
+    add: bool,
+}
+
+impl<W: Bf16Rows> Part<'_, W> {
+    /// Some columns of the result.
+    ///
+    /// # Safety
+    /// `out` has `m` rows of `n` elements, and nothing else uses these columns.
+    unsafe fn columns(&self, columns: Range<usize>, out: Output, scratch: &mut Scratch) {
+        let steps = self.inner.len().div_ceil(LINE);
+        let panel = 2 * TILE * steps;
+        let Scratch { panels, numbers } = scratch;
+        panels.resize(columns.len().div_ceil(WIDTH) * panel, Line::ZERO);
+        self.pack(columns.clone(), panels, numbers);
+        self.unit.begin();
+        for (block, x) in self.x.chunks(2 * TILE * steps).enumerate() {
+            let first = block * 2 * TILE;
+            let rows = (self.m - first).min(x.len() / steps);
+            for (i, w) in panels.chunks_exact(panel).enumerate() {
+                let column = columns.start + i * WIDTH;
+                let width = WIDTH.min(columns.end - column);
+                // SAFETY: the element is one of `out`, whose rows are `n` apart.
+                let c = unsafe { out.0.add(first * self.n + column) };
+                if rows == x.len() / steps && width == WIDTH {
+                    // SAFETY: all rows and columns are there, and nothing else uses them.
+                    unsafe { self.unit.multiply(x, w, c, self.n, self.add) };
+                } else {
+                    // SAFETY: there are so many rows and columns, and nothing else uses them.
+                    unsafe { self.at_the_edge(x, w, c, rows, width) };
+                }
+            }
+        }
+        self.unit.end();
+    }
+
+    /// The same for a block that is not whole, through one that is.
+    ///
+    /// # Safety
+    /// `c` has so many rows and columns, and nothing else uses them.
+    unsafe fn at_the_edge(&self, x: &[Line], w: &[Line], c: *mut f32, rows: usize, width: usize) {
+        let mut block = [0f32; 2 * TILE * WIDTH];
+        for (r, row) in block.chunks_exact_mut(WIDTH).take(rows).enumerate() {
+            if self.add {
+                // SAFETY: the row is there.
+                let before = unsafe { std::slice::from_raw_parts(c.add(r * self.n), width) };
+                row[..width].copy_from_slice(before);
+            }
+        }
+        // SAFETY: the block has room for all rows.
+        unsafe { self.unit.multiply(x, w, block.as_mut_ptr(), WIDTH, self.add) };
+        for (r, row) in block.chunks_exact(WIDTH).take(rows).enumerate() {
+            // SAFETY: the row is there, and nothing else uses it.
+            let after = unsafe { std::slice::from_raw_parts_mut(c.add(r * self.n), width) };
+            after.copy_from_slice(&row[..width]);
+        }
+    }
+
+    /// Puts columns of the right side into panels of 32: for each of the two halves of a panel, one
+    /// tile for each step of 32 of the inner size.
+    fn pack(&self, columns: Range<usize>, panels: &mut [Line], numbers: &mut Vec<bf16>) {
+        let steps = self.inner.len().div_ceil(LINE);
+        match self.orientation {
+            Orientation::Transposed => {
+                let halves = panels.chunks_exact_mut(TILE * steps);
+                for (half, tiles) in halves.enumerate() {
+                    let first = (columns.start + half * TILE).min(columns.end);
+                    let rows = first..(first + TILE).min(columns.end);
+                    self.pack_outputs(rows, tiles, numbers);
+                }
+            }
+            Orientation::Plain => self.pack_inputs(columns, panels, numbers),
+        }
+    }
+
+    /// Half a panel of `wᵀ`: up to 16 rows of `w`.
+    fn pack_outputs(&self, rows: Range<usize>, tiles: &mut [Line], numbers: &mut Vec<bf16>) {
+        let (count, inner) = (rows.len(), self.inner.len());
+        let (w, stride) = self.w.part(rows, self.inner.clone(), numbers);
+        for (step, tile) in tiles.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
+            let (first, width) = (step * LINE, LINE.min(inner - step * LINE));
+            if count == TILE && width == LINE {
+                self.unit.pack_transposed(&w[first..], stride, tile);
+            } else {
+                let part = pack::padded(w, stride, 0..count, first..first + width);
+                self.unit.pack_transposed(&part, LINE, tile);
+            }
+        }
+    }
+
+    /// Panels of `w`: some columns of all rows of the part.
+    fn pack_inputs(&self, columns: Range<usize>, panels: &mut [Line], numbers: &mut Vec<bf16>) {
+        let (width, inner) = (columns.len(), self.inner.len());
+        let steps = inner.div_ceil(LINE);
+        for step in 0..steps {
+            let (first, count) = (step * LINE, LINE.min(inner - step * LINE));
+            let rows = self.inner.start + first..self.inner.start + first + count;
+            let (w, stride) = self.w.part(rows, columns.clone(), numbers);
+            for (i, panel) in panels.chunks_exact_mut(2 * TILE * steps).enumerate() {
+                let (low, high) = panel.split_at_mut(TILE * steps);
+                let tiles = [low, high].map(|half| &mut half.as_chunks_mut::<TILE>().0[step]);
+                let column = i * WIDTH;
+                if count == LINE && column + WIDTH <= width {
+                    self.unit.pack_plain(&w[column..], stride, tiles);
+                } else {
+                    let part = column..(column + WIDTH).min(width);
+                    let part = pack::padded(w, stride, 0..count, part);
+                    self.unit.pack_plain(&part, LINE, tiles);
+                }
+            }
+        }
+    }
+}

@@ -76,7 +76,7 @@ pub(crate) struct Common {
     /// The same as --locked and --offline
     #[arg(long, global = true)]
     pub(crate) frozen: bool,
-    /// Where models compute: cpu, cuda or cuda:1
+    /// Where models compute: cpu, cpu:f32 (all products in f32), cuda or cuda:1
     #[arg(long, value_name = "DEVICE", default_value = "cpu", global = true)]
     pub(crate) device: Device,
     /// Print errors only

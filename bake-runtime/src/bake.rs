@@ -9,6 +9,7 @@
 //! nothing is made twice, one more question costs only its own answers, and a bake that was killed
 //! resumes from what was finished; a training resumes from its last checkpoint.
 
+mod activations;
 pub(crate) mod plan;
 pub(crate) mod products;
 pub(crate) mod report;
@@ -44,7 +45,7 @@ pub struct BakeOptions {
     progress: Arc<dyn Progress>,
     interrupt: Interrupt,
     fresh: bool,
-    activation_bytes: usize,
+    activation_bytes: Option<usize>,
     device: Device,
 }
 
@@ -59,7 +60,7 @@ impl BakeOptions {
             progress,
             interrupt: Interrupt::new(),
             fresh: false,
-            activation_bytes: 256 << 20,
+            activation_bytes: None,
             device: Device::Cpu,
         }
     }
@@ -92,9 +93,15 @@ impl BakeOptions {
     }
 
     /// Keeps at most this many bytes of activations for the backward pass; what does not fit is
-    /// computed twice. The result is the same.
+    /// computed twice. The result is the same. Where it is not set, it is half of the memory that
+    /// the machine has free when training begins, and at least 256 MiB.
     pub fn activation_bytes(self, activation_bytes: usize) -> Self {
-        Self { activation_bytes, ..self }
+        Self { activation_bytes: Some(activation_bytes), ..self }
+    }
+
+    /// The most bytes of activations to keep now.
+    fn room_for_activations(&self) -> usize {
+        self.activation_bytes.unwrap_or_else(activations::room)
     }
 
     fn open_store(&self) -> Result<Store> {
@@ -227,7 +234,7 @@ impl Baking<'_> {
             model,
             recipe: self.recipe,
             training_set,
-            activation_bytes: self.options.activation_bytes,
+            activation_bytes: self.options.room_for_activations(),
             checkpoints,
             monitor: self.monitor,
         };

@@ -134,28 +134,30 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let train = &recipe.train;
     let adapter = initial(model.config(), &recipe.lora, train.seed, model.decoder().device())?;
     let rollouts: usize = targets.iter().map(TargetPlan::rollouts).sum();
+    let room = options.room_for_activations();
     let seconds = match adapter_kept {
         true => [0.0; 4],
-        false => seconds(recipe, &targets, &trial(&model, recipe)?),
+        false => seconds(recipe, &targets, &trial(&model, recipe, room)?),
     };
     let plan = Plan {
         adapter_kept,
         rollouts,
         steps: train.epochs * rollouts.div_ceil(train.batch * train.accumulate),
         adapter_parameters: adapter.parameters(),
-        memory_bytes: memory_bytes(&model, recipe, &targets, adapter.parameters()),
+        memory_bytes: memory_bytes(&model, recipe, &targets, adapter.parameters(), room),
         seconds,
         targets,
     };
     Ok(if adapter_kept { plan.with_adapter() } else { plan })
 }
 
-/// The most memory that is held at once.
+/// The most memory that is held at once, with room for so many bytes of activations.
 fn memory_bytes(
     model: &Model,
     recipe: &Recipe,
     targets: &[TargetPlan],
     adapter_parameters: usize,
+    room: usize,
 ) -> u64 {
     let rollouts: usize = targets.iter().map(TargetPlan::rollouts).sum();
     let tokens: usize = targets.iter().map(|t| t.rollouts() * t.rollout_tokens()).sum();
@@ -165,7 +167,7 @@ fn memory_bytes(
         (Activations::bytes(model.config(), batch_tokens) * model.config().layers()) as u64;
     // The adapter with its gradients and two moments, the loss's two chunks, and the teacher's
     // states.
-    let learning = 16 * adapter_parameters as u64 + (64 << 20) + activations.min(256 << 20);
+    let learning = 16 * adapter_parameters as u64 + (64 << 20) + activations.min(room as u64);
     weights + learning + (tokens * model.config().hidden_size() * 4) as u64
 }
 
@@ -199,7 +201,7 @@ struct Trial {
 }
 
 /// Does a little of each kind of work.
-fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
+fn trial(model: &Model, recipe: &Recipe, room: usize) -> Result<Trial> {
     let config = model.config();
     let length = 64.min(config.context() / 2);
     let ids: Vec<u32> =
@@ -229,6 +231,6 @@ fn trial(model: &Model, recipe: &Recipe) -> Result<Trial> {
         let completions = complete(model, requests, &sampling, WeightView::default(), |_| Ok(()))?;
         Ok(completions.iter().map(|completion| completion.ids.len()).sum())
     })?;
-    let learned = timed(&|| probe(model, recipe, &ids))?;
+    let learned = timed(&|| probe(model, recipe, &ids, room))?;
     Ok(Trial { written, read, learned })
 }

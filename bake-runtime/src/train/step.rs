@@ -181,9 +181,14 @@ impl DropoutMasks for Masks<'_> {
     }
 }
 
-/// One forward and backward pass over a full batch of these tokens, to see how long it takes.
-/// Returns the number of its tokens.
-pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize> {
+/// One forward and backward pass over a full batch of these tokens, to see how long it takes with
+/// this room for activations. Returns the number of its tokens.
+pub(crate) fn probe(
+    model: &Model,
+    recipe: &Recipe,
+    ids: &[u32],
+    activation_bytes: usize,
+) -> Result<usize> {
     let adapter =
         crate::adapter::initial(model.config(), &recipe.lora, 0, model.decoder().device())?;
     let answer = ids.len() / 2;
@@ -203,7 +208,7 @@ pub(crate) fn probe(model: &Model, recipe: &Recipe, ids: &[u32]) -> Result<usize
         adapter: &adapter,
         settings: &recipe.train,
         dropout: 0.0,
-        activation_bytes: 256 << 20,
+        activation_bytes,
     };
     rayon::scope(|_| student.gradients(&batch, 1.0, (0, 0)))?;
     Ok(batch.ids.len())

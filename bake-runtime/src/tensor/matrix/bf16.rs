@@ -171,7 +171,7 @@ pub(crate) enum Orientation {
 }
 
 /// The inner size that is summed before the next: its panels stay in the caches.
-const INNER: usize = 4096;
+const INNER: usize = 2048;
 
 /// The numbers of a group of panels, which stay in the second-level cache.
 const GROUP: usize = 256 << 10;

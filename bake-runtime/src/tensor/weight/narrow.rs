@@ -76,7 +76,8 @@ impl Bf16Rows for Narrow<'_> {
     fn together(&self) -> usize {
         match self {
             Self::Bf16(..) | Self::F16(..) => 1,
-            Self::Blocks(blocks) => blocks.block_size(),
+            // More than a block, since a few are widened in hardly less time.
+            Self::Blocks(blocks) => blocks.block_size().max(128),
         }
     }
 

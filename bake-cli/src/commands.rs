@@ -7,6 +7,7 @@ mod explain;
 mod fmt;
 mod gc;
 mod list;
+mod model;
 mod new;
 mod plan;
 mod share;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Chat(args)) => chat::run(args, common),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Fmt { check }) => fmt::run(*check, common),
+        Some(Command::Model(verb)) => model::run(verb, common),
         Some(Command::New(args)) => new::run(args, common),
         Some(Command::Gc(args)) => gc::run(args, common),
         Some(Command::Vendor(args)) => vendor::run(&args.names, common),

@@ -15,6 +15,7 @@ mod workspace;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use bake_spec::ErrorKind;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -55,8 +56,9 @@ fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
 
 /// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let interrupted = error
-        .downcast_ref::<bake_runtime::Error>()
-        .is_some_and(bake_runtime::Error::is_interrupted);
-    if interrupted { 130 } else { 101 }
+    let kind = match (error.downcast_ref::<bake_runtime::Error>(), error.downcast_ref()) {
+        (Some(of_engine), _) => Some(of_engine.kind()),
+        (None, of_spec) => of_spec.map(bake_spec::Error::kind),
+    };
+    if kind == Some(ErrorKind::Interrupted) { 130 } else { 101 }
 }

@@ -10,7 +10,7 @@ use bake_spec::Hash;
 use bake_spec::recipe::Target;
 #[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
-use bake_spec::recipe::{ModelSource, Recipe};
+use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
 #[cfg(feature = "text")]
 use bake_spec::text::document;
 #[cfg(feature = "train")]
@@ -37,10 +37,25 @@ pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
             "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml",
         )),
         ModelSource::Folder(path) => Model::load(&Path::new(&*recipe.root).join(&**path), device),
+        ModelSource::Named(model) => load_named(model, device),
         other => Err(Error::new(
             ErrorKind::Model,
             format!("this version of bake cannot load a model from {other:?}"),
         )),
+    }
+}
+
+/// A model of the table, whose file must be what the table says.
+fn load_named(named: &NamedModel, device: Device) -> Result<Model> {
+    let file = named.find_file()?;
+    let wrong = || Error::from(named.damaged(&file));
+    if file.metadata().is_ok_and(|file| file.len() != named.bytes()) {
+        return Err(wrong());
+    }
+    let model = Model::load(&file, device)?;
+    match *model.hash() == named.hash() {
+        true => Ok(model),
+        false => Err(wrong()),
     }
 }
 

@@ -280,7 +280,7 @@ impl Checker<'_> {
             expect.target.is_none() || targets.iter().any(|t| named(t) && !t.anchor)
         });
         let model = match model {
-            recipe::ModelSource::Folder(folder) if is_blank(&folder) => recipe::ModelSource::Tiny,
+            recipe::ModelSource::Folder(path) if is_blank(&path) => recipe::ModelSource::Tiny,
             model => model,
         };
         let train = self.train(&settings.block("train", Scope::Train), settings, &bake.name);

@@ -1,6 +1,7 @@
 //! A base model's files: which there are, and the hashes that tell models apart.
 
 pub mod config;
+pub mod named;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -247,6 +248,8 @@ impl Identity {
     pub fn of(root: &Path, source: &ModelSource) -> Option<Self> {
         let dir = match source {
             ModelSource::Tiny => return Some(Self { files: tiny_hash(), weights: None }),
+            // It is known without its file.
+            ModelSource::Named(model) => return Some(Self { files: model.hash(), weights: None }),
             ModelSource::Folder(folder) => root.join(&**folder),
         };
         let sizes = |paths: Vec<PathBuf>| -> Option<Vec<(String, u64)>> {
@@ -283,6 +286,7 @@ impl Identity {
 pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
     let dir = match source {
         ModelSource::Tiny => return Ok(tiny_hash()),
+        ModelSource::Named(model) => return Ok(model.hash()),
         ModelSource::Folder(folder) => root.join(&**folder),
     };
     let of = |path: &PathBuf| {

@@ -28,10 +28,13 @@ mod target;
 pub(crate) mod training;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::diagnostics::Mistake;
 #[doc(no_inline)]
 pub use crate::hash::Hash;
+#[doc(no_inline)]
+pub use crate::model::named::NamedModel;
 pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use crate::text::dataset::Format;
 #[cfg(feature = "syntax")]
@@ -85,6 +88,19 @@ pub enum ModelSource {
     Tiny,
     /// A Hugging Face style folder, relative to the package.
     Folder(Text),
+    /// A model of the [table](crate::model::named), in the user's folder of models.
+    Named(&'static NamedModel),
+}
+
+/// As it is declared, without the quotes of a path.
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tiny => "tiny",
+            Self::Folder(path) => path,
+            Self::Named(model) => model.name(),
+        })
+    }
 }
 
 impl RecipeFields {
@@ -92,8 +108,8 @@ impl RecipeFields {
         if is_blank(str(&self.name)) {
             return Err(Mistake::Blank("the name of a bake"));
         }
-        if let ModelSource::Folder(folder) = &self.model
-            && is_blank(str(folder))
+        if let ModelSource::Folder(path) = &self.model
+            && is_blank(str(path))
         {
             return Err(Mistake::EmptyModel);
         }

@@ -551,7 +551,12 @@ const fn number(
 /// Keywords that are more than a setting, where they are allowed, and what they declare.
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
-    ("model", &[Bake], "`model tiny;` or `model \"folder\";`: the base model"),
+    (
+        "model",
+        &[Bake],
+        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"folder\";`: \
+         the base model",
+    ),
     (
         "target",
         &[Bake],

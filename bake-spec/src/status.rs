@@ -106,7 +106,7 @@ impl BakedFrom {
         &self.adapter
     }
 
-    /// The base model: `tiny`, or its folder.
+    /// The base model: its name, or its path in the package.
     pub fn model(&self) -> &str {
         &self.model
     }

@@ -93,10 +93,10 @@ impl Store {
             };
         }
         match cache_folder() {
-            Ok(folder) => Ok(Self::new(folder.join("bake").join("v1"))),
-            Err(why) => Err(Error::new(
+            Some(folder) => Ok(Self::new(folder.join("bake").join("v1"))),
+            None => Err(Error::new(
                 ErrorKind::Store,
-                format!("{why}, or set {DIR_VARIABLE} to the folder that keeps them"),
+                format!("{NO_FOLDER}, or set {DIR_VARIABLE} to the folder that keeps them"),
             )),
         }
     }
@@ -393,21 +393,26 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// The platform's cache folder, or why none is known.
+/// The platform's cache folder, if it is known.
 #[cfg(feature = "user-store")]
-fn cache_folder() -> Result<PathBuf, &'static str> {
-    let strategy = etcetera::choose_base_strategy();
-    let strategy = strategy
-        .map_err(|_| "no home directory is known in which to keep baked adapters; set one")?;
-    Ok(etcetera::BaseStrategy::cache_dir(&strategy))
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    Some(etcetera::BaseStrategy::cache_dir(&strategy))
 }
 
 /// Programs whose adapters are embedded need no store, so they do not link the code that finds it.
 #[cfg(not(feature = "user-store"))]
-fn cache_folder() -> Result<PathBuf, &'static str> {
-    Err("this program has no store of baked adapters; call `bake_build::embed()` in its build \
-         script to embed them, turn on the feature `store` of bake")
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    None
 }
+
+/// What to say where it is not known.
+const NO_FOLDER: &str = if cfg!(feature = "user-store") {
+    "no home directory is known in which to keep baked adapters; set one"
+} else {
+    "this program has no store of baked adapters; call `bake_build::embed()` in its build script \
+     to embed them, turn on the feature `store` of bake"
+};
 
 fn read_error(path: &Path, e: std::io::Error) -> Error {
     let message = format!("cannot read {}; make it readable, or remove it", path.display());

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_spec::recipe::ModelSource;
 use serde::Serialize;
 
 use crate::args::{Common, Json};
@@ -46,10 +45,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
             package: package.name.clone(),
             file: found.file.display().to_string(),
             conditions: found.declared.conditions(),
-            model: match &recipe.model {
-                ModelSource::Folder(folder) => folder.to_string(),
-                _ => "tiny".to_owned(),
-            },
+            model: recipe.model.to_string(),
             targets: recipe.targets.iter().zip(recipe.shares()).map(target).collect(),
         });
     }

@@ -111,6 +111,7 @@ fn listings_are_as_they_are_described() {
         ("pages", &["explain"]),
         ("gc", &["gc", "--dry-run", "--days", "0"]),
         ("gc", &["gc"]),
+        ("models", &["model", "list"]),
     ] {
         check(name, &package.ok(&[args, &["--json"]].concat()));
     }
@@ -150,6 +151,7 @@ fn json_is_taken_where_the_help_says_so_and_nowhere_else() {
         "chat",
         "explain",
         "fmt",
+        "model",
         "new",
         "gc",
         "vendor",

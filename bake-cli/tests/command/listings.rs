@@ -96,7 +96,7 @@ fn a_question_that_does_not_fit_does_not_end_a_chat() {
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let long = "word ".repeat(20_000);
     let mut input = child.stdin.take().unwrap();
-    write!(input, "{long}\n").unwrap();
+    writeln!(input, "{long}").unwrap();
     input.write_all(b"\xff\xfe\nHello\n").unwrap();
     drop(input);
     let output = child.wait_with_output().unwrap();

@@ -7,6 +7,7 @@ mod gc;
 mod json;
 mod listings;
 mod mistakes;
+mod model;
 mod share;
 mod starter;
 mod workspace;

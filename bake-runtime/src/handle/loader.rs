@@ -30,6 +30,8 @@ use crate::model::Model;
 #[must_use = "a loader does nothing until `load` is called"]
 pub struct Loader<D> {
     device: Device,
+    /// The base model, where it is not where the declaration says.
+    model: Option<PathBuf>,
     place: Place,
     declaration: PhantomData<fn() -> D>,
 }
@@ -62,12 +64,19 @@ pub fn load<D: Declaration>() -> Result<Baked<D>> {
 impl<D: Declaration> Loader<D> {
     /// As [`load`] does.
     pub fn new() -> Self {
-        Self { device: Device::Cpu, place: Place::Declared, declaration: PhantomData }
+        let declaration = PhantomData;
+        Self { device: Device::Cpu, model: None, place: Place::Declared, declaration }
     }
 
     /// Onto this device, where the model then answers.
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
+    }
+
+    /// With the base model at this path, a folder or a GGUF file, wherever the declaration says that
+    /// it is: for programs that are shipped with a model. It must be the model that was baked into.
+    pub fn model(self, path: impl Into<PathBuf>) -> Self {
+        Self { model: Some(path.into()), ..self }
     }
 
     /// With the adapter in this store for the declaration as it is compiled, even if there is one
@@ -103,7 +112,10 @@ impl<D: Declaration> Loader<D> {
 
     /// The base model and the adapter.
     fn parts(&self) -> Result<(Model, Adapter)> {
-        let model = load_model(D::RECIPE, self.device)?;
+        let model = match &self.model {
+            Some(path) => Model::load(path, self.device)?,
+            None => load_model(D::RECIPE, self.device)?,
+        };
         let adapter = match &self.place {
             Place::Declared => declared::<D>(&model)?,
             Place::Store(store) => Adapter::load(&stored(D::RECIPE, &model, store)?, &model)?,
@@ -204,12 +216,17 @@ impl<D: Declaration> Default for Loader<D> {
 
 impl<D> Clone for Loader<D> {
     fn clone(&self) -> Self {
-        Self { device: self.device, place: self.place.clone(), declaration: PhantomData }
+        let (model, place) = (self.model.clone(), self.place.clone());
+        Self { device: self.device, model, place, declaration: PhantomData }
     }
 }
 
 impl<D> std::fmt::Debug for Loader<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Loader").field("device", &self.device).field("place", &self.place).finish()
+        f.debug_struct("Loader")
+            .field("device", &self.device)
+            .field("model", &self.model)
+            .field("place", &self.place)
+            .finish()
     }
 }

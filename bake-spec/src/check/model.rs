@@ -12,6 +12,7 @@ use super::lookup::Settings;
 use crate::diagnostics::Code;
 use crate::lock::Limits;
 use crate::model::config::Config;
+use crate::model::named::NamedModel;
 use crate::model::{TEXT_FILES, TINY_CONFIG};
 use crate::recipe;
 use crate::recipe::training::{check_layers, check_module};
@@ -32,9 +33,15 @@ impl Checker<'_> {
         files: &mut Vec<String>,
     ) -> Model {
         match source {
-            Some(ModelSource::Folder(folder)) => {
-                let limits = self.limits(bake, folder, files);
-                Model { source: recipe::ModelSource::Folder(folder.value().into()), limits }
+            Some(ModelSource::Path(path)) => {
+                let limits = self.limits(bake, path, files);
+                Model { source: recipe::ModelSource::Folder(path.value().into()), limits }
+            }
+            Some(ModelSource::Named(word)) => {
+                let model = NamedModel::declared(&word.to_string());
+                let config = Config::parse(model.config(), model.name());
+                let limits = config.ok().map(|config| Limits::of(&config));
+                Model { source: recipe::ModelSource::Named(model), limits }
             }
             Some(ModelSource::Hub { keyword, name, revision }) => {
                 for text in [Some(name), revision.as_ref()].into_iter().flatten() {
@@ -60,12 +67,8 @@ impl Checker<'_> {
         let declared = folder.value();
         let file = format!("{}/config.json", declared.trim_end_matches('/'));
         let path = self.package.root.join(&file);
-        if let Some(locked) =
-            self.package.lock.and_then(|lock| lock.bakes.get(&bake.name.unraw().to_string()))
-            && !path.exists()
-            && locked.model.source == declared
-        {
-            return Some(locked.model.limits.clone());
+        if let Some(limits) = self.locked_limits(bake, &path, &declared) {
+            return Some(limits);
         }
         if Path::new(&file).is_relative() {
             let files_of_model =
@@ -73,9 +76,7 @@ impl Checker<'_> {
             files.extend(files_of_model.filter(|file| self.package.root.join(file).is_file()));
         }
         let config = match std::fs::read_to_string(&path) {
-            _ if declared.trim().is_empty() => {
-                Err("the path of the model's folder is empty".to_owned())
-            }
+            _ if declared.trim().is_empty() => Err("the path of the model is empty".to_owned()),
             Ok(json) => Config::parse(&json, &file).map_err(|e| e.to_string()),
             Err(_) => Err(format!(
                 "`{file}` cannot be read; name the folder of a model in the Hugging Face format"
@@ -83,6 +84,14 @@ impl Checker<'_> {
         };
         let limits = config.map(|config| Limits::of(&config));
         limits.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
+    }
+
+    /// What the lock says of a model that is not on this machine.
+    fn locked_limits(&self, bake: &Bake, path: &Path, declared: &str) -> Option<Limits> {
+        let name = bake.name.unraw().to_string();
+        let locked = self.package.lock.and_then(|lock| lock.bakes.get(&name))?;
+        let there = path.exists() || locked.model.source != declared;
+        (!there).then(|| locked.model.limits.clone())
     }
 
     /// The adapter, which must fit the model's layers.

@@ -81,7 +81,9 @@ mod tokenizer {
     /// A model's tokenizer, read when it is first needed.
     pub(super) enum Tokenizer {
         Tiny,
-        Folder(PathBuf, Option<Box<tokenizers::Tokenizer>>),
+        File(PathBuf, Option<Box<tokenizers::Tokenizer>>),
+        /// One that is not read here; baking counts.
+        Elsewhere,
     }
 
     /// The tokenizer of `tiny`, read once for all declarations that are compiled.
@@ -103,8 +105,10 @@ mod tokenizer {
             match model {
                 ModelSource::Tiny => Self::Tiny,
                 ModelSource::Folder(folder) => {
-                    Self::Folder(root.join(&**folder).join("tokenizer.json"), None)
+                    Self::File(root.join(&**folder).join("tokenizer.json"), None)
                 }
+                // Its file is not in the package: a declaration must compile the same without it.
+                ModelSource::Named(_) => Self::Elsewhere,
             }
         }
 
@@ -113,10 +117,11 @@ mod tokenizer {
         pub(super) fn count(&mut self, text: &str) -> Option<usize> {
             let tokenizer = match self {
                 Self::Tiny => tiny()?,
-                Self::Folder(path, read) => match read {
+                Self::File(path, read) => match read {
                     Some(tokenizer) => tokenizer,
                     None => read.insert(Box::new(parse(&std::fs::read(path).ok()?)?)),
                 },
+                Self::Elsewhere => return None,
             };
             // The regex engine of a tokenizer panics if a pattern takes too many steps.
             let tokens = AssertUnwindSafe(|| tokenizer.encode_fast(text, false));

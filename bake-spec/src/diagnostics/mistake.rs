@@ -147,7 +147,7 @@ impl fmt::Display for Mistake<'_> {
                 f,
                 "the path of the {what} is empty; write it relative to the folder of Cargo.toml"
             ),
-            Self::EmptyModel => f.write_str("the path of the model's folder is empty"),
+            Self::EmptyModel => f.write_str("the path of the model is empty"),
             Self::NoLayers { start, end } => write!(
                 f,
                 "`{start}..{end}` contains no blocks; write the first block and the one after the \

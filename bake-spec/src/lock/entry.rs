@@ -13,7 +13,7 @@ use crate::hash::Hash;
 use crate::model::Identity;
 use crate::model::config::Config;
 use crate::recipe::address::STAGES;
-use crate::recipe::{ModelSource, Recipe, Target};
+use crate::recipe::{Recipe, Target};
 use crate::store::Store;
 
 /// One bake.
@@ -50,7 +50,7 @@ pub struct Locked {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedModel {
-    /// `tiny`, or its folder relative to the package.
+    /// `tiny`, another name, or its path in the package.
     pub source: String,
     /// The hash of all files.
     pub hash: Hash,
@@ -87,10 +87,6 @@ impl Locked {
     /// An entry for a recipe whose model has this hash and shape, with nothing recorded yet about
     /// its adapter and the sizes of its targets.
     pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {
-        let source = match &recipe.model {
-            ModelSource::Tiny => "tiny".to_owned(),
-            ModelSource::Folder(folder) => folder.to_string(),
-        };
         let target = |target: &Target| {
             let locked = LockedTarget {
                 document: target.document.as_ref().map(|document| document.hash),
@@ -112,7 +108,7 @@ impl Locked {
             stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
             settings: readable(&recipe.shared()),
             model: LockedModel {
-                source,
+                source: recipe.model.to_string(),
                 hash: model,
                 files: identity.files,
                 weights: identity.weights,

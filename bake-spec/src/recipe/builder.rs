@@ -7,7 +7,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{LitStr, Visibility};
 
-use super::{Answer, Recipe};
+use super::{Answer, NamedModel, Recipe};
 use crate::check::{Package, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
@@ -81,10 +81,17 @@ impl RecipeBuilder {
         self
     }
 
-    /// A base model in the Hugging Face format, by its folder. The one in the library unless it is
-    /// set.
-    pub fn model(mut self, folder: impl AsRef<str>) -> Self {
-        let source = ModelSource::Folder(text(folder.as_ref()));
+    /// A base model by its path: a folder in the Hugging Face format, or a GGUF file. The one in
+    /// the library unless it is set.
+    pub fn model(mut self, path: impl AsRef<str>) -> Self {
+        let source = ModelSource::Path(text(path.as_ref()));
+        self.items.push(Item::Model { keyword: word("model"), source });
+        self
+    }
+
+    /// A base model that has a [name](crate::model::named).
+    pub fn named_model(mut self, model: &'static NamedModel) -> Self {
+        let source = ModelSource::Named(word(model.name()));
         self.items.push(Item::Model { keyword: word("model"), source });
         self
     }

@@ -69,7 +69,7 @@ pub enum Item {
         /// Where this library is found.
         path: Path,
     },
-    /// `model tiny;` or `model "folder";`
+    /// `model tiny;`, `model smollm2;` or `model "path";`
     Model {
         /// The keyword.
         keyword: Ident,
@@ -89,8 +89,10 @@ pub enum Item {
 pub enum ModelSource {
     /// `tiny`
     Tiny(Ident),
-    /// A folder.
-    Folder(LitStr),
+    /// A model that has a name.
+    Named(Ident),
+    /// A folder or a file.
+    Path(LitStr),
     /// `hub "name" revision "…"`
     Hub {
         /// The keyword.

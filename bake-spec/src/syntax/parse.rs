@@ -16,6 +16,7 @@ use super::tokens::{
     skip_to_clause,
 };
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
+use crate::model::named::{NAMED, NamedModel};
 use crate::settings::{Kind, Scope, find, keywords};
 use crate::syntax::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
 
@@ -172,9 +173,9 @@ impl Parser {
 
     fn model(&mut self, input: ParseStream<'_>) -> Parsed<ModelSource> {
         if input.peek(LitStr) {
-            return Ok(ModelSource::Folder(self.syn(input.parse())?));
+            return Ok(ModelSource::Path(self.syn(input.parse())?));
         }
-        let word = self.word(input, "`tiny` or the path of a model's folder")?;
+        let word = self.word(input, "the name of a model, or the path of a folder or file")?;
         match word.to_string().as_str() {
             "tiny" => Ok(ModelSource::Tiny(word)),
             "hub" => {
@@ -188,12 +189,17 @@ impl Parser {
                 };
                 Ok(ModelSource::Hub { keyword: word, name, revision })
             }
+            name if NamedModel::find(name).is_some() => Ok(ModelSource::Named(word)),
             other => {
-                let message = match similar(other, ["tiny", "hub"]) {
+                let names: Vec<&str> =
+                    ["tiny"].into_iter().chain(NAMED.iter().map(NamedModel::name)).collect();
+                let known = names.iter().copied().chain(["hub"]);
+                let message = match similar(other, known) {
                     Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
                     None => format!(
-                        "unknown model `{other}`; write `tiny`, or the path of a model's folder in \
-                         double quotes"
+                        "unknown model `{other}`; write `{}`, or the path of a model's folder or \
+                         file in double quotes",
+                        names.join("`, `")
                     ),
                 };
                 self.report(Code::UnknownKeyword, word.span(), message)

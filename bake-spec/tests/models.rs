@@ -1,0 +1,83 @@
+//! Which models a declaration can name, and what is known of them.
+
+use std::path::Path;
+
+use bake_spec::check::{Declared, Mode, Package, check, states};
+use bake_spec::lock::{KnownModel, Lock, Locked, State, state};
+use bake_spec::model::named::NamedModel;
+use bake_spec::model::{self, Identity};
+use bake_spec::recipe::ModelSource;
+use bake_spec::{Config, Recipe};
+use proc_macro2::TokenStream;
+
+fn package() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+    dir
+}
+
+/// A declaration with this model, and what is wrong with it.
+fn declared(root: &Path, model: &str, lock: Option<&Lock>) -> (Vec<Declared>, Vec<String>) {
+    let source = format!("bake Support {{ model {model}; target keys from \"keys.md\"; }}");
+    let (bakes, mut diagnostics) =
+        bake_spec::syntax::parse::parse(source.parse::<TokenStream>().unwrap());
+    let package = Package { root, lock };
+    let declared = check(bakes, package, &mut diagnostics);
+    if lock.is_some() {
+        diagnostics.extend(states(&declared, package, Some(Mode::Locked)));
+    }
+    let said = diagnostics.into_iter().map(|d| format!("{} {}", d.code, d.message));
+    (declared, said.collect())
+}
+
+#[test]
+fn a_model_that_has_a_name_is_checked_without_its_file() {
+    let dir = package();
+    let (bakes, said) = declared(dir.path(), "smollm2", None);
+    assert_eq!(said, [""; 0]);
+    let recipe = &bakes[0].recipe;
+    let named = NamedModel::declared("smollm2");
+    assert_eq!(recipe.model, ModelSource::Named(named));
+    assert_eq!(bakes[0].files, ["keys.md"], "the compiler watches no model");
+    let built = Recipe::builder().name("Support").root(dir.path()).named_model(named);
+    let built = built.target("keys", |target| target.document("keys.md")).build().unwrap();
+    assert_eq!(built, *recipe);
+    // What the adapter changes is as narrow as the keys of its attention.
+    let (_, said) = declared(dir.path(), "smollm2; lora { rank 193; }", None);
+    assert!(said[0].starts_with("B0019 rank 193 is more than 192"), "{said:?}");
+    let (_, said) = declared(dir.path(), "smollm2; lora { layers 0..31; }", None);
+    assert!(said[0].contains("only the blocks 0..30"), "{said:?}");
+    // The tokens of a long document are counted when it is baked.
+    std::fs::write(dir.path().join("keys.md"), "Ask Bob. ".repeat(1000)).unwrap();
+    assert_eq!(declared(dir.path(), "smollm2", None).1, [""; 0]);
+}
+
+#[test]
+fn a_model_that_has_a_name_is_known_by_its_content() {
+    let dir = package();
+    let recipe = declared(dir.path(), "smollm2", None).0.remove(0).recipe;
+    let named = NamedModel::declared("smollm2");
+    let hash = model::hash(dir.path(), &recipe.model).unwrap();
+    assert_eq!(hash, named.hash());
+    let identity = Identity::of(dir.path(), &recipe.model).unwrap();
+    let config = Config::parse(named.config(), "smollm2").unwrap();
+    let mut lock = Lock::default();
+    lock.insert("Support", Locked::new(&recipe, hash, &identity, &config));
+    let locked = &lock.bakes["Support"];
+    assert_eq!(locked.model.source, "smollm2");
+    for known in [KnownModel::Whole(&hash), KnownModel::Identity(Some(&identity))] {
+        assert_eq!(state(&recipe, known, Some(locked)).state, State::Fresh);
+    }
+    assert_eq!(declared(dir.path(), "smollm2", Some(&lock)).1, [""; 0]);
+    let (_, said) = declared(dir.path(), "tiny", Some(&lock));
+    assert!(said[0].contains("the model has changed"), "{said:?}");
+}
+
+#[test]
+fn a_name_that_no_model_has_is_refused() {
+    let dir = package();
+    let (_, said) = declared(dir.path(), "smolm2", None);
+    assert_eq!(said, ["B0002 unknown model `smolm2`; did you mean `smollm2`?"]);
+    let (_, said) = declared(dir.path(), "zzzzzzzz", None);
+    assert!(said[0].contains("write `tiny`, `smollm2`, or the path"), "{said:?}");
+}

@@ -13,6 +13,8 @@
 
 #[path = "step/autograd.rs"]
 mod autograd;
+#[path = "shared/random.rs"]
+mod random;
 
 use std::error::Error;
 use std::path::Path;
@@ -24,7 +26,7 @@ use bake::recipe::{
     Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli, Target,
     TargetFields, Train, TrainFields,
 };
-use bake::{BakeOptions, Interrupt, Message, Model, Progress, Role, Store};
+use bake::{BakeOptions, Interrupt, Message, Progress, Role, Store};
 use bake_runtime::bake_recipe;
 use bake_spec::{Config, Projection};
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -34,7 +36,7 @@ const ROUNDS: usize = 9;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
-    random_model(&dir.path().join("random-135m"))?;
+    random::model(&dir.path().join("random-135m"), random::SHAPE_135M)?;
     println!(
         "| model | answer tokens a step | a step | loss | share | plain loss | its share of a step \
          with it | the step under autograd | times ours |"
@@ -266,57 +268,6 @@ impl Autograd {
         }
         candle_nn::ops::rms_norm_slow(&x, &self.norm, self.shape.eps)
     }
-}
-
-/// A folder with a model of random weights, and the tokenizer of `tiny`.
-fn random_model(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");
-    let (layers, hidden, intermediate, vocabulary, kv) = (30, 576, 1536, 49_152, 192);
-    std::fs::create_dir_all(dir)?;
-    for file in ["tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
-        std::fs::copy(tiny.join(file), dir.join(file))?;
-    }
-    let config = format!(
-        r#"{{"model_type": "llama", "vocab_size": {vocabulary}, "hidden_size": {hidden},
-        "intermediate_size": {intermediate}, "num_hidden_layers": {layers},
-        "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048,
-        "rms_norm_eps": 1e-5, "tie_word_embeddings": true}}"#
-    );
-    std::fs::write(dir.join("config.json"), config)?;
-    let random = |shape: (usize, usize)| {
-        Tensor::randn(0f32, 0.02, shape, &Device::Cpu)?.to_dtype(DType::BF16)
-    };
-    let ones = || Tensor::ones(hidden, DType::BF16, &Device::Cpu);
-    let mut tensors = std::collections::HashMap::new();
-    tensors.insert("model.embed_tokens.weight".to_owned(), random((vocabulary, hidden))?);
-    tensors.insert("model.norm.weight".to_owned(), ones()?);
-    for layer in 0..layers {
-        let mut put = |name: &str, tensor| {
-            tensors.insert(format!("model.layers.{layer}.{name}.weight"), tensor)
-        };
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            put(norm, ones()?);
-        }
-        let shapes = [
-            ("q_proj", (hidden, hidden)),
-            ("k_proj", (kv, hidden)),
-            ("v_proj", (kv, hidden)),
-            ("o_proj", (hidden, hidden)),
-        ];
-        for (name, shape) in shapes {
-            put(&format!("self_attn.{name}"), random(shape)?);
-        }
-        for (name, shape) in [
-            ("gate_proj", (intermediate, hidden)),
-            ("up_proj", (intermediate, hidden)),
-            ("down_proj", (hidden, intermediate)),
-        ] {
-            put(&format!("mlp.{name}"), random(shape)?);
-        }
-    }
-    candle_core::safetensors::save(&tensors, dir.join("model.safetensors"))?;
-    Model::load(dir, bake::Device::Cpu)?;
-    Ok(())
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {

@@ -1,6 +1,7 @@
 //! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the half-split layout of
 //! Hugging Face checkpoints.
 
+mod cpu;
 mod gpu;
 
 use std::f64::consts::TAU;
@@ -10,8 +11,7 @@ use bake_spec::model::config::{Rope, RopeScaling};
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::Gpu;
-use crate::tensor::elementary::Real;
-use crate::tensor::slices::{fill_rows, in_real, tensor, with_slice};
+use crate::tensor::slices::{in_real, tensor, with_slice};
 
 /// The fewest positions of a table.
 const SHORTEST: usize = 256;
@@ -90,37 +90,14 @@ impl RopeTable {
         if let (Some(gpu), Some(positions)) = (Gpu::of(x), &positions.there) {
             return gpu::rotate(&gpu, x, &turns, positions, direction);
         }
+        let half = self.frequencies.len();
         let rows = |turns: &[f32]| {
             in_real!(x, T => {
-                let y = with_slice(x, |x| self.rows::<T>(x, turns, positions.here, direction))?;
+                let y = with_slice(x, |x| cpu::rotate::<T>(x, turns, positions.here, half, direction))?;
                 tensor(y, x.shape())
             })
         };
         with_slice(&turns, rows)?
-    }
-
-    fn rows<T: Real>(&self, x: &[T], turns: &[f32], positions: &[u32], direction: f32) -> Vec<T> {
-        let half = self.frequencies.len();
-        let width = x.len() / positions.len().max(1);
-        let mut y = vec![T::zero(); x.len()];
-        fill_rows(&mut y, width, |first, y| {
-            let inputs = x[first * width..].chunks_exact(width).zip(&positions[first..]);
-            for (y, (x, &position)) in y.chunks_exact_mut(width).zip(inputs) {
-                let turns = turns[position as usize * 2 * half..][..2 * half].as_chunks::<2>().0;
-                for (y, x) in y.chunks_exact_mut(2 * half).zip(x.chunks_exact(2 * half)) {
-                    let ((y_low, y_high), (x_low, x_high)) =
-                        (y.split_at_mut(half), x.split_at(half));
-                    for (((y_low, y_high), (&a, &b)), &[cos, sin]) in
-                        y_low.iter_mut().zip(y_high).zip(x_low.iter().zip(x_high)).zip(turns)
-                    {
-                        let (cos, sin) = (T::real(cos.into()), T::real((direction * sin).into()));
-                        *y_low = a * cos - b * sin;
-                        *y_high = b * cos + a * sin;
-                    }
-                }
-            }
-        });
-        y
     }
 }
 

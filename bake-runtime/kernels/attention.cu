@@ -1,9 +1,9 @@
 // Causal attention of many sequences, without padding and without a matrix of scores (Dao 2023, arXiv 2307.08691): softmax(s q k^T) v with
-// s = 1 / sqrt(width), in f32. Keys in a cache are found through slots.
+// the layer's scale s, in f32. Keys in a cache are found through slots.
 //
 // A sequence is four numbers: its first query row, how many it has, its first key, and how many. Its queries are the last of its keys'
-// positions: query i sees the first `keys - queries + i + 1`. A tile is a sequence and the first of its rows or keys. Each key head serves
-// `heads / key_heads` query heads, which are adjacent.
+// positions: query i sees the first `keys - queries + i + 1`, and of these the last `window`. A tile is a sequence and the first of its rows
+// or keys. Each key head serves `heads / key_heads` query heads, which are adjacent.
 //
 // Cost of the forward pass: 4 width FLOPs for each query, key that it sees, and head; the backward pass has 14 width, since scores are
 // computed three times. Keys and values are read from memory once for each tile of queries.
@@ -20,6 +20,11 @@ struct Sequence {
     int first_query, queries, first_key, keys;
 };
 
+// Whether the token at `position` sees that at `key`: itself and those before it, `window` in all.
+DEVICE bool sees(int position, int key, int window) { return key <= position && position - key < window; }
+
+// The first key of the first chunk of which the token at `position` sees one.
+DEVICE int first_chunk(int position, int window) { return position < window ? 0 : (position - window + 1) / KEYS * KEYS; }
 
 // Rows of one head in shared memory, padded by one number so that lanes that read one column of many rows do not conflict.
 DEVICE int padded(int width) { return width + 1; }
@@ -71,7 +76,7 @@ DEVICE void put(float* to, const float* sums, float scale, int width) {
 
 // out [rows, heads, width]. One block a tile of queries and a head.
 KERNEL(ATTENTION_THREADS, attention_forward, const float* q, const float* k, const float* v, const unsigned* slots, const Sequence* sequences,
-       const int* tiles, float* out, int heads, int key_heads, int width, float scale) {
+       const int* tiles, float* out, int heads, int key_heads, int width, float scale, int window) {
     SHARED(memory);
     float *query = (float*)memory, *key = query + QUERIES * padded(width), *value = key + KEYS * padded(width);
     float* weights = value + KEYS * padded(width) + (threadIdx.x >> 5) * KEYS;
@@ -87,14 +92,14 @@ KERNEL(ATTENTION_THREADS, attention_forward, const float* q, const float* k, con
     }
     int before = sequence.keys - sequence.queries + first;  // keys that the row before the tile's first sees
     int seen = before + (rows < QUERIES ? rows : QUERIES);
-    for (int from = 0; from < seen; from += KEYS) {
+    for (int from = first_chunk(before, window); from < seen; from += KEYS) {
         __syncthreads();
         gather(key, k, slots, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
         gather(value, v, slots, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
         __syncthreads();
         UNROLL for (int own = 0; own < OWN; own++) {
             int row = (threadIdx.x >> 5) + WARPS * own;
-            bool visible = row < rows && from + lane <= before + row;
+            bool visible = row < rows && sees(before + row, from + lane, window);
             float score = visible ? scale * dot(query + row * padded(width), key + lane * padded(width), width) : NEG_INFINITY;
             float top = fmaxf(max[own], warp_max(score)), shrink = expf(max[own] - top), weight = expf(score - top);
             max[own] = top;
@@ -115,7 +120,7 @@ KERNEL(ATTENTION_THREADS, attention_forward, const float* q, const float* k, con
 // With P the probabilities: dP = dO V^T, dS = P (dP - rowsum(P dP)), dQ = scale dS K. Leaves for the keys' side of it, for each row and
 // head, log(sum e^(s q k^T)) and rowsum(P dP) in `rows_of` [rows, heads, 2]. Whole sequences only. One block a tile of queries and a head.
 KERNEL(ATTENTION_THREADS, attention_backward_queries, const float* q, const float* k, const float* v, const float* dy, const Sequence* sequences,
-       const int* tiles, float* dq, float* rows_of, int heads, int key_heads, int width, float scale) {
+       const int* tiles, float* dq, float* rows_of, int heads, int key_heads, int width, float scale, int window) {
     SHARED(memory);
     float *query = (float*)memory, *slope = query + QUERIES * padded(width);
     float *key = slope + QUERIES * padded(width), *value = key + KEYS * padded(width);
@@ -134,14 +139,14 @@ KERNEL(ATTENTION_THREADS, attention_backward_queries, const float* q, const floa
     int seen = first + (rows < QUERIES ? rows : QUERIES);
     // First the sums of each row, then what needs them.
     for (int pass = 0; pass < 2; pass++) {
-        for (int from = 0; from < seen; from += KEYS) {
+        for (int from = first_chunk(first, window); from < seen; from += KEYS) {
             __syncthreads();
             gather(key, k, nullptr, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
             gather(value, v, nullptr, sequence.first_key + from, KEYS, sequence.keys - from, key_heads * width, key_head, width);
             __syncthreads();
             UNROLL for (int own = 0; own < OWN; own++) {
                 int row = (threadIdx.x >> 5) + WARPS * own;
-                bool visible = row < rows && from + lane <= first + row;
+                bool visible = row < rows && sees(first + row, from + lane, window);
                 float score = visible ? scale * dot(query + row * padded(width), key + lane * padded(width), width) : NEG_INFINITY;
                 float dp = visible ? dot(slope + row * padded(width), value + lane * padded(width), width) : 0.0f;
                 if (pass == 0) {
@@ -172,7 +177,7 @@ KERNEL(ATTENTION_THREADS, attention_backward_queries, const float* q, const floa
 
 // dV = P^T dO and dK = scale dS^T Q, summed over the query heads of a key head. One block a tile of keys and a key head; lanes are queries.
 KERNEL(ATTENTION_THREADS, attention_backward_keys, const float* q, const float* k, const float* v, const float* dy, const Sequence* sequences,
-       const int* tiles, const float* rows_of, float* dk, float* dv, int heads, int key_heads, int width, float scale) {
+       const int* tiles, const float* rows_of, float* dk, float* dv, int heads, int key_heads, int width, float scale, int window) {
     SHARED(memory);
     float *key = (float*)memory, *value = key + QUERIES * padded(width);
     float *query = value + QUERIES * padded(width), *slope = query + KEYS * padded(width);
@@ -186,7 +191,7 @@ KERNEL(ATTENTION_THREADS, attention_backward_keys, const float* q, const float* 
     UNROLL for (int own = 0; own < OWN; own++)
         UNROLL for (int part = 0; part < PARTS; part++) key_sums[own][part] = value_sums[own][part] = 0.0f;
     for (int head = key_head * (heads / key_heads); head < (key_head + 1) * (heads / key_heads); head++) {
-        for (int from = first / KEYS * KEYS; from < sequence.queries; from += KEYS) {
+        for (int from = first / KEYS * KEYS; from < sequence.queries && from - (first + QUERIES - 1) < window; from += KEYS) {
             __syncthreads();
             gather(query, q, nullptr, sequence.first_query + from, KEYS, sequence.queries - from, heads * width, head, width);
             gather(slope, dy, nullptr, sequence.first_query + from, KEYS, sequence.queries - from, heads * width, head, width);
@@ -196,7 +201,7 @@ KERNEL(ATTENTION_THREADS, attention_backward_keys, const float* q, const float* 
             float log_sum = there ? row_of[0] : 0.0f, along = there ? row_of[1] : 0.0f;
             UNROLL for (int own = 0; own < OWN; own++) {
                 int row = (threadIdx.x >> 5) + WARPS * own;
-                bool visible = there && row < count && first + row <= from + lane;
+                bool visible = there && row < count && sees(from + lane, first + row, window);
                 float weight = 0.0f, dp = 0.0f;
                 if (visible) {
                     weight = expf(scale * dot(query + lane * padded(width), key + row * padded(width), width) - log_sum);

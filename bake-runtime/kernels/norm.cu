@@ -18,13 +18,14 @@ KERNEL(NORM_THREADS, norm_forward, const float* x, const float* weight, float* y
     for (int i = threadIdx.x; i < width; i += blockDim.x) y[i] = x[i] * r * weight[i];
 }
 
-// With h = w dy: dx = onto + r h - x r^3 mean(h x).
+// With h = w dy: dx = onto + r h - x r^3 mean(h x). There may be no `onto`.
 KERNEL(NORM_THREADS, norm_backward, const float* x, const float* dy, const float* weight, const float* onto, float* dx, int width, float eps) {
     SHARED(memory);
     size_t first = (size_t)blockIdx.x * width;
-    x += first, dy += first, onto += first, dx += first;
+    x += first, dy += first, dx += first;
     float r = inverse_root(x, width, eps, memory), along = 0.0f;
     for (int i = threadIdx.x; i < width; i += blockDim.x) along += weight[i] * dy[i] * x[i];
     float slope = (float)(joined(Sum(along), memory + joining_bytes<Sum>()).value / width) * r * r * r;
-    for (int i = threadIdx.x; i < width; i += blockDim.x) dx[i] = onto[i] + (weight[i] * dy[i] * r - x[i] * slope);
+    for (int i = threadIdx.x; i < width; i += blockDim.x) 
+        dx[i] = (onto ? onto[first + i] : 0.0f) + (weight[i] * dy[i] * r - x[i] * slope);
 }

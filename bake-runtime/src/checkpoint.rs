@@ -11,8 +11,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use bake_spec::model::Files;
-use bake_spec::{Config, Hash, Projection};
+use bake_spec::{Config, Hash};
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -81,9 +83,13 @@ impl dyn Checkpoint + '_ {
     /// Fails where the checkpoint has a part of a decoder that the configuration does not ask for,
     /// such as a bias or a further block, which would silently be ignored.
     pub(crate) fn check_all_used(&self, config: &Config) -> Result<()> {
-        let used = |name: &String| match name.strip_prefix("model.") {
-            None | Some("embed_tokens.weight" | "norm.weight") => true,
-            Some(rest) => is_used(rest, config),
+        let known: BTreeSet<String> = config.tensors().into_iter().map(|t| t.name).collect();
+        // Old checkpoints contain the frequencies of the positions, which the configuration
+        // determines too.
+        let used = |name: &String| {
+            !name.starts_with("model.")
+                || known.contains(name)
+                || name.starts_with("model.layers.") && name.ends_with(".rotary_emb.inv_freq")
         };
         let Some(name) = self.names().into_iter().find(|name| !used(name)) else {
             return Ok(());
@@ -95,28 +101,4 @@ impl dyn Checkpoint + '_ {
         );
         Err(Error::new(ErrorKind::Model, message))
     }
-}
-
-/// Whether a tensor of a block, such as `layers.0.mlp.up_proj.weight`, is one that is read.
-fn is_used(name: &str, config: &Config) -> bool {
-    let Some((layer, rest)) = name.strip_prefix("layers.").and_then(|rest| rest.split_once('.'))
-    else {
-        return false;
-    };
-    // Old checkpoints contain the frequencies of the positions, which the configuration determines
-    // too.
-    if rest == "self_attn.rotary_emb.inv_freq" {
-        return true;
-    }
-    let known = |projection: &Projection| {
-        let name = rest.strip_prefix(projection.module()).and_then(|rest| rest.strip_prefix('.'));
-        match name.and_then(|rest| rest.strip_prefix(projection.name())) {
-            Some(".weight") => true,
-            Some(".bias") => config.has_bias(*projection),
-            _ => false,
-        }
-    };
-    layer.parse::<usize>().is_ok_and(|layer| layer < config.layers())
-        && (matches!(rest, "input_layernorm.weight" | "post_attention_layernorm.weight")
-            || Projection::ALL.iter().any(known))
 }

@@ -1,6 +1,7 @@
 //! A tensor as a file has it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
@@ -34,6 +35,17 @@ pub(crate) enum StoredDtype {
     Blocks(GgmlDType),
 }
 
+impl StoredDtype {
+    /// A factor as transformers rounds it for tensors of this type.
+    pub(crate) fn rounded(self, factor: f64) -> f64 {
+        match self {
+            Self::F16 => f16::from_f64(factor).to_f64(),
+            Self::BF16 => bf16::from_f64(factor).to_f64(),
+            Self::F32 | Self::Blocks(_) => f64::from(factor as f32),
+        }
+    }
+}
+
 impl Stored<'_> {
     /// Fails unless the tensor has this shape.
     pub(crate) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<()> {
@@ -46,6 +58,18 @@ impl Stored<'_> {
             self.file, self.shape
         );
         Err(Error::new(ErrorKind::Model, message))
+    }
+
+    /// These of its rows.
+    pub(crate) fn rows(mut self, rows: Range<usize>) -> Self {
+        let row = self.data.len() / self.shape[0].max(1);
+        let bytes = rows.start * row..rows.end * row;
+        self.shape[0] = rows.len();
+        self.data = match self.data {
+            Cow::Borrowed(data) => Cow::Borrowed(&data[bytes]),
+            Cow::Owned(data) => Cow::Owned(data[bytes].to_vec()),
+        };
+        self
     }
 
     /// A matrix for products: on the processor as the precision says; on a GPU in bf16 where it is
@@ -114,5 +138,26 @@ mod tests {
         }
         let precision = Precision { form: Some(Form::Stored), ..Precision::fastest() };
         on_gpus(|device| assert!(stored.weight(device, precision).unwrap().is_f32()));
+    }
+
+    /// The square root of Gemma 3's width of 3840.
+    #[test]
+    fn factors_are_rounded_to_the_type() {
+        let root = 3840f64.sqrt();
+        assert_eq!(StoredDtype::BF16.rounded(root), 62.0);
+        assert_eq!(StoredDtype::F16.rounded(root), 61.96875);
+        assert_eq!(StoredDtype::F32.rounded(root), f64::from(root as f32));
+        assert_eq!(StoredDtype::Blocks(GgmlDType::Q4_0).rounded(1.0), 1.0);
+    }
+
+    #[test]
+    fn rows_are_whole_blocks_too() {
+        let dtype = StoredDtype::Blocks(GgmlDType::Q8_0);
+        let data: Vec<u8> = (0..4 * 68).map(|i| i as u8).collect();
+        let stored = |data| Stored { file: "m.gguf", dtype, shape: vec![4, 64], data };
+        for whole in [stored(data.clone().into()), stored(data[..].into())] {
+            let rows = whole.rows(1..3);
+            assert_eq!((rows.shape.as_slice(), &rows.data[..]), (&[2, 64][..], &data[68..204]));
+        }
     }
 }

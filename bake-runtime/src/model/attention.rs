@@ -13,7 +13,7 @@ use crate::model::attention::gpu::Tiles;
 use crate::model::cache::KvCache;
 use crate::model::linear::Sums;
 
-/// The heads of a layer.
+/// The heads of a layer, and what they see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
     /// Query heads.
@@ -22,6 +22,10 @@ pub(crate) struct Heads {
     pub(crate) keys: usize,
     /// Width of a head.
     pub(crate) width: usize,
+    /// What products of queries and keys are multiplied by.
+    pub(crate) scale: f64,
+    /// How many positions a token sees, its own among them; all where there is none.
+    pub(crate) window: Option<usize>,
 }
 
 impl Heads {
@@ -29,8 +33,10 @@ impl Heads {
         self.queries / self.keys
     }
 
-    fn scale(self) -> f64 {
-        1.0 / (self.width as f64).sqrt()
+    /// The first position that the token at this one sees.
+    #[inline]
+    fn first_seen(self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
@@ -76,7 +82,7 @@ impl<'a> CausalAttention<'a> {
         }
     }
 
-    /// Each token sees its own and earlier tokens of its sequence.
+    /// Each token sees its own and earlier tokens of its sequence, as far as the window reaches.
     ///
     /// The result has the shape of the queries. Keys and values of new tokens are written into this
     /// layer of the cache.

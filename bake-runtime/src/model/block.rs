@@ -1,15 +1,19 @@
-//! One block of the decoder: attention and feed-forward layer, each after a norm and around a
-//! residual.
+//! One block of the decoder: attention and feed-forward layer, each after a norm, in some families
+//! before one too, and around a residual.
 //!
 //! Its backward pass is written out. Candle's own silently cuts the gradient at fused operations,
 //! computes gradients of frozen weights, and adds every gradient to zeros first.
 
+#[cfg(test)]
+mod tests;
+
+use bake_spec::model::config::Norm;
 use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{Adapter, Gradients, LowRank};
 use crate::model::attention::{CausalAttention, Heads, Projected};
-use crate::model::gate::{swiglu, swiglu_backward};
+use crate::model::gate::{gated, gated_backward};
 use crate::model::linear::{Change, Linear, Wanted};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
@@ -19,6 +23,10 @@ use crate::model::rope::{Positions, RopeTable};
 pub(crate) struct Block {
     pub(crate) attention_norm: RmsNorm,
     pub(crate) mlp_norm: RmsNorm,
+    /// Of what attention and feed-forward layer add to the residual stream.
+    pub(crate) norms_after: Option<[RmsNorm; 2]>,
+    /// Of the heads of queries and keys.
+    pub(crate) head_norms: Option<[RmsNorm; 2]>,
     /// In the order of [`Projection::ALL`].
     pub(crate) projections: Vec<Linear>,
 }
@@ -39,7 +47,7 @@ pub(crate) trait DropoutMasks: Sync {
 /// What a block needs to know of the pass that it is part of.
 pub(crate) struct Pass<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) rope: &'a RopeTable,
+    pub(crate) ropes: &'a [RopeTable],
     pub(crate) positions: Positions<'a>,
     pub(crate) attention: CausalAttention<'a>,
     pub(crate) view: WeightView<'a>,
@@ -49,11 +57,16 @@ pub(crate) struct Pass<'a> {
 pub(crate) struct Activations {
     x: Tensor,
     normed: Tensor,
+    /// Queries and keys before the norm of their heads, where there is one.
+    heads: Option<[Tensor; 2]>,
     /// Queries and keys after the rotation.
     q: Tensor,
     k: Tensor,
     v: Tensor,
     mixed: Tensor,
+    /// What attention and feed-forward layer give, before the norms after them, where there are
+    /// any.
+    given: Option<[Tensor; 2]>,
     middle: Tensor,
     middle_normed: Tensor,
     gate: Tensor,
@@ -62,13 +75,21 @@ pub(crate) struct Activations {
 }
 
 impl Activations {
-    /// Bytes for this many tokens in f32.
-    pub(crate) const fn bytes(config: &Config, tokens: usize) -> usize {
-        let widths = 4 * config.hidden_size()
+    /// Bytes for this many tokens in f32, of the block that keeps most.
+    pub(crate) fn bytes(config: &Config, tokens: usize) -> usize {
+        let plain = 4 * config.hidden_size()
             + 2 * config.query_size()
             + 2 * config.kv_size()
             + 3 * config.intermediate_size();
-        tokens * widths * size_of::<f32>()
+        let more = |layer: usize| {
+            let has = |norm| usize::from(config.layer(layer).has_norm(norm));
+            has(Norm::AfterAttention) * config.hidden_size()
+                + has(Norm::AfterMlp) * config.hidden_size()
+                + has(Norm::Query) * config.query_size()
+                + has(Norm::Key) * config.kv_size()
+        };
+        let most = (0..config.layers()).map(more).max().unwrap_or(0);
+        tokens * (plain + most) * size_of::<f32>()
     }
 }
 
@@ -84,34 +105,68 @@ impl Block {
             self.linear(layer, projection, x, onto, pass)
         };
         let normed = self.attention_norm.forward(x)?;
-        let rotated = |x: Tensor| pass.rope.rotate(&x, &pass.positions);
-        let q = rotated(linear(Projection::Query, &normed, None)?)?;
-        let k = rotated(linear(Projection::Key, &normed, None)?)?;
+        let [q, k] = [Projection::Query, Projection::Key].map(|p| linear(p, &normed, None));
+        let (q, k) = (q?, k?);
+        let (q, k, before) = match &self.head_norms {
+            None => (q, k, None),
+            Some([queries, keys]) => (queries.forward(&q)?, keys.forward(&k)?, Some([q, k])),
+        };
+        let (q, k) = match pass.rope(layer) {
+            None => (q, k),
+            Some(rope) => (rope.rotate(&q, &pass.positions)?, rope.rotate(&k, &pass.positions)?),
+        };
         let v = linear(Projection::Value, &normed, None)?;
-        let projected = Projected { heads: heads(pass.config), q: &q, k: &k, v: &v };
+        let projected = Projected { heads: pass.heads(layer), q: &q, k: &k, v: &v };
         let mixed = pass.attention.forward(layer, projected)?;
-        let middle = linear(Projection::Output, &mixed, Some(x))?;
+        let (middle, attended) =
+            self.added(0, x, |onto| linear(Projection::Output, &mixed, onto))?;
         let middle_normed = self.mlp_norm.forward(&middle)?;
         let gate = linear(Projection::Gate, &middle_normed, None)?;
         let up = linear(Projection::Up, &middle_normed, None)?;
-        let gated = swiglu(&gate, &up)?;
-        let y = linear(Projection::Down, &gated, Some(&middle))?;
-        Ok((
-            y,
-            Activations {
-                x: x.clone(),
-                normed,
-                q,
-                k,
-                v,
-                mixed,
-                middle,
-                middle_normed,
-                gate,
-                up,
-                gated,
-            },
-        ))
+        let gated = gated(pass.config.layer(layer).activation(), &gate, &up)?;
+        let (y, down) = self.added(1, &middle, |onto| linear(Projection::Down, &gated, onto))?;
+        let kept = Activations {
+            x: x.clone(),
+            normed,
+            heads: before,
+            q,
+            k,
+            v,
+            mixed,
+            given: attended.zip(down).map(|(attended, down)| [attended, down]),
+            middle,
+            middle_normed,
+            gate,
+            up,
+            gated,
+        };
+        Ok((y, kept))
+    }
+
+    /// What a layer gives, after the norm that follows it, added to `onto`. Returns what it gave
+    /// before that norm too, where there is one. `part` is 0 for the attention and 1 for the
+    /// feed-forward layer; `layer` adds to what it is given.
+    fn added(
+        &self,
+        part: usize,
+        onto: &Tensor,
+        layer: impl Fn(Option<&Tensor>) -> Result<Tensor>,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        match &self.norms_after {
+            None => Ok((layer(Some(onto))?, None)),
+            Some(norms) => {
+                let given = layer(None)?;
+                Ok(((onto + norms[part].forward(&given)?)?, Some(given)))
+            }
+        }
+    }
+
+    /// The gradient of what a layer gave, from that of what was added.
+    fn added_backward(&self, part: usize, kept: &Activations, dy: &Tensor) -> Result<Tensor> {
+        match (&self.norms_after, &kept.given) {
+            (Some(norms), Some(given)) => norms[part].backward(&given[part], dy, None),
+            _ => Ok(dy.clone()),
+        }
     }
 
     /// The gradient with respect to `x`, where it is wanted, from that of the result; those of the
@@ -128,8 +183,10 @@ impl Block {
         let mut linear = |projection, x: &Tensor, dy: &Tensor, wanted| {
             self.linear_backward(layer, projection, x, dy, wanted, pass, gradients)
         };
-        let d_gated = linear(Projection::Down, &kept.gated, dy, Wanted::Alone)?;
-        let (d_gate, d_up) = swiglu_backward(&kept.gate, &kept.up, &present(d_gated)?)?;
+        let d_down = self.added_backward(1, kept, dy)?;
+        let d_gated = present(linear(Projection::Down, &kept.gated, &d_down, Wanted::Alone)?)?;
+        let activation = pass.config.layer(layer).activation();
+        let (d_gate, d_up) = gated_backward(activation, &kept.gate, &kept.up, &d_gated)?;
         let d_normed = linear(Projection::Gate, &kept.middle_normed, &d_gate, Wanted::Alone)?;
         let d_normed = linear(
             Projection::Up,
@@ -137,12 +194,25 @@ impl Block {
             &d_up,
             Wanted::AddedTo(present(d_normed)?),
         )?;
-        let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, dy)?;
-        let d_mixed = linear(Projection::Output, &kept.mixed, &d_middle, Wanted::Alone)?;
-        let projected = Projected { heads: heads(pass.config), q: &kept.q, k: &kept.k, v: &kept.v };
+        let d_middle = self.mlp_norm.backward(&kept.middle, &present(d_normed)?, Some(dy))?;
+        let d_attended = self.added_backward(0, kept, &d_middle)?;
+        let d_mixed = linear(Projection::Output, &kept.mixed, &d_attended, Wanted::Alone)?;
+        let heads = pass.heads(layer);
+        let projected = Projected { heads, q: &kept.q, k: &kept.k, v: &kept.v };
         let [dq, dk, dv] = pass.attention.backward(projected, &present(d_mixed)?)?;
-        let turned_back = |d: Tensor| pass.rope.rotate_backward(&d, &pass.positions);
-        let (dq, dk) = (turned_back(dq)?, turned_back(dk)?);
+        let (dq, dk) = match pass.rope(layer) {
+            None => (dq, dk),
+            Some(rope) => (
+                rope.rotate_backward(&dq, &pass.positions)?,
+                rope.rotate_backward(&dk, &pass.positions)?,
+            ),
+        };
+        let (dq, dk) = match (&self.head_norms, &kept.heads) {
+            (Some([queries, keys]), Some([q, k])) => {
+                (queries.backward(q, &dq, None)?, keys.backward(k, &dk, None)?)
+            }
+            _ => (dq, dk),
+        };
         let mut d_normed = None;
         for (projection, d) in
             [(Projection::Query, dq), (Projection::Key, dk), (Projection::Value, dv)]
@@ -155,7 +225,7 @@ impl Block {
             d_normed = linear(projection, &kept.normed, &d, wanted)?;
         }
         d_normed
-            .map(|d_normed| self.attention_norm.backward(&kept.x, &d_normed, &d_middle))
+            .map(|d_normed| self.attention_norm.backward(&kept.x, &d_normed, Some(&d_middle)))
             .transpose()
     }
 
@@ -206,8 +276,23 @@ fn present(gradient: Option<Tensor>) -> Result<Tensor> {
         .ok_or_else(|| candle_core::Error::Msg("a gradient that was asked for is missing".into()))
 }
 
-fn heads(config: &Config) -> Heads {
-    Heads { queries: config.heads(), keys: config.kv_heads(), width: config.head_dim() }
+impl Pass<'_> {
+    /// The rotation of a layer, where it has one.
+    fn rope(&self, layer: usize) -> Option<&RopeTable> {
+        Some(&self.ropes[self.config.layer(layer).rope()?])
+    }
+
+    /// The heads of a layer.
+    fn heads(&self, layer: usize) -> Heads {
+        let layer = self.config.layer(layer);
+        Heads {
+            queries: self.config.heads(),
+            keys: self.config.kv_heads(),
+            width: self.config.head_dim(),
+            scale: layer.attention_scale(),
+            window: layer.window(),
+        }
+    }
 }
 
 /// A change and its dropout mask.
@@ -236,118 +321,5 @@ impl<'a> WeightView<'a> {
         let mask =
             self.dropout.map(|dropout| dropout.mask(layer, projection, x.dims2()?)).transpose()?;
         Ok(Some(ViewedChange { low_rank, mask }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapter::LowRankGradient;
-    use crate::model::attention::Attention;
-    use crate::tensor::gradient_check::{check, noise};
-    use crate::tensor::weight::Weight;
-
-    const CONFIG: &str = r#"{"model_type": "llama", "vocab_size": 16, "hidden_size": 8,
-        "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "head_dim": 4, "attention_bias": true}"#;
-    const RANK: usize = 2;
-    const LENGTHS: [usize; 2] = [3, 2];
-
-    /// The same mask for each place: every third input is dropped.
-    struct EveryThird;
-
-    impl DropoutMasks for EveryThird {
-        fn mask(&self, _: usize, _: Projection, (rows, cols): (usize, usize)) -> Result<Tensor> {
-            let mask: Vec<f64> =
-                (0..rows * cols).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
-            Tensor::from_vec(mask, (rows, cols), &candle_core::Device::Cpu)
-        }
-    }
-
-    fn block(config: &Config) -> Block {
-        let norm = |seed| RmsNorm::new(noise(&[config.hidden_size()], seed), 1e-5);
-        let projection = |p: Projection| {
-            let shape = config.projection_shape(p);
-            let bias = config.has_bias(p).then(|| noise(&shape[..1], 20 + p as u64));
-            Linear::new(Weight::new(noise(&shape, 10 + p as u64)).unwrap(), bias)
-        };
-        Block {
-            attention_norm: norm(1),
-            mlp_norm: norm(2),
-            projections: Projection::ALL.into_iter().map(projection).collect(),
-        }
-    }
-
-    /// An adapter whose matrices are the inputs after the first, A and B alternating.
-    fn adapter(inputs: &[Tensor]) -> Adapter {
-        let mut adapter = Adapter::empty(1);
-        for (projection, ab) in Projection::ALL.into_iter().zip(inputs[1..].chunks(2)) {
-            adapter.set(0, projection, LowRank { a: ab[0].clone(), b: ab[1].clone(), scale: 0.7 });
-        }
-        adapter
-    }
-
-    #[test]
-    fn the_gradients_of_a_whole_block_are_the_slopes() {
-        let config = Config::parse(CONFIG, "config.json").unwrap();
-        let (block, rope) = (
-            block(&config),
-            RopeTable::new(
-                config.rope(),
-                config.head_dim(),
-                config.context(),
-                &candle_core::Device::Cpu,
-            )
-            .unwrap(),
-        );
-        let mut inputs = vec![noise(&[5, config.hidden_size()], 3)];
-        for projection in Projection::ALL {
-            let [outputs, from] = config.projection_shape(projection);
-            inputs.extend([
-                noise(&[RANK, from], 30 + projection as u64),
-                noise(&[outputs, RANK], 40 + projection as u64),
-            ]);
-        }
-        let positions = [0, 1, 2, 0, 1];
-        for dropout in [None, Some(&EveryThird as &dyn DropoutMasks)] {
-            let with = |inputs: &[Tensor], f: &mut dyn FnMut(&Pass<'_>) -> Result<()>| {
-                let adapter = adapter(inputs);
-                let view = WeightView { adapter: Some(&adapter), dropout };
-                f(&Pass {
-                    config: &config,
-                    rope: &rope,
-                    positions: Positions::new(&positions, &candle_core::Device::Cpu)?,
-                    attention: CausalAttention::new(
-                        Attention::Whole(&LENGTHS),
-                        &candle_core::Device::Cpu,
-                    )?,
-                    view,
-                })
-            };
-            let forward = |inputs: &[Tensor]| {
-                let mut y = None;
-                with(inputs, &mut |pass| {
-                    y = Some(block.forward(0, &inputs[0], pass)?.0);
-                    Ok(())
-                })?;
-                present(y)
-            };
-            let backward = |inputs: &[Tensor], dy: &Tensor| {
-                let mut all = Vec::new();
-                with(inputs, &mut |pass| {
-                    let (_, kept) = block.forward(0, &inputs[0], pass)?;
-                    let mut gradients = Gradients::default();
-                    all.push(present(block.backward(0, &kept, dy, pass, &mut gradients, true)?)?);
-                    all.extend(
-                        gradients
-                            .iter()
-                            .flat_map(|(.., LowRankGradient { a, b })| [a.clone(), b.clone()]),
-                    );
-                    Ok(())
-                })?;
-                Ok(all)
-            };
-            check(&inputs, forward, backward);
-        }
     }
 }

@@ -1,11 +1,13 @@
 //! The decoder: token ids in, final hidden states out. One implementation, described by a
 //! [`Config`].
 
+use bake_spec::model::config::{EMBEDDING, HEAD, LAST_NORM, NamedShape, Norm, StoredRows};
 use bake_spec::{Config, Projection};
 use candle_core::{DType, Device, Tensor};
 
 use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;
+use crate::checkpoint::stored::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::attention::{Attention, CausalAttention};
 use crate::model::block::{Block, Pass, WeightView};
@@ -16,18 +18,26 @@ use crate::model::rope::{Positions, RopeTable};
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::{Precision, Weight};
 
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// The weights of a decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv
-/// 2302.13971).
+/// The weights of a decoder-only transformer: a Llama (Touvron et al. 2023, arXiv 2302.13971), or
+/// what its configuration makes of it.
 #[derive(Clone)]
 pub(crate) struct Decoder {
     config: Config,
     embedding: Weight,
+    /// What embeddings are multiplied by.
+    embedding_scale: f64,
     blocks: Vec<Block>,
     norm: RmsNorm,
     head: Weight,
-    rope: RopeTable,
+    ropes: Vec<RopeTable>,
+}
+
+/// What the parts of a decoder are loaded from.
+struct Parts<'a> {
+    config: &'a Config,
+    checkpoint: &'a dyn Checkpoint,
+    device: &'a Device,
+    precision: Precision,
 }
 
 /// New tokens of one sequence.
@@ -46,54 +56,27 @@ impl Decoder {
         device: &Device,
         precision: Precision,
     ) -> Result<Self> {
-        let (vocab, hidden) = (config.vocab_size(), config.hidden_size());
         let precision = precision.for_size(parameters(&config));
-        let matrix =
-            |name: &str, shape: &[usize]| checkpoint.matrix(name, shape, device, precision);
-        let embedding = matrix(EMBEDDING, &[vocab, hidden])?;
+        let table = [config.vocab_size(), config.hidden_size()];
+        let stored = checkpoint.find(EMBEDDING, &table)?;
+        let embedding_scale = stored.dtype.rounded(config.embedding_scale());
+        let embedding = stored.weight(device, precision)?;
         // If a checkpoint says that they are the same but contains a different head, the head
         // counts: whoever trained it forgot the flag.
-        const HEAD: &str = "lm_head.weight";
         let head = match checkpoint.stored(HEAD)? {
             None if config.tied_head() => embedding.clone(),
             Some(head) if config.tied_head() && checkpoint.same(&head, EMBEDDING)? => {
                 embedding.clone()
             }
-            _ => matrix(HEAD, &[vocab, hidden])?,
+            _ => checkpoint.matrix(HEAD, &table, device, precision)?,
         };
-        let norm = |name: &str| -> Result<RmsNorm> {
-            Ok(RmsNorm::new(checkpoint.tensor(name, &[hidden], device)?, config.norm_eps()))
-        };
-        let blocks = (0..config.layers())
-            .map(|layer| {
-                let prefix = format!("model.layers.{layer}");
-                let projection = |p: Projection| -> Result<Linear> {
-                    let (name, shape) = (
-                        format!("{prefix}.{}.{}", p.module(), p.name()),
-                        config.projection_shape(p),
-                    );
-                    let weight = matrix(&format!("{name}.weight"), &shape)?;
-                    let bias = match config.has_bias(p) {
-                        true => {
-                            Some(checkpoint.tensor(&format!("{name}.bias"), &shape[..1], device)?)
-                        }
-                        false => None,
-                    };
-                    Ok(Linear::new(weight, bias))
-                };
-                Ok(Block {
-                    attention_norm: norm(&format!("{prefix}.input_layernorm.weight"))?,
-                    mlp_norm: norm(&format!("{prefix}.post_attention_layernorm.weight"))?,
-                    projections: Projection::ALL
-                        .into_iter()
-                        .map(projection)
-                        .collect::<Result<_>>()?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        let norm = norm("model.norm.weight")?;
-        let rope = RopeTable::new(config.rope(), config.head_dim(), config.context(), device)?;
-        Ok(Self { config, embedding, blocks, norm, head, rope })
+        let parts = Parts { config: &config, checkpoint, device, precision };
+        let blocks = (0..config.layers()).map(|layer| parts.block(layer)).collect::<Result<_>>()?;
+        let last = NamedShape { name: LAST_NORM.to_owned(), shape: vec![config.hidden_size()] };
+        let norm = parts.norm(&last)?;
+        let table = |rope| RopeTable::new(rope, config.head_dim(), config.context(), device);
+        let ropes = config.ropes().iter().map(table).collect::<candle_core::Result<_>>()?;
+        Ok(Self { config, embedding, embedding_scale, blocks, norm, head, ropes })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -164,7 +147,8 @@ impl Decoder {
                 format!("token {id} is not one of the model's {}", self.config.vocab_size());
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }
-        Ok(self.embedding.gather(ids)?)
+        let rows = self.embedding.gather(ids)?;
+        if self.embedding_scale == 1.0 { Ok(rows) } else { Ok((rows * self.embedding_scale)?) }
     }
 
     /// Positions `0..length` for each sequence, one after the other.
@@ -182,7 +166,7 @@ impl Decoder {
     ) -> Result<Pass<'a>> {
         Ok(Pass {
             config: &self.config,
-            rope: &self.rope,
+            ropes: &self.ropes,
             positions: Positions::new(positions, self.device())?,
             attention: CausalAttention::new(attention, self.device())?,
             view,
@@ -272,4 +256,49 @@ fn parameters(config: &Config) -> usize {
     let block: usize = shapes.map(|[outputs, inputs]| outputs * inputs).sum();
     let tables = if config.tied_head() { 1 } else { 2 };
     config.layers() * block + tables * config.vocab_size() * config.hidden_size()
+}
+
+impl Parts<'_> {
+    fn block(&self, layer: usize) -> Result<Block> {
+        let norm = |norm| match self.config.norm_tensor(layer, norm) {
+            Some(tensor) => self.norm(&tensor).map(Some),
+            None => Ok(None),
+        };
+        let needed = |which| {
+            norm(which)?.ok_or_else(|| {
+                Error::new(ErrorKind::Model, format!("a block without the norm {which:?}"))
+            })
+        };
+        let both = |[one, two]: [Norm; 2]| Ok::<_, Error>(norm(one)?.zip(norm(two)?));
+        let projections = Projection::ALL.into_iter().map(|p| self.projection(layer, p));
+        Ok(Block {
+            attention_norm: needed(Norm::BeforeAttention)?,
+            mlp_norm: needed(Norm::BeforeMlp)?,
+            norms_after: both([Norm::AfterAttention, Norm::AfterMlp])?.map(<[_; 2]>::from),
+            head_norms: both([Norm::Query, Norm::Key])?.map(<[_; 2]>::from),
+            projections: projections.collect::<Result<_>>()?,
+        })
+    }
+
+    /// A norm, whose weight the checkpoint may have as its distance from 1.
+    fn norm(&self, tensor: &NamedShape) -> Result<RmsNorm> {
+        let weight = self.checkpoint.tensor(&tensor.name, &tensor.shape, self.device)?;
+        let weight = if self.config.norms_from_one() { (weight + 1.0)? } else { weight };
+        Ok(RmsNorm::new(weight, self.config.norm_eps()))
+    }
+
+    /// A projection, which may be some rows of a tensor that contains others too.
+    fn projection(&self, layer: usize, projection: Projection) -> Result<Linear> {
+        let StoredRows { module, rows, of } = self.config.stored_rows(layer, projection);
+        let own = |name: &str, shape: &[usize]| -> Result<Stored<'_>> {
+            Ok(self.checkpoint.find(&format!("{module}.{name}"), shape)?.rows(rows.clone()))
+        };
+        let inputs = self.config.projection_shape(projection)[1];
+        let weight = own("weight", &[of, inputs])?.weight(self.device, self.precision)?;
+        let bias = match self.config.layer(layer).has_bias(projection) {
+            true => Some(own("bias", &[of])?.tensor(self.device)?),
+            false => None,
+        };
+        Ok(Linear::new(weight, bias))
+    }
 }

@@ -1,6 +1,6 @@
 //! Our backward passes against candle's autograd, on the same numbers.
 
-use bake_spec::model::config::{Rope, RopeScaling};
+use bake_spec::model::config::{Activation, Rope, RopeScaling};
 use bake_spec::{Config, Projection};
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::ops::{log_softmax, rms_norm_slow};
@@ -8,7 +8,7 @@ use candle_nn::ops::{log_softmax, rms_norm_slow};
 use crate::adapter::{Adapter, Gradients, LowRank};
 use crate::model::attention::{Attention, CausalAttention, Heads, Projected};
 use crate::model::block::{Block, Pass, WeightView};
-use crate::model::gate::{swiglu, swiglu_backward};
+use crate::model::gate::{gated, gated_backward};
 use crate::model::linear::{Change, Linear, Sums, Wanted};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
@@ -51,7 +51,13 @@ fn near(got: &Tensor, want: &Tensor, what: &str) {
     assert!(far <= tolerance * largest(want).max(1e-3), "{what} is {far:e} off");
 }
 
-const HEADS: Heads = Heads { queries: 6, keys: 2, width: 8 };
+const HEADS: Heads = Heads {
+    queries: 6,
+    keys: 2,
+    width: 8,
+    scale: std::f64::consts::FRAC_1_SQRT_2 / 2.0,
+    window: None,
+};
 const ROPE: Rope = Rope { theta: 100.0, scaling: RopeScaling::Unscaled };
 
 fn shape(heads: Heads, dtype: DType) -> autograd::Shape {
@@ -83,7 +89,7 @@ fn the_norm_is_candles() {
         &[x, onto],
         |x, dy| {
             // The gradient that bypasses the norm is added.
-            let dx = norm.backward(&x[0], dy, dy)?;
+            let dx = norm.backward(&x[0], dy, Some(dy))?;
             Ok(((norm.forward(&x[0])? + (&x[0] + &x[1])?)?, vec![dx, dy.clone()]))
         },
         |x| rms_norm_slow(&x[0], &weight, 2f32.powi(-10))? + (&x[0] + &x[1])?,
@@ -135,14 +141,24 @@ fn attention_is_candles() {
 
 #[test]
 fn the_gate_is_candles() {
-    agree(
-        &[(noise(&[9, 21], 1) * 8.0).unwrap(), noise(&[9, 21], 2)],
-        |x, dy| {
-            let (gate, up) = swiglu_backward(&x[0], &x[1], dy)?;
-            Ok((swiglu(&x[0], &x[1])?, vec![gate, up]))
-        },
-        |x| x[0].silu()? * &x[1],
-    );
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        agree(
+            &[(noise(&[9, 21], 1) * 8.0).unwrap(), noise(&[9, 21], 2)],
+            |x, dy| {
+                let (gate, up) = gated_backward(activation, &x[0], &x[1], dy)?;
+                Ok((gated(activation, &x[0], &x[1])?, vec![gate, up]))
+            },
+            |x| match activation {
+                // Candle's own gradient of it has few digits.
+                Activation::GeluTanh => {
+                    let u = ((&x[0] + (x[0].powf(3.0)? * 0.044715)?)?
+                        * std::f64::consts::FRAC_2_PI.sqrt())?;
+                    ((&x[0] * (u.tanh()? + 1.0)?)? * 0.5)? * &x[1]
+                }
+                _ => x[0].silu()? * &x[1],
+            },
+        );
+    }
 }
 
 #[test]
@@ -170,7 +186,7 @@ fn a_changed_linear_layer_is_candles() {
 /// A block with its frozen weights, and the variables of its changes.
 struct Fixture {
     config: Config,
-    rope: RopeTable,
+    rope: [RopeTable; 1],
     ours: Block,
     norms: [Tensor; 2],
     weights: Vec<(Tensor, Option<Tensor>)>,
@@ -194,7 +210,7 @@ impl Fixture {
             .map(|p| {
                 let shape = config.projection_shape(p);
                 let weight = (of(&shape, 10 + p as u64) * 0.3).unwrap();
-                let bias = config.has_bias(p).then(|| of(&shape[..1], 20 + p as u64));
+                let bias = config.layer(0).has_bias(p).then(|| of(&shape[..1], 20 + p as u64));
                 (weight, bias)
             })
             .collect();
@@ -205,10 +221,12 @@ impl Fixture {
         let ours = Block {
             attention_norm: norm(0),
             mlp_norm: norm(1),
+            norms_after: None,
+            head_norms: None,
             projections: weights.iter().map(linear).collect(),
         };
         let rope = RopeTable::new(&ROPE, HEADS.width, TOKENS, &Device::Cpu).unwrap();
-        Self { config, rope, ours, norms, weights, shape: shape(HEADS, dtype) }
+        Self { config, rope: [rope], ours, norms, weights, shape: shape(HEADS, dtype) }
     }
 
     /// A and B of all projections, alternating.
@@ -242,7 +260,7 @@ impl Fixture {
         let positions: Vec<u32> = LENGTHS.iter().flat_map(|&length| 0..length as u32).collect();
         let pass = Pass {
             config: &self.config,
-            rope: &self.rope,
+            ropes: &self.rope,
             positions: Positions::new(&positions, &Device::Cpu)?,
             attention: CausalAttention::new(Attention::Whole(&LENGTHS), &Device::Cpu)?,
             view: WeightView { adapter: Some(adapter), ..WeightView::default() },
@@ -359,7 +377,7 @@ mod training {
                     let found = distill(States { student: &student, ..states }, Options::default())
                         .unwrap();
                     loss = Some(found.per_token.sum_all()?);
-                    norm.backward(y, &found.gradient, &y.zeros_like()?)
+                    norm.backward(y, &found.gradient, None)
                 })
                 .unwrap();
             ours.step(&mut adapter, &gradients, 1e-2).unwrap();

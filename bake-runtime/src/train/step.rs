@@ -122,7 +122,7 @@ impl Student<'_> {
         let last = x.index_select(&batch.rows, 0)?;
         let (loss, gradient) =
             compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
-        let d_last = decoder.norm().backward(&last, &gradient, &last.zeros_like()?)?;
+        let d_last = decoder.norm().backward(&last, &gradient, None)?;
         let mut upstream = x.zeros_like()?.index_add(&batch.rows, &d_last, 0)?;
 
         let mut gradients = Gradients::default();

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::entry::{Locked, LockedModel, LockedTarget};
 use super::limits::Limits;
+use crate::error::Error;
 use crate::hash::Hash;
 use crate::model::config::Config;
 use crate::recipe::{Recipe, Target, legacy};
@@ -75,7 +77,45 @@ struct Model {
     files: Hash,
     #[serde(default)]
     weights: Option<Hash>,
-    config: Config,
+    config: Configured,
+}
+
+/// What a model has room for, from its configuration.
+#[derive(Deserialize)]
+#[serde(try_from = "Sizes")]
+struct Configured(Limits);
+
+/// What is still needed of a configuration; all models were of the Llama family.
+#[derive(Deserialize)]
+struct Sizes {
+    vocab_size: usize,
+    hidden_size: usize,
+    intermediate_size: usize,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    context: usize,
+}
+
+impl TryFrom<Sizes> for Configured {
+    type Error = Error;
+
+    fn try_from(sizes: Sizes) -> Result<Self, Error> {
+        let json = json!({
+            "model_type": "llama",
+            "vocab_size": sizes.vocab_size,
+            "hidden_size": sizes.hidden_size,
+            "intermediate_size": sizes.intermediate_size,
+            "num_hidden_layers": sizes.layers,
+            "num_attention_heads": sizes.heads,
+            "num_key_value_heads": sizes.kv_heads,
+            "head_dim": sizes.head_dim,
+            "max_position_embeddings": sizes.context,
+        });
+        let config = Config::parse(&json.to_string(), "the configuration of its model")?;
+        Ok(Self(Limits::of(&config)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -119,10 +159,42 @@ impl From<Bake> for Locked {
                 hash: bake.model.hash,
                 files: bake.model.files,
                 weights: bake.model.weights,
-                limits: Limits::of(&bake.model.config),
+                limits: bake.model.config.0,
             },
             targets: targets.collect(),
             format_1: Some(Hashes { shared: bake.shared, targets: settings }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lock::Lock;
+
+    #[test]
+    fn a_configuration_that_no_model_has_is_damage() {
+        let whole = include_str!("../../tests/fixtures/lock/format1.lock");
+        let read = |text: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("bake.lock"), text).unwrap();
+            Lock::read(dir.path()).map_err(|e| e.to_string())
+        };
+        let lock = read(whole).unwrap().unwrap();
+        let limits = &lock.bakes.values().next().unwrap().model.limits;
+        assert_eq!((limits.context, limits.layers), (640, 6));
+        assert_eq!((limits.narrowest["q_proj"], limits.narrowest["down_proj"]), (256, 256));
+        for (line, other) in [
+            ("heads = 8\nkv", "heads = 4611686018427387904\nkv"),
+            ("head_dim = 32", "head_dim = 15"),
+            ("kv_heads = 8", "kv_heads = 3"),
+            ("kv_heads = 8", "kv_heads = 0"),
+            ("layers = 6", "layers = 16777216"),
+            ("vocab_size = 4096", "vocab_size = 16777217"),
+        ] {
+            assert!(whole.contains(line), "{line}");
+            let error = read(&whole.replace(line, other)).unwrap_err();
+            assert!(error.contains("is damaged on line"), "{other}: {error}");
+            assert!(error.contains("its model has"), "{other}: {error}");
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Attention on the processor: a task for each sequence and group of heads, queries in blocks.
 
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
 use candle_core::{Result, Tensor};
 
 use crate::model::attention::{Heads, Projected};
@@ -12,7 +17,7 @@ use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
 const QUERY_BLOCK: usize = 64;
 
 /// Attention within sequences of the given lengths: each token sees its own and earlier tokens of
-/// its sequence.
+/// its sequence, as far as the window reaches.
 ///
 /// The result has the shape of the queries.
 pub(super) fn causal(lengths: &[usize], projected: Projected<'_>) -> Result<Tensor> {
@@ -63,7 +68,7 @@ fn causal_rows<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[
         for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
             let q =
                 columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
-            attend(q, keys, values, T::real(heads.scale()), scores, out);
+            attend(q, keys, values, heads, scores, out);
         }
     });
     interleave(heads, lengths, out, heads.queries)
@@ -85,7 +90,9 @@ fn cached_rows(
         read,
         Scratch::default,
         |scratch, Tile { sequence, first, count, head, out }| {
+            // What no new token sees is left where it is.
             let slots = &slots[sequence];
+            let slots = &slots[heads.first_seen(slots.len() - count)..];
             scratch.gather(heads, slots, head, k, v);
             let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
             let values = Matrix::new(&scratch.values, slots.len(), heads.width);
@@ -110,7 +117,7 @@ fn causal_rows_backward<T: Real>(
     v: &[T],
     dy: &[T],
 ) -> [Vec<T>; 3] {
-    let scale = T::real(heads.scale());
+    let scale = T::real(heads.scale);
     let (mut dq, mut dk, mut dv) =
         (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
     let tasks = tiles(&mut dq, lengths, heads.keys, heads.group() * heads.width)
@@ -135,16 +142,17 @@ fn causal_rows_backward<T: Real>(
                 let q = columns(q, first, count, head, heads.queries, heads.width);
                 let dy = columns(dy, first, count, head, heads.queries, heads.width);
                 for block in blocks(count) {
-                    let seen = block.end;
-                    let (q, dy, keys) =
-                        (q.narrow(block.clone()), dy.narrow(block.clone()), keys.narrow(0..seen));
-                    probabilities(q, keys, scale, p);
+                    let seen = heads.first_seen(block.start)..block.end;
+                    let (q, dy) = (q.narrow(block.clone()), dy.narrow(block.clone()));
+                    let (keys, values) = (keys.narrow(seen.clone()), values.narrow(seen.clone()));
+                    probabilities(q, keys, heads, p);
                     dp.clear();
                     dp.resize(p.len(), T::zero());
-                    multiply(dp, false, dy, values.narrow(0..seen).t(), T::one(), Threads::One);
-                    let weights = Matrix::new(p, block.len(), seen);
+                    multiply(dp, false, dy, values.t(), T::one(), Threads::One);
+                    let weights = Matrix::new(p, block.len(), seen.len());
+                    let theirs = seen.start * heads.width..seen.end * heads.width;
                     multiply(
-                        &mut dv[..seen * heads.width],
+                        &mut dv[theirs.clone()],
                         true,
                         weights.t(),
                         dy,
@@ -154,7 +162,8 @@ fn causal_rows_backward<T: Real>(
                     vectorised(
                         #[inline(always)]
                         || {
-                            for (p, dp) in p.chunks_exact(seen).zip(dp.chunks_exact_mut(seen)) {
+                            let rows = p.chunks_exact(seen.len());
+                            for (p, dp) in rows.zip(dp.chunks_exact_mut(seen.len())) {
                                 let along = dot(p, dp);
                                 for (&p, dp) in p.iter().zip(dp) {
                                     *dp = p * (*dp - along);
@@ -162,10 +171,10 @@ fn causal_rows_backward<T: Real>(
                             }
                         },
                     );
-                    let ds = Matrix::new(dp, block.len(), seen);
+                    let ds = Matrix::new(dp, block.len(), seen.len());
                     let dq = &mut dq[block.start * heads.width..block.end * heads.width];
                     multiply(dq, false, ds, keys, scale, Threads::One);
-                    multiply(&mut dk[..seen * heads.width], true, ds.t(), q, scale, Threads::One);
+                    multiply(&mut dk[theirs], true, ds.t(), q, scale, Threads::One);
                 }
             }
         },
@@ -202,16 +211,16 @@ fn attend<T: Real>(
     q: Matrix<'_, T>,
     k: Matrix<'_, T>,
     v: Matrix<'_, T>,
-    scale: T,
+    heads: Heads,
     scores: &mut Vec<T>,
     out: &mut [T],
 ) {
     for block in blocks(q.rows()) {
-        let seen = k.rows() - q.rows() + block.end;
-        probabilities(q.narrow(block.clone()), k.narrow(0..seen), scale, scores);
-        let p = Matrix::new(scores, block.len(), seen);
+        let seen = seen(&block, k.rows() - q.rows(), heads);
+        probabilities(q.narrow(block.clone()), k.narrow(seen.clone()), heads, scores);
+        let p = Matrix::new(scores, block.len(), seen.len());
         let out = &mut out[block.start * v.cols()..block.end * v.cols()];
-        multiply(out, false, p, v.narrow(0..seen), T::one(), Threads::One);
+        multiply(out, false, p, v.narrow(seen), T::one(), Threads::One);
     }
 }
 
@@ -225,42 +234,52 @@ fn attend_row_by_row(
     out: &mut [f32],
 ) {
     for block in blocks(q.rows()) {
-        let seen = k.rows() - q.rows() + block.end;
+        let seen = seen(&block, k.rows() - q.rows(), heads);
+        let (q, k, v) = (q.narrow(block.clone()), k.narrow(seen.clone()), v.narrow(seen.clone()));
         scores.clear();
-        scores.resize(block.len() * seen, 0.0);
-        let (q, k, scale) = (q.narrow(block.clone()), k.narrow(0..seen), heads.scale() as f32);
-        row_by_row(scores, false, q, k, scale, Threads::One);
-        softmax_visible(scores, block.len(), seen);
+        scores.resize(block.len() * seen.len(), 0.0);
+        row_by_row(scores, false, q, k, heads.scale as f32, Threads::One);
+        softmax_visible(scores, block.len(), seen.len(), heads);
         let out = &mut out[block.start * v.cols()..block.end * v.cols()];
-        weighted_sums(out, Matrix::new(scores, block.len(), seen), v.narrow(0..seen));
+        // A key that a row does not see has the weight 0, which leaves the row's sum as it is.
+        weighted_sums(out, Matrix::new(scores, block.len(), seen.len()), v);
     }
+}
+
+/// The keys that some query of a block sees; `before` is how many keys there are before the first
+/// query's own.
+fn seen(block: &Range<usize>, before: usize, heads: Heads) -> Range<usize> {
+    heads.first_seen(before + block.start)..before + block.end
 }
 
 /// Probabilities `[queries, keys]` of one head, where the queries are the last of the keys'
 /// positions.
-fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, scale: T, scores: &mut Vec<T>) {
+fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, heads: Heads, scores: &mut Vec<T>) {
     let (rows, seen) = (q.rows(), k.rows());
     scores.clear();
     scores.resize(rows * seen, T::zero());
-    multiply(scores, false, q, k.t(), scale, Threads::One);
-    softmax_visible(scores, rows, seen);
+    multiply(scores, false, q, k.t(), T::real(heads.scale), Threads::One);
+    softmax_visible(scores, rows, seen, heads);
 }
 
 /// Turns scores into probabilities, row by row; what a row does not see gets none.
-fn softmax_visible<T: Real>(scores: &mut [T], rows: usize, seen: usize) {
+fn softmax_visible<T: Real>(scores: &mut [T], rows: usize, seen: usize, heads: Heads) {
     vectorised(
         #[inline(always)]
         || {
             for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
-                let (visible, hidden) = row.split_at_mut(seen - rows + i + 1);
+                let own = seen - rows + i;
+                let (visible, later) = row.split_at_mut(own + 1);
+                let (earlier, visible) = visible.split_at_mut(heads.first_seen(own));
                 softmax(visible);
-                hidden.fill(T::zero());
+                earlier.fill(T::zero());
+                later.fill(T::zero());
             }
         },
     );
 }
 
-fn blocks(rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
     (0..rows).step_by(QUERY_BLOCK).map(move |start| start..(start + QUERY_BLOCK).min(rows))
 }
 
@@ -330,119 +349,4 @@ fn tiles<'a, T>(
         first += count;
     }
     tiles
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tensor::gradient_check::{check, noise};
-    use candle_core::{DType, Device};
-
-    const HEADS: Heads = Heads { queries: 4, keys: 2, width: 3 };
-
-    fn inputs(tokens: usize) -> [Tensor; 3] {
-        [noise(&[tokens, 12], 1), noise(&[tokens, 6], 2), noise(&[tokens, 6], 3)]
-    }
-
-    #[test]
-    fn gradients_are_the_slopes() {
-        check_gradients(HEADS, &[1, 4, 3], &inputs(8));
-    }
-
-    #[test]
-    fn gradients_cross_blocks_of_queries() {
-        // More rows than a block: the rows of a second block also reach the keys of the first.
-        let heads = Heads { queries: 1, keys: 1, width: 2 };
-        let inputs: Vec<Tensor> = (1..=3).map(|seed| noise(&[QUERY_BLOCK + 2, 2], seed)).collect();
-        check_gradients(heads, &[QUERY_BLOCK + 2], &inputs);
-    }
-
-    fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
-        let backward = |x: &[Tensor], dy: &Tensor| {
-            causal_backward(lengths, projected(heads, x), dy).map(Vec::from)
-        };
-        check(inputs, |x| causal(lengths, projected(heads, x)), backward);
-    }
-
-    fn projected(heads: Heads, inputs: &[Tensor]) -> Projected<'_> {
-        Projected { heads, q: &inputs[0], k: &inputs[1], v: &inputs[2] }
-    }
-
-    /// The definition, one score at a time.
-    fn reference(lengths: &[usize], [q, k, v]: &[Tensor; 3]) -> Vec<f64> {
-        let [q, k, v] = [q, k, v].map(|t| t.to_vec2::<f64>().unwrap());
-        let (mut out, mut first) = (Vec::new(), 0);
-        for &length in lengths {
-            for (i, q) in q.iter().enumerate().skip(first).take(length) {
-                for head in 0..HEADS.queries {
-                    let (at, kv) = (head * HEADS.width, head / HEADS.group() * HEADS.width);
-                    let scores: Vec<f64> = (first..=i)
-                        .map(|j| {
-                            (0..HEADS.width).map(|c| q[at + c] * k[j][kv + c]).sum::<f64>()
-                                * HEADS.scale()
-                        })
-                        .collect();
-                    let sum: f64 = scores.iter().map(|s| s.exp()).sum();
-                    for c in 0..HEADS.width {
-                        out.push(
-                            scores
-                                .iter()
-                                .zip(first..)
-                                .map(|(s, j)| s.exp() / sum * v[j][kv + c])
-                                .sum(),
-                        );
-                    }
-                }
-            }
-            first += length;
-        }
-        out
-    }
-
-    #[test]
-    fn sequences_see_themselves_and_the_past_only() {
-        let lengths = [3, 1, 100, 7];
-        let inputs = inputs(111);
-        let got: Vec<f64> = causal(&lengths, projected(HEADS, &inputs))
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1()
-            .unwrap();
-        for (got, want) in got.iter().zip(reference(&lengths, &inputs)) {
-            assert!((got - want).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
-        let inputs = inputs(20);
-        let whole = causal(&[20], projected(HEADS, &inputs)).unwrap();
-        // Position i is in slot 7 i mod 23 of a cache of 23 slots.
-        let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
-        let scattered = |t: &Tensor| {
-            let t = t.to_dtype(DType::F32).unwrap();
-            let cache = Tensor::full(f32::NAN, (23, 6), &Device::Cpu).unwrap();
-            for (i, &slot) in slots.iter().enumerate() {
-                cache
-                    .slice_set(&t.narrow(0, i, 1).unwrap().contiguous().unwrap(), 0, slot as usize)
-                    .unwrap();
-            }
-            cache
-        };
-        let (k, v, q) =
-            (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
-        for count in [1, 5, 20] {
-            let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
-            let new = Projected { heads: HEADS, q: &q, k: &k, v: &v };
-            let got = cached(&[count], std::slice::from_ref(&slots), new)
-                .unwrap()
-                .to_dtype(DType::F64)
-                .unwrap();
-            let want = whole.narrow(0, 20 - count, count).unwrap();
-            let difference =
-                (got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
-            assert!(difference < 1e-6, "{count}: {difference}");
-        }
-    }
 }

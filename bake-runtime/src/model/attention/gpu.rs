@@ -121,11 +121,13 @@ impl Tiles {
                 heads.width
             );
         }
-        let sizes: [Arg; 4] = [
+        let window = heads.window.unwrap_or(usize::MAX).min(i32::MAX as usize);
+        let sizes: [Arg; 5] = [
             heads.queries.into(),
             heads.keys.into(),
             heads.width.into(),
-            (heads.scale() as f32).into(),
+            (heads.scale as f32).into(),
+            window.into(),
         ];
         let args: Vec<Arg> = addresses.iter().copied().chain(sizes).collect();
         let (grid, shared_bytes) =
@@ -143,12 +145,21 @@ mod tests {
     use crate::device::gpu::testing::{floats, gpu, on_gpus, same};
     use crate::model::attention::cpu::{cached, causal, causal_backward};
 
+    fn heads(queries: usize, keys: usize, width: usize, window: Option<usize>) -> Heads {
+        Heads { queries, keys, width, scale: 0.9 / (width as f64).sqrt(), window }
+    }
+
     #[test]
     fn attention_is_that_of_the_processor() {
         for (heads, lengths) in [
-            (Heads { queries: 4, keys: 2, width: 3 }, &[1, 40, 3][..]),
-            (Heads { queries: 2, keys: 2, width: 40 }, &[17, 70]),
-            (Heads { queries: 3, keys: 1, width: 129 }, &[33]),
+            (heads(4, 2, 3, None), &[1, 40, 3][..]),
+            (heads(4, 2, 3, Some(5)), &[1, 40, 3]),
+            (heads(2, 2, 40, None), &[17, 70]),
+            (heads(2, 2, 40, Some(1)), &[17, 70]),
+            // The first keys of a tile's window are in a chunk that others of the tile do not see.
+            (heads(2, 1, 8, Some(20)), &[100]),
+            (heads(2, 1, 8, Some(64)), &[100]),
+            (heads(3, 1, 129, None), &[33]),
         ] {
             let tokens: usize = lengths.iter().sum();
             let of = |heads: usize, width: usize, seed| {
@@ -177,7 +188,6 @@ mod tests {
 
     #[test]
     fn attention_to_a_cache_is_that_of_the_processor() {
-        let heads = Heads { queries: 4, keys: 2, width: 5 };
         // Two sequences share a prefix; one has three new tokens, the other 20.
         let prefix: Vec<u32> = (0..50).map(|i| i * 7 % 53).collect();
         let slots = [
@@ -186,22 +196,25 @@ mod tests {
         ];
         let (counts, q) = ([3, 20], floats(&[23, 20], 1));
         let (k, v) = (floats(&[90, 10], 2), floats(&[90, 10], 3));
-        let y = cached(&counts, &slots, Projected { heads, q: &q, k: &k, v: &v }).unwrap();
         let cache = crate::model::cache::KvCache::new(0, 1, 1, DType::F32, &Device::Cpu).unwrap();
-        on_gpus(|device| {
-            let attention =
-                Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
-            let tiles = Tiles::new(&attention, device).unwrap();
-            let [q, k, v] = [&q, &k, &v].map(|t| t.to_device(device).unwrap());
-            let projected = Projected { heads, q: &q, k: &k, v: &v };
-            let got = tiles.forward(&gpu(device), projected).unwrap();
-            same(&got, &y, 1e-5, "attention");
-        });
+        for window in [None, Some(1), Some(10), Some(60)] {
+            let heads = heads(4, 2, 5, window);
+            let y = cached(&counts, &slots, Projected { heads, q: &q, k: &k, v: &v }).unwrap();
+            on_gpus(|device| {
+                let attention =
+                    Attention::Cached { cache: &cache, start: 60, counts: &counts, slots: &slots };
+                let tiles = Tiles::new(&attention, device).unwrap();
+                let [q, k, v] = [&q, &k, &v].map(|t| t.to_device(device).unwrap());
+                let projected = Projected { heads, q: &q, k: &k, v: &v };
+                let got = tiles.forward(&gpu(device), projected).unwrap();
+                same(&got, &y, 1e-5, "attention");
+            });
+        }
     }
 
     #[test]
     fn heads_that_are_too_wide_are_refused() {
-        let heads = Heads { queries: 1, keys: 1, width: WIDEST_HEAD + 1 };
+        let heads = heads(1, 1, WIDEST_HEAD + 1, None);
         let x = floats(&[1, heads.width], 1);
         on_gpus(|device| {
             let tiles = Tiles::new(&Attention::Whole(&[1]), device).unwrap();

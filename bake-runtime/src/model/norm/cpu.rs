@@ -24,8 +24,12 @@ pub(super) fn forward<T: Real>(x: &[T], weight: &[T], eps: f64) -> Vec<T> {
     y
 }
 
-/// With r = 1/√(mean(x²) + ε) and h = weight · dy: `dx = r h − x r³ mean(h · x)`.
-pub(super) fn backward<T: Real>([x, dy, weight, onto]: [&[T]; 4], eps: f64) -> Vec<T> {
+/// With r = 1/√(mean(x²) + ε) and h = weight · dy: `dx = onto + r h − x r³ mean(h · x)`.
+pub(super) fn backward<T: Real>(
+    [x, dy, weight]: [&[T]; 3],
+    onto: Option<&[T]>,
+    eps: f64,
+) -> Vec<T> {
     let width = weight.len();
     let mut dx = vec![T::zero(); x.len()];
     fill_rows(&mut dx, width, |first, dx| {
@@ -35,15 +39,19 @@ pub(super) fn backward<T: Real>([x, dy, weight, onto]: [&[T]; 4], eps: f64) -> V
                 let inputs = x[first * width..]
                     .chunks_exact(width)
                     .zip(dy[first * width..].chunks_exact(width));
-                let inputs = inputs.zip(onto[first * width..].chunks_exact(width));
-                for (dx, ((x, dy), onto)) in dx.chunks_exact_mut(width).zip(inputs) {
+                for (row, (dx, (x, dy))) in (first..).zip(dx.chunks_exact_mut(width).zip(inputs)) {
                     let scale = inverse_root_mean_square(x, eps);
                     for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
                         *dx = dy * w;
                     }
                     let along = dot(dx, x) * scale * scale * scale / T::real(width as f64);
-                    for ((dx, &x), &onto) in dx.iter_mut().zip(x).zip(onto) {
-                        *dx = onto + (*dx * scale - x * along);
+                    for (dx, &x) in dx.iter_mut().zip(x) {
+                        *dx = *dx * scale - x * along;
+                    }
+                    if let Some(onto) = onto {
+                        for (dx, &onto) in dx.iter_mut().zip(&onto[row * width..]) {
+                            *dx = onto + *dx;
+                        }
                     }
                 }
             },

@@ -1,6 +1,9 @@
+use std::path::{Path, PathBuf};
+
 use super::*;
 use crate::adapter::{LowRank, initial};
 use crate::device::gpu::testing::on_gpus;
+use crate::tensor::weight::Precision;
 use bake_spec::recipe::{Divergence, Lora, LoraFields, TrainFields};
 use candle_core::{Device, IndexOp as _};
 
@@ -32,13 +35,14 @@ fn noise(shape: &[usize], seed: u64, size: f32) -> Tensor {
 }
 
 fn batch(model: &Model) -> Batch {
-    let ids: Vec<u32> = (0..24).map(|i| i * 37 % 300).collect();
-    let rows: Vec<u32> = vec![5, 6, 7, 20, 21, 22, 23];
+    let ids: Vec<u32> = (0..30).map(|i| i * 37 % 300).collect();
+    let rows: Vec<u32> = vec![5, 6, 7, 26, 27, 28, 29];
     let teacher = noise(&[rows.len(), model.config().hidden_size()], 3, 1.0);
     let weights = vec![0.1, 0.2, 0.1, 0.0, 0.3, 0.2, 0.1];
     Batch {
         ids,
-        lengths: vec![8, 16],
+        // The second is longer than a window.
+        lengths: vec![8, 22],
         rows: Tensor::new(rows, &Device::Cpu).unwrap(),
         teacher,
         weights,
@@ -55,40 +59,57 @@ fn student<'a>(
     Student { model, adapter, settings, dropout, activation_bytes: bytes }
 }
 
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models").join(name)
+}
+
+/// The embedded model, and one of each other family.
+fn models() -> Vec<Model> {
+    let families = ["mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "smollm3"];
+    let load = |name: &str| Model::load(&fixture(name), crate::device::Device::Cpu).unwrap();
+    std::iter::once(Model::tiny().unwrap()).chain(families.map(load)).collect()
+}
+
 /// Along its gradient the loss changes at a rate equal to the gradient's norm: through head, norms,
 /// attention, feed-forward layers and changes.
 #[test]
 fn the_gradient_of_the_whole_loss_is_its_slope() {
-    let model = Model::tiny().unwrap();
-    let (adapter, batch) = (adapter(&model, 4), batch(&model));
-    for (divergence, dropout) in
-        [(Divergence::ForwardKl, 0.0), (Divergence::ReverseKl, 0.3), (Divergence::Jsd(0.4), 0.0)]
-    {
-        let settings = settings(divergence);
-        let (_, gradients) = student(&model, &adapter, &settings, dropout, 1 << 28)
-            .gradients(&batch, 2.0, (0, 0))
-            .unwrap();
-        gradients.check_complete(&adapter).unwrap();
-        let squared: f32 = gradients
-            .iter()
-            .flat_map(|(.., g)| [&g.a, &g.b])
-            .map(|g| g.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())
-            .sum();
-        let loss_at = |step: f64| {
-            let mut moved = adapter.clone();
-            for (layer, projection, gradient) in gradients.iter() {
-                let change = moved.change_mut(layer, projection).unwrap();
-                change.a = (&change.a + (&gradient.a * step).unwrap()).unwrap();
-                change.b = (&change.b + (&gradient.b * step).unwrap()).unwrap();
-            }
-            student(&model, &moved, &settings, dropout, 0).gradients(&batch, 2.0, (0, 0)).unwrap().0
-        };
-        // Far enough that rounding in f32 does not matter, near enough that curvature does not.
-        let step = 2e-3 / f64::from(squared).sqrt();
-        let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
-        let error = (slope / f64::from(squared) - 1.0).abs();
-        assert!(error < 1e-2, "{divergence:?}: slope {slope}, squared gradient {squared}");
+    for (i, model) in models().iter().enumerate() {
+        check_slope(model, Divergence::ForwardKl, 0.0);
+        if i == 0 {
+            check_slope(model, Divergence::ReverseKl, 0.3);
+            check_slope(model, Divergence::Jsd(0.4), 0.0);
+        }
     }
+}
+
+fn check_slope(model: &Model, divergence: Divergence, dropout: f64) {
+    let (adapter, batch, settings) = (adapter(model, 4), batch(model), settings(divergence));
+    let loss_and_gradients = |adapter: &Adapter, bytes| {
+        student(model, adapter, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap()
+    };
+    let (_, gradients) = loss_and_gradients(&adapter, 1 << 28);
+    gradients.check_complete(&adapter).unwrap();
+    let squared: f32 = gradients
+        .iter()
+        .flat_map(|(.., g)| [&g.a, &g.b])
+        .map(|g| g.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap())
+        .sum();
+    let loss_at = |step: f64| {
+        let mut moved = adapter.clone();
+        for (layer, projection, gradient) in gradients.iter() {
+            let change = moved.change_mut(layer, projection).unwrap();
+            change.a = (&change.a + (&gradient.a * step).unwrap()).unwrap();
+            change.b = (&change.b + (&gradient.b * step).unwrap()).unwrap();
+        }
+        loss_and_gradients(&moved, 0).0
+    };
+    // Far enough that rounding in f32 does not matter, near enough that curvature does not.
+    let step = 2e-3 / f64::from(squared).sqrt();
+    let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
+    let error = (slope / f64::from(squared) - 1.0).abs();
+    let name = model.name();
+    assert!(error < 1e-2, "{name} {divergence:?}: slope {slope}, squared gradient {squared}");
 }
 
 #[test]
@@ -117,43 +138,59 @@ fn activations_that_are_computed_again_give_the_same_bits() {
 
 #[test]
 fn on_a_gpu_loss_and_gradients_are_those_of_the_processor() {
-    let model = Model::tiny().unwrap();
+    let tiny = |device: &Device| Model::tiny_at(device).unwrap();
+    check_on_gpus(tiny, Divergence::ForwardKl, 0.0, 1 << 28);
+    check_on_gpus(tiny, Divergence::Jsd(0.3), 0.3, 0);
+}
+
+/// Gemma 3 has whatever a block can have, but for layers that turn nothing.
+#[test]
+fn on_a_gpu_other_families_are_those_of_the_processor() {
+    for name in ["gemma3_text", "smollm3"] {
+        let load =
+            |device: &Device| Model::load_at(&fixture(name), device, Precision::f32()).unwrap();
+        check_on_gpus(load, Divergence::ForwardKl, 0.0, 1 << 28);
+    }
+}
+
+fn check_on_gpus(
+    load: impl Fn(&Device) -> Model + Sync,
+    divergence: Divergence,
+    dropout: f64,
+    bytes: usize,
+) {
+    let model = load(&Device::Cpu);
     let (adapter, batch) = (adapter(&model, 4), batch(&model));
-    for (divergence, dropout, bytes) in
-        [(Divergence::ForwardKl, 0.0, 1 << 28), (Divergence::Jsd(0.3), 0.3, 0)]
-    {
-        let settings = settings(divergence);
-        let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
+    let settings = settings(divergence);
+    let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
+        .gradients(&batch, 2.0, (0, 0))
+        .unwrap();
+    let run = |device: &Device| {
+        let model = load(device);
+        let to = |t: &Tensor| t.to_device(device).unwrap();
+        let mut there = Adapter::empty(model.config().layers());
+        for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
+            there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
+        }
+        let Batch { ids, lengths, rows, teacher, weights } = &batch;
+        let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
+        let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
+        let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
             .gradients(&batch, 2.0, (0, 0))
             .unwrap();
-        let run = |device: &Device| {
-            let model = Model::tiny_at(device).unwrap();
-            let to = |t: &Tensor| t.to_device(device).unwrap();
-            let mut there = Adapter::empty(model.config().layers());
-            for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
-                there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
+        assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
+        gradients.check_complete(&there).unwrap();
+        for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter()) {
+            for (got, want) in [(&got.a, &want.a), (&got.b, &want.b)] {
+                let largest =
+                    |t: &Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let error = largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap())
+                    / largest(want);
+                assert!(error < 1e-3, "{layer} {projection:?}: {error}");
             }
-            let Batch { ids, lengths, rows, teacher, weights } = &batch;
-            let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
-            let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
-            let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
-                .gradients(&batch, 2.0, (0, 0))
-                .unwrap();
-            assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
-            gradients.check_complete(&there).unwrap();
-            for ((layer, projection, got), (.., want)) in gradients.iter().zip(expected.iter()) {
-                for (got, want) in [(&got.a, &want.a), (&got.b, &want.b)] {
-                    let largest = |t: &Tensor| {
-                        t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap()
-                    };
-                    let error = largest(&(got.to_device(&Device::Cpu).unwrap() - want).unwrap())
-                        / largest(want);
-                    assert!(error < 1e-3, "{layer} {projection:?}: {error}");
-                }
-            }
-        };
-        on_gpus(run);
-    }
+        }
+    };
+    on_gpus(run);
 }
 
 #[test]

@@ -1,22 +1,22 @@
-//! The keys of a `config.json` for a model of type `llama`: those that are read, those that change
-//! nothing, and those of other families that would change the result, which are refused by name.
+//! The keys of a `config.json`: those that are read, those that change nothing, and those of other
+//! families that would change the result, which are refused by name.
 //!
-//! transformers ignores the keys of other families in a Llama model. Whoever wrote one there meant
-//! it, so here it is an error.
+//! transformers ignores the keys of other families. Whoever wrote one there meant it, so here it is
+//! an error.
 
 use serde_json::Value;
 
-/// Keys that the configuration is read from.
+use super::family::Family;
+
+/// Keys that the configuration is read from in every family.
 #[cfg(test)]
-pub(super) const READ: [&str; 22] = [
-    "attention_bias",
+pub(super) const READ: [&str; 20] = [
     "compression_config",
     "head_dim",
     "hidden_act",
     "hidden_size",
     "intermediate_size",
     "max_position_embeddings",
-    "mlp_bias",
     "model_type",
     "num_attention_heads",
     "num_hidden_layers",
@@ -34,24 +34,29 @@ pub(super) const READ: [&str; 22] = [
     "vocab_size",
 ];
 
-/// Keys of published Llama models that do not change what a model computes: about training, about
+/// Keys of published models that do not change what a model computes: about training, about
 /// memory, or about where it came from.
 #[cfg(test)]
-pub(super) const HARMLESS: [&str; 19] = [
+pub(super) const HARMLESS: [&str; 22] = [
     "_name_or_path",
+    // Beside `layer_types`, which says the same.
+    "_sliding_window_pattern",
     "architectures",
     "attention_dropout",
     "auto_map",
     // The tokenizer's own is what counts.
     "bos_token_id",
     "dtype",
+    "embd_pdrop",
     "initializer_range",
+    // Without windows.
     "max_window_layers",
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
     // Another order of the same sums.
     "pretraining_tp",
+    "resid_pdrop",
     "return_dict",
     "router_aux_loss_coef",
     "torch_dtype",
@@ -75,7 +80,7 @@ enum Neutral {
 use Neutral::{Off, One, Only};
 
 /// Keys with which other families change what a decoder computes, each with one such family.
-const FOREIGN: [(&str, Neutral, &str); 66] = [
+const FOREIGN: [(&str, Neutral, &str); 68] = [
     // The scores of the attention.
     ("alibi", Off, "Falcon"),
     ("attention_chunk_size", Off, "Llama 4"),
@@ -125,6 +130,7 @@ const FOREIGN: [(&str, Neutral, &str); 66] = [
     // Other layers.
     ("activation_function", Only("silu"), "GPT-2"),
     ("add_bias_linear", Off, "ChatGLM"),
+    ("attention_bias", Off, "Llama"),
     ("add_cross_attention", Off, "BERT"),
     ("apply_residual_connection_post_layernorm", Off, "BLOOM"),
     ("attention_out_bias", Off, "Seed-OSS"),
@@ -133,6 +139,7 @@ const FOREIGN: [(&str, Neutral, &str); 66] = [
     ("hidden_activation", Only("silu"), "Gemma"),
     ("kv_lora_rank", Off, "DeepSeek"),
     ("lm_head_bias", Off, "Phi"),
+    ("mlp_bias", Off, "Llama"),
     ("mlp_layer_types", Only("dense"), "Qwen 3 MoE"),
     ("moe_intermediate_size", Off, "Qwen 3 MoE"),
     ("n_routed_experts", Off, "DeepSeek"),
@@ -164,10 +171,12 @@ impl Neutral {
     }
 }
 
-/// A key that asks for what a Llama model does not compute: its value, and the family it belongs
-/// to.
-pub(super) fn foreign(config: &Value) -> Option<String> {
-    let given = |key: &str| config.get(key).filter(|v| !v.is_null());
+/// A key that asks for what a model of this family does not compute: its value, and a family that
+/// it belongs to.
+pub(super) fn foreign(config: &Value, family: &Family) -> Option<String> {
+    let given = |key: &str| {
+        config.get(key).filter(|v| !v.is_null()).filter(|_| !family.reads.contains(&key))
+    };
     let of =
         |key: &str, family: &str| format!("`{key}` {}, which {family} models have", config[key]);
     for (key, neutral, family) in FOREIGN {
@@ -197,35 +206,58 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::config::family::FAMILIES;
+
+    fn llama() -> &'static Family {
+        Family::of("llama").unwrap()
+    }
 
     #[test]
     fn a_key_is_read_or_harmless_or_refused() {
-        let mut all: Vec<&str> =
-            READ.into_iter().chain(HARMLESS).chain(FOREIGN.map(|(key, ..)| key)).collect();
+        let elsewhere = ["no_rope_layers", "sliding_window"];
+        let mut all: Vec<&str> = READ
+            .into_iter()
+            .chain(HARMLESS)
+            .chain(FOREIGN.map(|(key, ..)| key))
+            .chain(elsewhere)
+            .collect();
         let count = all.len();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), count);
+        // What one family reads is refused in all that do not.
+        for family in &FAMILIES {
+            let refused = |key: &str| {
+                FOREIGN.iter().any(|(foreign, ..)| *foreign == key) || elsewhere.contains(&key)
+            };
+            assert!(family.reads.iter().all(|key| refused(key)), "{family:?}");
+        }
     }
 
     #[test]
     fn every_key_of_another_family_is_refused_unless_it_is_neutral() {
-        for (key, neutral, family) in FOREIGN {
-            for off in [json!(null), json!(false), json!(0), json!(0.0), json!([]), json!({})] {
-                assert_eq!(foreign(&json!({key: off})), None, "{key}");
+        for family in &FAMILIES {
+            for (key, neutral, other) in FOREIGN {
+                if family.reads.contains(&key) {
+                    continue;
+                }
+                for off in [json!(null), json!(false), json!(0), json!(0.0), json!([]), json!({})] {
+                    assert_eq!(foreign(&json!({key: off}), family), None, "{key}");
+                }
+                for on in [json!(true), json!(2), json!("other"), json!(["other"]), json!({"a": 1})]
+                {
+                    let said = foreign(&json!({key: on}), family).unwrap();
+                    assert!(said.contains(&format!("`{key}`")) && said.contains(other), "{said}");
+                }
+                let one = foreign(&json!({key: 1.0}), family).is_none();
+                assert_eq!(one, matches!(neutral, One), "{key}");
             }
-            for on in [json!(true), json!(2), json!("other"), json!(["other"]), json!({"a": 1})] {
-                let said = foreign(&json!({key: on})).unwrap();
-                assert!(said.contains(&format!("`{key}`")) && said.contains(family), "{said}");
-            }
-            let one = foreign(&json!({key: 1.0})).is_none();
-            assert_eq!(one, matches!(neutral, One), "{key}");
         }
     }
 
     #[test]
     fn windows_and_layers_without_positions() {
-        let refused = |config: Value| foreign(&config).is_some();
+        let refused = |config: Value| foreign(&config, llama()).is_some();
         assert!(refused(json!({"sliding_window": 4096})));
         assert!(refused(json!({"sliding_window": 4096, "use_sliding_window": true})));
         assert!(!refused(json!({"sliding_window": 4096, "use_sliding_window": false})));
@@ -234,5 +266,8 @@ mod tests {
         assert!(!refused(json!({"no_rope_layers": [1, 1, 1]})));
         assert!(refused(json!({"layer_types": ["full_attention", "sliding_attention"]})));
         assert!(!refused(json!({"layer_types": ["full_attention", "full_attention"]})));
+        let mistral = Family::of("mistral").unwrap();
+        assert_eq!(foreign(&json!({"sliding_window": 4096}), mistral), None);
+        assert!(foreign(&json!({"no_rope_layers": [1, 1, 0]}), mistral).is_some());
     }
 }

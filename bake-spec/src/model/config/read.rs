@@ -1,189 +1,138 @@
 //! From the keys of a `config.json` to a shape.
 
+mod layers;
+mod rope;
+
 use serde_json::Value;
 
-use super::{LARGEST, Rope, RopeScaling, Shape, keys};
-use crate::error::{Error, ErrorKind};
+use super::family::{Defaults, FAMILIES, Family};
+use super::fields::Fields;
+use super::keys;
+use super::layer::Activation;
+use super::shape::{Shape, layer_count};
+use crate::error::Error;
 
 /// The shape that a configuration describes; `name` is the file's name in messages.
 pub(super) fn shape(value: &Value, name: &str) -> Result<Shape, Error> {
-    Fields { value, name }.shape()
+    let fields = Fields { value, name };
+    Reader { fields, family: family(fields)? }.shape()
 }
 
-/// The keys of one JSON object, with the file's name for messages.
-struct Fields<'a> {
-    value: &'a Value,
-    name: &'a str,
+/// The keys of a configuration, and what they mean in its family.
+struct Reader<'a> {
+    fields: Fields<'a>,
+    family: &'static Family,
 }
 
-impl<'a> Fields<'a> {
+/// The family that the keys name. Refuses what is not a model of a family that is read, with plain
+/// weights.
+fn family(fields: Fields<'_>) -> Result<&'static Family, Error> {
+    let Some(model_type) = fields.value.get("model_type").and_then(Value::as_str) else {
+        return Err(fields.error("has no `model_type`; is it the config.json of a model?"));
+    };
+    let Some(family) = Family::of(model_type) else {
+        let known: Vec<_> = FAMILIES.iter().map(|f| format!("`{}`", f.model_type)).collect();
+        return Err(fields.error(format!(
+            "describes a `{model_type}` model; this version of bake reads models of the types {}",
+            known.join(", ")
+        )));
+    };
+    for key in ["quantization_config", "compression_config"] {
+        if fields.get(key).is_some() {
+            return Err(fields
+                .error(format!("has a `{key}`; use a checkpoint with f32, bf16 or f16 weights")));
+        }
+    }
+    match keys::foreign(fields.value, family) {
+        None => Ok(family),
+        Some(what) => Err(fields.error(format!(
+            "has {what}; bake does not compute that in a {} model, so use one without it, or \
+             remove the key if the model was made without it",
+            family.name
+        ))),
+    }
+}
+
+impl Reader<'_> {
     fn shape(&self) -> Result<Shape, Error> {
-        self.check_family()?;
-        let hidden_size = self.size("hidden_size")?;
-        let heads = self.size("num_attention_heads")?;
-        let head_dim = match self.get("head_dim") {
-            Some(_) => self.size("head_dim")?,
-            None if hidden_size.is_multiple_of(heads) => hidden_size / heads,
-            None => {
-                return Err(self.error(format!(
-                    "has no `head_dim`, and `hidden_size` {hidden_size} \
-                    is not a multiple of {heads} heads"
-                )));
-            }
-        };
-        let context = self.size_or("max_position_embeddings", 2048)?;
+        let (fields, defaults) = (self.fields, self.family.defaults);
+        let hidden_size = fields.size("hidden_size")?;
+        let heads = fields.size("num_attention_heads")?;
+        let head_dim = self.head_dim(hidden_size, heads)?;
+        let context = fields.size_or("max_position_embeddings", defaults.context)?;
+        let layers = fields.size("num_hidden_layers")?;
+        layer_count(layers).map_err(|what| fields.error(format!("has {what}")))?;
         Ok(Shape {
-            vocab_size: self.size("vocab_size")?,
+            vocab_size: fields.size("vocab_size")?,
             hidden_size,
-            intermediate_size: self.size("intermediate_size")?,
-            layers: self.size("num_hidden_layers")?,
+            intermediate_size: fields.size("intermediate_size")?,
             heads,
-            kv_heads: self.size_or("num_key_value_heads", heads)?,
+            kv_heads: self.kv_heads(heads)?,
             head_dim,
             context,
-            rope: self.rope(context)?,
-            norm_eps: self.number_or("rms_norm_eps", 1e-6)?,
-            attention_bias: self.flag("attention_bias")?,
-            mlp_bias: self.flag("mlp_bias")?,
-            tied_head: self.flag("tie_word_embeddings")?,
+            ropes: self.ropes(context)?,
+            norm_eps: fields.number_or("rms_norm_eps", defaults.norm_eps)?,
+            norms_from_one: self.family.norms_from_one,
+            embedding_scale: match self.family.scaled_embedding {
+                true => (hidden_size as f64).sqrt(),
+                false => 1.0,
+            },
+            tied_head: fields.flag_or("tie_word_embeddings", defaults.tied_head)?,
+            fused: self.family.fused,
+            layers: self.layers(layers, head_dim)?,
         })
     }
 
-    /// Refuses what is not a Llama model with plain weights.
-    fn check_family(&self) -> Result<(), Error> {
-        match self.value.get("model_type").and_then(Value::as_str) {
-            Some("llama") => {}
-            Some(other) => {
-                return Err(self.error(format!(
-                    "describes a `{other}` model; this version of bake reads models of type `llama`"
-                )));
-            }
-            None => {
-                return Err(self.error("has no `model_type`; is it the config.json of a model?"));
-            }
+    fn head_dim(&self, hidden_size: usize, heads: usize) -> Result<usize, Error> {
+        if self.fields.get("head_dim").is_some() {
+            return self.fields.size("head_dim");
         }
-        for key in ["quantization_config", "compression_config"] {
-            if self.get(key).is_some() {
-                return Err(self.error(format!(
-                    "has a `{key}`; use a checkpoint with f32, bf16 or f16 weights"
-                )));
-            }
-        }
-        if let Some(act) =
-            self.get("hidden_act").filter(|v| !matches!(v.as_str(), Some("silu" | "swish")))
-        {
-            return Err(self.error(format!("has `hidden_act` {act}; a llama model has \"silu\"")));
-        }
-        match keys::foreign(self.value) {
-            None => Ok(()),
-            Some(what) => Err(self.error(format!(
-                "has {what}; bake computes plain Llama models, so use one, or remove the key if \
-                 the model was made without it"
+        match self.family.defaults.head_dim {
+            Some(width) => Ok(width),
+            None if heads > 0 && hidden_size.is_multiple_of(heads) => Ok(hidden_size / heads),
+            None => Err(self.fields.error(format!(
+                "has no `head_dim`, and `hidden_size` {hidden_size} is not a multiple of {heads} \
+                 heads"
             ))),
         }
     }
 
-    /// As transformers 5 reads it: `rope_scaling`, if it says anything, replaces `rope_parameters`,
-    /// whose base of the waves is then ignored too.
-    fn rope(&self, context: usize) -> Result<Rope, Error> {
-        let given = |key: &str| {
-            self.get(key).filter(|value| value.as_object().is_none_or(|map| !map.is_empty()))
+    /// Where the key is missing, transformers takes the family's default; where it is null, as many
+    /// as there are heads.
+    fn kv_heads(&self, heads: usize) -> Result<usize, Error> {
+        const KEY: &str = "num_key_value_heads";
+        let default = match self.fields.value.get(KEY) {
+            None => self.family.defaults.kv_heads.unwrap_or(heads),
+            Some(_) => heads,
         };
-        let parameters = given("rope_scaling").or_else(|| given("rope_parameters"));
-        if let Some(other) = parameters.filter(|value| !value.is_object()) {
-            return Err(self.error(format!("has rope parameters {other}; expected an object")));
-        }
-        let inner = Fields { value: parameters.unwrap_or(&Value::Null), name: self.name };
-        if let Some(layers) = inner.nested() {
-            return Err(self.error(format!(
-                "has rope parameters of their own for `{layers}` layers, which Gemma 3 models \
-                 have; bake computes plain Llama models"
-            )));
-        }
-        for fields in [&inner, self] {
-            if let Some(part) = fields.get("partial_rotary_factor")
-                && part.as_f64() != Some(1.0)
-            {
-                return Err(self.error(format!(
-                    "has `partial_rotary_factor` {part}; bake turns whole heads, as Llama models do"
-                )));
-            }
-        }
-        let theta = if inner.get("rope_theta").is_some() { &inner } else { self }
-            .number_or("rope_theta", 10_000.0)?;
-        Ok(Rope { theta, scaling: self.scaling(&inner, context)? })
+        self.fields.size_or(KEY, default)
     }
 
-    fn scaling(&self, inner: &Fields<'_>, context: usize) -> Result<RopeScaling, Error> {
-        let kind = ["rope_type", "type"]
-            .into_iter()
-            .find_map(|key| inner.get(key))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
-        match kind {
-            "default" => Ok(RopeScaling::Unscaled),
-            "linear" => Ok(RopeScaling::Linear { factor: inner.number("factor")? }),
-            "llama3" => {
-                const ORIGINAL: &str = "original_max_position_embeddings";
-                // Beside the parameters, it overrides the one in them.
-                let original = if self.get(ORIGINAL).is_some() { self } else { inner };
-                Ok(RopeScaling::Llama3 {
-                    factor: inner.number("factor")?,
-                    low_freq_factor: inner.number("low_freq_factor")?,
-                    high_freq_factor: inner.number("high_freq_factor")?,
-                    original_context: original.size_or(ORIGINAL, context)?,
-                })
+    fn activation(&self) -> Result<Activation, Error> {
+        let Defaults { activation: (key, default), .. } = self.family.defaults;
+        let activation = self.activation_at(key)?.unwrap_or(default);
+        // Beside `hidden_activation`, transformers does not read it.
+        match self.activation_at("hidden_act")? {
+            Some(other) if other != activation => Err(self.fields.error(format!(
+                "has `hidden_act` {} beside another `{key}`",
+                self.fields.value["hidden_act"]
+            ))),
+            _ => Ok(activation),
+        }
+    }
+
+    fn activation_at(&self, key: &str) -> Result<Option<Activation>, Error> {
+        match self.fields.get(key) {
+            None => Ok(None),
+            Some(Value::String(name)) if name == "silu" || name == "swish" => {
+                Ok(Some(Activation::Silu))
             }
-            other => Err(self.error(format!(
-                "has rope type `{other}`; this version of bake reads `default`, `linear` and \
-                 `llama3`"
+            Some(Value::String(name)) if name == "gelu_pytorch_tanh" => {
+                Ok(Some(Activation::GeluTanh))
+            }
+            Some(other) => Err(self.fields.error(format!(
+                "has `{key}` {other}; bake computes \"silu\" and \"gelu_pytorch_tanh\""
             ))),
         }
-    }
-
-    /// The keys of parameters inside these.
-    fn nested(&self) -> Option<&'a str> {
-        let map = self.value.as_object()?;
-        map.iter().find(|(_, value)| value.is_object()).map(|(key, _)| key.as_str())
-    }
-
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.value.get(key).filter(|v| !v.is_null())
-    }
-
-    fn size(&self, key: &str) -> Result<usize, Error> {
-        let value = self.get(key).ok_or_else(|| self.error(format!("has no `{key}`")))?;
-        value.as_u64().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
-            self.error(format!("has `{key}` {value}; expected a whole number from 1 to {LARGEST}"))
-        })
-    }
-
-    fn size_or(&self, key: &str, default: usize) -> Result<usize, Error> {
-        if self.get(key).is_some() { self.size(key) } else { Ok(default) }
-    }
-
-    fn number(&self, key: &str) -> Result<f64, Error> {
-        let value = self
-            .get(key)
-            .ok_or_else(|| self.error(format!("has no `{key}` in its rope parameters")))?;
-        value
-            .as_f64()
-            .ok_or_else(|| self.error(format!("has `{key}` {value}; expected a positive number")))
-    }
-
-    fn number_or(&self, key: &str, default: f64) -> Result<f64, Error> {
-        if self.get(key).is_some() { self.number(key) } else { Ok(default) }
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(b)) => Ok(*b),
-            Some(other) => Err(self.error(format!("has `{key}` {other}; expected true or false"))),
-        }
-    }
-
-    fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(ErrorKind::Model, format!("{} {what}", self.name))
     }
 }

@@ -1,0 +1,118 @@
+use super::*;
+use crate::tensor::gradient_check::{check, noise};
+use candle_core::{DType, Device};
+
+const HEADS: Heads = Heads { queries: 4, keys: 2, width: 3, scale: 0.6, window: None };
+
+fn inputs(tokens: usize) -> [Tensor; 3] {
+    [noise(&[tokens, 12], 1), noise(&[tokens, 6], 2), noise(&[tokens, 6], 3)]
+}
+
+fn windowed(window: usize) -> Heads {
+    Heads { window: Some(window), ..HEADS }
+}
+
+#[test]
+fn gradients_are_the_slopes() {
+    for heads in [HEADS, windowed(1), windowed(2), windowed(9)] {
+        check_gradients(heads, &[1, 4, 3], &inputs(8));
+    }
+}
+
+#[test]
+fn gradients_cross_blocks_of_queries() {
+    // More rows than a block: the rows of a second block also reach the keys of the first.
+    let inputs: Vec<Tensor> = (1..=3).map(|seed| noise(&[QUERY_BLOCK + 2, 2], seed)).collect();
+    for window in [None, Some(7)] {
+        let heads = Heads { queries: 1, keys: 1, width: 2, scale: 0.8, window };
+        check_gradients(heads, &[QUERY_BLOCK + 2], &inputs);
+    }
+}
+
+fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
+    let backward = |x: &[Tensor], dy: &Tensor| {
+        causal_backward(lengths, projected(heads, x), dy).map(Vec::from)
+    };
+    check(inputs, |x| causal(lengths, projected(heads, x)), backward);
+}
+
+fn projected(heads: Heads, inputs: &[Tensor]) -> Projected<'_> {
+    Projected { heads, q: &inputs[0], k: &inputs[1], v: &inputs[2] }
+}
+
+/// The definition, one score at a time.
+fn reference(heads: Heads, lengths: &[usize], [q, k, v]: &[Tensor; 3]) -> Vec<f64> {
+    let [q, k, v] = [q, k, v].map(|t| t.to_vec2::<f64>().unwrap());
+    let (mut out, mut first) = (Vec::new(), 0);
+    for &length in lengths {
+        for (i, q) in q.iter().enumerate().skip(first).take(length) {
+            let from = heads.window.map_or(first, |window| first.max((i + 1).max(window) - window));
+            for head in 0..heads.queries {
+                let (at, kv) = (head * heads.width, head / heads.group() * heads.width);
+                let scores: Vec<f64> = (from..=i)
+                    .map(|j| {
+                        (0..heads.width).map(|c| q[at + c] * k[j][kv + c]).sum::<f64>()
+                            * heads.scale
+                    })
+                    .collect();
+                let sum: f64 = scores.iter().map(|s| s.exp()).sum();
+                for c in 0..heads.width {
+                    out.push(
+                        scores.iter().zip(from..).map(|(s, j)| s.exp() / sum * v[j][kv + c]).sum(),
+                    );
+                }
+            }
+        }
+        first += length;
+    }
+    out
+}
+
+#[test]
+fn sequences_see_themselves_and_the_past_only() {
+    let lengths = [3, 1, 100, 7];
+    let inputs = inputs(111);
+    for heads in [HEADS, windowed(1), windowed(5), windowed(64), windowed(90), windowed(100)] {
+        let got = causal(&lengths, projected(heads, &inputs)).unwrap();
+        let got: Vec<f64> = got.flatten_all().unwrap().to_vec1().unwrap();
+        for (got, want) in got.iter().zip(reference(heads, &lengths, &inputs)) {
+            assert!((got - want).abs() < 1e-12, "{heads:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
+    let inputs = inputs(20);
+    // Position i is in slot 7 i mod 23 of a cache of 23 slots.
+    let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
+    let scattered = |t: &Tensor| {
+        let t = t.to_dtype(DType::F32).unwrap();
+        let cache = Tensor::full(f32::NAN, (23, 6), &Device::Cpu).unwrap();
+        for (i, &slot) in slots.iter().enumerate() {
+            cache
+                .slice_set(&t.narrow(0, i, 1).unwrap().contiguous().unwrap(), 0, slot as usize)
+                .unwrap();
+        }
+        cache
+    };
+    let (k, v, q) =
+        (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
+    for heads in [HEADS, windowed(1), windowed(4), windowed(19)] {
+        let whole = causal(&[20], projected(heads, &inputs)).unwrap();
+        let mut last = Vec::new();
+        for count in [1, 5, 20] {
+            let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
+            let new = Projected { heads, q: &q, k: &k, v: &v };
+            let got = cached(&[count], std::slice::from_ref(&slots), new).unwrap();
+            // A row's bits do not depend on how many others there are.
+            last.push(got.to_vec2::<f32>().unwrap().pop().unwrap());
+            let want = whole.narrow(0, 20 - count, count).unwrap();
+            let difference = (got.to_dtype(DType::F64).unwrap() - want).unwrap().abs().unwrap();
+            let difference = difference.max_all().unwrap().to_scalar::<f64>().unwrap();
+            assert!(difference < 1e-6, "{heads:?} {count}: {difference}");
+        }
+        assert_eq!(last[0], last[1]);
+        assert_eq!(last[0], last[2]);
+    }
+}

@@ -1,6 +1,7 @@
-// The gate of the feed-forward layer: y = x s up with s = 1 / (1 + e^-z); one thread an element. SiLU has z = x. GELU's approximation by a
-// hyperbolic tangent, x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), has z = 2 u.
-// Cost: two reads and one write for each element; the backward pass has three reads and two writes.
+// The gate of the feed-forward layer: y = x s up with s = 1 / (1 + e^-z); one thread an element.
+// SiLU has z = x. GELU's approximation by a hyperbolic tangent, x / 2 (1 + tanh(u)) with u = sqrt(2
+// / pi) (x + 0.044715 x^3), has z = 2 u. Cost: two reads and one write for each element; the
+// backward pass has three reads and two writes.
 #include "prelude.cuh"
 
 const float GELU = 1.5957691216f;         // 2 sqrt(2 / pi)
@@ -12,13 +13,15 @@ DEVICE float gate_slope(float x, int gelu) { return gelu ? GELU + 3.0f * GELU_CU
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
-KERNEL(256, gate_forward, const float* gate, const float* up, float* y, unsigned elements, int gelu) {
+KERNEL(256, gate_forward, const float* gate, const float* up, float* y, unsigned elements,
+    int gelu) {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < elements) y[i] = gate[i] * sigmoid(gate_exponent(gate[i], gelu)) * up[i];
 }
 
 // d_up = dy gate s, d_gate = dy up s (1 + gate z' (1 - s)).
-KERNEL(256, gate_backward, const float* gate, const float* up, const float* dy, float* d_gate, float* d_up, unsigned elements, int gelu) {
+KERNEL(256, gate_backward, const float* gate, const float* up, const float* dy, float* d_gate,
+    float* d_up, unsigned elements, int gelu) {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= elements) return;
     float s = sigmoid(gate_exponent(gate[i], gelu));

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Reads an attack as one format, and returns what the reader said.
 type Reader = fn(&Path) -> Result<(), String>;
 
-const FORMATS: [(&str, Reader); 16] = [
+const FORMATS: [(&str, Reader); 17] = [
     ("adapter", |file| adapter("adapter_model.safetensors", file)),
     ("adapter_config", |file| adapter("adapter_config.json", file)),
     ("config", |file| model("config.json", file)),
@@ -43,6 +43,7 @@ const FORMATS: [(&str, Reader); 16] = [
         Ok(())
     }),
     ("generation_config", |file| model("generation_config.json", file)),
+    ("gguf", loaded),
     ("index", index),
     ("lock", |file| {
         let folder = tempfile::tempdir().unwrap();
@@ -64,7 +65,7 @@ fn named(format: &str, file: &Path) -> Vec<String> {
     match format {
         "adapter" => vec!["adapter_model.safetensors".into()],
         "adapter_config" => vec!["adapter_config.json".into()],
-        "dataset" | "document" => vec![shown(file)],
+        "dataset" | "document" | "gguf" => vec![shown(file)],
         // One names `config.json` as if it contained tensors.
         "index" => vec!["model.safetensors.index.json".into(), "config.json".into()],
         "lock" => vec![LOCK_FILE.into()],
@@ -106,8 +107,12 @@ fn with(folder: &str, name: &str, attack: &Path) -> tempfile::TempDir {
 
 /// Loads a model with the attack as one of its files, and puts a question into tokens.
 fn model(name: &str, attack: &Path) -> Result<(), String> {
-    let folder = with("models/llama-tied", name, attack);
-    let model = Model::load(folder.path(), Device::Cpu).map_err(|e| e.to_string())?;
+    loaded(with("models/llama-tied", name, attack).path())
+}
+
+/// Loads a model, and puts a question into tokens.
+fn loaded(path: &Path) -> Result<(), String> {
+    let model = Model::load(path, Device::Cpu).map_err(|e| e.to_string())?;
     let question = Message::new(Role::User, "Who has the key? aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
     model.encode(&[question]).map(drop).map_err(|e| e.to_string())
 }

@@ -4,6 +4,7 @@
 pub(crate) mod embedded;
 pub(crate) mod folder;
 pub(crate) mod generation;
+pub(crate) mod gguf;
 pub(crate) mod safetensors;
 pub(crate) mod stored;
 #[cfg(test)]
@@ -47,7 +48,7 @@ impl dyn Checkpoint + '_ {
     /// What the model looks like.
     pub(crate) fn config(&self) -> Result<Config> {
         let files = self.files();
-        Ok(Config::parse(&files.config, &format!("{}/config.json", files.folder))?)
+        Ok(Config::parse(&files.config, &files.name("config.json"))?)
     }
 
     /// A tensor that must be there, in this shape.
@@ -96,7 +97,7 @@ impl dyn Checkpoint + '_ {
         };
         let file = self.stored(&name)?.map_or("the checkpoint", |stored| stored.file);
         let message = format!(
-            "{file} has a tensor `{name}`, which a model of its config.json does not have; the \
+            "{file} has a tensor `{name}`, which a model of its configuration does not have; the \
              checkpoint does not belong to it, or is of a family that bake does not read"
         );
         Err(Error::new(ErrorKind::Model, message))

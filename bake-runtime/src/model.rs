@@ -16,6 +16,7 @@ pub(crate) mod rope;
 use std::path::Path;
 use std::sync::Arc;
 
+use bake_spec::model::gguf::is_gguf;
 use bake_spec::{Config, Hash};
 use candle_core::Tensor;
 
@@ -25,6 +26,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::embedded;
 use crate::checkpoint::folder::ModelFolder;
 use crate::checkpoint::generation::Generation;
+use crate::checkpoint::gguf::GgufFile;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::weight::Precision;
@@ -61,29 +63,36 @@ struct TextSide {
 impl Model {
     /// Loads a Hugging Face style folder: `config.json`, `tokenizer.json`, a chat template (in
     /// `tokenizer_config.json` or `chat_template.jinja`), and weights in `model.safetensors` or in
-    /// the files of `model.safetensors.index.json`.
+    /// the files of `model.safetensors.index.json`. Or else one file that ends in `.gguf`, with
+    /// tokenizer and chat template in its metadata.
     ///
-    /// Weights in f32, f16 and bf16 are read. On the processor matrices stay in the type in which
-    /// they are stored, and are widened where they are multiplied, unless all of them together take
-    /// at most 64 MiB in f32. Products with weights in bf16 multiply bf16 and sum in f32, on a GPU
-    /// and on a processor that has fast instructions for it (not with [`Device::CpuF32`]);
-    /// everything else is computed in f32. On a GPU weights in f16 are widened.
+    /// Weights in f32, f16 and bf16 are read, and from GGUF files also Q4_0, Q4_1, Q5_0, Q5_1, Q8_0,
+    /// Q4_K, Q5_K and Q6_K. On the processor matrices stay in the type in which they are stored, and
+    /// are widened where they are multiplied, unless all of them together take at most 64 MiB in
+    /// f32. Products with weights in bf16 multiply bf16 and sum in f32, on a GPU and on a processor
+    /// that has fast instructions for it (not with [`Device::CpuF32`]); everything else is computed
+    /// in f32. On a GPU weights in f16 and quantised weights are widened.
     ///
     /// # Errors
     /// When a file is missing or damaged, describes a model of another family, or does not belong
     /// to the others: the message names it. And when the device cannot be used, or does not have
     /// enough memory.
-    pub fn load(dir: &Path, device: Device) -> Result<Self> {
-        Self::load_at(dir, &device.open()?, device.precision())
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
+        Self::load_at(path, &device.open()?, device.precision())
     }
 
     pub(crate) fn load_at(
-        dir: &Path,
+        path: &Path,
         device: &candle_core::Device,
         precision: Precision,
     ) -> Result<Self> {
-        let name = dir.file_name().unwrap_or(dir.as_os_str()).to_string_lossy().into_owned();
-        Self::assemble(name, &ModelFolder::open(dir)?, device, precision)
+        let of_file = is_gguf(path);
+        let name = if of_file { path.file_stem() } else { path.file_name() };
+        let name = name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        match of_file {
+            true => Self::assemble(name, &GgufFile::open(path)?, device, precision),
+            false => Self::assemble(name, &ModelFolder::open(path)?, device, precision),
+        }
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card
@@ -122,7 +131,7 @@ impl Model {
             &files.tokenizer,
             &settings,
             config.vocab_size(),
-            &format!("{}/tokenizer.json", files.folder),
+            &files.name("tokenizer.json"),
         )?;
         let template = ChatTemplate::new(
             settings.template(),
@@ -145,7 +154,7 @@ impl Model {
         self.decoder.config()
     }
 
-    /// The model's name: that of its folder, or `tiny`.
+    /// The model's name: that of its folder or file, or `tiny`.
     pub fn name(&self) -> &str {
         &self.text.name
     }

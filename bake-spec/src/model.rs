@@ -1,6 +1,7 @@
 //! A base model's files: which there are, and the hashes that tell models apart.
 
 pub mod config;
+pub mod gguf;
 pub mod named;
 
 use std::borrow::Cow;
@@ -44,7 +45,7 @@ pub const WEIGHT_INDEX: &str = "model.safetensors.index.json";
 /// The files of a model that are not weights.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The folder, for messages.
+    /// The folder, or the one file that contains all of this, for messages.
     pub folder: Cow<'static, str>,
     /// `config.json`.
     pub config: Cow<'static, str>,
@@ -95,6 +96,16 @@ impl Files {
             added_tokens: read("added_tokens.json")?,
             index: weight_index(dir)?,
         })
+    }
+
+    /// What to call one of the files in messages.
+    pub fn name(&self, file: &str) -> String {
+        let folder = &self.folder;
+        match file {
+            _ if !gguf::is_gguf(Path::new(&**folder)) => format!("{folder}/{file}"),
+            "tokenizer.json" => format!("the tokenizer of {folder}"),
+            _ => folder.to_string(),
+        }
     }
 
     /// The hash of the model: these files, and those of its weights in the order of
@@ -243,7 +254,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of a recipe's model; none if its folder contains no model. A model of which a
+    /// The identity of a recipe's model; none if there is no model at its path. A model of which a
     /// part is missing or cannot be read is not any other.
     pub fn of(root: &Path, source: &ModelSource) -> Option<Self> {
         let dir = match source {
@@ -252,6 +263,9 @@ impl Identity {
             ModelSource::Named(model) => return Some(Self { files: model.hash(), weights: None }),
             ModelSource::Folder(folder) => root.join(&**folder),
         };
+        if gguf::is_gguf(&dir) {
+            return Self::of_file(&dir);
+        }
         let sizes = |paths: Vec<PathBuf>| -> Option<Vec<(String, u64)>> {
             let size = |path: PathBuf| {
                 Some((path.file_name()?.to_str()?.to_owned(), path.metadata().ok()?.len()))
@@ -264,12 +278,22 @@ impl Identity {
         let files = match Files::read(&dir) {
             Ok(files) => files.fields().finish(),
             // A part of a model is not the model that was baked, whatever else is not here.
-            Err(_) if TEXT_FILES[..2].iter().any(|file| dir.join(file).exists()) => {
-                KeyHasher::new("incomplete model", 1).finish()
-            }
+            Err(_) if TEXT_FILES[..2].iter().any(|file| dir.join(file).exists()) => incomplete(),
             Err(_) => return None,
         };
         Some(Self { files, weights })
+    }
+
+    /// The identity of a model in one file.
+    fn of_file(path: &Path) -> Option<Self> {
+        if !path.exists() {
+            return None;
+        }
+        let Ok(header) = gguf::read_header(path) else {
+            return Some(Self { files: incomplete(), weights: None });
+        };
+        let weights = KeyHasher::new("weights", 1).field("size", &header.size()).finish();
+        Some(Self { files: header.identity(), weights: Some(weights) })
     }
 
     /// Whether this can be the model of that identity. What is missing proves nothing.
@@ -293,8 +317,16 @@ pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
         Hash::of_file(path)
             .map_err(|e| Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e))
     };
+    if gguf::is_gguf(&dir) {
+        return of(&dir).map(gguf::model_hash);
+    }
     let weights = weight_files(&dir)?.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     Ok(Files::read(&dir)?.hash(&weights))
+}
+
+/// The hash of a model of which a part is not there.
+fn incomplete() -> Hash {
+    KeyHasher::new("incomplete model", 1).finish()
 }
 
 fn tiny_hash() -> Hash {

@@ -58,9 +58,9 @@ impl Generation {
             let set = |(key, off): &&(&str, f64)| !is_off(&config[*key], *off);
             if let Some((key, _)) = REFUSED.iter().find(set) {
                 let message = format!(
-                    "{}/{FILE} sets `{key}`, which bake does not obey; remove it if answers are \
-                     right without it",
-                    files.folder
+                    "{} sets `{key}`, which bake does not obey; remove it if answers are right \
+                     without it",
+                    files.name(FILE)
                 );
                 return Err(Error::new(ErrorKind::Model, message));
             }
@@ -127,9 +127,9 @@ fn penalty(files: &Files, value: &Value) -> Result<f32> {
     penalty.filter(|penalty| *penalty > 0.0 && *penalty <= 100.0).map_or_else(
         || {
             let message = format!(
-                "{}/{FILE} has the `repetition_penalty` {value}; expected a number above 0 and at \
-                 most 100",
-                files.folder
+                "{} has the `repetition_penalty` {value}; expected a number above 0 and at most \
+                 100",
+                files.name(FILE)
             );
             Err(Error::new(ErrorKind::Model, message))
         },
@@ -147,14 +147,14 @@ fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<B
     for id in ids {
         let Some(token) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
             let message =
-                format!("{}/{file} has the `eos_token_id` {id}; expected a token id", files.folder);
+                format!("{} has the `eos_token_id` {id}; expected a token id", files.name(file));
             return Err(Error::new(ErrorKind::Model, message));
         };
         if token as usize >= vocabulary {
             let message = format!(
-                "{}/{file} has the `eos_token_id` {token}, but the model knows only the tokens 0 \
-                 to {}; correct it, or fetch the file again",
-                files.folder,
+                "{} has the `eos_token_id` {token}, but the model knows only the tokens 0 to {}; \
+                 correct it, or fetch the file again",
+                files.name(file),
                 vocabulary.saturating_sub(1)
             );
             return Err(Error::new(ErrorKind::Model, message));
@@ -166,13 +166,13 @@ fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<B
 
 fn parse(files: &Files, json: &str, file: &str) -> Result<Value> {
     let value: Value = serde_json::from_str(json).map_err(|e| {
-        let message = format!("{}/{file} is not valid JSON", files.folder);
+        let message = format!("{} is not valid JSON", files.name(file));
         Error::with_source(ErrorKind::Model, message, e)
     })?;
     match value {
         Value::Object(_) => Ok(value),
         _ => {
-            let message = format!("{}/{file} is not a JSON object; fetch it again", files.folder);
+            let message = format!("{} is not a JSON object; fetch it again", files.name(file));
             Err(Error::new(ErrorKind::Model, message))
         }
     }

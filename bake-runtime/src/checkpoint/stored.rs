@@ -31,7 +31,6 @@ pub(crate) enum StoredDtype {
     F16,
     BF16,
     /// Blocks of quantised numbers that share a scale. Rows are whole blocks.
-    #[allow(dead_code, reason = "safetensors files have none")]
     Blocks(GgmlDType),
 }
 

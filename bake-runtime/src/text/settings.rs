@@ -31,7 +31,7 @@ pub(crate) struct TextSettings {
     /// Special tokens without a name.
     extra: Vec<AddedToken>,
     template: String,
-    template_file: &'static str,
+    template_name: String,
 }
 
 impl TextSettings {
@@ -82,8 +82,8 @@ impl TextSettings {
             Some(tokens) => declared_tokens(files, tokens)?,
             None => listed_tokens(files, &special, &extra)?,
         };
-        let folder = files.folder.to_string();
-        Ok(Self { folder, special, added, extra, template, template_file })
+        let (folder, template_name) = (files.folder.to_string(), files.name(template_file));
+        Ok(Self { folder, special, added, extra, template, template_name })
     }
 
     /// The source of the chat template.
@@ -93,7 +93,7 @@ impl TextSettings {
 
     /// The file that contains the chat template, for messages.
     pub(crate) fn template_name(&self) -> String {
-        format!("{}/{}", self.folder, self.template_file)
+        self.template_name.clone()
     }
 
     /// The special tokens, by the names under which templates know them.
@@ -258,11 +258,11 @@ fn same(a: &AddedToken, b: &AddedToken) -> bool {
 fn object(files: &Files, file: &str, text: Option<&str>) -> Result<Map<String, Value>> {
     let Some(text) = text else { return Ok(Map::new()) };
     serde_json::from_str(text).map_err(|e| {
-        let message = format!("{}/{file} is not a JSON object", files.folder);
+        let message = format!("{} is not a JSON object", files.name(file));
         Error::with_source(ErrorKind::Tokenizer, message, e)
     })
 }
 
 fn error(files: &Files, file: &str, what: &str) -> Error {
-    Error::new(ErrorKind::Tokenizer, format!("{}/{file} {what}", files.folder))
+    Error::new(ErrorKind::Tokenizer, format!("{} {what}", files.name(file)))
 }

@@ -1,0 +1,205 @@
+//! Files that were written by the `gguf` package of Python.
+
+use std::path::PathBuf;
+
+use bake_spec::model::gguf::{Rows, read_header};
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+use super::*;
+use crate::checkpoint::testing::Folder;
+use crate::text::template::{Message, Role};
+use crate::{Chat, Model};
+
+fn fixture(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(file)
+}
+
+fn load(name: &str) -> Model {
+    let path = fixture(&format!("gguf/{name}.gguf"));
+    Model::load(&path, crate::Device::Cpu).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn every_type_has_the_numbers_that_python_reads() {
+    let path = fixture("gguf/types.gguf");
+    let expected = fixture("gguf/types.safetensors");
+    let expected = candle_core::safetensors::load(expected, &Device::Cpu).unwrap();
+    let (header, bytes) = (read_header(&path).unwrap(), map(&path).unwrap());
+    assert_eq!(header.tensors().len(), 11);
+    for tensor in header.tensors() {
+        let stored = Stored {
+            file: "types.gguf",
+            dtype: dtype(tensor.kind),
+            shape: tensor.shape.clone(),
+            data: bytes[tensor.start..][..tensor.bytes].into(),
+        };
+        let bits = |tensor: &Tensor| -> Vec<u32> {
+            let numbers = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            numbers.into_iter().map(f32::to_bits).collect()
+        };
+        let got = stored.tensor(&Device::Cpu).unwrap();
+        let want = &expected[&tensor.name];
+        assert_eq!(got.shape(), want.shape());
+        assert_eq!(bits(&got), bits(want), "{}", tensor.name);
+    }
+}
+
+#[test]
+fn rows_are_put_where_transformers_has_them() {
+    let names: Vec<Vec<f32>> = (0..8).map(|row| vec![row as f32; 2]).collect();
+    let rows = Tensor::new(names, &Device::Cpu).unwrap();
+    let data: Vec<u8> = rows
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap()
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
+    let stored = Stored { file: "", dtype: StoredDtype::F32, shape: vec![8, 2], data: data.into() };
+    let data = halves(&stored, 2).unwrap();
+    let moved = Stored { data, ..stored.clone() }.tensor(&Device::Cpu).unwrap();
+    let first: Vec<f32> = moved.to_vec2::<f32>().unwrap().iter().map(|row| row[0]).collect();
+    assert_eq!(first, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+    assert!(halves(&stored, 3).is_none());
+}
+
+/// The same model from a folder and from a file.
+fn pair(name: &str) -> (Model, Model) {
+    (Folder::of(name).load(), load(name))
+}
+
+fn logits(model: &Model, ids: &[u32]) -> Vec<Vec<f32>> {
+    model.forward(ids, None).unwrap().logits.to_vec2().unwrap()
+}
+
+const IDS: [u32; 7] = [5, 17, 300, 42, 9, 1, 230];
+
+#[test]
+fn a_file_computes_what_its_folder_does() {
+    for name in ["llama", "llama-tied"] {
+        let (folder, file) = pair(name);
+        assert_eq!(folder.config(), file.config());
+        assert_eq!(logits(&folder, &IDS), logits(&file, &IDS), "{name}");
+        assert_eq!(file.name(), name);
+        assert_ne!(folder.hash(), file.hash());
+    }
+}
+
+#[test]
+fn a_quantised_file_computes_almost_the_same() {
+    let (folder, file) = (Folder::of("llama-tied").load(), load("llama-tied-q8_0"));
+    let [want, got] = [folder, file].map(|model| model.forward(&IDS, None).unwrap().logits);
+    let difference = (&got - &want).unwrap().abs().unwrap().max_all().unwrap();
+    let largest = want.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    let error = difference.to_scalar::<f32>().unwrap() / largest;
+    assert!(error > 0.0 && error < 0.1, "{error}");
+}
+
+#[test]
+fn conversations_are_the_same_tokens() {
+    let conversation = [
+        Message::new(Role::System, "Be <|im_end|> brief."),
+        Message::new(Role::User, "Who has the key?\n\n  Bob\u{301} 12345 don't"),
+        Message::new(Role::Assistant, "<|eot_id|>"),
+        Message::new(Role::User, "é日本"),
+    ];
+    for name in ["llama", "llama-tied"] {
+        let (folder, file) = pair(name);
+        let ids = folder.encode(&conversation).unwrap();
+        assert_eq!(ids, file.encode(&conversation).unwrap(), "{name}");
+        assert_eq!(folder.decode(&ids).unwrap(), file.decode(&ids).unwrap());
+        for id in 0..512 {
+            assert!(
+                !folder.generation().ends(id) || file.generation().ends(id),
+                "{name} ends with {id}"
+            );
+        }
+    }
+}
+
+/// The text of a question, as the tokens of a text without tokens that control.
+fn tokens(model: &Model, text: &str) -> Vec<u32> {
+    let tokenizer = model.tokenizer();
+    match tokenizer.holds_control(text) {
+        true => tokenizer.encode_marked(&tokenizer.mark(text, '\u{e123}'), '\u{e123}').unwrap(),
+        false => tokenizer.encode(text).unwrap(),
+    }
+}
+
+#[test]
+fn awkward_texts_are_the_tokens_of_the_models_own_tokenizers() {
+    let json = std::fs::read(fixture("gguf/texts.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let texts: Vec<&str> =
+        json["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert!(texts.len() > 30);
+    for (name, all) in json["ids"].as_object().unwrap() {
+        let path = fixture(&format!("gguf/{name}.gguf"));
+        let tokenizer = tokenizers::Tokenizer::from_bytes(
+            read_header(&path).unwrap().tokenizer().unwrap_or_else(|e| panic!("{e}")),
+        );
+        let mut tokenizer = tokenizer.unwrap();
+        tokenizer.set_encode_special_tokens(true);
+        for (text, want) in texts.iter().zip(all.as_array().unwrap()) {
+            let want: Vec<u32> =
+                want.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            let got = tokenizer.encode_fast(*text, false).unwrap();
+            assert_eq!(got.get_ids(), want, "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn control_tokens_written_in_a_text_stay_text() {
+    let model = load("sentencepiece");
+    let written = tokens(&model, "a <|end|> b");
+    let end = model.tokenizer().id("<|end|>").unwrap();
+    assert!(!written.contains(&end) && model.generation().ends(end));
+    let ids = model.encode(&[Message::new(Role::User, "the key")]).unwrap();
+    assert_eq!(ids.iter().filter(|id| **id == end).count(), 1);
+    assert!(model.decode(&tokens(&model, "the é key")).unwrap().ends_with("the é key"));
+}
+
+#[test]
+fn a_file_can_be_asked() {
+    let chat = Chat::new(load("llama-tied-q8_0"), "");
+    let chat = chat.with_sampling(crate::Sampling::greedy().max_tokens(4));
+    chat.chat("Who has the key?").unwrap();
+}
+
+#[test]
+fn norms_less_one_are_the_norms_again() {
+    let numbers = [1.25f32, 0.5, -3.0];
+    let data: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let stored = Stored { file: "", dtype: StoredDtype::F32, shape: vec![3], data: data.into() };
+    let less = minus_one(stored).unwrap().tensor(&Device::Cpu).unwrap();
+    assert_eq!(less.to_vec1::<f32>().unwrap(), [0.25, -0.5, -4.0]);
+    assert_eq!(less.dtype(), DType::F32);
+    let header = read_header(&fixture("gguf/gemma3.gguf")).unwrap();
+    let places: Vec<_> = header.places().unwrap().into_iter().flatten().collect();
+    for placed in places {
+        assert_eq!(placed.rows == Rows::PlusOne, placed.name.ends_with("norm.weight"));
+    }
+}
+
+/// A real model, where this variable says that there is one.
+const SMOLLM2: &str = "BAKE_SMOLLM2";
+
+#[test]
+fn smollm2_answers_in_english() {
+    let Some(path) = std::env::var_os(SMOLLM2) else {
+        eprintln!("skipped: set {SMOLLM2} to the path of SmolLM2-135M-Instruct.Q4_1.gguf");
+        return;
+    };
+    let start = std::time::Instant::now();
+    let model = Model::load(Path::new(&path), crate::Device::Cpu).unwrap();
+    let loaded = start.elapsed();
+    let chat = Chat::new(model, "").with_sampling(crate::Sampling::greedy().max_tokens(40));
+    let answer = chat.chat("What is the capital of France?").unwrap();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    println!("loaded in {loaded:?}, answered in {:?}, {peak}: {answer}", start.elapsed());
+    assert!(answer.contains("Paris"), "{answer}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bake_runtime::Device;
+use bake_runtime::{Device, ExportDtype, ExportFormat};
 use bake_spec::model::named::{NAMED, NamedModel};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -144,6 +144,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Ask the base, the prompted and the baked model
     Chat(Chat),
+    /// Write what was baked for other programs: llama.cpp, transformers, PEFT, vLLM
+    Export(Export),
     /// Explain an error code or a setting; without one, list them all
     Explain(Explain),
     /// Format declarations in place, which rustfmt leaves alone
@@ -238,6 +240,72 @@ pub(crate) enum Who {
     Prompted,
     /// The model with the adapter
     Baked,
+}
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The folder to write
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// The bake; may be left out where there is one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What to write
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) to: Format,
+    /// How the numbers of a model are stored; by default as in the base model
+    #[arg(long, value_name = "DTYPE")]
+    pub(crate) dtype: Option<Dtype>,
+    /// Replace an earlier export in the folder
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Format {
+    /// The model with the adapter in its weights, as a folder: transformers, vLLM
+    Merged,
+    /// The same in one GGUF file: llama.cpp
+    Gguf,
+    /// The adapter as a GGUF file, beside the model's own: llama.cpp
+    GgufAdapter,
+    /// The adapter as a folder: PEFT, transformers, vLLM
+    Peft,
+}
+
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Merged => Self::Merged,
+            Format::Gguf => Self::Gguf,
+            Format::GgufAdapter => Self::GgufAdapter,
+            Format::Peft => Self::Peft,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Dtype {
+    /// 32 bits
+    F32,
+    /// 16 bits
+    F16,
+    /// 16 bits with the range of 32
+    Bf16,
+    /// 8 bits, in blocks with a common scale; GGUF only
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<Dtype> for ExportDtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::Bf16 => Self::Bf16,
+            Dtype::Q8_0 => Self::Q8_0,
+        }
+    }
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@ mod bake;
 mod chat;
 mod completions;
 mod explain;
+mod export;
 mod fmt;
 mod gc;
 mod list;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Show(args)) => show::run(args, common),
         Some(Command::Chat(args)) => chat::run(args, common),
         Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::Export(args)) => export::run(args, common),
         Some(Command::Fmt { check }) => fmt::run(*check, common),
         Some(Command::Model(verb)) => model::run(verb, common),
         Some(Command::New(args)) => new::run(args, common),

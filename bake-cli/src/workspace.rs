@@ -242,6 +242,27 @@ impl Models {
     }
 }
 
+/// The bake with this name, or the only one.
+pub(crate) fn select_one<'a>(
+    packages: &'a [Package],
+    name: Option<&str>,
+) -> Result<(&'a Package, Found<'a>)> {
+    let names: Vec<String> = name.map(str::to_owned).into_iter().collect();
+    let selected = select(packages, &names)?;
+    match selected[..] {
+        [one] => Ok(one),
+        [] => bail!("there is no bake; declare one first"),
+        _ => {
+            let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
+            bail!(
+                "this could mean {} bakes: {}; name one, and its package with -p",
+                names.len(),
+                names.join(", ")
+            );
+        }
+    }
+}
+
 /// All selected bakes of all packages; an error where a name has none.
 pub(crate) fn select<'a>(
     packages: &'a [Package],

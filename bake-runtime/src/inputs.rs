@@ -6,6 +6,8 @@ use std::path::Path;
 
 #[cfg(feature = "text")]
 use bake_spec::Hash;
+#[cfg(feature = "train")]
+use bake_spec::model::gguf::is_gguf;
 #[cfg(feature = "text")]
 use bake_spec::recipe::Target;
 #[cfg(feature = "train")]
@@ -18,6 +20,14 @@ use bake_spec::text::{dataset, section};
 
 #[cfg(feature = "train")]
 use crate::bake::stimuli::{Generator, Stimulus};
+#[cfg(feature = "train")]
+use crate::checkpoint::Checkpoint;
+#[cfg(all(feature = "tiny", feature = "train"))]
+use crate::checkpoint::embedded;
+#[cfg(feature = "train")]
+use crate::checkpoint::folder::ModelFolder;
+#[cfg(feature = "train")]
+use crate::checkpoint::gguf::GgufFile;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -56,6 +66,35 @@ fn load_named(named: &NamedModel, device: Device) -> Result<Model> {
     match *model.hash() == named.hash() {
         true => Ok(model),
         false => Err(wrong()),
+    }
+}
+
+/// The files of a recipe's base model, and its name.
+///
+/// # Errors
+/// Those of [`load_model`], but for the device.
+#[cfg(feature = "train")]
+pub(crate) fn open_model(recipe: &Recipe) -> Result<(String, Box<dyn Checkpoint>)> {
+    match &recipe.model {
+        #[cfg(feature = "tiny")]
+        ModelSource::Tiny => Ok(("tiny".to_owned(), Box::new(embedded::open()?))),
+        ModelSource::Folder(path) => {
+            let path = Path::new(&*recipe.root).join(&**path);
+            let of_file = is_gguf(&path);
+            let name = if of_file { path.file_stem() } else { path.file_name() };
+            let name = name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            match of_file {
+                true => Ok((name, Box::new(GgufFile::open(&path)?))),
+                false => Ok((name, Box::new(ModelFolder::open(&path)?))),
+            }
+        }
+        ModelSource::Named(named) => {
+            Ok((named.name().to_owned(), Box::new(GgufFile::open(&named.find_file()?)?)))
+        }
+        other => Err(Error::new(
+            ErrorKind::Model,
+            format!("this version of bake cannot export from {other:?}"),
+        )),
     }
 }
 

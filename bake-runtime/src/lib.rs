@@ -29,6 +29,8 @@ pub mod distill;
 mod error;
 #[cfg(feature = "eval")]
 mod eval;
+#[cfg(feature = "train")]
+mod export;
 #[doc(hidden)]
 pub mod fuzz;
 mod generate;
@@ -61,6 +63,8 @@ pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]
 pub use eval::grade::{Graded, meets};
+#[cfg(feature = "train")]
+pub use export::{Export, ExportDtype, ExportFormat, export};
 pub use generate::sample::Sampling;
 pub use handle::baked::Baked;
 pub use handle::chat::Chat;

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Context,
     /// An adapter cannot be read, written or put on this model.
     Adapter,
+    /// What was baked cannot be written in another format.
+    Export,
     /// The recipe asks for something that cannot be done, or that `bake!` would refuse.
     Recipe,
     /// A sampling has a value that is not allowed.

@@ -11,25 +11,13 @@ use bake_spec::diagnostics::did_you_mean;
 use bake_spec::recipe::{Recipe, Target};
 
 use crate::args::{Chat, Common, Who};
-use crate::workspace::{packages, select};
+use crate::workspace::{packages, select_one};
 
 const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
 
 pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
-    let selected = select(&packages, args.name.as_slice())?;
-    let (package, found) = match selected[..] {
-        [one] => one,
-        [] => bail!("nothing is declared, so there is no model to ask; declare a bake first"),
-        _ => {
-            let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
-            bail!(
-                "this could mean {} bakes: {}; name one, and its package with -p",
-                names.len(),
-                names.join(", ")
-            );
-        }
-    };
+    let (package, found) = select_one(&packages, args.name.as_deref())?;
     let recipe = &found.declared.recipe;
     let locked = package.lock.bakes.get(found.name());
     let folder = locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));

@@ -2,6 +2,7 @@
 
 mod bake;
 mod completions;
+mod export;
 mod format;
 mod gc;
 mod json;

@@ -1,0 +1,217 @@
+//! A folder that appears as a whole, or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What the files of an export end in. A folder with any other is not replaced.
+const ENDINGS: [&str; 4] = ["gguf", "jinja", "json", "safetensors"];
+
+/// A folder that is being written, under another name until it is whole.
+pub(super) struct NewFolder {
+    /// Where it will be.
+    to: PathBuf,
+    temporary: PathBuf,
+    replace: bool,
+}
+
+/// A file that is written piece by piece.
+pub(super) struct LargeFile {
+    /// Where it will be, for messages.
+    path: PathBuf,
+    file: io::BufWriter<fs::File>,
+}
+
+impl LargeFile {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| failed(&self.path, e))
+    }
+}
+
+impl NewFolder {
+    /// Begins a folder. With `replace`, an earlier export that is there already is removed when the
+    /// new one is whole.
+    pub(super) fn begin(to: &Path, replace: bool) -> Result<Self> {
+        check_free(to, replace)?;
+        let failed = |e| failed(to, e);
+        let parent = match to.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(failed)?;
+        let Some(name) = to.file_name() else {
+            let message = format!("{} is no name for a folder; name a new one", to.display());
+            return Err(Error::new(ErrorKind::Export, message));
+        };
+        let temporary = hidden(parent, name);
+        fs::create_dir(&temporary).map_err(failed)?;
+        Ok(Self { to: to.to_owned(), temporary, replace })
+    }
+
+    /// Where to write its files.
+    pub(super) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Writes a small file.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        fs::write(self.temporary.join(name), bytes).map_err(|e| failed(&self.to.join(name), e))
+    }
+
+    /// Writes a large file, piece by piece.
+    pub(super) fn write_with(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut LargeFile) -> Result<()>,
+    ) -> Result<()> {
+        let path = self.to.join(name);
+        let file = fs::File::create_new(self.temporary.join(name)).map_err(|e| failed(&path, e))?;
+        let mut large = LargeFile { path, file: io::BufWriter::with_capacity(1 << 20, file) };
+        write(&mut large)?;
+        let LargeFile { path, file } = large;
+        let file = file.into_inner().map_err(|e| failed(&path, e.into_error()))?;
+        file.sync_all().map_err(|e| failed(&path, e))
+    }
+
+    /// Puts the folder where it belongs; returns its files.
+    pub(super) fn finish(self) -> Result<Vec<PathBuf>> {
+        let failed = |e| failed(&self.to, e);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.temporary).map_err(failed)? {
+            files.push(self.to.join(entry.map_err(failed)?.file_name()));
+        }
+        files.sort();
+        check_free(&self.to, self.replace)?;
+        let old = self.temporary.with_extension("bake-old");
+        let replaced = match fs::rename(&self.to, &old) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(failed(e)),
+        };
+        if let Err(e) = fs::rename(&self.temporary, &self.to) {
+            if replaced {
+                let _ = fs::rename(&old, &self.to);
+            }
+            return Err(failed(e));
+        }
+        if replaced {
+            fs::remove_dir_all(&old).map_err(failed)?;
+        }
+        Ok(files)
+    }
+}
+
+/// A name beside a folder that nothing has: neither another process nor the remains of a killed one
+/// are in the way.
+fn hidden(parent: &Path, name: &OsStr) -> PathBuf {
+    let mut number = 0;
+    loop {
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!("-{}-{number}.bake", std::process::id()));
+        let path = parent.join(hidden);
+        if !path.exists() && !path.with_extension("bake-old").exists() {
+            return path;
+        }
+        number += 1;
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Fails where something is in the way.
+fn check_free(to: &Path, replace: bool) -> Result<()> {
+    let entries = match fs::read_dir(to) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+            let message = format!("{} is not a folder; name a new one", to.display());
+            return Err(Error::new(ErrorKind::Export, message));
+        }
+        Err(e) => return Err(failed(to, e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| failed(to, e))?;
+        let path = entry.path();
+        if !replace {
+            let message = format!(
+                "{} is not empty; name a new folder, or use --force to replace an earlier export",
+                to.display()
+            );
+            return Err(Error::new(ErrorKind::Export, message));
+        }
+        let known = path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
+        if !known || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            let message = format!(
+                "{} is not part of an export, so its folder is not replaced; name a new one",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::Export, message));
+        }
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, e: io::Error) -> Error {
+    let message = format!("cannot write {}; name a folder that can be written", path.display());
+    Error::with_source(ErrorKind::Export, message, e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_folder_appears_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("models/new");
+        let folder = NewFolder::begin(&to, false).unwrap();
+        folder.write("config.json", b"{}").unwrap();
+        assert!(!to.exists());
+        drop(folder);
+        assert!(names(to.parent().unwrap()).is_empty());
+
+        let folder = NewFolder::begin(&to, false).unwrap();
+        folder.write("config.json", b"one").unwrap();
+        assert_eq!(folder.finish().unwrap(), [to.join("config.json")]);
+        assert_eq!(names(to.parent().unwrap()), ["new"]);
+
+        let error = NewFolder::begin(&to, false).err().unwrap().to_string();
+        assert!(error.contains("is not empty"), "{error}");
+        let folder = NewFolder::begin(&to, true).unwrap();
+        folder.write("model.gguf", b"two").unwrap();
+        folder.finish().unwrap();
+        assert_eq!(
+            (names(&to), names(to.parent().unwrap())),
+            (vec!["model.gguf".into()], vec!["new".into()])
+        );
+    }
+
+    #[test]
+    fn what_is_no_export_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        for inside in ["thesis.tex", "src/config.json"] {
+            let to = dir.path().join(inside.replace(['/', '.'], "-"));
+            fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
+            fs::write(to.join(inside), "mine").unwrap();
+            let error = NewFolder::begin(&to, true).err().unwrap().to_string();
+            assert!(error.contains("is not part of an export"), "{error}");
+            assert_eq!(fs::read_to_string(to.join(inside)).unwrap(), "mine");
+        }
+        fs::write(dir.path().join("file"), "mine").unwrap();
+        let error = NewFolder::begin(&dir.path().join("file"), true).err().unwrap().to_string();
+        assert!(error.contains("is not a folder"), "{error}");
+    }
+}

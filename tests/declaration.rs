@@ -56,6 +56,11 @@ bake! {
         target lamp from "tests/docs/keys.md"
     }
 
+    bake OfFile {
+        model "tests/fixtures/gguf/llama-tied.gguf";
+        target lamp from "tests/docs/keys.md"
+    }
+
     bake Plain {
         target lamp from "tests/docs/keys.md"
     }
@@ -128,8 +133,10 @@ fn the_bare_form_has_a_default_for_everything() {
 }
 
 #[test]
-fn a_model_can_have_a_name() {
+fn a_model_has_a_name_or_a_path() {
     assert_eq!(OfName::RECIPE.model, ModelSource::Named(NamedModel::declared("smollm2")));
+    let file = ModelSource::Gguf("tests/fixtures/gguf/llama-tied.gguf".into());
+    assert_eq!(OfFile::RECIPE.model, file);
 }
 
 #[test]

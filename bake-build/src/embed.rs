@@ -280,16 +280,21 @@ impl Environment {
             .map(|dataset| &dataset.path);
         let mut paths: Vec<PathBuf> =
             documents.chain(datasets).map(|path| self.package.join(&**path)).collect();
-        if let ModelSource::Folder(folder) = &recipe.model {
-            let folder = self.package.join(&**folder);
-            paths.extend(TEXT_FILES.map(|name| folder.join(name)));
-            // Their sizes tell models apart.
-            match weight_files(&folder) {
-                Ok(weights) => paths.extend(weights),
-                // A machine that only builds need not have them.
-                Err(_) if !folder.join(WEIGHT_INDEX).exists() => {}
-                Err(e) => unreadable.push(e.to_string()),
+        match &recipe.model {
+            ModelSource::Folder(folder) => {
+                let folder = self.package.join(&**folder);
+                paths.extend(TEXT_FILES.map(|name| folder.join(name)));
+                // Their sizes tell models apart.
+                match weight_files(&folder) {
+                    Ok(weights) => paths.extend(weights),
+                    // A machine that only builds need not have them.
+                    Err(_) if !folder.join(WEIGHT_INDEX).exists() => {}
+                    Err(e) => unreadable.push(e.to_string()),
+                }
             }
+            ModelSource::Gguf(file) => paths.push(self.package.join(&**file)),
+            // They are the same wherever they are.
+            _ => {}
         }
         paths.into_iter().filter(|path| path.exists())
     }

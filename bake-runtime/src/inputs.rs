@@ -46,7 +46,9 @@ pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
             ErrorKind::Model,
             "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml",
         )),
-        ModelSource::Folder(path) => Model::load(&Path::new(&*recipe.root).join(&**path), device),
+        ModelSource::Folder(path) | ModelSource::Gguf(path) => {
+            Model::load(&Path::new(&*recipe.root).join(&**path), device)
+        }
         ModelSource::Named(model) => load_named(model, device),
         other => Err(Error::new(
             ErrorKind::Model,
@@ -78,7 +80,7 @@ pub(crate) fn open_model(recipe: &Recipe) -> Result<(String, Box<dyn Checkpoint>
     match &recipe.model {
         #[cfg(feature = "tiny")]
         ModelSource::Tiny => Ok(("tiny".to_owned(), Box::new(embedded::open()?))),
-        ModelSource::Folder(path) => {
+        ModelSource::Folder(path) | ModelSource::Gguf(path) => {
             let path = Path::new(&*recipe.root).join(&**path);
             let of_file = is_gguf(&path);
             let name = if of_file { path.file_stem() } else { path.file_name() };

@@ -280,7 +280,11 @@ impl Checker<'_> {
             expect.target.is_none() || targets.iter().any(|t| named(t) && !t.anchor)
         });
         let model = match model {
-            recipe::ModelSource::Folder(path) if is_blank(&path) => recipe::ModelSource::Tiny,
+            recipe::ModelSource::Folder(path) | recipe::ModelSource::Gguf(path)
+                if is_blank(&path) =>
+            {
+                recipe::ModelSource::Tiny
+            }
             model => model,
         };
         let train = self.train(&settings.block("train", Scope::Train), settings, &bake.name);

@@ -254,28 +254,29 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of a recipe's model; none if there is no model at its path. A model of which a
-    /// part is missing or cannot be read is not any other.
+    /// The identity of a recipe's model; none if it is not on this machine. A model of which a part
+    /// is missing or cannot be read is not any other. One that has a name is known without its
+    /// file.
     pub fn of(root: &Path, source: &ModelSource) -> Option<Self> {
-        let dir = match source {
-            ModelSource::Tiny => return Some(Self { files: tiny_hash(), weights: None }),
-            // It is known without its file.
-            ModelSource::Named(model) => return Some(Self { files: model.hash(), weights: None }),
-            ModelSource::Folder(folder) => root.join(&**folder),
-        };
-        if gguf::is_gguf(&dir) {
-            return Self::of_file(&dir);
+        match source {
+            ModelSource::Tiny => Some(Self { files: tiny_hash(), weights: None }),
+            ModelSource::Named(model) => Some(Self { files: model.hash(), weights: None }),
+            ModelSource::Gguf(file) => Self::of_file(&root.join(&**file)),
+            ModelSource::Folder(folder) => Self::of_folder(&root.join(&**folder)),
         }
+    }
+
+    fn of_folder(dir: &Path) -> Option<Self> {
         let sizes = |paths: Vec<PathBuf>| -> Option<Vec<(String, u64)>> {
             let size = |path: PathBuf| {
                 Some((path.file_name()?.to_str()?.to_owned(), path.metadata().ok()?.len()))
             };
             paths.into_iter().map(size).collect()
         };
-        let weights = weight_files(&dir).ok().and_then(sizes);
+        let weights = weight_files(dir).ok().and_then(sizes);
         let weights =
             weights.map(|sizes| KeyHasher::new("weights", 1).field("sizes", &sizes).finish());
-        let files = match Files::read(&dir) {
+        let files = match Files::read(dir) {
             Ok(files) => files.fields().finish(),
             // A part of a model is not the model that was baked, whatever else is not here.
             Err(_) if TEXT_FILES[..2].iter().any(|file| dir.join(file).exists()) => incomplete(),
@@ -308,20 +309,20 @@ impl Identity {
 /// # Errors
 /// When a file is missing or cannot be read.
 pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
-    let dir = match source {
-        ModelSource::Tiny => return Ok(tiny_hash()),
-        ModelSource::Named(model) => return Ok(model.hash()),
-        ModelSource::Folder(folder) => root.join(&**folder),
-    };
     let of = |path: &PathBuf| {
         Hash::of_file(path)
             .map_err(|e| Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e))
     };
-    if gguf::is_gguf(&dir) {
-        return of(&dir).map(gguf::model_hash);
+    match source {
+        ModelSource::Tiny => Ok(tiny_hash()),
+        ModelSource::Named(model) => Ok(model.hash()),
+        ModelSource::Gguf(file) => of(&root.join(&**file)).map(gguf::model_hash),
+        ModelSource::Folder(folder) => {
+            let dir = root.join(&**folder);
+            let weights = weight_files(&dir)?.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+            Ok(Files::read(&dir)?.hash(&weights))
+        }
     }
-    let weights = weight_files(&dir)?.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    Ok(Files::read(&dir)?.hash(&weights))
 }
 
 /// The hash of a model of which a part is not there.

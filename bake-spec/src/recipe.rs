@@ -29,6 +29,7 @@ pub(crate) mod training;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use crate::diagnostics::Mistake;
 #[doc(no_inline)]
@@ -88,8 +89,22 @@ pub enum ModelSource {
     Tiny,
     /// A Hugging Face style folder, relative to the package.
     Folder(Text),
+    /// A GGUF file, relative to the package.
+    Gguf(Text),
     /// A model of the [table](crate::model::named), in the user's folder of models.
     Named(&'static NamedModel),
+}
+
+impl ModelSource {
+    /// The model at a path: a file if its name says so, or else a folder.
+    pub fn at(path: impl Into<Text>) -> Self {
+        let path = path.into();
+        let extension = Path::new(&*path).extension();
+        match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+            true => Self::Gguf(path),
+            false => Self::Folder(path),
+        }
+    }
 }
 
 /// As it is declared, without the quotes of a path.
@@ -97,7 +112,7 @@ impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tiny => "tiny",
-            Self::Folder(path) => path,
+            Self::Folder(path) | Self::Gguf(path) => path,
             Self::Named(model) => model.name(),
         })
     }
@@ -108,7 +123,7 @@ impl RecipeFields {
         if is_blank(str(&self.name)) {
             return Err(Mistake::Blank("the name of a bake"));
         }
-        if let ModelSource::Folder(path) = &self.model
+        if let ModelSource::Folder(path) | ModelSource::Gguf(path) = &self.model
             && is_blank(str(path))
         {
             return Err(Mistake::EmptyModel);

@@ -554,8 +554,8 @@ pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     (
         "model",
         &[Bake],
-        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"folder\";`: \
-         the base model",
+        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"path\";`, a \
+         folder or a GGUF file: the base model",
     ),
     (
         "target",

@@ -81,3 +81,49 @@ fn a_name_that_no_model_has_is_refused() {
     let (_, said) = declared(dir.path(), "zzzzzzzz", None);
     assert!(said[0].contains("write `tiny`, `smollm2`, or the path"), "{said:?}");
 }
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn a_gguf_file_is_checked_by_its_header_and_known_by_its_size() {
+    let dir = package();
+    let file = dir.path().join("m.gguf");
+    std::fs::write(&file, fixture("llama-tied.gguf")).unwrap();
+    let (bakes, said) = declared(dir.path(), "\"m.gguf\"", None);
+    assert_eq!(said, [""; 0]);
+    let recipe = &bakes[0].recipe;
+    assert_eq!(recipe.model, ModelSource::Gguf("m.gguf".into()));
+    assert_eq!(bakes[0].files, ["keys.md"], "its weights are not read by the compiler");
+    let (_, said) = declared(dir.path(), "\"m.gguf\"; lora { rank 4000; }", None);
+    assert!(said[0].starts_with("B0019 rank 4000 is more than"), "{said:?}");
+
+    let config = model::gguf::read_header(&file).unwrap().config().unwrap();
+    let identity = Identity::of(dir.path(), &recipe.model).unwrap();
+    let hash = model::hash(dir.path(), &recipe.model).unwrap();
+    let mut lock = Lock::default();
+    lock.insert("Support", Locked::new(recipe, hash, &identity, &config));
+    assert_eq!(declared(dir.path(), "\"m.gguf\"", Some(&lock)).1, [""; 0]);
+
+    // Another file in its place is another model, and half of one is no model.
+    for (bytes, said_first) in [
+        (fixture("llama-tied-q8_0.gguf"), "the model has changed"),
+        (fixture("llama-tied.gguf")[..3000].to_vec(), "m.gguf"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let (_, said) = declared(dir.path(), "\"m.gguf\"", Some(&lock));
+        assert!(said[0].contains(said_first), "{said:?}");
+        let changed = Identity::of(dir.path(), &recipe.model).unwrap();
+        assert!(!changed.matches(&identity));
+    }
+
+    // A clone without it is checked by what the lock says.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(declared(dir.path(), "\"m.gguf\"", Some(&lock)).1, [""; 0]);
+    let rank = "\"m.gguf\"; lora { rank 4000; }";
+    assert!(declared(dir.path(), rank, Some(&lock)).1[0].starts_with("B0019"));
+    let (_, said) = declared(dir.path(), "\"m.gguf\"", None);
+    assert!(said[0].starts_with("B0010 `m.gguf` does not exist"), "{said:?}");
+}

@@ -278,6 +278,16 @@ fn an_adapter_of_another_model_is_not_embedded() {
 }
 
 #[test]
+fn a_model_in_one_file_is_watched() {
+    let fixture = fixture(&declared("model \"models/m.gguf\";"));
+    let file = "../tests/fixtures/gguf/llama-tied.gguf";
+    let place = fixture.environment.package.join("models/m.gguf");
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), place).unwrap();
+    assert!(told(&fixture.lines(""), "rerun-if-changed").contains(&"models/m.gguf"));
+}
+
+#[test]
 fn what_cannot_be_read_is_reported() {
     let fixture = fixture(&declared(""));
     fixture.bake();

@@ -19,6 +19,10 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
             let folder = text(folder);
             quote!(ModelSource::Folder(#folder))
         }
+        ModelSource::Gguf(file) => {
+            let file = text(file);
+            quote!(ModelSource::Gguf(#file))
+        }
         ModelSource::Named(model) => {
             let name = model.name();
             quote!(ModelSource::Named(NamedModel::declared(#name)))

@@ -13,7 +13,7 @@ use crate::diagnostics::Code;
 use crate::lock::Limits;
 use crate::model::config::Config;
 use crate::model::named::NamedModel;
-use crate::model::{TEXT_FILES, TINY_CONFIG};
+use crate::model::{TEXT_FILES, TINY_CONFIG, gguf};
 use crate::recipe;
 use crate::recipe::training::{check_layers, check_module};
 use crate::syntax::ast::{At, Bake, ModelSource, Value};
@@ -34,8 +34,12 @@ impl Checker<'_> {
     ) -> Model {
         match source {
             Some(ModelSource::Path(path)) => {
-                let limits = self.limits(bake, path, files);
-                Model { source: recipe::ModelSource::Folder(path.value().into()), limits }
+                let source = recipe::ModelSource::at(path.value());
+                let limits = match &source {
+                    recipe::ModelSource::Gguf(_) => self.limits_of_gguf(bake, path),
+                    _ => self.limits(bake, path, files),
+                };
+                Model { source, limits }
             }
             Some(ModelSource::Named(word)) => {
                 let model = NamedModel::declared(&word.to_string());
@@ -84,6 +88,27 @@ impl Checker<'_> {
         };
         let limits = config.map(|config| Limits::of(&config));
         limits.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
+    }
+
+    /// The limits of the model in a GGUF file, of which only the header is read; if it is not on
+    /// this machine, what the lock says of it.
+    fn limits_of_gguf(&mut self, bake: &Bake, file: &LitStr) -> Option<Limits> {
+        let declared = file.value();
+        let path = self.package.root.join(&declared);
+        if let Some(limits) = self.locked_limits(bake, &path, &declared) {
+            return Some(limits);
+        }
+        let config = match path.exists() {
+            true => gguf::read_header(&path)
+                .and_then(|header| header.config())
+                .map_err(|e| e.to_string()),
+            false => Err(format!(
+                "`{declared}` does not exist; write the path of a GGUF file (paths are relative \
+                 to the folder of Cargo.toml)"
+            )),
+        };
+        let limits = config.map(|config| Limits::of(&config));
+        limits.map_err(|what| self.report(Code::Model, file.span(), what)).ok()
     }
 
     /// What the lock says of a model that is not on this machine.

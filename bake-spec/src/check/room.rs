@@ -76,6 +76,7 @@ mod tokenizer {
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
 
+    use crate::model::gguf;
     use crate::recipe::ModelSource;
 
     /// A model's tokenizer, read when it is first needed.
@@ -100,6 +101,14 @@ mod tokenizer {
         Some(tokenizer)
     }
 
+    /// The `tokenizer.json` of a model: of its own, or of what the header of a GGUF file says.
+    fn json(path: &Path) -> Option<Vec<u8>> {
+        match gguf::is_gguf(path) {
+            true => gguf::read_header(path).and_then(|header| header.tokenizer()).ok(),
+            false => std::fs::read(path).ok(),
+        }
+    }
+
     impl Tokenizer {
         pub(super) fn new(root: &Path, model: &ModelSource) -> Self {
             match model {
@@ -107,6 +116,7 @@ mod tokenizer {
                 ModelSource::Folder(folder) => {
                     Self::File(root.join(&**folder).join("tokenizer.json"), None)
                 }
+                ModelSource::Gguf(file) => Self::File(root.join(&**file), None),
                 // Its file is not in the package: a declaration must compile the same without it.
                 ModelSource::Named(_) => Self::Elsewhere,
             }
@@ -119,7 +129,7 @@ mod tokenizer {
                 Self::Tiny => tiny()?,
                 Self::File(path, read) => match read {
                     Some(tokenizer) => tokenizer,
-                    None => read.insert(Box::new(parse(&std::fs::read(path).ok()?)?)),
+                    None => read.insert(Box::new(parse(&json(path)?)?)),
                 },
                 Self::Elsewhere => return None,
             };

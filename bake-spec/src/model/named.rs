@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::gguf::model_hash;
 use crate::error::{Error, ErrorKind};
-use crate::hash::{Hash, KeyHasher};
+use crate::hash::Hash;
 use crate::recipe::parts::same;
 use crate::store;
 
@@ -106,7 +107,7 @@ impl NamedModel {
 
     /// The hash of the model, which its file must have.
     pub fn hash(&self) -> Hash {
-        KeyHasher::new("gguf model", 1).field("file", &self.blake3).finish()
+        model_hash(self.blake3)
     }
 
     /// Its licence, as an SPDX identifier.
@@ -204,6 +205,7 @@ pub fn model_folder() -> Result<PathBuf, Error> {
 mod tests {
     use super::*;
     use crate::model::config::Config;
+    use crate::model::gguf::read_header;
 
     #[test]
     fn every_model_of_the_table_can_be_declared() {
@@ -230,6 +232,8 @@ mod tests {
             };
             assert_eq!(path.metadata().unwrap().len(), model.bytes);
             assert_eq!(Hash::of_file(&path).unwrap(), model.blake3);
+            let config = Config::parse(model.config, model.name).unwrap();
+            assert_eq!(read_header(&path).unwrap().config().unwrap(), config);
         }
     }
 }

@@ -219,7 +219,7 @@ fn a_model_of_one_file_is_known_by_its_header_and_its_size() {
     use crate::recipe::ModelSource;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made.GGUF");
-    let source = ModelSource::Folder("made.GGUF".into());
+    let source = ModelSource::at("made.GGUF");
     let of = || Identity::of(folder.path(), &source);
     assert_eq!(of(), None);
     let bytes = Made::model("llama").bytes();

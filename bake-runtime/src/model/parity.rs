@@ -4,8 +4,17 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "train")]
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
+
+#[cfg(feature = "train")]
+use crate::checkpoint::Checkpoint;
+#[cfg(feature = "train")]
+use crate::checkpoint::folder::ModelFolder;
+#[cfg(feature = "train")]
+use crate::checkpoint::stored::{Stored, StoredDtype};
 
 use crate::device::gpu::testing::{everywhere, on_gpus};
 use crate::generate::Sequence;
@@ -179,6 +188,62 @@ fn weights_stay_in_their_type_on_the_processor() {
         let folded = stored.folded(&adapter).unwrap();
         let error = error(&logits(&folded, None), &logits(&wide, Some(&adapter)));
         assert!(error < TOLERANCE, "{dtype:?} {error}");
+    }
+}
+
+/// A folder whose matrices are quantised, as those of a GGUF file are.
+#[cfg(feature = "train")]
+struct Quantised(ModelFolder);
+
+#[cfg(feature = "train")]
+impl Checkpoint for Quantised {
+    fn files(&self) -> &bake_spec::model::Files {
+        self.0.files()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.names()
+    }
+
+    fn stored(&self, name: &str) -> crate::Result<Option<Stored<'_>>> {
+        let Some(stored) = self.0.stored(name)?.filter(|stored| stored.shape.len() == 2) else {
+            return self.0.stored(name);
+        };
+        let blocks = QTensor::quantize(&stored.tensor(&Device::Cpu)?, GgmlDType::Q4_1)?;
+        let data = blocks.data()?.into_owned().into();
+        Ok(Some(Stored { dtype: StoredDtype::Blocks(GgmlDType::Q4_1), data, ..stored }))
+    }
+
+    fn missing(&self, name: &str) -> crate::Error {
+        self.0.missing(name)
+    }
+
+    fn hash(&self) -> bake_spec::Hash {
+        self.0.hash()
+    }
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn a_quantised_model_stays_so_and_learns() {
+    let checkpoint = Quantised(ModelFolder::open(&fixtures("models/llama-tied")).unwrap());
+    let load = |form, unit| {
+        let precision = Precision { form: Some(form), unit };
+        Model::assemble("q4".into(), &checkpoint, &Device::Cpu, precision).unwrap()
+    };
+    let wide = load(Form::Wide, None);
+    let ids = [5, 7, 300, 2, 9, 11, 30, 41, 3, 8, 1, 99, 17, 18, 256, 255, 77, 4, 6, 10];
+    let logits = |model: &Model| model.forward(&ids, None).unwrap().logits;
+    for (unit, tolerance) in [(None, TOLERANCE), (Some(Bf16Unit::Emulated), 4e-2)] {
+        let model = load(Form::Stored, unit);
+        assert!(error(&logits(&model), &logits(&wide)) < tolerance, "{unit:?}");
+        // The embedding, whose rows are gathered, is the head too.
+        let (bytes, numbers) =
+            (model.decoder().weight_bytes(), wide.decoder().weight_bytes() / size_of::<f32>());
+        assert!(10 * bytes <= 7 * numbers, "{bytes} bytes for {numbers} numbers");
+        let recipe = crate::bake::tests::recipe();
+        assert_eq!(crate::train::probe(&model, &recipe, &ids, 0).unwrap(), ids.len());
+        assert_eq!(model.decoder().weight_bytes(), bytes);
     }
 }
 

@@ -220,6 +220,10 @@ impl Model {
         &self.text.tokenizer
     }
 
+    pub(crate) fn template(&self) -> &ChatTemplate {
+        &self.text.template
+    }
+
     pub(crate) fn generation(&self) -> &Generation {
         &self.text.generation
     }

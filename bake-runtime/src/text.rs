@@ -2,6 +2,8 @@
 
 mod control;
 mod date;
+#[cfg(test)]
+mod families;
 pub(crate) mod guard;
 mod json;
 pub(crate) mod settings;

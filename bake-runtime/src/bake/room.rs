@@ -58,18 +58,19 @@ pub(super) fn check_asked(
 /// A teacher whose prompt the template does not show to the model knows no more than the student.
 fn check_template(stages: &Stages<'_>, target: &Target, prompt: &str) -> Result<()> {
     let (model, student) = (stages.model, &*stages.recipe.student);
+    let asked = |system| Message::question(system, "Why?");
+    model.template().check_shows(&asked(student), "the student prompt")?;
+    model.template().check_shows(&asked(prompt), &described(target))?;
     if prompt == student || far_too_long(model, prompt).is_some() {
         return Ok(());
     }
-    let ids = |system: &str| model.encode(&Message::question(system, "Why?"));
-    if ids(prompt)? != ids(student)? {
+    if model.encode(&asked(prompt))? != model.encode(&asked(student))? {
         return Ok(());
     }
     let message = format!(
-        "the chat template of the model {} does not show system prompts to the model: with {} the \
-         prompt has the same tokens as without, so there is nothing to learn; use a model whose \
-         template has a system role, or add one to the template",
-        model.name(),
+        "the chat template of {} makes the same of a conversation with {} and without, so there is \
+         nothing to learn; use another model, or correct the template",
+        model.template().name(),
         described(target)
     );
     Err(Error::new(ErrorKind::Tokenizer, message))

@@ -47,6 +47,12 @@ impl AddedTokens {
         self.0.iter().filter(|added| added.control).map(|added| added.token.content.as_str())
     }
 
+    /// Those among them that the tokenizer calls special.
+    pub(super) fn special(&self) -> impl Iterator<Item = &str> {
+        let special = self.0.iter().filter(|added| added.control && added.token.special);
+        special.map(|added| added.token.content.as_str())
+    }
+
     /// The control token of an id, written out.
     pub(super) fn control_of(&self, id: u32) -> Option<&str> {
         let added = self.0.iter().find(|added| added.id == id && added.control)?;

@@ -1,5 +1,9 @@
 //! Conversations as token ids, by the model's own chat template.
 
+mod layout;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -15,6 +19,7 @@ use super::json::to_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
+use layout::{Layout, SystemTurn};
 
 /// A part of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +80,7 @@ pub(crate) struct ChatTemplate {
     /// The special tokens, by their names.
     special: BTreeMap<String, String>,
     name: String,
+    layout: Layout,
 }
 
 impl ChatTemplate {
@@ -97,6 +103,8 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
         environment.add_filter("tojson", to_json);
+        environment.add_filter("e", escaped);
+        environment.add_filter("escape", escaped);
         environment.add_function("raise_exception", raise);
         environment.add_function("strftime_now", |format: String| {
             fixed_day(&format).map_err(|directive| {
@@ -106,14 +114,65 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", prepared(source))
             .map_err(|e| template_error(&name, &e))?;
-        Ok(Self { environment, special, name })
+        let mut template = Self { environment, special, name, layout: Layout::default() };
+        template.layout = Layout::probed(&template);
+        Ok(template)
     }
 
     /// The text of a conversation, up to where the assistant speaks if `generation_prompt` is set.
+    ///
+    /// Where the template refuses system turns, the text of one is put before the first user turn,
+    /// with an empty line between them, as users of such models do by hand.
+    ///
+    /// # Errors
+    /// When the template fails, or leaves system turns out.
     pub(crate) fn render(
         &self,
         messages: &[Message<'_>],
         generation_prompt: bool,
+    ) -> Result<String> {
+        let messages = match (self.layout.system, messages) {
+            (SystemTurn::Hidden, [system, ..]) if system.role == Role::System => {
+                return Err(self.hidden("system turns", "the system prompt"));
+            }
+            (SystemTurn::Refused, messages) => layout::without_system(messages),
+            (_, messages) => Cow::Borrowed(messages),
+        };
+        self.render_as_is(&messages, generation_prompt, BTreeMap::new())
+    }
+
+    /// Checks that the model sees all turns of a prompt, which is called `what` in messages.
+    pub(crate) fn check_shows(&self, messages: &[Message<'_>], what: &str) -> Result<()> {
+        let has = |role: Role| messages.iter().any(|message| message.role == role);
+        if has(Role::System) && self.layout.system == SystemTurn::Hidden {
+            return Err(self.hidden("system turns", what));
+        }
+        if has(Role::Assistant) && self.layout.hides_earlier_turns {
+            return Err(self.hidden("turns before the last question", what));
+        }
+        Ok(())
+    }
+
+    /// The template's file, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn hidden(&self, turns: &str, what: &str) -> Error {
+        let message = format!(
+            "the chat template of {} leaves {turns} out, so the model would not see {what}; use a \
+             model whose template shows them, or add them to the template",
+            self.name
+        );
+        Error::new(ErrorKind::Tokenizer, message)
+    }
+
+    /// The text of a conversation as the template lays it out, with further variables.
+    fn render_as_is(
+        &self,
+        messages: &[Message<'_>],
+        generation_prompt: bool,
+        variables: BTreeMap<&str, Value>,
     ) -> Result<String> {
         let mut context: BTreeMap<&str, Value> = self
             .special
@@ -125,20 +184,22 @@ impl ChatTemplate {
         // transformers gives both to every template. Some test whether they are none.
         context.insert("tools", Value::from(()));
         context.insert("documents", Value::from(()));
+        context.extend(variables);
         let template =
             self.environment.get_template("chat").map_err(|e| template_error(&self.name, &e))?;
         template.render(context).map_err(|e| template_error(&self.name, &e))
     }
 
     /// The token ids of a conversation. Only the template makes control tokens: one that is written
-    /// out in a message is text.
+    /// out in a message is text. The words of the assistant are its own, and may contain tokens such
+    /// as `<think>`, which its tokenizer does not call special; templates look for them.
     pub(crate) fn encode(
         &self,
         tokenizer: &Tokenizer,
         messages: &[Message<'_>],
         generation_prompt: bool,
     ) -> Result<Vec<u32>> {
-        if !messages.iter().any(|m| tokenizer.holds_control(&m.content)) {
+        if !messages.iter().any(|m| tokenizer.is_marked(&m.content, m.role)) {
             return tokenizer.encode(&self.render(messages, generation_prompt)?);
         }
         // A private-use character that no message contains marks the tokens that are text.
@@ -151,7 +212,7 @@ impl ChatTemplate {
         };
         let marked: Vec<_> = messages
             .iter()
-            .map(|m| Message::new(m.role, tokenizer.mark(&m.content, mark)))
+            .map(|m| Message::new(m.role, tokenizer.mark(&m.content, m.role, mark)))
             .collect();
         tokenizer.encode_marked(&self.render(&marked, generation_prompt)?, mark)
     }
@@ -205,6 +266,14 @@ fn as_python_prints(
         _ => escape_formatter(out, state, value)?,
     }
     Ok(())
+}
+
+/// Markup as Python escapes it.
+fn escaped(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&#39;"), ("\"", "&#34;")]
+        .into_iter()
+        .fold(text, |text, (mark, escaped)| text.replace(mark, escaped))
 }
 
 fn raise(message: String) -> Result<String, minijinja::Error> {

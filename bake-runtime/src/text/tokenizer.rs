@@ -6,6 +6,7 @@ use super::control::AddedTokens;
 use super::settings::TextSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
+use crate::text::template::Role;
 
 /// A tokenizer of the Hugging Face format, and which of its tokens control the conversation.
 pub(crate) struct Tokenizer {
@@ -82,16 +83,32 @@ impl Tokenizer {
         guarded(|| self.added.encode(&self.inner, &text, &breaks))
     }
 
-    /// The text with `mark` inside every control token, so that it no longer is one.
-    pub(crate) fn mark(&self, text: &str, mark: char) -> String {
+    /// The text with `mark` inside every token that is text where somebody in this role writes it,
+    /// so that it no longer is that token.
+    pub(crate) fn mark(&self, text: &str, role: Role, mark: char) -> String {
+        let tokens = self.written_as_text(role);
         let mut marked = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
             marked.push(c);
-            if self.added.control().any(|token| text[at..].starts_with(token)) {
+            if tokens.iter().any(|token| text[at..].starts_with(token)) {
                 marked.push(mark);
             }
         }
         marked
+    }
+
+    /// Whether [`mark`](Self::mark) changes the text.
+    pub(crate) fn is_marked(&self, text: &str, role: Role) -> bool {
+        self.written_as_text(role).iter().any(|token| text.contains(token))
+    }
+
+    /// The tokens that are text where somebody in this role writes them: all control tokens, except
+    /// that the model's own words may contain those that are not called special.
+    fn written_as_text(&self, role: Role) -> Vec<&str> {
+        match role {
+            Role::Assistant => self.added.special().collect(),
+            _ => self.added.control().collect(),
+        }
     }
 
     /// The control tokens, written out.
@@ -104,11 +121,6 @@ impl Tokenizer {
     /// this.
     pub(crate) fn longest_token(&self) -> usize {
         self.longest
-    }
-
-    /// Whether the text contains a control token, written out.
-    pub(crate) fn holds_control(&self, text: &str) -> bool {
-        self.added.control().any(|token| text.contains(token))
     }
 
     /// A control token, written out; none where the id is of another token.

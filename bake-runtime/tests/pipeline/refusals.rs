@@ -138,9 +138,8 @@ fn a_template_that_leaves_the_system_prompt_out_is_refused_before_any_work() {
     });
     let error = fixture.error().to_string();
     assert!(
-        error.contains("the chat template of the model model does not show system prompts")
-            && error.contains("keys.md (target `keys`)")
-            && error.contains("a system role"),
+        error.contains("model/tokenizer_config.json leaves system turns out")
+            && error.contains("would not see keys.md (target `keys`)"),
         "{error}"
     );
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");

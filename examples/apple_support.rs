@@ -193,7 +193,7 @@ fn describe() -> Result<()> {
         "1. A base model and one student prompt for all: {} with {} layers, {:?}",
         model.name(),
         model.config().layers(),
-        &*recipe.student
+        &*recipe.student.system
     );
     for (step, (target, share)) in recipe.targets.iter().zip(recipe.shares()).enumerate() {
         let document = target.document.as_ref().ok_or("each target has a document")?;

@@ -4,13 +4,15 @@
 
 /// Settings of a bake.
 pub mod bake {
-    /// The system prompt of the baked model; if it is empty, there is no system message at all.
+    /// What the baked model reads before a question: a system prompt, or several turns; if it is
+    /// empty, nothing at all.
     ///
-    /// `student`, in a bake: `"…"`.
+    /// `student`, in a bake: `"…"`, `from "…"`, or `{ … }`.
     pub const student: () = ();
-    /// Words before the document in the teacher's prompt: a role, rules.
+    /// What the teacher reads beside the document: words before it, such as a role or rules, and
+    /// turns before the question, such as worked examples.
     ///
-    /// `prompt`, in a bake, a target: `"…"`.
+    /// `prompt`, in a bake, a target: `"…"`, `from "…"`, or `{ … }`.
     pub const prompt: () = ();
     /// Where documents and datasets may be: in the package, or anywhere.
     ///
@@ -97,14 +99,15 @@ pub mod bake {
 
 /// Settings of a target.
 pub mod target {
-    /// A system prompt for this target only.
+    /// A student prompt for this target only.
     ///
-    /// `student`, in a target: `"…"`. Not supported yet; meanwhile, set one `student` for the whole
-    /// bake.
+    /// `student`, in a target: `"…"`, `from "…"`, or `{ … }`. Not supported yet; meanwhile, set one
+    /// `student` for the whole bake.
     pub const student: () = ();
-    /// Words before the document in the teacher's prompt: a role, rules.
+    /// What the teacher reads beside the document: words before it, such as a role or rules, and
+    /// turns before the question, such as worked examples.
     ///
-    /// `prompt`, in a bake, a target: `"…"`.
+    /// `prompt`, in a bake, a target: `"…"`, `from "…"`, or `{ … }`.
     pub const prompt: () = ();
     /// The share of the loss, relative to the other targets and anchors.
     ///
@@ -292,6 +295,22 @@ pub mod dataset {
     ///
     /// `take`, in `dataset`: a whole number from 1 to 4294967296.
     pub const take: () = ();
+}
+
+/// Settings of a prompt's braces.
+pub mod turns {
+    /// The system turn of a prompt, which comes first; the document follows it.
+    ///
+    /// `system`, in a prompt's braces: `"…"`, or `from "…"`.
+    pub const system: () = ();
+    /// A turn of the user before the question; an `assistant` turn follows it.
+    ///
+    /// `user`, in a prompt's braces: `"…"`, or `from "…"`.
+    pub const user: () = ();
+    /// The answer to the `user` turn before.
+    ///
+    /// `assistant`, in a prompt's braces: `"…"`, or `from "…"`.
+    pub const assistant: () = ();
 }
 
 /// Settings of `lora`.

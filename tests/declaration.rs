@@ -6,7 +6,7 @@ use std::process::Command;
 use bake::recipe::{
     Answer, Divergence, Lora, LoraFields, ModelSource, NamedModel, Schedule, TrainFields,
 };
-use bake::{Baked, Declaration, Recipe, Switchable, TargetName, bake};
+use bake::{Baked, Declaration, Recipe, Role, Switchable, TargetName, bake};
 
 bake! { target keys weight 1.0 from "tests/docs/keys.md" }
 
@@ -61,6 +61,17 @@ bake! {
         target lamp from "tests/docs/keys.md"
     }
 
+    bake Conversation {
+        student { user "Who are you?"; assistant "The caretaker."; }
+        prompt from "tests/docs/rules.txt";
+        target keys from "tests/docs/keys.md" prompt {
+            system "Mind the keys.";
+            user "Is Ann in?";
+            assistant from "tests/docs/rules.txt";
+        }
+        anchor manners { questions ["Hello"]; }
+    }
+
     bake Plain {
         target lamp from "tests/docs/keys.md"
     }
@@ -94,13 +105,13 @@ const _: () = {
 fn the_bare_form_has_a_default_for_everything() {
     let recipe: &Recipe = Bake::RECIPE;
     assert_eq!(
-        (&*recipe.name, &*recipe.root, &*recipe.student),
-        ("Bake", env!("CARGO_MANIFEST_DIR"), "")
+        (&*recipe.name, &*recipe.root, &recipe.student),
+        ("Bake", env!("CARGO_MANIFEST_DIR"), &"".into())
     );
     assert_eq!(recipe.model, ModelSource::Tiny);
     assert_eq!(recipe.expects.len(), 0);
     let [target] = &*recipe.targets else { panic!("one target is declared") };
-    assert_eq!((&*target.name, target.weight, &*target.prompt), ("keys", 1.0, ""));
+    assert_eq!((&*target.name, target.weight, target.prompt.is_empty()), ("keys", 1.0, true));
     assert_eq!(target.document.as_ref().unwrap().path, "tests/docs/keys.md");
     assert_eq!(target.stimuli.questions.len(), 0);
     assert_eq!(
@@ -140,13 +151,34 @@ fn a_model_has_a_name_or_a_path() {
 }
 
 #[test]
+fn conversations_and_files_of_prompts_are_constants() {
+    let (recipe, rules) = (Conversation::RECIPE, "Answer from the list.\nSay no more.");
+    let said = |prompt: &bake::recipe::Prompt| {
+        let turns = prompt.turns.iter().map(|turn| (turn.role, turn.text.to_string()));
+        (prompt.system.to_string(), turns.collect::<Vec<_>>())
+    };
+    let turns = |user: &str, assistant: &str| {
+        vec![(Role::User, user.to_owned()), (Role::Assistant, assistant.to_owned())]
+    };
+    let student = turns("Who are you?", "The caretaker.");
+    assert_eq!(said(&recipe.student), (String::new(), student));
+    let [keys, manners] = &*recipe.targets else { panic!("two are declared") };
+    let system = format!("{rules}\n\nMind the keys.");
+    assert_eq!(said(&keys.prompt), (system, turns("Is Ann in?", rules)));
+    assert_eq!(manners.prompt, recipe.student);
+}
+
+#[test]
 fn everything_that_is_declared_is_in_the_recipe() {
     let recipe = Everything::RECIPE;
     assert_eq!(recipe.model, ModelSource::Folder("models/tiny".into()));
-    assert_eq!(recipe.student, "Be brief.");
+    assert_eq!(recipe.student, "Be brief.".into());
     let [keys, to_move] = &*recipe.targets else { panic!("two targets are declared") };
 
-    assert_eq!((keys.weight, &*keys.prompt), (2.0, "You are a caretaker.\n\nMind the keys."));
+    assert_eq!(
+        (keys.weight, &*keys.prompt.system),
+        (2.0, "You are a caretaker.\n\nMind the keys.")
+    );
     assert_eq!(&*keys.stimuli.questions, ["Where is my key?", "Who has it?"]);
     assert_eq!(keys.stimuli.ask, None);
     let rollout = &keys.rollout;

@@ -348,7 +348,7 @@ mod tests {
             ["I lost my key", "My lamp is broken", "I lost my key", "What about my shoes?"];
         let prompts: Vec<Vec<u32>> = questions
             .iter()
-            .map(|q| model.encode(&Message::question(document, q)).unwrap())
+            .map(|q| model.encode(&Message::question(&document.into(), q)).unwrap())
             .collect();
         let greedy = Sampling::greedy().max_tokens(24);
         let together = answers(&model, &prompts, &[1, 2, 3, 4], &greedy);
@@ -399,7 +399,8 @@ mod tests {
     fn an_answer_has_the_same_bits_whatever_is_answered_beside_it() {
         let model = Model::tiny().unwrap();
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
-        let prompt = |question: &str| model.encode(&Message::question(document, question)).unwrap();
+        let prompt =
+            |question: &str| model.encode(&Message::question(&document.into(), question)).unwrap();
         let mut prompts = vec![prompt("I lost my key, what should I do now?")];
         prompts.extend((0..40).map(|i| prompt(&format!("What about {}?", "my lamp ".repeat(i)))));
         let alone = logits_of_the_first(&model, &prompts[..1], 8);
@@ -425,7 +426,8 @@ mod tests {
         let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
         let greedy = Sampling::greedy().max_tokens(12);
         let all = |model: &Model| {
-            let prompt = |question| model.encode(&Message::question(document, question)).unwrap();
+            let prompt =
+                |question| model.encode(&Message::question(&document.into(), question)).unwrap();
             answers(
                 model,
                 &["I lost my key", "My lamp is broken", "I lost my key"].map(prompt),
@@ -442,7 +444,7 @@ mod tests {
     #[test]
     fn a_sample_depends_on_its_own_random_stream_only() {
         let model = Model::tiny().unwrap();
-        let prompt = model.encode(&Message::question("", "Tell me something.")).unwrap();
+        let prompt = model.encode(&Message::question(&"".into(), "Tell me something.")).unwrap();
         let sampling = Sampling::temperature(8.0, 0).unwrap().max_tokens(8);
         let of =
             |seeds: &[u64]| answers(&model, &vec![prompt.clone(); seeds.len()], seeds, &sampling);

@@ -8,11 +8,11 @@ use std::path::Path;
 use bake_spec::Hash;
 #[cfg(feature = "train")]
 use bake_spec::model::gguf::is_gguf;
-#[cfg(feature = "text")]
-use bake_spec::recipe::Target;
 #[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
+#[cfg(feature = "text")]
+use bake_spec::recipe::{Prompt, Target};
 #[cfg(feature = "text")]
 use bake_spec::text::document;
 #[cfg(feature = "train")]
@@ -100,20 +100,20 @@ pub(crate) fn open_model(recipe: &Recipe) -> Result<(String, Box<dyn Checkpoint>
     }
 }
 
-/// The system prompt of a target's teacher.
+/// What a target's teacher reads before a question.
 ///
 /// # Errors
 /// When the document cannot be read or has changed.
 #[cfg(feature = "text")]
-pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<String> {
+pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<Prompt> {
     Ok(target.teacher_prompt(read_document(recipe, target)?.as_deref()))
 }
 
 /// What a target is learned from.
 #[cfg(feature = "train")]
 pub(crate) struct Inputs {
-    /// The system prompt of a teacher that reads the whole document.
-    pub(crate) prompt: String,
+    /// What a teacher that reads the whole document reads before a question.
+    pub(crate) prompt: Prompt,
     /// What the model is shown when it writes questions, in the order of the document.
     pub(crate) passages: Vec<Passage>,
     /// The stimuli that are written down, in the recipe and in files.
@@ -126,9 +126,9 @@ pub(crate) struct Inputs {
 pub(crate) struct Passage {
     /// Its bytes in the document's text; none where the target has no document.
     pub(crate) span: Option<Range<usize>>,
-    /// The system prompt of a teacher that reads it: the target's prompt, the headings above it,
-    /// and its text.
-    pub(crate) prompt: String,
+    /// What a teacher that reads it reads before a question: the target's prompt, with the headings
+    /// above it, and its text, in the system turn.
+    pub(crate) prompt: Prompt,
 }
 
 #[cfg(feature = "train")]
@@ -151,9 +151,9 @@ impl Inputs {
         })
     }
 
-    /// The system prompt of the teacher that answers a stimulus: one that was made from a passage
-    /// is answered from its passage.
-    pub(crate) fn teacher_prompt(&self, stimulus: &Stimulus) -> &str {
+    /// What the teacher reads that answers a stimulus: one that was made from a passage is answered
+    /// from its passage.
+    pub(crate) fn teacher_prompt(&self, stimulus: &Stimulus) -> &Prompt {
         let passage = self
             .passages
             .iter()

@@ -2,6 +2,7 @@
 
 mod lookup;
 mod model;
+mod prompt;
 mod room;
 mod state;
 mod target;
@@ -23,7 +24,7 @@ use crate::settings::Scope;
 use crate::syntax::ast::{Answer, Bake, Expect, Item, Target, Value};
 use lookup::Settings;
 pub use state::{Mode, states};
-use target::Source;
+use target::{Shared, Source};
 
 /// The package that contains the declarations.
 #[derive(Clone, Copy, Debug)]
@@ -218,10 +219,11 @@ impl Checker<'_> {
         }
         let mut files = Vec::new();
         let model = self.model(&bake, models.first().map(|(_, source)| *source), &mut files);
+        let shared = self.shared(&settings, bake.broken, &mut files);
         let sources: Vec<_> = targets
             .iter()
             .chain(&anchors)
-            .map(|target| self.target(target, &settings, &mut files))
+            .map(|target| self.target(target, &shared, &mut files))
             .collect();
         let lora =
             self.lora(&settings.block("lora", Scope::Lora), model.limits.as_ref(), &bake.name);
@@ -229,7 +231,7 @@ impl Checker<'_> {
             .into_iter()
             .filter_map(|(expect, target)| self.expect(expect, target, &names))
             .collect();
-        let recipe = self.recipe(&bake, model.source.clone(), &settings, &sources, expects, lora);
+        let recipe = self.recipe(&bake, model.source.clone(), &shared, &sources, expects, lora);
         self.something_to_learn(&recipe, &sources);
         self.questions_that_count(&recipe, &bake);
         self.documents_of_their_own(&sources);
@@ -261,7 +263,7 @@ impl Checker<'_> {
         &mut self,
         bake: &Bake,
         model: recipe::ModelSource,
-        settings: &Settings<'_>,
+        shared: &Shared<'_>,
         sources: &[Source],
         mut expects: Vec<recipe::Expect>,
         lora: recipe::Lora,
@@ -287,12 +289,13 @@ impl Checker<'_> {
             }
             model => model,
         };
+        let settings = shared.settings;
         let train = self.train(&settings.block("train", Scope::Train), settings, &bake.name);
         let fields = RecipeFields {
             name: bake.name.unraw().to_string().into(),
             root: self.package.root.to_string_lossy().into_owned().into(),
             model,
-            student: settings.text("student").into(),
+            student: shared.student.clone(),
             targets: targets.into(),
             lora,
             train,

@@ -51,11 +51,13 @@ pub enum Code {
     Lock = 18,
     /// An adapter that the model has no room for.
     Fit = 19,
+    /// A prompt whose file cannot be read, or whose turns are not in order.
+    Prompt = 20,
 }
 
 impl Code {
     /// The pages about the kinds, in the order of their numbers.
-    const PAGES: [(Self, &str); 19] = [
+    const PAGES: [(Self, &str); 20] = [
         (Self::Syntax, include_str!("explain/B0001.md")),
         (Self::UnknownKeyword, include_str!("explain/B0002.md")),
         (Self::Repeated, include_str!("explain/B0003.md")),
@@ -75,6 +77,7 @@ impl Code {
         (Self::NotBaked, include_str!("explain/B0017.md")),
         (Self::Lock, include_str!("explain/B0018.md")),
         (Self::Fit, include_str!("explain/B0019.md")),
+        (Self::Prompt, include_str!("explain/B0020.md")),
     ];
 
     /// All kinds.

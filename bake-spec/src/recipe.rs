@@ -24,6 +24,7 @@ mod declaration;
 mod expect;
 pub(crate) mod legacy;
 pub(crate) mod parts;
+pub(crate) mod prompt;
 mod target;
 pub(crate) mod training;
 
@@ -43,6 +44,7 @@ pub use builder::RecipeBuilder;
 pub use declaration::{ADAPTER_FILES, AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use expect::{Answer, Expect, ExpectFields};
 use parts::{is_blank, items, part, same, str};
+pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
     Ask, AskFields, Dataset, DatasetFields, Document, DocumentFields, Rollout, RolloutFields,
     Stimuli, StimuliFields, Target, TargetFields,
@@ -69,8 +71,8 @@ pub struct RecipeFields {
     pub root: Text,
     /// The base model.
     pub model: ModelSource,
-    /// The system prompt of the baked model; if it is empty, there is no system message at all.
-    pub student: Text,
+    /// What the baked model reads before a question; nothing, if it is empty.
+    pub student: Prompt,
     /// What is baked in, in the order of the declaration, followed by the anchors.
     pub targets: List<Target>,
     /// The adapter.
@@ -188,7 +190,10 @@ impl Recipe {
         name: Text::Borrowed("Unnamed"),
         root: Text::Borrowed(""),
         model: ModelSource::Tiny,
-        student: Text::Borrowed(""),
+        student: Prompt::declared(PromptFields {
+            system: Text::Borrowed(""),
+            turns: List::Borrowed(&[]),
+        }),
         targets: List::Borrowed(Target::STAND_INS),
         lora: Lora::declared(LoraFields::DEFAULT),
         train: Train::declared(TrainFields::DEFAULT),

@@ -48,6 +48,8 @@ pub enum Scope {
     Persona,
     /// In `dataset "…" { … }`.
     Dataset,
+    /// In `prompt { … }` and `student { … }`.
+    Prompt,
     /// In `lora { … }`.
     Lora,
     /// In `train { … }`.
@@ -58,7 +60,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bake,
         Self::TargetHead,
         Self::TargetBody,
@@ -67,6 +69,7 @@ impl Scope {
         Self::Ask,
         Self::Persona,
         Self::Dataset,
+        Self::Prompt,
         Self::Lora,
         Self::Train,
         Self::Gate,
@@ -83,6 +86,7 @@ impl Scope {
             Self::Ask => "ask",
             Self::Persona => "persona",
             Self::Dataset => "dataset",
+            Self::Prompt => "turns",
             Self::Lora => "lora",
             Self::Train => "train",
             Self::Gate => "gate",
@@ -100,6 +104,7 @@ impl Scope {
             Self::Ask => "`ask`",
             Self::Persona => "`persona`",
             Self::Dataset => "`dataset`",
+            Self::Prompt => "a prompt's braces",
             Self::Lora => "`lora`",
             Self::Train => "`train`",
             Self::Gate => "`gate`",
@@ -123,6 +128,10 @@ pub enum Kind {
     Text,
     /// A list of strings, or the path of a file that contains them.
     Texts,
+    /// What somebody says: a string, or the path of a file that contains it.
+    Words,
+    /// A system prompt, written or in a file, or the turns of a conversation in braces.
+    Prompt(Scope),
     /// The path of a file, optionally with its own settings in braces.
     File(Scope),
     /// One of some words.
@@ -156,6 +165,8 @@ impl std::fmt::Display for Kind {
             Self::Number(range) => write!(f, "{range}"),
             Self::Text => f.write_str("`\"…\"`"),
             Self::Texts => f.write_str("`[\"…\", …]`, or `from \"…\"`"),
+            Self::Words => f.write_str("`\"…\"`, or `from \"…\"`"),
+            Self::Prompt(_) => f.write_str("`\"…\"`, `from \"…\"`, or `{ … }`"),
             Self::File(_) => f.write_str("`\"…\"`, and `{ … }`"),
             Self::Word(known) => f.write_str(&words(known)),
             Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),
@@ -223,6 +234,9 @@ use Scope::{
     AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train,
 };
 
+/// The turns of a prompt.
+const TURNS: Kind = Kind::Prompt(Scope::Prompt);
+
 const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
 
 /// Gates and early stops come with the report that they need.
@@ -231,20 +245,39 @@ const LOOK_AT_REPORT: &str =
 
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[
-    text(
+    setting(
         "student",
         &[Bake],
+        TURNS,
         "",
-        "the system prompt of the baked model; if it is empty, there is no system message at all",
+        "what the baked model reads before a question: a system prompt, or several turns; if it \
+         is empty, nothing at all",
     ),
-    text("student", &[TargetHead], "", "a system prompt for this target only")
+    setting("student", &[TargetHead], TURNS, "", "a student prompt for this target only")
         .later("set one `student` for the whole bake"),
-    text(
+    setting(
         "prompt",
         &[Bake, TargetHead],
+        TURNS,
         "",
-        "words before the document in the teacher's prompt: a role, rules",
+        "what the teacher reads beside the document: words before it, such as a role or rules, \
+         and turns before the question, such as worked examples",
     ),
+    setting(
+        "system",
+        &[Scope::Prompt],
+        Kind::Words,
+        "",
+        "the system turn of a prompt, which comes first; the document follows it",
+    ),
+    setting(
+        "user",
+        &[Scope::Prompt],
+        Kind::Words,
+        "",
+        "a turn of the user before the question; an `assistant` turn follows it",
+    ),
+    setting("assistant", &[Scope::Prompt], Kind::Words, "", "the answer to the `user` turn before"),
     number(
         "weight",
         &[TargetHead, AnchorHead],

@@ -104,6 +104,55 @@ fn a_builder_makes_what_the_macro_makes() {
     assert_eq!(built.build().unwrap(), want);
 }
 
+#[test]
+fn a_builder_makes_the_conversations_that_the_macro_makes() {
+    let dir = package();
+    let source = r#"
+        bake Support {
+            student { system from "asked.txt"; user "Hi"; assistant "Hello."; }
+            prompt from "asked.txt";
+            target keys from "keys.md" prompt {
+                system "Mind the keys."; user from "asked.txt"; assistant "So.";
+            }
+            target lamp from "lamp.md" prompt from "asked.txt";
+        }
+    "#;
+    let (want, said) = declared(dir.path(), source);
+    assert_eq!(said, Vec::<String>::new());
+    let built = Recipe::builder()
+        .name("Support")
+        .root(dir.path())
+        .student_turns(|turns| turns.system_from("asked.txt").user("Hi").assistant("Hello."))
+        .prompt_from("asked.txt")
+        .target("keys", |target| {
+            target.document("keys.md").prompt_turns(|turns| {
+                turns.system("Mind the keys.").user_from("asked.txt").assistant("So.")
+            })
+        })
+        .target("lamp", |target| target.document("lamp.md").prompt_from("asked.txt"));
+    assert_eq!(built.build().unwrap(), want);
+    let wrong = Recipe::builder().root(dir.path()).target("keys", |target| {
+        target.document("keys.md").prompt_turns(|turns| turns.user("Who?"))
+    });
+    let wrong = wrong.build().unwrap_err().to_string();
+    assert!(wrong.contains("the prompt ends with a `user` turn") && wrong.contains("[B0020]"));
+}
+
+#[test]
+fn the_turns_of_a_prompt_need_room() {
+    let dir = package();
+    let said = |count: usize| {
+        let turn = "and so on ".repeat(count);
+        let bake = Recipe::builder().root(dir.path()).target("keys", |target| {
+            target.document("keys.md").prompt_turns(|turns| turns.user(&turn).assistant(&turn))
+        });
+        bake.build().map(drop).map_err(|e| e.to_string())
+    };
+    said(10).unwrap();
+    let error = said(200).unwrap_err();
+    assert!(error.contains("does not fit") && error.contains("[B0011]"), "{error}");
+}
+
 type Change = fn(RecipeBuilder) -> RecipeBuilder;
 
 #[test]

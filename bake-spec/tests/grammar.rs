@@ -13,12 +13,14 @@ use proptest::prelude::*;
 
 const WHOLE: &str = r#"
     pub bake Support {
-        model tiny; student ""; prompt "Be kind.";
+        model tiny; student { user "Hi"; assistant "Hello."; } prompt "Be kind.";
         ask 40 { temperature 0.9; template "Ask."; }
         target keys weight 1.0 from "keys.md" prompt "Mind." {
             questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
         }
-        target lamp prompt "Say no." { ask 0; questions ["Why?"]; }
+        target lamp prompt { system "Say no."; user from "keys.csv"; assistant "No."; } {
+            ask 0; questions ["Why?"];
+        }
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
         train { epochs 2; schedule cosine; divergence jsd(0.5); }
         expect keys "Where to?" => declines;
@@ -46,8 +48,85 @@ fn a_whole_declaration_has_no_mistakes() {
     let [support] = &declared[..] else { panic!("one bake is declared") };
     assert_eq!(
         (support.name.to_string(), support.targets.len(), support.files.len()),
-        ("Support".into(), 2, 1)
+        ("Support".into(), 2, 2)
     );
+    let prompt = &support.recipe.targets[1].prompt;
+    assert_eq!((&*prompt.system, prompt.turns.len()), ("Be kind.\n\nSay no.", 2));
+    assert_eq!(prompt.turns[0].text, "question\nWhere?");
+    assert_eq!(support.recipe.targets[2].prompt, support.recipe.student);
+}
+
+fn said(source: &str) -> Vec<String> {
+    let (_, diagnostics) = read(source);
+    diagnostics.into_iter().map(|found| format!("{} [{}]", found.message, found.code)).collect()
+}
+
+#[test]
+fn a_prompt_is_a_string_a_file_or_a_conversation() {
+    let prompt = |prompt: &str| {
+        let (declared, diagnostics) = read(&format!("target a prompt {prompt} {{ ask 3; }}"));
+        assert!(diagnostics.is_empty(), "{prompt}: {diagnostics:?}");
+        (declared[0].recipe.targets[0].clone(), declared[0].files.clone())
+    };
+    let (written, files) = prompt("\"Ask Bob.\"");
+    assert_eq!(files.len(), 0);
+    for same in ["from \"keys.md\"", "{ system \"Ask Bob.\" }", "{ system from \"keys.md\"; }"] {
+        assert_eq!(prompt(same).0, written, "{same}");
+    }
+    assert_eq!(prompt("{ system from \"keys.md\"; }").1, ["keys.md"]);
+    let (turns, _) = prompt("{ user \"Who?\"; assistant from \"keys.md\"; }");
+    assert_eq!((turns.prompt.is_empty(), turns.prompt.bytes()), (false, 12));
+    // The path of a document can follow.
+    let (both, _) = prompt("from \"keys.csv\" from \"keys.md\" weight 2");
+    assert_eq!(both.document.as_ref().unwrap().path, "keys.md");
+    assert_eq!((both.prompt.bytes(), both.weight), (15, 2.0));
+}
+
+#[test]
+fn turns_of_targets_follow_those_of_the_bake() {
+    let source = "prompt { system \"A\"; user \"b\"; assistant \"c\"; } student \"S\";
+        target t prompt { system \"D\"; user \"e\"; assistant \"f\"; }
+        target u from \"keys.md\";
+        anchor n { questions [\"Hello\"]; }";
+    let (declared, diagnostics) = read(source);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let [t, u, n] = &*declared[0].recipe.targets else { panic!("three are declared") };
+    let texts = |target: &bake_spec::recipe::Target| {
+        let prompt = target.teacher_prompt(Some("doc"));
+        prompt.texts().map(str::to_owned).collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(texts(t), "A\n\nD\n\ndoc|b|c|e|f");
+    assert_eq!(texts(u), "A\n\ndoc|b|c");
+    assert_eq!(n.prompt, "S".into());
+}
+
+#[test]
+fn prompts_that_cannot_be_used_are_reported_once() {
+    for (prompt, want) in [
+        ("{}", "`prompt` has no turns; write `system \"…\";`, or `user"),
+        ("{ user \"a\"; }", "the prompt ends with a `user` turn"),
+        ("{ assistant \"a\"; }", "the first turn after `system` is the user's"),
+        ("{ user \"a\"; user \"b\"; assistant \"c\"; }", "a `user` turn follows another"),
+        ("{ user \"a\"; assistant \"b\"; assistant \"c\"; }", "an `assistant` turn follows"),
+        ("{ system \"a\"; system \"b\"; }", "`system` comes before the other turns"),
+        ("{ user \"a\"; assistant \"b\"; system \"c\"; }", "`system` comes before the other"),
+        ("from \"kyes.md\"", "relative to the folder of Cargo.toml); did you mean `keys.md`?"),
+        ("{ system from \"../x.md\"; }", "the prompt `../x.md` is outside the package"),
+        ("{ system \"\"; }", "a turn of a prompt cannot be empty"),
+        ("from keys", "expected the path of a file in double quotes, found `keys`"),
+        ("of \"keys.md\"", "expected a string, or `from` and the path of a file, found `of`"),
+        ("{ sytem \"a\"; user \"b\"; }", "unknown keyword `sytem`; did you mean `system`?"),
+        ("{ ask 3; }", "`ask` is not allowed in a prompt's braces"),
+    ] {
+        let source = format!("target a prompt {prompt} {{ ask 3; }} target b prompt \"x\";");
+        let said = said(&source);
+        assert!(said[0].contains(want), "{prompt}: {said:?}");
+        assert!(said.len() == 1 || prompt.contains(".."), "{prompt}: {said:?}");
+    }
+    // What all targets share is reported once.
+    let said = said("prompt { user \"a\"; } target a prompt \"x\"; target b prompt \"y\";");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].ends_with("[B0020]"), "{said:?}");
 }
 
 #[test]
@@ -57,6 +136,7 @@ fn semicolons_may_be_left_out_after_braces_and_at_the_end() {
         "target a prompt \"x\";",
         "target a prompt \"x\" { ask 3 } target b prompt \"y\"",
         "target a prompt \"x\" { ask 3 { temperature 1 } rollouts 2 } lora { rank 2 } ;;",
+        "target a prompt { system \"x\" } target b prompt { system \"y\" } from \"keys.md\" { }",
         "bake A { target a prompt \"x\" } bake B { target b prompt \"y\" };",
     ] {
         let (_, diagnostics) = read(source);
@@ -88,7 +168,7 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Dataset => {
                     format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}")
                 }
-                Scope::Persona | Scope::Gate => continue,
+                Scope::Persona | Scope::Gate | Scope::Prompt => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
@@ -155,6 +235,13 @@ fn value(kind: Kind) -> BoxedStrategy<String> {
         Kind::Texts => prop_oneof![
             prop::collection::vec(text(), 0..3).prop_map(|texts| format!("[{}]", texts.join(", "))),
             text().prop_map(|file| format!("from {file}")),
+        ]
+        .boxed(),
+        Kind::Words => prop_oneof![text(), text().prop_map(|file| format!("from {file}"))].boxed(),
+        Kind::Prompt(scope) => prop_oneof![
+            text(),
+            text().prop_map(|file| format!("from {file}")),
+            settings(scope).prop_map(|inner| format!("{{ {inner} }}")),
         ]
         .boxed(),
         Kind::File(scope) => (text(), prop::option::of(settings(scope)))

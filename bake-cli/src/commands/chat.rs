@@ -109,7 +109,7 @@ impl Talk<'_> {
     fn answer(&self, question: &str) -> Result<()> {
         let prompt = match (self.who, self.target) {
             (Who::Prompted, Some(target)) => teacher_prompt(self.recipe, target)?,
-            _ => self.recipe.student.to_string(),
+            _ => self.recipe.student.clone(),
         };
         let chat = bake_runtime::Chat::new(self.model.clone(), prompt)
             .with_sampling(Sampling::greedy().max_tokens(self.longest_answer()));

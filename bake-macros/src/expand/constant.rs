@@ -4,8 +4,8 @@
 use bake_spec::Hash;
 use bake_spec::recipe::{
     Answer, AskFields, Dataset, DatasetFields, Divergence, Expect, ExpectFields, Format, Freshness,
-    Lora, LoraFields, ModelSource, Recipe, RecipeFields, RolloutFields, Schedule, Status,
-    StimuliFields, Target, TargetFields, Text, Train, TrainFields,
+    Lora, LoraFields, ModelSource, Prompt, PromptFields, Recipe, RecipeFields, Role, RolloutFields,
+    Schedule, Status, StimuliFields, Target, TargetFields, Text, Train, TrainFields, Turn,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -13,7 +13,7 @@ use quote::{ToTokens, quote};
 /// The recipe as a constant expression.
 pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
     let RecipeFields { name, root: _, model, student, targets, lora, train, expects } = &**recipe;
-    let (name, student) = (text(name), text(student));
+    let (name, student) = (text(name), prompt(student));
     let model = match model {
         ModelSource::Folder(folder) => {
             let folder = text(folder);
@@ -49,7 +49,7 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
 
 fn target(target: &Target) -> TokenStream {
     let TargetFields { name, anchor, weight, prompt, document, stimuli, rollout } = &**target;
-    let (name, prompt) = (text(name), text(prompt));
+    let (name, prompt) = (text(name), self::prompt(prompt));
     let document = option(document.as_ref().map(|document| {
         let (path, hash) = (text(&document.path), hash(&document.hash));
         quote!(Document::declared(DocumentFields { path: #path, hash: #hash }))
@@ -90,6 +90,21 @@ fn target(target: &Target) -> TokenStream {
             }),
         })
     }
+}
+
+fn prompt(prompt: &Prompt) -> TokenStream {
+    let PromptFields { system, turns } = &**prompt;
+    let turns = turns.iter().map(|Turn { role, text: words }| {
+        let words = text(words);
+        let role = match role {
+            Role::System => quote!(Role::System),
+            Role::User => quote!(Role::User),
+            Role::Assistant => quote!(Role::Assistant),
+        };
+        quote!(Turn { role: #role, text: #words })
+    });
+    let (system, turns) = (text(system), list(&quote!(Turn), turns));
+    quote!(Prompt::declared(PromptFields { system: #system, turns: #turns }))
 }
 
 fn dataset(dataset: &Dataset) -> TokenStream {

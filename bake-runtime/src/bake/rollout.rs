@@ -120,8 +120,8 @@ impl<'a> Teachers<'a> {
         let (model, answers) = (self.stages.model, self.target.rollout.answers);
         let mut prompts = Vec::with_capacity(part.len());
         for &i in part {
-            let system = self.inputs.teacher_prompt(&stimuli[i]);
-            prompts.push(model.encode(&Message::question(system, &stimuli[i].text))?);
+            let read = self.inputs.teacher_prompt(&stimuli[i]);
+            prompts.push(model.encode(&Message::question(read, &stimuli[i].text))?);
         }
         let mut requests = Vec::with_capacity(part.len() * answers);
         for (&i, prompt) in part.iter().zip(&prompts) {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use bake_spec::recipe::{Rollout, Target};
+use bake_spec::recipe::{Prompt, Rollout, Target};
 use bake_spec::room::Needed;
 
 use super::stages::Stages;
@@ -56,9 +56,9 @@ pub(super) fn check_asked(
 }
 
 /// A teacher whose prompt the template does not show to the model knows no more than the student.
-fn check_template(stages: &Stages<'_>, target: &Target, prompt: &str) -> Result<()> {
-    let (model, student) = (stages.model, &*stages.recipe.student);
-    let asked = |system| Message::question(system, "Why?");
+fn check_template(stages: &Stages<'_>, target: &Target, prompt: &Prompt) -> Result<()> {
+    let (model, student) = (stages.model, &stages.recipe.student);
+    let asked = |prompt| Message::question(prompt, "Why?");
     model.template().check_shows(&asked(student), "the student prompt")?;
     model.template().check_shows(&asked(prompt), &described(target))?;
     if prompt == student || far_too_long(model, prompt).is_some() {
@@ -76,19 +76,19 @@ fn check_template(stages: &Stages<'_>, target: &Target, prompt: &str) -> Result<
     Err(Error::new(ErrorKind::Tokenizer, message))
 }
 
-/// The least number of tokens that a text can have, if that is too many. Such a text need not be
-/// tokenized, which would also take long.
-fn far_too_long(model: &Model, text: &str) -> Option<usize> {
-    let at_least = text.len() / model.tokenizer().longest_token();
+/// The least number of tokens that a prompt can have, if that is too many. Such a prompt need not
+/// be tokenized, which would also take long.
+fn far_too_long(model: &Model, prompt: &Prompt) -> Option<usize> {
+    let at_least = prompt.bytes() / model.tokenizer().longest_token();
     (at_least > model.config().context()).then_some(at_least)
 }
 
-/// Checks that a system prompt, the longest question and an answer fit the model's context.
+/// Checks that a prompt, the longest question and an answer fit the model's context.
 pub(super) fn check_room(
     model: &Model,
     what: &str,
     rollout: &Rollout,
-    prompt: &str,
+    prompt: &Prompt,
     questions: &[&str],
 ) -> Result<()> {
     let context = model.config().context();

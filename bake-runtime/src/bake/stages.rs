@@ -124,7 +124,7 @@ impl Stages<'_> {
         token_weight: f64,
         gathered: &mut Gathered,
     ) -> Result<usize> {
-        let student = &*self.recipe.student;
+        let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;
         for Trajectory { stimulus, answer, times } in trajectories {

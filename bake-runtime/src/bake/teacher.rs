@@ -118,8 +118,8 @@ impl Taught<'_> {
             let prompt = match last.take() {
                 Some((stimulus, prompt)) if stimulus == trajectory.stimulus => prompt,
                 _ => {
-                    let system = self.inputs.teacher_prompt(stimulus);
-                    self.stages.model.encode(&Message::question(system, &stimulus.text))?
+                    let read = self.inputs.teacher_prompt(stimulus);
+                    self.stages.model.encode(&Message::question(read, &stimulus.text))?
                 }
             };
             last = Some((trajectory.stimulus, prompt.clone()));

@@ -222,7 +222,7 @@ fn answers_repeat_as_little_as_a_model_says() {
     let got = answer(&model);
     assert_ne!(got, free);
 
-    let mut ids = model.encode(&Message::question("", "Hello")).unwrap();
+    let mut ids = model.encode(&Message::question(&"".into(), "Hello")).unwrap();
     let prompt = ids.len();
     while ids.len() < prompt + 24 {
         let logits = model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();

@@ -43,7 +43,7 @@ impl<D> std::fmt::Debug for Baked<D> {
 impl<D: Declaration> Baked<D> {
     /// A model with its adapter folded in, or on top where folding would lose some of it.
     pub(crate) fn new(model: &Model, adapter: Adapter) -> Result<Self> {
-        let student = &*D::RECIPE.student;
+        let student = D::RECIPE.student.clone();
         let chat = match model.decoder().in_f32() {
             true => Chat::new(model.folded(&adapter)?, student),
             false => Chat::new(model.clone(), student).with_adapter(Arc::new(adapter))?,

@@ -11,9 +11,10 @@ use crate::handle::session::{AnswerStream, Session};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::text::template::{Message, Role};
+use bake_spec::recipe::Prompt;
 
 /// A model that is ready to be asked: its weights, the adapter viewed on top of them if there is
-/// one, and its system prompt.
+/// one, and its prompt.
 ///
 /// It answers greedily unless [`with_sampling`](Self::with_sampling) says otherwise, so the same
 /// question gets the same answer. Cloning is cheap, and threads can share one. Every call computes
@@ -31,7 +32,7 @@ use crate::text::template::{Message, Role};
 pub struct Chat {
     model: Model,
     adapter: Option<Arc<Adapter>>,
-    system: Arc<str>,
+    prompt: Arc<Prompt>,
     sampling: Sampling,
     /// The most tokens of an answer where the sampling does not say: those of the declaration.
     declared_tokens: Option<usize>,
@@ -41,12 +42,13 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// A model with a system prompt; an empty one means no system message at all.
-    pub fn new(model: Model, system: impl Into<Arc<str>>) -> Self {
+    /// A model with a prompt: a system prompt, or one of several turns. An empty one means that
+    /// the model reads nothing before the question.
+    pub fn new(model: Model, prompt: impl Into<Prompt>) -> Self {
         Self {
             model,
             adapter: None,
-            system: system.into(),
+            prompt: Arc::new(prompt.into()),
             sampling: Sampling::greedy(),
             declared_tokens: None,
             asked: Arc::default(),
@@ -100,7 +102,7 @@ impl Chat {
 
     /// The system prompt.
     pub fn system(&self) -> &str {
-        &self.system
+        &self.prompt.system
     }
 
     /// The answer to a question, without any memory of earlier questions.
@@ -172,7 +174,8 @@ impl Chat {
     }
 
     /// A conversation that continues an earlier one, as [`Session::messages`] returned it or as a
-    /// program has kept it. A system message at its beginning replaces this model's system prompt.
+    /// program has kept it. Unless it begins with this model's prompt, that is put before it; a
+    /// system message at its beginning replaces the prompt.
     ///
     /// ```
     /// use bake_runtime::{Chat, Message, Model, Role};
@@ -194,15 +197,22 @@ impl Chat {
         history: impl IntoIterator<Item = Message<'static>>,
     ) -> Result<Session> {
         let mut messages: Vec<_> = history.into_iter().collect();
-        let has_system = messages.first().is_some_and(|first| first.role == Role::System);
-        if !has_system && !self.system.is_empty() {
-            messages.insert(0, Message::new(Role::System, self.system.to_string()));
-        }
+        let prompt = Message::of_prompt(&self.prompt);
+        let systems = messages.iter().take_while(|message| message.role == Role::System).count();
+        let given = if messages.starts_with(&prompt) {
+            prompt.len().max(systems)
+        } else if systems > 0 {
+            systems
+        } else {
+            let own = prompt.iter().map(|m| Message::new(m.role, m.content.to_string()));
+            messages.splice(0..0, own);
+            prompt.len()
+        };
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        Session::new(self.clone(), messages, self.sampling.stream(number))
+        Session::new(self.clone(), messages, given, self.sampling.stream(number))
     }
 
-    /// Tokens that the model reads before it answers a question: the system prompt, the question,
+    /// Tokens that the model reads before it answers a question: the prompt, the question,
     /// and what the chat template puts around them.
     ///
     /// # Errors
@@ -212,7 +222,7 @@ impl Chat {
     }
 
     pub(crate) fn prompt(&self, question: &str) -> Result<Vec<u32>> {
-        self.model.encode(&Message::question(&self.system, question))
+        self.model.encode(&Message::question(&self.prompt, question))
     }
 
     pub(crate) fn model(&self) -> &Model {

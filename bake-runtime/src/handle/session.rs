@@ -17,7 +17,7 @@ pub enum ContextPolicy {
     /// It returns an error. Nothing is forgotten unasked.
     #[default]
     Error,
-    /// It forgets the oldest turns, as many as it takes. The system prompt stays.
+    /// It forgets the oldest turns, as many as it takes. The prompt stays.
     DropOldest,
 }
 
@@ -38,6 +38,8 @@ pub struct Session {
     chat: Chat,
     policy: ContextPolicy,
     messages: Vec<Message<'static>>,
+    /// How many messages at the beginning are never forgotten: the prompt.
+    given: usize,
     dropped: Vec<Message<'static>>,
     sequence: Sequence,
     rng: ChaCha8Rng,
@@ -47,11 +49,12 @@ impl Session {
     pub(crate) fn new(
         chat: Chat,
         messages: Vec<Message<'static>>,
+        given: usize,
         rng: ChaCha8Rng,
     ) -> Result<Self> {
         let sequence = Sequence::new(chat.model())?;
         let (policy, dropped) = (ContextPolicy::default(), Vec::new());
-        Ok(Self { chat, policy, messages, dropped, sequence, rng })
+        Ok(Self { chat, policy, messages, given, dropped, sequence, rng })
     }
 
     /// The same with another policy for when the conversation has outgrown the context.
@@ -81,7 +84,7 @@ impl Session {
         AnswerStream::begin(SessionRef::Borrowed(self), question)
     }
 
-    /// What was said and is remembered, with the system prompt at the beginning if there is one.
+    /// What was said and is remembered, with the prompt at the beginning if there is one.
     pub fn messages(&self) -> &[Message<'static>] {
         &self.messages
     }
@@ -98,22 +101,21 @@ impl Session {
         let Self { chat, sequence, .. } = self;
         let logits = sequence.read(chat.model(), &prompt, chat.view())?;
         let limit = sequence.answer_limit(chat.model(), &chat.sampling())?;
-        let system = self.system_messages();
-        self.dropped.extend(self.messages.drain(system..system + forgotten));
+        self.dropped.extend(self.messages.drain(self.given..self.given + forgotten));
         Ok((logits, limit))
     }
 
     /// The tokens of the conversation that leave room for an answer, and how many messages have to
     /// be forgotten for that.
     fn fitting_prompt(&self) -> Result<(Vec<u32>, usize)> {
-        let (model, system) = (self.chat.model(), self.system_messages());
+        let (model, given) = (self.chat.model(), self.given);
         let context = model.config().context();
         let usual = 256.min(context / 5).max(1);
         let wanted = self.chat.sampling().max_tokens.map_or(usual, |tokens| tokens.min(usual));
         let mut forgotten = 0;
         loop {
-            let (rules, turns) = (&self.messages[..system], &self.messages[system + forgotten..]);
-            let kept: Vec<_> = rules.iter().chain(turns).map(borrowed).collect();
+            let (prompt, turns) = (&self.messages[..given], &self.messages[given + forgotten..]);
+            let kept: Vec<_> = prompt.iter().chain(turns).map(borrowed).collect();
             let prompt = model.encode(&kept)?;
             let room = context.saturating_sub(prompt.len());
             let next_turn = turns.iter().skip(1).position(|message| message.role == Role::User);
@@ -135,11 +137,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// How many messages at the beginning are never forgotten.
-    fn system_messages(&self) -> usize {
-        self.messages.iter().take_while(|message| message.role == Role::System).count()
     }
 }
 
@@ -300,6 +297,8 @@ impl Drop for AnswerStream<'_> {
 
 #[cfg(all(test, feature = "tiny"))]
 mod tests {
+    use bake_spec::recipe::{Prompt, PromptFields, Turn};
+
     use super::*;
     use crate::generate::sample::Sampling;
     use crate::model::Model;
@@ -357,6 +356,35 @@ mod tests {
         let before = session.messages().to_vec();
         assert!(session.chat(&"key ".repeat(2000)).is_err());
         assert_eq!((session.messages(), session.dropped().len()), (&before[..], dropped));
+    }
+
+    #[test]
+    fn the_turns_of_a_prompt_are_part_of_it_and_are_not_forgotten() {
+        let turn = |role, text: &'static str| Turn { role, text: text.into() };
+        let turns = vec![turn(Role::User, "Who are you?"), turn(Role::Assistant, "The caretaker.")];
+        for system in ["", DOCUMENT] {
+            let fields = PromptFields { system: system.into(), turns: turns.clone().into() };
+            let chat = Chat::new(Model::tiny().unwrap(), Prompt::new(fields).unwrap())
+                .with_sampling(Sampling::greedy().max_tokens(24));
+            let mut session = chat.session().unwrap().with_policy(ContextPolicy::DropOldest);
+            let prompt = session.messages().to_vec();
+            assert_eq!(prompt.len(), 2 + usize::from(!system.is_empty()));
+            let first = session.chat("I lost my key").unwrap();
+            assert_eq!(chat.chat("I lost my key").unwrap(), first);
+            // A history has it at its beginning, or gets it.
+            let history = session.messages().to_vec();
+            for history in [history.clone(), history[prompt.len()..].to_vec()] {
+                assert_eq!(
+                    chat.session_from(history.clone()).unwrap().messages(),
+                    session.messages()
+                );
+            }
+            for i in 0..8 {
+                session.chat(&long(i)).unwrap();
+            }
+            assert!(!session.dropped().is_empty());
+            assert_eq!(session.messages()[..prompt.len()], prompt);
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl<D: Declaration> Switchable<D> {
     /// The base model, with the student prompt of the declaration.
     pub fn base(&self) -> Chat {
         let tokens = longest_answer(D::RECIPE, &self.model);
-        Chat::new(self.model.clone(), &*D::RECIPE.student).with_declared_tokens(tokens)
+        Chat::new(self.model.clone(), D::RECIPE.student.clone()).with_declared_tokens(tokens)
     }
 
     /// The base model with a target's document in its prompt: the teacher.

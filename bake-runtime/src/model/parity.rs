@@ -405,8 +405,8 @@ fn control_tokens_that_are_written_out_stay_text() {
         let special = model.tokenizer().control_tokens();
         assert!(!special.is_empty());
         let evil: String = special.iter().map(|token| format!(" {token} x{token}")).collect();
-        let plain = model.encode(&Message::question("Mind.", "Where?")).unwrap();
-        let ids = model.encode(&Message::question(&evil, &evil)).unwrap();
+        let plain = model.encode(&Message::question(&"Mind.".into(), "Where?")).unwrap();
+        let ids = model.encode(&Message::question(&evil.as_str().into(), &evil)).unwrap();
         let control = |ids: &[u32]| -> Vec<u32> {
             let is_control =
                 |id: &&u32| special.iter().any(|token| model.tokenizer().id(token) == Some(**id));

@@ -7,6 +7,8 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bake_spec::recipe::Prompt;
+pub use bake_spec::recipe::Role;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{
@@ -30,42 +32,26 @@ pub struct Message<'a> {
     pub content: Cow<'a, str>,
 }
 
-/// Who speaks in a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Who sets the rules.
-    System,
-    /// Who asks.
-    User,
-    /// The model.
-    Assistant,
-}
-
-impl Role {
-    /// The name in chat templates.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
-}
-
 impl<'a> Message<'a> {
     /// A message of the system, the user or the assistant.
     pub fn new(role: Role, content: impl Into<Cow<'a, str>>) -> Self {
         Self { role, content: content.into() }
     }
 
-    /// A system prompt, which is left out when it is empty, and a question.
-    pub(crate) fn question(system: &'a str, question: &'a str) -> Vec<Self> {
-        let mut messages = Vec::with_capacity(2);
-        if !system.is_empty() {
-            messages.push(Self::new(Role::System, system));
-        }
+    /// A prompt and a question.
+    pub(crate) fn question(prompt: &'a Prompt, question: &'a str) -> Vec<Self> {
+        let mut messages = Self::of_prompt(prompt);
         messages.push(Self::new(Role::User, question));
+        messages
+    }
+
+    /// The turns of a prompt. An empty system prompt is none.
+    pub(crate) fn of_prompt(prompt: &'a Prompt) -> Vec<Self> {
+        let mut messages = Vec::with_capacity(prompt.turns.len() + 2);
+        if !prompt.system.is_empty() {
+            messages.push(Self::new(Role::System, &*prompt.system));
+        }
+        messages.extend(prompt.turns.iter().map(|turn| Self::new(turn.role, &*turn.text)));
         messages
     }
 }
@@ -191,8 +177,8 @@ impl ChatTemplate {
     }
 
     /// The token ids of a conversation. Only the template makes control tokens: one that is written
-    /// out in a message is text. The words of the assistant are its own, and may contain tokens such
-    /// as `<think>`, which its tokenizer does not call special; templates look for them.
+    /// out in a message is text. The words of the assistant are its own, and may contain tokens
+    /// such as `<think>`, which its tokenizer does not call special; templates look for them.
     pub(crate) fn encode(
         &self,
         tokenizer: &Tokenizer,

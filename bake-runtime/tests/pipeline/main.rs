@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
     Adapter, BakeOptions, Chat, Error, Generator, Interrupt, Model, Progress, Silent,
-    StimulusProducts, bake_recipe,
+    StimulusProducts, bake_recipe, plan,
 };
 use bake_spec::recipe::{
     Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,
-    ExpectFields, Format, Lora, LoraFields, ModelSource, Recipe, RecipeFields, Rollout,
-    RolloutFields, Schedule, Stimuli, StimuliFields, Target, TargetFields, Train, TrainFields,
+    ExpectFields, Format, Lora, LoraFields, ModelSource, Prompt, PromptFields, Recipe,
+    RecipeFields, Role, Rollout, RolloutFields, Schedule, Stimuli, StimuliFields, Target,
+    TargetFields, Train, TrainFields, Turn,
 };
 use bake_spec::text::document;
 use bake_spec::{Hash, Store};
@@ -385,6 +386,33 @@ fn a_prompt_alone_can_be_baked() {
             .unwrap(),
         "Ask Bob in the blue office."
     );
+}
+
+/// A prompt with an earlier turn.
+fn conversation(system: &'static str) -> Prompt {
+    let turn = |role, text: &'static str| Turn { role, text: text.into() };
+    let turns = vec![turn(Role::User, "I lost my hat"), turn(Role::Assistant, "Ask Ann.")];
+    Prompt::new(PromptFields { system: system.into(), turns: turns.into() }).unwrap()
+}
+
+#[test]
+fn prompts_of_several_turns_can_be_baked() {
+    let mut fixture = Fixture::new();
+    let plain = plan(&fixture.recipe, &fixture.options("plan")).unwrap();
+    fixture.target(|target| target.prompt = conversation(""));
+    fixture.change(|recipe| recipe.student = conversation("Be brief."));
+    fixture.train(|train| (train.epochs, train.accumulate) = (24, 1));
+    let planned = plan(&fixture.recipe, &fixture.options("plan")).unwrap();
+    let tokens = planned.targets[0].prompt_tokens;
+    assert!(tokens > plain.targets[0].prompt_tokens + 8, "{tokens} with the turns");
+    let baked = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert_eq!(baked.report.targets[0].prompt_tokens, tokens);
+    assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
+    let model = Model::tiny().unwrap();
+    let adapter = Arc::new(Adapter::load(&baked.adapter, &model).unwrap());
+    let chat = Chat::new(model, fixture.recipe.student.clone()).with_adapter(adapter).unwrap();
+    assert_eq!(chat.chat("I lost my key").unwrap(), "Ask Bob in the blue office.");
+    assert_eq!(chat.session().unwrap().messages().len(), 3);
 }
 
 #[test]

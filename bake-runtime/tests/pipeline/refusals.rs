@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use bake_runtime::{ErrorKind, Model, Progress, bake_recipe};
 use bake_spec::Store;
-use bake_spec::recipe::{Document, DocumentFields, ModelSource};
+use bake_spec::recipe::{Document, DocumentFields, ModelSource, RecipeFields};
 use bake_spec::text::document;
 use serde_json::Value;
 
-use crate::{Fixture, KEYS, keys_document};
+use crate::{Fixture, KEYS, conversation, keys_document};
 
 #[test]
 fn what_cannot_be_baked_is_refused_before_any_work() {
@@ -143,6 +143,30 @@ fn a_template_that_leaves_the_system_prompt_out_is_refused_before_any_work() {
         "{error}"
     );
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
+}
+
+#[test]
+fn a_template_that_leaves_earlier_turns_out_is_refused_before_any_work() {
+    let mut fixture = Fixture::new();
+    edited_tiny(&mut fixture, "tokenizer_config.json", |config| {
+        config["chat_template"] = "{% for m in messages %}{% if m.role == 'system' or loop.last %}\
+             <|{{ m.role }}|>{{ m.content }}<|end|>{% endif %}{% endfor %}<|assistant|>"
+            .into();
+    });
+    let of_student = |recipe: &mut RecipeFields| recipe.student = conversation("");
+    let of_teacher = |recipe: &mut RecipeFields| {
+        let target = recipe.targets[0].with(|target| target.prompt = conversation("Be brief."));
+        (recipe.student, recipe.targets.to_mut()[0]) = ("".into(), target.unwrap());
+    };
+    for change in [of_student as fn(&mut RecipeFields), of_teacher] {
+        fixture.change(change);
+        let error = fixture.error().to_string();
+        assert!(
+            error.contains("model/tokenizer_config.json leaves turns before the last question out"),
+            "{error}"
+        );
+        assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
+    }
 }
 
 /// An empty question can have more tokens than a real one.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bake_runtime::{Bake, Generator, Progress, StimulusProducts, bake_recipe, plan, products};
 
-use crate::{Fixture, weights};
+use crate::{Fixture, conversation, weights};
 
 /// Counts the steps of each stage.
 #[derive(Clone, Default)]
@@ -63,6 +63,21 @@ fn lost_things(sections: usize) -> String {
 fn write_document(fixture: &mut Fixture, text: &str) {
     std::fs::write(fixture.dir.path().join("keys.md"), text).unwrap();
     fixture.declare_document(text);
+}
+
+#[test]
+fn an_edited_turn_is_a_prompt_of_its_own() {
+    let mut fixture = Fixture::new();
+    fixture.written_only();
+    fixture.train(|train| train.epochs = 1);
+    let made = |fixture: &Fixture| bake(fixture, "store").1["rollouts on keys"];
+    let rollouts = made(&fixture);
+    fixture.target(|target| target.prompt = conversation(""));
+    assert_eq!(made(&fixture), rollouts, "all of them are answered again");
+    // What the student reads makes neither rollouts nor states anew.
+    fixture.change(|recipe| recipe.student = conversation("Be brief."));
+    let (bake, made) = bake(&fixture, "store");
+    assert!(!bake.reused && made.is_empty(), "{made:?}");
 }
 
 #[test]

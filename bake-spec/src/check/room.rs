@@ -35,11 +35,14 @@ impl Checker<'_> {
             );
             questions.sort_by_key(|question| std::cmp::Reverse(question.len()));
             let bytes =
-                prompt.len() + questions.first().map_or(0, |question| question.len()) + answer;
+                prompt.bytes() + questions.first().map_or(0, |question| question.len()) + answer;
             if bytes <= context || self.was_baked(recipe, target) {
                 continue;
             }
-            let Some(prompt) = tokenizer.count(&prompt) else { return };
+            let counted: Option<Vec<usize>> =
+                prompt.texts().map(|text| tokenizer.count(text)).collect();
+            let Some(counted) = counted else { return };
+            let prompt: usize = counted.iter().sum();
             let mut longest = 0;
             for question in questions {
                 // The shorter ones do not have more tokens either.

@@ -9,9 +9,10 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
+use super::prompt::Reading;
 use crate::diagnostics::{Code, Mistake, similar};
 use crate::recipe::parts::is_blank;
-use crate::recipe::{self, Format, Recipe, join_paragraphs, normalised_question};
+use crate::recipe::{self, Format, Prompt, Recipe, normalised_question};
 use crate::settings::Scope;
 use crate::syntax::ast::{Bake, Item, Target, Value};
 use crate::text::{dataset, document};
@@ -19,6 +20,17 @@ use crate::text::{dataset, document};
 /// What a bake says about the questions of its targets. Anchors do not inherit it: they would
 /// preserve the old answers to the very questions that the targets teach.
 const OF_TARGETS: &[&str] = &["questions", "dataset", "ask"];
+
+/// What a bake says about all of its targets.
+pub(super) struct Shared<'a> {
+    pub(super) settings: &'a Settings<'a>,
+    /// What the student reads before a question.
+    pub(super) student: Prompt,
+    /// What every teacher reads before its own prompt.
+    pub(super) prompt: Prompt,
+    /// Whether documents, datasets and prompts may be outside the package.
+    anywhere: bool,
+}
 
 /// A target, and what was read for it.
 pub(super) struct Source {
@@ -32,10 +44,23 @@ pub(super) struct Source {
 }
 
 impl Checker<'_> {
+    pub(super) fn shared<'a>(
+        &mut self,
+        settings: &'a Settings<'a>,
+        broken: bool,
+        files: &mut Vec<String>,
+    ) -> Shared<'a> {
+        let anywhere = settings.word("documents") == "anywhere";
+        let mut reading = Reading { anywhere, broken, files };
+        let [student, prompt] =
+            ["student", "prompt"].map(|name| self.prompt(settings, name, &mut reading));
+        Shared { settings, student, prompt, anywhere }
+    }
+
     pub(super) fn target(
         &mut self,
         target: &Target,
-        bake: &Settings<'_>,
+        shared: &Shared<'_>,
         files: &mut Vec<String>,
     ) -> Source {
         let (head_scope, body_scope) = target.scopes();
@@ -45,7 +70,7 @@ impl Checker<'_> {
             _ => None,
         });
         let mut body = self.settings(body.collect(), body_scope);
-        body.around = Some(bake);
+        body.around = Some(shared.settings);
         if target.is_anchor() {
             body.own = OF_TARGETS;
         }
@@ -53,17 +78,25 @@ impl Checker<'_> {
             Some(Value::Text(path)) => Some(path),
             _ => None,
         };
-        let anywhere = bake.word("documents") == "anywhere";
+        let anywhere = shared.anywhere;
         let read = path.and_then(|path| self.document(path, anywhere, files));
-        let prompt = match target.is_anchor() {
-            true => bake.text("student"),
-            false => join_paragraphs([&bake.text("prompt"), &head.text("prompt")]),
+        let own = match target.is_anchor() {
+            true => Prompt::default(),
+            false => {
+                let mut reading = Reading { anywhere, broken: target.broken, files };
+                self.prompt(&head, "prompt", &mut reading)
+            }
         };
-        if !target.is_anchor()
-            && !target.broken
-            && path.is_none()
-            && head.text("prompt").trim().is_empty()
-        {
+        let prompt = match target.is_anchor() {
+            true => shared.student.clone(),
+            false => shared.prompt.and(&own),
+        };
+        // A prompt that could not be read was reported.
+        let has_prompt = match head.value("prompt") {
+            Some(Value::Text(words)) => !is_blank(&words.value()),
+            other => other.is_some(),
+        };
+        if !target.is_anchor() && !target.broken && path.is_none() && !has_prompt {
             let name = target.name.to_string();
             self.report_mistake(Mistake::NothingToLearn(&name), target.name.span());
         }
@@ -80,14 +113,16 @@ impl Checker<'_> {
         };
         // A target with nothing to learn was reported.
         let prompt = match &document {
-            None if !target.is_anchor() && is_blank(&prompt) => name.clone(),
+            None if !target.is_anchor() && is_blank(&prompt.system) && prompt.turns.is_empty() => {
+                name.as_str().into()
+            }
             _ => prompt,
         };
         let fields = recipe::TargetFields {
             name: name.into(),
             anchor: target.is_anchor(),
             weight: head.number("weight"),
-            prompt: prompt.into(),
+            prompt,
             document,
             stimuli,
             rollout: self.part(recipe::Rollout::new(rollout), target.name.span()),
@@ -138,7 +173,12 @@ impl Checker<'_> {
     }
 
     /// The path of a file as declared, unless it cannot be a path.
-    fn path(&mut self, path: &LitStr, what: &'static str, anywhere: bool) -> Option<String> {
+    pub(super) fn path(
+        &mut self,
+        path: &LitStr,
+        what: &'static str,
+        anywhere: bool,
+    ) -> Option<String> {
         let declared = path.value();
         if is_blank(&declared) {
             self.report_mistake(Mistake::EmptyPath(what), path.span());
@@ -172,7 +212,7 @@ impl Checker<'_> {
     }
 
     /// Reports the first of these files that a link leads out of the package.
-    fn follow_links(&mut self, files: &[PathBuf], what: &str, span: Span) {
+    pub(super) fn follow_links(&mut self, files: &[PathBuf], what: &str, span: Span) {
         let Ok(root) = self.package.root.canonicalize() else { return };
         for file in files {
             let Ok(real) = file.canonicalize() else { continue };
@@ -203,7 +243,7 @@ impl Checker<'_> {
                 let texts = questions.iter().map(LitStr::value);
                 written = texts.filter(|text| !is_blank(text)).map(Cow::Owned).collect();
             }
-            Some(Value::TextsFrom(path)) => {
+            Some(Value::FromFile(path)) => {
                 from_files.extend(self.dataset(path, Format::Lines, "", None, anywhere, files));
             }
             _ => {}
@@ -377,7 +417,7 @@ impl Checker<'_> {
     }
 
     /// A file with a similar name beside the one that does not exist.
-    fn neighbour(&self, declared: &str) -> Option<String> {
+    pub(super) fn neighbour(&self, declared: &str) -> Option<String> {
         if self.package.root.join(declared).exists() {
             return None;
         }
@@ -393,7 +433,7 @@ impl Checker<'_> {
 }
 
 /// Whether a relative path leads out of its folder.
-fn leaves(path: &str) -> bool {
+pub(super) fn leaves(path: &str) -> bool {
     let mut depth = 0;
     for component in Path::new(path).components() {
         match component {

@@ -21,15 +21,12 @@ impl Checker<'_> {
         let mut given: Vec<&Assignment> = Vec::new();
         for assignment in assignments {
             self.value(assignment);
-            if let Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner) =
-                &assignment.value
+            // The turns of a prompt are checked where it is read.
+            if let (
+                Kind::Block(inside) | Kind::Counted { scope: inside, .. } | Kind::File(inside),
+                Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner),
+            ) = (assignment.setting.kind, &assignment.value)
             {
-                let (Kind::Block(inside)
-                | Kind::Counted { scope: inside, .. }
-                | Kind::File(inside)) = assignment.setting.kind
-                else {
-                    continue;
-                };
                 self.settings(inner.iter().collect(), inside);
             }
             // The braces of a setting that is not supported yet are covered by its own report.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Code, did_you_mean};
 use crate::model::config::Projection;
-use crate::recipe::Target;
+use crate::recipe::{Role, Target};
 use crate::settings::Range;
 
 /// A value that a recipe cannot have. It is found in constant functions, which cannot write a
@@ -61,6 +61,15 @@ pub enum Mistake<'a> {
     },
     /// A target without document and prompt.
     NothingToLearn(&'a str),
+    /// A turn of a prompt whose turn it is not.
+    OutOfTurn {
+        /// Whether it is the first after the system turn.
+        first: bool,
+        /// Who speaks.
+        role: Role,
+    },
+    /// A prompt that ends with a user's turn.
+    Unanswered,
     /// An anchor with a document.
     AnchorWithDocument(&'a str),
     /// An anchor before a target of this name.
@@ -97,6 +106,7 @@ impl<'a> Mistake<'a> {
             | Self::AskForNone
             | Self::AnchorWithDocument(_)
             | Self::AnchorFirst(_) => Code::Value,
+            Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset") => Code::Dataset,
             Self::EmptyPath(_) => Code::Document,
             Self::EmptyModel => Code::Model,
@@ -124,6 +134,8 @@ impl<'a> Mistake<'a> {
             Self::AskForNone => panic!("`ask` needs a number above 0"),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
+            Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
+            Self::Unanswered => panic!("a prompt ends with a user's turn"),
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
@@ -174,6 +186,24 @@ impl fmt::Display for Mistake<'_> {
                 f,
                 "the target `{name}` has nothing to learn; give it a document, as in `from \
                  \"docs/name.md\"`, or a `prompt`"
+            ),
+            Self::OutOfTurn { role: Role::System, .. } => {
+                f.write_str("`system` comes before the other turns of a prompt, and only once")
+            }
+            Self::OutOfTurn { first: true, .. } => f.write_str(
+                "the first turn after `system` is the user's; write a `user` turn before this",
+            ),
+            Self::OutOfTurn { role: Role::User, .. } => f.write_str(
+                "a `user` turn follows another; write the `assistant` turn that answers it between \
+                 them",
+            ),
+            Self::OutOfTurn { role: Role::Assistant, .. } => f.write_str(
+                "an `assistant` turn follows another; write the `user` turn that it answers \
+                 between them",
+            ),
+            Self::Unanswered => f.write_str(
+                "the prompt ends with a `user` turn, but the question comes after it; write the \
+                 `assistant` turn that answers it, or put it into `system`",
             ),
             Self::AnchorWithDocument(name) => {
                 write!(f, "the anchor `{name}` has a document; make it a target")

@@ -76,6 +76,10 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
 /// A value for people: none if it is a list or too long to be shown.
 fn value(name: &str, value: Option<&str>) -> Option<String> {
     let default = || {
+        // A turn of a prompt.
+        if name.starts_with("prompt.") || name.starts_with("student.") {
+            return Some("none".to_owned());
+        }
         let (scopes, name) = match name.split_once('.') {
             Some((scope, name)) => {
                 (Scope::ALL.into_iter().filter(|s| s.word() == scope).collect(), name)
@@ -145,6 +149,15 @@ mod tests {
             "`student` has changed from \"Be brief.\" to \"Be kind.\""
         );
         assert_eq!(said(student("Hi"), student(&"long ".repeat(30))), "`student` has changed");
+        let asked = |text: &str| Record::new().field("prompt.user.1", text);
+        assert_eq!(
+            said(Record::new(), asked("Who?")),
+            "`prompt.user.1` has changed from none to \"Who?\""
+        );
+        assert_eq!(
+            said(asked("Who?"), asked("Where?")),
+            "`prompt.user.1` has changed from \"Who?\" to \"Where?\""
+        );
         assert_eq!(said(with(8), with(8)), "");
     }
 

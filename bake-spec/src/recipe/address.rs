@@ -61,8 +61,8 @@ impl Recipe {
     pub(crate) fn shared(&self) -> Record {
         let held_out: Vec<&str> = self.held_out().collect();
         Record::new()
-            .unless(&"", "student", &&*self.student)
             .unless(&Vec::new(), "expect", &held_out)
+            .within("", self.student.record("student"))
             .within("lora.", lora(&self.lora))
             .within("train.", train(&self.train))
     }
@@ -76,7 +76,7 @@ impl Target {
         let own = stimuli(&self.stimuli, asked)
             .unless(&false, "anchor", &self.anchor)
             .unless(&1.0, "weight", &self.weight)
-            .unless(&"", "prompt", &&*self.prompt);
+            .within("", self.prompt.record("prompt"));
         own.within("", rollout(&self.rollout))
     }
 }

@@ -98,11 +98,25 @@ impl RecipeBuilder {
 
     settings! {
         /// The system prompt of the baked model.
-        student(prompt: &str) Bake "student" => Value::Text(text(prompt));
+        student(words: &str) Bake "student" => Value::Text(text(words));
+        /// The same from a file, by its path relative to the root.
+        student_from(path: &str) Bake "student" => Value::FromFile(text(path));
         /// Words before the documents in the teacher's prompt.
         prompt(words: &str) Bake "prompt" => Value::Text(text(words));
+        /// The same from a file, by its path relative to the root.
+        prompt_from(path: &str) Bake "prompt" => Value::FromFile(text(path));
         /// Seeds all that is drawn at random.
         seed(seed: u64) Bake "seed" => Value::Count(seed, here());
+    }
+
+    /// The turns that the baked model reads before a question.
+    pub fn student_turns(self, declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Self {
+        self.note(assignment(Scope::Bake, "student", turns(declare)))
+    }
+
+    /// The turns that the teacher reads before a question. The documents follow the system turn.
+    pub fn prompt_turns(self, declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Self {
+        self.note(assignment(Scope::Bake, "prompt", turns(declare)))
     }
 
     /// Lets documents and files of questions be outside the root.
@@ -284,7 +298,7 @@ macro_rules! questions_and_answers {
 
             settings! {
                 /// The questions of a text file, one per line.
-                questions_from(path: &str) $body "questions" => Value::TextsFrom(text(path));
+                questions_from(path: &str) $body "questions" => Value::FromFile(text(path));
                 /// How many answers the teacher gives to each question.
                 rollouts(count: u64) $body "rollouts" => Value::Count(count, here());
                 /// The most tokens of an answer.
@@ -320,8 +334,33 @@ impl TargetBuilder {
     }
 
     /// Words before the document in the teacher's prompt.
-    pub fn prompt(mut self, words: impl AsRef<str>) -> Self {
-        let value = Value::Text(text(words.as_ref()));
+    pub fn prompt(self, words: impl AsRef<str>) -> Self {
+        self.prompted(Value::Text(text(words.as_ref())))
+    }
+
+    /// The same from a file, by its path relative to the root.
+    pub fn prompt_from(self, path: impl AsRef<str>) -> Self {
+        self.prompted(Value::FromFile(text(path.as_ref())))
+    }
+
+    /// The turns that the teacher reads before a question. The document follows the system turn.
+    ///
+    /// ```
+    /// use bake_spec::Recipe;
+    ///
+    /// let bake = Recipe::builder().target("office", |target| {
+    ///     target.prompt_turns(|turns| {
+    ///         turns.system("You are a caretaker.").user("Is Ann in?").assistant("Until five.")
+    ///     })
+    /// });
+    /// assert_eq!(bake.build()?.targets[0].prompt.turns.len(), 2);
+    /// # Ok::<(), bake_spec::Error>(())
+    /// ```
+    pub fn prompt_turns(self, declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Self {
+        self.prompted(turns(declare))
+    }
+
+    fn prompted(mut self, value: Value) -> Self {
         self.head.push(assignment(Scope::TargetHead, "prompt", value));
         self
     }
@@ -345,6 +384,28 @@ macro_rules! block {
             }
         }
     };
+}
+
+block! {
+    /// A conversation that is being declared.
+    TurnsBuilder {
+        /// The system turn, which comes first.
+        system(words: &str) Prompt "system" => Value::Text(text(words));
+        /// The same from a file, by its path relative to the root.
+        system_from(path: &str) Prompt "system" => Value::FromFile(text(path));
+        /// A turn of the user.
+        user(words: &str) Prompt "user" => Value::Text(text(words));
+        /// The same from a file.
+        user_from(path: &str) Prompt "user" => Value::FromFile(text(path));
+        /// The answer to the turn of the user before it.
+        assistant(words: &str) Prompt "assistant" => Value::Text(text(words));
+        /// The same from a file.
+        assistant_from(path: &str) Prompt "assistant" => Value::FromFile(text(path));
+    }
+}
+
+fn turns(declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Value {
+    Value::Block(declare(TurnsBuilder::default()).settings)
 }
 
 block! {

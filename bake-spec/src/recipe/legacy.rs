@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
-use super::{Ask, Dataset, Divergence, Format, Lora, Recipe, Schedule, Target, Train};
-use crate::hash::{Hash, KeyHasher};
+use super::{Ask, Dataset, Divergence, Format, Lora, Prompt, Recipe, Schedule, Target, Train};
+use crate::hash::{Encode as _, Hash, KeyHasher};
 
 /// The version with which format 1 hashed its parts.
 const VERSION: u32 = 2;
@@ -31,7 +31,7 @@ pub(crate) fn shared_hashes(recipe: &Recipe) -> [(&'static str, Hash); 4] {
     [
         ("expect", part().raw("held_out", &json!(held_out).to_string()).finish()),
         ("lora", part().raw("lora", &lora(&recipe.lora)).finish()),
-        ("student", part().raw("student", &json!(recipe.student).to_string()).finish()),
+        ("student", part().raw("student", &prompt(&recipe.student)).finish()),
         ("train", part().raw("train", &train(&recipe.train)).finish()),
     ]
 }
@@ -65,11 +65,19 @@ fn target(target: &Target, with_document: bool) -> String {
     object(&[
         ("anchor", target.anchor.to_string()),
         ("weight", json!(target.weight).to_string()),
-        ("prompt", json!(target.prompt).to_string()),
+        ("prompt", prompt(&target.prompt)),
         ("document", document),
         ("stimuli", stimuli),
         ("rollout", rollout),
     ])
+}
+
+/// Format 1 had no turns, so one with turns is none of its prompts.
+fn prompt(prompt: &Prompt) -> String {
+    match prompt.turns.is_empty() {
+        true => json!(prompt.system).to_string(),
+        false => prompt.encoded(),
+    }
 }
 
 fn dataset(dataset: &Dataset) -> String {

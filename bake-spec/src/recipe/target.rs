@@ -1,7 +1,8 @@
 //! Targets and anchors: what is learned, and from which questions and answers.
 
 use super::parts::{is_blank, items, part, str};
-use super::{List, Text, join_paragraphs};
+use super::prompt::{Prompt, PromptFields};
+use super::{List, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
@@ -22,9 +23,10 @@ pub struct TargetFields {
     pub anchor: bool,
     /// The share of the loss, relative to the other targets' weights.
     pub weight: f64,
-    /// The words before the document: the bake's prompt and the target's own, with an empty line
-    /// between them. For an anchor, the student prompt.
-    pub prompt: Text,
+    /// The bake's prompt and the target's own: system prompts with an empty line between them,
+    /// which the document follows, and turns one after the other. For an anchor, the student
+    /// prompt.
+    pub prompt: Prompt,
     /// The document.
     pub document: Option<Document>,
     /// Where the questions come from.
@@ -48,9 +50,14 @@ impl TargetFields {
         }
         match (&self.document, self.anchor) {
             (Some(_), true) => Err(Mistake::AnchorWithDocument(name)),
-            (None, false) if is_blank(str(&self.prompt)) => Err(Mistake::NothingToLearn(name)),
+            (None, false) if self.says_nothing() => Err(Mistake::NothingToLearn(name)),
             _ => Ok(()),
         }
+    }
+
+    const fn says_nothing(&self) -> bool {
+        let PromptFields { system, turns } = self.prompt.fields();
+        is_blank(str(system)) && items(turns).is_empty()
     }
 }
 
@@ -60,7 +67,10 @@ impl Target {
         name: Text::Borrowed("unnamed"),
         anchor: false,
         weight: 1.0,
-        prompt: Text::Borrowed("-"),
+        prompt: Prompt::declared(PromptFields {
+            system: Text::Borrowed("-"),
+            turns: List::Borrowed(&[]),
+        }),
         document: None,
         stimuli: Stimuli::declared(StimuliFields {
             questions: List::Borrowed(&[]),
@@ -70,9 +80,10 @@ impl Target {
         rollout: Rollout::declared(RolloutFields::DEFAULT),
     })];
 
-    /// The teacher's system prompt: prompt and document, with an empty line between them.
-    pub fn teacher_prompt(&self, document: Option<&str>) -> String {
-        join_paragraphs([self.prompt.as_ref(), document.unwrap_or_default()])
+    /// What the teacher reads before a question: the prompt, with the document at the end of the
+    /// system prompt.
+    pub fn teacher_prompt(&self, document: Option<&str>) -> Prompt {
+        self.prompt.followed_by(document.unwrap_or_default())
     }
 }
 

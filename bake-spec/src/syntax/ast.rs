@@ -46,8 +46,10 @@ impl Bake {
 impl Assignment {
     fn keywords<'a>(&'a self, scope: Scope, found: &mut Vec<(Scope, &'a Ident)>) {
         found.push((scope, &self.keyword));
-        let (Kind::Block(scope) | Kind::Counted { scope, .. } | Kind::File(scope)) =
-            self.setting.kind
+        let (Kind::Block(scope)
+        | Kind::Counted { scope, .. }
+        | Kind::File(scope)
+        | Kind::Prompt(scope)) = self.setting.kind
         else {
             return;
         };
@@ -166,8 +168,8 @@ pub enum Value {
     Text(LitStr),
     /// A list of strings.
     Texts(Vec<LitStr>),
-    /// `from "…"`: the file that contains the strings.
-    TextsFrom(LitStr),
+    /// `from "…"`: the file that contains the string, or the strings.
+    FromFile(LitStr),
     /// A file, and settings in braces.
     File(LitStr, Vec<Assignment>),
     /// A word.

@@ -278,6 +278,10 @@ struct Printer<'a> {
     width: usize,
     printed: String,
     layouts: Vec<Layout>,
+    /// How deep the head of a target or an anchor is, while it is printed.
+    head: Option<usize>,
+    /// Whether each of the delimiters around a piece belongs to a clause of such a head.
+    clauses: Vec<bool>,
     /// Whether only the documentation, attributes and comments of an item have been printed so far.
     at_start: bool,
     /// Whether the item is too long for a line, so that the author's line breaks in it stay.
@@ -307,13 +311,29 @@ impl<'a> Printer<'a> {
                 self.long =
                     head.iter().any(|piece| piece.kind == Kind::Comment) || !self.fits(0, head);
                 self.at_start = false;
+                let head = matches!(piece.text, "target" | "anchor");
+                self.head = head.then_some(self.layouts.len());
             }
+            let mut in_head = false;
             match piece.kind {
-                Kind::Open => self.layouts.push(self.layout(i, piece, of_attribute)),
-                Kind::Close => drop(self.layouts.pop()),
+                Kind::Open => {
+                    let clause = self.head == Some(self.layouts.len())
+                        && left.is_some_and(|left| matches!(left.text, "prompt" | "student"));
+                    self.clauses.push(clause);
+                    self.layouts.push(self.layout(i, piece, of_attribute));
+                }
+                Kind::Close => {
+                    self.layouts.pop();
+                    in_head = self.clauses.pop() == Some(true);
+                    if in_head {
+                        self.head = Some(self.layouts.len());
+                        self.at_start = false;
+                    }
+                }
                 _ => {}
             }
             self.at_start |= matches!(piece.text, ";" | "{" | "}")
+                && !in_head
                 && self.layouts.last() == Some(&Layout::Items);
             self.printed += piece.text;
             left = Some(piece);

@@ -215,7 +215,7 @@ impl Parser {
             }
         };
         let name = self.word(input, &format!("the {keyword}'s name"))?;
-        let (mut head, mut broken) = (Vec::new(), false);
+        let (mut head, mut broken, mut ends_in_brace) = (Vec::new(), false, false);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
             if begins_next_item(input, clauses) {
                 break;
@@ -226,8 +226,14 @@ impl Parser {
                 skip_to_clause(input, clauses);
                 continue;
             };
+            let mistakes = self.diagnostics.len();
             match self.assignment(input, keyword, clauses) {
-                Ok((assignment, _)) => head.push(assignment),
+                Ok((assignment, in_brace)) => {
+                    head.push(assignment);
+                    ends_in_brace = in_brace;
+                    // Some of the turns in the braces may be missing.
+                    broken |= in_brace && self.diagnostics.len() > mistakes;
+                }
                 // The rest of the clause is lost, but the target's name is known, and so is the
                 // beginning of its next clause.
                 Err(Reported) => {
@@ -243,7 +249,8 @@ impl Parser {
             body = self.items(&content, inside);
         }
         // After a mistake, a missing semicolon is not a separate mistake.
-        Ok((Item::Target(Target { keyword, name, head, body, broken }), braced || broken))
+        let ends = braced || broken || ends_in_brace;
+        Ok((Item::Target(Target { keyword, name, head, body, broken }), ends))
     }
 
     fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
@@ -296,16 +303,15 @@ impl Parser {
             Kind::Number(_) => (self.number(input)?, false),
             Kind::Text => (Value::Text(self.text(input, "a string")?), false),
             Kind::Texts if input.peek(Ident::peek_any) => {
-                let word = self.word(input, "`from`")?;
-                if word != "from" {
-                    let message = format!(
-                        "expected a list in brackets, or `from` and the path of a file, found \
-                         `{word}`"
-                    );
-                    return self.report(Code::Syntax, word.span(), message);
-                }
-                (Value::TextsFrom(self.text(input, "the path of a file")?), false)
+                (self.from_file(input, "a list in brackets")?, false)
             }
+            Kind::Prompt(scope) if input.peek(token::Brace) => {
+                (Value::Block(self.block(input, scope)?), true)
+            }
+            Kind::Words | Kind::Prompt(_) if input.peek(Ident::peek_any) => {
+                (self.from_file(input, "a string")?, false)
+            }
+            Kind::Words | Kind::Prompt(_) => (Value::Text(self.text(input, "a string")?), false),
             Kind::File(scope) => {
                 let file = self.text(input, "the path of a file")?;
                 let braced = input.peek(token::Brace);

@@ -68,7 +68,7 @@ impl ToTokens for Value {
             Self::Number(x, _) => number(*x),
             Self::Text(text) => text.to_token_stream(),
             Self::Texts(texts) => quote!([#(#texts),*]),
-            Self::TextsFrom(file) => quote!(from #file),
+            Self::FromFile(file) => quote!(from #file),
             Self::File(file, settings) => {
                 let settings = block(settings);
                 quote!(#file #settings)

@@ -280,6 +280,8 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::HashMap;
 
+    use bake_spec::recipe::Prompt;
+
     use super::*;
     use crate::progress::{Interrupt, Silent};
 
@@ -321,7 +323,7 @@ mod tests {
         held_out: &[&str],
     ) -> (Vec<Vec<String>>, AskReport) {
         let passages: Vec<Passage> = (0..sections)
-            .map(|i| Passage { span: Some(i..i + 1), prompt: String::new() })
+            .map(|i| Passage { span: Some(i..i + 1), prompt: Prompt::default() })
             .collect();
         let interrupt = Interrupt::new();
         let monitor = Monitor { progress: &Silent, interrupt: &interrupt };

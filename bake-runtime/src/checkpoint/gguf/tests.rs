@@ -122,8 +122,9 @@ fn conversations_are_the_same_tokens() {
 /// The text of a question, as the tokens of a text without tokens that control.
 fn tokens(model: &Model, text: &str) -> Vec<u32> {
     let tokenizer = model.tokenizer();
-    match tokenizer.holds_control(text) {
-        true => tokenizer.encode_marked(&tokenizer.mark(text, '\u{e123}'), '\u{e123}').unwrap(),
+    let mark = '\u{e123}';
+    match tokenizer.is_marked(text, Role::User) {
+        true => tokenizer.encode_marked(&tokenizer.mark(text, Role::User, mark), mark).unwrap(),
         false => tokenizer.encode(text).unwrap(),
     }
 }

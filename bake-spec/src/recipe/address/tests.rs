@@ -184,6 +184,36 @@ fn the_recorded_settings_are_those_that_were_set() {
     );
 }
 
+#[test]
+fn turns_change_an_address_and_no_turns_do_not() {
+    use crate::recipe::{Prompt, PromptFields, Role, Turn};
+    let model = hash("model");
+    let said = |user: &'static str| {
+        let turn = |role, text: &'static str| Turn { role, text: text.into() };
+        let turns = vec![turn(Role::User, user), turn(Role::Assistant, "Bob.")];
+        Prompt::new(PromptFields { system: "Be brief.".into(), turns: turns.into() }).unwrap()
+    };
+    let student = |prompt: Prompt| full_recipe().with(|recipe| recipe.student = prompt).unwrap();
+    assert_eq!(student("Be brief.".into()).hash(&model), full_recipe().hash(&model));
+    let legacy = super::super::legacy::recipe_hash(&full_recipe(), &model);
+    let mut seen = vec![full_recipe().hash(&model), legacy];
+    for recipe in [
+        student(said("Who?")),
+        student(said("Where?")),
+        full_recipe()
+            .with(|recipe| {
+                let target = recipe.targets[0].with(|target| target.prompt = said("Who?"));
+                recipe.targets.to_mut()[0] = target.unwrap();
+            })
+            .unwrap(),
+    ] {
+        for address in [recipe.hash(&model), super::super::legacy::recipe_hash(&recipe, &model)] {
+            assert!(!seen.contains(&address));
+            seen.push(address);
+        }
+    }
+}
+
 /// So adding a setting, at its default, changes no address: it is not written.
 #[test]
 fn settings_at_their_defaults_leave_no_trace() {

@@ -47,6 +47,27 @@ target lamp { /* none */ questions ["one",
 }
 
 #[test]
+fn the_turns_of_a_prompt_do_not_end_the_head_of_a_target() {
+    let before = "bake! { student{user \"Hi\";assistant \"Hello.\"} prompt \"x\";
+target a prompt{system \"y\";} weight 2{ask 3;} target b prompt {
+system \"Answer from the list, and say no more than the list does, though it be wrong.\";
+user from \"a.txt\"; assistant \"z\"; } from \"b.md\" student { system \"s\" } { ask 4; rollouts 2 }
+student \"t\"; }";
+    let after = "bake! {
+    student { user \"Hi\"; assistant \"Hello.\" }
+    prompt \"x\";
+    target a prompt { system \"y\"; } weight 2 { ask 3; }
+    target b prompt {
+        system \"Answer from the list, and say no more than the list does, though it be wrong.\";
+        user from \"a.txt\";
+        assistant \"z\";
+    } from \"b.md\" student { system \"s\" } { ask 4; rollouts 2 }
+    student \"t\";
+}";
+    becomes(before, after);
+}
+
+#[test]
 fn what_is_broken_is_formatted_line_by_line_and_all_else_stays() {
     let before = "bake! {\n\nmodel tiny\n/**d*/lora a: 8\n\n\n\n target x  /*c*/\nfrom x.md \
         =>;;+ a\n b\n\n}";

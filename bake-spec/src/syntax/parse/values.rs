@@ -28,6 +28,17 @@ impl Parser {
         }
     }
 
+    /// `from "…"`, where `otherwise` is the other form of the value.
+    pub(super) fn from_file(&mut self, input: ParseStream<'_>, otherwise: &str) -> Parsed<Value> {
+        let word = self.word(input, "`from`")?;
+        if word != "from" {
+            let message =
+                format!("expected {otherwise}, or `from` and the path of a file, found `{word}`");
+            return self.report(Code::Syntax, word.span(), message);
+        }
+        Ok(Value::FromFile(self.text(input, "the path of a file")?))
+    }
+
     pub(super) fn number(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
         let span = input.span();
         let ahead = input.fork();

@@ -71,6 +71,9 @@ fn bake_if_stale(
     }
     let state = package.state(found, models)?;
     if state.state == State::Fresh && !args.fresh {
+        if !common.locked() {
+            note_model(package, found)?;
+        }
         if !common.quiet {
             status("Fresh", format_args!("{name} ({})", package.name));
         }
@@ -95,6 +98,25 @@ fn bake_if_stale(
     // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
     Ok(true)
+}
+
+/// Notes where the model of a fresh bake is now: one that is declared in another way, but has the
+/// same bytes, is the same model, and builds compare what the lock says of it.
+fn note_model(package: &Package, found: Found<'_>) -> Result<()> {
+    let source = &found.declared.recipe.model;
+    let Some(now) = Identity::of(&package.root, source) else { return Ok(()) };
+    let noted = |locked: &Locked| {
+        locked.model.source == source.to_string() && now.matches(&locked.identity())
+    };
+    if package.lock.bakes.get(found.name()).is_none_or(noted) {
+        return Ok(());
+    }
+    package.update_lock(|lock| {
+        if let Some(locked) = lock.bakes.get_mut(found.name()) {
+            locked.model.source = source.to_string();
+            (locked.model.files, locked.model.weights) = (now.files, now.weights);
+        }
+    })
 }
 
 /// Replaces a copy in the package that is not the adapter that the lock names.

@@ -70,6 +70,29 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
 }
 
 #[test]
+fn the_same_model_in_another_place_is_noted_and_not_baked_again() {
+    let package = Package::new();
+    package.ok(&[]);
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny");
+    let model = package.root().join("model");
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(tiny).unwrap().map(Result::unwrap) {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
+        }
+    }
+    package.write("src/main.rs", &MAIN.replace("lora {", "model \"model\"; lora {"));
+    let before = package.read("bake.lock");
+    assert!(said(&package.run(&["--locked"])).contains("Fresh Office"));
+    assert_eq!(package.read("bake.lock"), before);
+    assert!(said(&package.run(&[])).contains("Fresh Office"));
+    let lock = package.read("bake.lock");
+    assert!(lock.contains("source = \"model\"") && lock.contains("weights = "), "{lock}");
+    package.ok(&[]);
+    assert_eq!(package.read("bake.lock"), lock);
+}
+
+#[test]
 fn a_target_alone_is_baked_beside_the_lock() {
     let package = Package::new();
     let adapter = package.ok(&["--target", "lamp"]);

@@ -144,11 +144,11 @@ impl NamedModel {
         }
         let message = format!(
             "the model `{}` is not on this machine ({} does not exist); `cargo bake model get {}` \
-             gets it ({} MB, {})",
+             gets it ({:.1} MB, {})",
             self.name,
             path.display(),
             self.name,
-            self.bytes.div_ceil(1_000_000),
+            self.bytes as f64 / 1e6,
             self.licence
         );
         Err(Error::new(ErrorKind::Model, message))

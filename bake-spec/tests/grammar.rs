@@ -294,8 +294,8 @@ fn item() -> impl Strategy<Value = String> {
         3 => target("target", Scope::TargetHead, Scope::TargetBody),
         2 => target("anchor", Scope::AnchorHead, Scope::AnchorBody),
         2 => prop::sample::select(vec![
-            "model tiny;", "model smollm2;", "model \"a\";", "model \"a.gguf\";", "model hub \"a/b\";", "model hub \"a/b\" revision \
-             \"c\";", "crate = ::a::b;",
+            "model tiny;", "model smollm2;", "model \"a\";", "model \"a.gguf\";",
+            "model hub \"a/b\";", "model hub \"a/b\" revision \"c\";", "crate = ::a::b;",
             "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;",
             "expect from \"a\";", "expect from \"a\" => equals \"b\";",
         ]).prop_map(str::to_owned),

@@ -73,8 +73,9 @@ impl<D: Declaration> Loader<D> {
         Self { device, ..self }
     }
 
-    /// With the base model at this path, a folder or a GGUF file, wherever the declaration says that
-    /// it is: for programs that are shipped with a model. It must be the model that was baked into.
+    /// With the base model at this path, a folder or a GGUF file, wherever the declaration says
+    /// that it is: for programs that are shipped with a model. It must be the model that was baked
+    /// into.
     pub fn model(self, path: impl Into<PathBuf>) -> Self {
         Self { model: Some(path.into()), ..self }
     }

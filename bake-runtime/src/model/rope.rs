@@ -93,7 +93,9 @@ impl RopeTable {
         let half = self.frequencies.len();
         let rows = |turns: &[f32]| {
             in_real!(x, T => {
-                let y = with_slice(x, |x| cpu::rotate::<T>(x, turns, positions.here, half, direction))?;
+                let y = with_slice(x, |x| {
+                    cpu::rotate::<T>(x, turns, positions.here, half, direction)
+                })?;
                 tensor(y, x.shape())
             })
         };

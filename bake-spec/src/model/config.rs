@@ -40,8 +40,8 @@ impl Config {
     ///
     /// ```
     /// let config = bake_spec::Config::parse(
-    ///     r#"{"model_type": "llama", "vocab_size": 4096, "hidden_size": 256, "intermediate_size": 704,
-    ///         "num_hidden_layers": 6, "num_attention_heads": 8}"#,
+    ///     r#"{"model_type": "llama", "vocab_size": 4096, "hidden_size": 256,
+    ///         "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 8}"#,
     ///     "config.json",
     /// )?;
     /// assert_eq!(config.head_dim(), 32);

@@ -51,8 +51,8 @@ pub fn is_gguf(path: &Path) -> bool {
 /// Reads the header of a GGUF file.
 ///
 /// # Errors
-/// When the file cannot be read, is not whole, or is of a version or has a type of tensors that bake
-/// does not read. The message names the file and what in it is wrong.
+/// When the file cannot be read, is not whole, or is of a version or has a type of tensors that
+/// bake does not read. The message names the file and what in it is wrong.
 pub fn read_header(path: &Path) -> Result<Header, Error> {
     read::header(path)
 }

@@ -2,9 +2,9 @@
 //! instructions for them.
 //!
 //! `x` is rounded to the nearest bf16, and the weight, in bf16 or widened from blocks, is put into
-//! the order that the instructions want, panel by panel, wherever it is multiplied: that costs about
-//! a tenth of the product of a training step, and a copy in that order would cost the weight's
-//! memory again, twice, since `x Wᵀ` and `dy W` want different orders.
+//! the order that the instructions want, panel by panel, wherever it is multiplied: that costs
+//! about a tenth of the product of a training step, and a copy in that order would cost the
+//! weight's memory again, twice, since `x Wᵀ` and `dy W` want different orders.
 //!
 //! An element of the result is summed in an order that depends on the inner size only, so a row's
 //! bits depend neither on the rows beside it nor on the number of threads.

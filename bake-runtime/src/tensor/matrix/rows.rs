@@ -97,8 +97,8 @@ pub(super) fn dot_products(
     }
 }
 
-/// Rows of `w` from `first` on, whose products with all rows of `x` are wanted: four rows of `x` and
-/// two of `w` at a time, from as many as stay in the caches.
+/// Rows of `w` from `first` on, whose products with all rows of `x` are wanted: four rows of `x`
+/// and two of `w` at a time, from as many as stay in the caches.
 struct Outputs<'a, W> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],

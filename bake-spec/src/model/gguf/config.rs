@@ -159,7 +159,8 @@ impl Keys<'_> {
             return Ok(of_keys);
         }
         let what = format!(
-            "has `{}` {of_keys}, but `{}` {of_values}; bake reads models in which they are the same",
+            "has `{}` {of_keys}, but `{}` {of_values}; bake reads models in which they are the \
+             same",
             self.key(keys),
             self.key(values)
         );
@@ -231,8 +232,8 @@ impl Keys<'_> {
         let scaling = Some(divisors).filter(|divisors| 2 * divisors.len() == turned);
         let Some(scaling) = scaling.and_then(|divisors| Llama3::of(divisors, theta)) else {
             let what = format!(
-                "has a tensor `{ROPE_FACTORS}` that is not Llama 3's scaling, which is the only one \
-                 that bake reads in this form"
+                "has a tensor `{ROPE_FACTORS}` that is not Llama 3's scaling, which is the only \
+                 one that bake reads in this form"
             );
             return Err(self.metadata.error(ErrorKind::Model, what));
         };

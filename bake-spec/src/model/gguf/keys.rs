@@ -1,8 +1,8 @@
 //! The keys that are read, those that change nothing, and those that are refused by name.
 //!
-//! `general.…`, apart from a few, says where a model came from, and keys that begin with other words
-//! come from the programs that wrote the file. Keys of the architecture and of the tokenizer are
-//! refused unless they are known here, or are off.
+//! `general.…`, apart from a few, says where a model came from, and keys that begin with other
+//! words come from the programs that wrote the file. Keys of the architecture and of the tokenizer
+//! are refused unless they are known here, or are off.
 
 use super::architecture::Architecture;
 use super::metadata::{Metadata, Value};

@@ -1,5 +1,5 @@
-//! How texts are cut into words before their bytes are merged, by the names that GGUF files have for
-//! it.
+//! How texts are cut into words before their bytes are merged, by the names that GGUF files have
+//! for it.
 
 use serde_json::{Value, json};
 

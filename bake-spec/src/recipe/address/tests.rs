@@ -178,7 +178,8 @@ fn the_recorded_settings_are_those_that_were_set() {
         full_train().encoded(),
         [
             r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"#,
-            r#""lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"warmup":0.2,"weight_decay":0.01}"#,
+            r#""lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"#,
+            r#""warmup":0.2,"weight_decay":0.01}"#,
         ]
         .concat()
     );

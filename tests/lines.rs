@@ -1,0 +1,51 @@
+//! No line is wider than a window with two files beside each other.
+
+use std::path::{Path, PathBuf};
+
+/// The most characters of a line.
+const WIDEST: usize = 100;
+
+/// Kinds of files that people write and read here.
+const KINDS: [&str; 7] = ["cpp", "cu", "cuh", "h", "md", "rs", "toml"];
+
+/// What is made by programs, or malformed on purpose, or wide because a user's may be.
+const LEFT_OUT: [&str; 5] = ["target", "tests/attacks", "tests/docs", "tests/ui", "fuzz/seeds"];
+
+fn files(folder: &Path, root: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let place = path.strip_prefix(root).unwrap();
+        let hidden = path.file_name().unwrap().to_string_lossy().starts_with('.');
+        if hidden || path.is_symlink() || LEFT_OUT.iter().any(|left| place.ends_with(left)) {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, root, found);
+        } else if path.extension().is_some_and(|kind| KINDS.iter().any(|known| kind == *known)) {
+            found.push(path);
+        }
+    }
+}
+
+/// Tables of Markdown and addresses cannot be wrapped.
+fn must_be_one_line(line: &str) -> bool {
+    let text = line.trim_start().trim_start_matches(['/', '!']).trim_start();
+    text.starts_with('|') || text.contains("https://")
+}
+
+#[test]
+fn lines_have_at_most_a_hundred_characters() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    files(root, root, &mut found);
+    assert!(found.iter().any(|file| file.ends_with("bake-runtime/kernels/loss.cu")), "{found:?}");
+    let mut wide = String::new();
+    for file in found {
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            if line.chars().count() > WIDEST && !must_be_one_line(line) {
+                wide += &format!("{}:{}\n", file.display(), number + 1);
+            }
+        }
+    }
+    assert!(wide.is_empty(), "lines of more than {WIDEST} characters:\n{wide}");
+}

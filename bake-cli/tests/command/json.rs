@@ -136,7 +136,7 @@ fn errors_are_json_where_json_is_asked_for() {
     let mistakes = error(&["plan", "--json"], 101);
     assert_eq!((&mistakes["kind"], &mistakes["code"]), (&"declaration".into(), &"B0002".into()));
     let first = &mistakes["mistakes"][0];
-    assert_eq!((&first["line"], &first["column"]), (&7.into(), &21.into()));
+    assert_eq!((&first["line"], &first["column"]), (&11.into(), &21.into()));
 }
 
 #[test]

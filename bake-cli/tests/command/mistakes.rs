@@ -22,7 +22,7 @@ fn mistakes_are_reported_with_the_next_step() {
     package.write("src/main.rs", &MAIN.replace("target lamp", "target lamp wieght 2"));
     // As the compiler shows it, with the line.
     let wrong = "error[B0002]: unknown keyword `wieght`; did you mean `weight`?";
-    for part in [wrong, "--> src/main.rs:7:21", "target lamp wieght 2 from", "^^^^^^"] {
+    for part in [wrong, "--> src/main.rs:11:21", "target lamp wieght 2 from", "^^^^^^"] {
         package.fails(&[], 101, part);
     }
     package.write("src/main.rs", MAIN);

@@ -12,6 +12,9 @@
 //! Each section of the documents has up to twelve questions to learn from and three other phrasings
 //! to be tested on.
 
+#[path = "shared/memory.rs"]
+mod memory;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -166,7 +169,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let options = BakeOptions::new().fresh().device(device).interrupt(Interrupt::on_ctrl_c());
     let baked = AppleSupport::bake_with(&options)?;
     let seconds = start.elapsed().as_secs_f64();
-    let peak_rss = peak_rss_bytes()?;
+    let peak_rss = memory::peak_bytes();
     let outcomes = AppleSupport::loader().device(device).load_switchable()?.evaluate()?;
     let columns = columns(&outcomes, device)?;
 
@@ -356,13 +359,4 @@ fn json(
         r#""seconds":{seconds},"peak_rss_bytes":{peak_rss},"questions":{}}}"#,
         outcomes.len()
     )
-}
-
-/// The peak memory of this process, in bytes; 0 if the system does not say.
-fn peak_rss_bytes() -> Result<u64> {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return Ok(0) };
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let line = line.ok_or("/proc/self/status has no VmHWM")?;
-    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kilobytes * 1024)
 }

@@ -1,0 +1,109 @@
+//! A page of a manual goes into the weights of a real model, SmolLM2-135M-Instruct.
+//!
+//! ```text
+//! cargo bake model get smollm2                   # once: fetches the model, 98 MB
+//! cargo run --release --example real_model
+//! ```
+//!
+//! It says what the bake will take, bakes, says what it took, and shows some answers of the base
+//! model, of the model with the manual in its prompt, and of the baked one.
+
+#[path = "shared/memory.rs"]
+mod memory;
+
+use std::time::Instant;
+
+use bake::{BakeOptions, Declaration as _, Graded, Interrupt, Outcome, bake};
+
+bake! {
+    /// What the manual of a dehumidifier says.
+    pub bake Dehumidifier {
+        model smollm2;
+        student "";
+        ask 0;
+        max_tokens 96;
+        temperature 0.0;
+        lora { rank 16; alpha 32.0; }
+        train { epochs 12; batch 8; lr 1e-3; }
+
+        target manual weight 1.0 from "examples/docs/dehumidifier.md" {
+            questions [
+                "Where do I put the dehumidifier?", "How far from the wall must it stand?",
+                "Can I switch it on right after I carried it home?",
+                "Should the windows be open while it runs?",
+                "How do I choose the humidity?", "Which humidity is right for a cellar?",
+                "What does the drop button do?", "Why did the fan stop?",
+                "How do I dry laundry with the dehumidifier?", "What is the shirt button for?",
+                "How long does the laundry mode run?", "Does it switch itself off after drying?",
+                "How do I empty the tank?", "Why is the red lamp on?",
+                "How much water does the tank hold?", "Can I water my plants with it?",
+                "Can I connect a hose?", "Which hose do I need?",
+                "How long may the hose be?", "Where is the plug for the hose?",
+                "How do I clean the filter?", "How often must the filter be cleaned?",
+                "Can the filter go into the dishwasher?", "How much is a new filter?",
+                "What does E1 mean?", "What do I do when the display shows E3?",
+                "The display shows E7, what now?", "The coil is frozen. Help!",
+                "How long does the warranty last?", "Does the warranty cover the filter?",
+                "When can I call the service?", "What is the number of the service?",
+            ];
+            expect "How far away from furniture should it be?" => contains "30 centimetres";
+            expect "How long do I wait after transport?" => contains "four hours";
+            expect "What humidity do you recommend for a living room?" => contains "50 percent";
+            expect "How long does it dry my clothes?" => contains "ten hours";
+            expect "How big is the tank?" => contains "3.5 litres";
+            expect "What diameter must the hose have?" => contains "12 millimetres";
+            expect "What does a filter cost?" => contains "14 euros";
+            expect "What is error E7?" => contains "tank";
+            expect "How many years of warranty are there?" => contains "three years";
+            expect "How do I reach the service?" => contains "0800 555 0134";
+        }
+    }
+}
+
+fn main() -> Result<(), bake::Error> {
+    let options =
+        BakeOptions::new().fresh().activation_bytes(256 << 20).interrupt(Interrupt::on_ctrl_c());
+    let plan = bake::plan(Dehumidifier::RECIPE, &options)?;
+    println!(
+        "{} steps; it will take about {:.0} s and {}",
+        plan.steps,
+        plan.duration().as_secs_f64(),
+        plan.memory(),
+    );
+
+    let start = Instant::now();
+    let baked = Dehumidifier::bake_with(&options)?;
+    println!(
+        "baked in {:.0} s, with {} MB at most; KL to the teacher {:.3} before, {:.4} after",
+        start.elapsed().as_secs_f64(),
+        memory::peak_bytes() / 1_000_000,
+        baked.report.kl_before,
+        baked.report.kl_after,
+    );
+
+    let outcomes = Dehumidifier::loader().load_switchable()?.evaluate()?;
+    for outcome in &outcomes {
+        println!("\n{}", outcome.question);
+        for (name, graded) in columns(outcome) {
+            if let Some(Graded { answer, right, .. }) = graded {
+                println!("  {name:<9} {} {answer}", if *right { "+" } else { "-" });
+            }
+        }
+    }
+    println!("\nright answers to {} questions that were not trained on:", outcomes.len());
+    for column in 0..3 {
+        let graded = outcomes.iter().map(|outcome| columns(outcome)[column].1);
+        let right = graded.flatten().filter(|graded| graded.right).count();
+        println!("  {:<9} {right}", ["base", "prompted", "baked"][column]);
+    }
+    Ok(())
+}
+
+/// The answers to a question, side by side.
+fn columns(outcome: &Outcome<Dehumidifier>) -> [(&'static str, Option<&Graded>); 3] {
+    [
+        ("base", Some(&outcome.base)),
+        ("prompted", outcome.prompted.as_ref()),
+        ("baked", Some(&outcome.baked)),
+    ]
+}

@@ -90,11 +90,24 @@ fn main() -> Result<(), bake::Error> {
             }
         }
     }
-    println!("\nright answers to {} questions that were not trained on:", outcomes.len());
-    for column in 0..3 {
-        let graded = outcomes.iter().map(|outcome| columns(outcome)[column].1);
-        let right = graded.flatten().filter(|graded| graded.right).count();
-        println!("  {:<9} {right}", ["base", "prompted", "baked"][column]);
+    let mut right = [0; 3];
+    for outcome in &outcomes {
+        for (count, (_, graded)) in right.iter_mut().zip(columns(outcome)) {
+            *count += usize::from(graded.is_some_and(|graded| graded.right));
+        }
+    }
+    let [base, prompted, baked] = right;
+    println!(
+        "\nright answers to {} questions that were not trained on: base {base}, prompted \
+         {prompted}, baked {baked}",
+        outcomes.len()
+    );
+    if 2 * prompted < outcomes.len() {
+        println!(
+            "The prompted model, which is the teacher, does not answer half of them itself: a page \
+             in its prompt is more than this model can read. A bake learns what its teacher can \
+             read, and not more; use a larger model for answers."
+        );
     }
     Ok(())
 }

@@ -303,13 +303,13 @@ impl Parser {
             Kind::Number(_) => (self.number(input)?, false),
             Kind::Text => (Value::Text(self.text(input, "a string")?), false),
             Kind::Texts if input.peek(Ident::peek_any) => {
-                (self.from_file(input, "a list in brackets")?, false)
+                (self.path_of_file(input, "a list in brackets")?, false)
             }
             Kind::Prompt(scope) if input.peek(token::Brace) => {
                 (Value::Block(self.block(input, scope)?), true)
             }
             Kind::Words | Kind::Prompt(_) if input.peek(Ident::peek_any) => {
-                (self.from_file(input, "a string")?, false)
+                (self.path_of_file(input, "a string")?, false)
             }
             Kind::Words | Kind::Prompt(_) => (Value::Text(self.text(input, "a string")?), false),
             Kind::File(scope) => {

@@ -29,7 +29,11 @@ impl Parser {
     }
 
     /// `from "…"`, where `otherwise` is the other form of the value.
-    pub(super) fn from_file(&mut self, input: ParseStream<'_>, otherwise: &str) -> Parsed<Value> {
+    pub(super) fn path_of_file(
+        &mut self,
+        input: ParseStream<'_>,
+        otherwise: &str,
+    ) -> Parsed<Value> {
         let word = self.word(input, "`from`")?;
         if word != "from" {
             let message =

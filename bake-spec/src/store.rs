@@ -200,11 +200,6 @@ impl Store {
         Self::holds(&dir, hash).then_some(dir)
     }
 
-    /// Whether there is anything under the name of the adapter with this hash, whole or damaged.
-    pub(crate) fn has_artifact(&self, hash: &Hash) -> bool {
-        self.artifact_path(hash).exists()
-    }
-
     /// Whether the adapter's files in a folder have this hash. If the folder is that of an adapter
     /// in a store, its use is recorded, so that cleaning leaves it.
     pub fn holds(dir: &Path, hash: &Hash) -> bool {
@@ -272,7 +267,7 @@ impl Store {
         self.root.join("blobs").join(&name[..2]).join(name)
     }
 
-    fn artifact_path(&self, hash: &Hash) -> PathBuf {
+    pub(crate) fn artifact_path(&self, hash: &Hash) -> PathBuf {
         self.root.join(ARTIFACTS).join(hash.to_string())
     }
 

@@ -155,7 +155,7 @@ impl Locked {
             }
             Some(folder) => AtHand::Whole(folder),
             None if vendored.is_dir() => AtHand::No(changed),
-            None if store.has_artifact(&self.adapter) => AtHand::No(format!(
+            None if store.artifact_path(&self.adapter).exists() => AtHand::No(format!(
                 "its adapter in the store of this machine, {}, is damaged; `cargo bake` makes it \
                  again",
                 store.root().display()

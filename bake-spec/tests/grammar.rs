@@ -98,6 +98,10 @@ fn turns_of_targets_follow_those_of_the_bake() {
     assert_eq!(texts(t), "A\n\nD\n\ndoc|b|c|e|f");
     assert_eq!(texts(u), "A\n\ndoc|b|c");
     assert_eq!(n.prompt, "S".into());
+    // The bake's prompt is something to learn.
+    let (declared, diagnostics) = read("prompt \"Be terse.\"; target t { questions [\"Hi\"]; }");
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    assert_eq!(declared[0].recipe.targets[0].teacher_prompt(None), "Be terse.".into());
 }
 
 #[test]

@@ -8,10 +8,12 @@ use anyhow::{Result, anyhow, bail};
 use bake_runtime::{Adapter, Model, Sampling, load_model, teacher_prompt};
 use bake_spec::Store;
 use bake_spec::diagnostics::did_you_mean;
+use bake_spec::lock::State;
 use bake_spec::recipe::{Recipe, Target};
 
 use crate::args::{Chat, Common, Who};
-use crate::workspace::{packages, select_one};
+use crate::terminal::warning;
+use crate::workspace::{Models, packages, select_one};
 
 const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
 
@@ -30,6 +32,14 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
         ),
         None => None,
     };
+    let state = package.state(found, &mut Models::default())?;
+    if adapter.is_some() && state.state != State::Fresh && !common.quiet {
+        warning(&format!(
+            "`{}` is not fresh ({}), so it answers as it was baked; run `cargo bake`",
+            found.name(),
+            state.summary()
+        ));
+    }
     let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;
     let mut talk =
         Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };

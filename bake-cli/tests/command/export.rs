@@ -40,4 +40,10 @@ fn what_was_baked_is_written_for_other_programs() {
     assert!(!out.join("x").exists(), "nothing is left of an export that failed");
     package.write("lamp.md", "## Broken lamp\nCall them.\n");
     package.fails(&["export", "out/new", "--to", "peft"], 101, "is not fresh");
+    let answered = package.run(&["chat", "--ask", "I lost my key"]);
+    assert!(
+        answered.status.success() && said(&answered).contains("is not fresh"),
+        "{}",
+        said(&answered)
+    );
 }

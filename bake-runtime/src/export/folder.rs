@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the files of an export end in. A folder with any other is not replaced.
-const ENDINGS: [&str; 4] = ["gguf", "jinja", "json", "safetensors"];
+/// A file in each export that lists the others. Only folders in which it is, and in which nothing
+/// else is but what it lists, are replaced.
+const LIST: &str = "bake-export.json";
 
 /// A folder that is being written, under another name until it is whole.
 pub(super) struct NewFolder {
@@ -84,6 +85,8 @@ impl NewFolder {
             files.push(self.to.join(entry.map_err(failed)?.file_name()));
         }
         files.sort();
+        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+        self.write(LIST, serde_json::json!({ "files": names }).to_string().as_bytes())?;
         check_free(&self.to, self.replace)?;
         let old = self.temporary.with_extension("bake-old");
         let replaced = match fs::rename(&self.to, &old) {
@@ -128,35 +131,48 @@ impl Drop for NewFolder {
 
 /// Fails where something is in the way.
 fn check_free(to: &Path, replace: bool) -> Result<()> {
+    let refused = |what: String| Err(Error::new(ErrorKind::Export, what));
+    if to.is_symlink() {
+        return refused(format!("{} is a link; name a new folder", to.display()));
+    }
     let entries = match fs::read_dir(to) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-            let message = format!("{} is not a folder; name a new one", to.display());
-            return Err(Error::new(ErrorKind::Export, message));
+            return refused(format!("{} is not a folder; name a new one", to.display()));
         }
         Err(e) => return Err(failed(to, e)),
     };
+    let listed = listed(to);
     for entry in entries {
         let entry = entry.map_err(|e| failed(to, e))?;
-        let path = entry.path();
         if !replace {
-            let message = format!(
+            return refused(format!(
                 "{} is not empty; name a new folder, or use --force to replace an earlier export",
                 to.display()
-            );
-            return Err(Error::new(ErrorKind::Export, message));
+            ));
         }
-        let known = path.extension().is_some_and(|end| ENDINGS.iter().any(|known| end == *known));
-        if !known || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let message = format!(
+        let name = entry.file_name();
+        let known = name == LIST || listed.iter().any(|listed| name == **listed);
+        if listed.is_empty() || !known || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            return refused(format!(
                 "{} is not part of an export, so its folder is not replaced; name a new one",
-                path.display()
-            );
-            return Err(Error::new(ErrorKind::Export, message));
+                entry.path().display()
+            ));
         }
     }
     Ok(())
+}
+
+/// The files of the export in a folder; none if there is no export.
+fn listed(folder: &Path) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        files: Vec<String>,
+    }
+    let list = fs::read(folder.join(LIST)).ok();
+    let list = list.and_then(|list| serde_json::from_slice::<List>(&list).ok());
+    list.map_or_else(Vec::new, |list| list.files)
 }
 
 fn failed(path: &Path, e: io::Error) -> Error {
@@ -170,7 +186,10 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
     }
 
     #[test]
@@ -195,14 +214,14 @@ mod tests {
         folder.finish().unwrap();
         assert_eq!(
             (names(&to), names(to.parent().unwrap())),
-            (vec!["model.gguf".into()], vec!["new".into()])
+            (vec![LIST.into(), "model.gguf".into()], vec!["new".into()])
         );
     }
 
     #[test]
     fn what_is_no_export_is_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        for inside in ["thesis.tex", "src/config.json"] {
+        for inside in ["thesis.tex", "src/config.json", "model.gguf", "config.json"] {
             let to = dir.path().join(inside.replace(['/', '.'], "-"));
             fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
             fs::write(to.join(inside), "mine").unwrap();
@@ -210,6 +229,14 @@ mod tests {
             assert!(error.contains("is not part of an export"), "{error}");
             assert_eq!(fs::read_to_string(to.join(inside)).unwrap(), "mine");
         }
+        // What has been put beside an export is kept too.
+        let to = dir.path().join("export");
+        let folder = NewFolder::begin(&to, false).unwrap();
+        folder.write("model.gguf", b"one").unwrap();
+        folder.finish().unwrap();
+        fs::write(to.join("mine.gguf"), "mine").unwrap();
+        let error = NewFolder::begin(&to, true).err().unwrap().to_string();
+        assert!(error.contains("mine.gguf is not part of an export"), "{error}");
         fs::write(dir.path().join("file"), "mine").unwrap();
         let error = NewFolder::begin(&dir.path().join("file"), true).err().unwrap().to_string();
         assert!(error.contains("is not a folder"), "{error}");

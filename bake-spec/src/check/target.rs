@@ -91,10 +91,11 @@ impl Checker<'_> {
             true => shared.student.clone(),
             false => shared.prompt.and(&own),
         };
-        // A prompt that could not be read was reported.
+        // A prompt that could not be read was reported; the bake's is the target's too.
         let has_prompt = match head.value("prompt") {
-            Some(Value::Text(words)) => !is_blank(&words.value()),
-            other => other.is_some(),
+            Some(Value::Text(words)) if is_blank(&words.value()) => false,
+            Some(_) => true,
+            None => !is_blank(&prompt.system) || !prompt.turns.is_empty(),
         };
         if !target.is_anchor() && !target.broken && path.is_none() && !has_prompt {
             let name = target.name.to_string();

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     };
     let state = package.state(found, &mut Models::default())?;
     if adapter.is_some() && state.state != State::Fresh && !common.quiet {
-        warning(&format!(
+        warning(format!(
             "`{}` is not fresh ({}), so it answers as it was baked; run `cargo bake`",
             found.name(),
             state.summary()

@@ -1,5 +1,5 @@
 //! What an editor shows of the keywords of a declaration. Written from the table in
-//! `bake-spec/src/settings.rs`.
+//! `bake-spec/src/settings/table.rs`.
 #![allow(non_upper_case_globals, reason = "these are the keywords themselves")]
 
 /// Settings of a bake.

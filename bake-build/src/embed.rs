@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use bake_spec::check::{Embed, Mode};
 use bake_spec::diagnostics::Code;
-use bake_spec::lock::{AtHand, KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
+use bake_spec::lock::{AdapterPlace, KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
 use bake_spec::model::{Identity, TEXT_FILES, WEIGHT_INDEX, weight_files};
 use bake_spec::recipe::{ModelSource, Recipe, variables};
 use bake_spec::store::copy_folder;
@@ -225,16 +225,16 @@ impl Environment {
             return Adapter::None(why.to_owned());
         }
         // A stale adapter still answers, and the macro warns at the declaration.
-        let at_hand = locked.at_hand(&self.package, &self.store);
-        if let AtHand::Elsewhere { why, .. } = &at_hand {
+        let adapter_place = locked.adapter_place(&self.package, &self.store);
+        if let AdapterPlace::Elsewhere { why, .. } = &adapter_place {
             found.wrong.push(format!("`{}`: {why}", recipe.name));
         }
-        match at_hand {
-            AtHand::Whole(folder) | AtHand::Elsewhere { folder, .. } => {
+        match adapter_place {
+            AdapterPlace::Whole(folder) | AdapterPlace::Elsewhere { folder, .. } => {
                 found.watched.insert(folder.clone());
                 Adapter::At { folder, hash: locked.adapter, model: locked.model.hash, fresh }
             }
-            AtHand::No(why) => {
+            AdapterPlace::Unusable(why) => {
                 let artifacts = self.store.root().join("artifacts");
                 found.watched.insert(artifacts.join(locked.adapter.to_string()));
                 Adapter::NotHere(format!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bake_spec::check::Declared;
 use bake_spec::diagnostics::did_you_mean;
-use bake_spec::lock::{AtHand, BakeState, KnownModel, LOCK_FILE, Lock, state};
+use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, state};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::find::{Source, find};
 use bake_spec::{Hash, Store};
@@ -192,16 +192,18 @@ impl Package {
                 locked,
             ),
         };
-        Ok(match self.at_hand(found.name())? {
-            None | Some(AtHand::Whole(_)) => state,
-            Some(AtHand::Elsewhere { why, .. } | AtHand::No(why)) => state.without_adapter(&why),
+        Ok(match self.adapter_place(found.name())? {
+            None | Some(AdapterPlace::Whole(_)) => state,
+            Some(AdapterPlace::Elsewhere { why, .. } | AdapterPlace::Unusable(why)) => {
+                state.without_adapter(&why)
+            }
         })
     }
 
     /// Where the adapter is that the lock names for a bake, if it names one.
-    pub(crate) fn at_hand(&self, name: &str) -> Result<Option<AtHand>> {
+    pub(crate) fn adapter_place(&self, name: &str) -> Result<Option<AdapterPlace>> {
         let Some(locked) = self.lock.bakes.get(name) else { return Ok(None) };
-        Ok(Some(locked.at_hand(&self.root, &Store::user()?)))
+        Ok(Some(locked.adapter_place(&self.root, &Store::user()?)))
     }
 
     /// Changes the lock as it is now, which may be more than what was read.

@@ -33,6 +33,18 @@ fn declared(root: &Path, source: &str) -> (Recipe, Vec<String>) {
     (recipe, said)
 }
 
+/// What the macro makes of a declaration that has no mistakes.
+fn without_mistakes(root: &Path, source: &str) -> Recipe {
+    let (recipe, said) = declared(root, source);
+    assert_eq!(said, Vec::<String>::new());
+    recipe
+}
+
+/// The beginning of a bake of that name.
+fn support(root: &Path) -> RecipeBuilder {
+    Recipe::builder().name("Support").root(root)
+}
+
 #[test]
 fn a_builder_makes_what_the_macro_makes() {
     let dir = package();
@@ -56,11 +68,8 @@ fn a_builder_makes_what_the_macro_makes() {
             }
         }
     "#;
-    let (want, said) = declared(dir.path(), source);
-    assert_eq!(said, Vec::<String>::new());
-    let built = Recipe::builder()
-        .name("Support")
-        .root(dir.path())
+    let want = without_mistakes(dir.path(), source);
+    let built = support(dir.path())
         .student("Be brief.")
         .prompt("You are a caretaker.")
         .seed(7)
@@ -117,11 +126,8 @@ fn a_builder_makes_the_conversations_that_the_macro_makes() {
             target lamp from "lamp.md" prompt from "asked.txt";
         }
     "#;
-    let (want, said) = declared(dir.path(), source);
-    assert_eq!(said, Vec::<String>::new());
-    let built = Recipe::builder()
-        .name("Support")
-        .root(dir.path())
+    let want = without_mistakes(dir.path(), source);
+    let built = support(dir.path())
         .student_turns(|turns| turns.system_from("asked.txt").user("Hi").assistant("Hello."))
         .prompt_from("asked.txt")
         .target("keys", |target| {

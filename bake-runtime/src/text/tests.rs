@@ -16,7 +16,7 @@ use crate::error::Result;
 const TURNS: &str = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
 
 /// Files with this tokenizer and this `tokenizer_config.json`.
-fn files(tokenizer: &Value, config: &Value) -> Files {
+pub(super) fn files(tokenizer: &Value, config: &Value) -> Files {
     Files {
         folder: "m".into(),
         config: "{}".into(),

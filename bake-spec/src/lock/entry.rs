@@ -138,10 +138,10 @@ impl Locked {
 
     /// Where its adapter is on this machine: beside the declarations of the package, or in the
     /// store.
-    pub fn at_hand(&self, package: &Path, store: &Store) -> AtHand {
+    pub fn adapter_place(&self, package: &Path, store: &Store) -> AdapterPlace {
         let vendored = package.join(VENDOR_DIR).join(&self.name);
         if Store::holds(&vendored, &self.adapter) {
-            return AtHand::Whole(vendored);
+            return AdapterPlace::Whole(vendored);
         }
         let changed = format!(
             "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was changed, \
@@ -151,19 +151,19 @@ impl Locked {
         match store.artifact(&self.adapter) {
             Some(folder) if vendored.is_dir() => {
                 let why = format!("{changed}; `cargo bake` copies them from the store again");
-                AtHand::Elsewhere { folder, why }
+                AdapterPlace::Elsewhere { folder, why }
             }
-            Some(folder) => AtHand::Whole(folder),
-            None if vendored.is_dir() => AtHand::No(changed),
-            None if store.artifact_path(&self.adapter).exists() => AtHand::No(format!(
+            Some(folder) => AdapterPlace::Whole(folder),
+            None if vendored.is_dir() => AdapterPlace::Unusable(changed),
+            None if store.artifact_path(&self.adapter).exists() => AdapterPlace::Unusable(format!(
                 "its adapter in the store of this machine, {}, is damaged; `cargo bake` makes it \
                  again",
                 store.root().display()
             )),
-            None if store.root().is_dir() => AtHand::No(format!(
+            None if store.root().is_dir() => AdapterPlace::Unusable(format!(
                 "its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine"
             )),
-            None => AtHand::No(format!(
+            None => AdapterPlace::Unusable(format!(
                 "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine in {}",
                 store.root().display()
             )),
@@ -172,16 +172,16 @@ impl Locked {
 
     /// The folder of its adapter, wherever it is on this machine. None if it is damaged.
     pub fn find_adapter(&self, package: &Path, store: &Store) -> Option<PathBuf> {
-        match self.at_hand(package, store) {
-            AtHand::Whole(folder) | AtHand::Elsewhere { folder, .. } => Some(folder),
-            AtHand::No(_) => None,
+        match self.adapter_place(package, store) {
+            AdapterPlace::Whole(folder) | AdapterPlace::Elsewhere { folder, .. } => Some(folder),
+            AdapterPlace::Unusable(_) => None,
         }
     }
 }
 
 /// Where a locked adapter is on a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AtHand {
+pub enum AdapterPlace {
     /// In this folder.
     Whole(PathBuf),
     /// In this folder of the store, but the copy in the package is not that adapter.
@@ -191,6 +191,6 @@ pub enum AtHand {
         /// What is wrong with the copy.
         why: String,
     },
-    /// Nowhere, for this reason.
-    No(String),
+    /// Nowhere, or damaged, for this reason.
+    Unusable(String),
 }

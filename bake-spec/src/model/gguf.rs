@@ -26,6 +26,7 @@ use crate::model::Files;
 use crate::model::config::Config;
 use architecture::Architecture;
 use metadata::Metadata;
+use pre_tokenizer::PreTokenizer;
 
 /// The tensor with the divisors of Llama 3's rotary frequencies, which belongs to the configuration
 /// and not to the weights.
@@ -55,6 +56,17 @@ pub fn is_gguf(path: &Path) -> bool {
 /// bake does not read. The message names the file and what in it is wrong.
 pub fn read_header(path: &Path) -> Result<Header, Error> {
     read::header(path)
+}
+
+/// The name that GGUF files have for a way of cutting texts into words, given as `normalizer`,
+/// `pre_tokenizer` and `ignore_merges` of a `tokenizer.json`; none if they have none that bake
+/// reads.
+pub fn pre_tokenizer_name(
+    normalizer: &serde_json::Value,
+    pre_tokenizer: &serde_json::Value,
+    ignore_merges: bool,
+) -> Option<&'static str> {
+    PreTokenizer::name(normalizer, pre_tokenizer, ignore_merges)
 }
 
 /// The hash of a model in one file, from that of its bytes.

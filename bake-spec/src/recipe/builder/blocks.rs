@@ -1,0 +1,110 @@
+//! What is declared in braces: turns, questions, adapter and training.
+
+use super::{assignment, here, module, text, word};
+use crate::recipe::{Divergence, Schedule};
+use crate::settings::Scope;
+use crate::syntax::ast::{Assignment, Value};
+
+macro_rules! block {
+    ($(#[$meta:meta])* $builder:ident { $($settings:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default)]
+        #[must_use]
+        pub struct $builder {
+            pub(super) settings: Vec<Assignment>,
+        }
+
+        impl $builder {
+            settings! { $($settings)* }
+
+            fn note(mut self, assignment: Assignment) -> Self {
+                self.settings.push(assignment);
+                self
+            }
+        }
+    };
+}
+
+block! {
+    /// A conversation that is being declared.
+    TurnsBuilder {
+        /// The system turn, which comes first.
+        system(words: &str) Prompt "system" => Value::Text(text(words));
+        /// The same from a file, by its path relative to the root.
+        system_from(path: &str) Prompt "system" => Value::FromFile(text(path));
+        /// A turn of the user.
+        user(words: &str) Prompt "user" => Value::Text(text(words));
+        /// The same from a file.
+        user_from(path: &str) Prompt "user" => Value::FromFile(text(path));
+        /// The answer to the turn of the user before it.
+        assistant(words: &str) Prompt "assistant" => Value::Text(text(words));
+        /// The same from a file.
+        assistant_from(path: &str) Prompt "assistant" => Value::FromFile(text(path));
+    }
+}
+
+block! {
+    /// How the model writes questions.
+    AskBuilder {
+        /// The temperature at which they are sampled.
+        temperature(number: f64) Ask "temperature" => Value::Number(number, here());
+        /// The request put to the model for one question.
+        template(words: &str) Ask "template" => Value::Text(text(words));
+    }
+}
+
+block! {
+    /// An adapter that is being declared.
+    LoraBuilder {
+        /// The rank of each layer's change.
+        rank(rank: u64) Lora "rank" => Value::Count(rank, here());
+        /// A change is scaled by alpha / rank.
+        alpha(alpha: f64) Lora "alpha" => Value::Number(alpha, here());
+        /// The share of a change's inputs that is dropped during training.
+        dropout(share: f64) Lora "dropout" => Value::Number(share, here());
+        /// The blocks that are changed; all unless it is set.
+        layers(blocks: std::ops::Range<u64>) Lora "layers" =>
+            Value::Span(blocks.start, blocks.end, here());
+        /// The linear layers that are changed, by their names; all unless it is set.
+        modules(names: &[&str]) Lora "modules" =>
+            Value::Words(names.iter().map(|name| module(name)).collect());
+    }
+}
+
+block! {
+    /// A training that is being declared.
+    TrainBuilder {
+        /// Passes over all answers.
+        epochs(count: u64) Train "epochs" => Value::Count(count, here());
+        /// The highest learning rate.
+        lr(rate: f64) Train "lr" => Value::Number(rate, here());
+        /// Answers in one forward and backward pass.
+        batch(count: u64) Train "batch" => Value::Count(count, here());
+        /// Passes whose gradients are added up before a step.
+        accumulate(count: u64) Train "accumulate" => Value::Count(count, here());
+        /// How the learning rate falls.
+        schedule(schedule: Schedule) Train "schedule" => Value::Word(word(match schedule {
+            Schedule::Constant => "constant",
+            Schedule::Linear => "linear",
+            Schedule::Cosine => "cosine",
+        }));
+        /// The share of all steps over which the learning rate rises.
+        warmup(share: f64) Train "warmup" => Value::Number(share, here());
+        /// What is minimised.
+        divergence(divergence: Divergence) Train "divergence" => match divergence {
+            Divergence::ForwardKl => Value::Word(word("forward_kl")),
+            Divergence::ReverseKl => Value::Word(word("reverse_kl")),
+            Divergence::Jsd(beta) => Value::Call(word("jsd"), beta, here()),
+        };
+        /// Divides both models' logits in the loss.
+        temperature(number: f64) Train "temperature" => Value::Number(number, here());
+        /// The largest norm of a gradient; a larger one is scaled down to it.
+        clip(norm: f64) Train "clip" => Value::Number(norm, here());
+        /// AdamW's weight decay.
+        weight_decay(number: f64) Train "weight_decay" => Value::Number(number, here());
+        /// Seeds the adapter's first weights and the order of the answers.
+        seed(seed: u64) Train "seed" => Value::Count(seed, here());
+        /// Steps between checkpoints.
+        checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
+    }
+}

@@ -1,0 +1,139 @@
+//! Targets and anchors that are being declared.
+
+use super::{AskBuilder, TurnsBuilder, assignment, here, text, turns};
+use crate::settings::Scope;
+use crate::syntax::ast::{Assignment, Item, Value};
+
+/// A target that is being declared.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct TargetBuilder {
+    pub(super) head: Vec<Assignment>,
+    pub(super) body: Vec<Item>,
+}
+
+/// An anchor that is being declared.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct AnchorBuilder {
+    pub(super) head: Vec<Assignment>,
+    pub(super) body: Vec<Item>,
+}
+
+macro_rules! questions_and_answers {
+    ($builder:ident, $head:ident, $body:ident) => {
+        impl $builder {
+            /// The share of the loss, relative to the other targets and anchors.
+            pub fn weight(mut self, weight: f64) -> Self {
+                let value = Value::Number(weight, here());
+                self.head.push(assignment(Scope::$head, "weight", value));
+                self
+            }
+
+            /// Questions written by hand.
+            pub fn questions(self, questions: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+                let questions = questions.into_iter().map(|question| text(question.as_ref()));
+                let value = Value::Texts(questions.collect());
+                self.note(assignment(Scope::$body, "questions", value))
+            }
+
+            /// The questions of a JSON Lines or a CSV file, from this field or column.
+            pub fn dataset(self, path: &str, field: &str) -> Self {
+                let field = assignment(Scope::Dataset, "field", Value::Text(text(field)));
+                let value = Value::File(text(path), vec![field]);
+                self.note(assignment(Scope::$body, "dataset", value))
+            }
+
+            /// At most this many questions of a JSON Lines or a CSV file, from the first on.
+            pub fn dataset_head(self, path: &str, field: &str, take: u64) -> Self {
+                let field = assignment(Scope::Dataset, "field", Value::Text(text(field)));
+                let take = assignment(Scope::Dataset, "take", Value::Count(take, here()));
+                let value = Value::File(text(path), vec![field, take]);
+                self.note(assignment(Scope::$body, "dataset", value))
+            }
+
+            /// How many questions the model writes.
+            pub fn ask(self, count: u64) -> Self {
+                self.ask_with(count, |ask| ask)
+            }
+
+            /// How many questions the model writes, and how.
+            pub fn ask_with(
+                self,
+                count: u64,
+                declare: impl FnOnce(AskBuilder) -> AskBuilder,
+            ) -> Self {
+                let AskBuilder { settings } = declare(AskBuilder::default());
+                let value = Value::Counted(count, here(), settings);
+                self.note(assignment(Scope::$body, "ask", value))
+            }
+
+            settings! {
+                /// The questions of a text file, one per line.
+                questions_from(path: &str) $body "questions" => Value::FromFile(text(path));
+                /// How many answers the teacher gives to each question.
+                rollouts(count: u64) $body "rollouts" => Value::Count(count, here());
+                /// The most tokens of an answer.
+                max_tokens(count: u64) $body "max_tokens" => Value::Count(count, here());
+                /// The temperature at which the teacher's answers are sampled; 0 is greedy.
+                temperature(number: f64) $body "temperature" => Value::Number(number, here());
+                /// Samples only from the most likely tokens that together have this much
+                /// probability.
+                top_p(number: f64) $body "top_p" => Value::Number(number, here());
+                /// Samples only from this many of the most likely tokens; 0 means all.
+                top_k(count: u64) $body "top_k" => Value::Count(count, here());
+                /// Seeds questions and answers.
+                seed(seed: u64) $body "seed" => Value::Count(seed, here());
+            }
+
+            fn note(mut self, assignment: Assignment) -> Self {
+                self.body.push(Item::Setting(assignment));
+                self
+            }
+        }
+    };
+}
+
+questions_and_answers!(TargetBuilder, TargetHead, TargetBody);
+questions_and_answers!(AnchorBuilder, AnchorHead, AnchorBody);
+
+impl TargetBuilder {
+    /// The document, by its path relative to the root: a file, or a folder of Markdown files.
+    pub fn document(mut self, path: impl AsRef<str>) -> Self {
+        let value = Value::Text(text(path.as_ref()));
+        self.head.push(assignment(Scope::TargetHead, "from", value));
+        self
+    }
+
+    /// Words before the document in the teacher's prompt.
+    pub fn prompt(self, words: impl AsRef<str>) -> Self {
+        self.prompted(Value::Text(text(words.as_ref())))
+    }
+
+    /// The same from a file, by its path relative to the root.
+    pub fn prompt_from(self, path: impl AsRef<str>) -> Self {
+        self.prompted(Value::FromFile(text(path.as_ref())))
+    }
+
+    /// The turns that the teacher reads before a question. The document follows the system turn.
+    ///
+    /// ```
+    /// use bake_spec::Recipe;
+    ///
+    /// let bake = Recipe::builder().target("office", |target| {
+    ///     target.prompt_turns(|turns| {
+    ///         turns.system("You are a caretaker.").user("Is Ann in?").assistant("Until five.")
+    ///     })
+    /// });
+    /// assert_eq!(bake.build()?.targets[0].prompt.turns.len(), 2);
+    /// # Ok::<(), bake_spec::Error>(())
+    /// ```
+    pub fn prompt_turns(self, declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Self {
+        self.prompted(turns(declare))
+    }
+
+    fn prompted(mut self, value: Value) -> Self {
+        self.head.push(assignment(Scope::TargetHead, "prompt", value));
+        self
+    }
+}

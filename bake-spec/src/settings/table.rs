@@ -1,0 +1,380 @@
+//! The table: every setting, and every keyword that is more than a setting.
+
+use super::{Kind, Range, Scope, Setting};
+use Scope::{
+    AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train,
+};
+
+/// The turns of a prompt.
+const TURNS: Kind = Kind::Prompt(Scope::Prompt);
+
+const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
+
+/// Gates and early stops come with the report that they need.
+const LOOK_AT_REPORT: &str =
+    "look at the report of a bake, and at what `loader().load_switchable()?.evaluate()` returns";
+
+/// All settings, in the order in which the documentation lists them.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "student",
+        &[Bake],
+        TURNS,
+        "",
+        "what the baked model reads before a question: a system prompt, or several turns; if it \
+         is empty, nothing at all",
+    ),
+    setting("student", &[TargetHead], TURNS, "", "a student prompt for this target only")
+        .later("set one `student` for the whole bake"),
+    setting(
+        "prompt",
+        &[Bake, TargetHead],
+        TURNS,
+        "",
+        "what the teacher reads beside the document: words before it, such as a role or rules, \
+         and turns before the question, such as worked examples",
+    ),
+    setting(
+        "system",
+        &[Scope::Prompt],
+        Kind::Words,
+        "",
+        "the system turn of a prompt, which comes first; the document follows it",
+    ),
+    setting(
+        "user",
+        &[Scope::Prompt],
+        Kind::Words,
+        "",
+        "a turn of the user before the question; an `assistant` turn follows it",
+    ),
+    setting("assistant", &[Scope::Prompt], Kind::Words, "", "the answer to the `user` turn before"),
+    number(
+        "weight",
+        &[TargetHead, AnchorHead],
+        Range::positive(),
+        "1.0",
+        "the share of the loss, relative to the other targets and anchors",
+    ),
+    text(
+        "from",
+        &[TargetHead],
+        "",
+        "the path of the document, relative to the package; for a folder, all its Markdown files \
+         in the order of their names",
+    ),
+    setting(
+        "split",
+        &[TargetHead],
+        Kind::Word(&["sections"]),
+        "",
+        "bakes a document that is longer than the context section by section",
+    )
+    .later("split the document into several targets"),
+    setting(
+        "documents",
+        &[Bake],
+        Kind::Word(&["package", "anywhere"]),
+        "package",
+        "where documents and datasets may be: in the package, or anywhere",
+    ),
+    setting(
+        "questions",
+        STIM,
+        Kind::Texts,
+        "",
+        "questions written by hand, here or in a text file with one per line",
+    ),
+    setting(
+        "ask",
+        STIM,
+        Kind::Counted { max: 100_000, scope: Ask },
+        "100",
+        "how many questions the model writes about the document, spread evenly over its sections; \
+         the teacher reads a question's section to answer it; an anchor has none unless this is \
+         set",
+    ),
+    number(
+        "temperature",
+        &[Ask, Persona],
+        Range::up_to(100.0),
+        "0.5",
+        "the temperature at which the questions are sampled",
+    ),
+    text("template", &[Ask, Persona], "", "the request put to the model for one question"),
+    setting(
+        "persona",
+        STIM,
+        Kind::Counted { max: 100_000, scope: Persona },
+        "",
+        "how many questions the model writes in the words of different people",
+    )
+    .later("write `questions` in the words of different people, or give `ask` a `template`"),
+    setting(
+        "dataset",
+        STIM,
+        Kind::File(Dataset),
+        "",
+        "questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv)",
+    ),
+    text("field", &[Dataset], "question", "the field, or the column, that contains the question"),
+    count(
+        "take",
+        &[Dataset],
+        1,
+        1 << 32,
+        "",
+        "how many of the questions to use, from the first on; by default all",
+    ),
+    count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
+    count(
+        "max_tokens",
+        STIM,
+        1,
+        1 << 20,
+        "",
+        "the most tokens in an answer; by default 256, or a fifth of a context smaller than 1280",
+    ),
+    number(
+        "temperature",
+        STIM,
+        Range::up_to(100.0),
+        "1.0",
+        "the temperature at which the teacher's answers are sampled; 0 is greedy",
+    ),
+    number(
+        "top_p",
+        STIM,
+        Range { min: 0.0, min_included: false, max: 1.0, max_included: true },
+        "1.0",
+        "sample only from the most likely tokens that together have this much probability",
+    ),
+    count(
+        "top_k",
+        STIM,
+        0,
+        1 << 20,
+        "0",
+        "sample only from this many of the most likely tokens; 0 means all",
+    ),
+    setting("stop", STIM, Kind::Texts, "", "texts that end an answer")
+        .later("bound the answers with `max_tokens`"),
+    number(
+        "on_policy",
+        STIM,
+        Range::up_to(1.0),
+        "0.0",
+        "the share of the answers that come from the student itself",
+    )
+    .later("the student learns from the teacher's answers"),
+    count(
+        "seed",
+        &[Bake, TargetBody, AnchorBody, Train],
+        0,
+        u64::MAX,
+        "42",
+        "the seed of everything that is drawn at random",
+    ),
+    setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
+    count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
+    number("alpha", &[Lora], Range::positive(), "64.0", "a change is scaled by alpha / rank"),
+    number(
+        "dropout",
+        &[Lora],
+        Range::below_one(),
+        "0.0",
+        "the share of a change's inputs that is dropped during training",
+    ),
+    setting(
+        "modules",
+        &[Lora],
+        Kind::Modules,
+        "all",
+        "the linear layers that are changed; all means every one but the output head",
+    ),
+    setting(
+        "layers",
+        &[Lora],
+        Kind::Layers,
+        "",
+        "the blocks that are changed, as in 4..12; by default all",
+    ),
+    setting("train", &[Bake], Kind::Block(Train), "", "the training"),
+    count("epochs", &[Train], 1, 1_000_000, "16", "passes over all answers"),
+    number(
+        "lr",
+        &[Train],
+        Range::positive(),
+        "",
+        "the highest learning rate; by default 0.75 / the model's hidden size",
+    ),
+    count("batch", &[Train], 1, 1 << 20, "8", "answers in one forward and backward pass"),
+    count(
+        "accumulate",
+        &[Train],
+        1,
+        1 << 20,
+        "1",
+        "passes whose gradients are added up before a step",
+    ),
+    setting(
+        "schedule",
+        &[Train],
+        Kind::Word(&["constant", "linear", "cosine"]),
+        "linear",
+        "how the learning rate falls",
+    ),
+    number(
+        "warmup",
+        &[Train],
+        Range::below_one(),
+        "0.1",
+        "the share of all steps over which the learning rate rises",
+    ),
+    setting(
+        "divergence",
+        &[Train],
+        Kind::Divergence,
+        "forward_kl",
+        "what is minimised: forward_kl, reverse_kl or jsd(β)",
+    ),
+    number(
+        "temperature",
+        &[Train],
+        Range::positive(),
+        "1.0",
+        "divides both models' logits in the loss",
+    ),
+    number(
+        "clip",
+        &[Train],
+        Range::positive(),
+        "1.0",
+        "the largest norm of a gradient; a larger one is scaled down to it",
+    ),
+    number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
+    count(
+        "checkpoint_every",
+        &[Train],
+        1,
+        1 << 32,
+        "",
+        "steps between checkpoints, from which a bake that was stopped resumes; by default one \
+         every ten seconds",
+    ),
+    number(
+        "stop_at_kl",
+        &[Train],
+        Range::positive(),
+        "",
+        "ends training when the divergence falls below this",
+    )
+    .later("set the number of `epochs`"),
+    number(
+        "until_covered",
+        &[Train],
+        Range::up_to(1.0),
+        "",
+        "trains on until this share of the documents is known",
+    )
+    .later("set the number of `epochs`"),
+    setting(
+        "embed",
+        &[Bake],
+        Kind::Word(&["always", "release", "never"]),
+        "always",
+        "when a build script puts the adapter into the program",
+    ),
+    setting("gate", &[Bake], Kind::Block(Gate), "", "what a bake must reach to be kept")
+        .later(LOOK_AT_REPORT),
+    number(
+        "kl",
+        &[Gate],
+        Range::positive(),
+        "",
+        "the largest divergence from the teacher, in nats per token",
+    )
+    .later(LOOK_AT_REPORT),
+    number(
+        "expects",
+        &[Gate],
+        Range::up_to(1.0),
+        "",
+        "the smallest share of the expectations that must be met",
+    )
+    .later(LOOK_AT_REPORT),
+];
+
+impl Setting {
+    /// Says that the engine does not have it yet, and what to do meanwhile.
+    const fn later(self, meanwhile: &'static str) -> Self {
+        Self { later: Some(meanwhile), ..self }
+    }
+}
+
+const fn setting(
+    name: &'static str,
+    scopes: &'static [Scope],
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, scopes, kind, default, help, later: None }
+}
+
+const fn text(
+    name: &'static str,
+    scopes: &'static [Scope],
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    setting(name, scopes, Kind::Text, default, help)
+}
+
+const fn count(
+    name: &'static str,
+    scopes: &'static [Scope],
+    min: u64,
+    max: u64,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    setting(name, scopes, Kind::Count { min, max }, default, help)
+}
+
+const fn number(
+    name: &'static str,
+    scopes: &'static [Scope],
+    range: Range,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    setting(name, scopes, Kind::Number(range), default, help)
+}
+
+/// Keywords that are more than a setting, where they are allowed, and what they declare.
+pub const ITEMS: &[(&str, &[Scope], &str)] = &[
+    ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
+    (
+        "model",
+        &[Bake],
+        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"path\";`, a \
+         folder or a GGUF file: the base model",
+    ),
+    (
+        "target",
+        &[Bake],
+        "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or \
+         both, to bake in",
+    ),
+    (
+        "anchor",
+        &[Bake],
+        "`anchor NAME weight 1.0 { … }`: questions whose answers must stay as they are",
+    ),
+    (
+        "expect",
+        &[Bake, TargetBody],
+        "`expect NAME \"question\" => contains \"words\";`: what the baked model must answer",
+    ),
+];

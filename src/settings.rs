@@ -14,7 +14,7 @@ pub mod bake {
     ///
     /// `prompt`, in a bake, a target: `"…"`, `from "…"`, or `{ … }`.
     pub const prompt: () = ();
-    /// Where documents and datasets may be: in the package, or anywhere.
+    /// Where documents, datasets and files of prompts may be: in the package, or anywhere.
     ///
     /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
     pub const documents: () = ();

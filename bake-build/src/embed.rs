@@ -180,7 +180,11 @@ impl Environment {
             }
             for declared in &source.declared {
                 let recipe = &declared.recipe;
-                found.watched.extend(self.inputs(recipe, &mut found.wrong));
+                let inputs: Vec<PathBuf> = self.inputs(recipe, &mut found.wrong).collect();
+                let files = declared.files.iter().map(|file| self.package.join(file));
+                let apart = |file: &PathBuf| !inputs.iter().any(|input| file.starts_with(input));
+                found.watched.extend(files.filter(apart));
+                found.watched.extend(inputs);
                 let adapter = match &damage {
                     _ if mode == Mode::Stub => Adapter::None(
                         "the program was built without adapters (BAKE=stub)".to_owned(),
@@ -261,8 +265,8 @@ impl Environment {
             .collect()
     }
 
-    /// The files that a recipe is made from, as far as they exist. A folder of documents is named
-    /// as a whole, so that new ones are seen.
+    /// What a recipe is made from beside the files that a declaration names, as far as it exists:
+    /// folders of documents as a whole, so that new ones are seen, and what tells models apart.
     fn inputs(
         &self,
         recipe: &Recipe,
@@ -273,13 +277,7 @@ impl Environment {
             .iter()
             .filter_map(|target| target.document.as_ref())
             .map(|document| &document.path);
-        let datasets = recipe
-            .targets
-            .iter()
-            .flat_map(|target| target.stimuli.datasets.iter())
-            .map(|dataset| &dataset.path);
-        let mut paths: Vec<PathBuf> =
-            documents.chain(datasets).map(|path| self.package.join(&**path)).collect();
+        let mut paths: Vec<PathBuf> = documents.map(|path| self.package.join(&**path)).collect();
         match &recipe.model {
             ModelSource::Folder(folder) => {
                 let folder = self.package.join(&**folder);

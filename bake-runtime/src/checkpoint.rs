@@ -13,11 +13,15 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bake_spec::model::Files;
+use bake_spec::model::gguf::is_gguf;
 use bake_spec::{Config, Hash};
 use candle_core::{Device, Tensor};
 
+use crate::checkpoint::folder::ModelFolder;
+use crate::checkpoint::gguf::GgufFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::weight::{Precision, Weight};
 use stored::Stored;
@@ -42,6 +46,17 @@ pub(crate) trait Checkpoint {
 
     /// The hash of everything that the model consists of.
     fn hash(&self) -> Hash;
+}
+
+/// Opens a model by its path, a folder or a GGUF file; returns its name too.
+pub(crate) fn open(path: &Path) -> Result<(String, Box<dyn Checkpoint>)> {
+    let of_file = is_gguf(path);
+    let name = if of_file { path.file_stem() } else { path.file_name() };
+    let name = name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    match of_file {
+        true => Ok((name, Box::new(GgufFile::open(path)?))),
+        false => Ok((name, Box::new(ModelFolder::open(path)?))),
+    }
 }
 
 impl dyn Checkpoint + '_ {

@@ -2,12 +2,10 @@
 
 #[cfg(feature = "train")]
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "text")]
 use bake_spec::Hash;
-#[cfg(feature = "train")]
-use bake_spec::model::gguf::is_gguf;
 #[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
@@ -20,14 +18,10 @@ use bake_spec::text::{dataset, section};
 
 #[cfg(feature = "train")]
 use crate::bake::stimuli::{Generator, Stimulus};
-#[cfg(feature = "train")]
-use crate::checkpoint::Checkpoint;
 #[cfg(all(feature = "tiny", feature = "train"))]
 use crate::checkpoint::embedded;
 #[cfg(feature = "train")]
-use crate::checkpoint::folder::ModelFolder;
-#[cfg(feature = "train")]
-use crate::checkpoint::gguf::GgufFile;
+use crate::checkpoint::{self, Checkpoint};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -59,15 +53,20 @@ pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
 
 /// A model of the table, whose file must be what the table says.
 fn load_named(named: &NamedModel, device: Device) -> Result<Model> {
-    let file = named.find_file()?;
-    let wrong = || Error::from(named.damaged(&file));
-    if file.metadata().is_ok_and(|file| file.len() != named.bytes()) {
-        return Err(wrong());
-    }
+    let file = named_file(named)?;
     let model = Model::load(&file, device)?;
     match *model.hash() == named.hash() {
         true => Ok(model),
-        false => Err(wrong()),
+        false => Err(named.damaged(&file).into()),
+    }
+}
+
+/// The file of a model of the table, which has the size that the table says.
+fn named_file(named: &NamedModel) -> Result<PathBuf> {
+    let file = named.find_file()?;
+    match file.metadata().is_ok_and(|found| found.len() != named.bytes()) {
+        true => Err(named.damaged(&file).into()),
+        false => Ok(file),
     }
 }
 
@@ -81,17 +80,15 @@ pub(crate) fn open_model(recipe: &Recipe) -> Result<(String, Box<dyn Checkpoint>
         #[cfg(feature = "tiny")]
         ModelSource::Tiny => Ok(("tiny".to_owned(), Box::new(embedded::open()?))),
         ModelSource::Folder(path) | ModelSource::Gguf(path) => {
-            let path = Path::new(&*recipe.root).join(&**path);
-            let of_file = is_gguf(&path);
-            let name = if of_file { path.file_stem() } else { path.file_name() };
-            let name = name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            match of_file {
-                true => Ok((name, Box::new(GgufFile::open(&path)?))),
-                false => Ok((name, Box::new(ModelFolder::open(&path)?))),
-            }
+            checkpoint::open(&Path::new(&*recipe.root).join(&**path))
         }
         ModelSource::Named(named) => {
-            Ok((named.name().to_owned(), Box::new(GgufFile::open(&named.find_file()?)?)))
+            let file = named_file(named)?;
+            let (_, checkpoint) = checkpoint::open(&file)?;
+            match checkpoint.hash() == named.hash() {
+                true => Ok((named.name().to_owned(), checkpoint)),
+                false => Err(named.damaged(&file).into()),
+            }
         }
         other => Err(Error::new(
             ErrorKind::Model,

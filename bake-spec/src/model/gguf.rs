@@ -128,7 +128,6 @@ impl Header {
                 format!("has no `{TEMPLATE}`; use the chat or instruct version of the model");
             return Err(self.metadata.error(ErrorKind::Tokenizer, what));
         };
-        keys::check(&self.metadata, self.architecture()?)?;
         Ok(Files {
             folder: self.file().to_owned().into(),
             config: self.config_json()?.into(),

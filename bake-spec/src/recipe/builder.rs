@@ -125,7 +125,7 @@ impl RecipeBuilder {
         self.note(assignment(Scope::Bake, "prompt", turns(declare)))
     }
 
-    /// Lets documents and files of questions be outside the root.
+    /// Lets documents, and files of questions and of prompts, be outside the root.
     pub fn documents_anywhere(self) -> Self {
         self.note(assignment(Scope::Bake, "documents", Value::Word(word("anywhere"))))
     }

@@ -76,7 +76,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake],
         Kind::Word(&["package", "anywhere"]),
         "package",
-        "where documents and datasets may be: in the package, or anywhere",
+        "where documents, datasets and files of prompts may be: in the package, or anywhere",
     ),
     setting(
         "questions",

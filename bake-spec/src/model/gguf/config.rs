@@ -8,14 +8,13 @@ use super::metadata::{self, Metadata};
 use super::rope::Llama3;
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
+use crate::model::config::shape;
 
 /// Gemma 3's, where a file does not say otherwise.
 const GEMMA_PATTERN: usize = 6;
 const GEMMA_LOCAL_BASE: f64 = 10_000.0;
 /// The layers of the one Gemma 3 whose attention divides by another number than the others.
 const GEMMA_27B_LAYERS: usize = 62;
-/// More layers than any model has: what is said of each is not written for more.
-const MOST_LAYERS: usize = 1 << 16;
 /// Every which layer of SmolLM3 does not turn queries and keys.
 const SMOLLM3_UNTURNED: usize = 4;
 
@@ -54,8 +53,9 @@ pub(super) fn json(header: &Header, architecture: Architecture) -> Result<Value,
             map.insert("hidden_activation".into(), json!("gelu_pytorch_tanh"));
         }
         Architecture::SmolLm3 => {
-            let turned =
-                (1..=layers.min(MOST_LAYERS)).map(|layer| !layer.is_multiple_of(SMOLLM3_UNTURNED));
+            // What is said of each layer is not written for more than a model can have.
+            let turned = (1..=layers.min(shape::MOST_LAYERS))
+                .map(|layer| !layer.is_multiple_of(SMOLLM3_UNTURNED));
             let turned: Vec<u8> = turned.map(u8::from).collect();
             map.insert("no_rope_layers".into(), json!(turned));
         }
@@ -267,7 +267,7 @@ impl Keys<'_> {
             Some(metadata::Value::Flags(all)) if all.len() >= layers => all[..layers].to_vec(),
             _ => {
                 let pattern = self.metadata.count(&key)?.unwrap_or(GEMMA_PATTERN);
-                (0..layers.min(MOST_LAYERS)).map(|layer| sliding(layer, pattern)).collect()
+                (0..layers.min(shape::MOST_LAYERS)).map(|layer| sliding(layer, pattern)).collect()
             }
         };
         let kinds: Vec<&str> = sliding

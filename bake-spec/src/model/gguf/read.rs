@@ -26,11 +26,15 @@ const MOST_FACTORS: usize = 1 << 16;
 pub(super) fn header(path: &Path) -> Result<Header, Error> {
     let name = path.display().to_string();
     let unreadable = |e| Error::io(ErrorKind::Model, format!("cannot read {name}"), e);
+    // Opening a pipe would wait forever.
+    if path.exists() && !path.is_file() {
+        let message = format!("{name} is not a regular file; name a GGUF file");
+        return Err(Error::new(ErrorKind::Model, message));
+    }
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let mut reader = Reader { file: BufReader::new(file), name, at: 0, size };
-    let header = reader.header()?;
-    Ok(header)
+    reader.header()
 }
 
 /// Where a file has been read to.

@@ -254,3 +254,13 @@ fn tokens_that_end_an_answer_are_known_by_key_and_by_name() {
     assert!(name.starts_with("the tokenizer of ") && name.ends_with("llama.gguf"), "{name}");
     assert_eq!(files(&header).name("config.json"), header.file());
 }
+
+#[cfg(unix)]
+#[test]
+fn what_could_be_read_forever_is_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.gguf");
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let error = read_header(&path).unwrap_err().to_string();
+    assert!(error.contains("m.gguf is not a regular file"), "{error}");
+}

@@ -1,8 +1,8 @@
 //! Which share of a training step the distillation loss takes on the processor:
 //! `cargo bench --bench step`.
 //!
-//! A short bake of `tiny`, and one of a random model in the shape of a 135M one (30 layers, width
-//! 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a step has
+//! A short bake of `tiny`, and two of a random model in bf16 in the shape of a 135M one (30 layers,
+//! width 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a step has
 //! is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and candle's
 //! own backward pass through the student's side of them. The step with the plain form is the
 //! measured step with one exchanged for the other.
@@ -38,66 +38,91 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     random::model(&dir.path().join("random-135m"), random::SHAPE_135M)?;
     println!(
-        "| model | answer tokens a step | a step | loss | share | plain loss | its share of a step \
-         with it | the step under autograd | times ours |"
+        "| model | sequences a step | their tokens | answer tokens | a step | loss | share | plain \
+         loss | its share of a step with it | the step under autograd | times ours |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
-    for (name, source, batch) in [
-        ("tiny", ModelSource::Tiny, 16),
-        ("135M, random", ModelSource::Folder("random-135m".into()), 4),
-    ] {
-        let recipe = recipe(dir.path(), source, batch)?;
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    let random = || ModelSource::Folder("random-135m".into());
+    let [tiny, short, long] = [
+        Job { model: ModelSource::Tiny, batch: 16, answer: 24, chatter: 0 },
+        Job { model: random(), batch: 4, answer: 24, chatter: 0 },
+        Job { model: random(), batch: 8, answer: 60, chatter: 4 },
+    ];
+    for (name, job) in [("tiny", tiny), ("135M, random", short), ("135M, random", long)] {
+        let recipe = job.recipe(dir.path())?;
         let (step_ms, tokens) = step(&recipe, dir.path())?;
         let (loss_ms, plain_ms) = losses(&recipe, tokens)?;
-        let autograd_ms = autograd_step(&recipe, tokens)?;
+        let (autograd_ms, read) = autograd_step(&recipe, tokens)?;
         let (share, plain_share) =
             (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
         println!(
-            "| {name} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % | \
-             {plain_ms:.1} ms | {plain_share:.0} % | {autograd_ms:.1} ms | {:.2} |",
+            "| {name} | {} | {read} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % \
+             | {plain_ms:.1} ms | {plain_share:.0} % | {autograd_ms:.1} ms | {:.2} |",
+            recipe.train.batch,
             autograd_ms / step_ms
         );
     }
     Ok(())
 }
 
-fn recipe(root: &Path, model: ModelSource, batch: usize) -> bake::Result<Recipe> {
-    let questions: Vec<_> =
-        (0..2 * batch).map(|i| format!("What is said about room {i}?").into()).collect();
-    let prompt: String =
-        (0..4).map(|i| format!("## Room {i}\nRoom {i} is at the end of the hall.\n\n")).collect();
-    // Answers are sampled hot, so that a random model's have all their tokens.
-    let rollout =
-        RolloutFields { max_tokens: Some(24), temperature: 3.0, seed: 1, ..RolloutFields::DEFAULT };
-    let target = TargetFields {
-        name: "rooms".into(),
-        anchor: false,
-        weight: 1.0,
-        prompt: prompt.into(),
-        document: None,
-        stimuli: Stimuli::default().with(|stimuli| stimuli.questions = questions.into())?,
-        rollout: Rollout::new(rollout)?,
-    };
-    let train = TrainFields {
-        epochs: 4,
-        lr: Some(1e-5),
-        batch,
-        schedule: Schedule::Constant,
-        warmup: 0.0,
-        seed: 1,
-        checkpoint_every: Some(1000),
-        ..TrainFields::DEFAULT
-    };
-    Ok(Recipe::new(RecipeFields {
-        name: "Rooms".into(),
-        root: root.to_string_lossy().into_owned().into(),
-        model,
-        student: "".into(),
-        targets: vec![Target::new(target)?].into(),
-        lora: Lora::default(),
-        train: Train::new(train)?,
-        expects: vec![].into(),
-    })?)
+/// What is trained.
+struct Job {
+    model: ModelSource,
+    /// Sequences a step.
+    batch: usize,
+    /// Tokens that an answer has at most.
+    answer: usize,
+    /// Sentences that follow each question.
+    chatter: usize,
+}
+
+impl Job {
+    fn recipe(self, root: &Path) -> bake::Result<Recipe> {
+        let Self { model, batch, answer, chatter } = self;
+        let chatter = " Please take your time and say it in your own words.".repeat(chatter);
+        let questions: Vec<_> = (0..2 * batch)
+            .map(|i| format!("What is said about room {i}?{chatter}").into())
+            .collect();
+        let prompt: String = (0..4)
+            .map(|i| format!("## Room {i}\nRoom {i} is at the end of the hall.\n\n"))
+            .collect();
+        // Answers are sampled hot, so that a random model's have all their tokens.
+        let rollout = RolloutFields {
+            max_tokens: Some(answer),
+            temperature: 3.0,
+            seed: 1,
+            ..RolloutFields::DEFAULT
+        };
+        let target = TargetFields {
+            name: "rooms".into(),
+            anchor: false,
+            weight: 1.0,
+            prompt: prompt.into(),
+            document: None,
+            stimuli: Stimuli::default().with(|stimuli| stimuli.questions = questions.into())?,
+            rollout: Rollout::new(rollout)?,
+        };
+        let train = TrainFields {
+            epochs: 4,
+            lr: Some(1e-5),
+            batch,
+            schedule: Schedule::Constant,
+            warmup: 0.0,
+            seed: 1,
+            checkpoint_every: Some(1000),
+            ..TrainFields::DEFAULT
+        };
+        Ok(Recipe::new(RecipeFields {
+            name: "Rooms".into(),
+            root: root.to_string_lossy().into_owned().into(),
+            model,
+            student: "".into(),
+            targets: vec![Target::new(target)?].into(),
+            lora: Lora::default(),
+            train: Train::new(train)?,
+            expects: vec![].into(),
+        })?)
+    }
 }
 
 /// Notes when each step of the training ends.
@@ -176,11 +201,13 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
     Ok((median(ours), median(plain)))
 }
 
-/// The median time of a training step under candle's autograd, in milliseconds.
-fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<f64, Box<dyn Error>> {
+/// The median time of a training step under candle's autograd, in milliseconds, and the tokens of
+/// its sequences.
+fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<(f64, usize), Box<dyn Error>> {
     let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
     let (config, batch) = (model.config(), recipe.train.batch);
-    let question = model.encode(&[Message::new(Role::User, "What is said about room 10?")])?.len();
+    let question = recipe.targets[0].stimuli.questions[0].as_ref();
+    let question = model.encode(&[Message::new(Role::User, question)])?.len();
     let answer = tokens / batch;
     let lengths = vec![question + answer; batch];
     let random = |shape: &[usize]| Tensor::randn(0f32, 0.05, shape, &Device::Cpu);
@@ -209,7 +236,7 @@ fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<f64, Box<dyn Error>> 
         optimizer.backward_step(&loss)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    Ok(median(times))
+    Ok((median(times), batch * (question + answer)))
 }
 
 /// A decoder of random weights in candle's operations.

@@ -10,6 +10,8 @@
 //! resumes from what was finished; a training resumes from its last checkpoint.
 
 mod activations;
+#[allow(dead_code, reason = "the generators that show it to a model come next")]
+pub(crate) mod examples;
 pub(crate) mod plan;
 pub(crate) mod products;
 pub(crate) mod report;

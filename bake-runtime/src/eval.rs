@@ -1,8 +1,8 @@
 //! Whether answers are as a recipe expects.
 
 pub(crate) mod grade;
-mod refusal;
-mod words;
+pub(crate) mod refusal;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;

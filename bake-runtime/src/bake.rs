@@ -19,6 +19,8 @@ mod rollout;
 mod room;
 mod stages;
 pub(crate) mod stimuli;
+#[allow(dead_code, reason = "what decides by it comes next")]
+pub(crate) mod support;
 mod teacher;
 mod trajectory;
 

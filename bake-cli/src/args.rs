@@ -357,7 +357,7 @@ pub(crate) struct Get {
 
 fn named_model() -> impl TypedValueParser<Value = &'static NamedModel> {
     let names = PossibleValuesParser::new(NAMED.iter().map(NamedModel::name));
-    names.map(|name| NamedModel::declared(&name))
+    names.try_map(|name| NamedModel::find(&name).ok_or("there is no such model"))
 }
 
 #[derive(Args)]

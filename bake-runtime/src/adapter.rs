@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 
+#[cfg(feature = "train")]
+use bake_spec::model::config::StoredRows;
 use bake_spec::{Config, Projection};
 use candle_core::Device;
 
@@ -39,12 +41,52 @@ impl Adapter {
     }
 
     /// Writes a folder in the format of the PEFT library, which transformers, PEFT and vLLM load
-    /// too. The folder is created if necessary.
+    /// too. The folder is created if necessary. Layers that a model has in one tensor, as Phi-3
+    /// models have some, keep their own names, which only this library reads; `export` writes those
+    /// of the tensors.
     ///
     /// # Errors
     /// When the folder cannot be written.
     pub fn save(&self, dir: &Path, base_model: &str) -> Result<()> {
-        peft::write(self, dir, base_model)
+        let changes = self.iter().map(|(layer, projection, change)| NamedChange {
+            layer,
+            name: layer_name(layer, projection),
+            change: change.clone(),
+        });
+        peft::write(&changes.collect::<Vec<_>>(), self.changes.len(), dir, base_model)
+    }
+
+    /// The same with the names of the model's tensors, also where one of them contains several
+    /// layers.
+    #[cfg(feature = "train")]
+    pub(crate) fn save_as_stored(
+        &self,
+        config: &Config,
+        dir: &Path,
+        base_model: &str,
+    ) -> Result<()> {
+        let changes = self.as_stored(config)?;
+        peft::write(&changes, self.changes.len(), dir, base_model)
+    }
+
+    /// The changes of the model's tensors.
+    #[cfg(feature = "train")]
+    pub(crate) fn as_stored(&self, config: &Config) -> Result<Vec<NamedChange>> {
+        let mut modules: BTreeMap<(usize, String), (usize, Vec<_>)> = BTreeMap::new();
+        for (layer, projection, change) in self.iter() {
+            let StoredRows { module, rows, of } = config.stored_rows(layer, projection);
+            let (_, parts) = modules.entry((layer, module)).or_insert((of, Vec::new()));
+            parts.push((rows, change));
+        }
+        let mut named = Vec::with_capacity(modules.len());
+        for ((layer, name), (of, parts)) in modules {
+            let change = match &parts[..] {
+                [(rows, change)] if rows.len() == of => (*change).clone(),
+                parts => LowRank::joined(parts, of)?,
+            };
+            named.push(NamedChange { layer, name, change });
+        }
+        Ok(named)
     }
 
     pub(crate) fn empty(layers: usize) -> Self {
@@ -118,6 +160,14 @@ impl Adapter {
     pub(crate) fn lowest_layer(&self) -> usize {
         self.iter().next().map_or(self.changes.len(), |(layer, ..)| layer)
     }
+}
+
+/// A change of a module, which contains one linear layer or several.
+pub(crate) struct NamedChange {
+    pub(crate) layer: usize,
+    /// Such as `model.layers.0.self_attn.q_proj`.
+    pub(crate) name: String,
+    pub(crate) change: LowRank,
 }
 
 /// The gradients of an adapter.

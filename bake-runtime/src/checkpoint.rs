@@ -29,6 +29,12 @@ use stored::Stored;
 /// A model as it is stored. Tensors have the names that they have in a folder of transformers,
 /// such as `model.layers.0.self_attn.q_proj.weight`, and their rows have its order.
 pub(crate) trait Checkpoint {
+    /// What the model looks like.
+    ///
+    /// # Errors
+    /// When the configuration is none of a model that bake reads.
+    fn config(&self) -> Result<Config>;
+
     /// Everything but the weights.
     fn files(&self) -> &Files;
 
@@ -60,12 +66,6 @@ pub(crate) fn open(path: &Path) -> Result<(String, Box<dyn Checkpoint>)> {
 }
 
 impl dyn Checkpoint + '_ {
-    /// What the model looks like.
-    pub(crate) fn config(&self) -> Result<Config> {
-        let files = self.files();
-        Ok(Config::parse(&files.config, &files.name("config.json"))?)
-    }
-
     /// A tensor that must be there, in this shape.
     pub(crate) fn find(&self, name: &str, shape: &[usize]) -> Result<Stored<'_>> {
         let stored = self.stored(name)?.ok_or_else(|| self.missing(name))?;

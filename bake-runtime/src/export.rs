@@ -81,11 +81,12 @@ pub fn export(recipe: &Recipe, adapter: &Path, export: &Export) -> Result<Vec<Pa
     let folder = NewFolder::begin(&export.folder, export.replace)?;
     let (name, checkpoint) = open_model(recipe)?;
     let base = Base { name, checkpoint: &*checkpoint };
-    let adapter = Adapter::read(adapter, &base.checkpoint.config()?, &Device::Cpu)?;
+    let config = base.checkpoint.config()?;
+    let adapter = Adapter::read(adapter, &config, &Device::Cpu)?;
     match export.format {
         ExportFormat::Peft => {
             refuse_dtype(export.dtype, "an adapter in PEFT's format")?;
-            adapter.save(folder.path(), &base.name)?;
+            adapter.save_as_stored(&config, folder.path(), &base.name)?;
         }
         ExportFormat::Merged => merged::write(&base, &adapter, export.dtype, &folder)?,
         ExportFormat::Gguf => {

@@ -4,6 +4,7 @@ mod lookup;
 mod model;
 mod prompt;
 mod room;
+mod sources;
 mod state;
 mod target;
 mod values;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::hash::{Hash, KeyHasher};
 use crate::recipe::ModelSource;
+use crate::text::with_unix_lines;
 
 /// The hash of the model `tiny`, all of its files.
 pub const TINY_HASH: &str = "e2885182c5a1764d1cbeab56a16f1f42a43fda57ae76d9b85e815ce1c49ee809";
@@ -42,11 +43,29 @@ const SINGLE: &str = "model.safetensors";
 /// The file that names the weights of a model that has several.
 pub const WEIGHT_INDEX: &str = "model.safetensors.index.json";
 
+/// What contains the text files of a model.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A folder.
+    Folder(Cow<'static, str>),
+    /// One file, with all that they say.
+    Gguf(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder(path) => f.write_str(path),
+            Self::Gguf(path) => f.write_str(path),
+        }
+    }
+}
+
 /// The files of a model that are not weights.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The folder, or the one file that contains all of this, for messages.
-    pub folder: Cow<'static, str>,
+    /// What contains them, for messages.
+    pub origin: Origin,
     /// `config.json`.
     pub config: Cow<'static, str>,
     /// `tokenizer.json`.
@@ -86,7 +105,7 @@ impl Files {
         };
         let read = |name: &str| Ok::<_, Error>(read_text(&dir.join(name))?.map(Cow::Owned));
         Ok(Self {
-            folder: dir.display().to_string().into(),
+            origin: Origin::Folder(dir.display().to_string().into()),
             config: need("config.json")?.into(),
             tokenizer: need("tokenizer.json")?.into_bytes().into(),
             tokenizer_config: read("tokenizer_config.json")?,
@@ -100,11 +119,18 @@ impl Files {
 
     /// What to call one of the files in messages.
     pub fn name(&self, file: &str) -> String {
-        let folder = &self.folder;
-        match file {
-            _ if !gguf::is_gguf(Path::new(&**folder)) => format!("{folder}/{file}"),
-            "tokenizer.json" => format!("the tokenizer of {folder}"),
-            _ => folder.to_string(),
+        match (&self.origin, file) {
+            (Origin::Folder(folder), _) => format!("{folder}/{file}"),
+            (Origin::Gguf(path), "tokenizer.json") => format!("the tokenizer of {path}"),
+            (Origin::Gguf(path), _) => path.clone(),
+        }
+    }
+
+    /// What the key of a token, such as `eos_token_id`, is called where it is written.
+    pub fn token_key(&self, key: &str) -> String {
+        match self.origin {
+            Origin::Folder(_) => key.to_owned(),
+            Origin::Gguf(_) => format!("tokenizer.ggml.{key}"),
         }
     }
 
@@ -156,11 +182,24 @@ fn template(dir: &Path) -> Result<Option<String>, Error> {
         return Err(Error::new(ErrorKind::Model, message));
     }
     // A template means the same with any line ends, so the model's hash must be the same too.
-    Ok(template.map(|text| text.replace("\r\n", "\n").replace('\r', "\n")))
+    Ok(template.as_deref().map(with_unix_lines))
+}
+
+/// Fails for what could be read forever, such as a pipe: it is not even opened.
+pub(crate) fn check_regular(path: &Path) -> Result<(), Error> {
+    if path.exists() && !path.is_file() {
+        let message = format!(
+            "{} is not a regular file; name a model that is stored in files",
+            path.display()
+        );
+        return Err(Error::new(ErrorKind::Model, message));
+    }
+    Ok(())
 }
 
 /// The text of a file, if it exists.
-fn read_text(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    check_regular(path)?;
     match std::fs::read_to_string(path) {
         Ok(text) if is_pointer(text.as_bytes()) => Err(pointer(path)),
         Ok(text) => Ok(Some(text)),
@@ -247,9 +286,11 @@ fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
 /// in an editor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The hash of its text files.
+    /// The hash of its text files, or of the header of its one file; of a model that has a name,
+    /// that of the whole model.
     pub files: Hash,
-    /// The hash of the names and sizes of its weights; none if they are not on this machine.
+    /// The hash of the names and sizes of its weights, or of the size of the one file that it is.
+    /// None where they are not on this machine, and where `files` is the hash of the whole model.
     pub weights: Option<Hash>,
 }
 
@@ -310,6 +351,7 @@ impl Identity {
 /// When a file is missing or cannot be read.
 pub fn hash(root: &Path, source: &ModelSource) -> Result<Hash, Error> {
     let of = |path: &PathBuf| {
+        check_regular(path)?;
         Hash::of_file(path)
             .map_err(|e| Error::io(ErrorKind::Model, format!("cannot read {}", path.display()), e))
     };

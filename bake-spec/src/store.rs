@@ -82,18 +82,8 @@ impl Store {
     /// When the variable is a relative path, and when the platform has no such folder, for example
     /// because no home directory is known.
     pub fn user() -> Result<Self, Error> {
-        if let Some(dir) = std::env::var_os(DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
-            // Build scripts, tools and programs run in different folders.
-            return match Path::new(&dir).is_absolute() {
-                true => Ok(Self::new(dir)),
-                false => Err(Error::new(
-                    ErrorKind::Store,
-                    format!("{DIR_VARIABLE} is {dir:?}; set it to an absolute path"),
-                )),
-            };
-        }
-        match cache_folder() {
-            Some(folder) => Ok(Self::new(folder.join("bake").join("v1"))),
+        match user_folder(DIR_VARIABLE, "v1", ErrorKind::Store)? {
+            Some(folder) => Ok(Self::new(folder)),
             None => Err(Error::new(
                 ErrorKind::Store,
                 format!("{NO_FOLDER}, or set {DIR_VARIABLE} to the folder that keeps them"),
@@ -388,16 +378,33 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
+/// The folder that an environment variable names if it is set, or else `bake/…` in the platform's
+/// cache folder; none if that is not known. An error is of the given kind.
+pub(crate) fn user_folder(
+    variable: &str,
+    name: &str,
+    kind: ErrorKind,
+) -> Result<Option<PathBuf>, Error> {
+    match std::env::var_os(variable).filter(|dir| !dir.is_empty()) {
+        // Build scripts, tools and programs run in different folders.
+        Some(dir) if Path::new(&dir).is_absolute() => Ok(Some(dir.into())),
+        Some(dir) => {
+            Err(Error::new(kind, format!("{variable} is {dir:?}; set it to an absolute path")))
+        }
+        None => Ok(cache_folder().map(|folder| folder.join("bake").join(name))),
+    }
+}
+
 /// The platform's cache folder, if it is known.
 #[cfg(feature = "user-store")]
-pub(crate) fn cache_folder() -> Option<PathBuf> {
+fn cache_folder() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
     Some(etcetera::BaseStrategy::cache_dir(&strategy))
 }
 
 /// Programs whose adapters are embedded need no store, so they do not link the code that finds it.
 #[cfg(not(feature = "user-store"))]
-pub(crate) fn cache_folder() -> Option<PathBuf> {
+fn cache_folder() -> Option<PathBuf> {
     None
 }
 

@@ -9,3 +9,8 @@ pub(crate) mod folder;
 mod markdown;
 #[cfg(feature = "text")]
 pub mod section;
+
+/// A text whose lines all end as on Unix.
+pub fn with_unix_lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n")
+}

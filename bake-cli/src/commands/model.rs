@@ -47,27 +47,27 @@ pub(crate) fn run(verb: &ModelVerb, common: &Common) -> Result<ExitCode> {
 fn get(args: &Get, common: &Common) -> Result<()> {
     let Get { name: model, from } = args;
     let place = model.path()?;
-    if fetch::is_whole(model, &place) {
-        if !common.quiet {
-            status("Fresh", format_args!("{} in {}", model.name(), place.display()));
-        }
-        return Ok(());
-    }
-    if from.is_none() && (common.offline || common.frozen) {
+    let whole = fetch::is_whole(model, &place);
+    if !whole && from.is_none() && (common.offline || common.frozen) {
         bail!("--offline forbids downloading `{}`; name its file with --from", model.name());
     }
-    fetch::get(model, from.as_deref(), &Interrupt::on_ctrl_c(), common.quiet)?;
-    if !common.quiet {
-        status(
+    let interrupt = Interrupt::on_ctrl_c();
+    let got = !whole && fetch::get(model, from.as_deref(), &interrupt, common.quiet)?;
+    if common.quiet {
+        return Ok(());
+    }
+    let place = place.display();
+    match got {
+        false => status("Fresh", format_args!("{} in {place}", model.name())),
+        true => status(
             "Got",
             format_args!(
-                "{} ({}, {}) in {}",
+                "{} ({}, {}) in {place}",
                 model.name(),
                 bytes(model.bytes()),
-                model.licence(),
-                place.display()
+                model.licence()
             ),
-        );
+        ),
     }
     Ok(())
 }

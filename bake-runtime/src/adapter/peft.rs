@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use self::config::PeftConfig;
-use super::{Adapter, LowRank, layer_name, shapes};
+use super::{Adapter, LowRank, NamedChange, layer_name};
 use crate::checkpoint::safetensors::Weights;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,14 +42,20 @@ struct Written<'a> {
     r: usize,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     rank_pattern: BTreeMap<String, usize>,
-    target_modules: Vec<&'static str>,
+    target_modules: Vec<&'a str>,
     task_type: &'static str,
     use_dora: bool,
     use_rslora: bool,
 }
 
-pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<()> {
-    let Some((.., first)) = adapter.iter().next() else {
+/// Writes the changes of a model with so many blocks.
+pub(super) fn write(
+    changes: &[NamedChange],
+    blocks: usize,
+    dir: &Path,
+    base_model: &str,
+) -> Result<()> {
+    let Some(NamedChange { change: first, .. }) = changes.first() else {
         return Err(Error::new(
             ErrorKind::Adapter,
             "the adapter changes no layer, so there is nothing to write",
@@ -58,19 +64,19 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
     let rank = first.a.dim(0)?;
     let lora_alpha = alpha(first.scale, rank);
     let (mut rank_pattern, mut alpha_pattern) = (BTreeMap::new(), BTreeMap::new());
-    for (layer, projection, change) in adapter.iter() {
-        let (own_rank, name) = (change.a.dim(0)?, layer_name(layer, projection));
+    for NamedChange { name, change, .. } in changes {
+        let own_rank = change.a.dim(0)?;
         let own_alpha = alpha(change.scale, own_rank);
         if own_alpha != lora_alpha {
             alpha_pattern.insert(name.clone(), own_alpha);
         }
         if own_rank != rank {
-            rank_pattern.insert(name, own_rank);
+            rank_pattern.insert(name.clone(), own_rank);
         }
     }
-    let layers: BTreeSet<usize> = adapter.iter().map(|(layer, ..)| layer).collect();
+    let layers: BTreeSet<usize> = changes.iter().map(|change| change.layer).collect();
     let modules: BTreeSet<&str> =
-        adapter.iter().map(|(_, projection, _)| projection.name()).collect();
+        changes.iter().filter_map(|change| change.name.rsplit('.').next()).collect();
     let config = Written {
         alpha_pattern,
         base_model_name_or_path: base_model,
@@ -78,8 +84,7 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
         fan_in_fan_out: false,
         inference_mode: true,
         init_lora_weights: true,
-        layers_to_transform: (layers.len() < adapter.changes.len())
-            .then(|| layers.into_iter().collect()),
+        layers_to_transform: (layers.len() < blocks).then(|| layers.into_iter().collect()),
         lora_alpha,
         lora_dropout: 0.0,
         modules_to_save: None,
@@ -92,7 +97,7 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
         use_rslora: false,
     };
     let mut data = BTreeMap::new();
-    for (layer, projection, change) in adapter.iter() {
+    for NamedChange { name, change, .. } in changes {
         for (side, tensor) in [("lora_A", &change.a), ("lora_B", &change.b)] {
             let bytes: Vec<u8> = tensor
                 .flatten_all()?
@@ -100,10 +105,7 @@ pub(super) fn write(adapter: &Adapter, dir: &Path, base_model: &str) -> Result<(
                 .into_iter()
                 .flat_map(f32::to_le_bytes)
                 .collect();
-            data.insert(
-                format!("{PREFIX}{}.{side}.weight", layer_name(layer, projection)),
-                (tensor.dims().to_vec(), bytes),
-            );
+            data.insert(tensor_name(name, side), (tensor.dims().to_vec(), bytes));
         }
     }
     let views = data
@@ -188,44 +190,34 @@ fn parse(
     }
     let mut left: BTreeSet<String> = weights.names().collect();
     let mut adapter = Adapter::empty(config.layers());
+    let source = Source { settings: &settings, weights, folder, device };
     for layer in 0..config.layers() {
         for projection in Projection::ALL {
-            let layer_name = layer_name(layer, projection);
-            let name = |side: &str| format!("{PREFIX}{layer_name}.{side}.weight");
-            let Some(rank) =
-                weights.shape(&name("lora_A")).and_then(|shape| shape.first().copied())
-            else {
-                continue;
+            let (own, stored) =
+                (layer_name(layer, projection), config.stored_rows(layer, projection));
+            let [_, inputs] = config.projection_shape(projection);
+            let whole = source.change(layer, &own, [stored.rows.len(), inputs])?;
+            let fused = match stored.module == own {
+                true => None,
+                false => source.change(layer, &stored.module, [stored.of, inputs])?,
             };
-            let (a_shape, b_shape) = shapes(config, projection, rank);
-            let tensor = |side: &str, shape: &[usize]| {
-                let wrong = |e: Error| {
-                    Error::with_source(
-                        ErrorKind::Adapter,
-                        "the adapter does not belong to the model",
-                        e,
-                    )
-                };
-                weights.tensor(&name(side), shape, device).map_err(wrong)
-            };
-            let change = LowRank {
-                a: tensor("lora_A", &a_shape)?,
-                b: tensor("lora_B", &b_shape)?,
-                scale: settings.scale(layer, projection, rank).map_err(error)?,
-            };
-            for (side, matrix) in [("lora_A", &change.a), ("lora_B", &change.b)] {
-                if !matrix.sum_all()?.to_scalar::<f32>()?.is_finite() {
-                    let message = format!(
-                        "{file} has numbers in `{}` that are infinite or NaN; bake again, \
-                         or fetch it again",
-                        name(side)
-                    );
+            let change = match (whole, fused) {
+                (None, None) => continue,
+                (Some(change), None) => change,
+                (None, Some(fused)) => fused.rows(stored.rows)?,
+                (Some(_), Some(_)) => {
+                    let message =
+                        format!("{file} changes both `{own}` and `{}`, which contains it", {
+                            &stored.module
+                        });
                     return Err(Error::new(ErrorKind::Adapter, message));
                 }
-            }
+            };
             adapter.set(layer, projection, change);
-            for side in ["lora_A", "lora_B"] {
-                left.remove(&name(side));
+            for module in [&own, &stored.module] {
+                for side in SIDES {
+                    left.remove(&tensor_name(module, side));
+                }
             }
         }
     }
@@ -244,6 +236,56 @@ fn parse(
         ));
     }
     Ok(adapter)
+}
+
+/// The files of an adapter.
+struct Source<'a> {
+    settings: &'a PeftConfig,
+    weights: &'a Weights,
+    /// For messages.
+    folder: &'a str,
+    device: &'a Device,
+}
+
+impl Source<'_> {
+    /// The change of a module of this shape, if there is one.
+    fn change(
+        &self,
+        layer: usize,
+        module: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Option<LowRank>> {
+        let shape = self.weights.shape(&tensor_name(module, "lora_A"));
+        let Some(rank) = shape.and_then(|shape| shape.first().copied()) else { return Ok(None) };
+        let tensor = |side: &str, shape: &[usize]| {
+            let name = tensor_name(module, side);
+            let tensor = self.weights.tensor(&name, shape, self.device).map_err(|e| {
+                let message = "the adapter does not belong to the model";
+                Error::with_source(ErrorKind::Adapter, message, e)
+            })?;
+            if tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {
+                return Ok(tensor);
+            }
+            let message = format!(
+                "{}/{WEIGHTS} has numbers in `{name}` that are infinite or NaN; bake again, or \
+                 fetch it again",
+                self.folder
+            );
+            Err(Error::new(ErrorKind::Adapter, message))
+        };
+        let (a, b) = (tensor("lora_A", &[rank, inputs])?, tensor("lora_B", &[outputs, rank])?);
+        let scale = self.settings.scale(layer, module, rank).map_err(|what| {
+            Error::new(ErrorKind::Adapter, format!("{}/{CONFIG} {what}", self.folder))
+        })?;
+        Ok(Some(LowRank { a, b, scale }))
+    }
+}
+
+const SIDES: [&str; 2] = ["lora_A", "lora_B"];
+
+/// The name of a tensor of an adapter.
+fn tensor_name(module: &str, side: &str) -> String {
+    format!("{PREFIX}{module}.{side}.weight")
 }
 
 #[cfg(test)]

@@ -178,13 +178,14 @@ impl<'a> Teachers<'a> {
             let message = format!(
                 "{what}; the control token `{}` came up in {times} of them, so it probably ends \
                  the answers of the model {}: add its id, {id}, to `eos_token_id` in \
-                 generation_config.json",
+                 generation_config.json, or, in a GGUF file, set `tokenizer.ggml.eot_token_id`",
                 tokenizer.control(id).unwrap_or_default(),
                 self.stages.model.name()
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
-        let next = "raise `max_tokens`, or check `eos_token_id` in generation_config.json";
+        let next = "raise `max_tokens`, or check which tokens end the model's answers \
+                    (`eos_token_id`)";
         self.stages.monitor.warn(&format!("{what}; {next}"));
         Ok(())
     }

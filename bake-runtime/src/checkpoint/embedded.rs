@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bake_spec::model::Files;
+use bake_spec::model::{Files, Origin};
 
 use super::folder::ModelFolder;
 use super::safetensors::Weights;
@@ -15,7 +15,7 @@ macro_rules! file {
 }
 
 const FILES: Files = Files {
-    folder: Cow::Borrowed("models/tiny"),
+    origin: Origin::Folder(Cow::Borrowed("models/tiny")),
     config: Cow::Borrowed(include_str!(file!("config.json"))),
     tokenizer: Cow::Borrowed(include_bytes!(file!("tokenizer.json"))),
     tokenizer_config: Some(Cow::Borrowed(include_str!(file!("tokenizer_config.json")))),

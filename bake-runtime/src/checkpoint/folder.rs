@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use bake_spec::Hash;
 use bake_spec::model::Files;
+use bake_spec::{Config, Hash};
 
 use super::Checkpoint;
 use super::safetensors::Weights;
@@ -29,6 +29,10 @@ impl ModelFolder {
 }
 
 impl Checkpoint for ModelFolder {
+    fn config(&self) -> Result<Config> {
+        Ok(Config::parse(&self.files.config, &self.files.name("config.json"))?)
+    }
+
     fn files(&self) -> &Files {
         &self.files
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::error::{Error, ErrorKind, Result};
 
 const FILE: &str = "generation_config.json";
+const END: &str = "eos_token_id";
 
 /// Keys that would change which tokens are chosen, also where the likeliest always is, each with
 /// the number that means that it does not. How tokens are drawn (`temperature`, `top_p` and others)
@@ -74,12 +75,19 @@ impl Generation {
         end_tokens.extend(own_end);
         if end_tokens.is_empty() {
             let message = format!(
-                "{} names no token that ends an answer; set `eos_token_id` in {FILE}",
-                files.folder
+                "{} names no token that ends an answer; set `{}`",
+                files.name(FILE),
+                files.token_key(END)
             );
             return Err(Error::new(ErrorKind::Model, message));
         }
         Ok(Self { end_tokens, repetition_penalty })
+    }
+
+    /// The tokens that end an answer.
+    #[cfg(feature = "train")]
+    pub(crate) fn end_tokens(&self) -> impl Iterator<Item = u32> {
+        self.end_tokens.iter().copied()
     }
 
     /// Whether a token ends an answer.
@@ -138,21 +146,21 @@ fn penalty(files: &Files, value: &Value) -> Result<f32> {
 }
 
 fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<BTreeSet<u32>> {
-    let ids = match &config["eos_token_id"] {
+    let ids = match &config[END] {
         Value::Null => &[],
         Value::Array(ids) => ids.as_slice(),
         id => std::slice::from_ref(id),
     };
+    let key = files.token_key(END);
     let mut tokens = BTreeSet::new();
     for id in ids {
         let Some(token) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
-            let message =
-                format!("{} has the `eos_token_id` {id}; expected a token id", files.name(file));
+            let message = format!("{} has the `{key}` {id}; expected a token id", files.name(file));
             return Err(Error::new(ErrorKind::Model, message));
         };
         if token as usize >= vocabulary {
             let message = format!(
-                "{} has the `eos_token_id` {token}, but the model knows only the tokens 0 to {}; \
+                "{} has the `{key}` {token}, but the model knows only the tokens 0 to {}; \
                  correct it, or fetch the file again",
                 files.name(file),
                 vocabulary.saturating_sub(1)

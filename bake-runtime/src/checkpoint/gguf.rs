@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use bake_spec::Hash;
 use bake_spec::model::Files;
 use bake_spec::model::gguf::{self, Rows, TensorInfo, TensorType};
+use bake_spec::{Config, Hash};
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 
@@ -17,6 +17,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A GGUF file behind the names and the order of transformers.
 pub(crate) struct GgufFile {
+    /// Its path, for messages.
+    path: String,
+    config: Config,
     files: Files,
     bytes: memmap2::Mmap,
     /// By the names that transformers has.
@@ -33,7 +36,13 @@ impl GgufFile {
                 tensors.insert(placed.name, (tensor.clone(), placed.rows));
             }
         }
-        Ok(Self { files: header.files()?, bytes, tensors })
+        Ok(Self {
+            path: header.file().to_owned(),
+            config: header.config()?,
+            files: header.files()?,
+            bytes,
+            tensors,
+        })
     }
 
     /// The bytes of a tensor. The header was checked against the file, which may have become
@@ -44,11 +53,15 @@ impl GgufFile {
     }
 
     fn error(&self, what: &str) -> Error {
-        Error::new(ErrorKind::Model, format!("{} {what}", self.files.folder))
+        Error::new(ErrorKind::Model, format!("{} {what}", self.path))
     }
 }
 
 impl Checkpoint for GgufFile {
+    fn config(&self) -> Result<Config> {
+        Ok(self.config.clone())
+    }
+
     fn files(&self) -> &Files {
         &self.files
     }
@@ -60,7 +73,7 @@ impl Checkpoint for GgufFile {
     fn stored(&self, name: &str) -> Result<Option<Stored<'_>>> {
         let Some((tensor, rows)) = self.tensors.get(name) else { return Ok(None) };
         let stored = Stored {
-            file: &self.files.folder,
+            file: &self.path,
             dtype: dtype(tensor.kind),
             shape: tensor.shape.clone(),
             data: self.data(tensor)?.into(),

@@ -1,11 +1,13 @@
 //! A folder that appears as a whole, or not at all.
 
-use std::ffi::{OsStr, OsString};
+mod workplace;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
+use workplace::Workplace;
 
 /// A file in each export that lists the others. Only folders in which it is, and in which nothing
 /// else is but what it lists, are replaced.
@@ -15,7 +17,7 @@ const LIST: &str = "bake-export.json";
 pub(super) struct NewFolder {
     /// Where it will be.
     to: PathBuf,
-    temporary: PathBuf,
+    work: Workplace,
     replace: bool,
 }
 
@@ -36,7 +38,6 @@ impl NewFolder {
     /// Begins a folder. With `replace`, an earlier export that is there already is removed when the
     /// new one is whole.
     pub(super) fn begin(to: &Path, replace: bool) -> Result<Self> {
-        check_free(to, replace)?;
         let failed = |e| failed(to, e);
         let parent = match to.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -47,19 +48,20 @@ impl NewFolder {
             let message = format!("{} is no name for a folder; name a new one", to.display());
             return Err(Error::new(ErrorKind::Export, message));
         };
-        let temporary = hidden(parent, name);
-        fs::create_dir(&temporary).map_err(failed)?;
-        Ok(Self { to: to.to_owned(), temporary, replace })
+        workplace::clear(parent, name, to);
+        check_free(to, replace)?;
+        let work = Workplace::new(parent, name).map_err(failed)?;
+        Ok(Self { to: to.to_owned(), work, replace })
     }
 
     /// Where to write its files.
     pub(super) fn path(&self) -> &Path {
-        &self.temporary
+        self.work.new_folder()
     }
 
     /// Writes a small file.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        fs::write(self.temporary.join(name), bytes).map_err(|e| failed(&self.to.join(name), e))
+        fs::write(self.path().join(name), bytes).map_err(|e| failed(&self.to.join(name), e))
     }
 
     /// Writes a large file, piece by piece.
@@ -69,7 +71,7 @@ impl NewFolder {
         write: impl FnOnce(&mut LargeFile) -> Result<()>,
     ) -> Result<()> {
         let path = self.to.join(name);
-        let file = fs::File::create_new(self.temporary.join(name)).map_err(|e| failed(&path, e))?;
+        let file = fs::File::create_new(self.path().join(name)).map_err(|e| failed(&path, e))?;
         let mut large = LargeFile { path, file: io::BufWriter::with_capacity(1 << 20, file) };
         write(&mut large)?;
         let LargeFile { path, file } = large;
@@ -77,55 +79,20 @@ impl NewFolder {
         file.sync_all().map_err(|e| failed(&path, e))
     }
 
-    /// Puts the folder where it belongs; returns its files.
+    /// Puts the folder where it belongs; returns its files. What cannot be removed of an earlier
+    /// export is left to the next.
     pub(super) fn finish(self) -> Result<Vec<PathBuf>> {
         let failed = |e| failed(&self.to, e);
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.temporary).map_err(failed)? {
+        for entry in fs::read_dir(self.path()).map_err(failed)? {
             files.push(self.to.join(entry.map_err(failed)?.file_name()));
         }
         files.sort();
         let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
         self.write(LIST, serde_json::json!({ "files": names }).to_string().as_bytes())?;
         check_free(&self.to, self.replace)?;
-        let old = self.temporary.with_extension("bake-old");
-        let replaced = match fs::rename(&self.to, &old) {
-            Ok(()) => true,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-            Err(e) => return Err(failed(e)),
-        };
-        if let Err(e) = fs::rename(&self.temporary, &self.to) {
-            if replaced {
-                let _ = fs::rename(&old, &self.to);
-            }
-            return Err(failed(e));
-        }
-        if replaced {
-            fs::remove_dir_all(&old).map_err(failed)?;
-        }
+        self.work.swap(&self.to).map_err(failed)?;
         Ok(files)
-    }
-}
-
-/// A name beside a folder that nothing has: neither another process nor the remains of a killed one
-/// are in the way.
-fn hidden(parent: &Path, name: &OsStr) -> PathBuf {
-    let mut number = 0;
-    loop {
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!("-{}-{number}.bake", std::process::id()));
-        let path = parent.join(hidden);
-        if !path.exists() && !path.with_extension("bake-old").exists() {
-            return path;
-        }
-        number += 1;
-    }
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.temporary);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::tensor::matrix::{Matrix, Threads, multiply};
 use crate::tensor::slices::with_slices;
 
 /// The changes of a tensor: of all its rows, or of some where it contains several projections.
-pub(super) type Changes<'a> = Vec<(Range<usize>, &'a LowRank)>;
+type Changes<'a> = Vec<(Range<usize>, &'a LowRank)>;
 
 /// The tensors of a model, some of them changed by an adapter.
 pub(super) struct Merge<'a> {
@@ -38,11 +38,6 @@ impl<'a> Merge<'a> {
     pub(super) fn stored(&self, name: &str) -> Result<Stored<'a>> {
         let checkpoint = self.base.checkpoint;
         checkpoint.stored(name)?.ok_or_else(|| checkpoint.missing(name))
-    }
-
-    /// The tensors that the adapter changes, and how.
-    pub(super) fn changes(&self) -> &BTreeMap<String, Changes<'a>> {
-        &self.changes
     }
 
     /// A tensor in f32, `W + scale · B A` where the adapter changes it.

@@ -1,5 +1,6 @@
 //! A folder in the Hugging Face style, the adapter in the weights.
 
+use bake_spec::model::config::{EMBEDDING, HEAD, class_of};
 use serde_json::{Value, json};
 
 use super::folder::NewFolder;
@@ -14,6 +15,8 @@ const WEIGHTS: &str = "model.safetensors";
 struct MergedTensor {
     name: String,
     dtype: ExportDtype,
+    /// The name of the type in the file.
+    kind: &'static str,
     shape: Vec<usize>,
 }
 
@@ -24,17 +27,18 @@ pub(super) fn write(
     dtype: Option<ExportDtype>,
     folder: &NewFolder,
 ) -> Result<()> {
-    if dtype == Some(ExportDtype::Q8_0) {
-        let message = "a merged folder has no quantised numbers; use --dtype f32, f16 or bf16, or \
-                       --to gguf";
-        return Err(Error::new(ErrorKind::Export, message));
-    }
     let merge = Merge::new(base, &base.checkpoint.config()?, adapter);
     let mut entries = Vec::new();
     for name in base.checkpoint.names() {
         let stored = merge.stored(&name)?;
         let own = numbers::plain(stored.dtype).unwrap_or(ExportDtype::Bf16);
-        entries.push(MergedTensor { name, dtype: dtype.unwrap_or(own), shape: stored.shape });
+        let dtype = dtype.unwrap_or(own);
+        let Some(kind) = numbers::in_safetensors(dtype) else {
+            let message = "a merged folder has no quantised numbers; use --dtype f32, f16 or bf16, \
+                           or --to gguf";
+            return Err(Error::new(ErrorKind::Export, message));
+        };
+        entries.push(MergedTensor { name, dtype, kind, shape: stored.shape });
     }
     // As the reference implementation orders them: wide types first, so that all are aligned.
     entries.sort_by(|a, b| {
@@ -58,14 +62,9 @@ pub(super) fn write(
 fn header(entries: &[MergedTensor]) -> String {
     let (mut tensors, mut at) = (serde_json::Map::new(), 0);
     tensors.insert("__metadata__".to_owned(), json!({"format": "pt"}));
-    for MergedTensor { name, dtype, shape } in entries {
+    for MergedTensor { name, dtype, kind, shape } in entries {
         let end = at + numbers::size(shape, *dtype);
-        let dtype = match dtype {
-            ExportDtype::F32 => "F32",
-            ExportDtype::F16 => "F16",
-            ExportDtype::Bf16 | ExportDtype::Q8_0 => "BF16",
-        };
-        let entry = json!({"dtype": dtype, "shape": shape, "data_offsets": [at, end]});
+        let entry = json!({"dtype": kind, "shape": shape, "data_offsets": [at, end]});
         tensors.insert(name.clone(), entry);
         at = end;
     }
@@ -87,7 +86,7 @@ fn write_texts(base: &Base<'_>, entries: &[MergedTensor], folder: &NewFolder) ->
         () if f16 > entries.len() / 2 => "float16",
         () => "float32",
     };
-    folder.write("config.json", &with_dtype(&files.config, dtype)?)?;
+    folder.write("config.json", &configuration(base, dtype)?)?;
     folder.write("tokenizer.json", &files.tokenizer)?;
     let texts = [
         ("tokenizer_config.json", &files.tokenizer_config),
@@ -104,15 +103,34 @@ fn write_texts(base: &Base<'_>, entries: &[MergedTensor], folder: &NewFolder) ->
     Ok(())
 }
 
-/// A `config.json` that says this type, with its other keys as they were.
-fn with_dtype(config: &str, dtype: &str) -> Result<Vec<u8>> {
+/// The `config.json`: as it was, but for the type, for whether the head is the embedding table, and
+/// for the class, which other programs need.
+fn configuration(base: &Base<'_>, dtype: &str) -> Result<Vec<u8>> {
+    const CLASS: &str = "architectures";
+    let config = &base.checkpoint.files().config;
     let unreadable = |e| Error::with_source(ErrorKind::Export, "config.json is not JSON", e);
-    let mut json: Value = serde_json::from_str(config).map_err(unreadable)?;
+    let json: Value = serde_json::from_str(config).map_err(unreadable)?;
+    let mut changed = json.clone();
     // Of the two spellings, all versions of transformers read the older.
     let key = if json.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
-    if json[key] == dtype {
-        return Ok(config.as_bytes().to_vec());
+    changed[key] = dtype.into();
+    if json[CLASS].as_array().is_none_or(Vec::is_empty) {
+        let class = class_of(json["model_type"].as_str().unwrap_or_default());
+        changed[CLASS] = class.into_iter().collect();
     }
-    json[key] = dtype.into();
-    Ok(format!("{json:#}\n").into_bytes())
+    if base.checkpoint.config()?.tied_head() && has_own_head(base)? {
+        changed["tie_word_embeddings"] = false.into();
+    }
+    match changed == json {
+        true => Ok(config.as_bytes().to_vec()),
+        false => Ok(format!("{changed:#}\n").into_bytes()),
+    }
+}
+
+/// Whether a model has a head that is not its embedding table.
+fn has_own_head(base: &Base<'_>) -> Result<bool> {
+    match base.checkpoint.stored(HEAD)? {
+        Some(head) => Ok(!base.checkpoint.same(&head, EMBEDDING)?),
+        None => Ok(false),
+    }
 }

@@ -1,5 +1,6 @@
 //! Numbers as files store them.
 
+use bake_spec::model::gguf::TensorType;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
@@ -8,9 +9,6 @@ use rayon::prelude::*;
 use super::ExportDtype;
 use crate::checkpoint::stored::StoredDtype;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Numbers in a block of Q8_0.
-const BLOCK: usize = 32;
 
 /// Rounds numbers to what a file stores; `name` is for messages.
 pub(super) fn encode(
@@ -51,22 +49,39 @@ fn bytes<const N: usize>(data: &[f32], write: impl Fn(f32) -> [u8; N] + Sync) ->
     bytes
 }
 
+/// The type in GGUF files.
+pub(super) const fn in_gguf(dtype: ExportDtype) -> TensorType {
+    match dtype {
+        ExportDtype::F32 => TensorType::F32,
+        ExportDtype::F16 => TensorType::F16,
+        ExportDtype::Bf16 => TensorType::BF16,
+        ExportDtype::Q8_0 => TensorType::Q8_0,
+    }
+}
+
+/// The name in safetensors, which have no blocks.
+pub(super) const fn in_safetensors(dtype: ExportDtype) -> Option<&'static str> {
+    match dtype {
+        ExportDtype::F32 => Some("F32"),
+        ExportDtype::F16 => Some("F16"),
+        ExportDtype::Bf16 => Some("BF16"),
+        ExportDtype::Q8_0 => None,
+    }
+}
+
 /// The bytes of a tensor.
 pub(super) fn size(shape: &[usize], dtype: ExportDtype) -> usize {
-    let numbers: usize = shape.iter().product();
-    match dtype {
-        ExportDtype::F32 => 4 * numbers,
-        ExportDtype::F16 | ExportDtype::Bf16 => 2 * numbers,
-        ExportDtype::Q8_0 => numbers / BLOCK * (BLOCK + 2),
-    }
+    let (numbers, bytes) = in_gguf(dtype).block();
+    shape.iter().product::<usize>() / numbers * bytes
 }
 
 /// The type in which a GGUF file has a tensor whose model is stored in `dtype`: vectors are always
 /// in f32, and rows that are not whole blocks are in f16 instead.
 pub(super) fn storable(shape: &[usize], dtype: ExportDtype) -> ExportDtype {
-    match (shape, dtype) {
-        ([_], _) => ExportDtype::F32,
-        ([.., row], ExportDtype::Q8_0) if !row.is_multiple_of(BLOCK) => ExportDtype::F16,
+    let (block, _) = in_gguf(dtype).block();
+    match shape {
+        [_] => ExportDtype::F32,
+        [.., row] if !row.is_multiple_of(block) => ExportDtype::F16,
         _ => dtype,
     }
 }

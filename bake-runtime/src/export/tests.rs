@@ -1,12 +1,17 @@
 //! Exports that are read back.
 
+mod gguf;
+
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file::{Content, Value};
+use bake_spec::recipe::Lora;
 
 use super::*;
+use crate::adapter::initial;
+use crate::checkpoint::testing::Folder;
 use crate::device::Device as Place;
 use crate::model::Model;
+use crate::tensor::gradient_check::noise;
 
 const IDS: [u32; 6] = [5, 17, 300, 42, 9, 1];
 
@@ -14,9 +19,11 @@ fn fixtures(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(path)
 }
 
-/// A fixture's model, and the adapters that were made for it.
-fn recipe(model: &str) -> Recipe {
-    let builder = Recipe::builder().name("Office").root(fixtures("models")).model(model);
+/// A bake into the model at a path.
+fn recipe(model: &Path) -> Recipe {
+    let (root, name) = (model.parent().unwrap(), model.file_name().unwrap().to_str().unwrap());
+    let builder = Recipe::builder().name("Office").root(root).model(name);
+    let builder = builder.lora(|lora| lora.rank(4));
     let builder =
         builder.target("office", |target| target.prompt("Be brief.").questions(["Who?"]).ask(0));
     builder.build().unwrap()
@@ -32,8 +39,23 @@ fn exported(
     let name = format!("{adapter}-{format:?}-{dtype:?}");
     let wanted = Export { format, dtype, folder: dir.join(name), replace: false };
     let adapter = fixtures("adapters").join(adapter);
-    export(&recipe("llama-tied"), &adapter, &wanted).unwrap();
+    export(&recipe(&fixtures("models/llama-tied")), &adapter, &wanted).unwrap();
     wanted.folder
+}
+
+/// An adapter of all layers of a model, in a folder.
+fn made(dir: &Path, model: &Model) -> (Adapter, PathBuf) {
+    let lora = Lora::default().with(|lora| (lora.rank, lora.alpha) = (4, 8.0)).unwrap();
+    let mut adapter = initial(model.config(), &lora, 1, &Device::Cpu).unwrap();
+    let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
+    for (seed, (layer, projection)) in places.into_iter().enumerate() {
+        let change = adapter.change_mut(layer, projection).unwrap();
+        let numbers = noise(change.b.dims(), seed as u64).to_dtype(candle_core::DType::F32);
+        change.b = (numbers.unwrap() * 0.1).unwrap();
+    }
+    let folder = dir.join("adapter");
+    adapter.save(&folder, "base").unwrap();
+    (adapter, folder)
 }
 
 fn logits(model: &Model, adapter: Option<&Adapter>) -> Vec<f32> {
@@ -78,119 +100,72 @@ fn a_merged_folder_and_an_adapter_compute_what_was_baked() {
     }
 }
 
-/// What candle reads of a GGUF file: its keys, and its tensors in f32.
-fn read(path: &Path) -> (Content, impl FnMut(&str) -> Vec<Vec<f32>> + use<>) {
-    let open = || std::io::BufReader::new(std::fs::File::open(path).unwrap());
-    let (content, mut file) = (Content::read(&mut open()).unwrap(), open());
-    let again = Content::read(&mut open()).unwrap();
-    let tensor = move |name: &str| {
-        let tensor = again.tensor(&mut file, name, &Device::Cpu).unwrap();
-        tensor.dequantize(&Device::Cpu).unwrap().to_vec2().unwrap()
-    };
-    (content, tensor)
-}
-
-/// Rows whose turned pairs are neighbours, as transformers has them: half a head apart.
-fn turned_back(rows: &[Vec<f32>], heads: usize) -> Vec<Vec<f32>> {
-    let head = rows.len() / heads;
-    let place =
-        |row: usize| (row / head * head) + (row % head % (head / 2)) * 2 + row % head / (head / 2);
-    (0..rows.len()).map(|row| rows[place(row)].clone()).collect()
-}
-
-#[test]
-fn a_gguf_adapter_changes_what_the_adapter_changes() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = Model::load(&fixtures("models/llama-tied"), Place::Cpu).unwrap();
-    for name in ["llama-tied-qv", "llama-tied-rslora", "llama-tied-all-linear"] {
-        let adapter = Adapter::load(&fixtures("adapters").join(name), &base).unwrap();
-        let folder = exported(dir.path(), name, ExportFormat::GgufAdapter, None);
-        let (content, mut tensor) = read(&folder.join("Office-adapter.gguf"));
-        let text = |key: &str| content.metadata[key].to_string().unwrap().clone();
-        assert_eq!(text("general.architecture"), "llama");
-        assert_eq!((text("general.type"), text("adapter.type")), ("adapter".into(), "lora".into()));
-        let alpha = content.metadata["adapter.lora.alpha"].to_f32().unwrap();
-        let mut count = 0;
-        for (layer, projection, change) in adapter.iter() {
-            let (part, heads) = match projection.name() {
-                "q_proj" => ("attn_q", Some(base.config().heads())),
-                "k_proj" => ("attn_k", Some(base.config().kv_heads())),
-                "v_proj" => ("attn_v", None),
-                "o_proj" => ("attn_output", None),
-                "gate_proj" => ("ffn_gate", None),
-                "up_proj" => ("ffn_up", None),
-                _ => ("ffn_down", None),
-            };
-            let a = tensor(&format!("blk.{layer}.{part}.weight.lora_a"));
-            let b = tensor(&format!("blk.{layer}.{part}.weight.lora_b"));
-            let b = heads.map_or(b.clone(), |heads| turned_back(&b, heads));
-            assert_eq!(a, change.a.to_vec2::<f32>().unwrap());
-            let scale = alpha / a.len() as f32 / change.scale as f32;
-            for (got, want) in
-                b.iter().flatten().zip(change.b.flatten_all().unwrap().to_vec1::<f32>().unwrap())
-            {
-                assert!((got * scale - want).abs() <= 1e-6 * want.abs(), "{name}: {got} {want}");
-            }
-            count += 2;
-        }
-        assert_eq!(content.tensor_infos.len(), count);
-    }
-}
-
-#[test]
-fn a_gguf_model_has_the_merged_weights_and_the_whole_tokenizer() {
-    let dir = tempfile::tempdir().unwrap();
-    let name = "llama-tied-all-linear";
-    let merged = exported(dir.path(), name, ExportFormat::Merged, Some(ExportDtype::F32));
-    let merged = candle_core::safetensors::load(merged.join("model.safetensors"), &Device::Cpu);
-    let merged = merged.unwrap();
-    for (dtype, allowed) in [
-        (ExportDtype::F32, 0.0),
-        (ExportDtype::F16, 1e-3),
-        (ExportDtype::Bf16, 8e-3),
-        (ExportDtype::Q8_0, 8e-3),
-    ] {
-        let folder = exported(dir.path(), name, ExportFormat::Gguf, Some(dtype));
-        let (content, mut tensor) = read(&folder.join("Office.gguf"));
-        for (place, stored, heads) in [
-            ("token_embd.weight", "model.embed_tokens.weight", None),
-            ("blk.1.attn_q.weight", "model.layers.1.self_attn.q_proj.weight", Some(4)),
-            ("blk.2.attn_k.weight", "model.layers.2.self_attn.k_proj.weight", Some(2)),
-            ("blk.0.attn_output.weight", "model.layers.0.self_attn.o_proj.weight", None),
-            ("blk.0.ffn_down.weight", "model.layers.0.mlp.down_proj.weight", None),
-        ] {
-            let got = tensor(place);
-            let got = heads.map_or(got.clone(), |heads| turned_back(&got, heads)).concat();
-            let want = merged[stored].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let worst = difference(&got, &want);
-            assert!(worst <= allowed, "{place} in {dtype:?}: {worst}");
-        }
-        assert_eq!(content.tensor_infos.len(), merged.len());
-        let number = |key: &str| content.metadata[key].to_u32().unwrap();
-        assert_eq!((number("llama.block_count"), number("llama.attention.head_count_kv")), (3, 2));
-        assert_eq!(content.metadata["tokenizer.ggml.pre"].to_string().unwrap(), "smollm");
-        let Value::Array(tokens) = &content.metadata["tokenizer.ggml.tokens"] else { panic!() };
-        assert_eq!(tokens.len(), 512);
-        assert_eq!(number("tokenizer.ggml.eos_token_id"), 2);
-        assert!(
-            content.metadata["tokenizer.chat_template"].to_string().unwrap().contains("im_start")
-        );
-    }
+/// The error of an export, after which nothing is left.
+fn refused(model: &Path, format: ExportFormat, dtype: Option<ExportDtype>) -> String {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, adapter) = made(dir.path(), &Model::load(model, Place::Cpu).unwrap());
+    let wanted = Export { format, dtype, folder: to.path().join("out"), replace: false };
+    let error = export(&recipe(model), &adapter, &wanted).unwrap_err().to_string();
+    assert!(std::fs::read_dir(to.path()).unwrap().next().is_none(), "{error}");
+    error
 }
 
 #[test]
 fn what_a_format_cannot_contain_is_refused_and_nothing_is_left() {
+    let (tied, q8) = (fixtures("models/llama-tied"), Some(ExportDtype::Q8_0));
+    assert!(refused(&tied, ExportFormat::Peft, q8).contains("stored in f32"));
+    assert!(refused(&tied, ExportFormat::Merged, q8).contains("no quantised numbers"));
+}
+
+#[test]
+fn a_merged_folder_names_its_class_and_whether_its_head_is_its_embedding() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |model: &str, format, dtype| {
-        let adapter = fixtures("adapters/llama-tied-qv");
-        let wanted = Export { format, dtype, folder: dir.path().join("out"), replace: false };
-        let error = export(&recipe(model), &adapter, &wanted).unwrap_err().to_string();
-        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "{error}");
-        error
+    let config = |model: &Path, to: &str| -> serde_json::Value {
+        let model = (Model::load(model, Place::Cpu).unwrap(), model);
+        let (_, adapter) = made(dir.path(), &model.0);
+        let folder = dir.path().join(to);
+        let (format, dtype) = (ExportFormat::Merged, None);
+        let wanted = Export { format, dtype, folder: folder.clone(), replace: false };
+        export(&recipe(model.1), &adapter, &wanted).unwrap();
+        serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap()
     };
-    let q8 = Some(ExportDtype::Q8_0);
-    assert!(refused("llama-tied", ExportFormat::Peft, q8).contains("stored in f32"));
-    assert!(refused("llama-tied", ExportFormat::Merged, q8).contains("no quantised numbers"));
-    // This model scales its rotary frequencies as Llama 3 does.
-    assert!(refused("llama", ExportFormat::Gguf, None).contains("wave by wave"));
+    let of_file = config(&fixtures("gguf/gemma3.gguf"), "of_file");
+    assert_eq!(of_file["architectures"], serde_json::json!(["Gemma3ForCausalLM"]));
+    let folder = Folder::of("llama-tied");
+    folder.edit("config.json", |json| json["architectures"] = ["Own"].into_iter().collect());
+    let path = folder.path("config.json").parent().unwrap().to_owned();
+    let of_folder = config(&path, "of_folder");
+    assert_eq!(of_folder["architectures"], serde_json::json!(["Own"]));
+    assert_eq!(of_folder["tie_word_embeddings"], true);
+    let mut weights = folder.weights();
+    let embedding = weights["model.embed_tokens.weight"].clone();
+    weights.insert("lm_head.weight".into(), (embedding * 0.5).unwrap());
+    folder.write_weights("model.safetensors", &weights);
+    assert_eq!(config(&path, "own_head")["tie_word_embeddings"], false);
+}
+
+#[test]
+fn fused_layers_have_their_names_in_peft() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = fixtures("models/phi3");
+    let base = Model::load(&path, Place::Cpu).unwrap();
+    let (adapter, folder) = made(dir.path(), &base);
+    let to = dir.path().join("peft");
+    let (format, dtype) = (ExportFormat::Peft, None);
+    let wanted = Export { format, dtype, folder: to.clone(), replace: false };
+    export(&recipe(&path), &folder, &wanted).unwrap();
+    let config = std::fs::read(to.join("adapter_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let modules = serde_json::json!(["down_proj", "gate_up_proj", "o_proj", "qkv_proj"]);
+    assert_eq!(config["target_modules"], modules);
+    let ranks = config["rank_pattern"].as_object().unwrap();
+    assert_eq!(ranks["model.layers.1.self_attn.qkv_proj"], 12);
+    // What was joined comes apart again, as it was.
+    let again = Adapter::load(&to, &base).unwrap();
+    for ((.., own), (.., again)) in adapter.iter().zip(again.iter()) {
+        let numbers = |tensor: &candle_core::Tensor| tensor.to_vec2::<f32>().unwrap();
+        assert_eq!(numbers(&own.a), numbers(&again.a));
+        assert_eq!((numbers(&own.b), own.scale), (numbers(&again.b), again.scale));
+    }
+    assert_eq!(logits(&base, Some(&again)), logits(&base, Some(&adapter)));
 }

@@ -192,6 +192,10 @@ struct Quantised(ModelFolder);
 
 #[cfg(feature = "train")]
 impl Checkpoint for Quantised {
+    fn config(&self) -> crate::Result<bake_spec::Config> {
+        self.0.config()
+    }
+
     fn files(&self) -> &bake_spec::model::Files {
         self.0.files()
     }

@@ -4,10 +4,9 @@
 mod cpu;
 mod gpu;
 
-use std::f64::consts::TAU;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bake_spec::model::config::{Rope, RopeScaling};
+use bake_spec::model::config::Rope;
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::Gpu;
@@ -49,7 +48,7 @@ impl RopeTable {
         device: &Device,
     ) -> Result<Self> {
         let empty = Tensor::zeros((0, head_dim), DType::F32, device)?;
-        let frequencies = frequencies(rope, head_dim).into();
+        let frequencies = rope.frequencies(head_dim).collect();
         Ok(Self { frequencies, turns: Arc::new(Mutex::new(empty)), context })
     }
 
@@ -103,27 +102,10 @@ impl RopeTable {
     }
 }
 
-/// The angle, in radians, between one position and the next, for each pair of a head.
-fn frequencies(rope: &Rope, head_dim: usize) -> Vec<f64> {
-    let plain = (0..head_dim / 2).map(|i| rope.theta.powf(-((2 * i) as f64) / head_dim as f64));
-    plain
-        .map(|frequency| match rope.scaling {
-            RopeScaling::Linear { factor } => frequency / factor,
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-                // transformers, `_compute_llama3_parameters`: 0 keeps the slow waves stretched, 1
-                // leaves the fast ones alone.
-                let waves = original_context as f64 * frequency / TAU;
-                let kept = ((waves - low_freq_factor) / (high_freq_factor - low_freq_factor))
-                    .clamp(0.0, 1.0);
-                frequency * (kept + (1.0 - kept) / factor)
-            }
-            _ => frequency,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use bake_spec::model::config::RopeScaling;
+
     use super::*;
     use crate::tensor::gradient_check::{check, noise};
 
@@ -175,26 +157,5 @@ mod tests {
         };
         assert!((product(7, 3) - product(97, 93)).abs() < 1e-4);
         assert!((product(7, 3) - product(7, 4)).abs() > 1e-3);
-    }
-
-    #[test]
-    fn scaling_stretches_slow_waves_and_keeps_fast_ones() {
-        let scaling = RopeScaling::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_context: 64,
-        };
-        let (kept, scaled) = (
-            frequencies(&plain(500_000.0), 16),
-            frequencies(&Rope { theta: 500_000.0, scaling }, 16),
-        );
-        assert_eq!(kept[0], scaled[0]);
-        assert!((kept[7] / scaled[7] - 8.0).abs() < 1e-9);
-        let linear = frequencies(
-            &Rope { theta: 500_000.0, scaling: RopeScaling::Linear { factor: 2.0 } },
-            16,
-        );
-        assert_eq!(linear[3] * 2.0, kept[3]);
     }
 }

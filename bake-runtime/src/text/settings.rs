@@ -82,7 +82,7 @@ impl TextSettings {
             Some(tokens) => declared_tokens(files, tokens)?,
             None => listed_tokens(files, &special, &extra)?,
         };
-        let (folder, template_name) = (files.folder.to_string(), files.name(template_file));
+        let (folder, template_name) = (files.origin.to_string(), files.name(template_file));
         Ok(Self { folder, special, added, extra, template, template_name })
     }
 
@@ -159,7 +159,7 @@ fn template(files: &Files, config: &Map<String, Value>) -> Result<(String, &'sta
             let message = format!(
                 "{} has no chat template, neither in {CONFIG} nor in chat_template.jinja; use the \
                  chat or instruct version of the model",
-                files.folder
+                files.origin
             );
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bake_spec::recipe::Prompt;
 pub use bake_spec::recipe::Role;
+use bake_spec::text::with_unix_lines;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{
@@ -218,7 +219,7 @@ fn as_value(message: &Message<'_>) -> Value {
 /// A template as Jinja2 reads it with the extensions of transformers. All line ends become `\n`,
 /// and `{% generation %}`, which marks what the assistant says for training, is a block of its own.
 fn prepared(source: &str) -> String {
-    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let source = with_unix_lines(source);
     let (mut out, mut rest) = (String::with_capacity(source.len()), source.as_str());
     while let Some(start) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
         let (before, tag) = rest.split_at(start);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use bake_spec::model::Files;
+use bake_spec::model::{Files, Origin};
 use serde_json::{Value, json};
 
 use super::settings::TextSettings;
@@ -18,7 +18,7 @@ const TURNS: &str = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% end
 /// Files with this tokenizer and this `tokenizer_config.json`.
 pub(super) fn files(tokenizer: &Value, config: &Value) -> Files {
     Files {
-        folder: "m".into(),
+        origin: Origin::Folder("m".into()),
         config: "{}".into(),
         tokenizer: tokenizer.to_string().into_bytes().into(),
         tokenizer_config: Some(config.to_string().into()),
@@ -173,7 +173,7 @@ fn a_pattern_that_takes_too_many_steps_is_an_error() {
     });
     let error =
         folder.load().tokenizer().encode(&format!("{} y", "x".repeat(40))).unwrap_err().to_string();
-    assert!(error.contains("tokenizer.json takes too many steps"), "{error}");
+    assert!(error.contains("tokenizer takes too many steps"), "{error}");
 }
 
 #[test]

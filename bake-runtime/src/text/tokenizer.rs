@@ -59,6 +59,14 @@ impl Tokenizer {
         Ok(Self { inner, added, longest })
     }
 
+    /// All of it, with what the files beside it say, as a `tokenizer.json`.
+    #[cfg(feature = "train")]
+    pub(crate) fn json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(&self.inner).map_err(|e| {
+            Error::with_source(ErrorKind::Tokenizer, "the tokenizer has no JSON form", e)
+        })
+    }
+
     /// The id of a token, where there is one.
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -141,7 +149,7 @@ impl Tokenizer {
 fn guarded(encode: impl FnOnce() -> tokenizers::Result<Vec<u32>>) -> Result<Vec<u32>> {
     let failed = |e| Error::with_source(ErrorKind::Tokenizer, "cannot tokenize the text", e);
     let stopped = |_| {
-        let message = "a pattern in the model's tokenizer.json takes too many steps on the text; \
+        let message = "a pattern in the model's tokenizer takes too many steps on the text; \
             shorten the text, or use another model";
         Err(Error::new(ErrorKind::Tokenizer, message))
     };

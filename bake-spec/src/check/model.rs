@@ -12,8 +12,7 @@ use super::lookup::Settings;
 use crate::diagnostics::Code;
 use crate::lock::Limits;
 use crate::model::config::Config;
-use crate::model::named::NamedModel;
-use crate::model::{TEXT_FILES, TINY_CONFIG, gguf};
+use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
 use crate::recipe;
 use crate::recipe::training::{check_layers, check_module};
 use crate::syntax::ast::{At, Bake, ModelSource, Value};
@@ -41,8 +40,7 @@ impl Checker<'_> {
                 };
                 Model { source, limits }
             }
-            Some(ModelSource::Named(word)) => {
-                let model = NamedModel::declared(&word.to_string());
+            Some(ModelSource::Named(model, _)) => {
                 let config = Config::parse(model.config(), model.name());
                 let limits = config.ok().map(|config| Limits::of(&config));
                 Model { source: recipe::ModelSource::Named(model), limits }
@@ -79,10 +77,11 @@ impl Checker<'_> {
                 TEXT_FILES.iter().map(|name| format!("{}/{name}", declared.trim_end_matches('/')));
             files.extend(files_of_model.filter(|file| self.package.root.join(file).is_file()));
         }
-        let config = match std::fs::read_to_string(&path) {
+        let config = match read_text(&path) {
             _ if declared.trim().is_empty() => Err("the path of the model is empty".to_owned()),
-            Ok(json) => Config::parse(&json, &file).map_err(|e| e.to_string()),
-            Err(_) => Err(format!(
+            Ok(Some(json)) => Config::parse(&json, &file).map_err(|e| e.to_string()),
+            Err(e) if path.is_file() => Err(e.to_string()),
+            _ => Err(format!(
                 "`{file}` cannot be read; name the folder of a model in the Hugging Face format"
             )),
         };

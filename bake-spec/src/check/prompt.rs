@@ -4,7 +4,6 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use super::target::leaves;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
 use crate::recipe::prompt::check_turn;
@@ -111,24 +110,15 @@ impl Checker<'_> {
 
     /// The text of a file, without the white space around it.
     fn words_of(&mut self, path: &LitStr, reading: &mut Reading<'_>) -> Option<String> {
-        let declared = self.path(path, "prompt", reading.anywhere)?;
-        let file = self.package.root.join(&declared);
-        if file.is_file() {
-            reading.files.push(declared.clone());
-        }
-        if !reading.anywhere && !leaves(&declared) {
-            self.follow_links(std::slice::from_ref(&file), "prompt", path.span());
-        }
-        let message = match document::read_text(&file, format_args!("`{declared}`"), "prompt") {
-            Ok(text) if !is_blank(&text) => return Some(text.trim().to_owned()),
-            Ok(_) => format!("the prompt `{declared}` is empty; write the words in it"),
-            Err(e) => {
-                let meant = self.neighbour(&declared);
-                let hint = meant.map(|meant| format!("; did you mean `{meant}`?"));
-                format!("{e}{}", hint.unwrap_or_default())
+        let (declared, file) = self.file(path, "prompt", reading.anywhere, reading.files)?;
+        match document::read_text(&file, format_args!("`{declared}`"), "prompt") {
+            Ok(text) if !is_blank(&text) => Some(text.trim().to_owned()),
+            Ok(_) => {
+                let message = format!("the prompt `{declared}` is empty; write the words in it");
+                self.report(Code::Prompt, path.span(), message);
+                None
             }
-        };
-        self.report(Code::Prompt, path.span(), message);
-        None
+            Err(e) => self.unreadable(Code::Prompt, path.span(), &declared, &e),
+        }
     }
 }

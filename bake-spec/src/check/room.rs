@@ -79,7 +79,7 @@ mod tokenizer {
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
 
-    use crate::model::gguf;
+    use crate::model::{gguf, read_text};
     use crate::recipe::ModelSource;
 
     /// A model's tokenizer, read when it is first needed.
@@ -108,7 +108,7 @@ mod tokenizer {
     fn json(path: &Path) -> Option<Vec<u8>> {
         match gguf::is_gguf(path) {
             true => gguf::read_header(path).and_then(|header| header.tokenizer()).ok(),
-            false => std::fs::read(path).ok(),
+            false => read_text(path).ok()?.map(String::into_bytes),
         }
     }
 

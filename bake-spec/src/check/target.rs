@@ -1,7 +1,6 @@
 //! Targets and anchors: what they are learned from.
 
 use std::borrow::Cow;
-use std::path::{Component, Path, PathBuf};
 
 use proc_macro2::Span;
 use syn::LitStr;
@@ -10,7 +9,8 @@ use syn::ext::IdentExt as _;
 use super::Checker;
 use super::lookup::Settings;
 use super::prompt::Reading;
-use crate::diagnostics::{Code, Mistake, similar};
+use super::sources::leaves;
+use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
 use crate::recipe::{self, Format, Prompt, Recipe, normalised_question};
 use crate::settings::Scope;
@@ -161,71 +161,7 @@ impl Checker<'_> {
                     recipe::DocumentFields { path: declared.into(), hash: document::hash(&text) };
                 Some((recipe::Document::new(fields).ok()?, text))
             }
-            Err(e) => {
-                let hint = self
-                    .neighbour(&declared)
-                    .map(|meant| format!("; did you mean `{meant}`?"))
-                    .unwrap_or_default();
-                self.report(Code::Document, path.span(), format!("{e}{hint}"));
-                None
-            }
-        }
-    }
-
-    /// The path of a file as declared, unless it cannot be a path.
-    pub(super) fn path(
-        &mut self,
-        path: &LitStr,
-        what: &'static str,
-        anywhere: bool,
-    ) -> Option<String> {
-        let declared = path.value();
-        if is_blank(&declared) {
-            self.report_mistake(Mistake::EmptyPath(what), path.span());
-            return None;
-        }
-        if declared.contains('\\') {
-            let message = format!(
-                "the path of the {what} `{declared}` has backslashes; write `{}`, which is read on \
-                 every system",
-                declared.replace('\\', "/")
-            );
-            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
-            return None;
-        }
-        if Path::new(&declared).is_absolute() {
-            let message = format!(
-                "the {what} `{declared}` is an absolute path; write it relative to the folder of \
-                 Cargo.toml"
-            );
-            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
-            return None;
-        }
-        if !anywhere && leaves(&declared) {
-            let message = format!(
-                "the {what} `{declared}` is outside the package, so cargo does not include it; \
-                 move it into the package, or allow it with `documents anywhere;`"
-            );
-            self.report(Code::Outside, path.span(), message);
-        }
-        Some(declared)
-    }
-
-    /// Reports the first of these files that a link leads out of the package.
-    pub(super) fn follow_links(&mut self, files: &[PathBuf], what: &str, span: Span) {
-        let Ok(root) = self.package.root.canonicalize() else { return };
-        for file in files {
-            let Ok(real) = file.canonicalize() else { continue };
-            if !real.starts_with(&root) {
-                let shown = file.strip_prefix(self.package.root).unwrap_or(file).display();
-                let message = format!(
-                    "the {what} `{shown}` is outside the package, so cargo does not include it: a \
-                     link leads to {}; put a copy into the package, or allow it with `documents \
-                     anywhere;`",
-                    real.display()
-                );
-                return self.report(Code::Outside, span, message);
-            }
+            Err(e) => self.unreadable(Code::Document, path.span(), &declared, &e),
         }
     }
 
@@ -314,14 +250,7 @@ impl Checker<'_> {
         anywhere: bool,
         files: &mut Vec<String>,
     ) -> Option<(recipe::Dataset, Vec<String>)> {
-        let declared = self.path(path, "dataset", anywhere)?;
-        let file = self.package.root.join(&declared);
-        if file.is_file() {
-            files.push(declared.clone());
-        }
-        if !anywhere && !leaves(&declared) {
-            self.follow_links(std::slice::from_ref(&file), "dataset", path.span());
-        }
+        let (declared, file) = self.file(path, "dataset", anywhere, files)?;
         match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
             Ok(read) => {
                 let fields = recipe::DatasetFields {
@@ -333,14 +262,7 @@ impl Checker<'_> {
                 };
                 Some((recipe::Dataset::new(fields).ok()?, read.questions))
             }
-            Err(e) => {
-                let hint = self
-                    .neighbour(&declared)
-                    .map(|meant| format!("; did you mean `{meant}`?"))
-                    .unwrap_or_default();
-                self.report(Code::Dataset, path.span(), format!("{e}{hint}"));
-                None
-            }
+            Err(e) => self.unreadable(Code::Dataset, path.span(), &declared, &e),
         }
     }
 
@@ -413,52 +335,6 @@ impl Checker<'_> {
                 );
                 self.warn(Code::SameDocument, source.span, message);
             }
-        }
-    }
-
-    /// A file with a similar name beside the one that does not exist.
-    pub(super) fn neighbour(&self, declared: &str) -> Option<String> {
-        if self.package.root.join(declared).exists() {
-            return None;
-        }
-        let (folder, name) =
-            declared.rsplit_once('/').map_or(("", declared), |(folder, name)| (folder, name));
-        let entries = std::fs::read_dir(self.package.root.join(folder)).ok()?;
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        names.sort();
-        let meant = similar(name, names.iter().map(String::as_str).filter(|other| *other != name))?;
-        Some(if folder.is_empty() { meant.to_owned() } else { format!("{folder}/{meant}") })
-    }
-}
-
-/// Whether a relative path leads out of its folder.
-pub(super) fn leaves(path: &str) -> bool {
-    let mut depth = 0;
-    for component in Path::new(path).components() {
-        match component {
-            Component::ParentDir => depth -= 1,
-            Component::Normal(_) => depth += 1,
-            _ => {}
-        }
-        if depth < 0 {
-            return true;
-        }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_that_lead_out_are_seen() {
-        for inside in ["a.md", "./a.md", "docs/../a.md", "a/b/../../c.md"] {
-            assert!(!leaves(inside), "{inside}");
-        }
-        for outside in ["../a.md", "docs/../../a.md", "a/../../a/b.md"] {
-            assert!(leaves(outside), "{outside}");
         }
     }
 }

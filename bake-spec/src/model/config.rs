@@ -13,6 +13,7 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 
+use family::Family;
 pub use layer::{Activation, Layer, Norm};
 pub use projection::Projection;
 pub use rope::{Rope, RopeScaling};
@@ -20,6 +21,12 @@ use shape::Shape;
 pub use tensors::{EMBEDDING, HEAD, LAST_NORM, NamedShape, StoredRows};
 
 use crate::error::{Error, ErrorKind};
+
+/// The class of transformers for models of a `model_type`, as `architectures` of a `config.json`
+/// names it; none if there is no such family.
+pub fn class_of(model_type: &str) -> Option<&'static str> {
+    Family::of(model_type).map(|family| family.class)
+}
 
 /// The shape of a decoder-only transformer.
 ///
@@ -53,6 +60,17 @@ impl Config {
         let shape = read::shape(&value, name)?;
         Self::try_from(shape)
             .map_err(|what| Error::new(ErrorKind::Model, format!("{name} has {what}")))
+    }
+
+    /// Whether models of both compute the same from the same tensors: the same shape, and
+    /// frequencies that are the same as far as f32 can tell. Where the head is, the tensors say.
+    pub fn computes_like(&self, other: &Self) -> bool {
+        let rest = |config: &Self| Shape { tied_head: true, ropes: Vec::new(), ..config.0.clone() };
+        let frequencies = |config: &Self| -> Vec<f32> {
+            let of = |rope: &Rope| rope.frequencies(config.head_dim()).collect::<Vec<f64>>();
+            config.ropes().iter().flat_map(of).map(|frequency| frequency as f32).collect()
+        };
+        rest(self) == rest(other) && frequencies(self) == frequencies(other)
     }
 
     /// Entries of the embedding table, V.

@@ -17,20 +17,21 @@ mod tokenizer;
 
 use std::path::Path;
 
-pub use architecture::{Placed, Rows};
+pub use architecture::{Architecture, HeadCounts, Placed, Rows};
+pub use rope::rope_divisors;
 pub use tensor::{TensorInfo, TensorType};
 
 use crate::error::{Error, ErrorKind};
 use crate::hash::{Hash, KeyHasher};
-use crate::model::Files;
 use crate::model::config::Config;
-use architecture::Architecture;
+use crate::model::{Files, Origin};
+use crate::text::with_unix_lines;
 use metadata::Metadata;
 use pre_tokenizer::PreTokenizer;
 
 /// The tensor with the divisors of Llama 3's rotary frequencies, which belongs to the configuration
 /// and not to the weights.
-const ROPE_FACTORS: &str = "rope_freqs.weight";
+pub const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// What a GGUF file says before its tensors.
 #[derive(Debug)]
@@ -100,7 +101,9 @@ impl Header {
     /// # Errors
     /// When the file says something about it that bake does not compute; the message names the key.
     pub fn config(&self) -> Result<Config, Error> {
+        let architecture = self.architecture()?;
         Config::parse(&self.config_json()?, self.file())
+            .map_err(|e| Error::new(e.kind(), config::with_own_keys(&e.to_string(), architecture)))
     }
 
     /// What `config.json` would say.
@@ -129,12 +132,12 @@ impl Header {
             return Err(self.metadata.error(ErrorKind::Tokenizer, what));
         };
         Ok(Files {
-            folder: self.file().to_owned().into(),
+            origin: Origin::Gguf(self.file().to_owned()),
             config: self.config_json()?.into(),
             tokenizer: self.tokenizer()?.into(),
             tokenizer_config: Some(tokenizer::settings(&self.metadata)?.to_string().into()),
             generation_config: Some(tokenizer::generation(&self.metadata)?.to_string().into()),
-            template: Some(template.replace("\r\n", "\n").replace('\r', "\n").into()),
+            template: Some(with_unix_lines(template).into()),
             special_tokens_map: None,
             added_tokens: None,
             index: None,

@@ -180,25 +180,21 @@ impl PartialEq for NamedModel {
 /// When the variable is a relative path, and when the platform has no such folder or the program
 /// does not look for it.
 pub fn model_folder() -> Result<PathBuf, Error> {
-    let failed = |message: String| Err(Error::new(ErrorKind::Model, message));
-    if let Some(dir) = std::env::var_os(MODEL_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
-        return match Path::new(&dir).is_absolute() {
-            true => Ok(dir.into()),
-            false => failed(format!("{MODEL_DIR_VARIABLE} is {dir:?}; set it to an absolute path")),
-        };
+    if let Some(folder) = store::user_folder(MODEL_DIR_VARIABLE, "models", ErrorKind::Model)? {
+        return Ok(folder);
     }
-    match store::cache_folder() {
-        Some(folder) => Ok(folder.join("bake").join("models")),
-        None if cfg!(feature = "user-store") => failed(format!(
+    let message = match cfg!(feature = "user-store") {
+        true => format!(
             "no home directory is known in which to keep models; set one, or set \
              {MODEL_DIR_VARIABLE} to the folder that keeps them"
-        )),
-        None => failed(format!(
+        ),
+        false => format!(
             "this program does not know where models are kept; turn on the feature `store` of \
              bake, call `loader().model(…)`, or set {MODEL_DIR_VARIABLE} to the folder that keeps \
              them"
-        )),
-    }
+        ),
+    };
+    Err(Error::new(ErrorKind::Model, message))
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl RecipeBuilder {
 
     /// A base model that has a [name](crate::model::named).
     pub fn named_model(mut self, model: &'static NamedModel) -> Self {
-        let source = ModelSource::Named(word(model.name()));
+        let source = ModelSource::Named(model, word(model.name()));
         self.items.push(Item::Model { keyword: word("model"), source });
         self
     }

@@ -3,6 +3,7 @@
 use proc_macro2::{Ident, Span};
 use syn::{Attribute, LitStr, Path, Visibility};
 
+use crate::model::named::NamedModel;
 use crate::settings::{Kind, Scope, Setting};
 
 /// One `bake Name { … }`, or bare items.
@@ -91,8 +92,8 @@ pub enum Item {
 pub enum ModelSource {
     /// `tiny`
     Tiny(Ident),
-    /// A model that has a name.
-    Named(Ident),
+    /// A model that has a name, and where that is.
+    Named(&'static NamedModel, Ident),
     /// A folder or a file.
     Path(LitStr),
     /// `hub "name" revision "…"`

@@ -189,8 +189,10 @@ impl Parser {
                 };
                 Ok(ModelSource::Hub { keyword: word, name, revision })
             }
-            name if NamedModel::find(name).is_some() => Ok(ModelSource::Named(word)),
             other => {
+                if let Some(model) = NamedModel::find(other) {
+                    return Ok(ModelSource::Named(model, word));
+                }
                 let names: Vec<&str> =
                     ["tiny"].into_iter().chain(NAMED.iter().map(NamedModel::name)).collect();
                 let known = names.iter().copied().chain(["hub"]);

@@ -32,7 +32,7 @@ impl ToTokens for Item {
 impl ToTokens for ModelSource {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         tokens.extend(match self {
-            Self::Tiny(word) | Self::Named(word) => word.to_token_stream(),
+            Self::Tiny(word) | Self::Named(_, word) => word.to_token_stream(),
             Self::Path(path) => path.to_token_stream(),
             Self::Hub { keyword, name, revision: None } => quote!(#keyword #name),
             Self::Hub { keyword, name, revision: Some(revision) } => {

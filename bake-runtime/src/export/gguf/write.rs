@@ -53,6 +53,16 @@ impl NewGguf {
         values.for_each(|value| push_text(&mut self.keys, value));
     }
 
+    pub(super) fn flags(&mut self, key: &str, values: impl ExactSizeIterator<Item = bool>) {
+        self.list(key, 7, values.len());
+        values.for_each(|value| self.keys.push(value.into()));
+    }
+
+    pub(super) fn f32s(&mut self, key: &str, values: impl ExactSizeIterator<Item = f32>) {
+        self.list(key, 6, values.len());
+        values.for_each(|value| self.keys.extend(value.to_le_bytes()));
+    }
+
     pub(super) fn i32s(&mut self, key: &str, values: impl ExactSizeIterator<Item = i32>) {
         self.list(key, 5, values.len());
         values.for_each(|value| self.keys.extend(value.to_le_bytes()));
@@ -63,12 +73,8 @@ impl NewGguf {
         self.tensors.push(TensorPlan { name, shape, dtype });
     }
 
-    /// Writes the file; `data` gives each tensor's bytes, in the order in which they were added.
-    pub(super) fn write<'a>(
-        &self,
-        out: &mut LargeFile,
-        mut data: impl FnMut(&TensorPlan) -> Result<Cow<'a, [u8]>>,
-    ) -> Result<()> {
+    /// Everything before the tensors' numbers, and the size of the whole file.
+    pub(super) fn header(&self) -> (Vec<u8>, u64) {
         let mut header = b"GGUF".to_vec();
         header.extend(3u32.to_le_bytes());
         header.extend((self.tensors.len() as u64).to_le_bytes());
@@ -81,12 +87,22 @@ impl NewGguf {
             for &side in shape.iter().rev() {
                 header.extend((side as u64).to_le_bytes());
             }
-            header.extend(type_number(*dtype).to_le_bytes());
+            header.extend(numbers::in_gguf(*dtype).number().to_le_bytes());
             header.extend((at as u64).to_le_bytes());
             at += numbers::size(shape, *dtype).next_multiple_of(ALIGNMENT);
         }
         header.resize(header.len().next_multiple_of(ALIGNMENT), 0);
-        out.write(&header)?;
+        let size = (header.len() + at) as u64;
+        (header, size)
+    }
+
+    /// Writes the file; `data` gives each tensor's bytes, in the order in which they were added.
+    pub(super) fn write<'a>(
+        &self,
+        out: &mut LargeFile,
+        mut data: impl FnMut(&TensorPlan) -> Result<Cow<'a, [u8]>>,
+    ) -> Result<()> {
+        out.write(&self.header().0)?;
         for tensor in &self.tensors {
             let bytes = data(tensor)?;
             out.write(&bytes)?;
@@ -112,16 +128,6 @@ impl NewGguf {
 fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());
-}
-
-/// The number of a type of tensors.
-const fn type_number(dtype: ExportDtype) -> u32 {
-    match dtype {
-        ExportDtype::F32 => 0,
-        ExportDtype::F16 => 1,
-        ExportDtype::Q8_0 => 8,
-        ExportDtype::Bf16 => 30,
-    }
 }
 
 /// The number of a file whose matrices have this type.

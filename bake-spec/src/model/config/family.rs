@@ -8,6 +8,8 @@ use super::{Activation, Projection};
 pub(super) struct Family {
     /// The `model_type`.
     pub(super) model_type: &'static str,
+    /// The class of transformers.
+    pub(super) class: &'static str,
     /// Its name in messages.
     pub(super) name: &'static str,
     /// Keys that are read for this family and few others.
@@ -100,6 +102,7 @@ pub(super) static FAMILIES: [Family; 7] = [
     LLAMA,
     Family {
         model_type: "mistral",
+        class: "MistralForCausalLM",
         name: "Mistral",
         reads: &["sliding_window"],
         defaults: Defaults { kv_heads: Some(8), context: 4096 * 32, ..LLAMA.defaults },
@@ -109,6 +112,7 @@ pub(super) static FAMILIES: [Family; 7] = [
     },
     Family {
         model_type: "qwen2",
+        class: "Qwen2ForCausalLM",
         name: "Qwen 2",
         reads: &["layer_types", "sliding_window"],
         biases: Biases::Inputs,
@@ -119,6 +123,7 @@ pub(super) static FAMILIES: [Family; 7] = [
     QWEN3,
     Family {
         model_type: "gemma3_text",
+        class: "Gemma3ForCausalLM",
         name: "Gemma 3",
         reads: &[
             "attention_bias",
@@ -150,6 +155,7 @@ pub(super) static FAMILIES: [Family; 7] = [
     },
     Family {
         model_type: "phi3",
+        class: "Phi3ForCausalLM",
         name: "Phi-3",
         reads: &["sliding_window"],
         defaults: Defaults { context: 4096, norm_eps: 1e-5, ..LLAMA.defaults },
@@ -166,6 +172,7 @@ pub(super) static FAMILIES: [Family; 7] = [
     },
     Family {
         model_type: "smollm3",
+        class: "SmolLM3ForCausalLM",
         name: "SmolLM3",
         reads: &[
             "attention_bias",
@@ -190,6 +197,7 @@ pub(super) static FAMILIES: [Family; 7] = [
 
 const LLAMA: Family = Family {
     model_type: "llama",
+    class: "LlamaForCausalLM",
     name: "Llama",
     reads: &["attention_bias", "mlp_bias"],
     defaults: Defaults {
@@ -215,6 +223,7 @@ const LLAMA: Family = Family {
 
 const QWEN3: Family = Family {
     model_type: "qwen3",
+    class: "Qwen3ForCausalLM",
     name: "Qwen 3",
     reads: &["attention_bias", "layer_types", "sliding_window"],
     defaults: Defaults {

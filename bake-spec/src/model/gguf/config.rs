@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use super::architecture::{Architecture, HeadCounts};
 use super::keys;
 use super::metadata::{self, Metadata};
-use super::rope::Llama3;
+use super::rope;
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
-use crate::model::config::shape;
+use crate::model::config::{RopeScaling, shape};
 
 /// Gemma 3's, where a file does not say otherwise.
 const GEMMA_PATTERN: usize = 6;
@@ -17,6 +17,30 @@ const GEMMA_LOCAL_BASE: f64 = 10_000.0;
 const GEMMA_27B_LAYERS: usize = 62;
 /// Every which layer of SmolLM3 does not turn queries and keys.
 const SMOLLM3_UNTURNED: usize = 4;
+
+/// Keys of a `config.json`, and those of the architecture that say the same.
+const KEYS: [(&str, &str); 13] = [
+    ("factor", "rope.scaling.factor"),
+    ("head_dim", "attention.key_length"),
+    ("hidden_size", "embedding_length"),
+    ("intermediate_size", "feed_forward_length"),
+    ("max_position_embeddings", "context_length"),
+    ("num_attention_heads", "attention.head_count"),
+    ("num_hidden_layers", "block_count"),
+    ("num_key_value_heads", "attention.head_count_kv"),
+    ("original_max_position_embeddings", "rope.scaling.original_context_length"),
+    ("rms_norm_eps", "attention.layer_norm_rms_epsilon"),
+    ("rope_local_base_freq", "rope.freq_base_swa"),
+    ("rope_theta", "rope.freq_base"),
+    ("sliding_window", "attention.sliding_window"),
+];
+
+/// A message about a `config.json`, with the keys that the file has.
+pub(super) fn with_own_keys(message: &str, architecture: Architecture) -> String {
+    KEYS.iter().fold(message.to_owned(), |message, (theirs, own)| {
+        message.replace(&format!("`{theirs}`"), &format!("`{}.{own}`", architecture.name()))
+    })
+}
 
 pub(super) fn json(header: &Header, architecture: Architecture) -> Result<Value, Error> {
     keys::check(&header.metadata, architecture)?;
@@ -140,12 +164,7 @@ impl Keys<'_> {
         Ok(match self.architecture {
             // Llama models have no window.
             Architecture::Llama if self.window_size()?.is_some() => "mistral",
-            Architecture::Llama => "llama",
-            Architecture::Qwen2 => "qwen2",
-            Architecture::Qwen3 => "qwen3",
-            Architecture::Gemma3 => "gemma3_text",
-            Architecture::Phi3 => "phi3",
-            Architecture::SmolLm3 => "smollm3",
+            other => other.model_type(),
         })
     }
 
@@ -175,8 +194,11 @@ impl Keys<'_> {
     ) -> Result<(), Error> {
         let turned = self.count("rope.dimension_count")?.unwrap_or(head_dim);
         if turned != head_dim {
-            let part = turned as f64 / head_dim as f64;
-            config.insert("partial_rotary_factor".into(), json!(part));
+            let what = format!(
+                "has `{}` {turned}, but heads of width {head_dim}; bake turns whole heads",
+                self.key("rope.dimension_count")
+            );
+            return Err(self.metadata.error(ErrorKind::Model, what));
         }
         let scaling = self.scaling()?;
         let divisors =
@@ -229,21 +251,28 @@ impl Keys<'_> {
         config: &Map<String, Value>,
     ) -> Result<Value, Error> {
         let theta = config["rope_theta"].as_f64().unwrap_or(f64::NAN);
-        let scaling = Some(divisors).filter(|divisors| 2 * divisors.len() == turned);
-        let Some(scaling) = scaling.and_then(|divisors| Llama3::of(divisors, theta)) else {
-            let what = format!(
-                "has a tensor `{ROPE_FACTORS}` that is not Llama 3's scaling, which is the only \
-                 one that bake reads in this form"
-            );
-            return Err(self.metadata.error(ErrorKind::Model, what));
-        };
-        Ok(json!({
-            "rope_type": "llama3",
-            "factor": scaling.factor,
-            "low_freq_factor": Llama3::LOW,
-            "high_freq_factor": Llama3::HIGH,
-            "original_max_position_embeddings": scaling.original_context,
-        }))
+        let divisors = Some(divisors).filter(|divisors| 2 * divisors.len() == turned);
+        match divisors.and_then(|divisors| rope::llama3(divisors, theta)) {
+            Some(RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_context,
+            }) => Ok(json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_context,
+            })),
+            _ => {
+                let what = format!(
+                    "has a tensor `{ROPE_FACTORS}` that is not Llama 3's scaling, which is the \
+                     only one that bake reads in this form"
+                );
+                Err(self.metadata.error(ErrorKind::Model, what))
+            }
+        }
     }
 
     /// Which layers see how much.

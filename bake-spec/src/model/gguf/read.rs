@@ -11,7 +11,7 @@ use super::tensor::{self, DIMENSIONS, TensorInfo, TensorType};
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
-use crate::model::{POINTER, is_pointer};
+use crate::model::{POINTER, check_regular, is_pointer};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 /// What tensors begin at a multiple of, unless `general.alignment` says otherwise.
@@ -26,11 +26,7 @@ const MOST_FACTORS: usize = 1 << 16;
 pub(super) fn header(path: &Path) -> Result<Header, Error> {
     let name = path.display().to_string();
     let unreadable = |e| Error::io(ErrorKind::Model, format!("cannot read {name}"), e);
-    // Opening a pipe would wait forever.
-    if path.exists() && !path.is_file() {
-        let message = format!("{name} is not a regular file; name a GGUF file");
-        return Err(Error::new(ErrorKind::Model, message));
-    }
+    check_regular(path)?;
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let mut reader = Reader { file: BufReader::new(file), name, at: 0, size };

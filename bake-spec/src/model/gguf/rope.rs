@@ -1,81 +1,69 @@
 //! Llama 3's scaling of the rotary frequencies, which GGUF files have as numbers: what each
 //! frequency is divided by.
 
-use std::f64::consts::PI;
+use crate::model::config::{Rope, RopeScaling};
 
 /// The parameters of all published models with this scaling.
 const LOW_FREQ_FACTOR: f64 = 1.0;
 const HIGH_FREQ_FACTOR: f64 = 4.0;
 
-/// The scaling of which these are the divisors.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Llama3 {
-    /// The divisor of the long waves.
-    pub(super) factor: f64,
-    /// The context of the first training, in tokens.
-    pub(super) original_context: usize,
+/// What the frequencies of these waves are divided by.
+pub fn rope_divisors(rope: &Rope, head_dim: usize) -> Vec<f32> {
+    let plain = Rope { scaling: RopeScaling::Unscaled, ..rope.clone() };
+    let scaled = rope.frequencies(head_dim);
+    plain.frequencies(head_dim).zip(scaled).map(|(plain, scaled)| (plain / scaled) as f32).collect()
 }
 
-impl Llama3 {
-    pub(super) const LOW: f64 = LOW_FREQ_FACTOR;
-    pub(super) const HIGH: f64 = HIGH_FREQ_FACTOR;
-
-    /// The scaling with these divisors for these waves; none if there is no such scaling.
-    pub(super) fn of(divisors: &[f32], theta: f64) -> Option<Self> {
-        let factor = divisors.iter().copied().map(f64::from).fold(1.0, f64::max);
-        // The first training of every published model had a power of two as its context.
-        let contexts = (4..=24).map(|bits| 1 << bits);
-        contexts.map(|original_context| Self { factor, original_context }).find(|scaling| {
-            let pairs = divisors.len();
-            divisors.iter().enumerate().all(|(pair, divisor)| {
-                let wave = 2.0 * PI * theta.powf(pair as f64 / pairs as f64);
-                let want = scaling.divisor(wave);
-                (f64::from(*divisor) - want).abs() <= 1e-4 * want
-            })
-        })
-    }
-
-    /// What the frequency of a wave of this length is divided by.
-    fn divisor(&self, wave: f64) -> f64 {
-        let waves = self.original_context as f64 / wave;
-        if waves > HIGH_FREQ_FACTOR {
-            return 1.0;
-        }
-        if waves < LOW_FREQ_FACTOR {
-            return self.factor;
-        }
-        let smooth = (waves - LOW_FREQ_FACTOR) / (HIGH_FREQ_FACTOR - LOW_FREQ_FACTOR);
-        1.0 / ((1.0 - smooth) / self.factor + smooth)
-    }
+/// Llama 3's scaling with these divisors; none if it has no such divisors.
+pub(super) fn llama3(divisors: &[f32], theta: f64) -> Option<RopeScaling> {
+    let factor = divisors.iter().copied().map(f64::from).fold(1.0, f64::max);
+    // The first training of every published model had a power of two as its context.
+    let contexts = (4..=24).map(|bits| 1 << bits);
+    let scalings = contexts.map(|original_context| RopeScaling::Llama3 {
+        factor,
+        low_freq_factor: LOW_FREQ_FACTOR,
+        high_freq_factor: HIGH_FREQ_FACTOR,
+        original_context,
+    });
+    let close = |(got, want): (&f32, f32)| f64::from((got - want).abs()) <= 1e-4 * f64::from(want);
+    scalings.into_iter().find(|scaling| {
+        let rope = Rope { theta, scaling: scaling.clone() };
+        divisors.iter().zip(rope_divisors(&rope, 2 * divisors.len())).all(close)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn divisors(scaling: Llama3, theta: f64, pairs: usize) -> Vec<f32> {
-        let wave = |pair| 2.0 * PI * theta.powf(pair as f64 / pairs as f64);
-        (0..pairs).map(|pair| scaling.divisor(wave(pair)) as f32).collect()
+    fn divisors(factor: f64, original_context: usize, pairs: usize) -> Vec<f32> {
+        let scaling = RopeScaling::Llama3 {
+            factor,
+            low_freq_factor: LOW_FREQ_FACTOR,
+            high_freq_factor: HIGH_FREQ_FACTOR,
+            original_context,
+        };
+        rope_divisors(&Rope { theta: 5e5, scaling }, 2 * pairs)
     }
 
     #[test]
     fn a_scaling_is_found_by_its_divisors() {
-        for (factor, original_context, pairs) in [(8.0, 8192, 64), (32.0, 8192, 32), (8.0, 64, 8)] {
-            let scaling = Llama3 { factor, original_context };
-            let divisors = divisors(scaling, 5e5, pairs);
-            let found = Llama3::of(&divisors, 5e5).unwrap();
+        for (factor, context, pairs) in [(8.0, 8192, 64), (32.0, 8192, 32), (8.0, 64, 8)] {
+            let divisors = divisors(factor, context, pairs);
+            assert_eq!((divisors[0], divisors[pairs - 1]), (1.0, factor as f32));
+            let scaling = llama3(&divisors, 5e5).unwrap();
+            assert!(matches!(scaling, RopeScaling::Llama3 { factor: f, .. } if f == factor));
             // Contexts that scale these waves alike are as good as the same.
-            assert_eq!(self::divisors(found, 5e5, pairs), divisors);
-            assert_eq!(found.factor, factor);
+            assert_eq!(rope_divisors(&Rope { theta: 5e5, scaling }, 2 * pairs), divisors);
         }
     }
 
     #[test]
     fn other_divisors_are_no_scaling() {
-        let mut divisors = divisors(Llama3 { factor: 8.0, original_context: 8192 }, 5e5, 64);
+        let mut divisors = divisors(8.0, 8192, 64);
         divisors[35] *= 1.01;
-        assert_eq!(Llama3::of(&divisors, 5e5), None);
-        assert_eq!(Llama3::of(&[1.0, f32::NAN], 5e5), None);
-        assert_eq!(Llama3::of(&[1.0, f32::INFINITY], 5e5), None);
+        assert_eq!(llama3(&divisors, 5e5), None);
+        assert_eq!(llama3(&[1.0, f32::NAN], 5e5), None);
+        assert_eq!(llama3(&[1.0, f32::INFINITY], 5e5), None);
     }
 }

@@ -17,22 +17,22 @@ pub struct TensorInfo {
     pub bytes: usize,
 }
 
-/// The types of tensors that are read.
+/// The types of tensors that are read, with their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the format")]
 #[allow(non_camel_case_types, reason = "the names of the format")]
 pub enum TensorType {
-    F32,
-    F16,
-    BF16,
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q4_K,
-    Q5_K,
-    Q6_K,
+    F32 = 0,
+    F16 = 1,
+    BF16 = 30,
+    Q4_0 = 2,
+    Q4_1 = 3,
+    Q5_0 = 6,
+    Q5_1 = 7,
+    Q8_0 = 8,
+    Q4_K = 12,
+    Q5_K = 13,
+    Q6_K = 14,
 }
 
 /// The types of the format, by their numbers. Those without a name are gone.
@@ -44,25 +44,31 @@ const NAMES: [&str; 40] = [
 ];
 
 impl TensorType {
+    const ALL: [Self; 11] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q8_0,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+    ];
+
     /// The type of a number, or its name where it is not read.
     pub(super) fn of(number: u32) -> Result<Self, String> {
-        Ok(match number {
-            0 => Self::F32,
-            1 => Self::F16,
-            2 => Self::Q4_0,
-            3 => Self::Q4_1,
-            6 => Self::Q5_0,
-            7 => Self::Q5_1,
-            8 => Self::Q8_0,
-            12 => Self::Q4_K,
-            13 => Self::Q5_K,
-            14 => Self::Q6_K,
-            30 => Self::BF16,
-            other => {
-                let name = NAMES.get(other as usize).filter(|name| !name.is_empty());
-                return Err(name.map_or_else(|| format!("number {other}"), ToString::to_string));
-            }
+        Self::ALL.into_iter().find(|kind| kind.number() == number).ok_or_else(|| {
+            let name = NAMES.get(number as usize).filter(|name| !name.is_empty());
+            name.map_or_else(|| format!("number {number}"), ToString::to_string)
         })
+    }
+
+    /// Its number in the format.
+    pub const fn number(self) -> u32 {
+        self as u32
     }
 
     /// The numbers of a block, and its bytes.

@@ -144,14 +144,8 @@ fn each_architecture_is_written_as_transformers_has_it() {
     assert_eq!(gemma["hidden_activation"], "gelu_pytorch_tanh");
     let smol = Made::model("smollm3").json();
     assert_eq!(smol["no_rope_layers"], serde_json::json!([1, 1, 1, 0, 1, 1]));
-    let phi = Made::model("phi3")
-        .count("phi3.rope.dimension_count", 12)
-        .count("phi3.attention.sliding_window", 100)
-        .json();
-    assert_eq!(
-        (&phi["partial_rotary_factor"], &phi["sliding_window"]),
-        (&0.75.into(), &100.into())
-    );
+    let phi = Made::model("phi3").count("phi3.attention.sliding_window", 100).json();
+    assert_eq!(phi["sliding_window"], 100);
     let mistral = Made::model("llama").count("llama.attention.sliding_window", 64).json();
     assert_eq!(
         (&mistral["model_type"], &mistral["sliding_window"]),
@@ -174,6 +168,10 @@ fn what_is_not_computed_is_refused_by_its_key() {
         (made().text("general.type", "adapter"), "general.type"),
         (made().count("llama.vocab_size", 99), "llama.vocab_size"),
         (made().count("llama.attention.value_length", 8), "llama.attention.value_length"),
+        (made().count("llama.rope.dimension_count", 12), "llama.rope.dimension_count"),
+        (made().float("llama.rope.freq_base", -1.0), "`llama.rope.freq_base` -1"),
+        (made().count("llama.attention.head_count_kv", 3), "3 key/value heads"),
+        (made().count("llama.attention.key_length", 0), "llama.attention.key_length"),
         (made().text("llama.rope.scaling.type", "yarn"), "yarn"),
         (
             made().count("gemma3.block_count", 1).count("llama.rope.freq_base_swa", 7),

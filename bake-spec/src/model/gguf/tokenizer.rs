@@ -251,6 +251,12 @@ pub(super) fn settings(metadata: &Metadata) -> Result<Value, Error> {
             settings.insert(name.to_owned(), json!(text));
         }
     }
+    // Where a text begins and ends, for other programs.
+    for flag in ["add_bos_token", "add_eos_token"] {
+        if let Some(on) = metadata.flag(&format!("tokenizer.ggml.{flag}"))? {
+            settings.insert(flag.to_owned(), json!(on));
+        }
+    }
     Ok(settings.into())
 }
 

@@ -1,11 +1,12 @@
 //! Logits and hidden states of token ids, to compare with other implementations.
 //!
 //! ```text
-//! cargo run --release --example forward -- MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]
+//! cargo run --release --example forward -- [--f32] MODEL IDS.json OUT.safetensors [--adapter DIR]
 //! ```
 //!
 //! `IDS.json` is a list of lists of token ids. For list N the output contains, in f32, `logits.N`
-//! `[tokens, vocabulary]` and `hidden.N` `[tokens, hidden]`, the states after the last norm.
+//! `[tokens, vocabulary]` and `hidden.N` `[tokens, hidden]`, the states after the last norm. With
+//! `--f32` no product is rounded to bf16, whatever the processor can do.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use bake::{Adapter, Device, Forward, Model};
 
-const USAGE: &str = "usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]";
+const USAGE: &str = "usage: forward [--f32] MODEL IDS.json OUT.safetensors [--adapter DIR]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+    let (device, arguments) = match *arguments {
+        ["--f32", ref rest @ ..] => (Device::CpuF32, rest),
+        _ => (Device::Cpu, arguments),
+    };
     let (model, ids, out, adapter) = match *arguments {
         [model, ids, out] => (model, ids, out, None),
         [model, ids, out, "--adapter", adapter] | ["--adapter", adapter, model, ids, out] => {
@@ -44,7 +49,7 @@ fn run(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
     if Path::new(out).exists() {
         return Err(format!("{out} exists already; name another file").into());
     }
-    let model = Model::load(Path::new(model), Device::Cpu)?;
+    let model = Model::load(Path::new(model), device)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;
 
     let mut tensors = HashMap::new();

@@ -1,9 +1,11 @@
 """Compares exports, as other programs read them, with what bake computes.
 
-    python compare.py BASE_MODEL FOLDER
+    python compare.py BASE FOLDER [ORIGINAL]
 
-FOLDER is what `tests/interop/check` makes. Prints versions and the largest differences, as shares of
-the largest number, and fails where one is larger than rounding explains.
+FOLDER is what `tests/interop/check` makes of a bake into BASE, a folder or a GGUF file; ORIGINAL is
+the folder of the model that the GGUF file was quantised from. Prints versions, the largest
+differences of logits as shares of the largest logit, and at how many positions the likeliest token
+is the same; fails where a difference is larger than rounding explains.
 """
 
 import importlib.metadata
@@ -14,101 +16,194 @@ import sys
 import gguf
 import numpy as np
 import peft
+import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file
 
-base, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+TEXTS = [
+    "Where is my key?", "don't  CAN'T\n\n\n we've 12 345.67", "caf\u00e9 cafe\u0301 Stra\u00dfe",
+    "日本語 Привет 😀", "tab\there and  spaces   ", "<|im_start|>user <s> [INST]", "a" * 40,
+]
+PARTS = {
+    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+
+base, work = map(pathlib.Path, sys.argv[1:3])
+original = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
 worst_of_all = 0
 
 
-def report(what, got, want, allowed):
-    """Prints a difference, and remembers whether it is too large."""
+def share(got, want):
+    """The largest difference, as a share of the largest number."""
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def report(what, all_got, all_want, allowed):
+    """Prints the difference of logits of all sequences, and remembers whether it is too large."""
     global worst_of_all
-    got, want = np.asarray(got, np.float32), np.asarray(want, np.float32)
-    assert got.shape == want.shape, (what, got.shape, want.shape)
-    difference = float(np.abs(got - want).max() / np.abs(want).max())
-    print(f"{what}: {difference:.2e}" + ("" if difference <= allowed else f", above {allowed:.0e}"))
+    pairs = [(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in zip(all_got, all_want)]
+    assert all(got.shape == want.shape for got, want in pairs), what
+    difference = max(share(got, want) for got, want in pairs)
+    same = sum(int((got.argmax(-1) == want.argmax(-1)).sum()) for got, want in pairs)
+    count = sum(len(want) for _, want in pairs)
+    note = "" if difference <= allowed else f", above {allowed:.0e}"
+    print(f"{what}: {difference:.1e}, likeliest tokens the same: {same} of {count}{note}")
     worst_of_all = max(worst_of_all, difference / allowed)
 
 
-def all_logits(model):
+def ours(name):
+    tensors = load_file(work / f"{name}.safetensors")
+    return [tensors[f"logits.{number}"].numpy() for number in range(len(ids))]
+
+
+def by_torch(model):
     with torch.no_grad():
         return [model(torch.tensor([line])).logits[0].numpy() for line in ids]
 
 
-def turned_back(rows, heads):
-    """Rows of a Llama model in the order of transformers."""
-    head = rows.shape[0] // heads
-    return rows.reshape(heads, head // 2, 2, -1).swapaxes(1, 2).reshape(rows.shape)
+def with_adapter(model):
+    return by_torch(peft.PeftModel.from_pretrained(model, work / "peft"))
+
+
+def heads_of(name):
+    """The heads whose rows a Llama model's file has in another order."""
+    key = {".attn_q.": "num_attention_heads", ".attn_k.": "num_key_value_heads"}
+    return next((config[key[part]] for part in key if part in name), None)
+
+
+def turned(name, rows, axes):
+    heads = heads_of(name)
+    if heads is None:
+        return rows
+    half = rows.shape[0] // heads // 2
+    shape = (heads, half, 2, -1) if axes == "from file" else (heads, 2, half, -1)
+    return rows.reshape(shape).swapaxes(1, 2).reshape(rows.shape)
 
 
 def stored_name(name):
     """The name in transformers of a tensor of a Llama model's GGUF file."""
-    whole = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-    parts = {
-        "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-        "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-        "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-        "ffn_down": "mlp.down_proj",
-    }
     module = name.removesuffix(".weight")
-    if module in whole:
-        return whole[module] + ".weight"
+    if module in WHOLE:
+        return WHOLE[module] + ".weight"
     _, layer, part = module.split(".")
-    return f"model.layers.{layer}.{parts[part]}.weight"
+    return f"model.layers.{layer}.{PARTS[part]}.weight"
 
 
 def gguf_tensors(path):
-    """The tensors of a GGUF file in f32, by their names in it."""
+    """The tensors of a GGUF file in f32, in the order of transformers, by their names in it."""
     reader = gguf.GGUFReader(path)
-    dequantize = lambda tensor: gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-    return reader, {tensor.name: dequantize(tensor) for tensor in reader.tensors}
+    tensors = {}
+    for tensor in reader.tensors:
+        rows = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        tensors[tensor.name] = rows if tensor.name.endswith("lora_a") else turned(
+            tensor.name, rows, "from file"
+        )
+    return reader, tensors
 
 
-def in_order(name, rows):
-    if ".attn_q." in name:
-        return turned_back(rows, config["num_attention_heads"])
-    if ".attn_k." in name:
-        return turned_back(rows, config["num_key_value_heads"])
-    return rows
+def check_gguf_weights(path, dtype, allowed):
+    _, tensors = gguf_tensors(path)
+    assert len(tensors) == len(merged_weights), (len(tensors), len(merged_weights))
+    worst = max(share(rows, merged_weights[stored_name(name)]) for name, rows in tensors.items())
+    assert worst <= allowed, worst
+    print(f"gguf in {dtype}, by the package gguf: {len(tensors)} tensors, {worst:.1e}")
 
 
-packages = ["torch", "transformers", "peft", "safetensors", "gguf"]
+def check_gguf_adapter():
+    reader, tensors = gguf_tensors(work / "lora/Office-adapter.gguf")
+    alpha = float(reader.fields["adapter.lora.alpha"].contents())
+    worst = 0
+    for name in [name.removesuffix(".lora_a") for name in tensors if name.endswith(".lora_a")]:
+        a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
+        stored = stored_name(name)
+        worst = max(worst, share(base_weights[stored] + alpha / len(a) * b @ a, merged_weights[stored]))
+    assert worst <= 1e-5, worst
+    print(f"gguf-adapter, by the package gguf: {len(tensors)} tensors, alpha {alpha}, {worst:.1e}")
+
+
+def write_base(path):
+    """The base model as a GGUF file: an exported one with the weights of before the bake."""
+    reader = gguf.GGUFReader(work / "gguf-f32/Office.gguf")
+    writer = gguf.GGUFWriter(path, "llama")
+    for field in reader.fields.values():
+        if field.name != "general.architecture" and not field.name.startswith("GGUF."):
+            kind = field.types[0]
+            of = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), kind, sub_type=of)
+    for tensor in reader.tensors:
+        rows = base_weights[stored_name(tensor.name)]
+        writer.add_tensor(tensor.name, np.ascontiguousarray(turned(tensor.name, rows, "to file")))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def in_llama(path, lora=None):
+    """A model of llama.cpp, with keys and values in f32."""
+    return llama_cpp.Llama(
+        str(path), lora_path=lora and str(lora), logits_all=True, n_ctx=256, type_k=0, type_v=0,
+        verbose=False,
+    )
+
+
+def by_llama(model):
+    all_logits = []
+    for line in ids:
+        model.reset()
+        model.eval(line)
+        all_logits.append(np.array(model.scores[: len(line)]))
+    return all_logits
+
+
+def check_tokens(what, encode):
+    reference = tokenizers.Tokenizer.from_file(str(work / "merged/tokenizer.json"))
+    reference.encode_special_tokens = True
+    wrong = [
+        text for text in TEXTS if encode(text) != reference.encode(text, add_special_tokens=False).ids
+    ]
+    assert not wrong, (what, wrong)
+    print(f"{what}: the tokens of {len(TEXTS)} texts are the same")
+
+
+packages = ["torch", "transformers", "peft", "safetensors", "tokenizers", "gguf"]
 print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages))
 ids = json.loads((work / "ids.json").read_text())
-config = json.loads((base / "config.json").read_text())
-ours = load_file(work / "ours.safetensors")
-ours = [ours[f"logits.{number}"].numpy() for number in range(len(ids))]
+config = json.loads((work / "merged/config.json").read_text())
+merged_weights = {
+    name: tensor.numpy() for name, tensor in load_file(work / "merged/model.safetensors").items()
+}
+if base.is_dir():
+    stored = load_file(base / "model.safetensors")
+    base_weights = {name: tensor.float().numpy() for name, tensor in stored.items()}
+else:
+    base_weights = {stored_name(name): rows for name, rows in gguf_tensors(base)[1].items()}
+
+baked, before = ours("baked"), ours("before")
+effect = max(share(a, b) for a, b in zip(baked, before))
+print(f"what the bake changes: {effect:.1e}")
 
 load = transformers.AutoModelForCausalLM.from_pretrained
-merged = all_logits(load(work / "merged", dtype=torch.float32))
-viewed = all_logits(peft.PeftModel.from_pretrained(load(base, dtype=torch.float32), work / "peft"))
-for number, want in enumerate(ours):
-    report(f"merged, by transformers, sequence {number}", merged[number], want, 1e-4)
-    report(f"peft, by PEFT, sequence {number}", viewed[number], want, 1e-4)
+merged = load(work / "merged", dtype=torch.float32)
+report("merged, by transformers", by_torch(merged), baked, 1e-4)
+tokenizer = transformers.AutoTokenizer.from_pretrained(work / "merged")
+check_tokens(
+    "merged, by AutoTokenizer",
+    lambda text: tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True),
+)
+merged.load_state_dict({name: torch.tensor(rows) for name, rows in base_weights.items()}, strict=False)
+report("peft, by PEFT", with_adapter(merged), baked, 1e-4)
+if original:
+    report("peft, by PEFT on the original", with_adapter(load(original, dtype=torch.float32)), baked, 0.1)
 
-weights = {name: tensor.numpy() for name, tensor in load_file(work / "merged/model.safetensors").items()}
 for dtype, allowed in [("f32", 1e-7), ("f16", 1e-3), ("bf16", 8e-3), ("q8_0", 8e-3)]:
-    _, tensors = gguf_tensors(work / f"gguf-{dtype}" / "Office.gguf")
-    assert len(tensors) == len(weights), (len(tensors), len(weights))
-    for name, rows in tensors.items():
-        want = weights[stored_name(name)]
-        got = in_order(name, rows)
-        difference = np.abs(got - want).max() / np.abs(want).max()
-        assert difference <= allowed, (name, difference)
-    print(f"gguf in {dtype}, by the package gguf: {len(tensors)} tensors within {allowed:.0e}")
-
-reader, tensors = gguf_tensors(work / "lora/Office-adapter.gguf")
-alpha = float(reader.fields["adapter.lora.alpha"].contents())
-original = {name: tensor.float().numpy() for name, tensor in load_file(base / "model.safetensors").items()}
-for name in [name.removesuffix(".lora_a") for name in tensors if name.endswith(".lora_a")]:
-    a, b = tensors[f"{name}.lora_a"], in_order(name, tensors[f"{name}.lora_b"])
-    stored = stored_name(name)
-    got = original[stored] + alpha / a.shape[0] * b @ a
-    difference = np.abs(got - weights[stored]).max() / np.abs(weights[stored]).max()
-    assert difference <= 1e-6, (name, difference)
-print(f"gguf-adapter, by the package gguf: {len(tensors)} tensors, alpha {alpha}")
+    check_gguf_weights(work / f"gguf-{dtype}" / "Office.gguf", dtype, allowed)
+check_gguf_adapter()
 
 try:
     import llama_cpp
@@ -117,12 +212,20 @@ except ImportError:
 else:
     print(f"llama-cpp-python {llama_cpp.__version__}")
     for dtype, allowed in [("f32", 1e-3), ("f16", 1e-2), ("bf16", 5e-2), ("q8_0", 5e-2)]:
-        path = str(work / f"gguf-{dtype}" / "Office.gguf")
-        model = llama_cpp.Llama(path, logits_all=True, n_ctx=128, verbose=False)
-        for number, (line, want) in enumerate(zip(ids, ours)):
-            model.reset()
-            model.eval(line)
-            got = np.array(model.scores[: len(line)])
-            report(f"gguf in {dtype}, by llama.cpp, sequence {number}", got, want, allowed)
+        model = in_llama(work / f"gguf-{dtype}" / "Office.gguf")
+        report(f"gguf in {dtype}, by llama.cpp", by_llama(model), baked, allowed)
+    check_tokens(
+        "gguf, by llama.cpp",
+        lambda text: model.tokenize(text.encode(), add_bos=False, special=False),
+    )
+    path = base
+    if base.is_dir():
+        path = work / "base.gguf"
+        write_base(path)
+    adapter = work / "lora/Office-adapter.gguf"
+    # Where the base is quantised, llama.cpp rounds activations to 8 bits.
+    allowed = 1e-3 if base.is_dir() else 0.1
+    report("the base, by llama.cpp", by_llama(in_llama(path)), before, allowed)
+    report("gguf-adapter on the base, by llama.cpp", by_llama(in_llama(path, adapter)), baked, allowed)
 
 sys.exit(worst_of_all > 1)

@@ -190,7 +190,7 @@ fn parse(
     }
     let mut left: BTreeSet<String> = weights.names().collect();
     let mut adapter = Adapter::empty(config.layers());
-    let source = Source { settings: &settings, weights, folder, device };
+    let source = PeftFiles { settings: &settings, weights, folder, device };
     for layer in 0..config.layers() {
         for projection in Projection::ALL {
             let (own, stored) =
@@ -206,10 +206,9 @@ fn parse(
                 (Some(change), None) => change,
                 (None, Some(fused)) => fused.rows(stored.rows)?,
                 (Some(_), Some(_)) => {
+                    let fused = &stored.module;
                     let message =
-                        format!("{file} changes both `{own}` and `{}`, which contains it", {
-                            &stored.module
-                        });
+                        format!("{file} changes both `{own}` and `{fused}`, which contains it");
                     return Err(Error::new(ErrorKind::Adapter, message));
                 }
             };
@@ -239,7 +238,7 @@ fn parse(
 }
 
 /// The files of an adapter.
-struct Source<'a> {
+struct PeftFiles<'a> {
     settings: &'a PeftConfig,
     weights: &'a Weights,
     /// For messages.
@@ -247,7 +246,7 @@ struct Source<'a> {
     device: &'a Device,
 }
 
-impl Source<'_> {
+impl PeftFiles<'_> {
     /// The change of a module of this shape, if there is one.
     fn change(
         &self,
@@ -294,6 +293,8 @@ mod tests {
 
     use super::*;
     use crate::adapter::initial;
+    use crate::checkpoint::testing::Folder;
+    use crate::tensor::gradient_check::noise;
 
     #[test]
     fn an_adapter_of_several_ranks_and_scales_is_read_as_it_was_written() {
@@ -330,6 +331,42 @@ mod tests {
         };
         assert_eq!(numbers(&adapter), numbers(&again));
         assert_eq!(numbers(&adapter).len(), 6);
+    }
+
+    #[test]
+    fn a_change_of_a_fused_layer_is_that_of_each_layer_in_it() {
+        let folder = Folder::of("phi3");
+        let model = folder.load();
+        let config = model.config();
+        let stored = config.stored_rows(1, Projection::Query);
+        let numbers = |shape: [usize; 2], seed| {
+            noise(&shape, seed).to_dtype(candle_core::DType::F32).unwrap()
+        };
+        let (a, b) = (numbers([4, config.hidden_size()], 1), numbers([stored.of, 4], 2));
+        let change = LowRank { a, b, scale: 2.0 };
+        let named = |name: &str, change: &LowRank| NamedChange {
+            layer: 1,
+            name: name.to_owned(),
+            change: change.clone(),
+        };
+        let changes = [named(&stored.module, &change)];
+        let dir = tempfile::tempdir().unwrap();
+        write(&changes, config.layers(), dir.path(), "base").unwrap();
+        let adapter = Adapter::load(dir.path(), &model).unwrap();
+        let data = |t: &candle_core::Tensor| t.to_vec2::<f32>().unwrap();
+        assert_eq!(adapter.iter().count(), 3);
+        for (layer, projection, part) in adapter.iter() {
+            assert_eq!((layer, part.scale, data(&part.a)), (1, 2.0, data(&change.a)));
+            let rows = config.stored_rows(layer, projection).rows;
+            assert_eq!(data(&part.b), data(&change.b)[rows]);
+        }
+
+        let query = adapter.change(1, Projection::Query).unwrap();
+        let twice =
+            [named(&layer_name(1, Projection::Query), query), named(&stored.module, &change)];
+        write(&twice, config.layers(), dir.path(), "base").unwrap();
+        let error = Adapter::load(dir.path(), &model).unwrap_err().to_string();
+        assert!(error.contains("qkv_proj`, which contains it"), "{error}");
     }
 
     #[test]

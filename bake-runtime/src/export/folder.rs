@@ -45,6 +45,7 @@ impl NewFolder {
         };
         fs::create_dir_all(parent).map_err(failed)?;
         let Some(name) = to.file_name() else {
+            check_free(to, replace)?;
             let message = format!("{} is no name for a folder; name a new one", to.display());
             return Err(Error::new(ErrorKind::Export, message));
         };

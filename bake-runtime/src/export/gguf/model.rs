@@ -1,8 +1,8 @@
 //! A whole model as one GGUF file.
 
-use bake_spec::Config;
 use bake_spec::model::config::{EMBEDDING, HEAD, RopeScaling};
 use bake_spec::model::gguf::{Architecture, Placed, ROPE_FACTORS, rope_divisors};
+use bake_spec::{Config, Projection};
 
 use super::layout::GgufLayout;
 use super::write::{NewGguf, file_type};
@@ -122,6 +122,7 @@ fn write_config(
     }
     file.f32(&key("attention.layer_norm_rms_epsilon"), config.norm_eps());
     write_windows(file, architecture, config)?;
+    check_biases(architecture, config)?;
     let rope = match (architecture, config.ropes()) {
         (_, [rope]) => rope,
         (Architecture::Gemma3, [rope, local]) if local.scaling == RopeScaling::Unscaled => {
@@ -163,6 +164,24 @@ fn write_windows(file: &mut NewGguf, architecture: Architecture, config: &Config
             Ok(())
         }
         _ => Err(refused("sliding windows, which llama.cpp does not compute in such models,")),
+    }
+}
+
+/// Fails where the model has biases that llama.cpp does not expect.
+fn check_biases(architecture: Architecture, config: &Config) -> Result<()> {
+    let expected = |projection| match architecture {
+        Architecture::Llama => true,
+        Architecture::Qwen2 => {
+            matches!(projection, Projection::Query | Projection::Key | Projection::Value)
+        }
+        _ => false,
+    };
+    let biased = |projection: &Projection| {
+        (0..config.layers()).any(|layer| config.layer(layer).has_bias(*projection))
+    };
+    match Projection::ALL.iter().any(|projection| biased(projection) && !expected(*projection)) {
+        true => Err(refused("biases, which llama.cpp does not compute in such models,")),
+        false => Ok(()),
     }
 }
 

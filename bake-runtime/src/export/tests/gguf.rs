@@ -163,6 +163,14 @@ fn every_fourth_layer_of_a_smollm3_turns_nothing() {
         json["sliding_window"] = serde_json::Value::Null;
         json["layer_types"] = ["full_attention"; 4].into_iter().collect();
     });
+    assert!(refused(&path, ExportFormat::Gguf, None).contains("biases"));
+    let mut weights = folder.weights();
+    weights.retain(|name, _| !name.ends_with(".bias"));
+    folder.write_weights("model.safetensors", &weights);
+    folder.edit("config.json", |json| {
+        json["attention_bias"] = false.into();
+        json["mlp_bias"] = false.into();
+    });
     assert!(refused(&path, ExportFormat::Gguf, None).contains("a setting of its configuration"));
     folder.edit("config.json", |json| json["no_rope_layers"] = serde_json::json!([1, 1, 1, 0]));
     check_each_type(&path);

@@ -391,10 +391,18 @@ pub mod train {
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
-    /// Ends training when the divergence falls below this.
+    /// The share of the generated stimuli of each passage that is not trained on, but tells whether
+    /// training still helps.
     ///
-    /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000. Not supported yet;
-    /// meanwhile, set the number of `epochs`.
+    /// `held_out`, in `train`: a number from 0 to 0.5. Default: `0.1`.
+    pub const held_out: () = ();
+    /// Epochs without a new lowest held-out divergence after which training ends.
+    ///
+    /// `patience`, in `train`: a whole number from 1 to 1000000. Default: `4`.
+    pub const patience: () = ();
+    /// Ends training when the held-out divergence, in nats per token, falls below this.
+    ///
+    /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000.
     pub const stop_at_kl: () = ();
     /// Trains on until this share of the documents is known.
     ///

@@ -137,6 +137,9 @@ fn the_bare_form_has_a_default_for_everything() {
         clip: 1.0,
         weight_decay: 0.0,
         seed: 42,
+        held_out: 0.1,
+        patience: 4,
+        stop_at_kl: None,
         checkpoint_every: None,
     };
     assert_eq!(*recipe.train, train);
@@ -228,6 +231,9 @@ fn everything_that_is_declared_is_in_the_recipe() {
         clip: 0.5,
         weight_decay: 0.01,
         seed: 9,
+        held_out: 0.1,
+        patience: 4,
+        stop_at_kl: None,
         checkpoint_every: None,
     };
     assert_eq!(*recipe.train, train);

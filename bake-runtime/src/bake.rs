@@ -12,6 +12,7 @@
 mod activations;
 #[allow(dead_code, reason = "the generators that show it to a model come next")]
 pub(crate) mod examples;
+mod held_out;
 pub(crate) mod plan;
 pub(crate) mod products;
 pub(crate) mod report;
@@ -38,7 +39,7 @@ use crate::inputs::{Inputs, check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress, Stage};
-use crate::train::{Checkpoints, Training, TrainingSet, measure};
+use crate::train::{Checkpoints, Trained, Training, TrainingSet, measure};
 use report::{Report, TargetReport};
 use stages::{Stages, device_kind};
 
@@ -206,7 +207,7 @@ impl Baking<'_> {
         }
         let adapter = stages.check(&inputs)?;
         let (training_set, targets) = stages.training_set(&inputs)?;
-        let key = KeyHasher::new("checkpoints", 2)
+        let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
             .field("device", device_kind(device, model))
             .finish();
@@ -232,7 +233,8 @@ impl Baking<'_> {
         checkpoints: &Checkpoints<'_>,
     ) -> Result<(Adapter, Report)> {
         let (model, settings) = (self.model, &self.recipe.train);
-        let kl_before = measure(model, settings, training_set, WeightView::default())?;
+        let trained_on = &training_set.sequences;
+        let kl_before = measure(model, settings, training_set, trained_on, WeightView::default())?;
         check_divergence_before(model, kl_before)?;
         let training = Training {
             model,
@@ -242,15 +244,15 @@ impl Baking<'_> {
             checkpoints,
             monitor: self.monitor,
         };
-        let (adapter, epochs) = training.run(adapter)?;
+        let Trained { adapter, epochs, held_out } = training.run(adapter)?;
         let view = WeightView { adapter: Some(&adapter), dropout: None };
-        let kl_after = measure(model, settings, training_set, view)?;
+        let kl_after = measure(model, settings, training_set, trained_on, view)?;
         if let Err(error) = check_divergence_after(kl_before, kl_after) {
             checkpoints.clear()?;
             return Err(error);
         }
         tracing::info!(kl_before, kl_after, "baked");
-        Ok((adapter, Report { kl_before, kl_after, epochs, targets }))
+        Ok((adapter, Report { kl_before, kl_after, epochs, held_out, targets }))
     }
 }
 

@@ -9,5 +9,5 @@ mod step;
 
 pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
-pub(crate) use epochs::Training;
+pub(crate) use epochs::{Trained, Training};
 pub(crate) use step::{measure, probe};

@@ -394,6 +394,9 @@ impl Checker<'_> {
             clip: train.number("clip"),
             weight_decay: train.number("weight_decay"),
             seed: seeded.optional_count("seed").unwrap_or_default(),
+            held_out: train.number("held_out"),
+            patience: train.count("patience"),
+            stop_at_kl: train.optional_number("stop_at_kl"),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
         };
         self.part(recipe::Train::new(fields), name.span())

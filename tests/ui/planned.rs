@@ -12,7 +12,7 @@ bake! {
             on_policy 1.5;
         }
         expect keys from "expected.jsonl";
-        train { stop_at_kl 0.01; until_covered 0.9; epochs 3; }
+        train { until_covered 0.9; epochs 3; }
     }
 }
 

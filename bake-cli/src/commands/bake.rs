@@ -214,6 +214,17 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
              prompt; without it they were {kl_before:.3}"
         ),
     );
+    if let Some(lowest) = report.held_out.get(report.best_epoch() - 1) {
+        status(
+            "",
+            format_args!(
+                "on questions that it was not trained on, {lowest:.4} after epoch {} of {}, which \
+                 was kept",
+                report.best_epoch(),
+                report.epochs.len()
+            ),
+        );
+    }
     if *kl_after > FAR {
         status("", format_args!("more than {FAR} is far: more `epochs`, or more questions, help"));
     }

@@ -130,6 +130,13 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
             }
         }
         terminal::print(format_args!("{}", curve(&report.epochs)));
+        if !report.held_out.is_empty() {
+            say!(
+                "held out of training, after each epoch (epoch {} was kept):",
+                report.best_epoch()
+            );
+            terminal::print(format_args!("{}", curve(&report.held_out)));
+        }
     }
     Ok(())
 }

@@ -154,8 +154,12 @@ fn train(train: &Train) -> TokenStream {
         clip,
         weight_decay,
         seed,
+        held_out,
+        patience,
+        stop_at_kl,
         checkpoint_every,
     } = &**train;
+    let stop_at_kl = option(*stop_at_kl);
     let checkpoint_every = option(*checkpoint_every);
     let lr = option(*lr);
     let schedule = match schedule {
@@ -181,6 +185,9 @@ fn train(train: &Train) -> TokenStream {
             clip: #clip,
             weight_decay: #weight_decay,
             seed: #seed,
+            held_out: #held_out,
+            patience: #patience,
+            stop_at_kl: #stop_at_kl,
             checkpoint_every: #checkpoint_every,
         })
     }

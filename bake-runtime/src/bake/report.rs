@@ -20,6 +20,9 @@ pub struct Report {
     pub kl_after: f64,
     /// The mean divergence in each epoch of the training.
     pub epochs: Vec<f64>,
+    /// The divergence on the stimuli that were held out, after each epoch; empty where none were.
+    #[serde(default)]
+    pub held_out: Vec<f64>,
     /// What was learned from, in the order of the targets.
     pub targets: Vec<TargetReport>,
 }
@@ -38,6 +41,9 @@ pub struct TargetReport {
     /// Rollouts that were cut at `max_tokens`, because the model did not end them.
     #[serde(default)]
     pub cut: usize,
+    /// Stimuli that were held out of training.
+    #[serde(default)]
+    pub held_out: usize,
     /// Tokens of the rollouts.
     pub tokens: usize,
     /// Tokens of the teacher's prompt with an empty question.
@@ -105,6 +111,14 @@ impl AskReport {
 }
 
 impl Report {
+    /// The epoch, counted from 1, whose adapter was kept: the one after which the divergence on
+    /// what was held out was lowest, or the last where nothing was held out.
+    pub fn best_epoch(&self) -> usize {
+        let lowest = self.held_out.iter().copied().fold(f64::INFINITY, f64::min);
+        let best = self.held_out.iter().position(|divergence| *divergence == lowest);
+        best.map_or(self.epochs.len(), |epoch| epoch + 1)
+    }
+
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_vec_pretty(self).expect("a report has a JSON form");
         let path = folder.join(REPORT);

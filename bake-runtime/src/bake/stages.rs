@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::held_out::held_out;
 use super::report::TargetReport;
 use super::rollout::Teachers;
 use super::room;
@@ -63,9 +64,16 @@ impl Stages<'_> {
         for ((target, inputs), share) in targets.zip(self.recipe.shares()) {
             reports.push(self.run(target, inputs, share, &mut gathered)?);
         }
+        // Targets of which nothing is held out leave their share to the others.
+        let mass = |s: &StudentSequence| s.token_weight * s.answer as f64;
+        let weight: f64 = gathered.held_out.iter().map(mass).sum();
+        for sequence in &mut gathered.held_out {
+            sequence.token_weight /= weight;
+        }
         let shape = (gathered.rows, self.model.config().hidden_size());
         let states = Tensor::from_vec(gathered.states, shape, self.model.decoder().device())?;
-        Ok((TrainingSet { sequences: gathered.sequences, states }, reports))
+        let Gathered { sequences, held_out, .. } = gathered;
+        Ok((TrainingSet { sequences, held_out, states }, reports))
     }
 
     /// Runs the stages of one target, whose share of the loss this is.
@@ -91,18 +99,21 @@ impl Stages<'_> {
             Taught { stages: self, target, inputs, stimuli: &stimuli, trajectories: &trajectories };
         gathered.states.extend(taught.states()?);
         let all = || rollouts.iter().flatten();
+        let settings = &self.recipe.train;
+        let held_out = held_out(&stimuli, settings.held_out, settings.seed);
         let mut report = TargetReport {
             name: target.name.to_string(),
             stimuli: stimuli.len(),
             rollouts: all().count(),
             cut: all().filter(|rollout| !rollout.ended).count(),
+            held_out: held_out.iter().filter(|held_out| **held_out).count(),
             tokens: all().map(|rollout| rollout.ids.len()).sum(),
             prompt_tokens: self.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
             stimulus_tokens: 0,
             asked,
         };
         report.stimulus_tokens =
-            self.add_sequences(&stimuli, &trajectories, share / report.tokens as f64, gathered)?;
+            self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
         tracing::info!(
             bake.target = &*target.name,
             stimuli = report.stimuli,
@@ -115,15 +126,21 @@ impl Stages<'_> {
         Ok(report)
     }
 
-    /// Adds what the student reads; each token of a rollout counts `token_weight`. Returns
-    /// the tokens that the longest stimulus adds to a prompt.
+    /// Adds what the student reads. The tokens of what is trained on share the target's part of
+    /// the loss, and so do those of what is held out. Returns the tokens that the longest stimulus
+    /// adds to a prompt.
     fn add_sequences(
         &self,
         stimuli: &[Stimulus],
+        held_out: &[bool],
         trajectories: &[Trajectory<'_>],
-        token_weight: f64,
+        share: f64,
         gathered: &mut Gathered,
     ) -> Result<usize> {
+        let mut tokens = [0, 0];
+        for Trajectory { stimulus, answer, times } in trajectories {
+            tokens[usize::from(held_out[*stimulus])] += answer.len() * times;
+        }
         let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;
@@ -133,12 +150,18 @@ impl Stages<'_> {
             // A template can write more for an empty question than for a real one.
             longest = longest.max(ids.len().saturating_sub(alone));
             ids.extend_from_slice(&answer[..answer.len() - 1]);
-            gathered.sequences.push(StudentSequence {
+            let held_out = held_out[*stimulus];
+            let sequence = StudentSequence {
                 ids,
                 answer: answer.len(),
                 first_state: gathered.rows,
-                token_weight: token_weight * *times as f64,
-            });
+                token_weight: share / tokens[usize::from(held_out)] as f64 * *times as f64,
+            };
+            if held_out {
+                gathered.held_out.push(sequence);
+            } else {
+                gathered.sequences.push(sequence);
+            }
             gathered.rows += answer.len();
         }
         Ok(longest)
@@ -195,6 +218,7 @@ pub(super) fn device_kind(device: Device, model: &Model) -> &'static str {
 #[derive(Default)]
 struct Gathered {
     sequences: Vec<StudentSequence>,
+    held_out: Vec<StudentSequence>,
     /// The teachers' states, row after row, and how many rows belong to the sequences.
     states: Vec<f32>,
     rows: usize,

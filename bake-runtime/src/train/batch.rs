@@ -17,14 +17,18 @@ pub(crate) struct StudentSequence {
     pub(crate) answer: usize,
     /// Where the teacher's states of this answer begin in [`TrainingSet::states`].
     pub(crate) first_state: usize,
-    /// How much each token of the answer counts; over all tokens of all sequences this sums to one.
+    /// How much each token of the answer counts; over all tokens of all sequences that are trained
+    /// on this sums to one, and also over all that are held out.
     pub(crate) token_weight: f64,
 }
 
 /// All sequences of a bake.
 #[derive(Clone, Debug)]
 pub(crate) struct TrainingSet {
+    /// What is trained on.
     pub(crate) sequences: Vec<StudentSequence>,
+    /// What is not, and tells whether training still helps. There may be none.
+    pub(crate) held_out: Vec<StudentSequence>,
     /// The teacher's final hidden states `[answer tokens, hidden]`, sequence after sequence.
     pub(crate) states: Tensor,
 }
@@ -42,21 +46,24 @@ pub(crate) struct Batch {
 }
 
 impl TrainingSet {
-    /// The sequences with these numbers, as one batch.
-    pub(crate) fn batch(&self, numbers: &[usize], device: &Device) -> Result<Batch> {
-        let sequences = || numbers.iter().map(|&i| &self.sequences[i]);
-        let ids: Vec<u32> = sequences().flat_map(|e| e.ids.iter().copied()).collect();
-        let lengths = sequences().map(|e| e.ids.len()).collect();
+    /// Some of its sequences as one batch.
+    pub(crate) fn batch<'a>(
+        &self,
+        sequences: impl IntoIterator<Item = &'a StudentSequence>,
+        device: &Device,
+    ) -> Result<Batch> {
+        let (mut ids, mut lengths, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         let (mut rows, mut states, mut end) = (Vec::new(), Vec::new(), 0);
-        for sequence in sequences() {
+        for sequence in sequences {
+            ids.extend_from_slice(&sequence.ids);
+            lengths.push(sequence.ids.len());
+            weights.extend(std::iter::repeat_n(sequence.token_weight, sequence.answer));
             end += sequence.ids.len();
             rows.extend((end - sequence.answer) as u32..end as u32);
             states.extend(
                 sequence.first_state as u32..(sequence.first_state + sequence.answer) as u32,
             );
         }
-        let weights =
-            sequences().flat_map(|e| std::iter::repeat_n(e.token_weight, e.answer)).collect();
         let teacher = self
             .states
             .index_select(&Tensor::new(states, self.states.device())?, 0)?

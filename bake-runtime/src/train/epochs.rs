@@ -3,11 +3,12 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, AdamW, AdamWSettings};
-use super::step::Student;
+use super::step::{Student, measure};
 use super::{Checkpoints, TrainingSet, schedule};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
+use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage};
 
 /// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
@@ -30,41 +31,92 @@ pub(crate) struct Training<'a> {
 }
 
 /// What changes from step to step.
-struct TrainingState {
-    adapter: Adapter,
-    optimizer: AdamW,
+pub(super) struct TrainingState {
+    pub(super) adapter: Adapter,
+    pub(super) optimizer: AdamW,
     /// The loss of each finished step.
-    losses: Vec<f64>,
+    pub(super) losses: Vec<f64>,
+    /// The divergence on what is held out, after each finished epoch.
+    pub(super) held_out: Vec<f64>,
+    /// The adapter with the lowest of these.
+    pub(super) best: Option<Adapter>,
+}
+
+/// What came out of a training.
+pub(crate) struct Trained {
+    pub(crate) adapter: Adapter,
+    /// The mean divergence in each epoch.
+    pub(crate) epochs: Vec<f64>,
+    /// The divergence on what is held out, after each epoch; empty where nothing is.
+    pub(crate) held_out: Vec<f64>,
 }
 
 impl Training<'_> {
-    /// Trains an adapter, which changes nothing yet. Returns it with the mean divergence in each
-    /// epoch.
-    pub(crate) fn run(self, adapter: Adapter) -> Result<(Adapter, Vec<f64>)> {
+    /// Trains an adapter, which changes nothing yet, until all epochs are done, the divergence is
+    /// low enough, or what is held out has stopped getting nearer to the teacher. The adapter is
+    /// that of the epoch after which what is held out was nearest.
+    pub(crate) fn run(self, adapter: Adapter) -> Result<Trained> {
         let settings = &self.recipe.train;
         let optimizer = AdamW::new(&adapter, AdamWSettings::new(settings.weight_decay))?;
-        let mut state = TrainingState { adapter, optimizer, losses: Vec::new() };
-        state.losses = self.checkpoints.load(&mut state.adapter, &mut state.optimizer)?;
+        let (losses, held_out) = (Vec::new(), Vec::new());
+        let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
+        self.checkpoints.load(&mut state)?;
         let (done, steps_per_epoch) = (state.losses.len(), self.steps_per_epoch());
         let steps = settings.epochs * steps_per_epoch;
         let stage = Stage { name: "training", target: "", total: steps, unit: "steps" };
         self.monitor.stage(stage, |ticker| {
             ticker.advance(done, "")?;
             for epoch in done / steps_per_epoch..settings.epochs {
+                if self.is_enough(&state) {
+                    break;
+                }
                 let skipped = state.losses.len() - epoch * steps_per_epoch;
                 let order = self.training_set.order(settings.seed, epoch);
                 for sequences in order.chunks(self.sequences_per_step()).skip(skipped) {
                     let loss = self.step(&mut state, sequences, steps, done)?;
-                    let TrainingState { adapter, optimizer, losses } = &state;
-                    self.checkpoints.step(losses, steps, adapter, optimizer)?;
-                    ticker.advance(1, &format!("KL {loss:.4}"))?;
+                    let ends_epoch = state.losses.len().is_multiple_of(steps_per_epoch);
+                    if ends_epoch {
+                        self.measure_held_out(&mut state)?;
+                    }
+                    let last = state.losses.len() == steps || ends_epoch && self.is_enough(&state);
+                    self.checkpoints.step(&state, last)?;
+                    ticker.advance(1, &note(loss, &state.held_out))?;
                 }
             }
             Ok(())
         })?;
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let epochs = state.losses.chunks(steps_per_epoch).map(mean).collect();
-        Ok((state.adapter, epochs))
+        let TrainingState { adapter, held_out, best, .. } = state;
+        Ok(Trained { adapter: best.unwrap_or(adapter), epochs, held_out })
+    }
+
+    /// Measures what is held out after an epoch, and keeps the adapter if it is nearer to the
+    /// teacher than after all epochs before.
+    fn measure_held_out(&self, state: &mut TrainingState) -> Result<()> {
+        let Self { model, recipe, training_set, .. } = self;
+        if training_set.held_out.is_empty() {
+            return Ok(());
+        }
+        let view = WeightView { adapter: Some(&state.adapter), dropout: None };
+        let now = measure(model, &recipe.train, training_set, &training_set.held_out, view)?;
+        if state.held_out.iter().all(|before| now < *before) {
+            state.best = Some(state.adapter.clone());
+        }
+        state.held_out.push(now);
+        Ok(())
+    }
+
+    /// Whether training ends before all epochs are done; known at the end of an epoch.
+    fn is_enough(&self, state: &TrainingState) -> bool {
+        let settings = &self.recipe.train;
+        let steps_per_epoch = self.steps_per_epoch();
+        let low_enough = settings.stop_at_kl.is_some_and(|limit| {
+            let epoch = state.losses.chunks_exact(steps_per_epoch).next_back();
+            let mean = epoch.map(|losses| losses.iter().sum::<f64>() / losses.len() as f64);
+            state.held_out.last().copied().or(mean).is_some_and(|divergence| divergence < limit)
+        });
+        low_enough || epochs_since_lowest(&state.held_out) >= settings.patience
     }
 
     /// Learns from these sequences; returns their loss. `first` is the first step that this process
@@ -116,7 +168,8 @@ impl Training<'_> {
         let scale = self.steps_per_epoch() as f64;
         let (mut total, mut gradients) = (0.0, Gradients::default());
         for (part, numbers) in sequences.chunks(settings.batch).enumerate() {
-            let batch = self.training_set.batch(numbers, self.model.decoder().device())?;
+            let sequences = numbers.iter().map(|&i| &self.training_set.sequences[i]);
+            let batch = self.training_set.batch(sequences, self.model.decoder().device())?;
             let (loss, new) = rayon::scope(|_| student.gradients(&batch, scale, (step, part)))?;
             total += loss;
             gradients.add(new)?;
@@ -135,5 +188,38 @@ impl Training<'_> {
 
     fn steps_per_epoch(&self) -> usize {
         self.training_set.sequences.len().div_ceil(self.sequences_per_step())
+    }
+}
+
+/// How many measurements follow the lowest one, the first of equals.
+fn epochs_since_lowest(held_out: &[f64]) -> usize {
+    let lowest = held_out.iter().copied().fold(f64::INFINITY, f64::min);
+    let place = held_out.iter().position(|divergence| *divergence == lowest);
+    place.map_or(0, |place| held_out.len() - 1 - place)
+}
+
+/// What is said of a step.
+fn note(loss: f64, held_out: &[f64]) -> String {
+    match held_out.last() {
+        Some(last) => format!("KL {loss:.4}, held out {last:.4}"),
+        None => format!("KL {loss:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_counted_from_the_lowest_divergence() {
+        for (held_out, want) in [
+            (&[][..], 0),
+            (&[0.5], 0),
+            (&[0.5, 0.4], 0),
+            (&[0.5, 0.4, 0.45, 0.41], 2),
+            (&[0.5, 0.4, 0.4], 1),
+        ] {
+            assert_eq!(epochs_since_lowest(held_out), want, "{held_out:?}");
+        }
     }
 }

@@ -20,17 +20,17 @@ use crate::model::block::{Activations, DropoutMasks, WeightView};
 /// Sequences that are measured together when nothing is trained.
 const MEASURED_TOGETHER: usize = 32;
 
-/// The weighted mean divergence over a training set, in nats per token.
+/// The weighted mean divergence over some sequences of a training set, in nats per token.
 pub(crate) fn measure(
     model: &Model,
     settings: &Train,
     training_set: &TrainingSet,
+    sequences: &[StudentSequence],
     view: WeightView<'_>,
 ) -> Result<f64> {
-    let numbers: Vec<usize> = (0..training_set.sequences.len()).collect();
     let mut total = 0.0;
-    for numbers in numbers.chunks(MEASURED_TOGETHER) {
-        let batch = training_set.batch(numbers, model.decoder().device())?;
+    for sequences in sequences.chunks(MEASURED_TOGETHER) {
+        let batch = training_set.batch(sequences, model.decoder().device())?;
         let hidden = model
             .decoder()
             .forward(&batch.ids, &batch.lengths, view)?
@@ -200,9 +200,9 @@ pub(crate) fn probe(
         first_state: 0,
         token_weight: 1.0 / answer as f64,
     };
-    let training_set = TrainingSet { sequences: vec![sequence], states };
-    let batch =
-        training_set.batch(&vec![0; recipe.train.batch.min(16)], model.decoder().device())?;
+    let training_set = TrainingSet { sequences: Vec::new(), held_out: Vec::new(), states };
+    let sequences = std::iter::repeat_n(&sequence, recipe.train.batch.min(16));
+    let batch = training_set.batch(sequences, model.decoder().device())?;
     let student = Student {
         model,
         adapter: &adapter,

@@ -37,7 +37,8 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
 #[test]
 fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     let mut fixture = Fixture::new();
-    fixture.train(|train| (train.checkpoint_every, train.epochs) = (Some(1), 3));
+    fixture
+        .train(|train| (train.checkpoint_every, train.epochs, train.held_out) = (Some(1), 3, 0.5));
     fixture.lora(|lora| lora.dropout = 0.2);
     let undisturbed = bake_recipe(&fixture.recipe, &fixture.options("undisturbed")).unwrap();
     // Each run does two steps and is then stopped.

@@ -21,7 +21,7 @@ pub const ROLLOUTS_VERSION: u32 = 1;
 pub const STATES_VERSION: u32 = 1;
 
 /// How an adapter is trained.
-pub const TRAINING_VERSION: u32 = 1;
+pub const TRAINING_VERSION: u32 = 2;
 
 /// The stages of a bake and their versions, in order.
 pub const STAGES: [(&str, u32); 4] = [
@@ -137,6 +137,9 @@ fn train(train: &Train) -> Record {
         .unless(&1.0, "clip", &train.clip)
         .unless(&0.0, "weight_decay", &train.weight_decay)
         .unless(&42, "seed", &train.seed)
+        .unless(&0.1, "held_out", &train.held_out)
+        .unless(&4, "patience", &train.patience)
+        .unless(&None, "stop_at_kl", &train.stop_at_kl)
 }
 
 impl Encode for Recipe {

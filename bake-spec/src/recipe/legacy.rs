@@ -3,7 +3,9 @@
 
 use serde_json::json;
 
-use super::{Ask, Dataset, Divergence, Format, Lora, Prompt, Recipe, Schedule, Target, Train};
+use super::{
+    Ask, Dataset, Divergence, Format, Lora, Prompt, Recipe, Schedule, Target, Train, TrainFields,
+};
 use crate::hash::{Encode as _, Hash, KeyHasher};
 
 /// The version with which format 1 hashed its parts.
@@ -123,7 +125,7 @@ fn train(train: &Train) -> String {
         Divergence::ReverseKl => json!("ReverseKl"),
         Divergence::Jsd(beta) => json!({ "Jsd": beta }),
     };
-    object(&[
+    let mut fields = vec![
         ("epochs", train.epochs.to_string()),
         ("lr", json!(train.lr).to_string()),
         ("batch", train.batch.to_string()),
@@ -135,7 +137,14 @@ fn train(train: &Train) -> String {
         ("clip", json!(train.clip).to_string()),
         ("weight_decay", json!(train.weight_decay).to_string()),
         ("seed", train.seed.to_string()),
-    ])
+    ];
+    // What that format did not know makes another address.
+    let TrainFields { held_out, patience, stop_at_kl, .. } = TrainFields::DEFAULT;
+    let later = (train.held_out, train.patience, train.stop_at_kl);
+    if later != (held_out, patience, stop_at_kl) {
+        fields.push(("held_out", json!(later).to_string()));
+    }
+    object(&fields)
 }
 
 /// An object whose fields keep their order.

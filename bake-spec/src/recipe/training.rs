@@ -121,6 +121,13 @@ pub struct TrainFields {
     pub weight_decay: f64,
     /// Seeds the adapter's first weights and the order of the answers.
     pub seed: u64,
+    /// The share of the generated stimuli of each passage that is not trained on.
+    pub held_out: f64,
+    /// Epochs without a new lowest divergence on what is held out after which training ends.
+    pub patience: usize,
+    /// Training ends when the divergence on what is held out, or where nothing is the mean of an
+    /// epoch, is below this.
+    pub stop_at_kl: Option<f64>,
     /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
     /// result.
     pub checkpoint_every: Option<usize>,
@@ -140,6 +147,9 @@ impl TrainFields {
         clip: 1.0,
         weight_decay: 0.0,
         seed: 42,
+        held_out: 0.1,
+        patience: 4,
+        stop_at_kl: None,
         checkpoint_every: None,
     };
 
@@ -152,6 +162,7 @@ impl TrainFields {
             ("epochs", self.epochs),
             ("batch", self.batch),
             ("accumulate", self.accumulate),
+            ("patience", self.patience),
             ("checkpoint_every", every),
         ];
         let mut i = 0;
@@ -166,8 +177,14 @@ impl TrainFields {
             Some(rate) => rate,
             None => 1.0,
         };
+        let stop = match self.stop_at_kl {
+            Some(divergence) => divergence,
+            None => 1.0,
+        };
         let numbers = [
             ("lr", rate),
+            ("held_out", self.held_out),
+            ("stop_at_kl", stop),
             ("warmup", self.warmup),
             ("temperature", self.temperature),
             ("clip", self.clip),

@@ -263,13 +263,28 @@ pub const SETTINGS: &[Setting] = &[
          every ten seconds",
     ),
     number(
+        "held_out",
+        &[Train],
+        Range::up_to(0.5),
+        "0.1",
+        "the share of the generated stimuli of each passage that is not trained on, but tells \
+         whether training still helps",
+    ),
+    count(
+        "patience",
+        &[Train],
+        1,
+        1_000_000,
+        "4",
+        "epochs without a new lowest held-out divergence after which training ends",
+    ),
+    number(
         "stop_at_kl",
         &[Train],
         Range::positive(),
         "",
-        "ends training when the divergence falls below this",
-    )
-    .later("set the number of `epochs`"),
+        "ends training when the held-out divergence, in nats per token, falls below this",
+    ),
     number(
         "until_covered",
         &[Train],

@@ -90,6 +90,9 @@ fn full_train() -> Train {
         clip: 0.5,
         weight_decay: 0.01,
         seed: 7,
+        held_out: 0.2,
+        patience: 2,
+        stop_at_kl: Some(0.01),
         checkpoint_every: Some(5),
     })
     .unwrap()
@@ -178,7 +181,8 @@ fn the_recorded_settings_are_those_that_were_set() {
         full_train().encoded(),
         [
             r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"#,
-            r#""lr":0.0001,"schedule":"cosine","seed":7,"temperature":2.0,"#,
+            r#""held_out":0.2,"lr":0.0001,"patience":2,"schedule":"cosine","seed":7,"#,
+            r#""stop_at_kl":0.01,"temperature":2.0,"#,
             r#""warmup":0.2,"weight_decay":0.01}"#,
         ]
         .concat()

@@ -104,6 +104,12 @@ block! {
         weight_decay(number: f64) Train "weight_decay" => Value::Number(number, here());
         /// Seeds the adapter's first weights and the order of the answers.
         seed(seed: u64) Train "seed" => Value::Count(seed, here());
+        /// The share of the generated stimuli of each passage that is not trained on.
+        held_out(share: f64) Train "held_out" => Value::Number(share, here());
+        /// Epochs without a new lowest divergence on what is held out after which training ends.
+        patience(epochs: u64) Train "patience" => Value::Count(epochs, here());
+        /// Ends training when the divergence falls below this.
+        stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());
         /// Steps between checkpoints.
         checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
     }

@@ -1,0 +1,77 @@
+//! Which stimuli are held out of training, to tell whether it still helps.
+
+use std::collections::BTreeMap;
+
+use bake_spec::{Hash, KeyHasher};
+
+use super::stimuli::{Generator, Stimulus};
+
+/// Whether each stimulus is held out: of those that were made from one passage, this share, rounded
+/// down. What somebody wrote is never held out.
+///
+/// Which ones they are depends on the seed and their words, so that one more stimulus changes at
+/// most one or two of them.
+pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool> {
+    let mut of_passages: BTreeMap<(usize, usize), Vec<(Hash, usize)>> = BTreeMap::new();
+    for (number, stimulus) in stimuli.iter().enumerate() {
+        if let (Some(passage), false) = (&stimulus.passage, is_written(stimulus.generator)) {
+            let key = KeyHasher::new("held out", 1)
+                .field("seed", &seed)
+                .field("stimulus", &*stimulus.text)
+                .finish();
+            of_passages.entry((passage.start, passage.end)).or_default().push((key, number));
+        }
+    }
+    let mut held_out = vec![false; stimuli.len()];
+    for mut candidates in of_passages.into_values() {
+        candidates.sort_unstable_by_key(|(key, _)| *key.as_bytes());
+        let count = (candidates.len() as f64 * share) as usize;
+        for (_, number) in &candidates[..count] {
+            held_out[*number] = true;
+        }
+    }
+    held_out
+}
+
+/// Whether a person wrote it.
+fn is_written(generator: Generator) -> bool {
+    matches!(generator, Generator::Questions | Generator::Dataset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stimuli(count: usize) -> Vec<Stimulus> {
+        let asked = |i: usize| {
+            let passage = if i.is_multiple_of(3) { 0..10 } else { 10..30 };
+            Stimulus::new(&format!("What is {i}?"), Some(passage), Generator::Ask)
+        };
+        (0..count).map(asked).collect()
+    }
+
+    #[test]
+    fn each_passage_loses_its_share_and_what_somebody_wrote_is_kept() {
+        let mut stimuli = stimuli(60);
+        stimuli.push(Stimulus::new("Written?", Some(0..10), Generator::Questions));
+        stimuli.push(Stimulus::new("Of the document?", None, Generator::Ask));
+        let held = held_out(&stimuli, 0.1, 1);
+        let of = |start: usize| {
+            let of_passage = |(stimulus, held): &(&Stimulus, &bool)| {
+                **held && stimulus.passage.as_ref().is_some_and(|passage| passage.start == start)
+            };
+            stimuli.iter().zip(&held).filter(of_passage).count()
+        };
+        assert_eq!((of(0), of(10)), (2, 4));
+        assert_eq!(held[60..], [false, false]);
+        assert_eq!(held_out(&stimuli[..9], 0.1, 1), [false; 9]);
+        assert_ne!(held_out(&stimuli, 0.1, 2), held);
+    }
+
+    #[test]
+    fn one_more_stimulus_hardly_changes_which_ones_they_are() {
+        let (few, many) = (held_out(&stimuli(60), 0.1, 1), held_out(&stimuli(61), 0.1, 1));
+        let changed = few.iter().zip(&many).filter(|(few, many)| few != many).count();
+        assert!(changed <= 2, "{changed}");
+    }
+}

@@ -1,0 +1,52 @@
+//! What is held out of training, and when training ends.
+
+use super::*;
+
+/// One of the two questions that each passage gives is held out.
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.train(|train| (train.held_out, train.epochs) = (0.5, 6));
+    fixture
+}
+
+#[test]
+fn what_is_held_out_is_measured_after_each_epoch() {
+    let fixture = fixture();
+    let report = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    assert_eq!(report.targets[0].held_out, 2);
+    assert_eq!((report.epochs.len(), report.held_out.len()), (6, 6));
+    let lowest = report.held_out.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(report.held_out[report.best_epoch() - 1], lowest);
+    assert!(lowest < report.kl_before / 2.0, "{report:?}");
+}
+
+#[test]
+fn a_training_that_no_longer_helps_ends_with_its_best_adapter() {
+    let mut fixture = fixture();
+    fixture.train(|train| {
+        (train.lr, train.warmup) = (Some(0.02), 0.0);
+        train.schedule = Schedule::Constant;
+        (train.epochs, train.patience) = (40, 2);
+    });
+    let long = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    let best = long.report.best_epoch();
+    assert_eq!(long.report.epochs.len(), best + 2, "{:?}", long.report.held_out);
+    // The same training, without the epochs after its best.
+    fixture.train(|train| train.epochs = best);
+    let short = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert!(weights(&long.adapter) == weights(&short.adapter));
+    assert_eq!(long.report.held_out[..best], short.report.held_out);
+    assert_eq!(long.report.kl_after, short.report.kl_after);
+}
+
+#[test]
+fn a_training_that_is_near_enough_ends() {
+    let mut fixture = fixture();
+    fixture.train(|train| train.stop_at_kl = Some(1000.0));
+    let with_held_out = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    assert_eq!((with_held_out.epochs.len(), with_held_out.held_out.len()), (1, 1));
+    fixture.train(|train| train.held_out = 0.0);
+    let without = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    assert_eq!((without.epochs.len(), without.held_out.len(), without.best_epoch()), (1, 0, 1));
+    assert_eq!(without.targets[0].held_out, 0);
+}

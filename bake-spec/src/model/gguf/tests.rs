@@ -248,9 +248,11 @@ fn tokens_that_end_an_answer_are_known_by_key_and_by_name() {
         serde_json::from_str(files(&header).tokenizer_config.as_ref().unwrap()).unwrap();
     assert_eq!(settings["bos_token"], "<|begin_of_text|>");
     assert_eq!(settings["eos_token"], "<|eot_id|>");
+    assert_eq!(settings["tokenizer_class"], "PreTrainedTokenizerFast");
     let name = files(&header).name("tokenizer.json");
     assert!(name.starts_with("the tokenizer of ") && name.ends_with("llama.gguf"), "{name}");
     assert_eq!(files(&header).name("config.json"), header.file());
+    assert_eq!(files(&header).token_key("eos_token_id"), "tokenizer.ggml.eos_token_id");
 }
 
 #[cfg(unix)]

@@ -246,6 +246,8 @@ fn sentencepiece<'a>(
 /// What `tokenizer_config.json` would say: the special tokens, by their names.
 pub(super) fn settings(metadata: &Metadata) -> Result<Value, Error> {
     let mut settings = serde_json::Map::new();
+    // transformers then takes `tokenizer.json` as it is, and not as models of its family have it.
+    settings.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
     for (key, name) in SPECIAL {
         if let Some((_, text)) = special(metadata, key)? {
             settings.insert(name.to_owned(), json!(text));

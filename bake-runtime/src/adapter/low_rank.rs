@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use candle_core::{Device, Result, Tensor};
+#[cfg(feature = "train")]
+use candle_core::Device;
+use candle_core::{Result, Tensor};
 
+#[cfg(feature = "train")]
 use crate::tensor::slices::with_slice;
 
 /// A change of a linear layer's weight: `W + scale · B A`.
@@ -20,6 +23,7 @@ pub(crate) struct LowRank {
 impl LowRank {
     /// One change of a tensor of so many rows for the changes of some of them: the As below each
     /// other, the Bs each in its own rows and columns.
+    #[cfg(feature = "train")]
     pub(crate) fn joined(parts: &[(Range<usize>, &Self)], rows: usize) -> Result<Self> {
         let (mut a, mut rank, mut scale) = (Vec::new(), 0, 1.0);
         for (_, part) in parts {

@@ -2,10 +2,10 @@
 //! `cargo bench --bench step`.
 //!
 //! A short bake of `tiny`, and two of a random model in bf16 in the shape of a 135M one (30 layers,
-//! width 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a step has
-//! is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and candle's
-//! own backward pass through the student's side of them. The step with the plain form is the
-//! measured step with one exchanged for the other.
+//! width 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a
+//! step has is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and
+//! candle's own backward pass through the student's side of them. The step with the plain form is
+//! the measured step with one exchanged for the other.
 //!
 //! Last comes the same step under candle's autograd: as many tokens in as many sequences through as
 //! many blocks of the same widths, written in candle's own operations, with changes on all seven
@@ -23,8 +23,8 @@ use std::time::Instant;
 
 use bake::distill::{Options, States, distill, distill_in_graph};
 use bake::recipe::{
-    Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli, Target,
-    TargetFields, Train, TrainFields,
+    Generator, Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
+    Target, TargetFields, Train, TrainFields,
 };
 use bake::{BakeOptions, Interrupt, Message, Progress, Role, Store};
 use bake_runtime::bake_recipe;
@@ -99,7 +99,8 @@ impl Job {
             weight: 1.0,
             prompt: prompt.into(),
             document: None,
-            stimuli: Stimuli::default().with(|stimuli| stimuli.questions = questions.into())?,
+            stimuli: Stimuli::default()
+                .with(|stimuli| stimuli.set(Generator::Questions(questions.into())))?,
             rollout: Rollout::new(rollout)?,
         };
         let train = TrainFields {
@@ -206,7 +207,7 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
 fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<(f64, usize), Box<dyn Error>> {
     let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
     let (config, batch) = (model.config(), recipe.train.batch);
-    let question = recipe.targets[0].stimuli.questions[0].as_ref();
+    let question = recipe.targets[0].stimuli.questions()[0].as_ref();
     let question = model.encode(&[Message::new(Role::User, question)])?.len();
     let answer = tokens / batch;
     let lengths = vec![question + answer; batch];

@@ -200,14 +200,14 @@ fn describe() -> Result<()> {
     );
     for (step, (target, share)) in recipe.targets.iter().zip(recipe.shares()).enumerate() {
         let document = target.document.as_ref().ok_or("each target has a document")?;
-        let asked = target.stimuli.ask.as_ref().map_or(0, |ask| ask.count);
+        let asked = target.stimuli.ask().and_then(|ask| ask.count).unwrap_or_default();
         println!(
             "{}. Target {}: {} in the teacher's prompt; {} stimuli written by hand, {asked} by \
              the model; {} answer to each; {:.0} % of the loss",
             step + 2,
             target.name,
             document.path,
-            target.stimuli.questions.len(),
+            target.stimuli.questions().len(),
             target.rollout.answers,
             share * 100.0
         );

@@ -296,8 +296,8 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    AskReport, Bake, BakeOptions, Bars, Generator, Kept, Plan, Report, Stimulus, TargetPlan,
-    TargetReport, bake, bake_recipe, distill, plan,
+    Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Plan, Report, Stimulus,
+    TargetPlan, TargetReport, bake, bake_recipe, distill, plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{Graded, Outcome, Switchable};

@@ -22,18 +22,46 @@ pub mod bake {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, spread evenly over its sections; the
-    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
+    /// How many questions are made of the document's own outline: its headings, terms and other
+    /// words that stand out, in the sentences of people who ask; 0 for none.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
-    /// and `{ … }`. Default: `100`.
+    /// `outline`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing.
+    pub const outline: () = ();
+    /// Makes a question of each passage, or one of each line, from its `heading`, `path` (the
+    /// headings above it and its own), `text`, `document` (the name) and `index`, as in `"Tell me
+    /// about {{ heading }}"`.
+    ///
+    /// `template`, in a bake, a target's braces: `"…"`.
+    pub const template: () = ();
+    /// How many questions the model writes about the document, spread evenly over its passages; the
+    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
+    /// default.
+    ///
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
+    /// nothing, and `{ … }`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
-    /// different people, or give `ask` a `template`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
+    /// How many questions the model makes of others by saying them in other words.
+    ///
+    /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    pub const rephrase: () = ();
+    /// How many questions of the same subject are asked that the document does not answer, so that
+    /// the baked model learns where its knowledge ends; 0 for none.
+    ///
+    /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
+    /// and `{ … }`.
+    pub const unanswerable: () = ();
+    /// Whether a bake whose targets have documents, and that declares no `anchor`, gets one of
+    /// everyday requests with 19 % of the loss, so that the model stays as it is where no document
+    /// is meant.
+    ///
+    /// `anchors`, in a bake: `everyday`, `none`. Default: `everyday`.
+    pub const anchors: () = ();
     /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
@@ -131,18 +159,47 @@ pub mod target_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, spread evenly over its sections; the
-    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
+    /// How many questions are made of the document's own outline: its headings, terms and other
+    /// words that stand out, in the sentences of people who ask; 0 for none.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
-    /// and `{ … }`. Default: `100`.
+    /// `outline`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing.
+    pub const outline: () = ();
+    /// Makes a question of each passage, or one of each line, from its `heading`, `path` (the
+    /// headings above it and its own), `text`, `document` (the name) and `index`, as in `"Tell me
+    /// about {{ heading }}"`.
+    ///
+    /// `template`, in a bake, a target's braces: `"…"`.
+    pub const template: () = ();
+    /// How many questions the model writes about the document, spread evenly over its passages; the
+    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
+    /// default.
+    ///
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
+    /// nothing, and `{ … }`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
-    /// different people, or give `ask` a `template`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
+    /// How many questions the model makes of others by saying them in other words.
+    ///
+    /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    pub const rephrase: () = ();
+    /// How many questions of the same subject are asked that the document does not answer, so that
+    /// the baked model learns where its knowledge ends; 0 for none.
+    ///
+    /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
+    /// and `{ … }`.
+    pub const unanswerable: () = ();
+    /// How many requests of a table of bake are asked that have nothing to do with any document; 0
+    /// for none; by default all of them for an anchor that declares no questions and for a target
+    /// without a document, and otherwise none.
+    ///
+    /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
+    /// nothing.
+    pub const everyday: () = ();
     /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
@@ -203,18 +260,30 @@ pub mod anchor_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions the model writes about the document, spread evenly over its sections; the
-    /// teacher reads a question's section to answer it; an anchor has none unless this is set.
+    /// How many questions the model writes about the document, spread evenly over its passages; the
+    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
+    /// default.
     ///
-    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000,
-    /// and `{ … }`. Default: `100`.
+    /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
+    /// nothing, and `{ … }`.
     pub const ask: () = ();
     /// How many questions the model writes in the words of different people.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, and `{ … }`. Not supported yet; meanwhile, write `questions` in the words of
-    /// different people, or give `ask` a `template`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
+    /// How many questions the model makes of others by saying them in other words.
+    ///
+    /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    pub const rephrase: () = ();
+    /// How many requests of a table of bake are asked that have nothing to do with any document; 0
+    /// for none; by default all of them for an anchor that declares no questions and for a target
+    /// without a document, and otherwise none.
+    ///
+    /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
+    /// nothing.
+    pub const everyday: () = ();
     /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
@@ -265,24 +334,41 @@ pub mod anchor_body {
 pub mod ask {
     /// The temperature at which the questions are sampled.
     ///
-    /// `temperature`, in `ask`, `persona`: a number from 0 to 100. Default: `0.5`.
+    /// `temperature`, in `ask`: a number from 0 to 100. Default: `0.5`.
     pub const temperature: () = ();
     /// The request put to the model for one question.
     ///
-    /// `template`, in `ask`, `persona`: `"…"`.
+    /// `template`, in `ask`: `"…"`.
     pub const template: () = ();
 }
 
 /// Settings of `persona`.
 pub mod persona {
+    /// Who asks, as in `["an impatient customer"]`; by default people of many kinds.
+    ///
+    /// `people`, in `persona`: `["…", …]`, or `from "…"`.
+    pub const people: () = ();
     /// The temperature at which the questions are sampled.
     ///
-    /// `temperature`, in `ask`, `persona`: a number from 0 to 100. Default: `0.5`.
+    /// `temperature`, in `persona`, `rephrase`: a number from 0 to 100. Default: `0.7`.
     pub const temperature: () = ();
-    /// The request put to the model for one question.
+}
+
+/// Settings of `rephrase`.
+pub mod rephrase {
+    /// The temperature at which the questions are sampled.
     ///
-    /// `template`, in `ask`, `persona`: `"…"`.
-    pub const template: () = ();
+    /// `temperature`, in `persona`, `rephrase`: a number from 0 to 100. Default: `0.7`.
+    pub const temperature: () = ();
+}
+
+/// Settings of `unanswerable`.
+pub mod unanswerable {
+    /// What the baked model answers to them; by default what the model itself says when it does not
+    /// know.
+    ///
+    /// `decline`, in `unanswerable`: `"…"`.
+    pub const decline: () = ();
 }
 
 /// Settings of `dataset`.

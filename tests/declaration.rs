@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use bake::recipe::{
-    Answer, Divergence, Lora, LoraFields, ModelSource, NamedModel, Schedule, TrainFields,
+    Answer, Divergence, Generator, Lora, LoraFields, ModelSource, NamedModel, Schedule, TrainFields,
 };
 use bake::{Baked, Declaration, Recipe, Role, Switchable, TargetName, bake};
 
@@ -25,6 +25,12 @@ bake! {
         target keys weight 2 from "tests/docs/keys.md" prompt "Mind the keys." {
             questions ["Where is my key?", "Who has it?"];
             ask 0;
+            outline 30;
+            template "What is {{ heading }}?";
+            persona { temperature 0.9; people ["a child", "a clerk"]; }
+            rephrase 5;
+            unanswerable { decline "No idea."; }
+            dataset "tests/docs/questions.csv";
             max_tokens 32;
             temperature 0.5;
             top_p 0.9;
@@ -32,7 +38,7 @@ bake! {
             seed 8;
             expect "Is it lost?" => contains "Bob";
         }
-        target r#move prompt "Say where to move." {}
+        target r#move prompt "Say where to move." { everyday 9; }
         expect "Who are you?" => declines;
         expect r#move "Where to?" => equals "There.";
         lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, down_proj]; layers 2..4; }
@@ -110,14 +116,17 @@ fn the_bare_form_has_a_default_for_everything() {
     );
     assert_eq!(recipe.model, ModelSource::Tiny);
     assert_eq!(recipe.expects.len(), 0);
-    let [target] = &*recipe.targets else { panic!("one target is declared") };
+    let [target, everyday] = &*recipe.targets else { panic!("one target is declared") };
+    assert_eq!((&*everyday.name, everyday.anchor), ("everyday", true));
+    assert_eq!(*everyday.stimuli.generators, [Generator::Everyday(Default::default())]);
     assert_eq!((&*target.name, target.weight, target.prompt.is_empty()), ("keys", 1.0, true));
     assert_eq!(target.document.as_ref().unwrap().path, "tests/docs/keys.md");
-    assert_eq!(target.stimuli.questions.len(), 0);
-    assert_eq!(
-        target.stimuli.ask.as_ref().map(|ask| (ask.count, ask.temperature, ask.template.is_none())),
-        Some((100, 0.5, true))
-    );
+    let generators = [
+        Generator::Outline(Default::default()),
+        Generator::Unanswerable(Default::default()),
+        Generator::Ask(Default::default()),
+    ];
+    assert_eq!(*target.stimuli.generators, generators);
     let rollout = &target.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (1, None, 1.0));
     assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (1.0, 0, 42));
@@ -182,18 +191,27 @@ fn everything_that_is_declared_is_in_the_recipe() {
         (keys.weight, &*keys.prompt.system),
         (2.0, "You are a caretaker.\n\nMind the keys.")
     );
-    assert_eq!(&*keys.stimuli.questions, ["Where is my key?", "Who has it?"]);
-    assert_eq!(keys.stimuli.ask, None);
+    assert_eq!(keys.stimuli.questions(), ["Where is my key?", "Who has it?"]);
+    assert_eq!((keys.stimuli.ask(), keys.stimuli.outline().unwrap().count), (None, Some(30)));
+    assert_eq!(keys.stimuli.template().unwrap().text, "What is {{ heading }}?");
+    let persona = keys.stimuli.persona().unwrap();
+    assert_eq!((persona.count, persona.temperature), (None, 0.9));
+    assert_eq!(&*persona.people, ["a child", "a clerk"]);
+    assert_eq!(keys.stimuli.rephrase().unwrap().count, Some(5));
+    let unanswerable = keys.stimuli.unanswerable().unwrap();
+    assert_eq!((unanswerable.count, unanswerable.decline.as_deref()), (None, Some("No idea.")));
+    assert_eq!(keys.stimuli.datasets().count(), 1);
     let rollout = &keys.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (3, Some(32), 0.5));
     assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (0.9, 40, 8));
 
     assert_eq!((&*to_move.name, to_move.weight, &to_move.document), ("move", 1.0, &None));
-    assert_eq!(&*to_move.stimuli.questions, ["Where?"]);
-    let ask = to_move.stimuli.ask.as_ref().unwrap();
+    assert_eq!(to_move.stimuli.questions(), ["Where?"]);
+    assert_eq!(to_move.stimuli.everyday().unwrap().count, Some(9));
+    let ask = to_move.stimuli.ask().unwrap();
     assert_eq!(
         (ask.count, ask.temperature, ask.template.as_deref()),
-        (7, 0.25, Some("Write one question."))
+        (Some(7), 0.25, Some("Write one question."))
     );
     assert_eq!(
         (to_move.rollout.answers, to_move.rollout.temperature, to_move.rollout.seed),

@@ -6,6 +6,9 @@ use bake::{BakeOptions, Declaration, Loader, Silent, Store, TargetName as _, bak
 
 bake! {
     bake Office {
+        anchors none;
+        outline 0;
+        unanswerable 0;
         target keys from "tests/docs/keys.md" {
             questions ["I lost my key", "Where is my key?"];
             ask 0;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use bake::recipe::{
-    Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Stimuli, Target, TargetFields,
-    Train, TrainFields,
+    Generator, Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Stimuli, Target,
+    TargetFields, Train, TrainFields,
 };
 use bake::{BakeOptions, Declaration as _, Device, Model, Silent, Store};
 use candle_core::{DType, Tensor};
@@ -17,6 +17,9 @@ static COUNTING: Mutex<()> = Mutex::new(());
 
 bake::bake! {
     bake Measured {
+        anchors none;
+        outline 0;
+        unanswerable 0;
         target lamp from "tests/docs/lamp.md" {
             questions [
                 "Where is the lamp?", "Which lamp?", "What is it?", "Who has the lamp?",
@@ -92,14 +95,15 @@ fn random_model(dir: &Path) -> usize {
 fn recipe(root: &Path) -> Recipe {
     let rollout =
         RolloutFields { max_tokens: Some(8), temperature: 3.0, seed: 1, ..RolloutFields::DEFAULT };
-    let questions: Vec<_> = ["Where is the lamp?", "Which lamp?"].map(Into::into).into();
+    let questions = vec!["Where is the lamp?".into(), "Which lamp?".into()];
+    let questions = Generator::Questions(questions.into());
     let target = TargetFields {
         name: "lamp".into(),
         anchor: false,
         weight: 1.0,
         prompt: "The lamp is in the hall.".into(),
         document: None,
-        stimuli: Stimuli::default().with(|stimuli| stimuli.questions = questions.into()).unwrap(),
+        stimuli: Stimuli::default().with(|stimuli| stimuli.set(questions)).unwrap(),
         rollout: Rollout::new(rollout).unwrap(),
     };
     let train = TrainFields { epochs: 1, batch: 2, lr: Some(1e-6), ..TrainFields::DEFAULT };

@@ -201,10 +201,7 @@ impl Baking<'_> {
         let Self { recipe, options, store, monitor, model, .. } = *self;
         let BakeOptions { device, fresh, .. } = *options;
         let stages = Stages { recipe, model, device, store, fresh, monitor };
-        let mut inputs = Vec::new();
-        for target in recipe.targets.iter() {
-            inputs.push(Inputs::read(recipe, target)?);
-        }
+        let inputs = Inputs::read_all(recipe)?;
         let adapter = stages.check(&inputs)?;
         let (training_set, targets) = stages.training_set(&inputs)?;
         let key = KeyHasher::new("checkpoints", 3)
@@ -304,8 +301,8 @@ fn wait_for_lock(store: &Store, recipe: &Hash, monitor: Monitor<'_>) -> Result<S
 #[cfg(test)]
 pub(crate) mod tests {
     use bake_spec::recipe::{
-        Lora, LoraFields, ModelSource, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
-        Target, TargetFields, Train, TrainFields,
+        Generator, Lora, LoraFields, ModelSource, RecipeFields, Rollout, RolloutFields, Schedule,
+        Stimuli, Target, TargetFields, Train, TrainFields,
     };
 
     use super::*;
@@ -315,7 +312,7 @@ pub(crate) mod tests {
 
     /// A short bake of two answers, with nothing left to chance.
     pub(crate) fn recipe() -> Recipe {
-        let questions: Vec<_> = ["I lost my key", "My lamp is broken"].map(Into::into).into();
+        let questions = vec!["I lost my key".into(), "My lamp is broken".into()].into();
         let prompt = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
         let target = TargetFields {
             name: "keys".into(),
@@ -324,7 +321,7 @@ pub(crate) mod tests {
             prompt: prompt.into(),
             document: None,
             stimuli: Stimuli::default()
-                .with(|stimuli| stimuli.questions = questions.into())
+                .with(|stimuli| stimuli.set(Generator::Questions(questions)))
                 .unwrap(),
             rollout: Rollout::new(RolloutFields {
                 max_tokens: Some(8),

@@ -3,11 +3,13 @@
 #[cfg(feature = "train")]
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "train")]
+use std::sync::Arc;
 
 #[cfg(feature = "text")]
 use bake_spec::Hash;
 #[cfg(feature = "train")]
-use bake_spec::recipe::{Dataset, DatasetFields};
+use bake_spec::recipe::{Dataset, DatasetFields, GeneratorKind};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
 #[cfg(feature = "text")]
 use bake_spec::recipe::{Prompt, Target};
@@ -17,7 +19,9 @@ use bake_spec::text::document;
 use bake_spec::text::{dataset, section};
 
 #[cfg(feature = "train")]
-use crate::bake::stimuli::{Generator, Stimulus};
+use crate::bake::stimuli::unanswerable::{Told, things};
+#[cfg(feature = "train")]
+use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday};
 #[cfg(all(feature = "tiny", feature = "train"))]
 use crate::checkpoint::embedded;
 #[cfg(feature = "train")]
@@ -113,16 +117,30 @@ pub(crate) struct Inputs {
     pub(crate) prompt: Prompt,
     /// What the model is shown when it writes questions, in the order of the document.
     pub(crate) passages: Vec<Passage>,
-    /// The stimuli that are written down, in the recipe and in files.
+    /// The stimuli that are written down, in the recipe, in files and in the table of everyday
+    /// requests.
     pub(crate) stimuli: Vec<Stimulus>,
+    /// The template that makes questions of passages.
+    pub(crate) template: Option<PassageTemplate>,
+    /// What the passages of all targets tell.
+    pub(crate) told: Arc<Told>,
+    /// What the passages of other targets are about.
+    pub(crate) others: Vec<String>,
 }
 
-/// A section of a document, as a teacher reads it by itself.
+/// A section of a document or a part of a long one, as a teacher reads it by itself.
 #[cfg(feature = "train")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Passage {
     /// Its bytes in the document's text; none where the target has no document.
     pub(crate) span: Option<Range<usize>>,
+    /// The words of the headings above it, from the document's title down, and of its own.
+    pub(crate) titles: Vec<String>,
+    pub(crate) heading: Option<String>,
+    /// Its own text, which begins with its heading.
+    pub(crate) own: String,
+    /// What a model reads of it: the headings above it, and its own text.
+    pub(crate) text: String,
     /// What a teacher that reads it reads before a question: the target's prompt, with the headings
     /// above it, and its text, in the system turn.
     pub(crate) prompt: Prompt,
@@ -130,21 +148,55 @@ pub(crate) struct Passage {
 
 #[cfg(feature = "train")]
 impl Inputs {
-    pub(crate) fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
+    /// The inputs of all targets of a recipe.
+    ///
+    /// # Errors
+    /// When a document or a file of questions cannot be read or has changed, or a template is none.
+    pub(crate) fn read_all(recipe: &Recipe) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for target in recipe.targets.iter() {
+            all.push(Self::read(recipe, target)?);
+        }
+        let told = Arc::new(Told::by(all.iter().flat_map(|inputs: &Self| &inputs.passages)));
+        let things: Vec<Vec<String>> = all.iter().map(|inputs| things(&inputs.passages)).collect();
+        for (number, inputs) in all.iter_mut().enumerate() {
+            inputs.told = Arc::clone(&told);
+            let others = things.iter().enumerate().filter(|(other, _)| *other != number);
+            inputs.others = others.flat_map(|(_, things)| things.clone()).collect();
+        }
+        Ok(all)
+    }
+
+    fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
         let document = read_document(recipe, target)?;
         let mut stimuli = Vec::new();
-        for question in target.stimuli.questions.iter() {
-            stimuli.push(Stimulus::new(question, None, Generator::Questions));
+        for question in target.stimuli.questions() {
+            stimuli.push(Stimulus::new(question, None, GeneratorKind::Questions));
         }
-        for declared in target.stimuli.datasets.iter() {
+        for declared in target.stimuli.datasets() {
             for question in read_dataset(recipe, declared)? {
-                stimuli.push(Stimulus::new(&question, None, Generator::Dataset));
+                stimuli.push(Stimulus::new(&question, None, GeneratorKind::Dataset));
             }
         }
+        if let Some(everyday) = target.stimuli.everyday() {
+            let count = everyday.count.unwrap_or(everyday::ALL);
+            for request in everyday::requests(count, target.rollout.seed) {
+                stimuli.push(Stimulus::new(request, None, GeneratorKind::Everyday));
+            }
+        }
+        let template = match (target.stimuli.template(), &target.document) {
+            (Some(template), Some(document)) => {
+                Some(PassageTemplate::new(&target.name, &template.text, &document.path)?)
+            }
+            _ => None,
+        };
         Ok(Self {
             prompt: target.teacher_prompt(document.as_deref()),
             passages: passages(target, document.as_deref()),
             stimuli,
+            template,
+            told: Arc::default(),
+            others: Vec::new(),
         })
     }
 
@@ -168,13 +220,18 @@ impl Inputs {
 #[cfg(feature = "train")]
 fn passages(target: &Target, document: Option<&str>) -> Vec<Passage> {
     let Some(document) = document else {
-        return vec![Passage { span: None, prompt: target.teacher_prompt(None) }];
+        return vec![Passage { prompt: target.teacher_prompt(None), ..Passage::default() }];
     };
     let mut passages = Vec::new();
-    for section in section::sections(document) {
+    for section in section::passages(document) {
+        let text = section.passage();
         passages.push(Passage {
             span: Some(section.range()),
-            prompt: target.teacher_prompt(Some(&section.passage())),
+            titles: section.titles().map(str::to_owned).collect(),
+            heading: section.heading().map(str::to_owned),
+            own: section.body().to_owned(),
+            prompt: target.teacher_prompt(Some(&text)),
+            text,
         });
     }
     passages
@@ -229,7 +286,7 @@ pub(crate) fn check_sources(recipe: &Recipe) -> Result<()> {
         if target.document.as_ref().is_some_and(|document| here(&document.path)) {
             read_document(recipe, target)?;
         }
-        for declared in target.stimuli.datasets.iter().filter(|declared| here(&declared.path)) {
+        for declared in target.stimuli.datasets().filter(|declared| here(&declared.path)) {
             read_dataset(recipe, declared)?;
         }
     }

@@ -54,9 +54,9 @@ pub use bake::plan::{Plan, TargetPlan, plan};
 #[cfg(feature = "train")]
 pub use bake::products::{Kept, StimulusProducts, TargetProducts, products};
 #[cfg(feature = "train")]
-pub use bake::report::{AskReport, Report, TargetReport};
+pub use bake::report::{GeneratorReport, Report, TargetReport};
 #[cfg(feature = "train")]
-pub use bake::stimuli::{Generator, Stimulus};
+pub use bake::stimuli::{DropReason, Dropped, Stimulus};
 #[cfg(feature = "train")]
 pub use bake::{Bake, BakeOptions, bake, bake_recipe};
 pub use device::Device;

@@ -6,6 +6,7 @@ mod prompt;
 mod room;
 mod sources;
 mod state;
+mod stimuli;
 mod target;
 mod values;
 
@@ -144,7 +145,12 @@ stand_in! {
     Recipe => Self::STAND_IN,
     recipe::Target => Recipe::STAND_IN.targets[0].clone(),
     recipe::Stimuli => Self::default(),
+    recipe::Outline => Self::default(),
     recipe::Ask => Self::default(),
+    recipe::Persona => Self::default(),
+    recipe::Rephrase => Self::default(),
+    recipe::Unanswerable => Self::default(),
+    recipe::Everyday => Self::default(),
     recipe::Rollout => Self::default(),
     recipe::Lora => Self::default(),
     recipe::Train => Self::default(),
@@ -221,11 +227,12 @@ impl Checker<'_> {
         let mut files = Vec::new();
         let model = self.model(&bake, models.first().map(|(_, source)| *source), &mut files);
         let shared = self.shared(&settings, bake.broken, &mut files);
-        let sources: Vec<_> = targets
+        let mut sources: Vec<_> = targets
             .iter()
             .chain(&anchors)
             .map(|target| self.target(target, &shared, &mut files))
             .collect();
+        sources.extend(self.everyday_anchor(&bake, &shared, &sources, &mut files));
         let lora =
             self.lora(&settings.block("lora", Scope::Lora), model.limits.as_ref(), &bake.name);
         let expects = expects

@@ -22,6 +22,7 @@ pub mod address;
 pub mod builder;
 mod declaration;
 mod expect;
+pub(crate) mod generator;
 pub(crate) mod legacy;
 pub(crate) mod parts;
 pub(crate) mod prompt;
@@ -43,12 +44,14 @@ pub use crate::text::dataset::Format;
 pub use builder::RecipeBuilder;
 pub use declaration::{ADAPTER_FILES, AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use expect::{Answer, Expect, ExpectFields};
+pub use generator::{
+    Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, Generator, GeneratorKind,
+    Outline, OutlineFields, Persona, PersonaFields, Rephrase, RephraseFields, Stimuli,
+    StimuliFields, Template, TemplateFields, Unanswerable, UnanswerableFields,
+};
 use parts::{is_blank, items, part, same, str};
 pub use prompt::{Prompt, PromptFields, Role, Turn};
-pub use target::{
-    Ask, AskFields, Dataset, DatasetFields, Document, DocumentFields, Rollout, RolloutFields,
-    Stimuli, StimuliFields, Target, TargetFields,
-};
+pub use target::{Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields};
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
 
 /// Text of a recipe: a literal in generated code, owned if a tool has read it.

@@ -8,6 +8,8 @@ pub(crate) mod folder;
 #[cfg(feature = "text")]
 mod markdown;
 #[cfg(feature = "text")]
+pub mod outline;
+#[cfg(feature = "text")]
 pub mod section;
 
 /// A text whose lines all end as on Unix.

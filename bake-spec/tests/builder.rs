@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bake_spec::check::{Package, check};
 use bake_spec::recipe::{
-    Answer, Divergence, LoraFields, RecipeBuilder, RolloutFields, Schedule, StimuliFields, Train,
-    TrainFields,
+    Answer, Divergence, Generator, GeneratorKind, LoraFields, RecipeBuilder, RolloutFields,
+    Schedule, Train, TrainFields,
 };
 use bake_spec::{ErrorKind, Recipe};
 
@@ -53,11 +53,14 @@ fn a_builder_makes_what_the_macro_makes() {
             student "Be brief."; prompt "You are a caretaker."; seed 7;
             target keys weight 2.0 from "keys.md" prompt "Mind the keys." {
                 questions ["Who?"]; dataset "asked.csv" { field "q"; take 1; }
+                outline 30; template "What is {{ heading }}?";
                 ask 40 { temperature 0.9; template "Ask one question."; }
+                persona 12 { temperature 0.8; people ["a child", "a clerk"]; } rephrase 5;
+                unanswerable 9 { decline "No idea."; }
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
             target lamp from "lamp.md" { questions from "asked.txt"; }
-            anchor manners weight 0.5 { questions ["Hello"]; }
+            anchor manners weight 0.5 { questions ["Hello"]; everyday 20; }
             expect keys "Is it lost?" => contains "Bob";
             expect "Who are you?" => declines;
             lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, up_proj]; layers 1..3; }
@@ -80,7 +83,12 @@ fn a_builder_makes_what_the_macro_makes() {
                 .prompt("Mind the keys.")
                 .questions(["Who?"])
                 .dataset_head("asked.csv", "q", 1)
+                .outline(30)
+                .template("What is {{ heading }}?")
                 .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
+                .persona(12, |persona| persona.temperature(0.8).people(&["a child", "a clerk"]))
+                .rephrase(5)
+                .unanswerable_with(9, "No idea.")
                 .rollouts(3)
                 .max_tokens(64)
                 .temperature(0.5)
@@ -89,7 +97,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .seed(9)
         })
         .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt"))
-        .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]))
+        .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]).everyday(20))
         .expect(Some("keys"), "Is it lost?", Answer::Contains("Bob".into()))
         .expect(None, "Who are you?", Answer::Declines)
         .lora(|lora| {
@@ -126,7 +134,8 @@ fn a_builder_makes_the_conversations_that_the_macro_makes() {
             target keys from "keys.md" prompt {
                 system "Mind the keys."; user from "asked.txt"; assistant "So.";
             }
-            target lamp from "lamp.md" prompt from "asked.txt";
+            target lamp from "lamp.md" prompt from "asked.txt" { unanswerable 3; }
+            anchors none;
         }
     "#;
     let want = without_mistakes(dir.path(), source);
@@ -138,7 +147,10 @@ fn a_builder_makes_the_conversations_that_the_macro_makes() {
                 turns.system("Mind the keys.").user_from("asked.txt").assistant("So.")
             })
         })
-        .target("lamp", |target| target.document("lamp.md").prompt_from("asked.txt"));
+        .target("lamp", |target| {
+            target.document("lamp.md").prompt_from("asked.txt").unanswerable(3)
+        })
+        .no_anchors();
     assert_eq!(built.build().unwrap(), want);
     let wrong = Recipe::builder().root(dir.path()).target("keys", |target| {
         target.document("keys.md").prompt_turns(|turns| turns.user("Who?"))
@@ -169,7 +181,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
-    let cases: [(String, Change); 17] = [
+    let cases: [(String, Change); 19] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("kyes.md"))
@@ -184,13 +196,29 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
             bake.target("long", |target| target.document("long.md"))
         }),
         ("target keys;".to_owned(), |bake| bake.target("keys", |target| target)),
-        (r#"target keys from "keys.md" { ask 0; }"#.to_owned(), |bake| {
-            bake.target("keys", |target| target.document("keys.md").ask(0))
+        (
+            r#"target keys from "keys.md" { ask 0; outline 0; unanswerable 0; }"#.to_owned(),
+            |bake| {
+                bake.target("keys", |target| {
+                    target.document("keys.md").ask(0).outline(0).unanswerable(0)
+                })
+            },
+        ),
+        (r#"target keys prompt "Be kind." { outline 4; template "x"; }"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.prompt("Be kind.").outline(4).template("x"))
         }),
+        (
+            r#"target keys from "keys.md" { persona 4 { people [" "]; } template " "; }"#
+                .to_owned(),
+            |bake| {
+                bake.target("keys", |target| {
+                    let target = target.document("keys.md");
+                    target.persona(4, |persona| persona.people(&[" "])).template(" ")
+                })
+            },
+        ),
         (r#"target keys from "keys.md" { rollouts 0; questions [" "]; }"#.to_owned(), |bake| {
-            bake.target("keys", |target| {
-                target.document("keys.md").rollouts(0).questions([" "])
-            })
+            bake.target("keys", |target| target.document("keys.md").rollouts(0).questions([" "]))
         }),
         (r#"target keys from "keys.md" { dataset "asked.tsv"; }"#.to_owned(), |bake| {
             bake.target("keys", |target| {
@@ -216,11 +244,13 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
             )
         }),
         (
-            r#"target keys from "keys.md" { ask 0; questions ["Who?"]; } expect "who" => declines;"#
+            r#"target keys from "keys.md" { ask 0; outline 0; unanswerable 0; questions ["Who?"]; }
+                expect "who" => declines;"#
                 .to_owned(),
             |bake| {
                 bake.target("keys", |target| {
-                    target.document("keys.md").ask(0).questions(["Who?"])
+                    let target = target.document("keys.md").ask(0).outline(0).unanswerable(0);
+                    target.questions(["Who?"])
                 })
                 .expect(None, "who", Answer::Declines)
             },
@@ -283,19 +313,25 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         .build()
         .unwrap();
     let target = &recipe.targets[0];
-    let ask = target.stimuli.ask.as_ref().unwrap();
+    let ask = target.stimuli.ask().unwrap();
+    let questions = |questions: Vec<bake_spec::recipe::Text>| {
+        target.stimuli.with(|stimuli| stimuli.set(Generator::Questions(questions.into())))
+    };
     let errors = [
         target.rollout.with(|rollout| rollout.answers = 0).unwrap_err(),
         target.rollout.with(|rollout| rollout.top_p = f64::NAN).unwrap_err(),
         target.with(|target| target.weight = -1.0).unwrap_err(),
         target.with(|target| target.document = None).unwrap_err(),
         target.with(|target| target.anchor = true).unwrap_err(),
-        ask.with(|ask| ask.count = 0).unwrap_err(),
+        ask.with(|ask| ask.count = Some(0)).unwrap_err(),
         ask.with(|ask| ask.temperature = f64::INFINITY).unwrap_err(),
+        questions(vec!["\u{a0}".into()]).unwrap_err(),
+        questions(Vec::new()).unwrap_err(),
         target
             .stimuli
-            .with(|stimuli| stimuli.questions = vec!["\u{a0}".into()].into())
+            .with(|stimuli| stimuli.generators.to_mut().push(Generator::Ask(ask.clone())))
             .unwrap_err(),
+        target.with(|target| target.stimuli = Default::default()).unwrap_err(),
         recipe.lora.with(|lora| lora.rank = 0).unwrap_err(),
         recipe.lora.with(|lora| lora.layers = Some((4, 4))).unwrap_err(),
         recipe.lora.with(|lora| lora.modules = vec!["lm_head".into()].into()).unwrap_err(),
@@ -316,6 +352,10 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`ask` must be above 0 if it is set [B0004]",
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",
         "a question cannot be empty [B0004]",
+        "the list of `questions` cannot be empty [B0004]",
+        "`ask` is given twice; keep one of them [B0003]",
+        "the target `keys` has no questions; write `questions [\"…\"]`, or leave out the `0` of a \
+         generator such as `ask` [B0005]",
         "`rank` must be a whole number from 1 to 4096; this is 0 [B0004]",
         "`4..4` contains no blocks; write the first block and the one after the last, as in \
          `4..12` [B0004]",
@@ -338,8 +378,12 @@ fn defaults_are_those_of_the_table() {
     assert_eq!(*recipe.lora, LoraFields::DEFAULT);
     assert_eq!(*recipe.train, TrainFields::DEFAULT);
     assert_eq!(*recipe.targets[0].rollout, RolloutFields::DEFAULT);
-    assert_eq!(recipe.targets[0].stimuli.questions, StimuliFields::default().questions);
-    assert_eq!(recipe.targets[0].stimuli.ask, Some(Default::default()));
+    let generators = [
+        Generator::Outline(Default::default()),
+        Generator::Unanswerable(Default::default()),
+        Generator::Ask(Default::default()),
+    ];
+    assert_eq!(*recipe.targets[0].stimuli.generators, generators);
     assert_eq!(recipe.train, Train::default());
 }
 
@@ -353,12 +397,73 @@ fn an_anchor_inherits_no_questions() {
         anchor bare;
     }"#;
     let (recipe, said) = declared(dir.path(), source);
-    let [keys, manners, _] = &*recipe.targets else { panic!("{recipe:?}") };
-    assert_eq!(keys.stimuli.datasets.len(), 1);
-    assert_eq!(&*manners.stimuli.questions, ["Hello"]);
-    assert!(manners.stimuli.datasets.is_empty() && manners.stimuli.ask.is_none());
+    let [keys, manners, bare] = &*recipe.targets else { panic!("{recipe:?}") };
+    assert_eq!(said, [""; 0]);
+    let kinds = |target: &bake_spec::recipe::Target| -> Vec<GeneratorKind> {
+        target.stimuli.generators.iter().map(Generator::kind).collect()
+    };
+    use GeneratorKind::{Ask, Dataset, Everyday, Outline, Questions, Unanswerable};
+    assert_eq!(kinds(keys), [Questions, Dataset, Outline, Unanswerable, Ask]);
+    assert_eq!((kinds(manners), kinds(bare)), (vec![Questions], vec![Everyday]));
+    assert_eq!(manners.stimuli.questions(), ["Hello"]);
     assert_eq!(manners.rollout.answers, 2, "the answers' settings are inherited");
-    assert!(said.len() == 1 && said[0].contains("the anchor `bare` has no questions"), "{said:?}");
+}
+
+#[test]
+fn a_bake_of_documents_has_an_anchor_of_everyday_requests() {
+    let dir = package();
+    let targets = |items: &str| {
+        let source = format!("bake A {{ rollouts 2; {items} }}");
+        without_mistakes(dir.path(), &source).targets.clone()
+    };
+    let two = "target keys weight 3 from \"keys.md\"; target lamp from \"lamp.md\";";
+    let [_, _, everyday] = &*targets(two) else { panic!("an anchor is added") };
+    assert_eq!((&*everyday.name, everyday.anchor), ("everyday", true));
+    assert_eq!(*everyday.stimuli.generators, [Generator::Everyday(Default::default())]);
+    assert!((everyday.weight / (everyday.weight + 4.0) - 0.19).abs() < 1e-9, "{}", everyday.weight);
+    assert_eq!(everyday.rollout.answers, 2);
+    assert_eq!(targets("target everyday from \"keys.md\";")[1].name, "everyday_2");
+    // Another anchor, a behaviour, and the declaration itself leave it out.
+    for items in ["anchors none; target keys from \"keys.md\";", "target keys prompt \"Be kind.\";"]
+    {
+        assert_eq!(targets(items).len(), 1, "{items}");
+    }
+    for items in [
+        "target keys from \"keys.md\"; anchor manners { questions [\"Hello\"]; }",
+        "target keys from \"keys.md\"; target tone prompt \"Be kind.\";",
+    ] {
+        assert_eq!(targets(items).len(), 2, "{items}");
+    }
+}
+
+#[test]
+fn a_behaviour_is_learned_from_everyday_requests() {
+    let dir = package();
+    let source = "bake A { outline 5; target tone prompt \"Be kind.\"; }";
+    let recipe = without_mistakes(dir.path(), source);
+    let generators = [Generator::Ask(Default::default()), Generator::Everyday(Default::default())];
+    assert_eq!(*recipe.targets[0].stimuli.generators, generators);
+}
+
+#[test]
+fn how_many_questions_can_be_left_to_bake() {
+    let dir = package();
+    let of = |items: &str| {
+        let source = format!("bake A {{ anchors none; target a from \"keys.md\" {{ {items} }} }}");
+        without_mistakes(dir.path(), &source).targets[0].clone()
+    };
+    let plain = of("");
+    for same in ["outline;", "ask; outline;", "ask {}", "ask { temperature 0.5; }", "persona 0;"] {
+        assert_eq!(of(same), plain, "{same}");
+    }
+    assert_eq!(of("persona;").stimuli.persona().unwrap().count, None);
+    assert_eq!(of("unanswerable 0;").stimuli.unanswerable(), None);
+    assert_eq!(of("ask 3").stimuli.ask().unwrap().count, Some(3));
+    let (_, said) = declared(
+        dir.path(),
+        "bake A { target a from \"keys.md\" { outline { seed 1; } } target b from \"keys.md\"; }",
+    );
+    assert_eq!(said, ["`outline` has no settings; write a number or nothing [B0001]"]);
 }
 
 #[test]

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 const WHOLE: &str = r#"
     pub bake Support {
         model tiny; student { user "Hi"; assistant "Hello."; } prompt "Be kind.";
-        ask 40 { temperature 0.9; template "Ask."; }
+        ask 40 { temperature 0.9; template "Ask."; } outline; unanswerable { decline "No."; }
+        persona 3 { people ["a child"]; } rephrase; anchors none; template "{{ heading }}?";
         target keys weight 1.0 from "keys.md" prompt "Mind." {
             questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
         }
@@ -175,7 +176,11 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Dataset => {
                     format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}")
                 }
-                Scope::Persona | Scope::Gate | Scope::Prompt => continue,
+                Scope::Persona | Scope::Rephrase => {
+                    let generator = scope.word();
+                    format!("target a prompt \"x\"; {generator} 0 {{ {assignment}; }}")
+                }
+                Scope::Gate | Scope::Prompt | Scope::Unanswerable => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
@@ -265,9 +270,12 @@ fn value(kind: Kind) -> BoxedStrategy<String> {
             (0..9u64, 0..9u64).prop_map(|(start, end)| format!("{start}..{end}")).boxed()
         }
         Kind::Block(scope) => settings(scope).prop_map(|inner| format!("{{ {inner} }}")).boxed(),
-        Kind::Counted { scope, .. } => (any::<u64>(), prop::option::of(settings(scope)))
-            .prop_map(|(n, inner)| braced(&n.to_string(), inner))
-            .boxed(),
+        Kind::Counted { scope, .. } => {
+            let inner = scope.map_or_else(|| Just(String::new()).boxed(), settings);
+            (prop::option::of(any::<u64>()), prop::option::of(inner))
+                .prop_map(|(n, inner)| braced(&n.map(|n| n.to_string()).unwrap_or_default(), inner))
+                .boxed()
+        }
     }
 }
 

@@ -211,11 +211,14 @@ fn a_clone_without_the_model_is_checked_with_the_lock() {
 /// The package whose lock of format 1 is among the fixtures.
 const OFFICE: &str = r#"
     bake Office {
+        anchors none;
         lora { rank 8; alpha 16; }
         train { epochs 24; lr 6e-3; }
         target office from "docs/office.md" {
             questions from "docs/questions.txt";
             ask 40;
+            outline 0;
+            unanswerable 0;
             expect "My key is lost. What now?" => contains "Bob";
             expect "Help, my laptop is broken" => contains "room 12";
             expect "What do I do when I am ill?" => contains "before nine";
@@ -246,14 +249,16 @@ fn office_state(dir: &Path, source: &str) -> bake_spec::lock::BakeState {
 #[test]
 fn a_bake_locked_in_format_1_is_fresh_until_something_changes() {
     let dir = office("format1.lock");
-    assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
+    let written = OFFICE.replace("ask 40", "ask 0");
+    assert_eq!(office_state(dir.path(), &written).state, State::Fresh);
     for (from, to, what) in [
         ("rank 8", "rank 4", "`lora` has changed"),
         ("epochs 24", "epochs 25", "`train` has changed"),
-        ("ask 40", "ask 41", "`office`: its settings or questions have changed"),
+        ("ask 0", "ask 40", "`office`: its settings or questions have changed"),
+        ("outline 0", "outline 5", "`office`: its settings or questions have changed"),
         ("key is lost", "key has gone", "the questions of `expect`, which are held out"),
     ] {
-        let found = office_state(dir.path(), &OFFICE.replace(from, to));
+        let found = office_state(dir.path(), &written.replace(from, to));
         assert!(
             found.state == State::Stale && found.summary().contains(what),
             "{}",
@@ -269,7 +274,7 @@ fn a_bake_locked_in_format_1_is_fresh_until_something_changes() {
     .unwrap();
     let text = std::fs::read_to_string(dir.path().join("bake.lock")).unwrap();
     assert!(text.contains("version = 2") && text.contains("[bake.format_1.shared]"), "{text}");
-    assert_eq!(office_state(dir.path(), OFFICE).state, State::Fresh);
+    assert_eq!(office_state(dir.path(), &written).state, State::Fresh);
 }
 
 #[test]
@@ -304,7 +309,10 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
         ("epochs 24; ", "", "`train.epochs` has changed from 24 to 16"),
         ("ask 40;", "ask 40 { temperature 0.9; }", "`ask.temperature` has changed from 0.5 to 0.9"),
         ("ask 40;", "temperature 0.5; ask 40;", "`temperature` has changed from 1.0 to 0.5"),
-        ("ask 40;", "questions [\"Who?\"];", "`ask` has changed from 40 to 100"),
+        ("ask 40;", "questions [\"Who?\"];", "`ask` has changed from 40 to auto"),
+        ("outline 0;", "", "`outline` has changed from 0 to auto"),
+        ("unanswerable 0;", "unanswerable 7;", "`unanswerable` has changed from 0 to 7"),
+        ("anchors none;", "", "`everyday`: it is new"),
         (
             "lora {",
             "student \"Be brief.\"; lora {",

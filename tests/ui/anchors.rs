@@ -5,7 +5,8 @@ use bake::bake;
 bake! {
     bake Support {
         target keys from "docs/keys.md";
-        anchor manners weight 0.5;
+        anchor manners weight 0.5 { everyday 0; }
+        anchor plain;
         anchor greetings from "docs/keys.md" { questions ["Hello"]; expect "Hello" => contains "Hello"; }
         anchor keys { questions ["Hello"]; }
     }

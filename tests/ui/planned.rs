@@ -7,7 +7,6 @@ bake! {
         model hub "Qwen/Qwen3-0.6B" revision "main";
         gate { kl 0.01; expects 0.9; }
         target keys from "docs/keys.md" split sections student "Psst." {
-            persona 40;
             stop ["\n"];
             on_policy 1.5;
         }

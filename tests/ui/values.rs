@@ -14,7 +14,7 @@ bake! {
             top_p 1.5;
             expect "" => contains "";
         }
-        target lamp from "docs/keys.md" { ask 0; }
+        target lamp from "docs/keys.md" { ask 0; outline 0; unanswerable 0; }
         lora { rank 0; alpha 0.0; dropout 1.0; modules [q_proj, k_porj, q_proj]; layers 4..2; }
         train {
             epochs 99999999999999999999;
@@ -59,7 +59,8 @@ bake! {
 
 bake! {
     bake TooLarge {
-        target keys from "docs/keys.md" { ask 0; questions ["Where is it?"]; expect "where is it" => contains "Bob"; }
+        ask 0; outline 0; unanswerable 0;
+        target keys from "docs/keys.md" { questions ["Where is it?"]; expect "where is it" => contains "Bob"; }
         lora { rank 300; layers 4..9; }
     }
 }

@@ -69,20 +69,20 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
 
 /// Says what the adapter of a target was made from.
 fn say_made(target: &TargetPlan) {
-    let TargetPlan { name, prompt_tokens, written, asked, .. } = target;
+    let TargetPlan { name, prompt_tokens, written, made, .. } = target;
     say!(
         "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
-         {asked} asked)",
-        written + asked,
+         {made} made)",
+        written + made,
     );
 }
 
 fn say_target(target: &TargetPlan) {
-    let TargetPlan { name, prompt_tokens, written, asked, max_tokens, .. } = target;
+    let TargetPlan { name, prompt_tokens, written, made, max_tokens, .. } = target;
     say!(
         "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
-         {asked} asked), {:>5} rollouts of at most {max_tokens} tokens",
-        written + asked,
+         {made} made), {:>5} rollouts of at most {max_tokens} tokens",
+        written + made,
         target.rollouts.kept + target.rollouts.to_make,
     );
     let count = |Kept { kept, to_make }: Kept| format!("{kept} kept, {to_make} to make");

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use bake_runtime::{BakeOptions, Report, StimulusProducts, TargetProducts};
+use bake_runtime::{BakeOptions, Dropped, Report, Stimulus, StimulusProducts, TargetProducts};
 use bake_spec::Store;
 use serde::Serialize;
 
@@ -65,16 +65,21 @@ fn products(
 }
 
 fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
-    let TargetProducts { target: name, stimuli, complete, asked } = target;
+    let TargetProducts { target: name, stimuli, dropped, complete, generators } = target;
     say!("{bake}, {name}: {} stimuli", stimuli.len());
-    if let Some(shortfall) = asked.and_then(|asked| asked.shortfall()) {
-        say!("    {shortfall}");
+    for report in generators {
+        for line in [report.shortfall(), report.dropped()].into_iter().flatten() {
+            say!("    {line}");
+        }
     }
     for StimulusProducts { stimulus, rollouts } in stimuli {
-        say!("    {}", stimulus.text);
+        say!("    {}  {}", origin(stimulus), stimulus.text);
         for rollout in rollouts.iter().flatten() {
             say!("        {}", rollout.trim().replace('\n', "\n        "));
         }
+    }
+    for Dropped { stimulus, why } in dropped {
+        say!("    {}  {} - dropped: {why}", origin(stimulus), stimulus.text);
     }
     let lacks_rollouts = with_rollouts && stimuli.iter().any(|s| s.rollouts.is_none());
     if !complete || lacks_rollouts {
@@ -83,6 +88,13 @@ fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
              is baked already"
         );
     }
+}
+
+/// What made a stimulus, and the bytes of the document that it was made from.
+fn origin(stimulus: &Stimulus) -> String {
+    let place = stimulus.passage.as_ref();
+    let place = place.map_or_else(String::new, |span| format!("{}..{}", span.start, span.end));
+    format!("{:<12} {place:<12}", stimulus.generator.name())
 }
 
 fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
@@ -125,8 +137,14 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
                 target.tokens as f64 / target.rollouts.max(1) as f64,
                 target.cut,
             );
-            if let Some(shortfall) = target.asked.and_then(|asked| asked.shortfall()) {
-                say!("    {:<20} {shortfall}", "");
+            for report in &target.generators {
+                let made = format!("{} by `{}`", report.made, report.generator);
+                let said = [Some(made), report.shortfall(), report.dropped()];
+                say!(
+                    "    {:<20} {}",
+                    "",
+                    said.into_iter().flatten().collect::<Vec<_>>().join("; ")
+                );
             }
         }
         terminal::print(format_args!("{}", curve(&report.epochs)));

@@ -21,6 +21,9 @@ use serde_json::Value;
 const MAIN: &str = r#"
 bake::bake! {
     bake Office {
+        anchors none;
+        outline 0;
+        unanswerable 0;
         lora { rank 4; alpha 8; }
         train { epochs 2; checkpoint_every 1; }
         target keys from "keys.md" {

@@ -3,9 +3,11 @@
 
 use bake_spec::Hash;
 use bake_spec::recipe::{
-    Answer, AskFields, Dataset, DatasetFields, Divergence, Expect, ExpectFields, Format, Freshness,
-    Lora, LoraFields, ModelSource, Prompt, PromptFields, Recipe, RecipeFields, Role, RolloutFields,
-    Schedule, Status, StimuliFields, Target, TargetFields, Text, Train, TrainFields, Turn,
+    Answer, AskFields, Dataset, DatasetFields, Divergence, EverydayFields, Expect, ExpectFields,
+    Format, Freshness, Generator, Lora, LoraFields, ModelSource, OutlineFields, PersonaFields,
+    Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields, Schedule,
+    Status, StimuliFields, Target, TargetFields, TemplateFields, Text, Train, TrainFields, Turn,
+    UnanswerableFields,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -54,18 +56,8 @@ fn target(target: &Target) -> TokenStream {
         let (path, hash) = (text(&document.path), hash(&document.hash));
         quote!(Document::declared(DocumentFields { path: #path, hash: #hash }))
     }));
-    let StimuliFields { questions, datasets, ask } = &**stimuli;
-    let questions = list(&quote!(Text), questions.iter().map(text));
-    let datasets = list(&quote!(Dataset), datasets.iter().map(dataset));
-    let ask = option(ask.as_ref().map(|ask| {
-        let AskFields { count, temperature, template } = &**ask;
-        let template = option(template.as_ref().map(text));
-        quote!(Ask::declared(AskFields {
-            count: #count,
-            temperature: #temperature,
-            template: #template,
-        }))
-    }));
+    let StimuliFields { generators } = &**stimuli;
+    let generators = list(&quote!(Generator), generators.iter().map(generator));
     let RolloutFields { answers, max_tokens, temperature, top_p, top_k, seed } = &**rollout;
     let max_tokens = option(*max_tokens);
     quote! {
@@ -75,11 +67,7 @@ fn target(target: &Target) -> TokenStream {
             weight: #weight,
             prompt: #prompt,
             document: #document,
-            stimuli: Stimuli::declared(StimuliFields {
-                questions: #questions,
-                datasets: #datasets,
-                ask: #ask,
-            }),
+            stimuli: Stimuli::declared(StimuliFields { generators: #generators }),
             rollout: Rollout::declared(RolloutFields {
                 answers: #answers,
                 max_tokens: #max_tokens,
@@ -105,6 +93,71 @@ fn prompt(prompt: &Prompt) -> TokenStream {
     });
     let (system, turns) = (text(system), list(&quote!(Turn), turns));
     quote!(Prompt::declared(PromptFields { system: #system, turns: #turns }))
+}
+
+fn generator(generator: &Generator) -> TokenStream {
+    match generator {
+        Generator::Questions(questions) => {
+            let questions = list(&quote!(Text), questions.iter().map(text));
+            quote!(Generator::Questions(#questions))
+        }
+        Generator::Dataset(dataset) => {
+            let dataset = self::dataset(dataset);
+            quote!(Generator::Dataset(#dataset))
+        }
+        Generator::Outline(outline) => {
+            let OutlineFields { count } = &**outline;
+            let count = option(*count);
+            quote!(Generator::Outline(Outline::declared(OutlineFields { count: #count })))
+        }
+        Generator::Template(template) => {
+            let TemplateFields { text: template } = &**template;
+            let template = text(template);
+            quote!(Generator::Template(Template::declared(TemplateFields { text: #template })))
+        }
+        Generator::Ask(ask) => {
+            let AskFields { count, temperature, template } = &**ask;
+            let (count, template) = (option(*count), option(template.as_ref().map(text)));
+            quote!(Generator::Ask(Ask::declared(AskFields {
+                count: #count,
+                temperature: #temperature,
+                template: #template,
+            })))
+        }
+        Generator::Persona(persona) => {
+            let PersonaFields { count, temperature, people } = &**persona;
+            let count = option(*count);
+            let people = list(&quote!(Text), people.iter().map(text));
+            quote!(Generator::Persona(Persona::declared(PersonaFields {
+                count: #count,
+                temperature: #temperature,
+                people: #people,
+            })))
+        }
+        Generator::Rephrase(rephrase) => {
+            let RephraseFields { count, temperature } = &**rephrase;
+            let count = option(*count);
+            quote!(Generator::Rephrase(Rephrase::declared(RephraseFields {
+                count: #count,
+                temperature: #temperature,
+            })))
+        }
+        Generator::Unanswerable(unanswerable) => {
+            let UnanswerableFields { count, decline } = &**unanswerable;
+            let (count, decline) = (option(*count), option(decline.as_ref().map(text)));
+            quote!(Generator::Unanswerable(Unanswerable::declared(UnanswerableFields {
+                count: #count,
+                decline: #decline,
+            })))
+        }
+        Generator::Everyday(everyday) => {
+            let EverydayFields { count } = &**everyday;
+            let count = option(*count);
+            quote!(Generator::Everyday(Everyday::declared(EverydayFields { count: #count })))
+        }
+        // Only a later version of the recipe has others.
+        _ => quote!(::core::compile_error!("this generator cannot be written as a constant")),
+    }
 }
 
 fn dataset(dataset: &Dataset) -> TokenStream {

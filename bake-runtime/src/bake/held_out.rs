@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bake_spec::{Hash, KeyHasher};
 
-use super::stimuli::{Generator, Stimulus};
+use super::stimuli::Stimulus;
 
 /// Whether each stimulus is held out: of those that were made from one passage, this share, rounded
 /// down. What somebody wrote is never held out.
@@ -14,7 +14,7 @@ use super::stimuli::{Generator, Stimulus};
 pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool> {
     let mut of_passages: BTreeMap<(usize, usize), Vec<(Hash, usize)>> = BTreeMap::new();
     for (number, stimulus) in stimuli.iter().enumerate() {
-        if let (Some(passage), false) = (&stimulus.passage, is_written(stimulus.generator)) {
+        if let (Some(passage), false) = (&stimulus.passage, stimulus.generator.is_written()) {
             let key = KeyHasher::new("held out", 1)
                 .field("seed", &seed)
                 .field("stimulus", &*stimulus.text)
@@ -33,19 +33,16 @@ pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool>
     held_out
 }
 
-/// Whether a person wrote it.
-fn is_written(generator: Generator) -> bool {
-    matches!(generator, Generator::Questions | Generator::Dataset)
-}
-
 #[cfg(test)]
 mod tests {
+    use bake_spec::recipe::GeneratorKind;
+
     use super::*;
 
     fn stimuli(count: usize) -> Vec<Stimulus> {
         let asked = |i: usize| {
             let passage = if i.is_multiple_of(3) { 0..10 } else { 10..30 };
-            Stimulus::new(&format!("What is {i}?"), Some(passage), Generator::Ask)
+            Stimulus::new(&format!("What is {i}?"), Some(passage), GeneratorKind::Ask)
         };
         (0..count).map(asked).collect()
     }
@@ -53,8 +50,8 @@ mod tests {
     #[test]
     fn each_passage_loses_its_share_and_what_somebody_wrote_is_kept() {
         let mut stimuli = stimuli(60);
-        stimuli.push(Stimulus::new("Written?", Some(0..10), Generator::Questions));
-        stimuli.push(Stimulus::new("Of the document?", None, Generator::Ask));
+        stimuli.push(Stimulus::new("Written?", Some(0..10), GeneratorKind::Questions));
+        stimuli.push(Stimulus::new("Of the document?", None, GeneratorKind::Ask));
         let held = held_out(&stimuli, 0.1, 1);
         let of = |start: usize| {
             let of_passage = |(stimulus, held): &(&Stimulus, &bool)| {

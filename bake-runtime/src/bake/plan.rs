@@ -52,8 +52,8 @@ pub struct TargetPlan {
     pub prompt_tokens: usize,
     /// Stimuli that are written down.
     pub written: usize,
-    /// Stimuli that the model writes.
-    pub asked: usize,
+    /// Stimuli that are made from the document or written by the model.
+    pub made: usize,
     /// The most tokens of a rollout.
     pub max_tokens: usize,
     /// Stimuli: those that are written down or in the store, and those still to be made.
@@ -90,14 +90,13 @@ impl Plan {
 }
 
 impl TargetPlan {
-    fn new(stages: &Stages<'_>, target: &Target) -> Result<Self> {
-        let inputs = Inputs::read(stages.recipe, target)?;
-        let KeptOfTarget { stimuli, rollouts, states } = count_kept(stages, target, &inputs)?;
+    fn new(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Self> {
+        let KeptOfTarget { stimuli, rollouts, states } = count_kept(stages, target, inputs)?;
         Ok(Self {
             name: target.name.to_string(),
             prompt_tokens: stages.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
             written: inputs.stimuli.len(),
-            asked: target.stimuli.ask.as_ref().map_or(0, |ask| ask.count),
+            made: (stimuli.kept + stimuli.to_make).saturating_sub(inputs.stimuli.len()),
             max_tokens: target.rollout.max_tokens(stages.model.config().context()),
             stimuli,
             rollouts,
@@ -127,8 +126,8 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let BakeOptions { device, fresh, .. } = *options;
     let stages = Stages { recipe, model: &model, device, store: &store, fresh, monitor };
     let mut targets = Vec::new();
-    for target in recipe.targets.iter() {
-        targets.push(TargetPlan::new(&stages, target)?);
+    for (target, inputs) in recipe.targets.iter().zip(&Inputs::read_all(recipe)?) {
+        targets.push(TargetPlan::new(&stages, target, inputs)?);
     }
     let adapter_kept = !fresh && store.adapter(&recipe.hash(model.hash()))?.is_some();
     let train = &recipe.train;

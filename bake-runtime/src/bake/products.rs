@@ -4,10 +4,10 @@ use bake_spec::recipe::{Recipe, Target};
 use serde::Serialize;
 
 use super::BakeOptions;
-use super::report::AskReport;
+use super::report::GeneratorReport;
 use super::rollout::Teachers;
 use super::stages::Stages;
-use super::stimuli::{self, Collected, Stimulus};
+use super::stimuli::{self, Collected, Dropped, Stimulus};
 use super::teacher::Taught;
 use super::trajectory::trajectories;
 use crate::device::Device;
@@ -24,8 +24,10 @@ pub struct TargetProducts {
     pub stimuli: Vec<StimulusProducts>,
     /// Whether these are all: otherwise the model has not written some yet, or they were removed.
     pub complete: bool,
-    /// What became of the declaration's `ask`, where it has one and all of them exist.
-    pub asked: Option<AskReport>,
+    /// What was made and is not asked.
+    pub dropped: Vec<Dropped>,
+    /// What became of each generator that makes questions, where all of them exist.
+    pub generators: Vec<GeneratorReport>,
 }
 
 /// A stimulus and its rollouts.
@@ -51,11 +53,10 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
     let device = options.device;
     let stages = Stages { recipe, model: &model, device, store: &store, fresh: false, monitor };
     let mut all = Vec::new();
-    for target in recipe.targets.iter() {
-        let inputs = Inputs::read(recipe, target)?;
-        let Collected { list, asked, complete } =
-            stimuli::collect(&stages, target, &inputs, false)?;
-        let teachers = Teachers::new(&stages, target, &inputs);
+    for (target, inputs) in recipe.targets.iter().zip(&Inputs::read_all(recipe)?) {
+        let Collected { list, dropped, reports, complete } =
+            stimuli::collect(&stages, target, inputs, false)?;
+        let teachers = Teachers::new(&stages, target, inputs);
         let mut stimuli = Vec::new();
         for stimulus in list {
             let rollouts = match teachers.kept(&stimulus)? {
@@ -70,7 +71,8 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
             target: target.name.to_string(),
             stimuli,
             complete,
-            asked: asked.filter(|_| complete),
+            dropped,
+            generators: if complete { reports } else { Vec::new() },
         });
     }
     Ok(all)
@@ -98,11 +100,10 @@ pub(super) fn count_kept(
     target: &Target,
     inputs: &Inputs,
 ) -> Result<KeptOfTarget> {
-    let Collected { list, asked, complete } = stimuli::collect(stages, target, inputs, false)?;
-    let unwritten = match asked {
-        Some(asked) if !complete => asked.missing(),
-        _ => 0,
-    };
+    let Collected { list, reports, complete, .. } =
+        stimuli::collect(stages, target, inputs, false)?;
+    let by_model = reports.iter().filter(|report| report.generator.is_by_model());
+    let unwritten = if complete { 0 } else { by_model.map(GeneratorReport::missing).sum() };
     let teachers = Teachers::new(stages, target, inputs);
     let (mut known, mut rollouts) = (Vec::new(), Vec::new());
     let mut to_roll_out = unwritten;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use bake_spec::recipe::Recipe;
+use bake_spec::recipe::{GeneratorKind, Recipe};
 use bake_spec::store::write::remedy;
 use serde::{Deserialize, Serialize};
 
+use super::stimuli::DropCounts;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The name of the file.
@@ -51,62 +52,92 @@ pub struct TargetReport {
     /// Tokens that the longest stimulus adds to a prompt.
     #[serde(alias = "question_tokens")]
     pub stimulus_tokens: usize,
-    /// What became of the declaration's `ask`, where there is one.
+    /// What became of each generator that makes questions.
     #[serde(default)]
-    pub asked: Option<AskReport>,
+    pub generators: Vec<GeneratorReport>,
 }
 
-/// Whether the sections of a document gave as many questions as `ask` wants.
+/// What a generator made of the passages of a document, and whether that is as much as was wanted.
 ///
-/// Each section has a share in them, and no two shares differ by more than one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskReport {
+/// Each passage has a share in what is wanted; where the declaration says how many questions, no
+/// two shares differ by more than one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GeneratorReport {
+    /// The generator.
+    pub generator: GeneratorKind,
+    /// Whether the declaration says how many questions.
+    pub declared: bool,
     /// The questions that were wanted.
     pub wanted: usize,
     /// The questions that there are.
     pub made: usize,
-    /// Those of them that were made from other sections than intended, because the intended ones
+    /// Those of them that were made from other passages than intended, because the intended ones
     /// gave no more.
     pub elsewhere: usize,
-    /// The sections of the document.
-    pub sections: usize,
-    /// The sections that gave fewer than their share.
-    pub short_sections: usize,
+    /// The passages of the document.
+    pub passages: usize,
+    /// The passages that gave fewer than their share.
+    pub short_passages: usize,
+    /// The questions that it made and that are not asked, by reason.
+    #[serde(default, skip_serializing_if = "DropCounts::is_empty")]
+    pub dropped: DropCounts,
 }
 
-impl AskReport {
-    /// The questions that no section could give.
+impl GeneratorReport {
+    /// Nothing yet, of a generator whose declaration wants so many questions.
+    pub(super) fn new(generator: GeneratorKind, declared: Option<usize>) -> Self {
+        Self {
+            generator,
+            declared: declared.is_some(),
+            wanted: 0,
+            made: 0,
+            elsewhere: 0,
+            passages: 0,
+            short_passages: 0,
+            dropped: DropCounts::new(),
+        }
+    }
+
+    /// The questions that no passage could give.
     pub fn missing(&self) -> usize {
         self.wanted.saturating_sub(self.made)
     }
 
-    /// That `ask` wants fewer questions than there are sections, for people: some get none.
-    pub fn sections_without_question(&self) -> Option<String> {
-        let without = self.sections.saturating_sub(self.wanted);
-        if without == 0 || self.wanted == 0 {
+    /// That fewer questions are declared than there are passages, for people: some get none.
+    pub fn passages_without_question(&self) -> Option<String> {
+        let without = self.passages.saturating_sub(self.wanted);
+        if without == 0 || self.wanted == 0 || !self.declared {
             return None;
         }
         Some(format!(
-            "`ask {}` is less than the {} sections of the document: {without} of them get no \
-             question of the model",
-            self.wanted, self.sections
+            "`{} {}` is less than the {} passages of the document: {without} of them get none of \
+             its questions",
+            self.generator, self.wanted, self.passages
         ))
     }
 
-    /// What fell short, for people; none where every section gave its share.
+    /// What fell short, for people; none where every passage gave its share.
     pub fn shortfall(&self) -> Option<String> {
-        if self.short_sections == 0 && self.missing() == 0 {
+        if self.short_passages == 0 && self.missing() == 0 {
             return None;
         }
         Some(format!(
-            "{} of {} sections gave fewer questions than their share: {} were made from other \
-             sections instead, and {} of {} are missing",
-            self.short_sections,
-            self.sections,
+            "`{}`: {} of {} passages gave fewer questions than their share: {} were made from \
+             other passages instead, and {} of {} are missing",
+            self.generator,
+            self.short_passages,
+            self.passages,
             self.elsewhere,
             self.missing(),
             self.wanted
         ))
+    }
+
+    /// What was made and is not asked, by reason, for people; none where nothing was dropped.
+    pub fn dropped(&self) -> Option<String> {
+        let counts: Vec<String> =
+            self.dropped.iter().map(|(why, count)| format!("{count} ({why})")).collect();
+        (!counts.is_empty()).then(|| format!("dropped: {}", counts.join(", ")))
     }
 }
 
@@ -149,10 +180,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_questions_than_sections_are_mentioned() {
-        let said = |wanted, sections| {
-            AskReport { wanted, made: wanted, sections, ..AskReport::default() }
-                .sections_without_question()
+    fn fewer_questions_than_passages_are_mentioned() {
+        let said = |wanted, passages| {
+            let new = GeneratorReport::new(GeneratorKind::Ask, Some(wanted));
+            GeneratorReport { wanted, made: wanted, passages, ..new }.passages_without_question()
         };
         assert!(said(10, 30).unwrap().contains("20 of them"));
         assert_eq!([said(30, 30), said(100, 30), said(0, 30)], [None, None, None]);

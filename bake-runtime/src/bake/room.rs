@@ -7,7 +7,7 @@ use bake_spec::recipe::{Prompt, Rollout, Target};
 use bake_spec::room::Needed;
 
 use super::stages::Stages;
-use super::stimuli::{Generator, Stimulus};
+use super::stimuli::Stimulus;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
 use crate::model::Model;
@@ -21,8 +21,8 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
         check_room(stages.model, &described(target), &target.rollout, &inputs.prompt, &written)?;
     }
     for (number, passage) in inputs.passages.iter().enumerate() {
-        if target.stimuli.ask.is_some() {
-            let what = format!("section {} of {}", number + 1, described(target));
+        if reads_passages(target) {
+            let what = format!("passage {} of {}", number + 1, described(target));
             check_room(stages.model, &what, &target.rollout, &passage.prompt, &[])?;
         }
     }
@@ -30,24 +30,29 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
     check_room(stages.model, "the student prompt", &target.rollout, student, &written)
 }
 
-/// Checks what the teachers and the student read for stimuli that the model wrote.
-pub(super) fn check_asked(
+/// Whether any teacher of a target reads its passages: questions that are made from one do.
+fn reads_passages(target: &Target) -> bool {
+    target.stimuli.generators.iter().any(|generator| !generator.kind().is_written())
+}
+
+/// Checks what the teachers and the student read for stimuli that were made.
+pub(super) fn check_made(
     stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
     stimuli: &[Stimulus],
 ) -> Result<()> {
     let of = |span: Option<&Range<usize>>| -> Vec<&str> {
-        let asked = stimuli.iter().filter(|stimulus| stimulus.generator == Generator::Ask);
-        let own = asked.filter(|stimulus| stimulus.passage.as_ref() == span);
+        let made = stimuli.iter().filter(|stimulus| !stimulus.generator.is_written());
+        let own = made.filter(|stimulus| stimulus.passage.as_ref() == span);
         own.map(|stimulus| &*stimulus.text).collect()
     };
-    if target.stimuli.ask.is_none() {
+    if !reads_passages(target) {
         return Ok(());
     }
     for (number, passage) in inputs.passages.iter().enumerate() {
         let questions = of(passage.span.as_ref());
-        let what = format!("section {} of {}", number + 1, described(target));
+        let what = format!("passage {} of {}", number + 1, described(target));
         check_room(stages.model, &what, &target.rollout, &passage.prompt, &questions)?;
         let student = &stages.recipe.student;
         check_room(stages.model, "the student prompt", &target.rollout, student, &questions)?;

@@ -84,15 +84,18 @@ impl Stages<'_> {
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
-        let Collected { list: stimuli, asked, .. } = stimuli::collect(self, target, inputs, true)?;
-        stimuli::check_any(target, &stimuli, asked.as_ref())?;
-        if let Some(few) = asked.and_then(|asked| asked.sections_without_question()) {
-            self.monitor.warn(&format!("target `{}`: {few}", target.name));
+        let Collected { list: stimuli, reports: generators, .. } =
+            stimuli::collect(self, target, inputs, true)?;
+        stimuli::check_any(target, &stimuli, &generators)?;
+        // What nobody asked for is in the report, but nobody has to be warned of it.
+        for report in generators.iter().filter(|report| report.declared) {
+            for warning in [report.passages_without_question(), report.shortfall()] {
+                if let Some(warning) = warning {
+                    self.monitor.warn(&format!("target `{}`: {warning}", target.name));
+                }
+            }
         }
-        if let Some(shortfall) = asked.and_then(|asked| asked.shortfall()) {
-            self.monitor.warn(&format!("target `{}`: {shortfall}", target.name));
-        }
-        room::check_asked(self, target, inputs, &stimuli)?;
+        room::check_made(self, target, inputs, &stimuli)?;
         let rollouts = Teachers::new(self, target, inputs).roll_out(&stimuli)?;
         let trajectories = trajectories(&rollouts);
         let taught =
@@ -110,7 +113,7 @@ impl Stages<'_> {
             tokens: all().map(|rollout| rollout.ids.len()).sum(),
             prompt_tokens: self.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
             stimulus_tokens: 0,
-            asked,
+            generators,
         };
         report.stimulus_tokens =
             self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;

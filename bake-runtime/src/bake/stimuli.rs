@@ -2,20 +2,38 @@
 
 mod ask;
 mod author;
+pub(crate) mod everyday;
+mod outline;
+mod phrases;
 mod quota;
+mod template;
+pub(crate) mod unanswerable;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use bake_spec::recipe::{Target, normalised_question};
+use bake_spec::recipe::{Ask, GeneratorKind, Outline, Target, Unanswerable, normalised_question};
 use serde::{Deserialize, Serialize};
 
-use super::report::AskReport;
+use super::report::GeneratorReport;
 use super::stages::Stages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
 use ask::Asking;
 use author::Teacher;
+use outline::Outlines;
+use quota::Quota;
+pub(crate) use template::PassageTemplate;
+
+/// Questions that the model writes about each passage of a document, and without a document, where
+/// the declaration does not say how many.
+const ASKED_OF_PASSAGE: usize = 4;
+const ASKED_WITHOUT_DOCUMENT: usize = 40;
+
+/// Questions about each passage that no passage answers, and the fewest about a document, where the
+/// declaration does not say how many.
+const UNANSWERABLE_OF_PASSAGE: usize = 3;
+const FEWEST_UNANSWERABLE: usize = 12;
 
 /// A question, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,80 +43,204 @@ pub struct Stimulus {
     /// The bytes of the document's text that it was made from. The teacher that answers it reads
     /// these; where there are none, it reads the whole document.
     pub passage: Option<Range<usize>>,
-    /// Where it comes from.
-    pub generator: Generator,
-}
-
-/// Where a stimulus comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Generator {
-    /// The declaration's `questions`.
-    Questions,
-    /// A file of the declaration's `dataset`.
-    Dataset,
-    /// The model, reading a passage: the declaration's `ask`.
-    Ask,
+    /// What made it.
+    pub generator: GeneratorKind,
 }
 
 impl Stimulus {
-    pub(crate) fn new(text: &str, passage: Option<Range<usize>>, generator: Generator) -> Self {
+    pub(crate) fn new(text: &str, passage: Option<Range<usize>>, generator: GeneratorKind) -> Self {
         Self { text: text.trim().to_owned(), passage, generator }
+    }
+}
+
+/// A question that is not asked, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// The question.
+    #[serde(flatten)]
+    pub stimulus: Stimulus,
+    /// Why it is not asked.
+    pub why: DropReason,
+}
+
+/// Why a question is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// An `expect` holds it out.
+    HeldOut,
+    /// It is there already, but for case, punctuation and spaces.
+    Repeated,
+    /// It has no words.
+    Empty,
+}
+
+/// For people.
+impl std::fmt::Display for DropReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::HeldOut => "an `expect` asks it",
+            Self::Repeated => "it is there already",
+            Self::Empty => "it has no words",
+        })
     }
 }
 
 /// The stimuli of a target.
 pub(super) struct Collected {
     pub(super) list: Vec<Stimulus>,
-    /// What became of `ask`, where the target has it.
-    pub(super) asked: Option<AskReport>,
+    /// What was made and is not asked.
+    pub(super) dropped: Vec<Dropped>,
+    /// What became of each generator that makes questions.
+    pub(super) reports: Vec<GeneratorReport>,
     /// Whether these are all: otherwise some have yet to be written.
     pub(super) complete: bool,
 }
 
-/// The stimuli of a target: those that are written down, then those that the model writes about
-/// the document. No two are the same, and none is one that the recipe holds out.
+/// The stimuli of a target, generator by generator. No two are the same, and none is one that the
+/// recipe holds out.
 ///
-/// Unless `writes` is set, they are only those that are written down or kept in the store.
+/// Unless `writes` is set, those that the model writes are only those that are kept in the store.
 pub(super) fn collect(
     stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
     writes: bool,
 ) -> Result<Collected> {
-    let mut stimuli = Stimuli::without(stages.recipe.held_out());
+    let mut collecting = Collecting {
+        stages,
+        target,
+        inputs,
+        writes,
+        stimuli: Stimuli::without(stages.recipe.held_out()),
+        reports: Vec::new(),
+        complete: true,
+    };
     for stimulus in &inputs.stimuli {
-        stimuli.add(stimulus.clone());
+        collecting.stimuli.add(stimulus.clone());
     }
-    let (mut asked, mut complete) = (None, true);
-    if let Some(ask) = &target.stimuli.ask {
-        let asking = Asking {
-            author: Teacher::new(stages, ask, target, &inputs.passages),
-            target: &target.name,
-            count: ask.count,
-            passages: &inputs.passages,
-            writes,
-            monitor: stages.monitor,
+    if let Some(outline) = target.stimuli.outline() {
+        collecting.outline(outline);
+    }
+    if let Some(template) = &inputs.template {
+        collecting.template(template)?;
+    }
+    if let Some(ask) = target.stimuli.ask() {
+        collecting.ask(ask)?;
+    }
+    if let Some(unanswerable) = target.stimuli.unanswerable() {
+        collecting.unanswerable(unanswerable);
+    }
+    let Collecting { stimuli, mut reports, complete, .. } = collecting;
+    let Stimuli { list, dropped, .. } = stimuli;
+    for report in &mut reports {
+        let own = dropped.iter().filter(|it| it.stimulus.generator == report.generator);
+        for Dropped { why, .. } in own {
+            *report.dropped.entry(*why).or_default() += 1;
+        }
+    }
+    Ok(Collected { list, dropped, reports, complete })
+}
+
+/// The stimuli of a target as far as they were made.
+struct Collecting<'a> {
+    stages: &'a Stages<'a>,
+    target: &'a Target,
+    inputs: &'a Inputs,
+    writes: bool,
+    stimuli: Stimuli,
+    reports: Vec<GeneratorReport>,
+    complete: bool,
+}
+
+impl Collecting<'_> {
+    fn outline(&mut self, outline: &Outline) {
+        let passages = &self.inputs.passages;
+        let outlines = Outlines::of(passages, self.target.rollout.seed);
+        let quota = outline.count.map(|count| Quota::new(count, passages.len()));
+        let mut report = GeneratorReport::new(GeneratorKind::Outline, outline.count);
+        report.passages = passages.len();
+        for (number, passage) in passages.iter().enumerate() {
+            let wanted = quota.map_or_else(|| outlines.size(number), |quota| quota.of(number));
+            let made = report.made;
+            for question in outlines.questions(number, wanted) {
+                let span = passage.span.clone();
+                let stimulus = Stimulus::new(&question, span, GeneratorKind::Outline);
+                report.made += usize::from(self.stimuli.add(stimulus));
+            }
+            report.short_passages += usize::from(report.made - made < wanted);
+            report.wanted += wanted;
+        }
+        self.reports.push(report);
+    }
+
+    fn template(&mut self, template: &PassageTemplate) -> Result<()> {
+        let mut report = GeneratorReport::new(GeneratorKind::Template, None);
+        report.passages = self.inputs.passages.len();
+        for (number, passage) in self.inputs.passages.iter().enumerate() {
+            let made = report.made;
+            for question in template.questions(&self.target.name, passage, number)? {
+                let span = passage.span.clone();
+                let stimulus = Stimulus::new(&question, span, GeneratorKind::Template);
+                report.made += usize::from(self.stimuli.add(stimulus));
+            }
+            report.short_passages += usize::from(report.made == made);
+        }
+        report.wanted = report.made;
+        self.reports.push(report);
+        Ok(())
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Result<()> {
+        let passages = &self.inputs.passages;
+        let standard = match self.target.document {
+            Some(_) => ASKED_OF_PASSAGE * passages.len(),
+            None => ASKED_WITHOUT_DOCUMENT,
         };
-        let result = asking.run(&mut stimuli)?;
-        (asked, complete) = (Some(result.report), result.complete);
+        let asking = Asking {
+            author: Teacher::new(self.stages, ask, self.target, passages),
+            target: &self.target.name,
+            count: ask.count.unwrap_or(standard),
+            passages,
+            writes: self.writes,
+            monitor: self.stages.monitor,
+        };
+        let result = asking.run(&mut self.stimuli)?;
+        self.complete &= result.complete;
+        self.reports.push(GeneratorReport { declared: ask.count.is_some(), ..result.report });
+        Ok(())
     }
-    Ok(Collected { list: stimuli.into_list(), asked, complete })
+
+    fn unanswerable(&mut self, unanswerable: &Unanswerable) {
+        let Inputs { passages, others, told, .. } = self.inputs;
+        let standard = (UNANSWERABLE_OF_PASSAGE * passages.len()).max(FEWEST_UNANSWERABLE);
+        let count = unanswerable.count.unwrap_or(standard);
+        let seed = self.target.rollout.seed;
+        let mut report = GeneratorReport::new(GeneratorKind::Unanswerable, unanswerable.count);
+        (report.wanted, report.passages) = (count, passages.len());
+        for it in unanswerable::unanswered(passages, others, told, count, seed) {
+            let span = passages[it.passage].span.clone();
+            let stimulus = Stimulus::new(&it.question, span, GeneratorKind::Unanswerable);
+            report.made += usize::from(self.stimuli.add(stimulus));
+        }
+        self.reports.push(report);
+    }
 }
 
 /// It is an error if there are none.
 pub(super) fn check_any(
     target: &Target,
     stimuli: &[Stimulus],
-    asked: Option<&AskReport>,
+    reports: &[GeneratorReport],
 ) -> Result<()> {
     if !stimuli.is_empty() {
         return Ok(());
     }
     let name = &target.name;
+    let asked = reports.iter().find(|report| report.generator == GeneratorKind::Ask);
     let message = match asked.filter(|asked| asked.wanted > 0) {
-        Some(AskReport { wanted, .. }) => format!(
+        Some(GeneratorReport { wanted, .. }) => format!(
             "the model wrote none of the {wanted} questions that `ask` wants for target `{name}`; \
              check its chat template and `eos_token_id`, or add `questions [\"…\"];`"
         ),
@@ -112,30 +254,44 @@ pub(super) fn check_any(
 /// Stimuli in the order in which they came, each once.
 pub(super) struct Stimuli {
     list: Vec<Stimulus>,
+    dropped: Vec<Dropped>,
+    held_out: HashSet<String>,
     seen: HashSet<String>,
 }
 
 impl Stimuli {
     /// None yet, and never any of these.
     fn without<'a>(held_out: impl Iterator<Item = &'a str>) -> Self {
-        Self { list: Vec::new(), seen: held_out.map(normalised_question).collect() }
+        let held_out = held_out.map(normalised_question).collect();
+        Self { list: Vec::new(), dropped: Vec::new(), held_out, seen: HashSet::new() }
     }
 
     /// Adds a stimulus unless it, or one that differs only in case, punctuation or spaces, is there
     /// already or held out; returns whether it was added.
     fn add(&mut self, stimulus: Stimulus) -> bool {
         let key = normalised_question(&stimulus.text);
-        let new = !key.is_empty() && self.seen.insert(key);
-        if new {
+        let why = if key.is_empty() {
+            DropReason::Empty
+        } else if self.held_out.contains(&key) {
+            DropReason::HeldOut
+        } else if !self.seen.insert(key) {
+            DropReason::Repeated
+        } else {
             self.list.push(stimulus);
-        }
-        new
+            return true;
+        };
+        self.dropped.push(Dropped { stimulus, why });
+        false
     }
 
+    #[cfg(test)]
     fn into_list(self) -> Vec<Stimulus> {
         self.list
     }
 }
+
+/// How many questions were dropped, by reason.
+pub(super) type DropCounts = BTreeMap<DropReason, usize>;
 
 #[cfg(test)]
 mod tests {
@@ -144,12 +300,14 @@ mod tests {
     #[test]
     fn the_same_question_counts_once_and_held_out_ones_never() {
         let mut stimuli = Stimuli::without(["How do I reset it?"].into_iter());
-        let mut add = |text| stimuli.add(Stimulus::new(text, None, Generator::Questions));
+        let mut add = |text| stimuli.add(Stimulus::new(text, None, GeneratorKind::Questions));
         assert!(add("My iPhone won't turn on"));
         assert!(!add("  my iphone won’t turn on!"));
         assert!(!add("how do I reset it"));
         assert!(!add("?!"));
         assert!(add(" Why? "));
+        let why: Vec<DropReason> = stimuli.dropped.iter().map(|dropped| dropped.why).collect();
+        assert_eq!(why, [DropReason::Repeated, DropReason::HeldOut, DropReason::Empty]);
         let texts: Vec<String> = stimuli.into_list().into_iter().map(|s| s.text).collect();
         assert_eq!(texts, ["My iPhone won't turn on", "Why?"]);
     }

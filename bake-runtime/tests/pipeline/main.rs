@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
-    Adapter, BakeOptions, Chat, Error, Generator, Interrupt, Model, Progress, Silent,
-    StimulusProducts, bake_recipe, plan,
+    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, StimulusProducts,
+    bake_recipe, plan,
 };
 use bake_spec::recipe::{
     Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,
-    ExpectFields, Format, Lora, LoraFields, ModelSource, Prompt, PromptFields, Recipe,
-    RecipeFields, Role, Rollout, RolloutFields, Schedule, Stimuli, StimuliFields, Target,
-    TargetFields, Train, TrainFields, Turn,
+    ExpectFields, Format, Generator as Declared, GeneratorKind, Lora, LoraFields, ModelSource,
+    Prompt, PromptFields, Recipe, RecipeFields, Role, Rollout, RolloutFields, Schedule, Stimuli,
+    StimuliFields, Target, TargetFields, Train, TrainFields, Turn,
 };
 use bake_spec::text::document;
 use bake_spec::{Hash, Store};
@@ -30,6 +30,12 @@ const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.
 struct Fixture {
     dir: tempfile::TempDir,
     recipe: Recipe,
+}
+
+/// A generator: the model writes so many questions.
+fn asked(count: usize) -> Declared {
+    let ask = AskFields { count: Some(count), temperature: 0.7, template: None };
+    Declared::Ask(Ask::new(ask).unwrap())
 }
 
 impl Fixture {
@@ -45,11 +51,7 @@ impl Fixture {
             prompt: "".into(),
             document: Some(keys_document(KEYS)),
             stimuli: Stimuli::new(StimuliFields {
-                questions: questions.into(),
-                datasets: vec![].into(),
-                ask: Some(
-                    Ask::new(AskFields { count: 4, temperature: 0.7, template: None }).unwrap(),
-                ),
+                generators: vec![asked(4), Declared::Questions(questions.into())].into(),
             })
             .unwrap(),
             rollout: Rollout::new(RolloutFields {
@@ -114,21 +116,26 @@ impl Fixture {
     }
 
     fn add_question(&mut self, question: &str) {
-        self.stimuli(|stimuli| stimuli.questions.to_mut().push(question.to_owned().into()));
+        self.stimuli(|stimuli| {
+            let mut questions = stimuli.questions().to_vec();
+            questions.push(question.to_owned().into());
+            stimuli.set(Declared::Questions(questions.into()));
+        });
     }
 
     /// Leaves only the stimuli that are written down.
     fn written_only(&mut self) {
-        self.stimuli(|stimuli| stimuli.ask = None);
+        self.stimuli(|stimuli| stimuli.remove(GeneratorKind::Ask));
     }
 
     /// Leaves only this many stimuli that the model writes.
     fn ask_only(&mut self, count: usize) {
-        let ask = AskFields { count, temperature: 0.7, template: None };
-        self.stimuli(|stimuli| {
-            stimuli.questions = vec![].into();
-            stimuli.ask = Some(Ask::new(ask).unwrap());
-        });
+        self.only(asked(count));
+    }
+
+    /// Leaves only the stimuli of one generator.
+    fn only(&mut self, generator: Declared) {
+        self.stimuli(|stimuli| stimuli.generators = vec![generator].into());
     }
 
     /// Another training of this many epochs.
@@ -286,23 +293,24 @@ fn questions_come_from_files_too() {
         ),
         ("asked.txt", "How?\nWhy?\nWhen?\n", Format::Lines, Some(1)),
     ];
-    let datasets: Vec<Dataset> = files
+    let datasets: Vec<Declared> = files
         .iter()
         .map(|&(path, text, format, take)| {
             std::fs::write(fixture.dir.path().join(path), text).unwrap();
-            Dataset::new(DatasetFields {
+            let dataset = Dataset::new(DatasetFields {
                 path: path.into(),
                 hash: Hash::of(text.as_bytes()),
                 format,
                 field: "question".into(),
                 take,
-            })
-            .unwrap()
+            });
+            Declared::Dataset(dataset.unwrap())
         })
         .collect();
-    let stimuli = fixture.recipe.targets[0]
-        .stimuli
-        .with(|stimuli| (stimuli.ask, stimuli.datasets) = (None, datasets.into()));
+    let stimuli = fixture.recipe.targets[0].stimuli.with(|stimuli| {
+        stimuli.remove(GeneratorKind::Ask);
+        stimuli.generators.to_mut().extend(datasets);
+    });
     fixture.target(|target| target.stimuli = stimuli.unwrap());
     let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert_eq!(
@@ -316,7 +324,7 @@ fn questions_come_from_files_too() {
     let texts: Vec<&str> = stimuli[3..].iter().map(|s| &*s.stimulus.text).collect();
     assert_eq!(texts, ["Who has my key?", "Who, then?", "Where do I go?", "How?"]);
     for (number, StimulusProducts { stimulus, rollouts }) in stimuli.iter().enumerate() {
-        let generator = if number < 3 { Generator::Questions } else { Generator::Dataset };
+        let generator = if number < 3 { GeneratorKind::Questions } else { GeneratorKind::Dataset };
         assert_eq!((stimulus.generator, &stimulus.passage), (generator, &None));
         assert_eq!(rollouts.as_ref().unwrap().len(), 2);
     }
@@ -331,8 +339,8 @@ fn an_anchor_keeps_answers_as_they_were() {
     let anchored = |weight: f64| {
         let mut fixture = Fixture::new();
         fixture.train(|train| (train.epochs, train.accumulate) = (24, 1));
-        let questions = vec!["I lost my wallet".into()];
-        let stimuli = Stimuli::default().with(|stimuli| stimuli.questions = questions.into());
+        let questions = Declared::Questions(vec!["I lost my wallet".into()].into());
+        let stimuli = Stimuli::default().with(|stimuli| stimuli.set(questions));
         let target = &fixture.recipe.targets[0];
         let rollout = target.rollout.with(|rollout| rollout.temperature = 0.0);
         let anchor = target.with(|anchor| {

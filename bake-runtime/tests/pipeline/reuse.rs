@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bake_runtime::{Bake, Generator, Progress, StimulusProducts, bake_recipe, plan, products};
+use bake_runtime::{Bake, Progress, StimulusProducts, bake_recipe, plan, products};
 
 use crate::{Fixture, conversation, weights};
 
@@ -179,18 +179,21 @@ fn every_section_of_a_long_document_is_asked_about() {
     fixture.retrain(1);
     write_document(&mut fixture, &lost_things(33));
     let (bake, _) = bake(&fixture, "store");
-    let asked = bake.report.targets[0].asked.unwrap();
-    assert_eq!((asked.wanted, asked.sections), (40, 33));
+    let asked = &bake.report.targets[0].generators[0];
+    assert_eq!((asked.wanted, asked.passages), (40, 33));
     let stimuli = stimuli(&fixture, "store");
     assert_eq!(stimuli.len(), asked.made);
     let mut of_sections: BTreeMap<usize, usize> = BTreeMap::new();
     for StimulusProducts { stimulus, rollouts } in &stimuli {
-        assert_eq!((stimulus.generator, rollouts.as_ref().unwrap().len()), (Generator::Ask, 2));
+        assert_eq!(
+            (stimulus.generator, rollouts.as_ref().unwrap().len()),
+            (bake_spec::recipe::GeneratorKind::Ask, 2)
+        );
         *of_sections.entry(stimulus.passage.as_ref().unwrap().start).or_default() += 1;
     }
     let short = 33 - of_sections.len();
-    assert!(short <= asked.short_sections, "{asked:?} {of_sections:?}");
-    assert!(asked.short_sections <= 3, "{asked:?} {of_sections:?}");
+    assert!(short <= asked.short_passages, "{asked:?} {of_sections:?}");
+    assert!(asked.short_passages <= 3, "{asked:?} {of_sections:?}");
     assert_eq!(asked.made + asked.missing(), 40);
     let last = lost_things(33).rfind("## Lost thing 32").unwrap();
     assert!(of_sections.keys().any(|start| *start >= last), "{of_sections:?}");
@@ -203,7 +206,7 @@ fn a_plan_says_what_is_there_and_what_is_to_be_made() {
     let empty = plan(&fixture.recipe, &options(&fixture)).unwrap();
     let target = &empty.targets[0];
     assert!(!empty.adapter_kept);
-    assert_eq!((target.written, target.asked), (3, 4));
+    assert_eq!((target.written, target.made), (3, 4));
     assert_eq!((target.stimuli.kept, target.stimuli.to_make), (3, 4));
     assert_eq!((target.rollouts.kept, target.rollouts.to_make), (0, 14));
     assert_eq!((target.states.kept, target.states.to_make), (0, 14));

@@ -51,6 +51,20 @@ impl<'a> Settings<'a> {
         self.optional_count(name).unwrap_or_default().try_into().unwrap_or(usize::MAX)
     }
 
+    /// How many questions a generator makes. A count that it cannot have was reported.
+    pub(super) fn amount(&self, name: &str) -> Amount {
+        let setting = self.setting(name);
+        let count = match self.value(name) {
+            Some(Value::Counted(None, ..)) => return Amount::Auto,
+            Some(Value::Counted(Some(count), ..)) if setting.check_count(*count).is_ok() => *count,
+            _ => return Amount::Undeclared,
+        };
+        match count {
+            0 => Amount::None,
+            count => Amount::Exactly(count.try_into().unwrap_or(usize::MAX)),
+        }
+    }
+
     pub(super) fn optional_number(&self, name: &str) -> Option<f64> {
         match self.value(name) {
             Some(Value::Number(number, _)) if self.setting(name).check_number(*number).is_ok() => {
@@ -80,6 +94,32 @@ impl<'a> Settings<'a> {
                 | Value::File(_, assignments),
             ) => Settings { scope, given: assignments.iter().collect(), around: None, own: &[] },
             _ => Settings { scope, given: Vec::new(), around: None, own: &[] },
+        }
+    }
+}
+
+/// How many questions a generator makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amount {
+    /// The declaration does not say.
+    Undeclared,
+    /// None: `0`.
+    None,
+    /// As many as the document calls for.
+    Auto,
+    /// So many.
+    Exactly(usize),
+}
+
+impl Amount {
+    /// The number of a generator that exists, where one that is not declared exists or not; none if
+    /// it does not.
+    pub(super) fn count(self, exists: bool) -> Option<Option<usize>> {
+        match self {
+            Self::Undeclared => exists.then_some(None),
+            Self::None => None,
+            Self::Auto => Some(None),
+            Self::Exactly(count) => Some(Some(count)),
         }
     }
 }

@@ -25,7 +25,8 @@ impl Checker<'_> {
                 .expects
                 .iter()
                 .filter(|expect| expect.target.as_deref().is_some_and(|name| name == target.name));
-            let mut questions: Vec<&str> = target.stimuli.questions.iter().map(|q| &**q).collect();
+            let mut questions: Vec<&str> =
+                target.stimuli.questions().iter().map(|question| &**question).collect();
             questions.extend(
                 source
                     .questions

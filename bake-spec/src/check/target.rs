@@ -1,7 +1,5 @@
 //! Targets and anchors: what they are learned from.
 
-use std::borrow::Cow;
-
 use proc_macro2::Span;
 use syn::LitStr;
 use syn::ext::IdentExt as _;
@@ -12,14 +10,13 @@ use super::prompt::Reading;
 use super::sources::leaves;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
-use crate::recipe::{self, Format, Prompt, Recipe, normalised_question};
-use crate::settings::Scope;
-use crate::syntax::ast::{Bake, Item, Target, Value};
-use crate::text::{dataset, document};
+use crate::recipe::{self, Prompt};
+use crate::syntax::ast::{Item, Target, Value};
+use crate::text::document;
 
 /// What a bake says about the questions of its targets. Anchors do not inherit it: they would
 /// preserve the old answers to the very questions that the targets teach.
-const OF_TARGETS: &[&str] = &["questions", "dataset", "ask"];
+const OF_TARGETS: &[&str] = &["questions", "dataset", "ask", "persona", "rephrase"];
 
 /// What a bake says about all of its targets.
 pub(super) struct Shared<'a> {
@@ -29,7 +26,7 @@ pub(super) struct Shared<'a> {
     /// What every teacher reads before its own prompt.
     pub(super) prompt: Prompt,
     /// Whether documents, datasets and prompts may be outside the package.
-    anywhere: bool,
+    pub(super) anywhere: bool,
 }
 
 /// A target, and what was read for it.
@@ -100,7 +97,11 @@ impl Checker<'_> {
             let name = target.name.to_string();
             self.report_mistake(Mistake::NothingToLearn(&name), target.name.span());
         }
-        let (stimuli, questions) = self.stimuli(target, &body, anywhere, files);
+        if path.is_none() {
+            self.documents_for(target, &body);
+        }
+        let (stimuli, questions) =
+            self.stimuli(target, &body, (path.is_some(), read.is_some()), shared, files);
         let (document, text) = read.unzip();
         let name = target.name.unraw().to_string();
         let rollout = recipe::RolloutFields {
@@ -162,160 +163,6 @@ impl Checker<'_> {
                 Some((recipe::Document::new(fields).ok()?, text))
             }
             Err(e) => self.unreadable(Code::Document, path.span(), &declared, &e),
-        }
-    }
-
-    /// Where the questions come from, and those of files.
-    fn stimuli(
-        &mut self,
-        target: &Target,
-        body: &Settings<'_>,
-        anywhere: bool,
-        files: &mut Vec<String>,
-    ) -> (recipe::Stimuli, Vec<String>) {
-        let (mut written, mut from_files) = (Vec::new(), Vec::new());
-        match body.value("questions") {
-            Some(Value::Texts(questions)) => {
-                let texts = questions.iter().map(LitStr::value);
-                written = texts.filter(|text| !is_blank(text)).map(Cow::Owned).collect();
-            }
-            Some(Value::FromFile(path)) => {
-                from_files.extend(self.dataset(path, Format::Lines, "", None, anywhere, files));
-            }
-            _ => {}
-        }
-        if let Some(Value::File(path, _)) = body.value("dataset") {
-            let settings = body.block("dataset", Scope::Dataset);
-            let take = settings.optional_count("take").map(|count| count as usize);
-            match Format::of(&path.value()) {
-                Some(format) => from_files.extend(self.dataset(
-                    path,
-                    format,
-                    &settings.text("field"),
-                    take,
-                    anywhere,
-                    files,
-                )),
-                None => {
-                    let message = format!(
-                        "the dataset `{}` is neither .jsonl nor .csv; rename it, or write \
-                         `questions from`",
-                        path.value()
-                    );
-                    self.report(Code::Dataset, path.span(), message);
-                }
-            }
-        }
-        let (datasets, read): (Vec<_>, Vec<_>) = from_files.into_iter().unzip();
-        let count = match body.value("ask") {
-            Some(Value::Counted(count, ..)) if body.setting("ask").check_count(*count).is_ok() => {
-                *count
-            }
-            // There is no document to ask about.
-            _ if target.is_anchor() => 0,
-            _ => body.setting("ask").default.parse().unwrap_or_default(),
-        };
-        let settings = body.block("ask", Scope::Ask);
-        let template = Some(settings.text("template")).filter(|text| !text.is_empty());
-        let ask = recipe::AskFields {
-            count: count as usize,
-            temperature: settings.number("temperature"),
-            template: template.map(Cow::Owned),
-        };
-        let ask = (count > 0).then(|| self.part(recipe::Ask::new(ask), target.name.span()));
-        let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
-        let none = ask.is_none() && written.is_empty() && datasets.is_empty();
-        if ask.is_none() && !given && !target.broken {
-            let name = target.name.to_string();
-            let mistake = Mistake::NoQuestions { name: &name, anchor: target.is_anchor() };
-            self.report_mistake(mistake, target.name.span());
-        }
-        let fields = recipe::StimuliFields {
-            questions: Cow::Owned(written),
-            datasets: Cow::Owned(datasets),
-            // A file without questions was reported, here or where it is named.
-            ask: if none { Some(recipe::Ask::default()) } else { ask },
-        };
-        let stimuli = self.part(recipe::Stimuli::new(fields), target.name.span());
-        (stimuli, read.concat())
-    }
-
-    /// A file of questions and its content.
-    fn dataset(
-        &mut self,
-        path: &LitStr,
-        format: Format,
-        field: &str,
-        take: Option<usize>,
-        anywhere: bool,
-        files: &mut Vec<String>,
-    ) -> Option<(recipe::Dataset, Vec<String>)> {
-        let (declared, file) = self.file(path, "dataset", anywhere, files)?;
-        match dataset::read(&file, format_args!("`{declared}`"), format, field, take) {
-            Ok(read) => {
-                let fields = recipe::DatasetFields {
-                    path: declared.into(),
-                    hash: read.hash,
-                    format,
-                    field: field.to_owned().into(),
-                    take,
-                };
-                Some((recipe::Dataset::new(fields).ok()?, read.questions))
-            }
-            Err(e) => self.unreadable(Code::Dataset, path.span(), &declared, &e),
-        }
-    }
-
-    /// Checks that holding the questions of `expect` out leaves each target some.
-    pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[Source]) {
-        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
-        for Source { target, questions: read, span, .. } in sources {
-            let recipe::StimuliFields { questions, ask, .. } = &*target.stimuli;
-            let all = || questions.iter().map(|q| &**q).chain(read.iter().map(String::as_str));
-            if ask.is_none()
-                && all().next().is_some()
-                && all().all(|question| held_out.contains(&normalised_question(question)))
-            {
-                let message = format!(
-                    "all questions of the target `{}` are held out by `expect`; add some that are \
-                     not",
-                    target.name
-                );
-                self.report(Code::Missing, *span, message);
-            }
-        }
-    }
-
-    /// Warns of questions that are listed twice, or that are listed although an `expect` holds them
-    /// out.
-    pub(super) fn questions_that_count(&mut self, recipe: &Recipe, bake: &Bake) {
-        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
-        let in_targets = bake.items.iter().flat_map(|item| match item {
-            Item::Target(target) => &target.body[..],
-            _ => &[],
-        });
-        for item in bake.items.iter().chain(in_targets) {
-            let Item::Setting(assignment) = item else { continue };
-            let (true, Value::Texts(questions)) =
-                (assignment.setting.name == "questions", &assignment.value)
-            else {
-                continue;
-            };
-            let mut seen = std::collections::HashSet::new();
-            for question in questions {
-                let normalised = normalised_question(&question.value());
-                if held_out.contains(&normalised) {
-                    let message = "an `expect` asks this question, so it is held out of training; \
-                                   remove it from one of the two";
-                    self.warn(Code::Question, question.span(), message);
-                } else if !seen.insert(normalised) {
-                    self.warn(
-                        Code::Question,
-                        question.span(),
-                        "this question is listed twice but counts once; remove one of them",
-                    );
-                }
-            }
         }
     }
 

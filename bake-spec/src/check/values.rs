@@ -20,10 +20,12 @@ impl Checker<'_> {
     ) -> Settings<'a> {
         let mut given: Vec<&Assignment> = Vec::new();
         for assignment in assignments {
-            self.value(assignment);
+            self.value(assignment, scope);
             // The turns of a prompt are checked where it is read.
             if let (
-                Kind::Block(inside) | Kind::Counted { scope: inside, .. } | Kind::File(inside),
+                Kind::Block(inside)
+                | Kind::Counted { scope: Some(inside), .. }
+                | Kind::File(inside),
                 Value::Block(inner) | Value::Counted(_, _, inner) | Value::File(_, inner),
             ) = (assignment.setting.kind, &assignment.value)
             {
@@ -47,10 +49,10 @@ impl Checker<'_> {
     }
 
     /// Checks a value against the table.
-    fn value(&mut self, assignment: &Assignment) {
+    fn value(&mut self, assignment: &Assignment, scope: Scope) {
         let name = assignment.setting.name;
         match (assignment.setting.kind, &assignment.value) {
-            (_, Value::Count(count, At(span)) | Value::Counted(count, At(span), _)) => {
+            (_, Value::Count(count, At(span)) | Value::Counted(Some(count), At(span), _)) => {
                 self.allow(assignment.setting.check_count(*count), *span);
             }
             (_, Value::Number(number, At(span))) => {
@@ -65,11 +67,20 @@ impl Checker<'_> {
                     );
                 }
                 for text in texts {
-                    if name == "questions" {
-                        self.not_blank(text, "a question");
+                    match name {
+                        "questions" => self.not_blank(text, "a question"),
+                        "people" => self.not_blank(text, "one of the `people`"),
+                        _ => {}
                     }
                 }
             }
+            (Kind::Text, Value::Text(text)) => match (name, scope) {
+                ("decline", _) => self.not_blank(text, "what `decline` says"),
+                ("template", Scope::Bake | Scope::TargetBody) => {
+                    self.not_blank(text, "a template");
+                }
+                _ => {}
+            },
             (Kind::Word(words), Value::Word(word))
                 if !words.contains(&word.to_string().as_str()) =>
             {

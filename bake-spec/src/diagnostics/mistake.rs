@@ -50,8 +50,15 @@ pub enum Mistake<'a> {
     UnknownModule(&'a str),
     /// A linear layer that is named twice.
     Repeated(&'a str),
-    /// `ask 0` where the model is to write questions.
-    AskForNone,
+    /// A generator that makes no questions.
+    ForNone(&'static str),
+    /// A generator that makes its questions from a document, where there is none.
+    NeedsDocument {
+        /// The target or anchor.
+        name: &'a str,
+        /// The generator.
+        generator: &'static str,
+    },
     /// A target or an anchor without questions.
     NoQuestions {
         /// Its name.
@@ -103,7 +110,8 @@ impl<'a> Mistake<'a> {
             | Self::Blank(_)
             | Self::NoLayers { .. }
             | Self::Beta(_)
-            | Self::AskForNone
+            | Self::ForNone(_)
+            | Self::NeedsDocument { .. }
             | Self::AnchorWithDocument(_)
             | Self::AnchorFirst(_) => Code::Value,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
@@ -131,7 +139,9 @@ impl<'a> Mistake<'a> {
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
-            Self::AskForNone => panic!("`ask` needs a number above 0"),
+            Self::ForNone(name) | Self::NeedsDocument { generator: name, .. } => {
+                panic!("{}", *name)
+            }
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
             Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
@@ -175,11 +185,16 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "there is no linear layer `{name}`; {}", did_you_mean(name, &known))
             }
             Self::Repeated(name) => write!(f, "`{name}` is given twice; keep one of them"),
-            Self::AskForNone => f.write_str("`ask` must be above 0 if it is set"),
+            Self::ForNone(name) => write!(f, "`{name}` must be above 0 if it is set"),
+            Self::NeedsDocument { name, generator } => write!(
+                f,
+                "`{generator}` makes its questions from a document, and `{name}` has none; leave \
+                 it out, or write `ask`"
+            ),
             Self::NoQuestions { name, anchor } => write!(
                 f,
-                "the {} `{name}` has no questions; write `ask` with a number above 0, or \
-                 `questions [\"…\"]`",
+                "the {} `{name}` has no questions; write `questions [\"…\"]`, or leave out the `0` \
+                 of a generator such as `ask`",
                 if *anchor { "anchor" } else { "target" }
             ),
             Self::NothingToLearn(name) => write!(

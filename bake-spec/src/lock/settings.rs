@@ -47,16 +47,19 @@ fn readable_value(name: &str, form: &str) -> String {
 /// What differs between two sets of settings, a sentence each.
 pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    // An anchor has no questions by default.
-    let asked = |settings: &Settings| match settings.contains_key("anchor") {
-        true => Some("0".to_owned()),
-        false => None,
-    };
     let differs = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
     let value = |settings: &Settings, name: &String| {
-        settings.get(name).cloned().or_else(|| asked(settings).filter(|_| name == "ask"))
+        settings.get(name).cloned().or_else(|| unwritten(settings, name))
     };
     differs.map(|name| change(name, value(before, name), value(now, name))).collect()
+}
+
+/// How many questions a generator makes that leaves no trace in the settings: none, but that the
+/// first locks had 100 of `ask` for targets.
+fn unwritten(settings: &Settings, name: &str) -> Option<String> {
+    let counted = ["outline", "ask", "persona", "rephrase", "unanswerable", "everyday"];
+    let asked = name == "ask" && !settings.contains_key("anchor");
+    counted.contains(&name).then(|| if asked { "100" } else { "0" }.to_owned())
 }
 
 fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
@@ -64,6 +67,9 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
         "expect" => "the questions of `expect`, which are held out".to_owned(),
         name => format!("`{name}`"),
     };
+    if let Some(generator) = name.strip_suffix(".version") {
+        return format!("this version of bake makes other questions for `{generator}`");
+    }
     if ["questions", "expect"].contains(&name) {
         return format!("{shown}: {}", questions(before.as_deref(), now.as_deref()));
     }

@@ -6,12 +6,14 @@
 //! that recipes with the old value keep their address and those with the new default get a new one.
 
 use super::{
-    Ask, Dataset, Divergence, Format, Lora, Recipe, Rollout, Schedule, Stimuli, Target, Train,
+    Dataset, Divergence, Format, Generator, GeneratorKind, Lora, Recipe, Rollout, Schedule,
+    Stimuli, Target, Train,
 };
 use crate::hash::{Encode, Hash, KeyHasher, Record};
 
-/// The version of how questions are made from a document and a recipe. Like the version of every
-/// stage, it is raised when the same inputs give a different product.
+/// The version of how stimuli are gathered. Like the version of every stage, it is raised when the
+/// same inputs give a different product. What only one generator does has a [version of its
+/// own](GeneratorKind::version).
 pub const STIMULI_VERSION: u32 = 1;
 
 /// How the teacher answers.
@@ -81,28 +83,80 @@ impl Target {
     }
 }
 
-/// How many questions the model writes for a target unless something else is declared.
-const ASKED: usize = 100;
-
-fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
-    let count = stimuli.ask.as_ref().map(|ask| ask.count);
-    let record = Record::new()
-        .unless(&[][..], "questions", &*stimuli.questions)
-        .unless(&[][..], "dataset", &*stimuli.datasets)
-        .unless(&asked.unwrap_or_default(), "ask", &count.unwrap_or_default());
-    match &stimuli.ask {
-        Some(asked) => record.within("ask.", ask(asked)),
-        None => record,
+impl GeneratorKind {
+    /// The version of how it makes questions, which only changes the addresses of recipes that have
+    /// such a generator.
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::Ask => 2,
+            _ => 1,
+        }
     }
 }
 
-/// All of it except the count.
-fn ask(ask: &Ask) -> Record {
-    Record::new().unless(&0.5, "temperature", &ask.temperature).unless(
-        &None,
-        "template",
-        &ask.template,
-    )
+/// How many questions the model wrote for a target, in the first version of addresses, unless
+/// something else was declared.
+const ASKED: usize = 100;
+
+/// How many questions a generator makes; if nothing is declared, as many as the document calls for.
+#[derive(Clone, Copy, PartialEq)]
+struct Count(Option<usize>);
+
+impl Encode for Count {
+    fn encode(&self, out: &mut String) {
+        match self.0 {
+            Some(count) => count.encode(out),
+            None => "auto".encode(out),
+        }
+    }
+}
+
+/// A generator that is not declared leaves no trace, except that `ask 0` does where there is no
+/// `ask`.
+fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
+    let datasets: Vec<&Dataset> = stimuli.datasets().collect();
+    let count = stimuli.ask().map_or(Count(Some(0)), |ask| Count(ask.count));
+    let record = Record::new().unless(&Vec::new(), "dataset", &datasets).unless(
+        &Count(Some(asked.unwrap_or_default())),
+        "ask",
+        &count,
+    );
+    stimuli.generators.iter().fold(record, |record, it| record.within("", generator(it)))
+}
+
+/// All of it except how many questions the model writes, and except files.
+fn generator(generator: &Generator) -> Record {
+    let kind = generator.kind();
+    let own = match generator {
+        Generator::Questions(questions) => {
+            return Record::new().field("questions", &**questions);
+        }
+        Generator::Dataset(_) => return Record::new(),
+        Generator::Ask(ask) => Record::new().unless(&0.5, "temperature", &ask.temperature).unless(
+            &None,
+            "template",
+            &ask.template,
+        ),
+        Generator::Template(_) | Generator::Outline(_) | Generator::Everyday(_) => Record::new(),
+        Generator::Persona(persona) => Record::new()
+            .unless(&0.7, "temperature", &persona.temperature)
+            .unless(&[][..], "people", &*persona.people),
+        Generator::Rephrase(rephrase) => {
+            Record::new().unless(&0.7, "temperature", &rephrase.temperature)
+        }
+        Generator::Unanswerable(it) => Record::new().unless(&None, "decline", &it.decline),
+    };
+    let own = own.unless(&1, "version", &kind.version());
+    let record = Record::new().within(&format!("{kind}."), own);
+    match generator {
+        Generator::Template(template) => record.field(kind.name(), &template.text),
+        Generator::Outline(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::Persona(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::Rephrase(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::Unanswerable(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::Everyday(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::Questions(_) | Generator::Dataset(_) | Generator::Ask(_) => record,
+    }
 }
 
 fn rollout(rollout: &Rollout) -> Record {
@@ -158,12 +212,6 @@ impl Encode for Target {
 impl Encode for Stimuli {
     fn encode(&self, out: &mut String) {
         stimuli(self, Some(ASKED)).encode(out);
-    }
-}
-
-impl Encode for Ask {
-    fn encode(&self, out: &mut String) {
-        ask(self).field("count", &self.count).encode(out);
     }
 }
 

@@ -29,7 +29,7 @@ macro_rules! settings {
 mod blocks;
 mod targets;
 
-pub use blocks::{AskBuilder, LoraBuilder, TrainBuilder, TurnsBuilder};
+pub use blocks::{AskBuilder, LoraBuilder, PersonaBuilder, TrainBuilder, TurnsBuilder};
 pub use targets::{AnchorBuilder, TargetBuilder};
 
 impl Recipe {
@@ -51,7 +51,7 @@ impl Recipe {
     ///     .expect(Some("office"), "Where is a key?", Answer::Contains("Bob".into()))
     ///     .train(|train| train.epochs(4))
     ///     .build()?;
-    /// assert_eq!(recipe.targets[0].stimuli.questions.len(), 1);
+    /// assert_eq!(recipe.targets[0].stimuli.questions().len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder() -> RecipeBuilder {
@@ -128,6 +128,12 @@ impl RecipeBuilder {
     /// Lets documents, and files of questions and of prompts, be outside the root.
     pub fn documents_anywhere(self) -> Self {
         self.note(assignment(Scope::Bake, "documents", Value::Word(word("anywhere"))))
+    }
+
+    /// Leaves out the anchor of everyday requests that a bake with a document otherwise has unless
+    /// it declares an anchor.
+    pub fn no_anchors(self) -> Self {
+        self.note(assignment(Scope::Bake, "anchors", Value::Word(word("none"))))
     }
 
     /// A document, a prompt, or both, to bake in.
@@ -244,6 +250,10 @@ fn turns(declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Value {
 
 fn assignment(scope: Scope, keyword: &str, value: Value) -> Assignment {
     Assignment { keyword: word(keyword), setting: entry(scope, keyword), value }
+}
+
+fn counted(count: u64, settings: Vec<Assignment>) -> Value {
+    Value::Counted(Some(count), here(), settings)
 }
 
 /// A word of the grammar, which is also a name in Rust.

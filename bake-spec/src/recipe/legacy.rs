@@ -4,7 +4,8 @@
 use serde_json::json;
 
 use super::{
-    Ask, Dataset, Divergence, Format, Lora, Prompt, Recipe, Schedule, Target, Train, TrainFields,
+    Ask, Dataset, Divergence, Format, GeneratorKind, Lora, Prompt, Recipe, Schedule, Stimuli,
+    Target, Train, TrainFields,
 };
 use crate::hash::{Encode as _, Hash, KeyHasher};
 
@@ -50,11 +51,6 @@ fn target(target: &Target, with_document: bool) -> String {
         Some(document) => object(&[("hash", json!(document.hash).to_string())]),
         None => "null".to_owned(),
     };
-    let stimuli = object(&[
-        ("questions", json!(target.stimuli.questions).to_string()),
-        ("datasets", list(target.stimuli.datasets.iter().map(dataset))),
-        ("ask", target.stimuli.ask.as_ref().map_or("null".to_owned(), ask)),
-    ]);
     let rollout = &target.rollout;
     let rollout = object(&[
         ("answers", rollout.answers.to_string()),
@@ -69,8 +65,22 @@ fn target(target: &Target, with_document: bool) -> String {
         ("weight", json!(target.weight).to_string()),
         ("prompt", prompt(&target.prompt)),
         ("document", document),
-        ("stimuli", stimuli),
+        ("stimuli", stimuli(&target.stimuli)),
         ("rollout", rollout),
+    ])
+}
+
+/// Format 1 had three kinds of generators, so stimuli with others are none of its stimuli.
+fn stimuli(stimuli: &Stimuli) -> String {
+    use GeneratorKind::{Ask, Dataset, Questions};
+    let known = |kind| [Questions, Dataset, Ask].contains(&kind);
+    if stimuli.generators.iter().any(|generator| !known(generator.kind())) {
+        return stimuli.encoded();
+    }
+    object(&[
+        ("questions", json!(stimuli.questions()).to_string()),
+        ("datasets", list(stimuli.datasets().map(dataset))),
+        ("ask", stimuli.ask().map_or("null".to_owned(), ask)),
     ])
 }
 
@@ -98,7 +108,8 @@ fn dataset(dataset: &Dataset) -> String {
 
 fn ask(ask: &Ask) -> String {
     object(&[
-        ("count", ask.count.to_string()),
+        ("version", GeneratorKind::Ask.version().to_string()),
+        ("count", json!(ask.count).to_string()),
         ("temperature", json!(ask.temperature).to_string()),
         ("template", json!(ask.template).to_string()),
     ])

@@ -1,12 +1,12 @@
 //! Targets and anchors: what is learned, and from which questions and answers.
 
+use super::generator::{Ask, AskFields, Generator, Stimuli, StimuliFields};
 use super::parts::{is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
 use super::{List, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
-use crate::text::dataset::Format;
 
 part! {
     /// One document or prompt to bake in, or an anchor.
@@ -44,9 +44,14 @@ impl TargetFields {
         if let Err(mistake) = entry(Scope::TargetHead, "weight").check_number(self.weight) {
             return Err(mistake);
         }
-        let Stimuli(StimuliFields { questions, datasets, ask }) = &self.stimuli;
-        if ask.is_none() && items(questions).is_empty() && items(datasets).is_empty() {
+        let stimuli = self.stimuli.fields();
+        if items(&stimuli.generators).is_empty() {
             return Err(Mistake::NoQuestions { name, anchor: self.anchor });
+        }
+        if self.document.is_none()
+            && let Some(kind) = stimuli.of_a_document()
+        {
+            return Err(Mistake::NeedsDocument { name, generator: kind.name() });
         }
         match (&self.document, self.anchor) {
             (Some(_), true) => Err(Mistake::AnchorWithDocument(name)),
@@ -73,9 +78,9 @@ impl Target {
         }),
         document: None,
         stimuli: Stimuli::declared(StimuliFields {
-            questions: List::Borrowed(&[]),
-            datasets: List::Borrowed(&[]),
-            ask: Some(Ask::declared(AskFields::DEFAULT)),
+            generators: List::Borrowed(
+                const { &[Generator::Ask(Ask::declared(AskFields::DEFAULT))] },
+            ),
         }),
         rollout: Rollout::declared(RolloutFields::DEFAULT),
     })];
@@ -104,106 +109,6 @@ pub struct DocumentFields {
 impl DocumentFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
         if is_blank(str(&self.path)) { Err(Mistake::EmptyPath("document")) } else { Ok(()) }
-    }
-}
-
-part! {
-    /// Where a target's questions come from.
-    #[derive(Default)]
-    Stimuli of StimuliFields
-}
-
-/// The fields of [`Stimuli`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StimuliFields {
-    /// Questions written by hand.
-    pub questions: List<Text>,
-    /// Questions of files.
-    pub datasets: List<Dataset>,
-    /// Questions that the model writes.
-    pub ask: Option<Ask>,
-}
-
-impl StimuliFields {
-    const fn check(&self) -> Result<(), Mistake<'_>> {
-        let questions = items(&self.questions);
-        let mut i = 0;
-        while i < questions.len() {
-            if is_blank(str(&questions[i])) {
-                return Err(Mistake::Blank("a question"));
-            }
-            i += 1;
-        }
-        Ok(())
-    }
-}
-
-part! {
-    /// Some questions from a file.
-    Dataset of DatasetFields
-}
-
-/// The fields of a [`Dataset`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct DatasetFields {
-    /// The path, relative to the package.
-    pub path: Text,
-    /// The hash of the file's text.
-    pub hash: Hash,
-    /// How the file is written.
-    pub format: Format,
-    /// The field, or the column, that contains the question.
-    pub field: Text,
-    /// At most this many, from the first on.
-    pub take: Option<usize>,
-}
-
-impl DatasetFields {
-    const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.path)) {
-            return Err(Mistake::EmptyPath("dataset"));
-        }
-        match self.take {
-            Some(take) => entry(Scope::Dataset, "take").check_count(take as u64),
-            None => Ok(()),
-        }
-    }
-}
-
-part! {
-    /// Questions that the model writes about the document.
-    Ask of AskFields
-}
-
-/// The fields of an [`Ask`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct AskFields {
-    /// How many different questions.
-    pub count: usize,
-    /// The temperature at which they are sampled.
-    pub temperature: f64,
-    /// The request put to the model; if there is none, the standard ones.
-    pub template: Option<Text>,
-}
-
-impl AskFields {
-    /// The defaults.
-    pub const DEFAULT: Self = Self { count: 100, temperature: 0.5, template: None };
-
-    const fn check(&self) -> Result<(), Mistake<'_>> {
-        if self.count == 0 {
-            return Err(Mistake::AskForNone);
-        }
-        if let Err(mistake) = entry(Scope::TargetBody, "ask").check_count(self.count as u64) {
-            return Err(mistake);
-        }
-        entry(Scope::Ask, "temperature").check_number(self.temperature)
-    }
-}
-
-impl Default for Ask {
-    fn default() -> Self {
-        Self::declared(AskFields::DEFAULT)
     }
 }
 

@@ -35,12 +35,12 @@ pub enum Kind {
     Layers,
     /// Its own settings in braces.
     Block(Scope),
-    /// A whole number, optionally with its own settings in braces.
+    /// A whole number or nothing, optionally with its own settings in braces.
     Counted {
         /// The most.
         max: u64,
-        /// The settings in the braces.
-        scope: Scope,
+        /// The settings in the braces, if it has any.
+        scope: Option<Scope>,
     },
 }
 
@@ -66,7 +66,10 @@ impl std::fmt::Display for Kind {
             }
             Self::Layers => f.write_str("`first..end`"),
             Self::Block(_) => f.write_str("`{ … }`"),
-            Self::Counted { max, .. } => write!(f, "a whole number from 0 to {max}, and `{{ … }}`"),
+            Self::Counted { max, scope } => {
+                let braces = scope.map(|_| ", and `{ … }`").unwrap_or_default();
+                write!(f, "a whole number from 0 to {max}, or nothing{braces}")
+            }
         }
     }
 }

@@ -17,6 +17,10 @@ pub enum Scope {
     Ask,
     /// In `persona N { … }`.
     Persona,
+    /// In `rephrase N { … }`.
+    Rephrase,
+    /// In `unanswerable N { … }`.
+    Unanswerable,
     /// In `dataset "…" { … }`.
     Dataset,
     /// In `prompt { … }` and `student { … }`.
@@ -31,7 +35,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Bake,
         Self::TargetHead,
         Self::TargetBody,
@@ -39,6 +43,8 @@ impl Scope {
         Self::AnchorBody,
         Self::Ask,
         Self::Persona,
+        Self::Rephrase,
+        Self::Unanswerable,
         Self::Dataset,
         Self::Prompt,
         Self::Lora,
@@ -56,6 +62,8 @@ impl Scope {
             Self::AnchorBody => "anchor_body",
             Self::Ask => "ask",
             Self::Persona => "persona",
+            Self::Rephrase => "rephrase",
+            Self::Unanswerable => "unanswerable",
             Self::Dataset => "dataset",
             Self::Prompt => "turns",
             Self::Lora => "lora",
@@ -74,6 +82,8 @@ impl Scope {
             Self::AnchorBody => "an anchor's braces",
             Self::Ask => "`ask`",
             Self::Persona => "`persona`",
+            Self::Rephrase => "`rephrase`",
+            Self::Unanswerable => "`unanswerable`",
             Self::Dataset => "`dataset`",
             Self::Prompt => "a prompt's braces",
             Self::Lora => "`lora`",

@@ -2,13 +2,20 @@
 
 use super::{Kind, Range, Scope, Setting};
 use Scope::{
-    AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, TargetBody, TargetHead, Train,
+    AnchorBody, AnchorHead, Ask, Bake, Dataset, Gate, Lora, Persona, Rephrase, TargetBody,
+    TargetHead, Train, Unanswerable,
 };
 
 /// The turns of a prompt.
 const TURNS: Kind = Kind::Prompt(Scope::Prompt);
 
 const STIM: &[Scope] = &[Bake, TargetBody, AnchorBody];
+
+/// Where generators are declared that need a document.
+const OF_DOCUMENTS: &[Scope] = &[Bake, TargetBody];
+
+/// The most questions of a generator.
+const MOST: u64 = 100_000;
 
 /// Gates and early stops come with the report that they need.
 const LOOK_AT_REPORT: &str =
@@ -86,30 +93,100 @@ pub const SETTINGS: &[Setting] = &[
         "questions written by hand, here or in a text file with one per line",
     ),
     setting(
+        "outline",
+        OF_DOCUMENTS,
+        Kind::Counted { max: MOST, scope: None },
+        "",
+        "how many questions are made of the document's own outline: its headings, terms and other \
+         words that stand out, in the sentences of people who ask; 0 for none",
+    ),
+    setting(
+        "template",
+        OF_DOCUMENTS,
+        Kind::Text,
+        "",
+        "makes a question of each passage, or one of each line, from its `heading`, `path` (the \
+         headings above it and its own), `text`, `document` (the name) and `index`, as in \
+         `\"Tell me about {{ heading }}\"`",
+    ),
+    setting(
         "ask",
         STIM,
-        Kind::Counted { max: 100_000, scope: Ask },
-        "100",
-        "how many questions the model writes about the document, spread evenly over its sections; \
-         the teacher reads a question's section to answer it; an anchor has none unless this is \
-         set",
+        Kind::Counted { max: MOST, scope: Some(Ask) },
+        "",
+        "how many questions the model writes about the document, spread evenly over its passages; \
+         the teacher reads a question's passage to answer it; 0 for none, which is what an anchor \
+         has by default",
     ),
     number(
         "temperature",
-        &[Ask, Persona],
+        &[Ask],
         Range::up_to(100.0),
         "0.5",
         "the temperature at which the questions are sampled",
     ),
-    text("template", &[Ask, Persona], "", "the request put to the model for one question"),
+    text("template", &[Ask], "", "the request put to the model for one question"),
     setting(
         "persona",
         STIM,
-        Kind::Counted { max: 100_000, scope: Persona },
-        "",
+        Kind::Counted { max: MOST, scope: Some(Persona) },
+        "0",
         "how many questions the model writes in the words of different people",
-    )
-    .later("write `questions` in the words of different people, or give `ask` a `template`"),
+    ),
+    setting(
+        "people",
+        &[Persona],
+        Kind::Texts,
+        "",
+        "who asks, as in `[\"an impatient customer\"]`; by default people of many kinds",
+    ),
+    setting(
+        "rephrase",
+        STIM,
+        Kind::Counted { max: MOST, scope: Some(Rephrase) },
+        "0",
+        "how many questions the model makes of others by saying them in other words",
+    ),
+    number(
+        "temperature",
+        &[Persona, Rephrase],
+        Range::up_to(100.0),
+        "0.7",
+        "the temperature at which the questions are sampled",
+    ),
+    setting(
+        "unanswerable",
+        OF_DOCUMENTS,
+        Kind::Counted { max: MOST, scope: Some(Unanswerable) },
+        "",
+        "how many questions of the same subject are asked that the document does not answer, so \
+         that the baked model learns where its knowledge ends; 0 for none",
+    ),
+    text(
+        "decline",
+        &[Unanswerable],
+        "",
+        "what the baked model answers to them; by default what the model itself says when it does \
+         not know",
+    ),
+    setting(
+        "everyday",
+        &[TargetBody, AnchorBody],
+        Kind::Counted { max: MOST, scope: None },
+        "",
+        "how many requests of a table of bake are asked that have nothing to do with any document; \
+         0 for none; by default all of them for an anchor that declares no questions and for a \
+         target without a document, and otherwise none",
+    ),
+    setting(
+        "anchors",
+        &[Bake],
+        Kind::Word(&["everyday", "none"]),
+        "everyday",
+        "whether a bake whose targets have documents, and that declares no `anchor`, gets one of \
+         everyday requests with 19 % of the loss, so that the model stays as it is where no \
+         document is meant",
+    ),
     setting(
         "dataset",
         STIM,

@@ -48,7 +48,7 @@ impl Assignment {
     fn keywords<'a>(&'a self, scope: Scope, found: &mut Vec<(Scope, &'a Ident)>) {
         found.push((scope, &self.keyword));
         let (Kind::Block(scope)
-        | Kind::Counted { scope, .. }
+        | Kind::Counted { scope: Some(scope), .. }
         | Kind::File(scope)
         | Kind::Prompt(scope)) = self.setting.kind
         else {
@@ -183,8 +183,8 @@ pub enum Value {
     Span(u64, u64, At),
     /// Settings in braces.
     Block(Vec<Assignment>),
-    /// A whole number, and settings in braces.
-    Counted(u64, At, Vec<Assignment>),
+    /// A whole number or nothing, and settings in braces.
+    Counted(Option<u64>, At, Vec<Assignment>),
 }
 
 /// `expect target "question" => contains "words"`

@@ -335,12 +335,7 @@ impl Parser {
             Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
             Kind::Layers => (self.layers(input)?, false),
             Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
-            Kind::Counted { scope, .. } => {
-                let Value::Count(count, at) = self.count(input)? else { return Err(Reported) };
-                let braced = input.peek(token::Brace);
-                let settings = if braced { self.block(input, scope)? } else { Vec::new() };
-                (Value::Counted(count, at, settings), braced)
-            }
+            Kind::Counted { scope, .. } => self.counted(input, scope, &keyword)?,
         };
         Ok((Assignment { keyword, setting, value }, ends_in_brace))
     }

@@ -85,7 +85,7 @@ impl ToTokens for Value {
             }
             Self::Block(settings) => quote!({ #(#settings;)* }),
             Self::Counted(n, _, settings) => {
-                let (n, settings) = (count(n), block(settings));
+                let (n, settings) = (n.as_ref().map(count), block(settings));
                 quote!(#n #settings)
             }
         });

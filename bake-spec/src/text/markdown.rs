@@ -9,6 +9,8 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 pub(super) struct Markdown {
     /// The headings in order, without those in lists and quotations.
     pub(super) headings: Vec<Heading>,
+    /// Paragraphs, lists, tables and all else that is not in another block, in order.
+    pub(super) blocks: Vec<Block>,
     /// Front matter and HTML comments, in order and not overlapping.
     pub(super) hidden: Vec<Range<usize>>,
     /// The beginning of an HTML comment that is not closed.
@@ -28,6 +30,15 @@ pub(super) struct Heading {
     pub(super) range: Range<usize>,
 }
 
+/// A block that is in no other block.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Block {
+    pub(super) range: Range<usize>,
+    pub(super) is_paragraph: bool,
+    /// Where its items begin, if it is a list.
+    pub(super) items: Vec<usize>,
+}
+
 impl Markdown {
     pub(super) fn parse(text: &str) -> Self {
         let mut markdown = Self::default();
@@ -37,6 +48,7 @@ impl Markdown {
         let (mut depth, mut heading) = (0_usize, None);
         for (event, range) in events {
             let range = range.start + start..range.end + start;
+            markdown.note_block(&event, &range, depth);
             match &event {
                 Event::Start(Tag::Heading { level, .. }) if depth == 0 => {
                     heading = Some(Heading { level: *level as usize, words: String::new(), range });
@@ -72,6 +84,22 @@ impl Markdown {
             hidden.get(after).is_none_or(|hidden| hidden.start > heading.range.start)
         });
         markdown
+    }
+
+    /// Notes where a block or an item of a list begins.
+    fn note_block(&mut self, event: &Event<'_>, range: &Range<usize>, depth: usize) {
+        match event {
+            Event::Start(tag) if depth == 0 => {
+                let is_paragraph = matches!(tag, Tag::Paragraph);
+                self.blocks.push(Block { range: range.clone(), is_paragraph, items: Vec::new() });
+            }
+            Event::Start(Tag::Item) if depth == 1 => {
+                if let Some(list) = self.blocks.last_mut() {
+                    list.items.push(range.start);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Where the front matter ends; 0 if there is none.

@@ -1,11 +1,15 @@
 //! The sections of a document.
 
+mod cut;
+
 use std::ops::Range;
 
 use super::markdown::{Heading, Markdown};
 use crate::recipe::join_paragraphs;
+pub use cut::passages;
 
-/// A section of a Markdown document: a part of its text, and the headings above it.
+/// A section of a Markdown document, or a part of a long one: some of its text, and the headings
+/// above it.
 ///
 /// What a model is shown of it is its [`passage`](Self::passage): the headings above it, an empty
 /// line, and its own text, which begins with its own heading.

@@ -1,15 +1,15 @@
-//! Questions about a document, a number of them about each of its sections.
+//! Questions that the model writes about a document, a number of them about each of its passages.
 //!
-//! Every section has its turn before any has to make up for what another could not give.
+//! Every passage has its turn before any has to make up for what another could not give.
 
 use std::collections::HashSet;
 
-use bake_spec::recipe::normalised_question;
+use bake_spec::recipe::{GeneratorKind, normalised_question};
 use serde::{Deserialize, Serialize};
 
 use super::quota::Quota;
-use super::{Generator, Stimuli, Stimulus};
-use crate::bake::report::AskReport;
+use super::{Stimuli, Stimulus};
+use crate::bake::report::GeneratorReport;
 use crate::error::Result;
 use crate::inputs::Passage;
 use crate::progress::{Monitor, Stage};
@@ -58,7 +58,7 @@ pub(super) struct Candidates {
 
 /// What became of one `ask`.
 pub(super) struct Asked {
-    pub(super) report: AskReport,
+    pub(super) report: GeneratorReport,
     /// Whether this is all that there can be: nothing was left out because it was not kept.
     pub(super) complete: bool,
 }
@@ -89,12 +89,12 @@ impl<A: Author> Asking<'_, A> {
                 break;
             }
         }
-        let mut report = AskReport {
+        let mut report = GeneratorReport {
             wanted: self.count,
-            sections: sources.len(),
-            short_sections: sources.iter().filter(|s| s.accepted < s.quota).count(),
+            passages: sources.len(),
+            short_passages: sources.iter().filter(|s| s.accepted < s.quota).count(),
             made: accepted(&sources),
-            elsewhere: 0,
+            ..GeneratorReport::new(GeneratorKind::Ask, Some(self.count))
         };
         // What the others have to give is known only when it is known what is missing.
         if sources.iter().any(|source| source.unknown) {
@@ -102,7 +102,7 @@ impl<A: Author> Asking<'_, A> {
         }
         for _ in 0..TURNS {
             let more = spread(&sources, self.count - accepted(&sources));
-            if !self.turn(&mut sources, &more, ", from other sections", stimuli)? {
+            if !self.turn(&mut sources, &more, ", from other passages", stimuli)? {
                 break;
             }
         }
@@ -135,7 +135,7 @@ impl<A: Author> Asking<'_, A> {
         }
         for (source, passage) in sources.iter_mut().zip(self.passages) {
             for question in &source.candidates.found[source.offered..] {
-                let stimulus = Stimulus::new(question, passage.span.clone(), Generator::Ask);
+                let stimulus = Stimulus::new(question, passage.span.clone(), GeneratorKind::Ask);
                 source.accepted += usize::from(stimuli.add(stimulus));
             }
             source.offered = source.candidates.found.len();
@@ -280,8 +280,6 @@ mod tests {
     use std::cell::RefCell;
     use std::collections::HashMap;
 
-    use bake_spec::recipe::Prompt;
-
     use super::*;
     use crate::progress::{Interrupt, Silent};
 
@@ -321,10 +319,9 @@ mod tests {
         count: usize,
         sections: usize,
         held_out: &[&str],
-    ) -> (Vec<Vec<String>>, AskReport) {
-        let passages: Vec<Passage> = (0..sections)
-            .map(|i| Passage { span: Some(i..i + 1), prompt: Prompt::default() })
-            .collect();
+    ) -> (Vec<Vec<String>>, GeneratorReport) {
+        let passages: Vec<Passage> =
+            (0..sections).map(|i| Passage { span: Some(i..i + 1), ..Passage::default() }).collect();
         let interrupt = Interrupt::new();
         let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
         let mut stimuli = Stimuli::without(held_out.iter().copied());
@@ -359,7 +356,7 @@ mod tests {
                 assert_eq!(questions.len(), quota.of(passage), "{passage} of {sections}");
             }
             assert_eq!((report.wanted, report.made, report.elsewhere), (100, 100, 0));
-            assert_eq!((report.sections, report.short_sections), (sections, 0));
+            assert_eq!((report.passages, report.short_passages), (sections, 0));
         }
     }
 
@@ -373,7 +370,7 @@ mod tests {
         });
         let (of_passages, report) = ask(&script, 40, 10, &[]);
         assert_eq!((of_passages[0].len(), of_passages[1].len()), (1, 0));
-        assert_eq!((report.made, report.elsewhere, report.short_sections), (40, 7, 2));
+        assert_eq!((report.made, report.elsewhere, report.short_passages), (40, 7, 2));
         // Seven more over eight sections.
         assert!(of_passages[2..].iter().all(|questions| (4..=5).contains(&questions.len())));
         let written = script.written.borrow();
@@ -390,7 +387,7 @@ mod tests {
         let script = Script::new(|draw| (draw.sample == 0).then(|| question(draw)));
         let (of_passages, report) = ask(&script, 30, 10, &[]);
         assert!(of_passages.iter().all(|questions| questions.len() == 1));
-        assert_eq!((report.made, report.elsewhere, report.short_sections), (10, 0, 10));
+        assert_eq!((report.made, report.elsewhere, report.short_passages), (10, 0, 10));
         assert_eq!(report.missing(), 20);
     }
 

@@ -1,7 +1,7 @@
 //! The teacher as the author of questions, reading one passage of the document at a time.
 
 use bake_spec::recipe::address::STIMULI_VERSION;
-use bake_spec::recipe::{Ask, Target};
+use bake_spec::recipe::{Ask, GeneratorKind, Target};
 use bake_spec::{Hash, KeyHasher};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -70,6 +70,8 @@ impl<'a> Teacher<'a> {
     fn key(&self, passage: usize, wanted: usize) -> Hash {
         self.stages
             .key(STAGE, STIMULI_VERSION)
+            .field("generator", GeneratorKind::Ask.name())
+            .field("version", &GeneratorKind::Ask.version())
             .field("prompt", &self.passages[passage].prompt)
             .field("requests", &self.requests)
             .field("temperature", &self.ask.temperature)

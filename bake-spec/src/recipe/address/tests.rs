@@ -1,7 +1,9 @@
 use super::*;
 use crate::recipe::{
-    Answer, AskFields, DatasetFields, DocumentFields, Expect, ExpectFields, LoraFields,
-    ModelSource, RecipeFields, RolloutFields, StimuliFields, TargetFields, TrainFields,
+    Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields,
+    LoraFields, ModelSource, Outline, OutlineFields, Persona, PersonaFields, RecipeFields,
+    Rephrase, RolloutFields, StimuliFields, TargetFields, Template, TemplateFields, TrainFields,
+    Unanswerable, UnanswerableFields,
 };
 
 fn hash(text: &str) -> Hash {
@@ -17,12 +19,14 @@ fn full_target() -> Target {
         field: "text".into(),
         take: Some(9),
     };
-    let ask = AskFields { count: 40, temperature: 0.9, template: Some("Ask \"one\".".into()) };
-    let stimuli = StimuliFields {
-        questions: vec!["Who?".into(), "Where\nis it?".into()].into(),
-        datasets: vec![Dataset::new(dataset).unwrap()].into(),
-        ask: Some(Ask::new(ask).unwrap()),
-    };
+    let ask =
+        AskFields { count: Some(40), temperature: 0.9, template: Some("Ask \"one\".".into()) };
+    let generators = vec![
+        Generator::Questions(vec!["Who?".into(), "Where\nis it?".into()].into()),
+        Generator::Dataset(Dataset::new(dataset).unwrap()),
+        Generator::Ask(Ask::new(ask).unwrap()),
+    ];
+    let stimuli = StimuliFields { generators: generators.into() };
     let rollout = RolloutFields {
         answers: 3,
         max_tokens: Some(64),
@@ -44,6 +48,27 @@ fn full_target() -> Target {
     .unwrap()
 }
 
+fn made_by(generators: Vec<Generator>) -> Stimuli {
+    Stimuli::new(StimuliFields { generators: generators.into() }).unwrap()
+}
+
+/// Every generator that is not written by hand, with nothing at its default.
+fn full_generators() -> Stimuli {
+    let outline = OutlineFields { count: Some(30) };
+    let template = TemplateFields { text: "What is {{ heading }}?".into() };
+    let persona =
+        PersonaFields { count: Some(20), temperature: 0.9, people: vec!["a child".into()].into() };
+    let unanswerable = UnanswerableFields { count: Some(9), decline: Some("No idea.".into()) };
+    made_by(vec![
+        Generator::Outline(Outline::new(outline).unwrap()),
+        Generator::Template(Template::new(template).unwrap()),
+        Generator::Persona(Persona::new(persona).unwrap()),
+        Generator::Rephrase(Rephrase::default()),
+        Generator::Unanswerable(Unanswerable::new(unanswerable).unwrap()),
+        Generator::Everyday(Everyday::default()),
+    ])
+}
+
 /// A target and an anchor with defaults only.
 fn plain_targets() -> [Target; 2] {
     let target = full_target();
@@ -53,17 +78,26 @@ fn plain_targets() -> [Target; 2] {
         weight: 1.0,
         prompt: "".into(),
         document: target.document.clone(),
-        stimuli: Stimuli::default().with(|s| s.ask = Some(Ask::default())).unwrap(),
+        stimuli: made_by(vec![
+            Generator::Outline(Outline::default()),
+            Generator::Ask(Ask::default()),
+            Generator::Unanswerable(Unanswerable::default()),
+        ]),
         rollout: Rollout::default(),
     };
     let anchor = TargetFields {
         name: "manners".into(),
         anchor: true,
         document: None,
-        stimuli: Stimuli::default().with(|s| s.questions = vec!["Hello".into()].into()).unwrap(),
+        stimuli: made_by(vec![Generator::Questions(vec!["Hello".into()].into())]),
         ..plain.clone()
     };
     [Target::new(plain).unwrap(), Target::new(anchor).unwrap()]
+}
+
+/// Questions that are written by hand, and nothing else.
+fn questions() -> Stimuli {
+    made_by(vec![Generator::Questions(vec!["Who?".into()].into())])
 }
 
 fn full_lora() -> Lora {
@@ -143,7 +177,8 @@ fn addresses_do_not_change() {
         ("a target of defaults", key(&plain)),
         ("an anchor", key(&anchor)),
         ("its questions", key(&full_target().stimuli)),
-        ("its ask", key(full_target().stimuli.ask.as_ref().unwrap())),
+        ("other generators", key(&full_generators())),
+        ("a target of questions", key(&full_target().with(|t| t.stimuli = questions()).unwrap())),
         ("its answers", key(&full_target().rollout)),
         ("lora", key(&full_lora())),
         ("train", key(&full_train())),
@@ -166,7 +201,7 @@ fn the_recorded_settings_are_those_that_were_set() {
     assert_eq!(
         full_target().encoded(),
         [
-            r#"{"ask":40,"ask.temperature":0.9,"ask.template":"Ask \"one\".","#,
+            r#"{"ask":40,"ask.temperature":0.9,"ask.template":"Ask \"one\".","ask.version":2,"#,
             r#""dataset":[{"field":"text","format":"csv","hash":""#,
             &hash("asked").to_string(),
             r#"","take":9}],"document":""#,
@@ -187,6 +222,22 @@ fn the_recorded_settings_are_those_that_were_set() {
         ]
         .concat()
     );
+}
+
+#[test]
+fn every_generator_and_its_settings_are_recorded() {
+    assert_eq!(
+        full_generators().encoded(),
+        [
+            r#"{"ask":0,"everyday":"auto","outline":30,"persona":20,"persona.people":["a child"],"#,
+            r#""persona.temperature":0.9,"rephrase":"auto","template":"What is {{ heading }}?","#,
+            r#""unanswerable":9,"unanswerable.decline":"No idea."}"#,
+        ]
+        .concat()
+    );
+    // In whichever order they are listed.
+    let turned = full_generators().with(|stimuli| stimuli.generators.to_mut().reverse()).unwrap();
+    assert_eq!(turned.encoded(), full_generators().encoded());
 }
 
 #[test]
@@ -223,7 +274,8 @@ fn turns_change_an_address_and_no_turns_do_not() {
 #[test]
 fn settings_at_their_defaults_leave_no_trace() {
     let [plain, anchor] = plain_targets();
-    assert_eq!(plain.own(), Record::new());
+    let generators = r#"{"ask":"auto","ask.version":2,"outline":"auto","unanswerable":"auto"}"#;
+    assert_eq!(plain.own().encoded(), generators);
     assert_eq!(anchor.own().encoded(), r#"{"anchor":true,"questions":["Hello"]}"#);
     assert_eq!(plain_recipe().shared(), Record::new());
     assert_eq!(Lora::default().encoded() + &Train::default().encoded(), "{}{}");

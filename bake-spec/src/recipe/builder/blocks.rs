@@ -54,6 +54,17 @@ block! {
 }
 
 block! {
+    /// How the model writes questions in the words of people of many kinds.
+    PersonaBuilder {
+        /// The temperature at which they are sampled.
+        temperature(number: f64) Persona "temperature" => Value::Number(number, here());
+        /// Who asks, such as "an impatient customer"; people of many kinds unless it is set.
+        people(who: &[&str]) Persona "people" =>
+            Value::Texts(who.iter().map(|who| text(who)).collect());
+    }
+}
+
+block! {
     /// An adapter that is being declared.
     LoraBuilder {
         /// The rank of each layer's change.

@@ -1,6 +1,6 @@
 //! Targets and anchors that are being declared.
 
-use super::{AskBuilder, TurnsBuilder, assignment, here, text, turns};
+use super::{AskBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text, turns};
 use crate::settings::Scope;
 use crate::syntax::ast::{Assignment, Item, Value};
 
@@ -64,13 +64,26 @@ macro_rules! questions_and_answers {
                 declare: impl FnOnce(AskBuilder) -> AskBuilder,
             ) -> Self {
                 let AskBuilder { settings } = declare(AskBuilder::default());
-                let value = Value::Counted(count, here(), settings);
-                self.note(assignment(Scope::$body, "ask", value))
+                self.note(assignment(Scope::$body, "ask", counted(count, settings)))
+            }
+
+            /// How many questions the model writes in the words of people of many kinds.
+            pub fn persona(
+                self,
+                count: u64,
+                declare: impl FnOnce(PersonaBuilder) -> PersonaBuilder,
+            ) -> Self {
+                let PersonaBuilder { settings } = declare(PersonaBuilder::default());
+                self.note(assignment(Scope::$body, "persona", counted(count, settings)))
             }
 
             settings! {
                 /// The questions of a text file, one per line.
                 questions_from(path: &str) $body "questions" => Value::FromFile(text(path));
+                /// How many questions of others the model says in other words.
+                rephrase(count: u64) $body "rephrase" => counted(count, Vec::new());
+                /// How many everyday requests are asked.
+                everyday(count: u64) $body "everyday" => counted(count, Vec::new());
                 /// How many answers the teacher gives to each question.
                 rollouts(count: u64) $body "rollouts" => Value::Count(count, here());
                 /// The most tokens of an answer.
@@ -103,6 +116,30 @@ impl TargetBuilder {
         let value = Value::Text(text(path.as_ref()));
         self.head.push(assignment(Scope::TargetHead, "from", value));
         self
+    }
+
+    /// How many questions are made of the document's outline.
+    pub fn outline(self, count: u64) -> Self {
+        self.note(assignment(Scope::TargetBody, "outline", counted(count, Vec::new())))
+    }
+
+    /// A question of each passage, or one of each line, by a template in the language of minijinja.
+    pub fn template(self, template: impl AsRef<str>) -> Self {
+        let value = Value::Text(text(template.as_ref()));
+        self.note(assignment(Scope::TargetBody, "template", value))
+    }
+
+    /// How many questions are asked that the document does not answer.
+    pub fn unanswerable(self, count: u64) -> Self {
+        self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, Vec::new())))
+    }
+
+    /// How many questions are asked that the document does not answer, and what the baked model
+    /// answers to them.
+    pub fn unanswerable_with(self, count: u64, decline: impl AsRef<str>) -> Self {
+        let decline = Value::Text(text(decline.as_ref()));
+        let settings = vec![assignment(Scope::Unanswerable, "decline", decline)];
+        self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, settings)))
     }
 
     /// Words before the document in the teacher's prompt.

@@ -28,6 +28,33 @@ impl Parser {
         }
     }
 
+    /// A whole number, settings in braces, both, or neither; and whether it ends in a brace.
+    pub(super) fn counted(
+        &mut self,
+        input: ParseStream<'_>,
+        scope: Option<Scope>,
+        keyword: &Ident,
+    ) -> Parsed<(Value, bool)> {
+        let ends = input.is_empty() || input.peek(Token![;]) || input.peek(token::Brace);
+        let (count, at) = match ends {
+            true => (None, At(keyword.span())),
+            false => match self.count(input)? {
+                Value::Count(count, at) => (Some(count), at),
+                _ => return Err(Reported),
+            },
+        };
+        let braced = input.peek(token::Brace);
+        let settings = match scope {
+            Some(scope) if braced => self.block(input, scope)?,
+            None if braced => {
+                let message = format!("`{keyword}` has no settings; write a number or nothing");
+                return self.report(Code::Syntax, input.span(), message);
+            }
+            _ => Vec::new(),
+        };
+        Ok((Value::Counted(count, at, settings), braced))
+    }
+
     /// `from "…"`, where `otherwise` is the other form of the value.
     pub(super) fn path_of_file(
         &mut self,

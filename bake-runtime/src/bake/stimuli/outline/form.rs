@@ -1,0 +1,181 @@
+//! What a lead is in grammar, in English: that decides how people ask about it.
+
+use super::lexicon::{
+    ARTICLES, AUXILIARIES, CONDITIONS, FINITE, PREPOSITIONS, QUESTION_WORDS, base_of, is_noun_too,
+    is_verb,
+};
+
+/// What the words of a lead are, and those that its frames repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::bake::stimuli) enum Form {
+    /// A thing: "battery life".
+    Topic(String),
+    /// What is wrong, or what is the case: "my phone won't turn on".
+    Clause(String),
+    /// What somebody does: "reset the router", of "Resetting the router" and "How to reset the
+    /// router" too.
+    Action(String),
+    /// What somebody does, of which only this form is known: "zeroing the scale".
+    Doing(String),
+    /// When something is: "if the lamp is broken".
+    Condition(String),
+    /// What somebody wants to be allowed to do: "swim with it".
+    Wish(String),
+    /// A question, with its mark.
+    Question(String),
+}
+
+/// Beginnings of questions, and what the rest of them is.
+const BEGINNINGS: &[(&str, fn(String) -> Form)] = &[
+    ("how do i ", Form::Action),
+    ("how can i ", Form::Action),
+    ("how should i ", Form::Action),
+    ("how do you ", Form::Action),
+    ("how to ", Form::Action),
+    ("what is the best way to ", Form::Action),
+    ("can i ", Form::Wish),
+    ("may i ", Form::Wish),
+    ("could i ", Form::Wish),
+    ("is it possible to ", Form::Wish),
+    ("am i allowed to ", Form::Wish),
+    ("do i have to ", Form::Wish),
+    ("do i need to ", Form::Wish),
+    ("what happens if ", Form::Clause),
+    ("what should i do if ", Form::Clause),
+    ("what do i do if ", Form::Clause),
+    ("what is ", Form::Topic),
+    ("what are ", Form::Topic),
+    ("what about ", Form::Topic),
+    ("where is ", Form::Topic),
+    ("where are ", Form::Topic),
+    ("where do i find ", Form::Topic),
+];
+
+impl Form {
+    /// The form of a lead, whose words are in lower case where they can be.
+    pub(in crate::bake::stimuli) fn of(lead: &str) -> Self {
+        let lead = lead.trim_end_matches(['.', '!', ':']);
+        let words: Vec<String> =
+            lead.split(' ').map(|word| word.trim_matches([',', '"']).to_lowercase()).collect();
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let rest = |from: usize| lead.split(' ').skip(from).collect::<Vec<_>>().join(" ");
+        let (first, second) = (word(0), word(1));
+        if first == "how" && second == "to" && words.len() > 2 {
+            return Self::Action(users(&rest(2)));
+        }
+        let asks = QUESTION_WORDS.contains(&first) || AUXILIARIES.contains(&first);
+        if lead.ends_with('?') || (asks && words.len() > 2 && is_question(first, second)) {
+            return Self::Question(format!("{}?", lead.trim_end_matches(['?', ' '])));
+        }
+        if CONDITIONS.contains(&first) && words.len() > 2 {
+            return Self::Condition(users(lead));
+        }
+        if words.len() > 1 {
+            if let Some(base) = base_of(first).filter(|_| begins_object(second)) {
+                return Self::Action(users(&format!("{base} {}", rest(1))));
+            }
+            if first.len() > 5 && first.ends_with("ing") && begins_object(second) {
+                return Self::Doing(users(lead));
+            }
+            if is_verb(first) && (begins_object(second) || !is_noun_too(first)) {
+                return Self::Action(users(lead));
+            }
+        }
+        let verb = words.iter().position(|word| is_finite(word));
+        if verb.is_some_and(|verb| (1..=5).contains(&verb)) || ["i", "we"].contains(&first) {
+            return Self::Clause(lead.to_owned());
+        }
+        Self::Topic(lead.to_owned())
+    }
+}
+
+impl Form {
+    /// What a question is about, where that can be asked about in other sentences.
+    pub(super) fn behind(&self) -> Option<Self> {
+        let Self::Question(question) = self else { return None };
+        let words = question.trim_end_matches('?');
+        let of = |beginning: &str| {
+            let start = words.get(..beginning.len())?;
+            start.eq_ignore_ascii_case(beginning).then(|| words[beginning.len()..].to_owned())
+        };
+        BEGINNINGS.iter().find_map(|(beginning, form)| Some(form(of(beginning)?)))
+    }
+}
+
+/// Whether words that can begin a question do: "what is covered", but not "what we do".
+fn is_question(first: &str, second: &str) -> bool {
+    match first {
+        "what" | "which" | "who" | "whose" | "how" => true,
+        _ => AUXILIARIES.contains(&second) || AUXILIARIES.contains(&first),
+    }
+}
+
+fn begins_object(word: &str) -> bool {
+    ARTICLES.contains(&word) || PREPOSITIONS.contains(&word)
+}
+
+fn is_finite(word: &str) -> bool {
+    FINITE.contains(&word) || word.ends_with("n't") || word.ends_with("n’t")
+}
+
+/// What the text says to its reader, as the reader says it: "your" is "my".
+fn users(text: &str) -> String {
+    let said = |word: &str| match word.to_lowercase().as_str() {
+        "your" => "my".to_owned(),
+        "yours" => "mine".to_owned(),
+        "yourself" => "myself".to_owned(),
+        "you" => "I".to_owned(),
+        "you're" | "you’re" => "I'm".to_owned(),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(said).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leads_have_the_form_in_which_they_are_written() {
+        let topic = |words: &str| Form::Topic(words.to_owned());
+        let clause = |words: &str| Form::Clause(words.to_owned());
+        let action = |words: &str| Form::Action(words.to_owned());
+        for (lead, want) in [
+            ("battery life", topic("battery life")),
+            ("return policy", topic("return policy")),
+            ("shipping costs", topic("shipping costs")),
+            ("the fee", topic("the fee")),
+            ("my iPhone won't turn on", clause("my iPhone won't turn on")),
+            ("the screen is cracked", clause("the screen is cracked")),
+            ("I forgot my password", clause("I forgot my password")),
+            ("lamp does not shine", clause("lamp does not shine")),
+            ("reset the router", action("reset the router")),
+            ("resetting your router", action("reset my router")),
+            ("charging the phone", action("charge the phone")),
+            ("install updates", action("install updates")),
+            ("how to return a parcel", action("return a parcel")),
+            ("return a parcel", action("return a parcel")),
+            ("zooping the scale", Form::Doing("zooping the scale".into())),
+            ("if you lose the key", Form::Condition("if I lose the key".into())),
+            ("what is covered", Form::Question("what is covered?".into())),
+            ("can I swim with it?", Form::Question("can I swim with it?".into())),
+            ("when is it open", Form::Question("when is it open?".into())),
+            ("when it rains a lot", Form::Condition("when it rains a lot".into())),
+        ] {
+            assert_eq!(Form::of(lead), want, "{lead}");
+        }
+    }
+
+    #[test]
+    fn a_question_is_about_something() {
+        for (question, want) in [
+            ("How do I reset it?", Some(Form::Action("reset it".into()))),
+            ("can I swim with it?", Some(Form::Wish("swim with it".into()))),
+            ("What is the fee?", Some(Form::Topic("the fee".into()))),
+            ("Who pays?", None),
+        ] {
+            assert_eq!(Form::of(question).behind(), want, "{question}");
+        }
+        assert_eq!(Form::of("the fee").behind(), None);
+    }
+}

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use candle_core::{IndexOp as _, Tensor};
 use rand_chacha::ChaCha8Rng;
 
+use crate::checkpoint::generation::Repetition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::sample::Sampling;
 use crate::model::Model;
@@ -125,23 +126,24 @@ pub(crate) fn complete(
 }
 
 /// An answer that is being written.
-struct Row<'a> {
-    prompt: &'a [u32],
+struct Row {
     slots: Vec<u32>,
     rng: ChaCha8Rng,
+    repetition: Repetition,
     ids: Vec<u32>,
     ended: bool,
     limit: usize,
 }
 
-impl Row<'_> {
+impl Row {
     fn open(&self) -> bool {
         !self.ended && self.ids.len() < self.limit
     }
 
     fn push(&mut self, model: &Model, sampling: &Sampling, mut logits: Vec<f32>) -> Result<()> {
-        model.generation().penalise(&mut logits, self.prompt.iter().chain(&self.ids));
+        self.repetition.penalise(&mut logits);
         let token = sampling.choose(&logits, &mut self.rng)?;
+        self.repetition.add(token);
         self.ids.push(token);
         self.ended = model.generation().ends(token);
         Ok(())
@@ -195,9 +197,9 @@ fn complete_together(
         let (slots, logits) = &read[place[request.prompt]];
         let limit = answer_limit(model, request.prompt.len(), sampling)?;
         let mut row = Row {
-            prompt: request.prompt,
             slots: slots.clone(),
             rng: request.rng,
+            repetition: model.generation().repetition(request.prompt),
             ids: Vec::new(),
             ended: false,
             limit,

@@ -95,24 +95,41 @@ impl Generation {
         self.end_tokens.contains(&token)
     }
 
-    /// Makes tokens that have occurred, in the prompt or in the answer, less likely (Keskar et al.
-    /// 2019, arXiv 1909.05858): a logit above 0 is divided by the penalty, another multiplied.
-    pub(crate) fn penalise<'a>(
-        &self,
-        logits: &mut [f32],
-        occurred: impl IntoIterator<Item = &'a u32>,
-    ) {
-        if self.repetition_penalty == 1.0 {
-            return;
+    /// How much less likely than before the tokens of an answer to this prompt are.
+    pub(crate) fn repetition(&self, prompt: &[u32]) -> Repetition {
+        let penalty = self.repetition_penalty;
+        let mut repetition = Repetition { penalty, occurred: HashSet::new() };
+        prompt.iter().for_each(|&token| repetition.add(token));
+        repetition
+    }
+}
+
+/// Tokens that have occurred, in the prompt or in the answer, and how much less likely that makes
+/// them (Keskar et al. 2019, arXiv 1909.05858).
+#[derive(Clone, Debug)]
+pub(crate) struct Repetition {
+    /// 1: nothing is less likely, and so no tokens are kept.
+    penalty: f32,
+    occurred: HashSet<u32>,
+}
+
+impl Repetition {
+    /// Notes that a token has occurred.
+    pub(crate) fn add(&mut self, token: u32) {
+        if self.penalty != 1.0 {
+            self.occurred.insert(token);
         }
-        let occurred: HashSet<u32> = occurred.into_iter().copied().collect();
-        for token in occurred {
+    }
+
+    /// Makes what has occurred less likely: a logit of at least 0 is divided by the penalty, another
+    /// multiplied.
+    pub(crate) fn penalise(&self, logits: &mut [f32]) {
+        for &token in &self.occurred {
             if let Some(logit) = logits.get_mut(token as usize) {
-                let factor = match *logit < 0.0 {
-                    true => self.repetition_penalty,
-                    false => 1.0 / self.repetition_penalty,
+                *logit = match *logit < 0.0 {
+                    true => *logit * self.penalty,
+                    false => *logit / self.penalty,
                 };
-                *logit *= factor;
             }
         }
     }

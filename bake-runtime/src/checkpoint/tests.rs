@@ -198,12 +198,18 @@ fn what_ends_an_answer() {
 fn tokens_that_have_occurred_are_as_unlikely_as_a_model_says() {
     let folder = Folder::of("llama-tied");
     let mut logits = [3.0, -1.0, 0.5, -0.0, 2.0];
-    folder.load().generation().penalise(&mut logits, &[0, 1, 3]);
+    folder.load().generation().repetition(&[0, 1, 3]).penalise(&mut logits);
     assert_eq!(logits, [3.0, -1.0, 0.5, -0.0, 2.0]);
 
-    folder.edit("generation_config.json", |json| json["repetition_penalty"] = json!(1.25));
-    folder.load().generation().penalise(&mut logits, &[1, 0, 3, 1, 0]);
-    assert_eq!(logits, [3.0 / 1.25, -1.25, 0.5, 0.0, 2.0]);
+    // Divided by 1.1, 3.3 has other bits than multiplied by its inverse.
+    assert_ne!(3.3f32 / 1.1, 3.3 * (1.0 / 1.1));
+    logits[0] = 3.3;
+    folder.edit("generation_config.json", |json| json["repetition_penalty"] = json!(1.1));
+    let mut repetition = folder.load().generation().repetition(&[1, 0, 1]);
+    repetition.add(3);
+    repetition.add(0);
+    repetition.penalise(&mut logits);
+    assert_eq!(logits, [3.3 / 1.1, -1.1, 0.5, 0.0, 2.0]);
 }
 
 /// In a conversation and among other answers, all tokens so far count, those of the prompt too.
@@ -226,14 +232,12 @@ fn answers_repeat_as_little_as_a_model_says() {
     let prompt = ids.len();
     while ids.len() < prompt + 24 {
         let logits = model.forward(&ids, None).unwrap().logits.to_vec2::<f32>().unwrap();
-        let penalised = |(token, &logit): (usize, &f32)| {
-            let factor = match (ids.contains(&(token as u32)), logit < 0.0) {
-                (false, _) => 1.0,
-                (true, true) => 1.7,
-                (true, false) => 1.0 / 1.7,
+        let penalised =
+            |(token, &logit): (usize, &f32)| match (ids.contains(&(token as u32)), logit < 0.0) {
+                (false, _) => logit,
+                (true, true) => logit * 1.7,
+                (true, false) => logit / 1.7,
             };
-            logit * factor
-        };
         let logits: Vec<f32> = logits[ids.len() - 1].iter().enumerate().map(penalised).collect();
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
         if model.generation().ends(best as u32) {

@@ -2,6 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
+use crate::checkpoint::generation::Repetition;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::Sequence;
 use crate::handle::chat::Chat;
@@ -181,6 +182,7 @@ impl std::ops::DerefMut for SessionRef<'_> {
 pub struct AnswerStream<'a> {
     session: SessionRef<'a>,
     next: Next,
+    repetition: Repetition,
     left: usize,
     text: TextStream,
     said: String,
@@ -211,6 +213,7 @@ impl<'a> AnswerStream<'a> {
         session.messages.push(Message::new(Role::User, question.to_owned()));
         match session.read() {
             Ok((logits, left)) => Ok(Self {
+                repetition: session.chat.model().generation().repetition(session.sequence.ids()),
                 session,
                 next: Next::Logits(logits),
                 left,
@@ -247,8 +250,9 @@ impl<'a> AnswerStream<'a> {
                     break;
                 }
             };
-            chat.model().generation().penalise(&mut logits, sequence.ids());
+            self.repetition.penalise(&mut logits);
             let token = chat.sampling().choose(&logits, rng)?;
+            self.repetition.add(token);
             self.left -= 1;
             self.tokens += 1;
             if chat.model().generation().ends(token) {

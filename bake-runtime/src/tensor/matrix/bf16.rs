@@ -33,29 +33,47 @@ use pack::{LINE, Line, TILE, WIDTH};
 pub(crate) enum Bf16Unit {
     /// Tiles of Intel's AMX.
     #[cfg(target_arch = "x86_64")]
-    Amx,
+    Amx(OfProcessor),
     /// `vdpbf16ps` of AVX-512.
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(OfProcessor),
     /// The arithmetic of [`Self::Amx`] without its instructions.
     #[cfg(test)]
     Emulated,
 }
 
+/// That this processor has a unit's instructions, and that the system allows them. Only this module
+/// makes one, after it has asked: whatever is unsafe about the instructions follows from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OfProcessor(());
+
+/// The calling thread's registers of a unit, where it has any that must be turned on. It is turned
+/// off when this is dropped.
+struct Ready {
+    #[cfg(target_arch = "x86_64")]
+    _tiles: Option<amx::TilesOn>,
+}
+
 impl Bf16Unit {
+    /// AMX, if this processor has it.
+    #[cfg(target_arch = "x86_64")]
+    fn amx() -> Option<Self> {
+        amx::is_available().then_some(Self::Amx(OfProcessor(())))
+    }
+
+    /// AVX-512 with products of bf16, if this processor has them.
+    #[cfg(target_arch = "x86_64")]
+    fn avx512() -> Option<Self> {
+        avx512::is_available().then_some(Self::Avx512(OfProcessor(())))
+    }
+
     /// The one that this processor has, if its products are faster than those in f32.
     pub(crate) fn of_processor() -> Option<Self> {
         static UNIT: OnceLock<Option<Bf16Unit>> = OnceLock::new();
         *UNIT.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
-            {
-                if amx::is_available() {
-                    return Some(Self::Amx);
-                }
-                if avx512::is_fast() {
-                    return Some(Self::Avx512);
-                }
-            }
+            return Self::amx().or_else(|| Self::avx512().filter(|_| avx512::is_fast()));
+            #[cfg(not(target_arch = "x86_64"))]
             None
         })
     }
@@ -64,26 +82,26 @@ impl Bf16Unit {
     pub(crate) fn name(self) -> &'static str {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Amx => "amx-bf16",
+            Self::Amx(_) => "amx-bf16",
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => "avx512-bf16",
+            Self::Avx512(_) => "avx512-bf16",
             #[cfg(test)]
             Self::Emulated => "emulated-bf16",
         }
     }
 
-    /// Prepares the calling thread; [`Self::end`] follows.
-    fn begin(self) {
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Amx {
-            amx::begin();
-        }
-    }
-
-    fn end(self) {
-        #[cfg(target_arch = "x86_64")]
-        if self == Self::Amx {
-            amx::end();
+    /// Prepares the calling thread.
+    ///
+    /// # Safety
+    /// The thread is not prepared already.
+    unsafe fn prepare(self) -> Ready {
+        Ready {
+            #[cfg(target_arch = "x86_64")]
+            _tiles: match self {
+                // SAFETY: the processor has this unit, and the caller vouches for the thread.
+                Self::Amx(_) => Some(unsafe { amx::TilesOn::new() }),
+                _ => None,
+            },
         }
     }
 
@@ -93,7 +111,7 @@ impl Bf16Unit {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has this unit.
-            Self::Amx | Self::Avx512 => unsafe { avx512::round(numbers) },
+            Self::Amx(_) | Self::Avx512(_) => unsafe { avx512::round(numbers) },
             #[cfg(test)]
             Self::Emulated => emulated::round(numbers),
         }
@@ -105,7 +123,7 @@ impl Bf16Unit {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has this unit.
-            Self::Amx | Self::Avx512 => unsafe { avx512::pack_transposed(w, stride, tile) },
+            Self::Amx(_) | Self::Avx512(_) => unsafe { avx512::pack_transposed(w, stride, tile) },
             #[cfg(test)]
             Self::Emulated => emulated::pack_transposed(w, stride, tile),
         }
@@ -117,7 +135,7 @@ impl Bf16Unit {
         match self {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has this unit.
-            Self::Amx | Self::Avx512 => unsafe { avx512::pack_plain(w, stride, tiles) },
+            Self::Amx(_) | Self::Avx512(_) => unsafe { avx512::pack_plain(w, stride, tiles) },
             #[cfg(test)]
             Self::Emulated => emulated::pack_plain(w, stride, tiles),
         }
@@ -127,16 +145,16 @@ impl Bf16Unit {
     ///
     /// # Safety
     /// `c` has as many rows as `a`, of 32 elements, that begin `stride` apart, and nothing else
-    /// uses them.
+    /// uses them. The calling thread is [prepared](Self::prepare).
     #[inline]
     unsafe fn multiply(self, a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has this unit, and `c` is what the caller says.
-            Self::Amx => unsafe { amx::multiply(a, b, c, stride, add) },
+            // SAFETY: the processor has this unit, and the caller vouches for `c` and the thread.
+            Self::Amx(_) => unsafe { amx::multiply(a, b, c, stride, add) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has this unit, and `c` is what the caller says.
-            Self::Avx512 => unsafe { avx512::multiply(a, b, c, stride, add) },
+            Self::Avx512(_) => unsafe { avx512::multiply(a, b, c, stride, add) },
             #[cfg(test)]
             // SAFETY: `c` is what the caller says.
             Self::Emulated => unsafe { emulated::multiply(a, b, c, stride, add) },
@@ -305,7 +323,9 @@ impl<W: Bf16Rows> Part<'_, W> {
         let Scratch { panels, numbers } = scratch;
         panels.resize(columns.len().div_ceil(WIDTH) * panel, Line::ZERO);
         self.pack(columns.clone(), panels, numbers);
-        self.unit.begin();
+        // SAFETY: this is the only place where a thread is prepared, and nothing below comes here
+        // again.
+        let _ready = unsafe { self.unit.prepare() };
         for (block, x) in self.x.chunks(2 * TILE * steps).enumerate() {
             let first = block * 2 * TILE;
             let rows = (self.m - first).min(x.len() / steps);
@@ -315,21 +335,23 @@ impl<W: Bf16Rows> Part<'_, W> {
                 // SAFETY: the element is one of `out`, whose rows are `n` apart.
                 let c = unsafe { out.0.add(first * self.n + column) };
                 if rows == x.len() / steps && width == WIDTH {
-                    // SAFETY: all rows and columns are there, and nothing else uses them.
+                    // SAFETY: all rows and columns are there, nothing else uses them, and the thread
+                    // is prepared.
                     unsafe { self.unit.multiply(x, w, c, self.n, self.add) };
                 } else {
-                    // SAFETY: there are so many rows and columns, and nothing else uses them.
+                    // SAFETY: there are so many rows and columns, nothing else uses them, and the
+                    // thread is prepared.
                     unsafe { self.at_the_edge(x, w, c, rows, width) };
                 }
             }
         }
-        self.unit.end();
     }
 
     /// The same for a block that is not whole, through one that is.
     ///
     /// # Safety
-    /// `c` has so many rows and columns, and nothing else uses them.
+    /// `c` has so many rows and columns, and nothing else uses them. The calling thread is prepared
+    /// for the unit.
     unsafe fn at_the_edge(&self, x: &[Line], w: &[Line], c: *mut f32, rows: usize, width: usize) {
         let mut block = [0f32; 2 * TILE * WIDTH];
         for (r, row) in block.chunks_exact_mut(WIDTH).take(rows).enumerate() {
@@ -339,7 +361,7 @@ impl<W: Bf16Rows> Part<'_, W> {
                 row[..width].copy_from_slice(before);
             }
         }
-        // SAFETY: the block has room for all rows.
+        // SAFETY: the block has room for all rows, and the thread is prepared.
         unsafe { self.unit.multiply(x, w, block.as_mut_ptr(), WIDTH, self.add) };
         for (r, row) in block.chunks_exact(WIDTH).take(rows).enumerate() {
             // SAFETY: the row is there, and nothing else uses it.

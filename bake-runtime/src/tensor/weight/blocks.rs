@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use candle_core::Result;
 use candle_core::quantized::k_quants::{
-    BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K,
-    BlockQ8_0,
+    BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
 };
 use candle_core::quantized::{GgmlDType, GgmlType};
 
@@ -41,8 +40,6 @@ impl Blocks {
             GgmlDType::Q5_0 => read::<BlockQ5_0>(bytes),
             GgmlDType::Q5_1 => read::<BlockQ5_1>(bytes),
             GgmlDType::Q8_0 => read::<BlockQ8_0>(bytes),
-            GgmlDType::Q2K => read::<BlockQ2K>(bytes),
-            GgmlDType::Q3K => read::<BlockQ3K>(bytes),
             GgmlDType::Q4K => read::<BlockQ4K>(bytes),
             GgmlDType::Q5K => read::<BlockQ5K>(bytes),
             GgmlDType::Q6K => read::<BlockQ6K>(bytes),

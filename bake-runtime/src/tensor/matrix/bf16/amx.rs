@@ -2,6 +2,7 @@
 //! the functions for them are not stable yet.
 
 use std::arch::asm;
+use std::marker::PhantomData;
 
 use super::pack::{Line, TILE, WIDTH};
 
@@ -62,22 +63,37 @@ static SHAPES: TileShapes = TileShapes {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// Turns the calling thread's tiles on.
-pub(super) fn begin() {
-    // SAFETY: tiles are available wherever this unit is chosen, and the shapes are valid.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) }
+/// The tiles of the calling thread, which are on while this is there. Turned off, the system need
+/// not save them.
+pub(super) struct TilesOn {
+    /// They are the thread's own, so this must not move to another.
+    _of_this_thread: PhantomData<*const ()>,
 }
 
-/// Turns them off, so that the system need not save them.
-pub(super) fn end() {
-    // SAFETY: as above; nothing is left in a tile.
-    unsafe { asm!("tilerelease", options(nostack, nomem)) }
+impl TilesOn {
+    /// Turns the calling thread's tiles on.
+    ///
+    /// # Safety
+    /// [`is_available`] has said yes, and the thread has no other `TilesOn`.
+    pub(super) unsafe fn new() -> Self {
+        // SAFETY: the processor has the instruction, the system has given its permission, and the
+        // shapes are valid.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &SHAPES, options(nostack, readonly)) }
+        Self { _of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for TilesOn {
+    fn drop(&mut self) {
+        // SAFETY: the tiles are on, and nothing in them is needed any more.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) }
+    }
 }
 
 /// See [`super::Bf16Unit::multiply`].
 ///
 /// # Safety
-/// As there, between [`begin`] and [`end`].
+/// As there, while the calling thread has its tiles [on](TilesOn).
 pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
     let steps = b.len() / WIDTH;
     assert!(steps > 0 && b.len() == steps * WIDTH, "the panel has another size");
@@ -102,7 +118,7 @@ unsafe fn sixteen_rows(
     steps: usize,
 ) {
     // SAFETY: there are `steps` tiles of `a` and of each half of `b`, and the caller vouches for
-    // `c`. Tiles are used between `begin` and `end` only.
+    // `c`, and for tiles that are on.
     unsafe {
         asm!(
             "tilezero tmm0",

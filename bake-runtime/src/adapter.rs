@@ -156,6 +156,16 @@ impl Adapter {
         self.changes.get_mut(layer)?[projection as usize].as_mut()
     }
 
+    /// The same adapter with numbers of its own.
+    #[cfg(feature = "train")]
+    pub(crate) fn copied(&self) -> candle_core::Result<Self> {
+        let mut copied = self.clone();
+        for change in copied.changes.iter_mut().flatten().flatten() {
+            (change.a, change.b) = (change.a.copy()?, change.b.copy()?);
+        }
+        Ok(copied)
+    }
+
     /// The lowest block with a change.
     pub(crate) fn lowest_layer(&self) -> usize {
         self.iter().next().map_or(self.changes.len(), |(layer, ..)| layer)

@@ -12,6 +12,7 @@
 mod activations;
 #[allow(dead_code, reason = "the generators that show it to a model come next")]
 pub(crate) mod examples;
+mod freed;
 mod held_out;
 pub(crate) mod plan;
 pub(crate) mod products;
@@ -99,7 +100,7 @@ impl BakeOptions {
 
     /// Keeps at most this many bytes of activations for the backward pass; what does not fit is
     /// computed twice. The result is the same. Where it is not set, it is half of the memory that
-    /// the machine has free when training begins, and at least 256 MiB.
+    /// the machine has free once the model is loaded, and at least 256 MiB.
     pub fn activation_bytes(self, activation_bytes: usize) -> Self {
         Self { activation_bytes: Some(activation_bytes), ..self }
     }
@@ -156,15 +157,17 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
     check_sources(recipe)?;
     let model = load_model(recipe, options.device)?;
+    let activation_bytes = options.room_for_activations();
     let hash = recipe.hash(model.hash());
     let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = %hash);
     let _entered = span.enter();
-    let baking = Baking { recipe, options, store: &store, monitor, model: &model, hash };
+    let (store, model) = (&store, &model);
+    let baking = Baking { recipe, options, store, monitor, model, hash, activation_bytes };
     // What exists can be used without a lock, even in a read-only store.
     if let Some(bake) = baking.made()? {
         return Ok(bake);
     }
-    let _lock = wait_for_lock(&store, &hash, monitor)?;
+    let _lock = wait_for_lock(store, &hash, monitor)?;
     match baking.made()? {
         Some(bake) => Ok(bake),
         None => baking.make(),
@@ -179,6 +182,8 @@ struct Baking<'a> {
     monitor: Monitor<'a>,
     model: &'a Model,
     hash: Hash,
+    /// As much as a plan has said: what is free is looked at as soon as the model is loaded.
+    activation_bytes: usize,
 }
 
 impl Baking<'_> {
@@ -203,6 +208,7 @@ impl Baking<'_> {
         let stages = Stages { recipe, model, device, store, fresh, monitor };
         let inputs = Inputs::read_all(recipe)?;
         let adapter = stages.check(&inputs)?;
+        freed::give_back();
         let (training_set, targets) = stages.training_set(&inputs)?;
         let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
@@ -218,6 +224,7 @@ impl Baking<'_> {
             report.write(dir)
         })?;
         checkpoints.clear()?;
+        freed::give_back();
         Ok(self.finished(dir, report, false))
     }
 
@@ -233,15 +240,17 @@ impl Baking<'_> {
         let trained_on = &training_set.sequences;
         let kl_before = measure(model, settings, training_set, trained_on, WeightView::default())?;
         check_divergence_before(model, kl_before)?;
+        freed::give_back();
         let training = Training {
             model,
             recipe: self.recipe,
             training_set,
-            activation_bytes: self.options.room_for_activations(),
+            activation_bytes: self.activation_bytes,
             checkpoints,
             monitor: self.monitor,
         };
         let Trained { adapter, epochs, held_out } = training.run(adapter)?;
+        freed::give_back();
         let view = WeightView { adapter: Some(&adapter), dropout: None };
         let kl_after = measure(model, settings, training_set, trained_on, view)?;
         if let Err(error) = check_divergence_after(kl_before, kl_after) {

@@ -115,6 +115,14 @@ pub(crate) struct Compared<'a> {
     pub(crate) masked: Option<&'a Tensor>,
 }
 
+/// The memory that [`compare`] takes for this many tokens, on the device of the head.
+pub(crate) fn bytes(options: Options, tokens: usize, head: &Weight) -> usize {
+    match Gpu::of_device(head.device()) {
+        Some(_) => gpu::bytes(options, tokens, head.dims()),
+        None => cpu::bytes(options, tokens, head.dims()),
+    }
+}
+
 /// As [`distill`].
 pub(crate) fn compare(states: Compared<'_>, options: Options) -> Result<Loss> {
     check(states, options).map_err(impossible)?;

@@ -1,6 +1,8 @@
 //! Generation: many answers at once for bakes, one token after the other for conversations.
 
 pub(crate) mod sample;
+#[cfg(feature = "train")]
+pub(crate) mod size;
 
 use std::collections::HashMap;
 
@@ -64,7 +66,8 @@ impl SharedPrefix {
             .min()
             .unwrap_or(0)
             .min(shortest.saturating_sub(keep));
-        let mut cache = model.decoder().cache(length + TOKENS)?;
+        let rest: usize = sequences.iter().map(|s| s.len() - length).sum();
+        let mut cache = model.decoder().cache(length + rest.min(TOKENS))?;
         let mut slots = Vec::with_capacity(length);
         for part in first[..length].chunks(TOKENS) {
             let (_, new) =
@@ -99,6 +102,12 @@ pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<
         chunks.push(&items[start..]);
     }
     chunks
+}
+
+/// How many items of so many tokens come into one part.
+#[cfg(feature = "train")]
+pub(crate) fn together(mean: f64) -> usize {
+    ((TOKENS as f64 / mean.max(1.0)) as usize).max(1)
 }
 
 /// Answers all requests. The common beginning of their prompts is read once, and so is a prompt

@@ -74,6 +74,24 @@ fn named_file(named: &NamedModel) -> Result<PathBuf> {
     }
 }
 
+/// The bytes of the files of a recipe's base model that are mapped while it is loaded.
+///
+/// # Errors
+/// When they cannot be found.
+#[cfg(feature = "train")]
+pub(crate) fn mapped_bytes(recipe: &Recipe) -> Result<u64> {
+    let files = match &recipe.model {
+        ModelSource::Folder(path) => {
+            bake_spec::model::weight_files(&Path::new(&*recipe.root).join(&**path))?
+        }
+        ModelSource::Gguf(path) => vec![Path::new(&*recipe.root).join(&**path)],
+        ModelSource::Named(named) => return Ok(named.bytes()),
+        // It is in the program.
+        _ => Vec::new(),
+    };
+    Ok(files.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum())
+}
+
 /// The files of a recipe's base model, and its name.
 ///
 /// # Errors

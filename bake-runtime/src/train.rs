@@ -5,9 +5,11 @@ mod checkpoint;
 mod epochs;
 pub(crate) mod optimizer;
 mod schedule;
+mod size;
 mod step;
 
 pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
 pub(crate) use epochs::{Trained, Training};
-pub(crate) use step::{measure, probe};
+pub(crate) use size::TrainingSize;
+pub(crate) use step::{Trial, measure};

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::BakeOptions;
 use super::report::GeneratorReport;
-use super::rollout::Teachers;
+use super::rollout::{Rollouts, Teachers};
 use super::stages::Stages;
 use super::stimuli::{self, Collected, Dropped, Stimulus};
 use super::teacher::Taught;
@@ -92,6 +92,10 @@ pub(super) struct KeptOfTarget {
     pub(super) stimuli: Kept,
     pub(super) rollouts: Kept,
     pub(super) states: Kept,
+    /// Stimuli that have their rollouts, with these.
+    pub(super) answered: Vec<(Stimulus, Rollouts)>,
+    /// Stimuli that exist and have none.
+    pub(super) unanswered: Vec<Stimulus>,
 }
 
 /// Counts what is kept of a target's products.
@@ -104,26 +108,25 @@ pub(super) fn count_kept(
         stimuli::collect(stages, target, inputs, false)?;
     let by_model = reports.iter().filter(|report| report.generator.is_by_model());
     let unwritten = if complete { 0 } else { by_model.map(GeneratorReport::missing).sum() };
+    let stimuli = Kept { kept: list.len(), to_make: unwritten };
     let teachers = Teachers::new(stages, target, inputs);
-    let (mut known, mut rollouts) = (Vec::new(), Vec::new());
-    let mut to_roll_out = unwritten;
-    for stimulus in &list {
-        match teachers.kept(stimulus)? {
+    let (mut known, mut rollouts, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
+    for stimulus in list {
+        match teachers.kept(&stimulus)? {
             Some(kept) => {
-                known.push(stimulus.clone());
+                known.push(stimulus);
                 rollouts.push(kept);
             }
-            None => to_roll_out += 1,
+            None => unanswered.push(stimulus),
         }
     }
     let trajectories = trajectories(&rollouts);
     let taught = Taught { stages, target, inputs, stimuli: &known, trajectories: &trajectories };
     let states = taught.count_kept()?;
-    let to_make = to_roll_out * target.rollout.answers;
-    Ok(KeptOfTarget {
-        stimuli: Kept { kept: list.len(), to_make: unwritten },
-        rollouts: Kept { kept: rollouts.iter().map(Vec::len).sum(), to_make },
-        // It is not known yet which of the missing rollouts will be the same.
-        states: Kept { kept: states, to_make: trajectories.len() - states + to_make },
-    })
+    let to_make = (unanswered.len() + unwritten) * target.rollout.answers;
+    // It is not known yet which of the missing rollouts will be the same.
+    let states = Kept { kept: states, to_make: trajectories.len() - states + to_make };
+    let kept = rollouts.iter().map(Vec::len).sum();
+    let answered = known.into_iter().zip(rollouts).collect();
+    Ok(KeptOfTarget { stimuli, rollouts: Kept { kept, to_make }, states, answered, unanswered })
 }

@@ -22,7 +22,7 @@ use crate::text::template::Message;
 const STAGE: &str = "rollouts";
 
 /// Rollouts that are made before they are kept.
-const MADE_TOGETHER: usize = 256;
+pub(super) const MADE_TOGETHER: usize = 256;
 
 /// Among this many rollouts at least one should end by itself; otherwise something is wrong.
 const ONE_ENDS_OF: usize = 20;
@@ -117,26 +117,56 @@ impl<'a> Teachers<'a> {
         made: &mut [Option<Rollouts>],
         ticker: &Ticker<'_>,
     ) -> Result<()> {
-        let (model, answers) = (self.stages.model, self.target.rollout.answers);
-        let mut prompts = Vec::with_capacity(part.len());
-        for &i in part {
-            let read = self.inputs.teacher_prompt(&stimuli[i]);
-            prompts.push(model.encode(&Message::question(read, &stimuli[i].text))?);
-        }
-        let mut requests = Vec::with_capacity(part.len() * answers);
-        for (&i, prompt) in part.iter().zip(&prompts) {
-            for sample in 0..answers {
-                requests.push(Request { prompt, rng: self.random(&stimuli[i], sample) });
-            }
-        }
-        let view = WeightView::default();
-        let completions =
-            complete(model, requests, &self.sampling, view, |ended| ticker.advance(ended, ""))?;
+        let answers = self.target.rollout.answers;
+        let done = |ended| ticker.advance(ended, "");
+        let completions = self.answer(stimuli, part, answers, &self.sampling, done)?;
         for (&i, rollouts) in part.iter().zip(completions.chunks(answers)) {
             self.stages.keep(STAGE, &self.key(&stimuli[i]), rollouts)?;
             made[i] = Some(rollouts.to_vec());
         }
         Ok(())
+    }
+
+    /// The first of the rollouts of each stimulus, cut at this many tokens. They are not kept.
+    pub(super) fn try_out(
+        &self,
+        stimuli: &[Stimulus],
+        max_tokens: usize,
+    ) -> Result<Vec<Completion>> {
+        let most = self.sampling.max_tokens.unwrap_or(max_tokens).min(max_tokens);
+        let (sampling, mut all) = (self.sampling.clone().max_tokens(most), Vec::new());
+        for part in self.parts(stimuli, &(0..stimuli.len()).collect::<Vec<_>>()) {
+            all.extend(self.answer(stimuli, &part, 1, &sampling, |_| Ok(()))?);
+        }
+        Ok(all)
+    }
+
+    /// What the teacher of a stimulus reads.
+    pub(super) fn prompt(&self, stimulus: &Stimulus) -> Result<Vec<u32>> {
+        let read = self.inputs.teacher_prompt(stimulus);
+        self.stages.model.encode(&Message::question(read, &stimulus.text))
+    }
+
+    /// Answers some stimuli, each so many times.
+    fn answer(
+        &self,
+        stimuli: &[Stimulus],
+        part: &[usize],
+        times: usize,
+        sampling: &Sampling,
+        done: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<Completion>> {
+        let mut prompts = Vec::with_capacity(part.len());
+        for &i in part {
+            prompts.push(self.prompt(&stimuli[i])?);
+        }
+        let mut requests = Vec::with_capacity(part.len() * times);
+        for (&i, prompt) in part.iter().zip(&prompts) {
+            for sample in 0..times {
+                requests.push(Request { prompt, rng: self.random(&stimuli[i], sample) });
+            }
+        }
+        complete(self.stages.model, requests, sampling, WeightView::default(), done)
     }
 
     /// Every sample has its own random stream: more stimuli or answers leave the others as they

@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::freed::give_back;
 use super::held_out::held_out;
 use super::report::TargetReport;
 use super::rollout::Teachers;
@@ -96,11 +97,14 @@ impl Stages<'_> {
             }
         }
         room::check_made(self, target, inputs, &stimuli)?;
+        give_back();
         let rollouts = Teachers::new(self, target, inputs).roll_out(&stimuli)?;
+        give_back();
         let trajectories = trajectories(&rollouts);
         let taught =
             Taught { stages: self, target, inputs, stimuli: &stimuli, trajectories: &trajectories };
-        gathered.states.extend(taught.states()?);
+        taught.add_states(&mut gathered.states)?;
+        give_back();
         let all = || rollouts.iter().flatten();
         let settings = &self.recipe.train;
         let held_out = held_out(&stimuli, settings.held_out, settings.seed);

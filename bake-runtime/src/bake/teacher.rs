@@ -30,39 +30,48 @@ pub(super) struct Taught<'a> {
 }
 
 impl Taught<'_> {
-    /// The states from which each answer token is predicted, `[answer tokens, hidden]`, trajectory
-    /// after trajectory, as their numbers. Missing ones are made.
-    pub(super) fn states(&self) -> Result<Vec<f32>> {
-        let mut states = Vec::with_capacity(self.trajectories.len());
+    /// Adds the states from which each answer token is predicted, `[answer tokens, hidden]`,
+    /// trajectory after trajectory, as their numbers. Missing ones are made.
+    pub(super) fn add_states(&self, all: &mut Vec<f32>) -> Result<()> {
+        let width = self.stages.model.config().hidden_size();
+        let (mut starts, mut end) = (Vec::with_capacity(self.trajectories.len()), all.len());
         for trajectory in self.trajectories {
-            states.push(self.kept(trajectory)?);
+            starts.push(end);
+            end += trajectory.answer.len() * width;
         }
-        let missing: Vec<usize> = (0..states.len()).filter(|&i| states[i].is_none()).collect();
-        if !missing.is_empty() {
-            let stage = Stage {
-                name: &format!("teacher on {}", self.target.name),
-                target: &self.target.name,
-                total: missing.len(),
-                unit: "rollouts",
-            };
-            self.stages.monitor.stage(stage, |ticker| {
-                for sequences in self.groups(&missing)? {
-                    let mut keep = |number: usize, numbers: Vec<f32>| {
-                        self.keep(number, &numbers)?;
-                        states[number] = Some(numbers);
-                        ticker.advance(1, "")
-                    };
-                    hidden_states(self.stages.model, &sequences, &mut keep)?;
-                }
-                Ok(())
-            })?;
+        // They can be larger than the model, so they are nowhere twice.
+        all.reserve_exact(end - all.len());
+        all.resize(end, 0.0);
+        let mut put = |number: usize, numbers: &[f32]| {
+            all[starts[number]..][..numbers.len()].copy_from_slice(numbers);
+        };
+        let mut missing = Vec::new();
+        for (number, trajectory) in self.trajectories.iter().enumerate() {
+            match self.kept(trajectory)? {
+                Some(numbers) => put(number, &numbers),
+                None => missing.push(number),
+            }
         }
-        let tokens: usize = self.trajectories.iter().map(|t| t.answer.len()).sum();
-        let mut all = Vec::with_capacity(tokens * self.stages.model.config().hidden_size());
-        for numbers in states.iter().flatten() {
-            all.extend_from_slice(numbers);
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(all)
+        let stage = Stage {
+            name: &format!("teacher on {}", self.target.name),
+            target: &self.target.name,
+            total: missing.len(),
+            unit: "rollouts",
+        };
+        self.stages.monitor.stage(stage, |ticker| {
+            for sequences in self.groups(&missing)? {
+                let mut keep = |number: usize, numbers: Vec<f32>| {
+                    self.keep(number, &numbers)?;
+                    put(number, &numbers);
+                    ticker.advance(1, "")
+                };
+                hidden_states(self.stages.model, &sequences, &mut keep)?;
+            }
+            Ok(())
+        })
     }
 
     /// How many trajectories have their states in the store.

@@ -30,6 +30,25 @@ pub(super) fn distill(states: Compared<'_>, options: Options) -> Result<Loss> {
     Ok(Loss { per_token: Tensor::from_vec(per_token, tokens, device)?, gradient })
 }
 
+/// Tokens whose logits are there at once.
+fn rows_together(options: Options, tokens: usize, vocabulary: usize) -> usize {
+    let scratch = options.scratch_bytes.unwrap_or(SCRATCH_BYTES);
+    (scratch / (2 * size_of::<f32>() * vocabulary)).clamp(1, tokens.max(1))
+}
+
+/// The memory that the loss takes under a head of this many rows and columns, its gradient
+/// included.
+pub(super) fn bytes(
+    options: Options,
+    tokens: usize,
+    (vocabulary, hidden): (usize, usize),
+) -> usize {
+    let rows = rows_together(options, tokens, vocabulary);
+    // Logits and operands of both, and a row of each thread.
+    let scratch = 2 * rows * (vocabulary + hidden) + rayon::current_num_threads() * vocabulary;
+    (scratch + tokens * hidden) * size_of::<f32>()
+}
+
 fn chunks(
     [teacher, student, weights]: [&[f32]; 3],
     head: &Weight,
@@ -39,8 +58,7 @@ fn chunks(
     gradient: &mut [f32],
 ) -> Result<()> {
     let (vocabulary, hidden) = head.dims();
-    let scratch = options.scratch_bytes.unwrap_or(SCRATCH_BYTES);
-    let rows = (scratch / (2 * size_of::<f32>() * vocabulary)).clamp(1, weights.len().max(1));
+    let rows = rows_together(options, weights.len(), vocabulary);
     // One product of the teacher's states and the differences, one below the other, reads the head
     // once.
     let mut operands = Vec::with_capacity(2 * rows * hidden);

@@ -16,6 +16,18 @@ use crate::distill::{Compared, Divergence, Loss, Options};
 /// Bytes of all buffers, unless the caller sets another size.
 const SCRATCH_BYTES: usize = 1 << 30;
 
+/// The most memory that the loss takes under a head of this many rows and columns: logits and
+/// differences in f32, and the gradient.
+pub(super) fn bytes(
+    options: Options,
+    tokens: usize,
+    (vocabulary, hidden): (usize, usize),
+) -> usize {
+    let all = 2 * size_of::<f32>() * tokens * vocabulary;
+    let scratch = options.scratch_bytes.unwrap_or(SCRATCH_BYTES).min(all);
+    scratch + tokens * hidden * size_of::<f32>()
+}
+
 /// Rows that fill the tiles of a product.
 const TILE: usize = 128;
 

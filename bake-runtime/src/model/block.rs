@@ -94,6 +94,17 @@ impl Activations {
 }
 
 impl Block {
+    /// Bytes that the backward pass of these many tokens holds beside the activations, in f32, when
+    /// it holds most: gradients of the feed-forward layer and of the heads, and those of queries,
+    /// keys and values once more while they are put in order.
+    pub(crate) fn backward_bytes(config: &Config, tokens: usize) -> usize {
+        let numbers = 3 * config.intermediate_size()
+            + config.hidden_size()
+            + 3 * config.query_size()
+            + 4 * config.kv_size();
+        tokens * numbers * size_of::<f32>()
+    }
+
     /// `x` is `[tokens, hidden]`, and so is the result.
     pub(crate) fn forward(
         &self,

@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::stored::Stored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::attention::{Attention, CausalAttention};
-use crate::model::block::{Block, Pass, WeightView};
+use crate::model::block::{Activations, Block, Pass, WeightView};
 use crate::model::cache::KvCache;
 use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
@@ -138,6 +138,21 @@ impl Decoder {
             DType::F32,
             self.device(),
         )?)
+    }
+
+    /// The memory that a cache takes which began with room for `capacity` tokens and has come to
+    /// `used`.
+    pub(crate) fn cache_bytes(&self, capacity: usize, used: usize) -> usize {
+        KvCache::bytes(self.config.layers(), self.config.kv_size(), capacity, used)
+    }
+
+    /// The most memory that a pass over this many tokens takes, if nothing is kept for a backward
+    /// pass: what one block computes, its result, and the rounded numbers of its last product.
+    pub(crate) fn pass_bytes(&self, tokens: usize) -> usize {
+        let config = &self.config;
+        let result = config.hidden_size() * size_of::<f32>();
+        let rounded = self.bf16_unit().map_or(0, |_| config.intermediate_size() * size_of::<u16>());
+        Activations::bytes(config, tokens) + tokens * (result + rounded)
     }
 
     /// Token embeddings `[tokens, hidden]`.

@@ -84,14 +84,17 @@ impl<'a> Checkpoints<'a> {
     }
 
     fn save(&self, state: &TrainingState) -> Result<()> {
-        let mut bytes = Vec::new();
+        let best = state.best.iter().flat_map(matrices);
+        let (_, moments) = state.optimizer.state();
+        let tensors: Vec<&Tensor> = best.chain(matrices(&state.adapter)).chain(moments).collect();
+        let elements: usize = tensors.iter().map(|tensor| tensor.elem_count()).sum();
+        let divergences = state.losses.len() + state.held_out.len();
+        let mut bytes = Vec::with_capacity(16 + 8 * divergences + 4 * elements);
         for numbers in [&state.losses, &state.held_out] {
             bytes.extend((numbers.len() as u64).to_le_bytes());
             bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
-        let best = state.best.iter().flat_map(matrices);
-        let (_, moments) = state.optimizer.state();
-        for tensor in best.chain(matrices(&state.adapter)).chain(moments) {
+        for tensor in tensors {
             bytes.extend(
                 tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes),
             );

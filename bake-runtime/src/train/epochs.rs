@@ -3,7 +3,7 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, AdamW, AdamWSettings};
-use super::step::{Student, measure};
+use super::step::{Student, measure, on_first_thread};
 use super::{Checkpoints, TrainingSet, schedule};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
@@ -101,7 +101,8 @@ impl Training<'_> {
         let view = WeightView { adapter: Some(&state.adapter), dropout: None };
         let now = measure(model, &recipe.train, training_set, &training_set.held_out, view)?;
         if state.held_out.iter().all(|before| now < *before) {
-            state.best = Some(state.adapter.clone());
+            // The optimiser changes the numbers of the other where they are.
+            state.best = Some(state.adapter.copied()?);
         }
         state.held_out.push(now);
         Ok(())
@@ -170,7 +171,7 @@ impl Training<'_> {
         for (part, numbers) in sequences.chunks(settings.batch).enumerate() {
             let sequences = numbers.iter().map(|&i| &self.training_set.sequences[i]);
             let batch = self.training_set.batch(sequences, self.model.decoder().device())?;
-            let (loss, new) = rayon::scope(|_| student.gradients(&batch, scale, (step, part)))?;
+            let (loss, new) = on_first_thread(|| student.gradients(&batch, scale, (step, part)))?;
             total += loss;
             gradients.add(new)?;
         }

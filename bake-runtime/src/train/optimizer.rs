@@ -62,31 +62,41 @@ impl AdamW {
     ) -> Result<()> {
         self.steps += 1;
         for ((layer, projection, gradient), [a_moments, b_moments]) in
-            gradients.iter().zip(&mut self.moments)
+            gradients.iter().zip(&self.moments)
         {
             let Some(change) = adapter.change_mut(layer, projection) else { continue };
-            change.a = moved(&self.settings, self.steps, &change.a, &gradient.a, a_moments, lr)?;
-            change.b = moved(&self.settings, self.steps, &change.b, &gradient.b, b_moments, lr)?;
+            self.settings.step(self.steps, &change.a, &gradient.a, a_moments, lr)?;
+            self.settings.step(self.steps, &change.b, &gradient.b, b_moments, lr)?;
         }
         Ok(())
     }
 }
 
-/// With bias-corrected moments m̂ and v̂: `x (1 − lr · decay) − lr · m̂ / (√v̂ + ε)`.
-fn moved(
-    settings: &AdamWSettings,
-    steps: i32,
-    x: &Tensor,
-    gradient: &Tensor,
-    (mean, square): &mut (Tensor, Tensor),
-    lr: f64,
-) -> Result<Tensor> {
-    let &AdamWSettings { beta1, beta2, eps, weight_decay } = settings;
-    *mean = ((&*mean * beta1)? + (gradient * (1.0 - beta1))?)?;
-    *square = ((&*square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-    let (mean, square) =
-        ((&*mean / (1.0 - beta1.powi(steps)))?, (&*square / (1.0 - beta2.powi(steps)))?);
-    (x * (1.0 - lr * weight_decay))? - ((mean / (square.sqrt()? + eps)?)? * lr)?
+impl AdamWSettings {
+    /// With bias-corrected moments m̂ and v̂: `x ← x (1 − lr · decay) − lr · m̂ / (√v̂ + ε)`.
+    ///
+    /// The numbers change where they are. New tensors would end up among those of a step, and what
+    /// lies between them could not serve the next one, which may be larger.
+    fn step(
+        &self,
+        steps: i32,
+        x: &Tensor,
+        gradient: &Tensor,
+        (mean, square): &(Tensor, Tensor),
+        lr: f64,
+    ) -> Result<()> {
+        let &Self { beta1, beta2, eps, weight_decay } = self;
+        replace(mean, ((mean * beta1)? + (gradient * (1.0 - beta1))?)?)?;
+        replace(square, ((square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?)?;
+        let (mean, square) =
+            ((mean / (1.0 - beta1.powi(steps)))?, (square / (1.0 - beta2.powi(steps)))?);
+        replace(x, ((x * (1.0 - lr * weight_decay))? - ((mean / (square.sqrt()? + eps)?)? * lr)?)?)
+    }
+}
+
+/// Writes new numbers into a tensor.
+fn replace(tensor: &Tensor, new: Tensor) -> Result<()> {
+    tensor.slice_set(&new, 0, 0)
 }
 
 /// Scales gradients so that their joint norm is at most `limit`; returns the norm before.
@@ -140,6 +150,7 @@ mod tests {
         };
         let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, eps: 1e-30, weight_decay: 0.1 };
         let mut optimizer = AdamW::new(&adapter, settings).unwrap();
+        let place = adapter.change(0, Projection::Query).unwrap().a.id();
         // The first step is lr · sign(g), after the weight has decayed.
         optimizer.step(&mut adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
         let first = a(&adapter);
@@ -152,6 +163,8 @@ mod tests {
         let square: f64 = 0.99 * 0.0025 / (1.0 - 0.9801);
         let want = 0.989 * 0.999 - 0.01 * mean / square.sqrt();
         assert!((f64::from(a(&adapter)[0]) - want).abs() < 1e-6);
+        // The numbers changed where they were.
+        assert_eq!(adapter.change(0, Projection::Query).unwrap().a.id(), place);
     }
 
     #[test]

@@ -4,21 +4,23 @@
 mod tests;
 
 use bake_spec::recipe::{Recipe, Train};
-use bake_spec::{KeyHasher, Projection};
-use candle_core::Tensor;
+use bake_spec::{Config, KeyHasher, Projection};
+use candle_core::{DType, Tensor};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{Batch, StudentSequence, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
-use crate::distill::{Compared, Options, compare};
+use crate::distill::{Compared, Divergence, Options, compare};
 use crate::error::Result;
+use crate::generate::token_chunks;
 use crate::model::Model;
 use crate::model::attention::Attention;
 use crate::model::block::{Activations, DropoutMasks, WeightView};
 
-/// Sequences that are measured together when nothing is trained.
-const MEASURED_TOGETHER: usize = 32;
+/// How student and teacher are compared, unless a recipe says otherwise.
+pub(super) const LOSS: Options =
+    Options { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: None };
 
 /// The weighted mean divergence over some sequences of a training set, in nats per token.
 pub(crate) fn measure(
@@ -29,7 +31,7 @@ pub(crate) fn measure(
     view: WeightView<'_>,
 ) -> Result<f64> {
     let mut total = 0.0;
-    for sequences in sequences.chunks(MEASURED_TOGETHER) {
+    for sequences in token_chunks(sequences, |sequence| sequence.ids.len()) {
         let batch = training_set.batch(sequences, model.decoder().device())?;
         let hidden = model
             .decoder()
@@ -59,11 +61,8 @@ fn compared(
         weights: &weights,
         masked: None,
     };
-    let options = Options {
-        divergence: settings.divergence,
-        temperature: settings.temperature,
-        ..Options::default()
-    };
+    let options =
+        Options { divergence: settings.divergence, temperature: settings.temperature, ..LOSS };
     let loss = compare(states, options)?;
     let per_token = loss.per_token.to_vec1::<f32>()?;
     let total = per_token
@@ -72,6 +71,18 @@ fn compared(
         .map(|(&loss, weight)| f64::from(loss) * weight * scale)
         .sum();
     Ok((total, loss.gradient))
+}
+
+/// Does work on the first of the threads that share it. It is always the same one, since allocators
+/// keep what was freed for the thread that had it: on others, a step would take its memory again.
+pub(super) fn on_first_thread<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    let done = rayon::broadcast(|context| (context.index() == 0).then(&work));
+    done.into_iter().flatten().next().expect("there is a first thread")
+}
+
+/// How many blocks may keep their activations of this many tokens.
+pub(super) fn kept_blocks(config: &Config, tokens: usize, activation_bytes: usize) -> usize {
+    activation_bytes / Activations::bytes(config, tokens).max(1)
 }
 
 /// A model with an adapter that learns.
@@ -103,8 +114,7 @@ impl Student<'_> {
         // blocks, as many upper ones as there is room for keep their activations, and the lower
         // ones their inputs.
         let (layers, lowest) = (decoder.blocks().len(), self.adapter.lowest_layer());
-        let room =
-            self.activation_bytes / Activations::bytes(decoder.config(), batch.ids.len()).max(1);
+        let room = kept_blocks(decoder.config(), batch.ids.len(), self.activation_bytes);
         let mut x = decoder.embed(&batch.ids)?;
         let mut kept = Vec::with_capacity(layers - lowest);
         for (layer, block) in decoder.blocks().iter().enumerate() {
@@ -181,35 +191,71 @@ impl DropoutMasks for Masks<'_> {
     }
 }
 
-/// One forward and backward pass over a full batch of these tokens, to see how long it takes with
-/// this room for activations. Returns the number of its tokens.
-pub(crate) fn probe(
-    model: &Model,
-    recipe: &Recipe,
-    ids: &[u32],
-    activation_bytes: usize,
-) -> Result<usize> {
-    let adapter =
-        crate::adapter::initial(model.config(), &recipe.lora, 0, model.decoder().device())?;
-    let answer = ids.len() / 2;
-    let hidden = model.decoder().forward(ids, &[ids.len()], WeightView::default())?;
-    let states = hidden.narrow(0, ids.len() - answer, answer)?;
-    let sequence = StudentSequence {
-        ids: ids.to_vec(),
-        answer,
-        first_state: 0,
-        token_weight: 1.0 / answer as f64,
-    };
-    let training_set = TrainingSet { sequences: Vec::new(), held_out: Vec::new(), states };
-    let sequences = std::iter::repeat_n(&sequence, recipe.train.batch.min(16));
-    let batch = training_set.batch(sequences, model.decoder().device())?;
-    let student = Student {
-        model,
-        adapter: &adapter,
-        settings: &recipe.train,
-        dropout: 0.0,
-        activation_bytes,
-    };
-    rayon::scope(|_| student.gradients(&batch, 1.0, (0, 0)))?;
-    Ok(batch.ids.len())
+/// A batch of made-up sequences, to see how long work on such takes.
+pub(crate) struct Trial<'a> {
+    model: &'a Model,
+    recipe: &'a Recipe,
+    adapter: Adapter,
+    training_set: TrainingSet,
+}
+
+/// The most sequences of a trial.
+const TRIED_TOGETHER: usize = 16;
+
+impl<'a> Trial<'a> {
+    /// A batch as the recipe has it, or a part of it, of sequences with a prompt and an answer of
+    /// these many tokens.
+    pub(crate) fn new(
+        model: &'a Model,
+        recipe: &'a Recipe,
+        prompt: usize,
+        answer: usize,
+    ) -> Result<Self> {
+        let decoder = model.decoder();
+        let adapter = crate::adapter::initial(model.config(), &recipe.lora, 0, decoder.device())?;
+        let count = recipe.train.batch.min(TRIED_TOGETHER);
+        let (length, vocabulary) = (prompt + answer - 1, model.config().vocab_size() as u32);
+        let mut sequences = Vec::with_capacity(count);
+        for number in 0..count as u32 {
+            let ids = (0..length as u32).map(|i| (i * 7919 + number * 104_729) % vocabulary);
+            sequences.push(StudentSequence {
+                ids: ids.collect(),
+                answer,
+                first_state: number as usize * answer,
+                token_weight: 1.0 / (count * answer) as f64,
+            });
+        }
+        let shape = (count * answer, model.config().hidden_size());
+        let states = Tensor::zeros(shape, DType::F32, decoder.device())?;
+        let training_set = TrainingSet { sequences, held_out: Vec::new(), states };
+        Ok(Self { model, recipe, adapter, training_set })
+    }
+
+    /// The tokens of its sequences.
+    pub(crate) fn tokens(&self) -> usize {
+        self.training_set.sequences.iter().map(|sequence| sequence.ids.len()).sum()
+    }
+
+    /// Learns from the batch, with this room for the activations of a whole one.
+    pub(crate) fn learn(&self, activation_bytes: usize) -> Result<()> {
+        let sequences = &self.training_set.sequences;
+        let batch = self.training_set.batch(sequences, self.model.decoder().device())?;
+        let student = Student {
+            model: self.model,
+            adapter: &self.adapter,
+            settings: &self.recipe.train,
+            dropout: self.recipe.lora.dropout,
+            activation_bytes: activation_bytes / self.recipe.train.batch * sequences.len(),
+        };
+        on_first_thread(|| student.gradients(&batch, 1.0, (0, 0)))?;
+        Ok(())
+    }
+
+    /// Measures the batch.
+    pub(crate) fn measure(&self) -> Result<()> {
+        let view = WeightView { adapter: Some(&self.adapter), dropout: None };
+        let sequences = &self.training_set.sequences;
+        measure(self.model, &self.recipe.train, &self.training_set, sequences, view)?;
+        Ok(())
+    }
 }

@@ -1,0 +1,317 @@
+//! What there is to do for a target, and how long its sequences are.
+
+use bake_spec::recipe::{GeneratorKind, Target};
+
+use super::TargetPlan;
+use super::lengths::Lengths;
+use super::speed::Speed;
+use crate::bake::products::{KeptOfTarget, count_kept};
+use crate::bake::rollout::{MADE_TOGETHER, Teachers};
+use crate::bake::room::check_target;
+use crate::bake::stages::Stages;
+use crate::bake::stimuli::Stimulus;
+use crate::error::Result;
+use crate::generate::Completion;
+use crate::generate::size::GroupSize;
+use crate::inputs::{Inputs, Passage};
+use crate::text::template::Message;
+
+/// Rollouts that are made to see how long they become, and the most tokens of each.
+const TRIED: usize = 16;
+const TRIED_TOKENS: usize = 128;
+
+/// What stands for questions that the model has yet to write.
+const STAND_IN: &str = "What does it say about this?";
+
+/// Samples that are drawn for each question that is written, and their tokens.
+const SAMPLES: usize = 2;
+const QUESTION: usize = 12;
+
+/// The work on a target.
+pub(super) struct TargetWork {
+    pub(super) plan: TargetPlan,
+    /// What teachers read that share the whole document, and those that read a passage each.
+    readers: [Readers; 2],
+    /// What the student reads before an answer.
+    pub(super) student: Lengths,
+    /// All rollouts.
+    pub(super) answers: Lengths,
+    /// About how many of them are not trained on.
+    pub(super) held_out: usize,
+    /// Rollouts of a stimulus.
+    times: usize,
+}
+
+/// Teachers that read the same before each question, or something of their own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Readers {
+    /// Tokens that all prompts begin with.
+    shared: usize,
+    /// The prompts of all stimuli, without what they share.
+    prompts: Lengths,
+    /// Stimuli without rollouts.
+    missing: usize,
+}
+
+impl TargetWork {
+    /// Looks at what exists. Where rollouts are missing and it `tries`, some are made, and not kept.
+    pub(super) fn of(
+        stages: &Stages<'_>,
+        target: &Target,
+        inputs: &Inputs,
+        tries: bool,
+    ) -> Result<Self> {
+        let prompt_tokens = stages.model.encode(&Message::question(&inputs.prompt, ""))?.len();
+        let kept = count_kept(stages, target, inputs)?;
+        let teachers = Teachers::new(stages, target, inputs);
+        let stand_ins: Vec<Stimulus> = match kept.stimuli.to_make {
+            0 => Vec::new(),
+            _ => inputs.passages.iter().map(stand_in).collect(),
+        };
+        let max_tokens = target.rollout.max_tokens(stages.model.config().context());
+        let tried = match tries {
+            true => {
+                check_target(stages, target, inputs)?;
+                let sample = spread(kept.unanswered.iter().chain(&stand_ins), TRIED);
+                teachers.try_out(&sample, TRIED_TOKENS)?
+            }
+            false => Vec::new(),
+        };
+        let made = (kept.stimuli.kept + kept.stimuli.to_make).saturating_sub(inputs.stimuli.len());
+        let mut work = Self {
+            readers: readers(&teachers, &kept, &stand_ins, prompt_tokens)?,
+            student: student(stages, &kept, &stand_ins)?,
+            answers: answers(&kept, &tried, max_tokens),
+            held_out: held_out(stages, target, inputs, made),
+            times: target.rollout.answers,
+            plan: TargetPlan {
+                name: target.name.to_string(),
+                prompt_tokens,
+                written: inputs.stimuli.len(),
+                made,
+                max_tokens,
+                stimuli: kept.stimuli,
+                rollouts: kept.rollouts,
+                states: kept.states,
+            },
+        };
+        work.answers = work.answers.times(work.plan.rollouts());
+        Ok(work)
+    }
+
+    /// What the student learns from.
+    pub(super) fn sequences(&self) -> Lengths {
+        let trained_on = self.answers.count.saturating_sub(self.held_out);
+        self.student.times(trained_on).followed_by(self.answers)
+    }
+
+    /// The most tokens that teachers read before a question.
+    pub(super) fn before(&self) -> usize {
+        let longest = |readers: &Readers| readers.shared + readers.prompts.mean as usize;
+        self.readers.iter().map(longest).max().unwrap_or(0)
+    }
+
+    /// Rollouts that are made together, where there are any to make.
+    pub(super) fn together(&self) -> usize {
+        GroupSize::answers_together(self.plan.rollouts.to_make)
+    }
+
+    /// Seconds for the stimuli, rollouts and states that are missing.
+    pub(super) fn seconds(&self, speed: &Speed) -> [f64; 3] {
+        let samples = SAMPLES * self.plan.stimuli.to_make;
+        let [document, passages] = self.readers;
+        // Each passage is read with a few requests, however many samples are drawn.
+        let stimuli = grown(speed, samples, QUESTION as f64, QUESTION)
+            + samples as f64 * passages.prompts.mean * speed.read / 4.0;
+        let mut rollouts = 0.0;
+        for Readers { shared, prompts, missing } in [document, passages] {
+            let parts = missing.div_ceil(MADE_TOGETHER.div_ceil(self.times));
+            let read = (parts * shared) as f64 + missing as f64 * prompts.mean;
+            let made = missing * self.times;
+            rollouts +=
+                read * speed.read + grown(speed, made, self.answers.mean, self.answers.longest);
+        }
+        let all = document.prompts.and(passages.prompts);
+        let states = self.plan.states.to_make as f64 * (all.mean + self.answers.mean)
+            + if self.plan.states.to_make > 0 { document.shared as f64 } else { 0.0 };
+        [stimuli, rollouts, states * speed.read]
+    }
+
+    /// The largest groups of answers that are made together: questions, and rollouts.
+    pub(super) fn groups(&self) -> Vec<GroupSize> {
+        let mut groups = Vec::new();
+        let samples = GroupSize::answers_together(SAMPLES * self.plan.stimuli.to_make);
+        let [_, passages] = self.readers;
+        if samples > 0 {
+            groups.push(GroupSize {
+                prefix: 0,
+                prompts: samples,
+                prompt_tokens: passages.prompts.times(samples).largest_sum(samples),
+                answers: samples,
+                answer_tokens: 2 * QUESTION * samples,
+            });
+        }
+        for Readers { shared, prompts, missing } in self.readers {
+            let answers = GroupSize::answers_together(missing * self.times);
+            if answers == 0 {
+                continue;
+            }
+            let different = answers.div_ceil(self.times);
+            groups.push(GroupSize {
+                prefix: shared,
+                prompts: different,
+                prompt_tokens: prompts.largest_sum(different),
+                answers,
+                answer_tokens: self.answers.largest_sum(answers),
+            });
+        }
+        groups
+    }
+
+    /// What teachers read to compute states: the tokens that they share, those of all sequences,
+    /// and those of the longest.
+    pub(super) fn taught(&self) -> [[usize; 3]; 2] {
+        self.readers.map(|Readers { shared, prompts, .. }| {
+            let all = prompts.times(prompts.count * self.times).followed_by(self.answers);
+            [shared, all.sum() as usize, all.longest]
+        })
+    }
+}
+
+/// The rollouts that are held out where each passage gives as many questions as the others.
+fn held_out(stages: &Stages<'_>, target: &Target, inputs: &Inputs, made: usize) -> usize {
+    let passages = inputs.passages.iter().filter(|passage| passage.span.is_some()).count();
+    let of_each = (made / passages.max(1)) as f64 * stages.recipe.train.held_out;
+    of_each as usize * passages * target.rollout.answers
+}
+
+/// Seconds in which so many answers grow.
+fn grown(speed: &Speed, answers: usize, mean: f64, longest: usize) -> f64 {
+    let groups = answers.div_ceil(GroupSize::answers_together(answers).max(1));
+    (groups * longest) as f64 * speed.step + answers as f64 * mean * speed.token
+}
+
+fn stand_in(passage: &Passage) -> Stimulus {
+    Stimulus::new(STAND_IN, passage.span.clone(), GeneratorKind::Ask)
+}
+
+/// At most so many of them, evenly spread.
+fn spread<'a>(all: impl Iterator<Item = &'a Stimulus>, most: usize) -> Vec<Stimulus> {
+    let all: Vec<&Stimulus> = all.collect();
+    let count = all.len().min(most);
+    (0..count).map(|i| all[i * all.len() / count].clone()).collect()
+}
+
+fn readers(
+    teachers: &Teachers<'_>,
+    kept: &KeptOfTarget,
+    stand_ins: &[Stimulus],
+    prompt_tokens: usize,
+) -> Result<[Readers; 2]> {
+    let mut lengths = [Vec::new(), Vec::new()];
+    let mut missing = [0, 0];
+    let answered = kept.answered.iter().map(|(stimulus, _)| (stimulus, 0));
+    for (stimulus, lacks) in answered.chain(kept.unanswered.iter().map(|stimulus| (stimulus, 1))) {
+        let group = usize::from(stimulus.passage.is_some());
+        lengths[group].push(teachers.prompt(stimulus)?.len());
+        missing[group] += lacks;
+    }
+    let mut guessed = [Vec::new(), Vec::new()];
+    for stimulus in stand_ins {
+        let group = usize::from(stimulus.passage.is_some());
+        guessed[group].push(teachers.prompt(stimulus)?.len());
+    }
+    let mut readers = [Readers::default(); 2];
+    for (group, readers) in readers.iter_mut().enumerate() {
+        let unwritten = match guessed[group].is_empty() {
+            true => 0,
+            false => kept.stimuli.to_make,
+        };
+        let guessed = Lengths::of(guessed[group].drain(..)).times(unwritten);
+        let shortest = lengths[group].iter().min().copied().unwrap_or(prompt_tokens);
+        readers.shared = if group == 0 { shortest.min(prompt_tokens) } else { 0 };
+        let rest = lengths[group].drain(..).map(|length| length - readers.shared);
+        readers.prompts = Lengths::of(rest).and(guessed);
+        readers.missing = missing[group] + unwritten;
+    }
+    Ok(readers)
+}
+
+fn student(stages: &Stages<'_>, kept: &KeptOfTarget, stand_ins: &[Stimulus]) -> Result<Lengths> {
+    let length = |stimulus: &Stimulus| -> Result<usize> {
+        let messages = Message::question(&stages.recipe.student, &stimulus.text);
+        Ok(stages.model.encode(&messages)?.len())
+    };
+    let known = kept.answered.iter().map(|(stimulus, _)| stimulus).chain(&kept.unanswered);
+    let known = Lengths::of(known.map(length).collect::<Result<Vec<_>>>()?);
+    let guessed = Lengths::of(stand_ins.iter().map(length).collect::<Result<Vec<_>>>()?);
+    Ok(known.and(guessed.times(kept.stimuli.to_make)))
+}
+
+/// The lengths of rollouts: those that exist, and those that were tried out, of which one that was
+/// cut before it had to end counts as half of what was left to it longer.
+fn answers(kept: &KeptOfTarget, tried: &[Completion], max_tokens: usize) -> Lengths {
+    let known = kept.answered.iter().flat_map(|(_, rollouts)| rollouts);
+    let known = Lengths::of(known.map(|rollout| rollout.ids.len()));
+    let whole = |rollout: &Completion| match rollout.ended || rollout.ids.len() >= max_tokens {
+        true => rollout.ids.len(),
+        false => (rollout.ids.len() + max_tokens) / 2,
+    };
+    let tried = Lengths::of(tried.iter().map(whole)).times(match tried.is_empty() {
+        true => 0,
+        false => kept.rollouts.to_make,
+    });
+    match known.and(tried) {
+        Lengths { count: 0, .. } => Lengths::of([max_tokens]),
+        some => some,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bake::products::Kept;
+
+    fn kept(rollouts: &[usize], to_make: usize) -> KeptOfTarget {
+        let stimulus =
+            |i: usize| Stimulus::new(&format!("Why {i}?"), None, GeneratorKind::Questions);
+        let answered = |(i, &length): (usize, &usize)| (stimulus(i), vec![rollout(length, true)]);
+        KeptOfTarget {
+            stimuli: Kept { kept: rollouts.len(), to_make: 0 },
+            rollouts: Kept { kept: rollouts.len(), to_make },
+            states: Kept::default(),
+            answered: rollouts.iter().enumerate().map(answered).collect(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    fn rollout(length: usize, ended: bool) -> Completion {
+        Completion { ids: vec![1; length], ended }
+    }
+
+    #[test]
+    fn rollouts_that_exist_count_as_they_are_and_others_as_those_that_were_tried() {
+        let lengths = answers(&kept(&[10, 20], 0), &[], 100);
+        assert_eq!((lengths.count, lengths.mean, lengths.longest), (2, 15.0, 20));
+        let tried = [rollout(40, true), rollout(60, true)];
+        let lengths = answers(&kept(&[10, 20], 6), &tried, 100);
+        assert_eq!((lengths.count, lengths.sum(), lengths.longest), (8, 330.0, 60));
+        // Cut by the trial, and cut by the recipe.
+        let tried = [rollout(TRIED_TOKENS, false)];
+        assert_eq!(answers(&kept(&[], 1), &tried, 2 * TRIED_TOKENS).longest, 3 * TRIED_TOKENS / 2);
+        assert_eq!(answers(&kept(&[], 1), &tried, TRIED_TOKENS).longest, TRIED_TOKENS);
+        // Nothing is known.
+        assert_eq!(answers(&kept(&[], 0), &[], 100).longest, 100);
+    }
+
+    #[test]
+    fn a_sample_is_spread_evenly() {
+        let all: Vec<Stimulus> =
+            (0..10).map(|i| Stimulus::new(&i.to_string(), None, GeneratorKind::Ask)).collect();
+        let texts = |most| {
+            let sample = spread(all.iter(), most);
+            sample.into_iter().map(|stimulus| stimulus.text).collect::<Vec<_>>().concat()
+        };
+        assert_eq!([texts(3), texts(5), texts(20)], ["036", "02468", "0123456789"]);
+    }
+}

@@ -1,0 +1,78 @@
+//! How much memory a training takes.
+
+use super::step::{LOSS, kept_blocks};
+use crate::adapter::Adapter;
+use crate::distill;
+use crate::model::Model;
+use crate::model::block::{Activations, Block};
+
+/// A training, by what its memory depends on.
+pub(crate) struct TrainingSize<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) adapter: &'a Adapter,
+    /// Tokens of the largest batch, and those of the answers in it.
+    pub(crate) batch: [usize; 2],
+    /// The same of the largest group of sequences that are measured together.
+    pub(crate) measured: [usize; 2],
+    /// Batches whose gradients are added up in a step.
+    pub(crate) accumulate: usize,
+    /// Whether something is held out, so that the best adapter is kept beside the last.
+    pub(crate) holds_out: bool,
+    pub(crate) activation_bytes: usize,
+}
+
+impl TrainingSize<'_> {
+    /// The most memory that the training takes beside the model, the adapter and the teacher's
+    /// states.
+    pub(crate) fn bytes(&self) -> usize {
+        self.step().max(self.checkpoint()).max(self.measure())
+    }
+
+    /// A step: the optimiser's moments and the gradients of the adapter, the activations that are
+    /// kept, and either the loss or the backward pass of a block.
+    fn step(&self) -> usize {
+        let (config, [tokens, answers]) = (self.model.config(), self.batch);
+        let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
+        let (layers, lowest) = (config.layers(), self.adapter.lowest_layer());
+        let block = Activations::bytes(config, tokens);
+        let kept = kept_blocks(config, tokens, self.activation_bytes).min(layers - lowest);
+        let inputs = (layers - lowest - kept) * state(tokens);
+        // One that is computed again has its activations there when those above are gone.
+        let beside = self.loss(answers).max(Block::backward_bytes(config, tokens));
+        let gradients = 1 + usize::from(self.accumulate > 1);
+        (self.states() + gradients) * self.adapter_bytes()
+            + 2 * state(tokens)
+            + state(answers)
+            + kept.max(1) * block
+            + inputs
+            + beside
+    }
+
+    /// The divergence of some sequences from their teacher, which is measured before and after.
+    fn measure(&self) -> usize {
+        let [tokens, answers] = self.measured;
+        let states = 2 * answers * self.model.config().hidden_size() * size_of::<f32>();
+        self.model.decoder().pass_bytes(tokens).max(self.loss(answers)) + states
+    }
+
+    /// What stays between steps, and a checkpoint of it as it is written: with its hash before it.
+    fn checkpoint(&self) -> usize {
+        (3 * self.states() + 2) * self.adapter_bytes()
+    }
+
+    /// What stays between steps beside the adapter, each as large as it is: the optimiser's moments,
+    /// and the best adapter.
+    fn states(&self) -> usize {
+        2 + usize::from(self.holds_out)
+    }
+
+    fn adapter_bytes(&self) -> usize {
+        self.adapter.parameters() * size_of::<f32>()
+    }
+
+    /// The loss, with the student's states of the answers and their gradients.
+    fn loss(&self, answers: usize) -> usize {
+        let states = 3 * answers * self.model.config().hidden_size() * size_of::<f32>();
+        distill::bytes(LOSS, answers, self.model.decoder().head()) + states
+    }
+}

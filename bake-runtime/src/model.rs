@@ -66,8 +66,8 @@ impl Model {
     /// Weights in f32, f16 and bf16 are read, and from GGUF files also Q4_0, Q4_1, Q5_0, Q5_1,
     /// Q8_0, Q4_K, Q5_K and Q6_K. On the processor matrices stay in the type in which they are
     /// stored, and are widened where they are multiplied, unless all of them together take at most
-    /// 64 MiB in f32. Products with weights in bf16 multiply bf16 and sum in f32 on a GPU, and so do
-    /// those with weights in bf16 and with quantised weights on a processor that has fast
+    /// 64 MiB in f32. Products with weights in bf16 multiply bf16 and sum in f32 on a GPU, and so
+    /// do those with weights in bf16 and with quantised weights on a processor that has fast
     /// instructions for it (not with [`Device::CpuF32`]); everything else is computed in f32. On a
     /// GPU weights in f16 and quantised weights are widened to f32.
     ///

@@ -121,8 +121,8 @@ impl Repetition {
         }
     }
 
-    /// Makes what has occurred less likely: a logit of at least 0 is divided by the penalty, another
-    /// multiplied.
+    /// Makes what has occurred less likely: a logit of at least 0 is divided by the penalty,
+    /// another multiplied.
     pub(crate) fn penalise(&self, logits: &mut [f32]) {
         for &token in &self.occurred {
             if let Some(logit) = logits.get_mut(token as usize) {

@@ -61,8 +61,8 @@ impl KvCache {
         Ok((keys, values))
     }
 
-    /// The memory of a cache in f32 with this many blocks that began with room for `capacity` tokens
-    /// and has come to `used`.
+    /// The memory of a cache in f32 with this many blocks that began with room for `capacity`
+    /// tokens and has come to `used`.
     pub(crate) fn bytes(layers: usize, width: usize, capacity: usize, used: usize) -> usize {
         2 * layers * width * grown(capacity.max(1), used) * size_of::<f32>()
     }

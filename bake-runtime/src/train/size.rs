@@ -60,8 +60,8 @@ impl TrainingSize<'_> {
         (3 * self.states() + 2) * self.adapter_bytes()
     }
 
-    /// What stays between steps beside the adapter, each as large as it is: the optimiser's moments,
-    /// and the best adapter.
+    /// What stays between steps beside the adapter, each as large as it is: the optimiser's
+    /// moments, and the best adapter.
     fn states(&self) -> usize {
         2 + usize::from(self.holds_out)
     }

@@ -54,7 +54,8 @@ struct Readers {
 }
 
 impl TargetWork {
-    /// Looks at what exists. Where rollouts are missing and it `tries`, some are made, and not kept.
+    /// Looks at what exists. Where rollouts are missing and it `tries`, some are made, and none is
+    /// kept.
     pub(super) fn of(
         stages: &Stages<'_>,
         target: &Target,

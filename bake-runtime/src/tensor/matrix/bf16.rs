@@ -335,8 +335,8 @@ impl<W: Bf16Rows> Part<'_, W> {
                 // SAFETY: the element is one of `out`, whose rows are `n` apart.
                 let c = unsafe { out.0.add(first * self.n + column) };
                 if rows == x.len() / steps && width == WIDTH {
-                    // SAFETY: all rows and columns are there, nothing else uses them, and the thread
-                    // is prepared.
+                    // SAFETY: all rows and columns are there, nothing else uses them, and the
+                    // thread is prepared.
                     unsafe { self.unit.multiply(x, w, c, self.n, self.add) };
                 } else {
                     // SAFETY: there are so many rows and columns, nothing else uses them, and the

@@ -243,7 +243,8 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! `bake_recipe` bakes it into an adapter, with which a [`Chat`] answers.
+//! `bake_recipe` bakes it into an adapter, with which a [`Chat`] answers; `Evaluator` compares the
+//! models.
 //!
 //! # Errors
 //!
@@ -294,13 +295,15 @@ pub use bake_runtime::{
     Adapter, AnswerStream, Baked, Chat, ContextPolicy, Device, Error, ErrorKind, Forward,
     Interrupt, Loader, Message, Model, Progress, Result, Role, Sampling, Session, Silent, load,
 };
+#[cfg(feature = "eval")]
+pub use bake_runtime::{
+    Attempt, Evaluator, Flaw, Graded, Outcome, Question, Rung, Switchable, meets,
+};
 #[cfg(feature = "train")]
 pub use bake_runtime::{
     Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Plan, Report, Stimulus,
     TargetPlan, TargetReport, bake, bake_recipe, distill, plan,
 };
-#[cfg(feature = "eval")]
-pub use bake_runtime::{Graded, Outcome, Switchable};
 pub use bake_spec::{
     BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,
 };

@@ -2,6 +2,8 @@
 
 #[path = "documents/document.rs"]
 mod document;
+#[path = "../benches/quality/interval.rs"]
+mod interval;
 
 use std::collections::BTreeSet;
 
@@ -131,6 +133,24 @@ fn kinds_differ_in_how_far_they_are_from_the_passages_words() {
         let shares = format!("{}: {close:.2}, {paraphrased:.2}, {reworded:.2}", document.name);
         assert!(close > 0.7 && close > paraphrased + 0.2, "{shares}");
         assert!(reworded < 0.2 && paraphrased > reworded + 0.1, "{shares}");
+    }
+}
+
+#[test]
+fn a_limit_keeps_as_many_questions_of_each_kind() {
+    let mut document = documents().remove(0);
+    document.keep(7);
+    assert_eq!(Kind::ALL.map(|kind| of_kind(&document, kind).count()), [7; 4]);
+    document.keep(0);
+    assert!(document.lines.is_empty(), "{:?}", document.lines);
+}
+
+#[test]
+fn intervals_are_those_of_tables() {
+    for (right, of, want) in [(8, 10, [0.490, 0.943]), (0, 10, [0.0, 0.278]), (0, 0, [0.0, 1.0])] {
+        let (low, high) = interval::wilson(right, of);
+        let near = (low - want[0]).abs() < 1e-3 && (high - want[1]).abs() < 1e-3;
+        assert!(near, "{right} of {of}: {low} to {high}");
     }
 }
 

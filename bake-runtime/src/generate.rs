@@ -248,13 +248,18 @@ fn answer_limit(model: &Model, prompt: usize, sampling: &Sampling) -> Result<usi
     let context = model.config().context();
     let room = context.saturating_sub(prompt);
     if room == 0 {
-        let message = format!(
-            "the prompt has {prompt} tokens, which leaves no room for an answer in the model's \
-             context of {context}"
-        );
-        return Err(Error::new(ErrorKind::Context, message));
+        return Err(no_room(prompt, context));
     }
     Ok(sampling.max_tokens.unwrap_or(room).min(room))
+}
+
+/// That a prompt of so many tokens leaves no room for an answer.
+pub(crate) fn no_room(prompt: usize, context: usize) -> Error {
+    let message = format!(
+        "the prompt has {prompt} tokens, which leaves no room for an answer in the model's context \
+         of {context}"
+    );
+    Error::new(ErrorKind::Context, message)
 }
 
 /// A conversation's tokens in a separate cache, to which questions and answers are appended.

@@ -119,6 +119,12 @@ pub(crate) fn open_model(recipe: &Recipe) -> Result<(String, Box<dyn Checkpoint>
     }
 }
 
+/// The most tokens of an answer of a baked model: those of the target that allows most.
+pub(crate) fn longest_answer(recipe: &Recipe, model: &Model) -> Option<usize> {
+    let context = model.config().context();
+    recipe.targets.iter().map(|target| target.rollout.max_tokens(context)).max()
+}
+
 /// What a target's teacher reads before a question.
 ///
 /// # Errors
@@ -257,7 +263,7 @@ fn passages(target: &Target, document: Option<&str>) -> Vec<Passage> {
 
 /// The text of a target's document, which must be the one that was declared.
 #[cfg(feature = "text")]
-fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
+pub(crate) fn read_document(recipe: &Recipe, target: &Target) -> Result<Option<String>> {
     let Some(declared) = &target.document else { return Ok(None) };
     let path = Path::new(&*recipe.root).join(&*declared.path);
     let text = document::read(&path, path.display())?;

@@ -62,7 +62,13 @@ pub use bake::{Bake, BakeOptions, bake, bake_recipe};
 pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "eval")]
+pub use eval::evaluator::Evaluator;
+#[cfg(feature = "eval")]
+pub use eval::flaw::Flaw;
+#[cfg(feature = "eval")]
 pub use eval::grade::{Graded, meets};
+#[cfg(feature = "eval")]
+pub use eval::question::{Attempt, Question, Rung};
 #[cfg(feature = "train")]
 pub use export::{Export, ExportDtype, ExportFormat, export};
 pub use generate::sample::Sampling;

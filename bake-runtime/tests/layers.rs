@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Parts of `src`, and what their code must not name.
-const FORBIDDEN: [(&str, &[&str]); 7] = [
+const FORBIDDEN: [(&str, &[&str]); 8] = [
     ("tensor", &["adapter", "bake", "device", "distill", "generate", "handle", "model", "train"]),
     ("device", &["adapter", "bake", "distill", "generate", "handle", "model", "train"]),
     ("distill", &["adapter", "bake", "generate", "handle", "model", "train"]),
@@ -11,6 +11,7 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
         "adapter",
         &["bake", "device", "distill", "eval", "generate", "handle", "model", "text", "train"],
     ),
+    ("eval", &["bake", "handle", "train"]),
     ("model", &["bake", "eval", "handle", "train"]),
     ("generate", &["bake", "eval", "handle", "train"]),
     ("train", &["bake", "eval", "handle"]),

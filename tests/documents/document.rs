@@ -122,6 +122,21 @@ impl TestDocument {
         Ok(Self { half, name, text: std::fs::read_to_string(path)?, lines })
     }
 
+    /// Keeps at most so many questions of each kind, evenly spread.
+    pub(crate) fn keep(&mut self, most: usize) {
+        for kind in Kind::ALL {
+            let of_kind = self.lines.iter().filter(|line| line.kind == kind).count();
+            let (most, mut number) = (most.min(of_kind), 0);
+            self.lines.retain(|line| {
+                if line.kind != kind {
+                    return true;
+                }
+                number += 1;
+                number * most / of_kind > (number - 1) * most / of_kind
+            });
+        }
+    }
+
     /// Its path from the package.
     pub(crate) fn path(&self) -> String {
         format!("{FOLDER}/{}/{}.md", self.half.name(), self.name)

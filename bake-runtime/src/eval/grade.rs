@@ -1,13 +1,9 @@
-//! Evaluation: whether answers are as a recipe expects.
+//! Whether answers are as a recipe expects.
 
-use bake_spec::recipe::{Answer, Expect};
+use bake_spec::recipe::Answer;
 
-use crate::error::Result;
 use crate::eval::refusal::declines;
 use crate::eval::words::{contains, plain, words};
-use crate::generate::{Request, complete};
-use crate::handle::chat::Chat;
-use crate::progress::{Monitor, Stage};
 
 /// Whether an answer is as expected, as a person would judge it.
 ///
@@ -45,7 +41,7 @@ pub fn meets(expected: &Answer, answer: &str) -> bool {
     }
 }
 
-/// An expectation and what was answered.
+/// An answer, and what there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Graded {
     /// The answer.
@@ -54,36 +50,6 @@ pub struct Graded {
     pub right: bool,
     /// Tokens of the prompt: everything that the model reads before it answers.
     pub prompt_tokens: usize,
-}
-
-/// Asks all the questions together, greedily, and grades the answers.
-pub(crate) fn grade(
-    chat: &Chat,
-    what: &str,
-    expects: &[&Expect],
-    monitor: Monitor<'_>,
-) -> Result<Vec<Graded>> {
-    let prompts: Vec<Vec<u32>> =
-        expects.iter().map(|expect| chat.prompt(&expect.question)).collect::<Result<_>>()?;
-    let rng = chat.sampling().stream(0);
-    let requests = prompts.iter().map(|prompt| Request { prompt, rng: rng.clone() }).collect();
-    let stage = Stage { name: what, target: "", total: prompts.len(), unit: "questions" };
-    let completions = monitor.stage(stage, |ticker| {
-        complete(chat.model(), requests, &chat.sampling(), chat.view(), |ended| {
-            ticker.advance(ended, "")
-        })
-    })?;
-    completions
-        .iter()
-        .zip(expects)
-        .zip(&prompts)
-        .map(|((completion, expect), prompt)| {
-            let answer = chat.model().decode(&completion.ids)?.trim().to_owned();
-            Ok(Graded {
-                right: meets(&expect.answer, &answer),
-                answer,
-                prompt_tokens: prompt.len(),
-            })
-        })
-        .collect()
+    /// Whether the model ended the answer; otherwise it was cut.
+    pub ended: bool,
 }

@@ -3,11 +3,12 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bake_spec::{Declaration, Recipe};
+use bake_spec::Declaration;
 
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::handle::chat::Chat;
+use crate::inputs::longest_answer;
 use crate::model::Model;
 
 /// A baked model: the adapter is folded into the weights, so that a token costs what it costs with
@@ -51,10 +52,4 @@ impl<D: Declaration> Baked<D> {
         let tokens = longest_answer(D::RECIPE, model);
         Ok(Self { chat: chat.with_declared_tokens(tokens), declaration: PhantomData })
     }
-}
-
-/// The most tokens of an answer of a baked model: those of the target that allows most.
-pub(crate) fn longest_answer(recipe: &Recipe, model: &Model) -> Option<usize> {
-    let context = model.config().context();
-    recipe.targets.iter().map(|target| target.rollout.max_tokens(context)).max()
 }

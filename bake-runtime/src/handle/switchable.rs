@@ -7,12 +7,13 @@ use bake_spec::{Declaration, TargetName as _};
 
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::eval::grade::{Graded, grade};
-use crate::handle::baked::longest_answer;
+use crate::eval::evaluator::Evaluator;
+use crate::eval::grade::Graded;
+use crate::eval::question::{Question, Rung};
 use crate::handle::chat::Chat;
-use crate::inputs::teacher_prompt;
+use crate::inputs::{longest_answer, teacher_prompt};
 use crate::model::Model;
-use crate::progress::{Interrupt, Monitor, Silent};
+use crate::progress::{Interrupt, Silent};
 
 /// Base, prompted and baked model on one set of weights, to compare them.
 pub struct Switchable<D> {
@@ -55,34 +56,24 @@ impl<D: Declaration> Switchable<D> {
     /// # Errors
     /// When a document cannot be read or has changed, or a question does not fit the context.
     pub fn evaluate(&self) -> Result<Vec<Outcome<D>>> {
-        let interrupt = Interrupt::new();
-        let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
-        let expects: Vec<_> = D::RECIPE.expects.iter().collect();
-        let base = grade(&self.base(), "base", &expects, monitor)?;
-        let baked = grade(&self.baked(), "baked", &expects, monitor)?;
-        let of = |i: usize| {
-            D::Target::ALL.iter().copied().find(|t| expects[i].target.as_deref() == Some(t.name()))
-        };
-        let mut outcomes: Vec<Outcome<D>> = base
-            .into_iter()
-            .zip(baked)
-            .enumerate()
-            .map(|(i, (base, baked))| Outcome {
-                question: &expects[i].question,
-                target: of(i),
-                base,
-                prompted: None,
-                baked,
-            })
-            .collect();
-        for &target in D::Target::ALL {
-            let numbers: Vec<usize> =
-                (0..expects.len()).filter(|&i| outcomes[i].target == Some(target)).collect();
-            let asked: Vec<_> = numbers.iter().map(|&i| expects[i]).collect();
-            let graded = grade(&self.prompted(target)?, "prompted", &asked, monitor)?;
-            for (i, graded) in numbers.into_iter().zip(graded) {
-                outcomes[i].prompted = Some(graded);
+        let recipe = D::RECIPE;
+        let questions: Vec<Question> =
+            recipe.expects.iter().map(|expect| Question::of_expect(recipe, expect)).collect();
+        let evaluator = Evaluator::new(recipe, self.model.clone()).baked(self.adapter.clone());
+        let rungs = [Rung::Base, Rung::Prompted, Rung::Baked];
+        let attempts = evaluator.evaluate(&rungs, &questions, &Silent, &Interrupt::new())?;
+        let mut outcomes = Vec::new();
+        for ((expect, question), attempts) in recipe.expects.iter().zip(&questions).zip(attempts) {
+            let mut answers = Vec::new();
+            for attempt in attempts {
+                answers.push(attempt.with_room(&self.model)?);
             }
+            let [base, prompted, baked] =
+                <[Option<Graded>; 3]>::try_from(answers).expect("an attempt for each rung");
+            let (Some(base), Some(baked)) = (base, baked) else { continue };
+            let target = question.target;
+            let target = D::Target::ALL.iter().copied().find(|t| Some(t.index()) == target);
+            outcomes.push(Outcome { question: &expect.question, target, base, prompted, baked });
         }
         Ok(outcomes)
     }

@@ -1,0 +1,104 @@
+//! The figures as tables in Markdown.
+
+use crate::arguments::Arguments;
+use crate::document::{Half, Kind};
+use crate::interval::wilson;
+use crate::run::{RUNGS, Run};
+use crate::score::{Score, mean};
+
+const COLUMNS: &str = "base | prompted | with the passage | baked |";
+
+/// What one bake came to.
+pub(crate) fn line(run: &Run<'_>) -> String {
+    let mut line = String::from("  right:");
+    for kind in Kind::ALL.map(Some).into_iter().chain([None]) {
+        let score = Score::of(std::slice::from_ref(run), None, kind, RUNGS.len() - 1);
+        line += &format!(" {} {}/{},", name(kind), score.right, score.of);
+    }
+    line + &format!(" {} s a page", seconds(run.seconds_per_page()))
+}
+
+/// All tables: a half at a time.
+pub(crate) fn print(arguments: &Arguments, runs: &[Run<'_>]) {
+    for half in arguments.halves.iter().copied() {
+        let of_half = || runs.iter().filter(|run| run.document.half == half);
+        if of_half().next().is_none() {
+            continue;
+        }
+        let checked = if arguments.unchecked { ", without the check for room" } else { "" };
+        let (model, seeds) = (&arguments.model, arguments.seeds);
+        println!("\n## {model}, {}: bakes of each document: {seeds}{checked}\n", half.name());
+        println!("Right answers, of so many, in percent (with intervals of 95 %).\n");
+        println!("| questions | {COLUMNS}\n|---|---|---|---|---|");
+        for kind in Kind::ALL.map(Some).into_iter().chain([None]) {
+            println!("| {} |{}", name(kind), row(runs, half, kind));
+        }
+        println!("\n| no answers | {COLUMNS}\n|---|---|---|---|---|");
+        for (what, count) in FAILURES {
+            let counts =
+                (0..RUNGS.len()).map(|rung| count(&Score::of(runs, Some(half), None, rung)));
+            let counts: String = counts.map(|count| format!(" {count} |")).collect();
+            println!("| {what} |{counts}");
+        }
+        println!(
+            "\n| document | words | {COLUMNS} seconds a page |\n|---|---|---|---|---|---|---|"
+        );
+        documents(runs, half);
+        let all = mean(of_half().filter_map(Run::seconds_per_page));
+        println!("\nA page of 400 words takes {} s in the mean.", seconds(all));
+        for run in of_half().filter(|run| run.refused.is_some()) {
+            let why = run.refused.as_deref().unwrap_or_default();
+            println!("\nRefused: {} (seed {}): {why}", run.document.name, run.seed);
+        }
+    }
+}
+
+/// What is counted of questions that have no usable answer.
+const FAILURES: [(&str, fn(&Score) -> usize); 5] = [
+    ("do not fit the context", |score| score.too_long),
+    ("there is no bake", |score| score.not_asked),
+    ("empty", |score| score.empty),
+    ("the same words again and again", |score| score.repeats),
+    ("never ended", |score| score.never_ended),
+];
+
+fn name(kind: Option<Kind>) -> String {
+    kind.map_or("all".to_owned(), |kind| kind.to_string())
+}
+
+fn row(runs: &[Run<'_>], half: Half, kind: Option<Kind>) -> String {
+    let mut row = String::new();
+    for rung in 0..RUNGS.len() {
+        let score = Score::of(runs, Some(half), kind, rung);
+        let (low, high) = wilson(score.right, score.of);
+        let share = percent(score.right as f64 / score.of.max(1) as f64);
+        let interval = format!("({}–{})", percent(low), percent(high));
+        row += &format!(" {} of {}: {share} {interval} |", score.right, score.of);
+    }
+    row
+}
+
+/// A row for each document, over its seeds.
+fn documents(runs: &[Run<'_>], half: Half) {
+    for of_document in runs.chunk_by(|a, b| std::ptr::eq(a.document, b.document)) {
+        let document = of_document[0].document;
+        if document.half != half {
+            continue;
+        }
+        let mut row = format!("| {} | {} |", document.name, document.words());
+        for rung in 0..RUNGS.len() {
+            let score = Score::of(of_document, None, None, rung);
+            row += &format!(" {} of {} |", score.right, score.of);
+        }
+        let page = mean(of_document.iter().filter_map(Run::seconds_per_page));
+        println!("{row} {} |", seconds(page));
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}", 100.0 * share)
+}
+
+fn seconds(seconds: Option<f64>) -> String {
+    seconds.map_or("–".to_owned(), |seconds| format!("{seconds:.1}"))
+}

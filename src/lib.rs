@@ -297,7 +297,8 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{
-    Attempt, Evaluator, Flaw, Graded, Outcome, Question, Rung, Switchable, meets,
+    Attempt, Evaluator, Expectation, Flaw, Graded, Outcome, Question, Rung, Score, Switchable,
+    Verdict, meets,
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{

@@ -18,8 +18,9 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    `check` or `fmt --check` found something, or `chat` could not answer a question
+  1    `check`, `test` or `fmt --check` found something, or `chat` could not answer a question
   2    the command line was not understood
+  3    something was baked, but is below its `gate`; bake.lock names it only with --accept
   101  an error
   130  stopped by Ctrl-C";
 
@@ -47,9 +48,12 @@ impl Cli {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Some(Command::List(json)) => json.json,
-            Some(Command::Status(args) | Command::Plan(args) | Command::Check(args)) => {
-                args.json.json
-            }
+            Some(
+                Command::Status(args)
+                | Command::Plan(args)
+                | Command::Check(args)
+                | Command::Test(args),
+            ) => args.json.json,
             Some(Command::Show(args)) => args.json.json,
             Some(Command::Explain(args)) => args.json.json,
             Some(Command::Gc(args)) => args.json.json,
@@ -128,6 +132,9 @@ pub(crate) struct Bake {
     /// Make everything again, whatever is in the store
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
+    /// Let bake.lock name also what is below its `gate`
+    #[arg(long, conflicts_with_all = ["locked", "frozen"])]
+    pub(crate) accept: bool,
 }
 
 #[derive(Subcommand)]
@@ -140,6 +147,8 @@ pub(crate) enum Command {
     Plan(Listing),
     /// For CI: exit with 1 unless every bake is fresh
     Check(Listing),
+    /// Ask what is expected of what was baked, and exit with 1 where it is below its gate
+    Test(Listing),
     /// Show what a bake was made from
     Show(Show),
     /// Ask the base, the prompted and the baked model

@@ -14,6 +14,7 @@ mod plan;
 mod share;
 mod show;
 mod status;
+mod test;
 mod vendor;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Status(args)) => status::run(args, common),
         Some(Command::Check(args)) => status::check(args, common),
         Some(Command::Plan(args)) => plan::run(args, common),
+        Some(Command::Test(args)) => test::run(args, common),
         Some(Command::Show(args)) => show::run(args, common),
         Some(Command::Chat(args)) => chat::run(args, common),
         Some(Command::Explain(args)) => explain::run(args),

@@ -124,6 +124,7 @@ fn items_of(
         recipe,
         files: _,
         embed: _,
+        gate: _,
     } = declared;
     let bake = library.as_ref().map_or_else(|| quote!(::bake), ToTokens::to_token_stream);
     let private = quote!(#bake::__private);

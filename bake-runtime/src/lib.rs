@@ -69,6 +69,8 @@ pub use eval::flaw::Flaw;
 pub use eval::grade::{Graded, meets};
 #[cfg(feature = "eval")]
 pub use eval::question::{Attempt, Question, Rung};
+#[cfg(feature = "eval")]
+pub use eval::verdict::{Expectation, Score, Verdict};
 #[cfg(feature = "train")]
 pub use export::{Export, ExportDtype, ExportFormat, export};
 pub use generate::sample::Sampling;

@@ -55,6 +55,8 @@ pub struct Declared {
     pub files: Vec<String>,
     /// When a build script puts the adapter into the program.
     pub embed: Embed,
+    /// What the bake must reach before `bake.lock` names it.
+    pub gate: Gate,
     /// The keywords of its settings and where they are, for editors.
     pub keywords: Vec<(Scope, Ident)>,
     /// What is baked.
@@ -70,6 +72,15 @@ pub enum Embed {
     Release,
     /// Never: it is read from its folder.
     Never,
+}
+
+/// What a bake must reach. It does not change the adapter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gate {
+    /// The share of the expectations that the baked model must meet.
+    pub expects: Option<f64>,
+    /// The most that it may diverge from the teacher, in nats per token.
+    pub kl: Option<f64>,
 }
 
 /// The name of a target.
@@ -253,6 +264,9 @@ impl Checker<'_> {
             "never" => Embed::Never,
             _ => Embed::Always,
         };
+        let gate = settings.block("gate", Scope::Gate);
+        let gate =
+            Gate { expects: gate.optional_number("expects"), kl: gate.optional_number("kl") };
         Declared {
             attributes,
             visibility,
@@ -261,6 +275,7 @@ impl Checker<'_> {
             targets: names,
             files,
             embed,
+            gate,
             keywords,
             recipe,
         }

@@ -5,7 +5,6 @@ use bake::bake;
 bake! {
     bake Support {
         model hub "Qwen/Qwen3-0.6B" revision "main";
-        gate { kl 0.01; expects 0.9; }
         target keys from "docs/keys.md" split sections student "Psst." {
             stop ["\n"];
             on_policy 1.5;

@@ -12,9 +12,9 @@ use bake_spec::model::Identity;
 use bake_spec::store::{folder_bytes, hash_folder};
 use clap::CommandFactory as _;
 
-use super::vendor;
+use super::{test, vendor};
 use crate::args::{Bake, Cli, Common};
-use crate::terminal::{bytes, next_step, say, seconds, status};
+use crate::terminal::{bytes, error, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
@@ -35,17 +35,34 @@ pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
         return scratch(&selected, args, common);
     }
     let mut models = Models::default();
-    let mut baked = 0;
+    let (mut baked, mut below) = (0, 0);
     for package in &packages {
         for (_, found) in selected.iter().filter(|(of, _)| std::ptr::eq(*of, package)) {
-            baked += usize::from(bake_if_stale(package, *found, &mut models, args, common)?);
+            match bake_if_stale(package, *found, &mut models, args, common)? {
+                Outcome::Fresh => {}
+                Outcome::Baked => baked += 1,
+                Outcome::BelowGate => below += 1,
+            }
         }
         forget_undeclared(package, common)?;
     }
     if baked > 0 && !common.quiet {
         next_step("commit bake.lock, and build; `cargo bake chat` asks the model");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if below == 0 { ExitCode::SUCCESS } else { ExitCode::from(BELOW_GATE) })
+}
+
+/// The exit code where something was baked that is below its gate.
+const BELOW_GATE: u8 = 3;
+
+/// What became of a bake.
+enum Outcome {
+    /// It was up to date.
+    Fresh,
+    /// It was made, and the lock names it.
+    Baked,
+    /// It was made, but does not reach what its gate wants.
+    BelowGate,
 }
 
 /// The error for a name that is like a command's.
@@ -55,14 +72,14 @@ fn misspelt(name: &str) -> Option<anyhow::Error> {
     Some(anyhow!("there is no command or bake `{name}`; did you mean `cargo bake {verb}`?"))
 }
 
-/// Whether the bake had to be made.
+/// Makes a bake unless it is up to date.
 fn bake_if_stale(
     package: &Package,
     found: Found<'_>,
     models: &mut Models,
     args: &Bake,
     common: &Common,
-) -> Result<bool> {
+) -> Result<Outcome> {
     let name = found.name();
     if !common.locked()
         && let Some(AdapterPlace::Elsewhere { folder, .. }) = package.adapter_place(name)?
@@ -77,7 +94,7 @@ fn bake_if_stale(
         if !common.quiet {
             status("Fresh", format_args!("{name} ({})", package.name));
         }
-        return Ok(false);
+        return Ok(Outcome::Fresh);
     }
     if common.locked() {
         bail!(
@@ -93,11 +110,13 @@ fn bake_if_stale(
         };
         status("Baking", format_args!("{name} ({}): {why}", package.name));
     }
-    let locked = bake(package, found, args, common)?;
+    let Some(locked) = bake(package, found, args, common)? else {
+        return Ok(Outcome::BelowGate);
+    };
     // What is finished is recorded, whatever happens to the next, alongside what other processes
     // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
-    Ok(true)
+    Ok(Outcome::Baked)
 }
 
 /// Notes where the model of a fresh bake is now: one that is declared in another way, but has the
@@ -170,8 +189,13 @@ fn options(args: &Bake, common: &Common) -> BakeOptions {
     if common.quiet { options.progress(Silent) } else { options }
 }
 
-/// Bakes one, and returns what the lock should record of it.
-fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Result<Locked> {
+/// Bakes one, and returns what the lock should record of it; nothing where it is below its gate.
+fn bake(
+    package: &Package,
+    found: Found<'_>,
+    args: &Bake,
+    common: &Common,
+) -> Result<Option<Locked>> {
     let recipe = &found.declared.recipe;
     let begin = Instant::now();
     let baked = bake_recipe(recipe, &options(args, common))?;
@@ -191,12 +215,38 @@ fn bake(package: &Package, found: Found<'_>, args: &Bake, common: &Common) -> Re
             (target.questions, target.answers) = (report.stimuli, report.rollouts);
         }
     }
-    vendor::refresh(package, &recipe.name, &baked.adapter)?;
     if !common.quiet {
         say_baked(&recipe.name, &baked.report, locked.bytes, begin, baked.reused);
         say_targets(&baked.report, common);
     }
-    Ok(locked)
+    let verdict = test::verdict(recipe, &baked.adapter, common)?;
+    locked.expects = test::recorded(&verdict);
+    if locked.expects.is_some() && !common.quiet {
+        for line in test::after_bake(&verdict) {
+            status("", line);
+        }
+    }
+    let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked.kl_after);
+    if !shortfalls.is_empty() && !args.accept {
+        refuse(package, &recipe.name, &shortfalls, &baked.adapter);
+        return Ok(None);
+    }
+    vendor::refresh(package, &recipe.name, &baked.adapter)?;
+    Ok(Some(locked))
+}
+
+/// Says why the lock does not name what was baked.
+fn refuse(package: &Package, name: &str, shortfalls: &[String], adapter: &Path) {
+    let kept = match package.lock.bakes.contains_key(name) {
+        true => "bake.lock goes on naming the one before",
+        false => "bake.lock does not name it",
+    };
+    error(&anyhow!(
+        "`{name}` is not good enough: {}; {kept}. Its adapter is in {}; add `questions` in the \
+         words of those who ask, try another model, or take it as it is with `cargo bake --accept`",
+        shortfalls.join(", and "),
+        adapter.display()
+    ));
 }
 
 /// Says how close the model came, in words for those who do not know the unit.

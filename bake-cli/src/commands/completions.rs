@@ -42,7 +42,7 @@ _cargo_or_bake() {
         # What is no option and not the value of one may be the name of a bake.
         if [[ $2 != -* && $3 != -* ]] && {
             (( COMP_CWORD == 2 )) ||
-                [[ " status plan check show chat vendor push pull export " \
+                [[ " status plan check test show chat vendor push pull export " \
                     == *" ${COMP_WORDS[2]} "* ]]
         }; then
             COMPREPLY+=($(compgen -W "$(_cargo_bake_names)" -- "$2"))

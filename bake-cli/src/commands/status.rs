@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_spec::lock::{BakeState, State};
+use bake_spec::lock::{BakeState, LockedExpects, State};
 use serde::Serialize;
 
 use crate::args::{Common, Listing};
@@ -16,6 +16,9 @@ struct Bake {
     package: String,
     #[serde(flatten)]
     state: BakeState,
+    /// Which expectations were met when it was baked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expects: Option<LockedExpects>,
 }
 
 fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
@@ -25,6 +28,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
         states.push(Bake {
             package: package.name.clone(),
             state: package.state(found, &mut models)?,
+            expects: package.lock.bakes.get(found.name()).and_then(|locked| locked.expects),
         });
     }
     // What is still in the lock but no longer declared would be removed by `cargo bake`.
@@ -39,7 +43,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             let why = vec!["it is no longer declared".to_owned()];
             let state =
                 BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
-            states.push(Bake { package: package.name.clone(), state });
+            states.push(Bake { package: package.name.clone(), state, expects: None });
         }
     }
     Ok(states)
@@ -81,7 +85,7 @@ pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn say(Bake { package, state: bake }: &Bake) {
+fn say(Bake { package, state: bake, expects }: &Bake) {
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),
@@ -93,5 +97,11 @@ fn say(Bake { package, state: bake }: &Bake) {
     for target in &bake.targets {
         let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };
         say!("    {} {}{own}", target.name, word(target.state));
+    }
+    if let Some(LockedExpects { asked, base, prompted, baked }) = expects {
+        say!(
+            "    met {baked} of {asked} expectations when it was baked; the base model {base}, with \
+             the document in its prompt {prompted}"
+        );
     }
 }

@@ -11,6 +11,7 @@ mod mistakes;
 mod model;
 mod share;
 mod starter;
+mod verdict;
 mod workspace;
 
 use std::path::{Path, PathBuf};

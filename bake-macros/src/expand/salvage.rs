@@ -2,7 +2,7 @@
 //! names and those of their targets, so that their items are generated beside the one error.
 
 use bake_spec::Recipe;
-use bake_spec::check::{Declared, Embed, Name};
+use bake_spec::check::{Declared, Embed, Gate, Name};
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::Visibility;
 
@@ -57,6 +57,7 @@ fn declared(name: Ident, visibility: Visibility, items: &[TokenTree]) -> Declare
         targets,
         files: Vec::new(),
         embed: Embed::Never,
+        gate: Gate { expects: None, kl: None },
         keywords: Vec::new(),
         recipe: Recipe::STAND_IN,
     }

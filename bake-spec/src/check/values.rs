@@ -32,7 +32,7 @@ impl Checker<'_> {
                 self.settings(inner.iter().collect(), inside);
             }
             // The braces of a setting that is not supported yet are covered by its own report.
-            if let Some(meanwhile) = assignment.setting.later.filter(|_| scope != Scope::Gate) {
+            if let Some(meanwhile) = assignment.setting.later {
                 let message = format!(
                     "`{}` is not supported yet; meanwhile, {meanwhile}",
                     assignment.setting.name

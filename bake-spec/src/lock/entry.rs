@@ -31,6 +31,9 @@ pub struct Locked {
     pub kl_before: f64,
     /// That of the baked model.
     pub kl_after: f64,
+    /// Which of the declared expectations it meets, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expects: Option<LockedExpects>,
     /// The versions of the stages that made it, by their names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub stages: BTreeMap<String, u32>,
@@ -44,6 +47,20 @@ pub struct Locked {
     /// What an entry from format 1 that has not been baked again says about its settings.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) format_1: Option<Hashes>,
+}
+
+/// How many expectations are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedExpects {
+    /// The expectations.
+    pub asked: usize,
+    /// Those that the base model meets.
+    pub base: usize,
+    /// Those that the model meets with the document in its prompt.
+    pub prompted: usize,
+    /// Those that the baked model meets.
+    pub baked: usize,
 }
 
 /// A base model, as far as checks need it, so that a clone without its files can be checked too.
@@ -105,6 +122,7 @@ impl Locked {
             bytes: 0,
             kl_before: 0.0,
             kl_after: 0.0,
+            expects: None,
             stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
             settings: readable(&recipe.shared()),
             model: LockedModel {

@@ -17,10 +17,6 @@ const OF_DOCUMENTS: &[Scope] = &[Bake, TargetBody];
 /// The most questions of a generator.
 const MOST: u64 = 100_000;
 
-/// Gates and early stops come with the report that they need.
-const LOOK_AT_REPORT: &str =
-    "look at the report of a bake, and at what `loader().load_switchable()?.evaluate()` returns";
-
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[
     setting(
@@ -377,24 +373,28 @@ pub const SETTINGS: &[Setting] = &[
         "always",
         "when a build script puts the adapter into the program",
     ),
-    setting("gate", &[Bake], Kind::Block(Gate), "", "what a bake must reach to be kept")
-        .later(LOOK_AT_REPORT),
+    setting(
+        "gate",
+        &[Bake],
+        Kind::Block(Gate),
+        "",
+        "what a bake must reach before bake.lock names it; by default it must meet no fewer \
+         expectations than the base model, and 80 % of those that the prompted model meets",
+    ),
     number(
         "kl",
         &[Gate],
         Range::positive(),
         "",
         "the largest divergence from the teacher, in nats per token",
-    )
-    .later(LOOK_AT_REPORT),
+    ),
     number(
         "expects",
         &[Gate],
         Range::up_to(1.0),
         "",
         "the smallest share of the expectations that must be met",
-    )
-    .later(LOOK_AT_REPORT),
+    ),
 ];
 
 impl Setting {

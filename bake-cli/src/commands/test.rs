@@ -1,0 +1,171 @@
+//! `cargo bake test`: asks what is declared to be expected of what was baked.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use bake_runtime::{Adapter, Bars, Interrupt, Progress, Score, Silent, Verdict, load_model};
+use bake_spec::Store;
+use bake_spec::check::Gate;
+use bake_spec::lock::{LockedExpects, State};
+use bake_spec::recipe::Recipe;
+use serde::Serialize;
+
+use crate::args::{Common, Listing};
+use crate::json;
+use crate::terminal::{next_step, rated, say, warning};
+use crate::workspace::{Models, packages, select};
+
+/// The most missed expectations that are shown after a bake.
+const SHOWN: usize = 3;
+
+#[derive(Serialize)]
+struct Tested {
+    name: String,
+    package: String,
+    #[serde(flatten)]
+    verdict: Verdict,
+    /// What the bake fails to reach.
+    shortfalls: Vec<String>,
+}
+
+pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
+    let (packages, mut models, mut tested) = (packages(common)?, Models::default(), Vec::new());
+    for (package, found) in select(&packages, &args.names.names)? {
+        let locked = package.lock.bakes.get(found.name());
+        let store = Store::user()?;
+        let adapter = locked.and_then(|locked| locked.find_adapter(&package.root, &store));
+        let Some((locked, adapter)) = locked.zip(adapter) else {
+            let name = found.name();
+            return Err(anyhow!(
+                "the adapter of `{name}` is not on this machine; run `cargo bake`"
+            ));
+        };
+        let state = package.state(found, &mut models)?;
+        if state.state != State::Fresh && !common.quiet {
+            warning(format!(
+                "`{}` is not fresh ({}), so what answers is what was baked; run `cargo bake`",
+                found.name(),
+                state.summary()
+            ));
+        }
+        let (recipe, gate) = (&found.declared.recipe, found.declared.gate);
+        let verdict = verdict(recipe, &adapter, common)?;
+        tested.push(Tested {
+            name: found.name().to_owned(),
+            package: package.name.clone(),
+            shortfalls: shortfalls(&verdict, gate, locked.kl_after),
+            verdict,
+        });
+    }
+    if args.json.json {
+        json::print_bakes(&tested)?;
+    } else {
+        for one in &tested {
+            report(one, common);
+        }
+    }
+    let good = tested.iter().all(|one| one.shortfalls.is_empty());
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn report(Tested { name, package, verdict, shortfalls }: &Tested, common: &Common) {
+    if verdict.expectations.is_empty() {
+        say!("{name} ({package}) expects nothing");
+        if !common.quiet {
+            next_step("declare what it must answer: `expect TARGET \"question\" => contains …;`");
+        }
+    } else {
+        let good = shortfalls.is_empty();
+        say!("{name} ({package}) {}", rated(if good { "passed" } else { "failed" }, good));
+        for line in table(verdict).into_iter().chain(missed(verdict, usize::MAX)) {
+            say!("    {line}");
+        }
+    }
+    for shortfall in shortfalls {
+        say!("    {shortfall}");
+    }
+}
+
+/// Which expectations are met by the base, the prompted and the baked model.
+pub(super) fn verdict(recipe: &Recipe, adapter: &Path, common: &Common) -> Result<Verdict> {
+    if recipe.expects.is_empty() {
+        return Ok(Verdict { expectations: Vec::new() });
+    }
+    let model = load_model(recipe, common.device)?;
+    let adapter = Arc::new(Adapter::load(adapter, &model)?);
+    let bars = Bars::default();
+    let progress: &dyn Progress = if common.quiet { &Silent } else { &bars };
+    Ok(Verdict::of(recipe, model, adapter, progress, &Interrupt::on_ctrl_c())?)
+}
+
+/// What a bake fails to reach of what its `gate` wants.
+pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, kl_after: f64) -> Vec<String> {
+    let mut shortfalls = verdict.shortfalls(gate.expects);
+    if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
+        shortfalls.push(format!(
+            "it is {kl_after:.4} nats per token from the teacher, and `gate` wants at most {limit}"
+        ));
+    }
+    shortfalls
+}
+
+/// What the lock records of a verdict; nothing where nothing is expected.
+pub(super) fn recorded(verdict: &Verdict) -> Option<LockedExpects> {
+    (!verdict.expectations.is_empty()).then(|| LockedExpects {
+        asked: verdict.expectations.len(),
+        base: verdict.base().right,
+        prompted: verdict.prompted().right,
+        baked: verdict.baked().right,
+    })
+}
+
+/// The lines of a table: for each target that something is expected of, how many expectations
+/// each model meets.
+pub(super) fn table(verdict: &Verdict) -> Vec<String> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in verdict.expectations.iter().filter_map(|one| one.target.as_deref()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut rows = Vec::new();
+    for name in &names {
+        rows.push((*name, verdict.on_target(name)));
+    }
+    rows.push(("all", verdict.clone()));
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let line = |name: &str, cells: [String; 3]| {
+        let [base, prompted, baked] = cells;
+        format!("{name:<width$} {base:>10} {prompted:>10} {baked:>10}")
+    };
+    let mut lines = vec![line("", ["base", "prompted", "baked"].map(str::to_owned))];
+    for (name, verdict) in rows {
+        let cell = |score: Score| if score.of == 0 { "-".to_owned() } else { score.to_string() };
+        lines.push(line(name, [verdict.base(), verdict.prompted(), verdict.baked()].map(cell)));
+    }
+    lines
+}
+
+/// The first expectations that the baked model does not meet, with its answers.
+pub(super) fn missed(verdict: &Verdict, most: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in verdict.missed().take(most) {
+        let answer: String = one.answer.split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.push(format!("missed: {} It answers: {answer:?}", one.question));
+    }
+    let more = verdict.missed().count().saturating_sub(most);
+    if more > 0 {
+        lines.push(format!("and {more} more; `cargo bake test` shows them all"));
+    }
+    lines
+}
+
+/// The lines about a verdict after a bake.
+pub(super) fn after_bake(verdict: &Verdict) -> Vec<String> {
+    let mut lines = vec![verdict.to_string()];
+    lines.extend(table(verdict));
+    lines.extend(missed(verdict, SHOWN));
+    lines
+}

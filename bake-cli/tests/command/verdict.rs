@@ -1,0 +1,64 @@
+//! What a bake says of itself, and what becomes of one that is not good enough.
+
+use super::*;
+
+/// The package with these expectations and this gate.
+fn package(expects: &str) -> Package {
+    let package = Package::new();
+    package.write(
+        "src/main.rs",
+        &MAIN.replace("        lora {", &format!("{expects}\n        lora {{")),
+    );
+    package
+}
+
+const ASKED: &str = r#"
+        gate { expects 0.0; }
+        expect keys "My key is lost" => contains "Bob";
+        expect lamp "The lamp is broken" => contains "shop";"#;
+
+#[test]
+fn a_bake_says_which_expectations_it_meets() {
+    let package = package(ASKED);
+    let output = package.run(&[]);
+    assert!(output.status.success(), "{}", said(&output));
+    let ends = said(&output);
+    assert!(ends.contains("of 2 expectations; the base model 0"), "{ends}");
+    let lock = package.read("bake.lock");
+    assert!(lock.contains("[bake.expects]\nasked = 2\nbase = 0\n"), "{lock}");
+    let expects = &package.status()["bakes"][0]["expects"];
+    assert_eq!((&expects["asked"], &expects["base"]), (&2.into(), &0.into()));
+    assert!(package.ok(&["status"]).contains("of 2 expectations when it was baked"));
+    let tested = package.run(&["test"]);
+    assert!(said(&tested).contains("keys") && said(&tested).contains("prompted"));
+}
+
+#[test]
+fn what_is_below_its_gate_is_not_locked_unless_it_is_accepted() {
+    let impossible = r#"
+        gate { expects 1.0; }
+        expect keys "My key is lost" => contains "submarine";"#;
+    let package = package(impossible);
+    package.fails(&[], 3, "`Office` is not good enough");
+    assert!(!package.root().join("bake.lock").exists());
+    package.fails(&["test"], 101, "run `cargo bake`");
+    // It was kept, so nothing is made again.
+    let accepted = said(&package.run(&["--accept"]));
+    assert!(accepted.contains("found in the store") && accepted.contains("missed:"), "{accepted}");
+    assert_eq!(package.states(), ["fresh"; 3]);
+    package.fails(&["test"], 1, "`gate` wants 100 %");
+    // A lower bar changes nothing that was baked.
+    let lower = package.read("src/main.rs").replace("expects 1.0", "expects 0.0");
+    package.write("src/main.rs", &lower);
+    assert_eq!(package.states(), ["fresh"; 3]);
+    package.ok(&["test"]);
+}
+
+#[test]
+fn a_gate_can_limit_the_divergence() {
+    let package = package("gate { kl 0.000001; }");
+    package.fails(&[], 3, "nats per token from the teacher, and `gate` wants at most 0.000001");
+    assert!(package.ok(&["--accept", "-q"]).is_empty());
+    package.fails(&["test"], 1, "expects nothing");
+    package.fails(&["test"], 1, "wants at most 0.000001");
+}

@@ -1,0 +1,242 @@
+//! The verdict on a bake: which of a recipe's expectations the baked model meets, beside the base
+//! and the prompted model.
+
+use std::sync::Arc;
+
+use bake_spec::recipe::{Answer, Recipe};
+use serde::Serialize;
+
+use crate::adapter::Adapter;
+use crate::error::Result;
+use crate::eval::evaluator::Evaluator;
+use crate::eval::question::{Attempt, Question, Rung};
+use crate::model::Model;
+use crate::progress::{Interrupt, Progress};
+
+/// The models that are compared.
+const RUNGS: [Rung; 3] = [Rung::Base, Rung::Prompted, Rung::Baked];
+
+/// The share of what the prompted model gets right that a baked model must get right, where a bake
+/// does not say what it must reach.
+const LEAST_OF_PROMPTED: f64 = 0.8;
+
+/// The answers to all expectations of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// In the order of the recipe.
+    pub expectations: Vec<Expectation>,
+}
+
+/// An expectation, and which models met it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Expectation {
+    /// The question.
+    pub question: String,
+    /// The target that it is about.
+    pub target: Option<String>,
+    /// Whether it expects that the model declines.
+    pub declines: bool,
+    /// Whether the base model met it.
+    pub base: bool,
+    /// Whether the model with the target's document in its prompt met it; none where it could not
+    /// be asked: there is no target, or its document leaves no room for a question.
+    pub prompted: Option<bool>,
+    /// Whether the baked model met it.
+    pub baked: bool,
+    /// What the baked model answered.
+    pub answer: String,
+}
+
+/// How many expectations a model met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Score {
+    /// Those that it met.
+    pub right: usize,
+    /// Those that it was asked.
+    pub of: usize,
+}
+
+impl Score {
+    fn of(met: impl IntoIterator<Item = bool>) -> Self {
+        let mut score = Self::default();
+        for met in met {
+            score.right += usize::from(met);
+            score.of += 1;
+        }
+        score
+    }
+
+    /// The share of the expectations that it met; of none, all.
+    pub fn share(self) -> f64 {
+        if self.of == 0 { 1.0 } else { self.right as f64 / self.of as f64 }
+    }
+}
+
+/// For people: `7 of 9`.
+impl std::fmt::Display for Score {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.right, self.of)
+    }
+}
+
+impl Verdict {
+    /// Asks the base, the prompted and the baked model every question of an `expect`.
+    ///
+    /// # Errors
+    /// When the adapter is for another model, a document cannot be read or has changed, or the
+    /// work is interrupted.
+    pub fn of(
+        recipe: &Recipe,
+        model: Model,
+        adapter: Arc<Adapter>,
+        progress: &dyn Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
+        let expects = recipe.expects.iter();
+        let questions: Vec<Question> =
+            expects.map(|expect| Question::of_expect(recipe, expect)).collect();
+        let evaluator = Evaluator::new(recipe, model).with_adapter(adapter)?;
+        let attempts = evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?;
+        let mut expectations = Vec::with_capacity(questions.len());
+        for (expect, attempts) in recipe.expects.iter().zip(&attempts) {
+            let [base, prompted, baked] = RUNGS.map(|rung| {
+                let place = RUNGS.iter().position(|other| *other == rung);
+                place.map_or(&Attempt::NotAsked, |place| &attempts[place])
+            });
+            expectations.push(Expectation {
+                question: expect.question.to_string(),
+                target: expect.target.as_ref().map(ToString::to_string),
+                declines: expect.answer == Answer::Declines,
+                base: base.is_right(),
+                prompted: prompted.graded().map(|graded| graded.right),
+                baked: baked.is_right(),
+                answer: baked.graded().map(|graded| graded.answer.clone()).unwrap_or_default(),
+            });
+        }
+        Ok(Self { expectations })
+    }
+
+    /// How many the base model met.
+    pub fn base(&self) -> Score {
+        Score::of(self.expectations.iter().map(|expectation| expectation.base))
+    }
+
+    /// How many the prompted model met of those that it could be asked.
+    pub fn prompted(&self) -> Score {
+        Score::of(self.expectations.iter().filter_map(|expectation| expectation.prompted))
+    }
+
+    /// How many the baked model met.
+    pub fn baked(&self) -> Score {
+        Score::of(self.expectations.iter().map(|expectation| expectation.baked))
+    }
+
+    /// The verdict on what is said about one target.
+    pub fn on_target(&self, name: &str) -> Self {
+        let about = |expectation: &&Expectation| expectation.target.as_deref() == Some(name);
+        Self { expectations: self.expectations.iter().filter(about).cloned().collect() }
+    }
+
+    /// What was not answered as expected by the baked model.
+    pub fn missed(&self) -> impl Iterator<Item = &Expectation> {
+        self.expectations.iter().filter(|expectation| !expectation.baked)
+    }
+
+    /// What the bake fails to reach, for people; nothing where it is good enough. It must meet
+    /// `least`, a share of the expectations; where that is not said, no fewer than the base model,
+    /// and four fifths of what the prompted model meets.
+    pub fn shortfalls(&self, least: Option<f64>) -> Vec<String> {
+        let baked = self.baked();
+        if let Some(least) = least {
+            if baked.share() >= least {
+                return Vec::new();
+            }
+            let wanted = 100.0 * least;
+            return vec![format!(
+                "the baked model meets {baked} expectations, and `gate` wants {wanted:.0} %"
+            )];
+        }
+        let mut shortfalls = Vec::new();
+        if baked.right < self.base().right {
+            shortfalls.push(format!(
+                "the baked model meets {baked} expectations, fewer than the base model, which \
+                 meets {}",
+                self.base().right
+            ));
+        }
+        let asked = || self.expectations.iter().filter(|one| one.prompted.is_some());
+        let (prompted, same) = (self.prompted(), Score::of(asked().map(|one| one.baked)));
+        if (same.right as f64) < LEAST_OF_PROMPTED * prompted.right as f64 {
+            shortfalls.push(format!(
+                "the baked model meets {same} expectations, less than {:.0} % of the {} that the \
+                 model meets with the document in its prompt",
+                100.0 * LEAST_OF_PROMPTED,
+                prompted.right
+            ));
+        }
+        shortfalls
+    }
+}
+
+/// In one sentence.
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (base, prompted, baked) = (self.base(), self.prompted(), self.baked());
+        write!(f, "the baked model meets {baked} expectations; the base model {}", base.right)?;
+        if prompted.of > 0 {
+            write!(f, ", and with the document in its prompt {prompted}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of each expectation, whether the three models met it.
+    fn verdict(met: &[(bool, Option<bool>, bool)]) -> Verdict {
+        let expectation = |&(base, prompted, baked): &(bool, Option<bool>, bool)| Expectation {
+            question: "Who?".into(),
+            target: prompted.map(|_| "keys".into()),
+            declines: false,
+            base,
+            prompted,
+            baked,
+            answer: "Bob".into(),
+        };
+        Verdict { expectations: met.iter().map(expectation).collect() }
+    }
+
+    #[test]
+    fn a_bake_must_not_be_worse_than_the_base_model_nor_far_below_the_prompted_one() {
+        let good = (false, Some(true), true);
+        let bad = (false, Some(true), false);
+        assert_eq!(verdict(&[good; 5]).shortfalls(None), [""; 0]);
+        assert_eq!(verdict(&[good, good, good, good, bad]).shortfalls(None), [""; 0]);
+        let below = verdict(&[good, good, good, bad, bad]).shortfalls(None);
+        assert!(below.len() == 1 && below[0].contains("less than 80 % of the 5"), "{below:?}");
+        let worse = verdict(&[(true, None, false), good]).shortfalls(None);
+        assert_eq!(worse, [""; 0], "one for one");
+        let worse = verdict(&[(true, None, false)]).shortfalls(None);
+        assert!(worse.len() == 1 && worse[0].contains("fewer than the base model"), "{worse:?}");
+        // What the prompted model was not asked does not count beside it.
+        assert_eq!(verdict(&[good, (false, None, false)]).shortfalls(None), [""; 0]);
+        assert_eq!(verdict(&[]).shortfalls(None), [""; 0]);
+    }
+
+    #[test]
+    fn a_gate_says_which_share_is_wanted() {
+        let verdict = verdict(&[(false, Some(true), true), (false, Some(false), false)]);
+        assert_eq!(verdict.shortfalls(Some(0.5)), [""; 0]);
+        let below = verdict.shortfalls(Some(0.75));
+        assert!(below[0].contains("1 of 2 expectations, and `gate` wants 75 %"), "{below:?}");
+        assert_eq!(
+            verdict.to_string(),
+            "the baked model meets 1 of 2 expectations; the base model 0, and with the document \
+             in its prompt 1 of 2"
+        );
+        assert_eq!(verdict.on_target("lamp").expectations, []);
+        assert_eq!(verdict.missed().count(), 1);
+    }
+}

@@ -100,8 +100,8 @@ fn say(Bake { package, state: bake, expects }: &Bake) {
     }
     if let Some(LockedExpects { asked, base, prompted, baked }) = expects {
         say!(
-            "    met {baked} of {asked} expectations when it was baked; the base model {base}, with \
-             the document in its prompt {prompted}"
+            "    met {baked} of {asked} expectations when it was baked; the base model {base}, \
+             with the document in its prompt {prompted}"
         );
     }
 }

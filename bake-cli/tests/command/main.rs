@@ -22,10 +22,7 @@ use serde_json::Value;
 const MAIN: &str = r#"
 bake::bake! {
     bake Office {
-        anchors none;
-        outline 0;
-        unanswerable 0;
-        lora { rank 4; alpha 8; }
+        anchors none; outline 0; unanswerable 0; lora { rank 4; alpha 8; }
         train { epochs 2; checkpoint_every 1; }
         target keys from "keys.md" {
             questions ["I lost my key", "Where is my key?"];

@@ -5,10 +5,8 @@ use super::*;
 /// The package with these expectations and this gate.
 fn package(expects: &str) -> Package {
     let package = Package::new();
-    package.write(
-        "src/main.rs",
-        &MAIN.replace("        lora {", &format!("{expects}\n        lora {{")),
-    );
+    package
+        .write("src/main.rs", &MAIN.replace("bake Office {", &format!("bake Office {{{expects}")));
     package
 }
 

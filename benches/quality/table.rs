@@ -53,8 +53,11 @@ pub(crate) fn print(arguments: &Arguments, runs: &[Run<'_>]) {
     }
 }
 
+/// Picks a figure.
+type Figure = fn(&Score) -> usize;
+
 /// What is counted of questions that have no usable answer.
-const FAILURES: [(&str, fn(&Score) -> usize); 5] = [
+const FAILURES: [(&str, Figure); 5] = [
     ("do not fit the context", |score| score.too_long),
     ("there is no bake", |score| score.not_asked),
     ("empty", |score| score.empty),

@@ -28,7 +28,6 @@ bake! {
             outline 30;
             template "What is {{ heading }}?";
             persona { temperature 0.9; people ["a child", "a clerk"]; }
-            rephrase 5;
             unanswerable { decline "No idea."; }
             dataset "tests/docs/questions.csv";
             max_tokens 32;
@@ -197,7 +196,6 @@ fn everything_that_is_declared_is_in_the_recipe() {
     let persona = keys.stimuli.persona().unwrap();
     assert_eq!((persona.count, persona.temperature), (None, 0.9));
     assert_eq!(&*persona.people, ["a child", "a clerk"]);
-    assert_eq!(keys.stimuli.rephrase().unwrap().count, Some(5));
     let unanswerable = keys.stimuli.unanswerable().unwrap();
     assert_eq!((unanswerable.count, unanswerable.decline.as_deref()), (None, Some("No idea.")));
     assert_eq!(keys.stimuli.datasets().count(), 1);

@@ -55,7 +55,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 questions ["Who?"]; dataset "asked.csv" { field "q"; take 1; }
                 outline 30; template "What is {{ heading }}?";
                 ask 40 { temperature 0.9; template "Ask one question."; }
-                persona 12 { temperature 0.8; people ["a child", "a clerk"]; } rephrase 5;
+                persona 12 { temperature 0.8; people ["a child", "a clerk"]; }
                 unanswerable 9 { decline "No idea."; }
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
@@ -87,7 +87,6 @@ fn a_builder_makes_what_the_macro_makes() {
                 .template("What is {{ heading }}?")
                 .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
                 .persona(12, |persona| persona.temperature(0.8).people(&["a child", "a clerk"]))
-                .rephrase(5)
                 .unanswerable_with(9, "No idea.")
                 .rollouts(3)
                 .max_tokens(64)

@@ -6,6 +6,7 @@ bake! {
     bake Support {
         model hub "Qwen/Qwen3-0.6B" revision "main";
         target keys from "docs/keys.md" split sections student "Psst." {
+            rephrase 40;
             stop ["\n"];
             on_policy 1.5;
         }

@@ -3,6 +3,7 @@
 mod ask;
 mod author;
 pub(crate) mod everyday;
+mod filter;
 mod outline;
 mod phrases;
 mod quota;
@@ -12,7 +13,7 @@ pub(crate) mod unanswerable;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use bake_spec::recipe::{Ask, GeneratorKind, Outline, Target, Unanswerable, normalised_question};
+use bake_spec::recipe::{GeneratorKind, Outline, Target, Unanswerable, normalised_question};
 use serde::{Deserialize, Serialize};
 
 use super::report::GeneratorReport;
@@ -20,7 +21,7 @@ use super::stages::Stages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
 use ask::Asking;
-use author::Teacher;
+use author::{Teacher, Writing};
 use outline::Outlines;
 use quota::Quota;
 pub(crate) use template::PassageTemplate;
@@ -74,6 +75,14 @@ pub enum DropReason {
     Repeated,
     /// It has no words.
     Empty,
+    /// The model did not end it.
+    Unended,
+    /// It asks nothing.
+    NoQuestion,
+    /// It has no word of its passage.
+    OffTopic,
+    /// Another question of the same passage has nearly the same words.
+    Similar,
 }
 
 /// For people.
@@ -83,6 +92,10 @@ impl std::fmt::Display for DropReason {
             Self::HeldOut => "an `expect` asks it",
             Self::Repeated => "it is there already",
             Self::Empty => "it has no words",
+            Self::Unended => "the model did not end it",
+            Self::NoQuestion => "it asks nothing",
+            Self::OffTopic => "it has no word of its passage",
+            Self::Similar => "another has nearly the same words",
         })
     }
 }
@@ -127,7 +140,10 @@ pub(super) fn collect(
         collecting.template(template)?;
     }
     if let Some(ask) = target.stimuli.ask() {
-        collecting.ask(ask)?;
+        collecting.by_model(Writing::Ask(ask), ask.count)?;
+    }
+    if let Some(persona) = target.stimuli.persona() {
+        collecting.by_model(Writing::Persona(persona), persona.count)?;
     }
     if let Some(unanswerable) = target.stimuli.unanswerable() {
         collecting.unanswerable(unanswerable);
@@ -192,23 +208,25 @@ impl Collecting<'_> {
         Ok(())
     }
 
-    fn ask(&mut self, ask: &Ask) -> Result<()> {
+    /// Questions that the model writes, as many as are declared.
+    fn by_model(&mut self, writing: Writing<'_>, declared: Option<usize>) -> Result<()> {
         let passages = &self.inputs.passages;
         let standard = match self.target.document {
             Some(_) => ASKED_OF_PASSAGE * passages.len(),
             None => ASKED_WITHOUT_DOCUMENT,
         };
         let asking = Asking {
-            author: Teacher::new(self.stages, ask, self.target, passages),
+            author: Teacher::new(self.stages, writing, self.target, passages),
+            generator: writing.kind(),
             target: &self.target.name,
-            count: ask.count.unwrap_or(standard),
+            count: declared.unwrap_or(standard),
             passages,
             writes: self.writes,
             monitor: self.stages.monitor,
         };
         let result = asking.run(&mut self.stimuli)?;
         self.complete &= result.complete;
-        self.reports.push(GeneratorReport { declared: ask.count.is_some(), ..result.report });
+        self.reports.push(GeneratorReport { declared: declared.is_some(), ..result.report });
         Ok(())
     }
 
@@ -280,8 +298,13 @@ impl Stimuli {
             self.list.push(stimulus);
             return true;
         };
-        self.dropped.push(Dropped { stimulus, why });
+        self.drop(stimulus, why);
         false
+    }
+
+    /// Notes a stimulus that is not asked.
+    fn drop(&mut self, stimulus: Stimulus, why: DropReason) {
+        self.dropped.push(Dropped { stimulus, why });
     }
 
     #[cfg(test)]

@@ -142,7 +142,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Counted { max: MOST, scope: Some(Rephrase) },
         "0",
         "how many questions the model makes of others by saying them in other words",
-    ),
+    )
+    .later("let `persona` ask, or write `questions` in other words"),
     number(
         "temperature",
         &[Persona, Rephrase],

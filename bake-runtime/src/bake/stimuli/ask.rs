@@ -7,9 +7,11 @@ use std::collections::HashSet;
 use bake_spec::recipe::{GeneratorKind, normalised_question};
 use serde::{Deserialize, Serialize};
 
+use super::filter::nearly_the_same;
 use super::quota::Quota;
-use super::{Stimuli, Stimulus};
+use super::{DropReason, Stimuli, Stimulus};
 use crate::bake::report::GeneratorReport;
+use crate::bake::support::ContentWords;
 use crate::error::Result;
 use crate::inputs::Passage;
 use crate::progress::{Monitor, Stage};
@@ -35,9 +37,24 @@ pub(super) trait Author {
     /// Keeps what was found when this many questions were wanted from a passage.
     fn keep(&self, passage: usize, wanted: usize, candidates: &Candidates) -> Result<()>;
 
-    /// The question in each sample; none where it cannot be used. A sample depends only on its
-    /// passage and number.
-    fn write(&mut self, draws: &[Draw], monitor: Monitor<'_>) -> Result<Vec<Option<String>>>;
+    /// The question in each sample, or why there is none. A sample depends only on its passage and
+    /// number.
+    fn write(&mut self, draws: &[Draw], monitor: Monitor<'_>) -> Result<Vec<Sample>>;
+}
+
+/// What the author wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Sample {
+    /// A question.
+    Question(String),
+    /// Something else.
+    Dropped { text: String, why: DropReason },
+}
+
+impl Sample {
+    pub(super) fn dropped(text: &str, why: DropReason) -> Self {
+        Self::Dropped { text: text.trim().to_owned(), why }
+    }
 }
 
 /// A sample of a passage.
@@ -54,6 +71,8 @@ pub(super) struct Candidates {
     /// The samples that were looked at.
     samples: usize,
     found: Vec<String>,
+    /// What was written and is not asked.
+    dropped: Vec<(String, DropReason)>,
 }
 
 /// What became of one `ask`.
@@ -66,6 +85,7 @@ pub(super) struct Asked {
 /// What one `ask` wants.
 pub(super) struct Asking<'a, A> {
     pub(super) author: A,
+    pub(super) generator: GeneratorKind,
     /// The target's name.
     pub(super) target: &'a str,
     /// How many questions.
@@ -94,7 +114,7 @@ impl<A: Author> Asking<'_, A> {
             passages: sources.len(),
             short_passages: sources.iter().filter(|s| s.accepted < s.quota).count(),
             made: accepted(&sources),
-            ..GeneratorReport::new(GeneratorKind::Ask, Some(self.count))
+            ..GeneratorReport::new(self.generator, Some(self.count))
         };
         // What the others have to give is known only when it is known what is missing.
         if sources.iter().any(|source| source.unknown) {
@@ -135,10 +155,15 @@ impl<A: Author> Asking<'_, A> {
         }
         for (source, passage) in sources.iter_mut().zip(self.passages) {
             for question in &source.candidates.found[source.offered..] {
-                let stimulus = Stimulus::new(question, passage.span.clone(), GeneratorKind::Ask);
+                let stimulus = Stimulus::new(question, passage.span.clone(), self.generator);
                 source.accepted += usize::from(stimuli.add(stimulus));
             }
             source.offered = source.candidates.found.len();
+            for (text, why) in &source.candidates.dropped[source.told..] {
+                let stimulus = Stimulus::new(text, passage.span.clone(), self.generator);
+                stimuli.drop(stimulus, *why);
+            }
+            source.told = source.candidates.dropped.len();
         }
         Ok(more.iter().any(|&more| more > 0))
     }
@@ -146,7 +171,7 @@ impl<A: Author> Asking<'_, A> {
     /// Samples until these passages have what is wanted from them, or no samples are left.
     fn write(&mut self, sources: &mut [Source], mut open: Vec<usize>, which: &str) -> Result<()> {
         let stage = Stage {
-            name: &format!("stimuli on {}{which}", self.target),
+            name: &format!("stimuli on {} by `{}`{which}", self.target, self.generator),
             target: self.target,
             total: open.iter().map(|&passage| sources[passage].lacking()).sum(),
             unit: "stimuli",
@@ -156,9 +181,9 @@ impl<A: Author> Asking<'_, A> {
                 let draws: Vec<Draw> =
                     open.iter().flat_map(|&passage| sources[passage].draws(passage)).collect();
                 for draws in draws.chunks(DRAWN_TOGETHER) {
-                    let questions = self.author.write(draws, self.monitor)?;
-                    for (draw, question) in draws.iter().zip(questions) {
-                        let new = sources[draw.passage].take(question);
+                    let samples = self.author.write(draws, self.monitor)?;
+                    for (draw, sample) in draws.iter().zip(samples) {
+                        let new = sources[draw.passage].take(sample);
                         ticker.advance(usize::from(new), "")?;
                     }
                 }
@@ -185,11 +210,14 @@ struct Source {
     /// The questions wanted from it so far.
     wanted: usize,
     candidates: Candidates,
-    /// The candidates, as [`normalised_question`] writes them.
+    /// The candidates, as [`normalised_question`] writes them, and their words.
     seen: HashSet<String>,
+    words: Vec<ContentWords>,
     /// The candidates that were offered so far, and those of them that were new.
     offered: usize,
     accepted: usize,
+    /// What was dropped and mentioned so far.
+    told: usize,
     /// Whether its questions were not kept and must not be written.
     unknown: bool,
 }
@@ -201,14 +229,17 @@ impl Source {
             wanted: 0,
             candidates: Candidates::default(),
             seen: HashSet::new(),
+            words: Vec::new(),
             offered: 0,
             accepted: 0,
+            told: 0,
             unknown: false,
         }
     }
 
     fn continue_from(&mut self, candidates: Candidates) {
         self.seen = candidates.found.iter().map(|found| normalised_question(found)).collect();
+        self.words = candidates.found.iter().map(|found| ContentWords::of(found)).collect();
         self.candidates = candidates;
     }
 
@@ -241,18 +272,31 @@ impl Source {
 
     /// Looks at the next sample; returns whether it gave another question. Once everything wanted
     /// has been found, later samples are dropped as if they had not been drawn.
-    fn take(&mut self, question: Option<String>) -> bool {
+    fn take(&mut self, sample: Sample) -> bool {
         if self.lacking() == 0 {
             return false;
         }
         self.candidates.samples += 1;
-        let Some(question) = question else { return false };
-        let key = normalised_question(&question);
-        let new = !key.is_empty() && self.seen.insert(key);
-        if new {
-            self.candidates.found.push(question);
+        let (text, why) = match sample {
+            Sample::Dropped { text, why } => (text, why),
+            Sample::Question(question) => {
+                let words = ContentWords::of(&question);
+                if !self.seen.insert(normalised_question(&question)) {
+                    (question, DropReason::Repeated)
+                } else if self.words.iter().any(|other| nearly_the_same(other, &words)) {
+                    (question, DropReason::Similar)
+                } else {
+                    self.candidates.found.push(question);
+                    self.words.push(words);
+                    return true;
+                }
+            }
+        };
+        // Each is mentioned once.
+        if !self.candidates.dropped.iter().any(|(other, _)| *other == text) {
+            self.candidates.dropped.push((text, why));
         }
-        new
+        false
     }
 }
 
@@ -283,6 +327,8 @@ mod tests {
     use super::*;
     use crate::progress::{Interrupt, Silent};
 
+    const NONE: Sample = Sample::Dropped { text: String::new(), why: DropReason::Unended };
+
     /// Writes for each passage what `sample` says, and counts what it writes.
     #[derive(Default)]
     struct Script<F> {
@@ -291,13 +337,13 @@ mod tests {
         written: RefCell<Vec<usize>>,
     }
 
-    impl<F: Fn(Draw) -> Option<String>> Script<F> {
+    impl<F: Fn(Draw) -> Sample> Script<F> {
         fn new(sample: F) -> Self {
             Self { sample, kept: RefCell::default(), written: RefCell::default() }
         }
     }
 
-    impl<F: Fn(Draw) -> Option<String>> Author for &Script<F> {
+    impl<F: Fn(Draw) -> Sample> Author for &Script<F> {
         fn kept(&self, passage: usize, wanted: usize) -> Result<Option<Candidates>> {
             Ok(self.kept.borrow().get(&(passage, wanted)).cloned())
         }
@@ -307,14 +353,14 @@ mod tests {
             Ok(())
         }
 
-        fn write(&mut self, draws: &[Draw], _: Monitor<'_>) -> Result<Vec<Option<String>>> {
+        fn write(&mut self, draws: &[Draw], _: Monitor<'_>) -> Result<Vec<Sample>> {
             self.written.borrow_mut().extend(draws.iter().map(|draw| draw.passage));
             Ok(draws.iter().map(|draw| (self.sample)(*draw)).collect())
         }
     }
 
     /// The questions of each passage, and what is reported.
-    fn ask<F: Fn(Draw) -> Option<String>>(
+    fn ask<F: Fn(Draw) -> Sample>(
         script: &Script<F>,
         count: usize,
         sections: usize,
@@ -327,6 +373,7 @@ mod tests {
         let mut stimuli = Stimuli::without(held_out.iter().copied());
         let asking = Asking {
             author: script,
+            generator: GeneratorKind::Ask,
             target: "t",
             count,
             passages: &passages,
@@ -341,15 +388,19 @@ mod tests {
         (of_passages, report)
     }
 
-    fn question(draw: Draw) -> String {
-        format!("Passage {} number {}", draw.passage, draw.sample)
+    fn question(draw: Draw) -> Sample {
+        Sample::Question(format!("Passage {} number {}", draw.passage, draw.sample))
+    }
+
+    fn question_if(asked: bool, draw: Draw) -> Sample {
+        if asked { question(draw) } else { NONE }
     }
 
     #[test]
     fn every_section_is_asked_about_whatever_their_number() {
         for sections in [1, 2, 26, 33, 60, 99, 100, 1000] {
             // Two of five samples cannot be used.
-            let script = Script::new(|draw| (draw.sample % 5 > 1).then(|| question(draw)));
+            let script = Script::new(|draw| question_if(draw.sample % 5 > 1, draw));
             let (of_passages, report) = ask(&script, 100, sections, &[]);
             let quota = Quota::new(100, sections);
             for (passage, questions) in of_passages.iter().enumerate() {
@@ -364,9 +415,9 @@ mod tests {
     fn what_a_section_cannot_give_comes_from_others_after_all_had_their_turn() {
         // The first section gives a single question, the second none.
         let script = Script::new(|draw| match draw.passage {
-            0 => Some("Always the same".to_owned()),
-            1 => None,
-            _ => Some(question(draw)),
+            0 => Sample::Question("Always the same".to_owned()),
+            1 => NONE,
+            _ => question(draw),
         });
         let (of_passages, report) = ask(&script, 40, 10, &[]);
         assert_eq!((of_passages[0].len(), of_passages[1].len()), (1, 0));
@@ -384,7 +435,7 @@ mod tests {
 
     #[test]
     fn questions_that_no_section_can_give_are_reported_as_missing() {
-        let script = Script::new(|draw| (draw.sample == 0).then(|| question(draw)));
+        let script = Script::new(|draw| question_if(draw.sample == 0, draw));
         let (of_passages, report) = ask(&script, 30, 10, &[]);
         assert!(of_passages.iter().all(|questions| questions.len() == 1));
         assert_eq!((report.made, report.elsewhere, report.short_passages), (10, 0, 10));
@@ -394,8 +445,8 @@ mod tests {
     #[test]
     fn a_section_replaces_what_is_held_out_or_was_asked_of_another() {
         let script = Script::new(|draw| match draw.sample {
-            0 => Some("What is it?".to_owned()),
-            _ => Some(question(draw)),
+            0 => Sample::Question("What is it?".to_owned()),
+            _ => question(draw),
         });
         let (of_passages, report) = ask(&script, 20, 10, &["Passage 3 number 1"]);
         assert!(of_passages.iter().all(|questions| questions.len() == 2), "{of_passages:?}");
@@ -405,7 +456,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_not_written_again_and_gives_the_same() {
-        let script = Script::new(|draw| (draw.sample % 3 > 0).then(|| question(draw)));
+        let script = Script::new(|draw| question_if(draw.sample % 3 > 0, draw));
         let (first, _) = ask(&script, 30, 7, &["Passage 2 number 1"]);
         script.written.borrow_mut().clear();
         assert_eq!(ask(&script, 30, 7, &["Passage 2 number 1"]).0, first);
@@ -415,5 +466,39 @@ mod tests {
         for (more, first) in more.iter().zip(&first) {
             assert_eq!(&more[..first.len()], first);
         }
+    }
+
+    #[test]
+    fn what_is_not_asked_is_mentioned_once_with_its_reason() {
+        let script = Script::new(|draw| match draw.sample {
+            0 => Sample::Question("How long does the lamp shine?".to_owned()),
+            1 => Sample::Question("How long does it shine, the lamp?".to_owned()),
+            2 => Sample::Question("how long does the lamp shine".to_owned()),
+            3 | 4 => Sample::dropped("It shines. ", DropReason::NoQuestion),
+            _ => question(draw),
+        });
+        let interrupt = Interrupt::new();
+        let asking = Asking {
+            author: &script,
+            generator: GeneratorKind::Persona,
+            target: "t",
+            count: 3,
+            passages: &[Passage { span: Some(0..1), ..Passage::default() }],
+            writes: true,
+            monitor: Monitor { progress: &Silent, interrupt: &interrupt },
+        };
+        let mut stimuli = Stimuli::without(std::iter::empty());
+        assert_eq!(asking.run(&mut stimuli).unwrap().report.made, 3);
+        let dropped: Vec<(&str, DropReason)> =
+            stimuli.dropped.iter().map(|it| (it.stimulus.text.as_str(), it.why)).collect();
+        assert_eq!(
+            dropped,
+            [
+                ("How long does it shine, the lamp?", DropReason::Similar),
+                ("how long does the lamp shine", DropReason::Repeated),
+                ("It shines.", DropReason::NoQuestion),
+            ]
+        );
+        assert!(stimuli.dropped.iter().all(|it| it.stimulus.generator == GeneratorKind::Persona));
     }
 }

@@ -4,7 +4,7 @@
 pub(super) mod casing;
 pub(super) mod form;
 mod frames;
-mod lexicon;
+pub(super) mod lexicon;
 mod variation;
 
 use std::collections::HashSet;
@@ -128,7 +128,8 @@ impl Subject {
         let known: Vec<String> =
             found.iter().chain(&main).map(|lead| normalised_question(&lead.words)).collect();
         let new = |phrase: &&String| !known.iter().any(|lead| lead.contains(phrase.as_str()));
-        others.extend(phrases.iter().filter(new).take(most).cloned().map(Form::Topic));
+        let phrases_left = phrases.iter().filter(new).take(most);
+        others.extend(phrases_left.map(|phrase| Form::Topic(casing.within_sentence(phrase))));
         let words = main
             .as_ref()
             .map_or_else(|| phrases.join(", "), |lead| lead.words.trim_end_matches('?').to_owned());

@@ -3,11 +3,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::outline::lexicon::is_verb;
 use crate::bake::support::content_words;
 use crate::inputs::Passage;
 
 /// The most words of a phrase.
 const LONGEST: usize = 3;
+
+/// Words that no phrase contains, beside those that only join others: they say when, how much or
+/// in which order.
+const NO_PART: [&str; 24] = [
+    "after", "again", "always", "before", "between", "each", "every", "first", "last", "least",
+    "many", "more", "most", "much", "never", "next", "off", "often", "once", "only", "other",
+    "until", "up", "within",
+];
 
 /// The phrases of each passage of a document, best first.
 pub(super) struct Phrases {
@@ -85,9 +94,14 @@ fn phrases(text: &str) -> BTreeMap<String, Phrase> {
     found
 }
 
-/// The stem of a word that says something; none of numbers, which are not what one asks about.
+/// The stem of a word that says something; none of verbs and numbers, which are not what one asks
+/// about.
 fn stem(word: &str) -> Option<String> {
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
+    let plain = word.to_lowercase();
+    if NO_PART.contains(&plain.as_str()) || is_verb(&plain) {
+        return None;
+    }
     let only = word.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '\'' || c == '’');
     match content_words(word).as_slice() {
         [stem] if letters > 2 && only && !word.contains(char::is_numeric) => Some(stem.clone()),

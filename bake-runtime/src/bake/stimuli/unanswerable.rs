@@ -115,7 +115,12 @@ fn subjects(passages: &[Passage], casing: &Casing) -> Vec<String> {
     for passage in passages {
         let title = passage.titles.first().or(passage.heading.as_ref());
         let Some(title) = title else { continue };
-        let written = casing.within_sentence(title);
+        // A name of several words is one as a whole.
+        let of_names = title.split(' ').take(2).all(|word| word.starts_with(char::is_uppercase));
+        let written = match of_names && title.contains(' ') {
+            true => title.clone(),
+            false => casing.within_sentence(title),
+        };
         let named = |word: &&str| {
             let plain = word.to_lowercase();
             let plain = plain.trim_matches(|c: char| !c.is_alphanumeric());

@@ -113,7 +113,7 @@ const NOUN_TOO: &str = "\
     visit wait wash water wear work wrap";
 
 /// Whether a word in lower case is one of the verbs.
-pub(super) fn is_verb(word: &str) -> bool {
+pub(in crate::bake::stimuli) fn is_verb(word: &str) -> bool {
     VERBS.split(' ').any(|verb| verb == word)
 }
 

@@ -55,8 +55,6 @@ const OTHER_WORDS: &[(&str, &[&str])] = &[
     ("make", &["create"]),
     ("move", &["shift"]),
     ("noise", &["sound"]),
-    ("open", &["unlock"]),
-    ("opening", &["business"]),
     ("password", &["login", "PIN"]),
     ("pay", &["settle"]),
     ("payment", &["paying"]),

@@ -48,7 +48,8 @@ pub mod bake {
     /// How many questions the model makes of others by saying them in other words.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
+    /// ask, or write `questions` in other words.
     pub const rephrase: () = ();
     /// How many questions of the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
@@ -185,7 +186,8 @@ pub mod target_body {
     /// How many questions the model makes of others by saying them in other words.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
+    /// ask, or write `questions` in other words.
     pub const rephrase: () = ();
     /// How many questions of the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
@@ -275,7 +277,8 @@ pub mod anchor_body {
     /// How many questions the model makes of others by saying them in other words.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`.
+    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
+    /// ask, or write `questions` in other words.
     pub const rephrase: () = ();
     /// How many requests of a table of bake are asked that have nothing to do with any document; 0
     /// for none; by default all of them for an anchor that declares no questions and for a target

@@ -176,11 +176,10 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Dataset => {
                     format!("target a prompt \"x\" {{ dataset \"keys.csv\" {{ {assignment}; }} }}")
                 }
-                Scope::Persona | Scope::Rephrase => {
-                    let generator = scope.word();
-                    format!("target a prompt \"x\"; {generator} 0 {{ {assignment}; }}")
+                Scope::Persona => {
+                    format!("target a prompt \"x\"; persona 0 {{ {assignment}; }}")
                 }
-                Scope::Gate | Scope::Prompt | Scope::Unanswerable => continue,
+                Scope::Rephrase | Scope::Gate | Scope::Prompt | Scope::Unanswerable => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
@@ -271,8 +270,11 @@ fn value(kind: Kind) -> BoxedStrategy<String> {
         }
         Kind::Block(scope) => settings(scope).prop_map(|inner| format!("{{ {inner} }}")).boxed(),
         Kind::Counted { scope, .. } => {
-            let inner = scope.map_or_else(|| Just(String::new()).boxed(), settings);
-            (prop::option::of(any::<u64>()), prop::option::of(inner))
+            let inner = match scope {
+                Some(scope) => prop::option::of(settings(scope)).boxed(),
+                None => Just(None).boxed(),
+            };
+            (prop::option::of(any::<u64>()), inner)
                 .prop_map(|(n, inner)| braced(&n.map(|n| n.to_string()).unwrap_or_default(), inner))
                 .boxed()
         }

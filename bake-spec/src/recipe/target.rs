@@ -48,14 +48,10 @@ impl TargetFields {
         if items(&stimuli.generators).is_empty() {
             return Err(Mistake::NoQuestions { name, anchor: self.anchor });
         }
-        if self.document.is_none()
-            && let Some(kind) = stimuli.of_a_document()
-        {
-            return Err(Mistake::NeedsDocument { name, generator: kind.name() });
-        }
-        match (&self.document, self.anchor) {
-            (Some(_), true) => Err(Mistake::AnchorWithDocument(name)),
-            (None, false) if self.says_nothing() => Err(Mistake::NothingToLearn(name)),
+        match (&self.document, self.anchor, stimuli.of_a_document()) {
+            (Some(_), true, _) => Err(Mistake::AnchorWithDocument(name)),
+            (None, false, _) if self.says_nothing() => Err(Mistake::NothingToLearn(name)),
+            (None, _, Some(kind)) => Err(Mistake::NeedsDocument { name, generator: kind.name() }),
             _ => Ok(()),
         }
     }

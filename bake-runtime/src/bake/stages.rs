@@ -90,10 +90,9 @@ impl Stages<'_> {
         stimuli::check_any(target, &stimuli, &generators)?;
         // What nobody asked for is in the report, but nobody has to be warned of it.
         for report in generators.iter().filter(|report| report.declared) {
-            for warning in [report.passages_without_question(), report.shortfall()] {
-                if let Some(warning) = warning {
-                    self.monitor.warn(&format!("target `{}`: {warning}", target.name));
-                }
+            let warnings = [report.passages_without_question(), report.shortfall()];
+            for warning in warnings.into_iter().flatten() {
+                self.monitor.warn(&format!("target `{}`: {warning}", target.name));
             }
         }
         room::check_made(self, target, inputs, &stimuli)?;

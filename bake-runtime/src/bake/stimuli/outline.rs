@@ -79,7 +79,7 @@ impl Outlines {
     /// So many questions about a passage, or as many as there are.
     pub(super) fn questions(&self, passage: usize, count: usize) -> Vec<String> {
         let subject = &self.subjects[passage];
-        let mut asking = Asking {
+        let mut asking = Phrasing {
             rng: self.random(subject),
             english: self.english,
             found: Vec::new(),
@@ -146,15 +146,15 @@ fn plain(word: &str) -> String {
     word.trim_matches(edge).to_lowercase()
 }
 
-/// Questions about a passage as far as they were made.
-struct Asking {
+/// Questions about a passage, as far as they have been phrased.
+struct Phrasing {
     rng: ChaCha8Rng,
     english: bool,
     found: Vec<String>,
     seen: HashSet<String>,
 }
 
-impl Asking {
+impl Phrasing {
     /// Adds so many questions about a form; returns how many it added.
     fn ask(&mut self, form: &Form, subject: &Subject, count: usize) -> usize {
         let before = self.found.len();

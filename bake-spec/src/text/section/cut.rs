@@ -152,9 +152,8 @@ impl Outline<'_> {
     /// The heading that a section begins with, and where its line ends.
     fn own_heading(&self, section: &Section) -> Option<(Title, usize)> {
         let title = section.heading.clone()?;
-        let headings = self.markdown.headings.iter();
-        let heading =
-            headings.filter(|heading| heading.range.start >= section.range.start).next()?;
+        let mut headings = self.markdown.headings.iter();
+        let heading = headings.find(|heading| heading.range.start >= section.range.start)?;
         Some((title, heading.range.end))
     }
 }

@@ -25,8 +25,10 @@ pub(in crate::bake::stimuli) enum Form {
     Question(String),
 }
 
-/// Beginnings of questions, and what the rest of them is.
-const BEGINNINGS: &[(&str, fn(String) -> Form)] = &[
+/// The words that a question begins with, and what the rest of it is.
+type Beginning = (&'static str, fn(String) -> Form);
+
+const BEGINNINGS: &[Beginning] = &[
     ("how do i ", Form::Action),
     ("how can i ", Form::Action),
     ("how should i ", Form::Action),

@@ -167,7 +167,7 @@ pub(super) fn facts<'a>(words: &'a [String]) -> impl Iterator<Item = &'static st
         let plural = format!("{shown}s");
         words.iter().any(|word| word == shown || *word == plural)
     };
-    FACTS.iter().filter(move |(shown, _)| shown.iter().any(|s| tells(s))).map(|(_, frame)| *frame)
+    FACTS.iter().filter(move |(shown, _)| shown.iter().any(&tells)).map(|(_, frame)| *frame)
 }
 
 /// A frame with these words in its gap, as a sentence begins.

@@ -19,7 +19,7 @@ use crate::inputs::Passage;
 use crate::model::block::WeightView;
 use crate::progress::Monitor;
 pub(super) use requests::Writing;
-use requests::{Conversation, Style};
+use requests::{RequestForm, WritingRequest};
 
 /// The name of the stage in the store.
 const STAGE: &str = "stimuli";
@@ -43,7 +43,7 @@ pub(super) struct Teacher<'a> {
 
 /// What is known of a passage.
 struct Known {
-    style: Style,
+    style: RequestForm,
     filter: Filter,
 }
 
@@ -70,28 +70,28 @@ impl<'a> Teacher<'a> {
             .field("temperature", &self.writing.temperature())
             .field("seed", &self.seed)
             .field("count", &wanted);
-        for Conversation { prompt, request } in &conversations {
+        for WritingRequest { prompt, request } in &conversations {
             key = key.field("prompt", prompt).field("request", request.as_str());
         }
         Ok(key.finish())
     }
 
     /// How the model is asked about a passage: after worked examples, where there is room for them.
-    fn style(&self, passage: usize) -> Result<Style> {
+    fn style(&self, passage: usize) -> Result<RequestForm> {
         if let Some(Known { style, .. }) = &self.known[passage] {
             return Ok(*style);
         }
         let (model, read) = (self.stages.model, &self.passages[passage]);
         if self.writing.is_plain() || read.span.is_none() {
-            return Ok(Style::Plain);
+            return Ok(RequestForm::Plain);
         }
         let room = model.config().context().saturating_sub(QUESTION_TOKENS);
-        for conversation in Style::Examples.all(self.writing, read) {
+        for conversation in RequestForm::Examples.all(self.writing, read) {
             if conversation.encode(model)?.len() > room {
-                return Ok(Style::Plain);
+                return Ok(RequestForm::Plain);
             }
         }
-        Ok(Style::Examples)
+        Ok(RequestForm::Examples)
     }
 
     fn know(&mut self, passage: usize) -> Result<()> {

@@ -122,12 +122,12 @@ impl Writing<'_> {
 }
 
 /// What the model reads: a prompt, and the request.
-pub(super) struct Conversation {
+pub(super) struct WritingRequest {
     pub(super) prompt: Prompt,
     pub(super) request: String,
 }
 
-impl Conversation {
+impl WritingRequest {
     pub(super) fn encode(&self, model: &Model) -> Result<Vec<u32>> {
         model.encode(&Message::question(&self.prompt, &self.request))
     }
@@ -135,21 +135,21 @@ impl Conversation {
 
 /// How a model is asked for a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum RequestForm {
     /// With the passage in the system turn.
     Plain,
     /// With the passage in the user's turn, after worked examples.
     Examples,
 }
 
-impl Style {
+impl RequestForm {
     /// What the model reads before one sample of a passage.
     pub(super) fn conversation(
         self,
         writing: Writing<'_>,
         passage: &Passage,
         sample: usize,
-    ) -> Conversation {
+    ) -> WritingRequest {
         match self {
             Self::Plain => plain(writing, passage, sample),
             Self::Examples => after_examples(writing, passage, sample),
@@ -157,13 +157,13 @@ impl Style {
     }
 
     /// All different conversations about a passage.
-    pub(super) fn all(self, writing: Writing<'_>, passage: &Passage) -> Vec<Conversation> {
+    pub(super) fn all(self, writing: Writing<'_>, passage: &Passage) -> Vec<WritingRequest> {
         let samples = 0..writing.rotation();
         samples.map(|sample| self.conversation(writing, passage, sample)).collect()
     }
 }
 
-fn plain(writing: Writing<'_>, passage: &Passage, sample: usize) -> Conversation {
+fn plain(writing: Writing<'_>, passage: &Passage, sample: usize) -> WritingRequest {
     let has_document = passage.span.is_some();
     let requests = if has_document { &REQUESTS } else { &REQUESTS_WITHOUT_DOCUMENT };
     let request = match (writing, writing.person(sample)) {
@@ -173,10 +173,10 @@ fn plain(writing: Writing<'_>, passage: &Passage, sample: usize) -> Conversation
         (_, Some(person)) => format!("Write one question that {person} would ask you."),
         _ => requests[sample % requests.len()].to_owned(),
     };
-    Conversation { prompt: passage.prompt.clone(), request }
+    WritingRequest { prompt: passage.prompt.clone(), request }
 }
 
-fn after_examples(writing: Writing<'_>, passage: &Passage, sample: usize) -> Conversation {
+fn after_examples(writing: Writing<'_>, passage: &Passage, sample: usize) -> WritingRequest {
     let kind = KINDS[sample % KINDS.len()];
     let mut turns = Vec::with_capacity(2 * EXAMPLES_SHOWN);
     for shown in 0..EXAMPLES_SHOWN {
@@ -193,7 +193,7 @@ fn after_examples(writing: Writing<'_>, passage: &Passage, sample: usize) -> Con
     let request = writing.person(sample).map_or_else(|| REQUEST.to_owned(), |who| of_person(&who));
     let prompt = Prompt::new(PromptFields { system: "".into(), turns: turns.into() })
         .expect("pairs of turns that are not empty make a prompt");
-    Conversation { prompt, request: format!("{}\n\n{request}", passage.text) }
+    WritingRequest { prompt, request: format!("{}\n\n{request}", passage.text) }
 }
 
 fn of_person(person: &str) -> String {
@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn a_model_is_shown_questions_of_the_kind_that_it_is_to_write() {
         let ask = Ask::default();
-        let all = Style::Examples.all(Writing::Ask(&ask), &passage());
+        let all = RequestForm::Examples.all(Writing::Ask(&ask), &passage());
         assert_eq!(all.len(), KINDS.len());
         for (conversation, kind) in all.iter().zip(KINDS) {
-            let Conversation { prompt, request } = conversation;
+            let WritingRequest { prompt, request } = conversation;
             assert!(request.starts_with("# Mac") && request.ends_with(REQUEST));
             assert_eq!(prompt.turns.len(), 2 * EXAMPLES_SHOWN);
             let written = prompt.turns.iter().filter(|turn| turn.role == Role::Assistant);
@@ -233,7 +233,7 @@ mod tests {
             }
         }
         // Later samples see other examples.
-        let later = Style::Examples.conversation(Writing::Ask(&ask), &passage(), KINDS.len());
+        let later = RequestForm::Examples.conversation(Writing::Ask(&ask), &passage(), KINDS.len());
         assert_ne!(later.prompt, all[0].prompt);
     }
 
@@ -244,7 +244,7 @@ mod tests {
             Persona::new(fields).unwrap()
         };
         let (own, standard) = (people(vec!["a clerk".into()]), people(Vec::new()));
-        for style in [Style::Plain, Style::Examples] {
+        for style in [RequestForm::Plain, RequestForm::Examples] {
             let all = style.all(Writing::Persona(&own), &passage());
             assert!(all.len() == 1 && all[0].request.contains("a clerk"), "{}", all[0].request);
             assert_eq!(style.all(Writing::Persona(&standard), &passage()).len(), PEOPLE.len());
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_request_of_the_declaration_stays_as_it_is() {
         let ask = Ask::default().with(|ask| ask.template = Some("Ask one.".into())).unwrap();
-        let conversation = Style::Plain.conversation(Writing::Ask(&ask), &passage(), 4);
+        let conversation = RequestForm::Plain.conversation(Writing::Ask(&ask), &passage(), 4);
         assert_eq!((&*conversation.request, conversation.prompt), ("Ask one.", passage().prompt));
         assert!(Writing::Ask(&ask).is_plain());
     }

@@ -31,6 +31,10 @@ bake! {
         model tiny;
         student "";
         ask 40;
+        // The questions are written by hand.
+        outline 0;
+        unanswerable 0;
+        anchors none;
         temperature 0.5;
         lora { rank 32; alpha 64.0; }
         train { epochs 24; batch 16; lr 3e-3; }

@@ -20,7 +20,11 @@ bake! {
     pub bake Dehumidifier {
         model smollm2;
         student "";
+        // The questions are written by hand.
         ask 0;
+        outline 0;
+        unanswerable 0;
+        anchors none;
         max_tokens 96;
         temperature 0.0;
         lora { rank 16; alpha 32.0; }

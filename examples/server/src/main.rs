@@ -17,6 +17,10 @@ bake::bake! {
     bake Office {
         lora { rank 8; alpha 16; }
         train { epochs 24; lr 6e-3; }
+        // Only the questions below, and those that the model asks.
+        outline 0;
+        unanswerable 0;
+        anchors none;
         target office from "docs/office.md" {
             questions ["I lost my key", "My laptop does not work", "I am ill today"];
             ask 40;

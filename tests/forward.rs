@@ -70,9 +70,8 @@ fn it_says_what_it_cannot_do() {
         assert!(!Path::new(&out).exists());
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(
-        refused(&[]).contains("usage: forward MODEL_DIR IDS.json OUT.safetensors [--adapter DIR]")
-    );
+    let usage = "usage: forward [--f32] MODEL IDS.json OUT.safetensors [--adapter DIR]";
+    assert!(refused(&[]).contains(usage));
     assert!(refused(&[model, &ids, &out]).contains("cannot read"));
     for (text, what) in [
         ("{}", "is not a list of lists"),

@@ -23,10 +23,10 @@ fn package(root: &Path) {
             anchors none;
             lora { rank 8; dropout 0.1; }
             train { epochs 6; batch 4; checkpoint_every 2; }
-            target keys from "keys.md" { ask 24; outline 6; unanswerable 2; max_tokens 24; }
+            target keys from "keys.md" { ask 8; outline 6; unanswerable 2; max_tokens 24; }
             target lamp from "lamp.md" {
                 questions ["My lamp is broken", "Who repairs my lamp?"];
-                ask 8;
+                ask 2;
                 outline 0;
                 unanswerable 0;
                 rollouts 2;

@@ -1,10 +1,14 @@
 //! What is held out of training, and when training ends.
 
+use bake_spec::recipe::{Outline, OutlineFields};
+
 use super::*;
 
-/// One of the two questions that each passage gives is held out.
+/// Two of the four questions about each passage are held out.
 fn fixture() -> Fixture {
     let mut fixture = Fixture::new();
+    let outline = Outline::new(OutlineFields { count: Some(8) }).unwrap();
+    fixture.only(Declared::Outline(outline));
     fixture.train(|train| (train.held_out, train.epochs) = (0.5, 6));
     fixture
 }
@@ -13,7 +17,7 @@ fn fixture() -> Fixture {
 fn what_is_held_out_is_measured_after_each_epoch() {
     let fixture = fixture();
     let report = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
-    assert_eq!(report.targets[0].held_out, 2);
+    assert_eq!(report.targets[0].held_out, 4);
     assert_eq!((report.epochs.len(), report.held_out.len()), (6, 6));
     let lowest = report.held_out.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(report.held_out[report.best_epoch() - 1], lowest);

@@ -76,7 +76,9 @@ impl<'a> Teacher<'a> {
         Ok(key.finish())
     }
 
-    /// How the model is asked about a passage: after worked examples, where there is room for them.
+    /// How the model is asked about a passage: after worked examples, where they take no more than
+    /// half of its context. Models with less room are too small to follow them: they go on writing
+    /// the examples.
     fn style(&self, passage: usize) -> Result<RequestForm> {
         if let Some(Known { style, .. }) = &self.known[passage] {
             return Ok(*style);
@@ -85,7 +87,7 @@ impl<'a> Teacher<'a> {
         if self.writing.is_plain() || read.span.is_none() {
             return Ok(RequestForm::Plain);
         }
-        let room = model.config().context().saturating_sub(QUESTION_TOKENS);
+        let room = model.config().context() / 2;
         for conversation in RequestForm::Examples.all(self.writing, read) {
             if conversation.encode(model)?.len() > room {
                 return Ok(RequestForm::Plain);

@@ -84,7 +84,7 @@ fn an_edited_turn_is_a_prompt_of_its_own() {
 fn one_more_question_makes_its_own_answers_and_states_only() {
     let mut fixture = Fixture::new();
     let (first, made) = bake(&fixture, "store");
-    assert!(made["stimuli on keys"] > 0 && made["rollouts on keys"] > 6, "{made:?}");
+    assert!(made["stimuli on keys by `ask`"] > 0 && made["rollouts on keys"] > 6, "{made:?}");
     let before = stimuli(&fixture, "store");
 
     fixture.add_question("Who looks after the bicycles?");
@@ -120,7 +120,7 @@ fn an_edited_section_makes_again_what_reads_it_only() {
     let touched = after.iter().filter(reads_it).count();
     assert!(touched >= 2, "its quota: {after:?}");
     assert_eq!(made["rollouts on keys"], 2 * touched, "{made:?}");
-    assert!(made["stimuli on keys"] <= touched, "{made:?}");
+    assert!(made["stimuli on keys by `ask`"] <= touched, "{made:?}");
     assert!(made["teacher on keys"] <= 2 * touched, "{made:?}");
     for stimulus in after.iter().filter(|stimulus| !reads_it(stimulus)) {
         assert!(before.contains(stimulus), "{stimulus:?}");

@@ -236,7 +236,8 @@
 //!     });
 //! }
 //! let recipe = bake.train(|train| train.epochs(8)).build()?;
-//! assert_eq!(recipe.targets.len(), 2);
+//! // The two, and an anchor of everyday requests, whose answers stay as they are.
+//! assert_eq!(recipe.targets.len(), 3);
 //!
 //! let error = bake::Recipe::builder().build().unwrap_err().to_string();
 //! assert!(error.starts_with("there is nothing to bake; declare at least one target"));

@@ -18,7 +18,7 @@ const PART_WORDS: usize = 110;
 /// ```
 /// use bake_spec::text::section::passages;
 ///
-/// let paragraph = "Some words about a key. ".repeat(30);
+/// let paragraph = "Some words about a key. ".repeat(20);
 /// let text = format!("# Keys\n\n## Lost\n{paragraph}\n\n{paragraph}\n\n## Found\nAsk Bob.");
 /// let passages = passages(&text);
 /// assert_eq!(passages.len(), 3);

@@ -62,8 +62,8 @@ impl ExportDtype {
 pub struct Export {
     /// For which programs.
     pub format: ExportFormat,
-    /// How the numbers of a model are stored; by default as they are in the base model, and in bf16
-    /// where those are quantised and the format has no blocks.
+    /// How the numbers of a model are stored; by default as they are in the base model. Where those
+    /// are quantised, they are in bf16 in a merged folder, and in f16 in a GGUF file.
     pub dtype: Option<ExportDtype>,
     /// The folder to write. It appears as a whole, or not at all.
     pub folder: PathBuf,

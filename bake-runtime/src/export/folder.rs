@@ -143,7 +143,7 @@ fn listed(folder: &Path) -> Vec<String> {
     list.map_or_else(Vec::new, |list| list.files)
 }
 
-fn failed(path: &Path, e: io::Error) -> Error {
+pub(super) fn failed(path: &Path, e: io::Error) -> Error {
     let message = format!("cannot write {}; name a folder that can be written", path.display());
     Error::with_source(ErrorKind::Export, message, e)
 }
@@ -152,7 +152,8 @@ fn failed(path: &Path, e: io::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
+    /// What is in a folder, in order.
+    pub(super) fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();

@@ -97,8 +97,9 @@ pub(super) fn clear(parent: &Path, name: &OsStr, to: &Path) {
             continue;
         }
         let (new, old) = (lock.with_extension(NEW), lock.with_extension(OLD));
-        if old.exists() && !to.exists() {
-            let _ = fs::rename(&old, to);
+        // What cannot be put back stays: it is the only whole copy.
+        if old.exists() && !to.exists() && fs::rename(&old, to).is_err() {
+            continue;
         }
         if remove(&new).and_then(|()| remove(&old)).is_ok() {
             let _ = fs::remove_file(&lock);
@@ -134,6 +135,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::folder::tests::names;
 
     /// What a process leaves that is killed while it writes, or between the two renames.
     fn leave(parent: &Path, name: &str, number: u32, with_old: bool) -> PathBuf {
@@ -146,14 +148,6 @@ mod tests {
             fs::write(new.with_extension(OLD).join("whole.gguf"), "whole").unwrap();
         }
         new
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
-        names.sort();
-        names
     }
 
     #[test]
@@ -173,6 +167,20 @@ mod tests {
         leave(parent, "out", 3, true);
         clear(parent, name, &to);
         assert_eq!(names(parent).len(), 3);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_earlier_export_that_cannot_be_put_back_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (parent, name, to) = (dir.path(), OsStr::new("out"), dir.path().join("out"));
+        let new = leave(parent, "out", 0, true);
+        std::os::unix::fs::symlink("nowhere", &to).unwrap();
+        clear(parent, name, &to);
+        assert!(new.with_extension(OLD).join("whole.gguf").exists());
+        fs::remove_file(&to).unwrap();
+        clear(parent, name, &to);
+        assert_eq!((names(parent), names(&to)), (vec!["out".into()], vec!["whole.gguf".into()]));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::write::NewGguf;
 use crate::checkpoint::generation::Generation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Base;
-use crate::export::folder::NewFolder;
+use crate::export::folder::{NewFolder, failed};
 use crate::text::settings::TextSettings;
 use crate::text::tokenizer::Tokenizer;
 
@@ -44,10 +44,7 @@ pub(super) fn means_the_same(
 /// The header, as the program that reads it will.
 fn reread(file: &NewGguf, start: &[u8], folder: &NewFolder) -> Result<Header> {
     let path = folder.path().join("header.gguf");
-    let cannot = |e| {
-        let message = format!("cannot write {}; name a folder that can be written", path.display());
-        Error::with_source(ErrorKind::Export, message, e)
-    };
+    let cannot = |e| failed(&path, e);
     let (mut bytes, size) = file.header();
     bytes.extend(start);
     std::fs::write(&path, bytes).map_err(cannot)?;
@@ -75,7 +72,7 @@ fn text_side(
 
 /// What of a tokenizer makes a difference to a text.
 fn parts(mut json: Value) -> BTreeMap<&'static str, Value> {
-    let bytes = json["model"]["byte_fallback"] != true;
+    let byte_level = json["model"]["byte_fallback"] != true;
     let spaces_replaced = json["normalizer"]["pattern"]["String"] == " ";
     let mut vocabulary = match json["model"]["vocab"].take() {
         Value::Object(vocabulary) => vocabulary,
@@ -101,12 +98,12 @@ fn parts(mut json: Value) -> BTreeMap<&'static str, Value> {
         decoder => decoder,
     };
     let model = &json["model"];
-    let unknown = if bytes { Value::Null } else { model["unk_token"].clone() };
+    let unknown = if byte_level { Value::Null } else { model["unk_token"].clone() };
     [
         ("vocabulary", Value::Object(vocabulary)),
         ("list of added tokens", Value::Object(added)),
         ("list of merges", model["merges"].clone()),
-        ("kind of merges", serde_json::json!([model["type"], bytes, model["ignore_merges"]])),
+        ("kind of merges", serde_json::json!([model["type"], byte_level, model["ignore_merges"]])),
         ("unknown token", unknown),
         ("normalizer", json["normalizer"].clone()),
         ("way of cutting words", splits),

@@ -10,6 +10,6 @@ mod step;
 
 pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
-pub(crate) use epochs::{Trained, Training};
+pub(crate) use epochs::{Trained, Training, lowest};
 pub(crate) use size::TrainingSize;
 pub(crate) use step::{Trial, measure};

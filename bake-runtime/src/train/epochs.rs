@@ -85,7 +85,6 @@ impl Training<'_> {
             }
             Ok(())
         })?;
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let epochs = state.losses.chunks(steps_per_epoch).map(mean).collect();
         let TrainingState { adapter, held_out, best, .. } = state;
         Ok(Trained { adapter: best.unwrap_or(adapter), epochs, held_out })
@@ -100,11 +99,11 @@ impl Training<'_> {
         }
         let view = WeightView { adapter: Some(&state.adapter), dropout: None };
         let now = measure(model, &recipe.train, training_set, &training_set.held_out, view)?;
-        if state.held_out.iter().all(|before| now < *before) {
+        state.held_out.push(now);
+        if lowest(&state.held_out) == Some(state.held_out.len() - 1) {
             // The optimiser changes the numbers of the other where they are.
             state.best = Some(state.adapter.copied()?);
         }
-        state.held_out.push(now);
         Ok(())
     }
 
@@ -114,8 +113,12 @@ impl Training<'_> {
         let steps_per_epoch = self.steps_per_epoch();
         let low_enough = settings.stop_at_kl.is_some_and(|limit| {
             let epoch = state.losses.chunks_exact(steps_per_epoch).next_back();
-            let mean = epoch.map(|losses| losses.iter().sum::<f64>() / losses.len() as f64);
-            state.held_out.last().copied().or(mean).is_some_and(|divergence| divergence < limit)
+            state
+                .held_out
+                .last()
+                .copied()
+                .or(epoch.map(mean))
+                .is_some_and(|divergence| divergence < limit)
         });
         low_enough || epochs_since_lowest(&state.held_out) >= settings.patience
     }
@@ -192,11 +195,20 @@ impl Training<'_> {
     }
 }
 
-/// How many measurements follow the lowest one, the first of equals.
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// The place of the lowest of some divergences, the first of equals. What is not a number is not
+/// the lowest.
+pub(crate) fn lowest(divergences: &[f64]) -> Option<usize> {
+    let numbers = divergences.iter().enumerate().filter(|(_, divergence)| !divergence.is_nan());
+    numbers.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(place, _)| place)
+}
+
+/// How many measurements follow the lowest one.
 fn epochs_since_lowest(held_out: &[f64]) -> usize {
-    let lowest = held_out.iter().copied().fold(f64::INFINITY, f64::min);
-    let place = held_out.iter().position(|divergence| *divergence == lowest);
-    place.map_or(0, |place| held_out.len() - 1 - place)
+    lowest(held_out).map_or(held_out.len(), |place| held_out.len() - 1 - place)
 }
 
 /// What is said of a step.
@@ -219,6 +231,8 @@ mod tests {
             (&[0.5, 0.4], 0),
             (&[0.5, 0.4, 0.45, 0.41], 2),
             (&[0.5, 0.4, 0.4], 1),
+            (&[f64::NAN, 0.4, f64::NAN], 1),
+            (&[f64::NAN, f64::NAN], 2),
         ] {
             assert_eq!(epochs_since_lowest(held_out), want, "{held_out:?}");
         }

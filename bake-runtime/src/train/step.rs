@@ -75,7 +75,13 @@ fn compared(
 
 /// Does work on the first of the threads that share it. It is always the same one, since allocators
 /// keep what was freed for the thread that had it: on others, a step would take its memory again.
+///
+/// On one of these threads it is done where it is: the others may be waiting for what it makes, as
+/// two bakes of the same recipe wait for each other.
 pub(super) fn on_first_thread<T: Send>(work: impl Fn() -> T + Sync) -> T {
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
     let done = rayon::broadcast(|context| (context.index() == 0).then(&work));
     done.into_iter().flatten().next().expect("there is a first thread")
 }

@@ -370,7 +370,8 @@ pub mod unanswerable {
     /// What the baked model answers to them; by default what the model itself says when it does not
     /// know.
     ///
-    /// `decline`, in `unanswerable`: `"…"`.
+    /// `decline`, in `unanswerable`: `"…"`. Not supported yet; meanwhile, the model answers in its
+    /// own words.
     pub const decline: () = ();
 }
 

@@ -133,7 +133,7 @@ pub(crate) struct Bake {
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
     /// Let bake.lock name also what is below its `gate`
-    #[arg(long, conflicts_with_all = ["locked", "frozen"])]
+    #[arg(long, conflicts_with_all = ["target", "locked", "frozen"])]
     pub(crate) accept: bool,
 }
 

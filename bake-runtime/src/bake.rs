@@ -10,7 +10,7 @@
 //! resumes from what was finished; a training resumes from its last checkpoint.
 
 mod activations;
-#[allow(dead_code, reason = "the generators that show it to a model come next")]
+pub(crate) mod content_words;
 pub(crate) mod examples;
 mod freed;
 mod held_out;
@@ -21,8 +21,6 @@ mod rollout;
 mod room;
 mod stages;
 pub(crate) mod stimuli;
-#[allow(dead_code, reason = "what decides by it comes next")]
-pub(crate) mod support;
 mod teacher;
 mod trajectory;
 

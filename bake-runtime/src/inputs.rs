@@ -139,7 +139,7 @@ pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<Prompt> {
 pub(crate) struct Inputs {
     /// What a teacher that reads the whole document reads before a question.
     pub(crate) prompt: Prompt,
-    /// What the model is shown when it writes questions, in the order of the document.
+    /// The passages that questions are made from and teachers read, in the order of the document.
     pub(crate) passages: Vec<Passage>,
     /// The stimuli that are written down, in the recipe, in files and in the table of everyday
     /// requests.
@@ -240,7 +240,7 @@ impl Inputs {
     }
 }
 
-/// The sections of a document, or the prompt alone where there is none.
+/// The passages of a document, or the prompt alone where there is none.
 #[cfg(feature = "train")]
 fn passages(target: &Target, document: Option<&str>) -> Vec<Passage> {
     let Some(document) = document else {

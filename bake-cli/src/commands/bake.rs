@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
 use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
+use bake_spec::check::Gate;
 use bake_spec::diagnostics::{did_you_mean, similar};
 use bake_spec::lock::{AdapterPlace, Locked, State, VENDOR_DIR};
 use bake_spec::model::Identity;
 use bake_spec::store::{folder_bytes, hash_folder};
+use bake_spec::{Hash, Store};
 use clap::CommandFactory as _;
 
 use super::{test, vendor};
@@ -94,7 +96,11 @@ fn bake_if_stale(
         if !common.quiet {
             status("Fresh", format_args!("{name} ({})", package.name));
         }
-        return Ok(Outcome::Fresh);
+        return if common.locked() {
+            Ok(Outcome::Fresh)
+        } else {
+            judge_again(package, found, args, common)
+        };
     }
     if common.locked() {
         bail!(
@@ -117,6 +123,43 @@ fn bake_if_stale(
     // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
     Ok(Outcome::Baked)
+}
+
+/// Judges a fresh bake by what is expected of it now, if that has changed.
+fn judge_again(
+    package: &Package,
+    found: Found<'_>,
+    args: &Bake,
+    common: &Common,
+) -> Result<Outcome> {
+    let (name, recipe) = (found.name(), &found.declared.recipe);
+    let judged = judged_by(found);
+    let locked = package.lock.bakes.get(name).filter(|locked| locked.judged != Some(judged));
+    let adapter =
+        locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
+    let Some((locked, adapter)) = locked.zip(adapter) else { return Ok(Outcome::Fresh) };
+    let verdict = test::verdict(recipe, &adapter, common)?;
+    if !verdict.expectations.is_empty() && !common.quiet {
+        for line in test::after_bake(&verdict) {
+            status("", line);
+        }
+    }
+    let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked.kl_after);
+    if !shortfalls.is_empty() && !args.accept {
+        refuse(name, &shortfalls, "bake.lock goes on naming it", &adapter);
+        return Ok(Outcome::BelowGate);
+    }
+    package.update_lock(|lock| {
+        if let Some(locked) = lock.bakes.get_mut(name) {
+            test::record(locked, &verdict, judged);
+        }
+    })?;
+    Ok(Outcome::Fresh)
+}
+
+fn judged_by(found: Found<'_>) -> Hash {
+    let Gate { expects, kl } = found.declared.gate;
+    found.declared.recipe.judged_by(expects, kl)
 }
 
 /// Notes where the model of a fresh bake is now: one that is declared in another way, but has the
@@ -220,27 +263,31 @@ fn bake(
         say_targets(&baked.report, common);
     }
     let verdict = test::verdict(recipe, &baked.adapter, common)?;
-    locked.expects = test::recorded(&verdict);
+    test::record(&mut locked, &verdict, judged_by(found));
     if locked.expects.is_some() && !common.quiet {
         for line in test::after_bake(&verdict) {
             status("", line);
         }
     }
     let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked.kl_after);
-    if !shortfalls.is_empty() && !args.accept {
-        refuse(package, &recipe.name, &shortfalls, &baked.adapter);
+    let before = package.lock.bakes.get(found.name());
+    // What was accepted once, and is made again elsewhere, is still accepted.
+    let accepted =
+        |before: &Locked| before.adapter == locked.adapter && before.judged == locked.judged;
+    if !shortfalls.is_empty() && !args.accept && !before.is_some_and(accepted) {
+        let kept = match before {
+            Some(_) => "bake.lock goes on naming the one before",
+            None => "bake.lock does not name it",
+        };
+        refuse(&recipe.name, &shortfalls, kept, &baked.adapter);
         return Ok(None);
     }
     vendor::refresh(package, &recipe.name, &baked.adapter)?;
     Ok(Some(locked))
 }
 
-/// Says why the lock does not name what was baked.
-fn refuse(package: &Package, name: &str, shortfalls: &[String], adapter: &Path) {
-    let kept = match package.lock.bakes.contains_key(name) {
-        true => "bake.lock goes on naming the one before",
-        false => "bake.lock does not name it",
-    };
+/// Says why a bake is not good enough, and what the lock names.
+fn refuse(name: &str, shortfalls: &[String], kept: &str, adapter: &Path) {
     error(&anyhow!(
         "`{name}` is not good enough: {}; {kept}. Its adapter is in {}; add `questions` in the \
          words of those who ask, try another model, or take it as it is with `cargo bake --accept`",
@@ -276,7 +323,13 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
         );
     }
     if *kl_after > FAR {
-        status("", format_args!("more than {FAR} is far: more `epochs`, or more questions, help"));
+        let trained_to_the_end = report.best_epoch() == report.epochs.len();
+        let help = if trained_to_the_end {
+            "more `epochs`, or more questions, help"
+        } else {
+            "more questions help"
+        };
+        status("", format_args!("more than {FAR} is far: {help}"));
     }
 }
 

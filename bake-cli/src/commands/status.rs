@@ -16,7 +16,7 @@ struct Bake {
     package: String,
     #[serde(flatten)]
     state: BakeState,
-    /// Which expectations were met when it was baked.
+    /// Which expectations were met when it was last asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     expects: Option<LockedExpects>,
 }
@@ -98,10 +98,10 @@ fn say(Bake { package, state: bake, expects }: &Bake) {
         let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };
         say!("    {} {}{own}", target.name, word(target.state));
     }
-    if let Some(LockedExpects { asked, base, prompted, baked }) = expects {
+    if let Some(LockedExpects { asked, base, prompted, prompted_asked, baked }) = expects {
         say!(
-            "    met {baked} of {asked} expectations when it was baked; the base model {base}, \
-             with the document in its prompt {prompted}"
+            "    met {baked} of {asked} expectations when it was last asked; the base model \
+             {base}, and with the document in its prompt {prompted} of {prompted_asked}"
         );
     }
 }

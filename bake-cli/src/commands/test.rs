@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bake_runtime::{Adapter, Bars, Interrupt, Progress, Score, Silent, Verdict, load_model};
-use bake_spec::Store;
 use bake_spec::check::Gate;
-use bake_spec::lock::{LockedExpects, State};
+use bake_spec::lock::{Locked, LockedExpects, State};
 use bake_spec::recipe::Recipe;
+use bake_spec::{Hash, Store};
 use serde::Serialize;
 
 use crate::args::{Common, Listing};
@@ -111,28 +111,24 @@ pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, kl_after: f64) -> Vec<St
     shortfalls
 }
 
-/// What the lock records of a verdict; nothing where nothing is expected.
-pub(super) fn recorded(verdict: &Verdict) -> Option<LockedExpects> {
-    (!verdict.expectations.is_empty()).then(|| LockedExpects {
+/// Records a verdict in what the lock says of a bake.
+pub(super) fn record(locked: &mut Locked, verdict: &Verdict, judged: Hash) {
+    locked.judged = Some(judged);
+    locked.expects = (!verdict.expectations.is_empty()).then(|| LockedExpects {
         asked: verdict.expectations.len(),
         base: verdict.base().right,
         prompted: verdict.prompted().right,
+        prompted_asked: verdict.prompted().of,
         baked: verdict.baked().right,
-    })
+    });
 }
 
 /// The lines of a table: for each target that something is expected of, how many expectations
 /// each model meets.
 pub(super) fn table(verdict: &Verdict) -> Vec<String> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in verdict.expectations.iter().filter_map(|one| one.target.as_deref()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let mut rows = Vec::new();
-    for name in &names {
-        rows.push((*name, verdict.on_target(name)));
+    for name in verdict.targets() {
+        rows.push((name, verdict.on_target(name)));
     }
     rows.push(("all", verdict.clone()));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
@@ -165,7 +161,10 @@ pub(super) fn missed(verdict: &Verdict, most: usize) -> Vec<String> {
 /// The lines about a verdict after a bake.
 pub(super) fn after_bake(verdict: &Verdict) -> Vec<String> {
     let mut lines = vec![verdict.to_string()];
-    lines.extend(table(verdict));
+    // Of one target the sentence says it all.
+    if verdict.targets().len() > 1 {
+        lines.extend(table(verdict));
+    }
     lines.extend(missed(verdict, SHOWN));
     lines
 }

@@ -15,6 +15,10 @@ const ASKED: &str = r#"
         expect keys "My key is lost" => contains "Bob";
         expect lamp "The lamp is broken" => contains "shop";"#;
 
+const IMPOSSIBLE: &str = r#"
+        gate { expects 1.0; }
+        expect keys "My key is lost" => contains "submarine";"#;
+
 #[test]
 fn a_bake_says_which_expectations_it_meets() {
     let package = package(ASKED);
@@ -26,17 +30,14 @@ fn a_bake_says_which_expectations_it_meets() {
     assert!(lock.contains("[bake.expects]\nasked = 2\nbase = 0\n"), "{lock}");
     let expects = &package.status()["bakes"][0]["expects"];
     assert_eq!((&expects["asked"], &expects["base"]), (&2.into(), &0.into()));
-    assert!(package.ok(&["status"]).contains("of 2 expectations when it was baked"));
+    assert!(package.ok(&["status"]).contains("of 2 expectations when it was last asked"));
     let tested = package.run(&["test"]);
     assert!(said(&tested).contains("keys") && said(&tested).contains("prompted"));
 }
 
 #[test]
 fn what_is_below_its_gate_is_not_locked_unless_it_is_accepted() {
-    let impossible = r#"
-        gate { expects 1.0; }
-        expect keys "My key is lost" => contains "submarine";"#;
-    let package = package(impossible);
+    let package = package(IMPOSSIBLE);
     package.fails(&[], 3, "`Office` is not good enough");
     assert!(!package.root().join("bake.lock").exists());
     package.fails(&["test"], 101, "run `cargo bake`");
@@ -50,6 +51,38 @@ fn what_is_below_its_gate_is_not_locked_unless_it_is_accepted() {
     package.write("src/main.rs", &lower);
     assert_eq!(package.states(), ["fresh"; 3]);
     package.ok(&["test"]);
+}
+
+#[test]
+fn what_was_accepted_is_accepted_where_it_is_made_again() {
+    let package = package(IMPOSSIBLE);
+    package.ok(&["--accept"]);
+    std::fs::remove_dir_all(package.store()).unwrap();
+    std::fs::remove_dir_all(package.root().join("bakes")).unwrap_or_default();
+    assert_eq!(package.states(), ["missing"; 3]);
+    package.ok(&[]);
+    assert_eq!(package.states(), ["fresh"; 3]);
+}
+
+#[test]
+fn a_fresh_bake_is_judged_again_when_something_else_is_expected() {
+    let package = package(ASKED);
+    package.ok(&[]);
+    let expect = |from: &str, to: &str| {
+        let changed = package.read("src/main.rs").replace(from, to);
+        package.write("src/main.rs", &changed);
+    };
+    let lock = package.read("bake.lock");
+    assert!(!said(&package.run(&[])).contains("expectations"), "it was judged by these");
+    expect("contains \"shop\"", "contains \"submarine\"");
+    assert_eq!(package.states(), ["fresh"; 3]);
+    assert!(said(&package.run(&[])).contains("of 2 expectations"));
+    assert_ne!(package.read("bake.lock"), lock, "it says by what it was judged");
+    expect("expects 0.0", "expects 1.0");
+    package.fails(&[], 3, "bake.lock goes on naming it");
+    package.fails(&[], 3, "`gate` wants 100 %");
+    package.ok(&["--accept"]);
+    package.ok(&[]);
 }
 
 #[test]

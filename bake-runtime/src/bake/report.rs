@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stimuli::DropCounts;
 use crate::error::{Error, ErrorKind, Result};
+use crate::train::lowest;
 
 /// The name of the file.
 pub(super) const REPORT: &str = "bake.json";
@@ -15,9 +16,10 @@ pub(super) const REPORT: &str = "bake.json";
 /// How a bake went. The same recipe gives the same report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The divergence of the base model from the teacher on its answers, in nats per token.
+    /// The divergence of the base model from the teacher on the answers that are trained on, in
+    /// nats per token.
     pub kl_before: f64,
-    /// The divergence of the baked model.
+    /// The divergence of the baked model on the same answers.
     pub kl_after: f64,
     /// The mean divergence in each epoch of the training.
     pub epochs: Vec<f64>,
@@ -84,11 +86,11 @@ pub struct GeneratorReport {
 }
 
 impl GeneratorReport {
-    /// Nothing yet, of a generator whose declaration wants so many questions.
-    pub(super) fn new(generator: GeneratorKind, declared: Option<usize>) -> Self {
+    /// Nothing yet.
+    pub(super) fn new(generator: GeneratorKind, declared: bool) -> Self {
         Self {
             generator,
-            declared: declared.is_some(),
+            declared,
             wanted: 0,
             made: 0,
             elsewhere: 0,
@@ -145,9 +147,7 @@ impl Report {
     /// The epoch, counted from 1, whose adapter was kept: the one after which the divergence on
     /// what was held out was lowest, or the last where nothing was held out.
     pub fn best_epoch(&self) -> usize {
-        let lowest = self.held_out.iter().copied().fold(f64::INFINITY, f64::min);
-        let best = self.held_out.iter().position(|divergence| *divergence == lowest);
-        best.map_or(self.epochs.len(), |epoch| epoch + 1)
+        lowest(&self.held_out).map_or(self.epochs.len(), |epoch| epoch + 1)
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn fewer_questions_than_passages_are_mentioned() {
         let said = |wanted, passages| {
-            let new = GeneratorReport::new(GeneratorKind::Ask, Some(wanted));
+            let new = GeneratorReport::new(GeneratorKind::Ask, true);
             GeneratorReport { wanted, made: wanted, passages, ..new }.passages_without_question()
         };
         assert!(said(10, 30).unwrap().contains("20 of them"));

@@ -21,6 +21,7 @@ use super::stages::Stages;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
 use ask::Asking;
+pub(super) use ask::SAMPLES;
 use author::{Teacher, Writing};
 use outline::Outlines;
 use quota::Quota;
@@ -175,7 +176,7 @@ impl Collecting<'_> {
         let passages = &self.inputs.passages;
         let outlines = Outlines::of(passages, self.target.rollout.seed);
         let quota = outline.count.map(|count| Quota::new(count, passages.len()));
-        let mut report = GeneratorReport::new(GeneratorKind::Outline, outline.count);
+        let mut report = GeneratorReport::new(GeneratorKind::Outline, outline.count.is_some());
         report.passages = passages.len();
         for (number, passage) in passages.iter().enumerate() {
             let wanted = quota.map_or_else(|| outlines.size(number), |quota| quota.of(number));
@@ -192,7 +193,7 @@ impl Collecting<'_> {
     }
 
     fn template(&mut self, template: &PassageTemplate) -> Result<()> {
-        let mut report = GeneratorReport::new(GeneratorKind::Template, None);
+        let mut report = GeneratorReport::new(GeneratorKind::Template, false);
         report.passages = self.inputs.passages.len();
         for (number, passage) in self.inputs.passages.iter().enumerate() {
             let made = report.made;
@@ -235,7 +236,8 @@ impl Collecting<'_> {
         let standard = (UNANSWERABLE_OF_PASSAGE * passages.len()).max(FEWEST_UNANSWERABLE);
         let count = unanswerable.count.unwrap_or(standard);
         let seed = self.target.rollout.seed;
-        let mut report = GeneratorReport::new(GeneratorKind::Unanswerable, unanswerable.count);
+        let mut report =
+            GeneratorReport::new(GeneratorKind::Unanswerable, unanswerable.count.is_some());
         (report.wanted, report.passages) = (count, passages.len());
         for it in unanswerable::unanswered(passages, others, told, count, seed) {
             let span = passages[it.passage].span.clone();
@@ -256,11 +258,11 @@ pub(super) fn check_any(
         return Ok(());
     }
     let name = &target.name;
-    let asked = reports.iter().find(|report| report.generator == GeneratorKind::Ask);
-    let message = match asked.filter(|asked| asked.wanted > 0) {
-        Some(GeneratorReport { wanted, .. }) => format!(
-            "the model wrote none of the {wanted} questions that `ask` wants for target `{name}`; \
-             check its chat template and `eos_token_id`, or add `questions [\"…\"];`"
+    let asked = |report: &&GeneratorReport| report.generator.is_by_model() && report.wanted > 0;
+    let message = match reports.iter().find(asked) {
+        Some(GeneratorReport { generator, wanted, .. }) => format!(
+            "the model wrote none of the {wanted} questions that `{generator}` wants for target \
+             `{name}`; check its chat template and `eos_token_id`, or add `questions [\"…\"];`"
         ),
         None => {
             format!("target `{name}` has no questions; add `questions [\"…\"];` or `ask 40;` to it")
@@ -306,11 +308,6 @@ impl Stimuli {
     fn drop(&mut self, stimulus: Stimulus, why: DropReason) {
         self.dropped.push(Dropped { stimulus, why });
     }
-
-    #[cfg(test)]
-    fn into_list(self) -> Vec<Stimulus> {
-        self.list
-    }
 }
 
 /// How many questions were dropped, by reason.
@@ -331,7 +328,7 @@ mod tests {
         assert!(add(" Why? "));
         let why: Vec<DropReason> = stimuli.dropped.iter().map(|dropped| dropped.why).collect();
         assert_eq!(why, [DropReason::Repeated, DropReason::HeldOut, DropReason::Empty]);
-        let texts: Vec<String> = stimuli.into_list().into_iter().map(|s| s.text).collect();
+        let texts: Vec<String> = stimuli.list.into_iter().map(|s| s.text).collect();
         assert_eq!(texts, ["My iPhone won't turn on", "Why?"]);
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
-use crate::eval::question::{Attempt, Question, Rung};
+use crate::eval::question::{Question, Rung};
 use crate::model::Model;
 use crate::progress::{Interrupt, Progress};
 
@@ -99,10 +99,9 @@ impl Verdict {
         let attempts = evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?;
         let mut expectations = Vec::with_capacity(questions.len());
         for (expect, attempts) in recipe.expects.iter().zip(&attempts) {
-            let [base, prompted, baked] = RUNGS.map(|rung| {
-                let place = RUNGS.iter().position(|other| *other == rung);
-                place.map_or(&Attempt::NotAsked, |place| &attempts[place])
-            });
+            let [base, prompted, baked] = attempts.as_slice() else {
+                unreachable!("there is an attempt on each rung")
+            };
             expectations.push(Expectation {
                 question: expect.question.to_string(),
                 target: expect.target.as_ref().map(ToString::to_string),
@@ -129,6 +128,17 @@ impl Verdict {
     /// How many the baked model met.
     pub fn baked(&self) -> Score {
         Score::of(self.expectations.iter().map(|expectation| expectation.baked))
+    }
+
+    /// The targets that something is expected of, in the order of the expectations.
+    pub fn targets(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for name in self.expectations.iter().filter_map(|one| one.target.as_deref()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// The verdict on what is said about one target.

@@ -94,7 +94,9 @@ impl Checker<'_> {
             generators.push(Generator::Everyday(self.part(everyday, target.name.span())));
         }
         if generators.is_empty() {
-            if !given && !target.broken {
+            // What a document that cannot be read would be asked is not known.
+            let readable = declares_document == has_document;
+            if !given && !target.broken && readable {
                 let name = target.name.to_string();
                 let mistake = Mistake::NoQuestions { name: &name, anchor: target.is_anchor() };
                 self.report_mistake(mistake, target.name.span());

@@ -31,7 +31,11 @@ pub struct Locked {
     pub kl_before: f64,
     /// That of the baked model.
     pub kl_after: f64,
-    /// Which of the declared expectations it meets, if there are any.
+    /// [`Recipe::judged_by`]: the expectations and the gate that it was judged by. Nothing where it
+    /// was not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub judged: Option<Hash>,
+    /// Which of the expectations it meets, if there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expects: Option<LockedExpects>,
     /// The versions of the stages that made it, by their names.
@@ -59,6 +63,8 @@ pub struct LockedExpects {
     pub base: usize,
     /// Those that the model meets with the document in its prompt.
     pub prompted: usize,
+    /// Those that it could be asked with the document in its prompt.
+    pub prompted_asked: usize,
     /// Those that the baked model meets.
     pub baked: usize,
 }
@@ -93,7 +99,7 @@ pub struct LockedTarget {
     pub question_tokens: usize,
     /// Questions that were asked.
     pub questions: usize,
-    /// Answers that were learned from.
+    /// Answers of the teacher, with those that were held out of training.
     pub answers: usize,
     /// Its own settings that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -122,6 +128,7 @@ impl Locked {
             bytes: 0,
             kl_before: 0.0,
             kl_after: 0.0,
+            judged: None,
             expects: None,
             stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
             settings: readable(&recipe.shared()),

@@ -152,6 +152,7 @@ impl From<Bake> for Locked {
             bytes: bake.bytes,
             kl_before: bake.kl_before,
             kl_after: bake.kl_after,
+            judged: None,
             expects: None,
             stages: BTreeMap::new(),
             settings: BTreeMap::new(),

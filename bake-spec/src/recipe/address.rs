@@ -6,7 +6,7 @@
 //! that recipes with the old value keep their address and those with the new default get a new one.
 
 use super::{
-    Dataset, Divergence, Format, Generator, GeneratorKind, Lora, Recipe, Rollout, Schedule,
+    Answer, Dataset, Divergence, Format, Generator, GeneratorKind, Lora, Recipe, Rollout, Schedule,
     Stimuli, Target, Train,
 };
 use crate::hash::{Encode, Hash, KeyHasher, Record};
@@ -53,6 +53,26 @@ impl Recipe {
             .finish()
     }
 
+    /// What decides whether a bake is good enough: the expectations, and the share of them that it
+    /// must meet and the divergence that it may have, where a declaration says so. It does not
+    /// change the adapter.
+    pub fn judged_by(&self, share: Option<f64>, divergence: Option<f64>) -> Hash {
+        let mut key =
+            KeyHasher::new("judged by", 1).field("share", &share).field("divergence", &divergence);
+        for expect in self.expects.iter() {
+            let (kind, words) = match &expect.answer {
+                Answer::Contains(words) => ("contains", &**words),
+                Answer::Equals(words) => ("equals", &**words),
+                Answer::Declines => ("declines", ""),
+            };
+            key = key
+                .field("target", &expect.target.as_deref())
+                .field("question", &*expect.question)
+                .field(kind, words);
+        }
+        key.finish()
+    }
+
     /// Whether this is the address of this recipe's adapter: its own, or the one that it had in
     /// locks of format 1.
     pub fn has_address(&self, model: &Hash, address: &Hash) -> bool {
@@ -88,7 +108,7 @@ impl GeneratorKind {
     /// such a generator.
     pub const fn version(self) -> u32 {
         match self {
-            Self::Ask => 2,
+            Self::Ask | Self::Outline => 2,
             _ => 1,
         }
     }
@@ -111,8 +131,8 @@ impl Encode for Count {
     }
 }
 
-/// A generator that is not declared leaves no trace, except that `ask 0` does where there is no
-/// `ask`.
+/// A generator that a target does not have leaves no trace, except that `ask 0` does where there is
+/// no `ask`.
 fn stimuli(stimuli: &Stimuli, asked: Option<usize>) -> Record {
     let datasets: Vec<&Dataset> = stimuli.datasets().collect();
     let count = stimuli.ask().map_or(Count(Some(0)), |ask| Count(ask.count));

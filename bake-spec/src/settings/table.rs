@@ -165,7 +165,8 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "what the baked model answers to them; by default what the model itself says when it does \
          not know",
-    ),
+    )
+    .later("the model answers in its own words"),
     setting(
         "everyday",
         &[TargetBody, AnchorBody],

@@ -9,7 +9,7 @@ use crate::bake::products::{KeptOfTarget, count_kept};
 use crate::bake::rollout::{MADE_TOGETHER, Teachers};
 use crate::bake::room::check_target;
 use crate::bake::stages::Stages;
-use crate::bake::stimuli::Stimulus;
+use crate::bake::stimuli::{SAMPLES, Stimulus};
 use crate::error::Result;
 use crate::generate::Completion;
 use crate::generate::size::GroupSize;
@@ -23,8 +23,7 @@ const TRIED_TOKENS: usize = 128;
 /// What stands for questions that the model has yet to write.
 const STAND_IN: &str = "What does it say about this?";
 
-/// Samples that are drawn for each question that is written, and their tokens.
-const SAMPLES: usize = 2;
+/// The tokens of a sample, from which a question is read.
 const QUESTION: usize = 12;
 
 /// The work on a target.

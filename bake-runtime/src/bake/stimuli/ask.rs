@@ -2,26 +2,19 @@
 //!
 //! Every passage has its turn before any has to make up for what another could not give.
 
-use std::collections::HashSet;
+mod source;
 
-use bake_spec::recipe::{GeneratorKind, normalised_question};
-use serde::{Deserialize, Serialize};
+use bake_spec::recipe::GeneratorKind;
 
-use super::filter::nearly_the_same;
 use super::quota::Quota;
-use super::{DropReason, Stimuli, Stimulus};
+use super::{Stimuli, Stimulus};
 use crate::bake::report::GeneratorReport;
-use crate::bake::support::ContentWords;
 use crate::error::Result;
 use crate::inputs::Passage;
 use crate::progress::{Monitor, Stage};
-
-/// Samples that are drawn at once for each question that a passage lacks.
-const SAMPLES: usize = 2;
-
-/// The most samples for each question that is wanted of a passage: a few lines do not give
-/// unlimited questions.
-const MOST_SAMPLES: usize = 16;
+pub(in crate::bake) use source::SAMPLES;
+pub(super) use source::{Candidates, Draw, Sample};
+use source::{Source, accepted, spread};
 
 /// Samples that are drawn in one call of the author.
 const DRAWN_TOGETHER: usize = 256;
@@ -40,39 +33,6 @@ pub(super) trait Author {
     /// The question in each sample, or why there is none. A sample depends only on its passage and
     /// number.
     fn write(&mut self, draws: &[Draw], monitor: Monitor<'_>) -> Result<Vec<Sample>>;
-}
-
-/// What the author wrote.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Sample {
-    /// A question.
-    Question(String),
-    /// Something else.
-    Dropped { text: String, why: DropReason },
-}
-
-impl Sample {
-    pub(super) fn dropped(text: &str, why: DropReason) -> Self {
-        Self::Dropped { text: text.trim().to_owned(), why }
-    }
-}
-
-/// A sample of a passage.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Draw {
-    pub(super) passage: usize,
-    pub(super) sample: usize,
-}
-
-/// The different questions that one passage has given. Asked for fewer, it gives the first of those
-/// that it would give if asked for more.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Candidates {
-    /// The samples that were looked at.
-    samples: usize,
-    found: Vec<String>,
-    /// What was written and is not asked.
-    dropped: Vec<(String, DropReason)>,
 }
 
 /// What became of one `ask`.
@@ -114,7 +74,7 @@ impl<A: Author> Asking<'_, A> {
             passages: sources.len(),
             short_passages: sources.iter().filter(|s| s.accepted < s.quota).count(),
             made: accepted(&sources),
-            ..GeneratorReport::new(self.generator, Some(self.count))
+            ..GeneratorReport::new(self.generator, true)
         };
         // What the others have to give is known only when it is known what is missing.
         if sources.iter().any(|source| source.unknown) {
@@ -203,128 +163,13 @@ impl<A: Author> Asking<'_, A> {
     }
 }
 
-/// A passage in progress.
-struct Source {
-    /// Its share of the questions.
-    quota: usize,
-    /// The questions wanted from it so far.
-    wanted: usize,
-    candidates: Candidates,
-    /// The candidates, as [`normalised_question`] writes them, and their words.
-    seen: HashSet<String>,
-    words: Vec<ContentWords>,
-    /// The candidates that were offered so far, and those of them that were new.
-    offered: usize,
-    accepted: usize,
-    /// What was dropped and mentioned so far.
-    told: usize,
-    /// Whether its questions were not kept and must not be written.
-    unknown: bool,
-}
-
-impl Source {
-    fn new(quota: usize) -> Self {
-        Self {
-            quota,
-            wanted: 0,
-            candidates: Candidates::default(),
-            seen: HashSet::new(),
-            words: Vec::new(),
-            offered: 0,
-            accepted: 0,
-            told: 0,
-            unknown: false,
-        }
-    }
-
-    fn continue_from(&mut self, candidates: Candidates) {
-        self.seen = candidates.found.iter().map(|found| normalised_question(found)).collect();
-        self.words = candidates.found.iter().map(|found| ContentWords::of(found)).collect();
-        self.candidates = candidates;
-    }
-
-    /// What it has to give to complete its share, if it can give any more.
-    fn owed(&self) -> usize {
-        if self.exhausted() { 0 } else { self.quota.saturating_sub(self.accepted) }
-    }
-
-    /// What was wanted and has not been found.
-    fn lacking(&self) -> usize {
-        self.wanted.saturating_sub(self.candidates.found.len())
-    }
-
-    /// Whether it has given all that it can.
-    fn exhausted(&self) -> bool {
-        self.unknown || self.lacking() > 0
-    }
-
-    /// The samples that may still be drawn for what is wanted from it.
-    fn samples_left(&self) -> usize {
-        MOST_SAMPLES.saturating_mul(self.wanted).saturating_sub(self.candidates.samples)
-    }
-
-    /// The next samples of it.
-    fn draws(&self, passage: usize) -> impl Iterator<Item = Draw> + use<> {
-        let first = self.candidates.samples;
-        let count = SAMPLES.saturating_mul(self.lacking()).min(self.samples_left());
-        (first..first + count).map(move |sample| Draw { passage, sample })
-    }
-
-    /// Looks at the next sample; returns whether it gave another question. Once everything wanted
-    /// has been found, later samples are dropped as if they had not been drawn.
-    fn take(&mut self, sample: Sample) -> bool {
-        if self.lacking() == 0 {
-            return false;
-        }
-        self.candidates.samples += 1;
-        let (text, why) = match sample {
-            Sample::Dropped { text, why } => (text, why),
-            Sample::Question(question) => {
-                let words = ContentWords::of(&question);
-                if !self.seen.insert(normalised_question(&question)) {
-                    (question, DropReason::Repeated)
-                } else if self.words.iter().any(|other| nearly_the_same(other, &words)) {
-                    (question, DropReason::Similar)
-                } else {
-                    self.candidates.found.push(question);
-                    self.words.push(words);
-                    return true;
-                }
-            }
-        };
-        // Each is mentioned once.
-        if !self.candidates.dropped.iter().any(|(other, _)| *other == text) {
-            self.candidates.dropped.push((text, why));
-        }
-        false
-    }
-}
-
-fn accepted(sources: &[Source]) -> usize {
-    sources.iter().map(|source| source.accepted).sum()
-}
-
-/// The shares in `missing` of the passages that can give more, in the order of the passages.
-fn spread(sources: &[Source], missing: usize) -> Vec<usize> {
-    let open = sources.iter().filter(|source| !source.exhausted()).count();
-    let (quota, mut place, mut shares) = (Quota::new(missing, open), 0, Vec::new());
-    for source in sources {
-        if source.exhausted() {
-            shares.push(0);
-        } else {
-            shares.push(quota.of(place));
-            place += 1;
-        }
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
     use std::collections::HashMap;
 
     use super::*;
+    use crate::bake::stimuli::DropReason;
     use crate::progress::{Interrupt, Silent};
 
     const NONE: Sample = Sample::Dropped { text: String::new(), why: DropReason::Unended };
@@ -382,7 +227,7 @@ mod tests {
         };
         let report = asking.run(&mut stimuli).unwrap().report;
         let mut of_passages = vec![Vec::new(); sections];
-        for stimulus in stimuli.into_list() {
+        for stimulus in stimuli.list {
             of_passages[stimulus.passage.unwrap().start].push(stimulus.text);
         }
         (of_passages, report)

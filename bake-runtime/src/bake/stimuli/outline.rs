@@ -183,12 +183,12 @@ impl Phrasing {
         self.found.len() - before
     }
 
-    /// The sentences in which a form is asked about: those of its own frames, those of what a
-    /// question is about, and of the main lead what the text tells.
+    /// The sentences in which a form is asked about: those of its own frames, those of what is
+    /// behind it, and of the main lead what the text tells.
     fn sentences(&mut self, form: &Form, subject: &Subject) -> Vec<String> {
         let mut sentences = Vec::new();
         let behind = form.behind();
-        for form in [Some(form), behind.as_ref()].into_iter().flatten() {
+        for form in std::iter::once(form).chain(&behind) {
             let (frames, words) = frames(form);
             sentences.extend(frames.iter().map(|frame| fill(frame, words)));
         }

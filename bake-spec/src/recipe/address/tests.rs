@@ -229,9 +229,10 @@ fn every_generator_and_its_settings_are_recorded() {
     assert_eq!(
         full_generators().encoded(),
         [
-            r#"{"ask":0,"everyday":"auto","outline":30,"persona":20,"persona.people":["a child"],"#,
-            r#""persona.temperature":0.9,"rephrase":"auto","template":"What is {{ heading }}?","#,
-            r#""unanswerable":9,"unanswerable.decline":"No idea."}"#,
+            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":2,"persona":20,"#,
+            r#""persona.people":["a child"],"persona.temperature":0.9,"rephrase":"auto","#,
+            r#""template":"What is {{ heading }}?","unanswerable":9,"#,
+            r#""unanswerable.decline":"No idea."}"#,
         ]
         .concat()
     );
@@ -274,7 +275,10 @@ fn turns_change_an_address_and_no_turns_do_not() {
 #[test]
 fn settings_at_their_defaults_leave_no_trace() {
     let [plain, anchor] = plain_targets();
-    let generators = r#"{"ask":"auto","ask.version":2,"outline":"auto","unanswerable":"auto"}"#;
+    let generators = concat!(
+        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":2,"#,
+        r#""unanswerable":"auto"}"#
+    );
     assert_eq!(plain.own().encoded(), generators);
     assert_eq!(anchor.own().encoded(), r#"{"anchor":true,"questions":["Hello"]}"#);
     assert_eq!(plain_recipe().shared(), Record::new());

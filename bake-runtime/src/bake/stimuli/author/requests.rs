@@ -186,7 +186,7 @@ fn after_examples(writing: Writing<'_>, passage: &Passage, sample: usize) -> Wri
             Some(person) => (KINDS[(sample + shown) % KINDS.len()], of_person(&person)),
             None => (kind, REQUEST.to_owned()),
         };
-        let question = example.exchange(kind).question;
+        let question = example.question(kind);
         turns.push(turn(Role::User, format!("{}\n\n{request}", example.passage)));
         turns.push(turn(Role::Assistant, question.to_owned()));
     }
@@ -226,9 +226,8 @@ mod tests {
             assert_eq!(prompt.turns.len(), 2 * EXAMPLES_SHOWN);
             let written = prompt.turns.iter().filter(|turn| turn.role == Role::Assistant);
             for turn in written {
-                let of_kind = |example: &crate::bake::examples::Example| {
-                    example.exchange(kind).question == turn.text
-                };
+                let of_kind =
+                    |example: &crate::bake::examples::Example| example.question(kind) == turn.text;
                 assert!(EXAMPLES.iter().any(of_kind), "{kind:?}: {}", turn.text);
             }
         }

@@ -91,17 +91,74 @@ impl Form {
     }
 }
 
+/// What can be wrong with a thing, and what its owner did then.
+const STATES: &[(&str, Option<&str>)] = &[
+    ("blocked", None),
+    ("broken", Some("broke")),
+    ("cracked", Some("cracked")),
+    ("damaged", Some("damaged")),
+    ("dead", None),
+    ("dirty", None),
+    ("dropped", Some("dropped")),
+    ("empty", None),
+    ("expired", None),
+    ("faulty", None),
+    ("flat", None),
+    ("forgotten", Some("forgot")),
+    ("frozen", None),
+    ("jammed", None),
+    ("late", None),
+    ("leaking", None),
+    ("locked", None),
+    ("loose", None),
+    ("lost", Some("lost")),
+    ("loud", None),
+    ("missing", None),
+    ("noisy", None),
+    ("overheated", None),
+    ("scratched", Some("scratched")),
+    ("slow", None),
+    ("spilled", Some("spilled")),
+    ("stolen", None),
+    ("stuck", None),
+    ("torn", Some("tore")),
+    ("wet", None),
+    ("wrong", None),
+];
+
 impl Form {
-    /// What a question is about, where that can be asked about in other sentences.
-    pub(super) fn behind(&self) -> Option<Self> {
-        let Self::Question(question) = self else { return None };
-        let words = question.trim_end_matches('?');
-        let of = |beginning: &str| {
-            let start = words.get(..beginning.len())?;
-            start.eq_ignore_ascii_case(beginning).then(|| words[beginning.len()..].to_owned())
-        };
-        BEGINNINGS.iter().find_map(|(beginning, form)| Some(form(of(beginning)?)))
+    /// What else a form can be asked as: what a question is about, or what happened to a thing
+    /// whose state is named: of "lost key", "my key is lost" and "I lost my key".
+    pub(super) fn behind(&self) -> Vec<Self> {
+        match self {
+            Self::Question(question) => {
+                asked_about(question.trim_end_matches('?')).into_iter().collect()
+            }
+            Self::Topic(topic) => happened(topic),
+            _ => Vec::new(),
+        }
     }
+}
+
+fn asked_about(question: &str) -> Option<Form> {
+    let of = |beginning: &str| {
+        let start = question.get(..beginning.len())?;
+        start.eq_ignore_ascii_case(beginning).then(|| question[beginning.len()..].to_owned())
+    };
+    BEGINNINGS.iter().find_map(|(beginning, form)| Some(form(of(beginning)?)))
+}
+
+fn happened(topic: &str) -> Vec<Form> {
+    let Some((state, thing)) = topic.split_once(' ') else { return Vec::new() };
+    let named = |(known, _): &&(&str, _)| state.eq_ignore_ascii_case(known);
+    let Some((state, did)) = STATES.iter().find(named) else { return Vec::new() };
+    // "Lost and found" names no thing.
+    if thing.split(' ').any(|word| matches!(word, "and" | "or")) || begins_object(thing) {
+        return Vec::new();
+    }
+    let is = Form::Clause(format!("my {thing} is {state}"));
+    let did = did.map(|did| Form::Clause(format!("I {did} my {thing}")));
+    [Some(is), did].into_iter().flatten().collect()
 }
 
 /// Whether words that can begin a question do: "what is covered", but not "what we do".
@@ -169,15 +226,20 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_about_something() {
+    fn a_question_is_about_something_and_a_state_has_happened() {
+        let clause = |words: &str| Form::Clause(words.to_owned());
         for (question, want) in [
-            ("How do I reset it?", Some(Form::Action("reset it".into()))),
-            ("can I swim with it?", Some(Form::Wish("swim with it".into()))),
-            ("What is the fee?", Some(Form::Topic("the fee".into()))),
-            ("Who pays?", None),
+            ("How do I reset it?", vec![Form::Action("reset it".into())]),
+            ("can I swim with it?", vec![Form::Wish("swim with it".into())]),
+            ("What is the fee?", vec![Form::Topic("the fee".into())]),
+            ("Who pays?", vec![]),
+            ("lost key", vec![clause("my key is lost"), clause("I lost my key")]),
+            ("frozen screen", vec![clause("my screen is frozen")]),
+            ("lost and found", vec![]),
+            ("late", vec![]),
         ] {
             assert_eq!(Form::of(question).behind(), want, "{question}");
         }
-        assert_eq!(Form::of("the fee").behind(), None);
+        assert_eq!(Form::of("the fee").behind(), []);
     }
 }

@@ -25,7 +25,7 @@ const TOPIC: &[&str] = &[
     "what's the deal with {}",
     "What is there to know about {}?",
     "Who can tell me something about {}?",
-    "I'd like to know more about the {}.",
+    "I'd like to know more about {}.",
 ];
 
 /// About what is wrong, or the case.

@@ -22,7 +22,7 @@ const OTHER_WORDS: &[(&str, &[&str])] = &[
     ("arrive", &["come"]),
     ("battery", &["charge"]),
     ("begin", &["start"]),
-    ("broken", &["damaged", "not working", "kaputt"]),
+    ("broken", &["damaged", "not working"]),
     ("buy", &["purchase", "get"]),
     ("cancel", &["call off", "stop", "end"]),
     ("change", &["alter", "switch"]),
@@ -194,13 +194,19 @@ fn mistyped(text: &str, rng: &mut ChaCha8Rng) -> String {
     words.join(" ")
 }
 
-/// A text with another word for each that has one; without one, as it is.
+/// A text with another word for each that has one; without one, as it is. Words that were put in
+/// stay as they are.
 fn reworded(text: &str, rng: &mut ChaCha8Rng) -> String {
-    let mut text = text.to_owned();
+    let mut places = Vec::new();
     for (word, others) in OTHER_WORDS {
-        let Some(at) = find_word(&text, word) else { continue };
-        let other = others.choose(rng).unwrap_or(word);
-        text.replace_range(at..at + word.len(), other);
+        if let Some(at) = find_word(text, word) {
+            places.push((at, word.len(), others.choose(rng).unwrap_or(word)));
+        }
+    }
+    places.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    let mut text = text.to_owned();
+    for (at, length, other) in places {
+        text.replace_range(at..at + length, other);
     }
     text
 }
@@ -232,7 +238,7 @@ mod tests {
         );
         assert_eq!(Variation::Telegram.of(text, &mut rng(1)), "how replace battery lamp");
         let others = Variation::OtherWords.of(text, &mut rng(1));
-        assert!(!others.contains("replace") && !others.contains("battery"), "{others}");
+        assert!(!others.contains("replace") && others.contains("charge of my lamp"), "{others}");
         for seed in 0..20 {
             let typed = Variation::Typo.of(text, &mut rng(seed));
             assert!(typed != text && typed.len().abs_diff(text.len()) <= 1, "{typed}");

@@ -111,6 +111,8 @@ impl Job {
             warmup: 0.0,
             seed: 1,
             checkpoint_every: Some(1000),
+            // Random weights answer at random.
+            teacher_anyway: true,
             ..TrainFields::DEFAULT
         };
         Ok(Recipe::new(RecipeFields {

@@ -481,6 +481,11 @@ pub mod train {
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
+    /// Whether a bake ends before it trains if the model, reading the documents, answers no better
+    /// than without them; anyway: it goes on with a warning.
+    ///
+    /// `teacher`, in `train`: `checked`, `anyway`. Default: `checked`.
+    pub const teacher: () = ();
     /// The share of the generated stimuli of each passage that is not trained on, but tells whether
     /// training still helps.
     ///

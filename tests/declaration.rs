@@ -52,6 +52,7 @@ bake! {
             temperature 2;
             clip 0.5;
             weight_decay 0.01;
+            teacher anyway;
             seed 9;
         }
     }
@@ -149,6 +150,7 @@ fn the_bare_form_has_a_default_for_everything() {
         patience: 4,
         stop_at_kl: None,
         checkpoint_every: None,
+        teacher_anyway: false,
     };
     assert_eq!(*recipe.train, train);
     assert_eq!(BakeTarget::ALL, [BakeTarget::Keys]);
@@ -251,6 +253,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
         patience: 4,
         stop_at_kl: None,
         checkpoint_every: None,
+        teacher_anyway: true,
     };
     assert_eq!(*recipe.train, train);
 }

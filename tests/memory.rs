@@ -83,6 +83,8 @@ impl Measured {
             batch: self.batch,
             accumulate: self.accumulate,
             lr: Some(1e-6),
+            // Random weights answer at random, and do not stop.
+            teacher_anyway: true,
             ..TrainFields::DEFAULT
         };
         let lora = LoraFields { rank: self.rank, ..LoraFields::DEFAULT };

@@ -10,19 +10,28 @@
 //! resumes from what was finished; a training resumes from its last checkpoint.
 
 mod activations;
-pub(crate) mod content_words;
+pub(crate) mod answers;
 pub(crate) mod examples;
+mod excerpt;
 mod freed;
+mod gate;
 mod held_out;
+pub(crate) mod layout;
 pub(crate) mod plan;
+pub(crate) mod probe;
 pub(crate) mod products;
+mod reading;
 pub(crate) mod report;
+mod retrieval;
 mod rollout;
 mod room;
+mod spans;
 mod stages;
 pub(crate) mod stimuli;
+pub(crate) mod support;
 mod teacher;
 mod trajectory;
+pub(crate) mod unwrap;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,7 +43,7 @@ use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
 use crate::adapter::Adapter;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Inputs, check_sources, load_model};
+use crate::inputs::{check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress, Stage};
@@ -204,7 +213,7 @@ impl Baking<'_> {
         let Self { recipe, options, store, monitor, model, .. } = *self;
         let BakeOptions { device, fresh, .. } = *options;
         let stages = Stages { recipe, model, device, store, fresh, monitor };
-        let inputs = Inputs::read_all(recipe)?;
+        let inputs = stages.inputs()?;
         let adapter = stages.check(&inputs)?;
         freed::give_back();
         let (training_set, targets) = stages.training_set(&inputs)?;

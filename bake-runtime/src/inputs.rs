@@ -22,6 +22,8 @@ use bake_spec::text::{dataset, section};
 use crate::bake::stimuli::unanswerable::{Told, things};
 #[cfg(feature = "train")]
 use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday};
+#[cfg(feature = "train")]
+use crate::bake::unwrap::unwrapped;
 #[cfg(all(feature = "tiny", feature = "train"))]
 use crate::checkpoint::embedded;
 #[cfg(feature = "train")]
@@ -137,8 +139,12 @@ pub fn teacher_prompt(recipe: &Recipe, target: &Target) -> Result<Prompt> {
 /// What a target is learned from.
 #[cfg(feature = "train")]
 pub(crate) struct Inputs {
-    /// What a teacher that reads the whole document reads before a question.
+    /// What a teacher that reads the whole document in its system turn reads before a question.
     pub(crate) prompt: Prompt,
+    /// The text of the document.
+    pub(crate) document: Option<String>,
+    /// The same as a teacher reads it.
+    pub(crate) read: Option<String>,
     /// The passages that questions are made from and teachers read, in the order of the document.
     pub(crate) passages: Vec<Passage>,
     /// The stimuli that are written down, in the recipe, in files and in the table of everyday
@@ -152,7 +158,7 @@ pub(crate) struct Inputs {
     pub(crate) others: Vec<String>,
 }
 
-/// A section of a document or a part of a long one, as a teacher reads it by itself.
+/// A section of a document, or a part of a long one, as a teacher reads it by itself.
 #[cfg(feature = "train")]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Passage {
@@ -160,10 +166,15 @@ pub(crate) struct Passage {
     pub(crate) span: Option<Range<usize>>,
     /// The words of the headings above it, from the document's title down, and of its own.
     pub(crate) titles: Vec<String>,
+    /// The words of its heading.
     pub(crate) heading: Option<String>,
     /// Its own text, which begins with its heading.
     pub(crate) own: String,
-    /// What a model reads of it: the headings above it, and its own text.
+    /// The headings above it and its own, as written.
+    pub(crate) headings: String,
+    /// Its text below its heading.
+    pub(crate) body: String,
+    /// Its headings and its text: what a model reads of it.
     pub(crate) text: String,
     /// What a teacher that reads it reads before a question: the target's prompt, with the headings
     /// above it, and its text, in the system turn.
@@ -217,26 +228,13 @@ impl Inputs {
         Ok(Self {
             prompt: target.teacher_prompt(document.as_deref()),
             passages: passages(target, document.as_deref()),
+            read: document.as_deref().map(unwrapped),
+            document,
             stimuli,
             template,
             told: Arc::default(),
             others: Vec::new(),
         })
-    }
-
-    /// What the teacher reads that answers a stimulus: one that was made from a passage is answered
-    /// from its passage.
-    pub(crate) fn teacher_prompt(&self, stimulus: &Stimulus) -> &Prompt {
-        let passage = self
-            .passages
-            .iter()
-            .find(|passage| stimulus.passage.is_some() && passage.span == stimulus.passage);
-        passage.map_or(&self.prompt, |passage| &passage.prompt)
-    }
-
-    /// Whether any stimulus is answered by a teacher that reads the whole document.
-    pub(crate) fn reads_whole_document(&self) -> bool {
-        !self.stimuli.is_empty() || self.passages.iter().any(|passage| passage.span.is_none())
     }
 }
 
@@ -248,12 +246,16 @@ fn passages(target: &Target, document: Option<&str>) -> Vec<Passage> {
     };
     let mut passages = Vec::new();
     for section in section::passages(document) {
-        let text = section.passage();
+        let (text, body) = (section.passage(), section.text_below());
+        let headings = unwrapped(text.strip_suffix(body).unwrap_or_default());
+        let text = unwrapped(&text);
         passages.push(Passage {
             span: Some(section.range()),
             titles: section.titles().map(str::to_owned).collect(),
             heading: section.heading().map(str::to_owned),
             own: section.body().to_owned(),
+            headings,
+            body: body.to_owned(),
             prompt: target.teacher_prompt(Some(&text)),
             text,
         });

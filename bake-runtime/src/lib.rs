@@ -50,9 +50,15 @@ pub use candle_core as candle;
 
 pub use adapter::Adapter;
 #[cfg(feature = "train")]
+pub use bake::answers::{AnswerReport, LeftOut};
+#[cfg(feature = "train")]
+pub use bake::layout::Layout;
+#[cfg(feature = "train")]
 pub use bake::plan::{Plan, TargetPlan, plan};
 #[cfg(feature = "train")]
-pub use bake::products::{Kept, StimulusProducts, TargetProducts, products};
+pub use bake::probe::ProbeReport;
+#[cfg(feature = "train")]
+pub use bake::products::{Kept, RolloutProduct, StimulusProducts, TargetProducts, products};
 #[cfg(feature = "train")]
 pub use bake::report::{GeneratorReport, Report, TargetReport};
 #[cfg(feature = "train")]

@@ -28,6 +28,8 @@ use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::weight::Precision;
 use crate::text::settings::TextSettings;
+#[cfg(feature = "train")]
+use crate::text::template::Role;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
 use block::WeightView;
@@ -166,6 +168,27 @@ impl Model {
     /// When the model's chat template refuses the conversation.
     pub fn encode(&self, messages: &[Message<'_>]) -> Result<Vec<u32>> {
         self.text.template.encode(&self.text.tokenizer, messages, true)
+    }
+
+    /// The token ids of an answer that follows a conversation, as the model itself would write them:
+    /// with the token that ends it.
+    #[cfg(feature = "train")]
+    pub(crate) fn encode_answer(&self, messages: &[Message<'_>], answer: &str) -> Result<Vec<u32>> {
+        let TextSide { template, tokenizer, generation, .. } = &*self.text;
+        let asked = template.encode(tokenizer, messages, true)?;
+        let mut answered = messages.to_vec();
+        answered.push(Message::new(Role::Assistant, answer));
+        let whole = template.encode(tokenizer, &answered, false)?;
+        // A template may write an answer that was given in another way than one that is to be given.
+        let mut ids = match whole.strip_prefix(&asked[..]) {
+            Some(rest) => rest.to_vec(),
+            None => tokenizer.encode(answer)?,
+        };
+        match ids.iter().position(|id| generation.ends(*id)) {
+            Some(end) => ids.truncate(end + 1),
+            None => ids.push(generation.end()),
+        }
+        Ok(ids)
     }
 
     /// The text of token ids, without control tokens.

@@ -27,6 +27,9 @@ pub trait Progress: Send + Sync {
     /// Something is probably not as intended, but does not stop the work. By default nothing is
     /// printed.
     fn warn(&self, _message: &str) {}
+
+    /// Something that is worth knowing. By default nothing is printed.
+    fn note(&self, _message: &str) {}
 }
 
 /// Prints nothing.

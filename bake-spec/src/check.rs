@@ -420,6 +420,7 @@ impl Checker<'_> {
             patience: train.count("patience"),
             stop_at_kl: train.optional_number("stop_at_kl"),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
+            teacher_anyway: train.word("teacher") == "anyway",
         };
         self.part(recipe::Train::new(fields), name.span())
     }

@@ -1,4 +1,5 @@
-//! Document, longest question and answer must fit the model's context, in its own tokens.
+//! A passage of the document, the longest question and an answer must fit the model's context, in
+//! its own tokens.
 
 use bake::bake;
 

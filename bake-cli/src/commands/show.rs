@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use bake_runtime::{BakeOptions, Dropped, Report, Stimulus, StimulusProducts, TargetProducts};
+use bake_runtime::{
+    BakeOptions, Dropped, Report, RolloutProduct, Stimulus, StimulusProducts, TargetProducts,
+};
 use bake_spec::Store;
 use serde::Serialize;
 
@@ -48,7 +50,7 @@ fn products(
         let mut targets = bake_runtime::products(&found.declared.recipe, &options)?;
         if !with_rollouts {
             for stimulus in targets.iter_mut().flat_map(|target| &mut target.stimuli) {
-                stimulus.rollouts = None;
+                (stimulus.rollouts, stimulus.own) = (None, None);
             }
         }
         bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
@@ -72,10 +74,14 @@ fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
             say!("    {line}");
         }
     }
-    for StimulusProducts { stimulus, rollouts } in stimuli {
+    for StimulusProducts { stimulus, rollouts, own } in stimuli {
         say!("    {}  {}", origin(stimulus), stimulus.text);
-        for rollout in rollouts.iter().flatten() {
-            say!("        {}", rollout.trim().replace('\n', "\n        "));
+        for RolloutProduct { text, left_out } in rollouts.iter().flatten() {
+            let why = left_out.map(|why| format!("[{why}] ")).unwrap_or_default();
+            say!("        {why}{}", text.trim().replace('\n', "\n        "));
+        }
+        if let Some(own) = own {
+            say!("        [instead] {}", own.trim());
         }
     }
     for Dropped { stimulus, why } in dropped {
@@ -130,13 +136,19 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
         );
         for target in &report.targets {
             say!(
-                "    {:<20} {:>5} stimuli, {:>5} rollouts of {:.1} tokens, of which {} were cut",
+                "    {:<20} {:>5} stimuli, {:>5} rollouts; learned: {} answers of {:.1} tokens",
                 target.name,
                 target.stimuli,
                 target.rollouts,
-                target.tokens as f64 / target.rollouts.max(1) as f64,
-                target.cut,
+                target.answered.learned,
+                target.tokens as f64 / target.answered.learned.max(1) as f64,
             );
+            if let Some(left_out) = target.answered.left_out() {
+                say!("    {:<20} {left_out}", "");
+            }
+            if let Some(probes) = &target.probes {
+                say!("    {:<20} {probes}", "");
+            }
             for report in &target.generators {
                 let made = format!("{} by `{}`", report.made, report.generator);
                 let said = [Some(made), report.shortfall(), report.dropped()];

@@ -211,6 +211,7 @@ fn train(train: &Train) -> TokenStream {
         patience,
         stop_at_kl,
         checkpoint_every,
+        teacher_anyway,
     } = &**train;
     let stop_at_kl = option(*stop_at_kl);
     let checkpoint_every = option(*checkpoint_every);
@@ -242,6 +243,7 @@ fn train(train: &Train) -> TokenStream {
             patience: #patience,
             stop_at_kl: #stop_at_kl,
             checkpoint_every: #checkpoint_every,
+            teacher_anyway: #teacher_anyway,
         })
     }
 }

@@ -16,7 +16,7 @@ use super::products::Kept;
 use super::stages::Stages;
 use crate::adapter::initial;
 use crate::error::Result;
-use crate::inputs::{Inputs, load_model};
+use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
 use lengths::Lengths;
@@ -33,7 +33,7 @@ pub struct Plan {
     pub targets: Vec<TargetPlan>,
     /// Whether the adapter is in the store, so that there is nothing to make.
     pub adapter_kept: bool,
-    /// Rollouts that are learned from.
+    /// Answers that are learned, at most.
     pub rollouts: usize,
     /// Steps of the training.
     pub steps: usize,
@@ -65,6 +65,8 @@ pub struct TargetPlan {
     pub rollouts: Kept,
     /// Trajectories whose teacher states are in the store or to be made.
     pub states: Kept,
+    /// Answers that are learned, at most.
+    pub learned: usize,
 }
 
 impl Plan {
@@ -114,12 +116,12 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let stages = Stages { recipe, model: &model, device, store: &store, fresh, monitor };
     let adapter_kept = !fresh && store.adapter(&recipe.hash(model.hash()))?.is_some();
     let mut works = Vec::new();
-    for (target, inputs) in recipe.targets.iter().zip(&Inputs::read_all(recipe)?) {
+    for (target, inputs) in recipe.targets.iter().zip(&stages.inputs()?) {
         works.push(TargetWork::of(&stages, target, inputs, !adapter_kept)?);
     }
     let train = &recipe.train;
     let adapter = initial(model.config(), &recipe.lora, train.seed, model.decoder().device())?;
-    let rollouts: usize = works.iter().map(|work| work.plan.rollouts()).sum();
+    let rollouts: usize = works.iter().map(|work| work.plan.learned).sum();
     let trained_on: usize = works.iter().map(|work| work.sequences().count).sum();
     let seconds = match adapter_kept {
         true => [0.0; 4],

@@ -4,6 +4,9 @@ use bake_spec::recipe::{Recipe, Target};
 use serde::Serialize;
 
 use super::BakeOptions;
+use super::answers::{Answers, Judge, LeftOut};
+use super::gate;
+use super::reading::Reading;
 use super::report::GeneratorReport;
 use super::rollout::{Rollouts, Teachers};
 use super::stages::Stages;
@@ -13,6 +16,7 @@ use super::trajectory::trajectories;
 use crate::device::Device;
 use crate::error::Result;
 use crate::inputs::{Inputs, load_model};
+use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
 
 /// The stimuli and rollouts of a target that exist.
@@ -36,8 +40,19 @@ pub struct StimulusProducts {
     /// The stimulus.
     #[serde(flatten)]
     pub stimulus: Stimulus,
-    /// The text of its rollouts; none where they have not been made yet.
-    pub rollouts: Option<Vec<String>>,
+    /// Its rollouts; none where they have not been made yet.
+    pub rollouts: Option<Vec<RolloutProduct>>,
+    /// What is learned in place of the rollouts: sentences of the passage.
+    pub own: Option<String>,
+}
+
+/// A rollout, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RolloutProduct {
+    /// What the teacher said.
+    pub text: String,
+    /// Why it is not learned from; none where it is.
+    pub left_out: Option<LeftOut>,
 }
 
 /// What bakes of a recipe have left in the store of these options so far, on the kind of their
@@ -53,19 +68,16 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
     let device = options.device;
     let stages = Stages { recipe, model: &model, device, store: &store, fresh: false, monitor };
     let mut all = Vec::new();
-    for (target, inputs) in recipe.targets.iter().zip(&Inputs::read_all(recipe)?) {
+    for (target, inputs) in recipe.targets.iter().zip(&stages.inputs()?) {
         let Collected { list, dropped, reports, complete } =
             stimuli::collect(&stages, target, inputs, false)?;
-        let teachers = Teachers::new(&stages, target, inputs);
+        let reading =
+            Reading::new(&stages, target, inputs, gate::chosen(&stages, target, inputs)?)?;
+        let teachers = Teachers::new(&stages, target, &reading);
+        let judge = Judge::new(&stages, target, inputs, &reading);
         let mut stimuli = Vec::new();
         for stimulus in list {
-            let rollouts = match teachers.kept(&stimulus)? {
-                Some(kept) => {
-                    Some(kept.iter().map(|r| model.decode(&r.ids)).collect::<Result<_>>()?)
-                }
-                None => None,
-            };
-            stimuli.push(StimulusProducts { stimulus, rollouts });
+            stimuli.push(stimulus_products(&model, &teachers, &judge, stimulus)?);
         }
         all.push(TargetProducts {
             target: target.name.to_string(),
@@ -76,6 +88,24 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
         });
     }
     Ok(all)
+}
+
+/// What is kept of a stimulus.
+fn stimulus_products(
+    model: &Model,
+    teachers: &Teachers<'_>,
+    judge: &Judge<'_>,
+    stimulus: Stimulus,
+) -> Result<StimulusProducts> {
+    let Some(kept) = teachers.kept(&stimulus)? else {
+        return Ok(StimulusProducts { stimulus, rollouts: None, own: None });
+    };
+    let Answers { dropped, own, .. } = judge.answers(&stimulus, &kept)?;
+    let mut rollouts = Vec::with_capacity(kept.len());
+    for (rollout, left_out) in kept.iter().zip(dropped) {
+        rollouts.push(RolloutProduct { text: model.decode(&rollout.ids)?, left_out });
+    }
+    Ok(StimulusProducts { stimulus, rollouts: Some(rollouts), own })
 }
 
 /// How much of a kind of product is in the store, and how much has to be made.
@@ -92,10 +122,17 @@ pub(super) struct KeptOfTarget {
     pub(super) stimuli: Kept,
     pub(super) rollouts: Kept,
     pub(super) states: Kept,
+    /// Answers that are learned, at most.
+    pub(super) learned: usize,
     /// Stimuli that have their rollouts, with these.
     pub(super) answered: Vec<(Stimulus, Rollouts)>,
     /// Stimuli that exist and have none.
     pub(super) unanswered: Vec<Stimulus>,
+}
+
+/// How many answers to a stimulus are learned: where there is something to read, the best supported.
+pub(super) fn learned_of_each(target: &Target, inputs: &Inputs) -> usize {
+    if inputs.document.is_some() { 1 } else { target.rollout.answers }
 }
 
 /// Counts what is kept of a target's products.
@@ -103,30 +140,37 @@ pub(super) fn count_kept(
     stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
+    reading: &Reading<'_>,
 ) -> Result<KeptOfTarget> {
     let Collected { list, reports, complete, .. } =
         stimuli::collect(stages, target, inputs, false)?;
     let by_model = reports.iter().filter(|report| report.generator.is_by_model());
     let unwritten = if complete { 0 } else { by_model.map(GeneratorReport::missing).sum() };
     let stimuli = Kept { kept: list.len(), to_make: unwritten };
-    let teachers = Teachers::new(stages, target, inputs);
+    let teachers = Teachers::new(stages, target, reading);
+    let judge = Judge::new(stages, target, inputs, reading);
     let (mut known, mut rollouts, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
+    let mut answers = Vec::new();
     for stimulus in list {
         match teachers.kept(&stimulus)? {
             Some(kept) => {
+                answers.push(judge.answers(&stimulus, &kept)?);
                 known.push(stimulus);
                 rollouts.push(kept);
             }
             None => unanswered.push(stimulus),
         }
     }
-    let trajectories = trajectories(&rollouts);
-    let taught = Taught { stages, target, inputs, stimuli: &known, trajectories: &trajectories };
+    let trajectories = trajectories(&answers);
+    let taught = Taught { stages, target, reading, stimuli: &known, trajectories: &trajectories };
     let states = taught.count_kept()?;
-    let to_make = (unanswered.len() + unwritten) * target.rollout.answers;
+    let missing = unanswered.len() + unwritten;
     // It is not known yet which of the missing rollouts will be the same.
-    let states = Kept { kept: states, to_make: trajectories.len() - states + to_make };
-    let kept = rollouts.iter().map(Vec::len).sum();
+    let to_learn = missing * learned_of_each(target, inputs);
+    let learned = trajectories.iter().map(|trajectory| trajectory.times).sum::<usize>() + to_learn;
+    let states = Kept { kept: states, to_make: trajectories.len() - states + to_learn };
+    let to_make = missing * target.rollout.answers;
+    let rollouts_kept = Kept { kept: rollouts.iter().map(Vec::len).sum(), to_make };
     let answered = known.into_iter().zip(rollouts).collect();
-    Ok(KeptOfTarget { stimuli, rollouts: Kept { kept, to_make }, states, answered, unanswered })
+    Ok(KeptOfTarget { stimuli, rollouts: rollouts_kept, states, learned, answered, unanswered })
 }

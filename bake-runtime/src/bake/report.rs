@@ -6,6 +6,8 @@ use bake_spec::recipe::{GeneratorKind, Recipe};
 use bake_spec::store::write::remedy;
 use serde::{Deserialize, Serialize};
 
+use super::answers::AnswerReport;
+use super::probe::ProbeReport;
 use super::stimuli::DropCounts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::lowest;
@@ -47,7 +49,7 @@ pub struct TargetReport {
     /// Stimuli that were held out of training.
     #[serde(default)]
     pub held_out: usize,
-    /// Tokens of the rollouts.
+    /// Tokens of the answers that are learned.
     pub tokens: usize,
     /// Tokens of the teacher's prompt with an empty question.
     pub prompt_tokens: usize,
@@ -57,6 +59,12 @@ pub struct TargetReport {
     /// What became of each generator that makes questions.
     #[serde(default)]
     pub generators: Vec<GeneratorReport>,
+    /// What the probes saw of the teacher, where there is a document.
+    #[serde(default)]
+    pub probes: Option<ProbeReport>,
+    /// Which answers are learned, and why others are not.
+    #[serde(default)]
+    pub answered: AnswerReport,
 }
 
 /// What a generator made of the passages of a document, and whether that is as much as was wanted.

@@ -1,11 +1,11 @@
-//! What is checked before any work is done: that prompts fit the model's context, and that the
-//! template shows them to the model.
+//! The room in a model's context, and what is checked before any work is done: that prompts fit it,
+//! and that the template shows them to the model.
 
-use std::ops::Range;
-
-use bake_spec::recipe::{Prompt, Rollout, Target};
+use bake_spec::recipe::{Rollout, Target};
 use bake_spec::room::Needed;
 
+use super::layout::{Conversation, Layout};
+use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,63 +13,154 @@ use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::text::template::Message;
 
-/// Checks what the teachers and the student of a target read.
-pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<()> {
-    check_template(stages, target, &inputs.prompt)?;
-    let written: Vec<&str> = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
-    if inputs.reads_whole_document() {
-        check_room(stages.model, &described(target), &target.rollout, &inputs.prompt, &written)?;
+/// Tokens that are left for a question that is not known yet.
+const QUESTION_TOKENS: usize = 48;
+
+/// What a model has room for beside an answer of the length that a recipe allows.
+#[derive(Clone, Copy)]
+pub(super) struct Room<'a> {
+    model: &'a Model,
+    answer: usize,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn of(model: &'a Model, rollout: &Rollout) -> Self {
+        Self { model, answer: rollout.max_tokens(model.config().context()) }
     }
-    for (number, passage) in inputs.passages.iter().enumerate() {
-        if reads_passages(target) {
-            let what = format!("passage {} of {}", number + 1, described(target));
-            check_room(stages.model, &what, &target.rollout, &passage.prompt, &[])?;
+
+    /// Whether there is room for a conversation and an answer.
+    pub(super) fn holds(&self, conversation: &Conversation) -> Result<bool> {
+        self.holds_with(conversation, 0)
+    }
+
+    /// Whether there is room for a conversation, the question that is missing in it, and an answer.
+    pub(super) fn holds_with_question(&self, conversation: &Conversation) -> Result<bool> {
+        self.holds_with(conversation, QUESTION_TOKENS)
+    }
+
+    /// Whether there is room for a conversation, so many further tokens, and an answer.
+    pub(super) fn holds_with(&self, conversation: &Conversation, more: usize) -> Result<bool> {
+        if far_too_long(self.model, conversation).is_some() {
+            return Ok(false);
         }
+        let tokens = conversation.encode(self.model)?.len();
+        Ok(tokens + more + self.answer <= self.model.config().context())
     }
-    let student = &stages.recipe.student;
-    check_room(stages.model, "the student prompt", &target.rollout, student, &written)
+
+    /// Checks that there is room for a conversation and an answer; without its question, it is
+    /// `alone`.
+    fn check(&self, what: &str, conversation: &Conversation, alone: &Conversation) -> Result<()> {
+        if self.holds(conversation)? {
+            return Ok(());
+        }
+        if far_too_long(self.model, conversation).is_some() {
+            return self.refused(what, conversation, None);
+        }
+        let (whole, prompt) =
+            (conversation.encode(self.model)?.len(), alone.encode(self.model)?.len());
+        // A template can write more for an empty question than for a real one.
+        self.refused(what, alone, Some(whole.saturating_sub(prompt)))
+    }
+
+    /// The error where there is no room for a conversation, a question of so many tokens, and an
+    /// answer.
+    fn refused(
+        &self,
+        what: &str,
+        conversation: &Conversation,
+        question: Option<usize>,
+    ) -> Result<()> {
+        let (context, answer) = (self.model.config().context(), self.answer);
+        let needed = match far_too_long(self.model, conversation) {
+            Some(prompt) => Needed { prompt, question: None, answer, at_least: true },
+            None => {
+                let prompt = conversation.encode(self.model)?.len();
+                Needed { prompt, question, answer, at_least: false }
+            }
+        };
+        Err(Error::new(ErrorKind::Document, needed.refusal(what, context)))
+    }
 }
 
-/// Whether any teacher of a target reads its passages: questions that are made from one do.
-fn reads_passages(target: &Target) -> bool {
-    target.stimuli.generators.iter().any(|generator| !generator.kind().is_written())
-}
-
-/// Checks what the teachers and the student read for stimuli that were made.
-pub(super) fn check_made(
-    stages: &Stages<'_>,
-    target: &Target,
-    inputs: &Inputs,
-    stimuli: &[Stimulus],
-) -> Result<()> {
-    let of = |span: Option<&Range<usize>>| -> Vec<&str> {
-        let made = stimuli.iter().filter(|stimulus| !stimulus.generator.is_written());
-        let own = made.filter(|stimulus| stimulus.passage.as_ref() == span);
-        own.map(|stimulus| &*stimulus.text).collect()
-    };
-    if !reads_passages(target) {
+/// Checks what the student and the teachers of a target read, as far as it is known before there
+/// are stimuli.
+pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<()> {
+    let room = Room::of(stages.model, &target.rollout);
+    check_template(stages, target, inputs)?;
+    let student = |question: &str| Conversation::plain(&stages.recipe.student, question);
+    let mut written: Vec<&str> = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
+    if written.is_empty() {
+        written.push("");
+    }
+    for question in &written {
+        room.check("the student prompt", &student(question), &student(""))?;
+    }
+    if inputs.document.is_none() {
+        let own = |question: &str| Conversation::plain(&target.prompt, question);
+        for question in &written {
+            room.check(&described(target), &own(question), &own(""))?;
+        }
         return Ok(());
     }
     for (number, passage) in inputs.passages.iter().enumerate() {
-        let questions = of(passage.span.as_ref());
-        let what = format!("passage {} of {}", number + 1, described(target));
-        check_room(stages.model, &what, &target.rollout, &passage.prompt, &questions)?;
-        let student = &stages.recipe.student;
-        check_room(stages.model, "the student prompt", &target.rollout, student, &questions)?;
+        let alone = Layout::System.conversation(&target.prompt, &passage.text, "", &[]);
+        if !room.holds_with_question(&alone)? {
+            let what = format!("passage {} of {}", number + 1, described(target));
+            return room.refused(&what, &alone, Some(QUESTION_TOKENS));
+        }
     }
     Ok(())
 }
 
+/// Checks what the teacher and the student read for each stimulus.
+pub(super) fn check_stimuli(
+    stages: &Stages<'_>,
+    target: &Target,
+    reading: &Reading<'_>,
+    stimuli: &[Stimulus],
+) -> Result<()> {
+    let room = Room::of(stages.model, &target.rollout);
+    let student = |question: &str| Conversation::plain(&stages.recipe.student, question);
+    for stimulus in stimuli {
+        let asked = reading.conversation(stimulus)?;
+        let alone = reading.with(&reading.context(stimulus)?, "");
+        let what = format!("{}, asked {:?},", described(target), stimulus.text);
+        room.check(&what, &asked, &alone)?;
+        room.check("the student prompt", &student(&stimulus.text), &student(""))?;
+    }
+    Ok(())
+}
+
+/// The longest of some questions.
+pub(super) fn longest<'q>(questions: impl Iterator<Item = &'q str>) -> Option<&'q str> {
+    questions.max_by_key(|question| question.len())
+}
+
 /// A teacher whose prompt the template does not show to the model knows no more than the student.
-fn check_template(stages: &Stages<'_>, target: &Target, prompt: &Prompt) -> Result<()> {
+fn check_template(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<()> {
     let (model, student) = (stages.model, &stages.recipe.student);
     let asked = |prompt| Message::question(prompt, "Why?");
     model.template().check_shows(&asked(student), "the student prompt")?;
-    model.template().check_shows(&asked(prompt), &described(target))?;
-    if prompt == student || far_too_long(model, prompt).is_some() {
-        return Ok(());
+    model.template().check_shows(&asked(&target.prompt), &described(target))?;
+    let Some(passage) = inputs.passages.first().filter(|_| inputs.document.is_some()) else {
+        return check_differs(stages, target, &Conversation::plain(&target.prompt, "Why?"));
+    };
+    // A text that is in no turn that the template shows can still be in the user's.
+    let in_system = Layout::System.conversation(&target.prompt, &passage.text, "Why?", &[]);
+    match model.template().check_shows(&in_system.messages(), "") {
+        Ok(()) => check_differs(stages, target, &in_system),
+        Err(_) => Ok(()),
     }
-    if model.encode(&asked(prompt))? != model.encode(&asked(student))? {
+}
+
+/// A template that makes the same of both conversations leaves nothing to learn.
+fn check_differs(stages: &Stages<'_>, target: &Target, asked: &Conversation) -> Result<()> {
+    let (model, student) = (stages.model, &stages.recipe.student);
+    let without = Conversation::plain(student, &asked.question);
+    if *asked == without
+        || far_too_long(model, asked).is_some()
+        || asked.encode(model)? != without.encode(model)?
+    {
         return Ok(());
     }
     let message = format!(
@@ -81,39 +172,11 @@ fn check_template(stages: &Stages<'_>, target: &Target, prompt: &Prompt) -> Resu
     Err(Error::new(ErrorKind::Tokenizer, message))
 }
 
-/// The least number of tokens that a prompt can have, if that is too many. Such a prompt need not
-/// be tokenized, which would also take long.
-fn far_too_long(model: &Model, prompt: &Prompt) -> Option<usize> {
-    let at_least = prompt.bytes() / model.tokenizer().longest_token();
+/// The least number of tokens that a conversation can have, if that is too many. Such a text need
+/// not be tokenized, which would also take long.
+fn far_too_long(model: &Model, conversation: &Conversation) -> Option<usize> {
+    let at_least = conversation.bytes() / model.tokenizer().longest_token();
     (at_least > model.config().context()).then_some(at_least)
-}
-
-/// Checks that a prompt, the longest question and an answer fit the model's context.
-pub(super) fn check_room(
-    model: &Model,
-    what: &str,
-    rollout: &Rollout,
-    prompt: &Prompt,
-    questions: &[&str],
-) -> Result<()> {
-    let context = model.config().context();
-    let answer = rollout.max_tokens(context);
-    let refused =
-        |needed: Needed| Err(Error::new(ErrorKind::Document, needed.refusal(what, context)));
-    if let Some(at_least) = far_too_long(model, prompt) {
-        return refused(Needed { prompt: at_least, question: None, answer, at_least: true });
-    }
-    let alone = model.encode(&Message::question(prompt, ""))?.len();
-    let mut longest = None;
-    for question in questions {
-        longest = longest.max(Some(model.encode(&Message::question(prompt, question))?.len()));
-    }
-    if longest.unwrap_or(alone) + answer <= context {
-        return Ok(());
-    }
-    // A template can write more for an empty question than for a real one.
-    let question = longest.map(|longest| longest.saturating_sub(alone));
-    refused(Needed { prompt: alone, question, answer, at_least: false })
 }
 
 /// A target as messages name it: by its document where it has one.

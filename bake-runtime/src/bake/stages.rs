@@ -10,11 +10,15 @@ use candle_core::Tensor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::answers::{AnswerReport, Judge};
 use super::freed::give_back;
+use super::gate::{self, Chosen};
 use super::held_out::held_out;
+use super::reading::Reading;
 use super::report::TargetReport;
 use super::rollout::Teachers;
 use super::room;
+use super::spans::cut_long_passages;
 use super::stimuli::{self, Collected, Stimulus};
 use super::teacher::Taught;
 use super::trajectory::{Trajectory, trajectories};
@@ -55,15 +59,29 @@ impl Stages<'_> {
         )
     }
 
+    /// What the targets are learned from, in passages that the model can read.
+    pub(super) fn inputs(&self) -> Result<Vec<Inputs>> {
+        let mut all = Inputs::read_all(self.recipe)?;
+        for (target, inputs) in self.recipe.targets.iter().zip(&mut all) {
+            cut_long_passages(inputs, target, self.model)?;
+        }
+        Ok(all)
+    }
+
     /// Runs the stages of every target.
     pub(super) fn training_set(
         &self,
         inputs: &[Inputs],
     ) -> Result<(TrainingSet, Vec<TargetReport>)> {
         let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
-        let targets = self.recipe.targets.iter().zip(inputs);
-        for ((target, inputs), share) in targets.zip(self.recipe.shares()) {
-            reports.push(self.run(target, inputs, share, &mut gathered)?);
+        let targets = || self.recipe.targets.iter().zip(inputs);
+        // No work is done for a target before all teachers have been tried.
+        let mut chosen = Vec::with_capacity(inputs.len());
+        for (target, inputs) in targets() {
+            chosen.push(gate::choose(self, target, inputs)?);
+        }
+        for (((target, inputs), share), chosen) in targets().zip(self.recipe.shares()).zip(chosen) {
+            reports.push(self.run(target, inputs, chosen, share, &mut gathered)?);
         }
         // Targets of which nothing is held out leave their share to the others.
         let mass = |s: &StudentSequence| s.token_weight * s.answer as f64;
@@ -82,6 +100,7 @@ impl Stages<'_> {
         &self,
         target: &Target,
         inputs: &Inputs,
+        chosen: Chosen,
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
@@ -95,16 +114,27 @@ impl Stages<'_> {
                 self.monitor.warn(&format!("target `{}`: {warning}", target.name));
             }
         }
-        room::check_made(self, target, inputs, &stimuli)?;
+        let reading = Reading::new(self, target, inputs, chosen.layout)?;
+        room::check_stimuli(self, target, &reading, &stimuli)?;
         give_back();
-        let rollouts = Teachers::new(self, target, inputs).roll_out(&stimuli)?;
+        let rollouts = Teachers::new(self, target, &reading).roll_out(&stimuli)?;
         give_back();
-        let trajectories = trajectories(&rollouts);
-        let taught =
-            Taught { stages: self, target, inputs, stimuli: &stimuli, trajectories: &trajectories };
+        let answers = Judge::new(self, target, inputs, &reading).choose(&stimuli, &rollouts)?;
+        let trajectories = trajectories(&answers);
+        let taught = Taught {
+            stages: self,
+            target,
+            reading: &reading,
+            stimuli: &stimuli,
+            trajectories: &trajectories,
+        };
         taught.add_states(&mut gathered.states)?;
         give_back();
         let all = || rollouts.iter().flatten();
+        let answered = AnswerReport::of(&answers);
+        if let Some(left_out) = answered.left_out() {
+            self.monitor.note(&format!("target `{}`, rollouts: {left_out}", target.name));
+        }
         let settings = &self.recipe.train;
         let held_out = held_out(&stimuli, settings.held_out, settings.seed);
         let mut report = TargetReport {
@@ -113,10 +143,12 @@ impl Stages<'_> {
             rollouts: all().count(),
             cut: all().filter(|rollout| !rollout.ended).count(),
             held_out: held_out.iter().filter(|held_out| **held_out).count(),
-            tokens: all().map(|rollout| rollout.ids.len()).sum(),
+            tokens: answers.iter().flat_map(|answers| &answers.learned).map(Vec::len).sum(),
             prompt_tokens: self.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
             stimulus_tokens: 0,
             generators,
+            probes: chosen.report,
+            answered,
         };
         report.stimulus_tokens =
             self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
@@ -125,6 +157,7 @@ impl Stages<'_> {
             stimuli = report.stimuli,
             rollouts = report.rollouts,
             cut = report.cut,
+            learned = report.answered.learned,
             tokens = report.tokens,
             "target `{}` is ready to be learned",
             target.name
@@ -144,13 +177,13 @@ impl Stages<'_> {
         gathered: &mut Gathered,
     ) -> Result<usize> {
         let mut tokens = [0, 0];
-        for Trajectory { stimulus, answer, times } in trajectories {
+        for Trajectory { stimulus, answer, times, .. } in trajectories {
             tokens[usize::from(held_out[*stimulus])] += answer.len() * times;
         }
         let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;
-        for Trajectory { stimulus, answer, times } in trajectories {
+        for Trajectory { stimulus, answer, times, .. } in trajectories {
             let mut ids =
                 self.model.encode(&Message::question(student, &stimuli[*stimulus].text))?;
             // A template can write more for an empty question than for a real one.

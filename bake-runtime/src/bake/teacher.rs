@@ -5,17 +5,17 @@ use bake_spec::recipe::Target;
 use bake_spec::recipe::address::STATES_VERSION;
 use candle_core::Tensor;
 
+use super::layout::Conversation;
+use super::reading::{Context, Reading};
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use super::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::{SharedPrefix, token_chunks};
-use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::model::decoder::Run;
 use crate::progress::Stage;
-use crate::text::template::Message;
 
 /// The name of the stage in the store.
 const STAGE: &str = "states";
@@ -24,7 +24,7 @@ const STAGE: &str = "states";
 pub(super) struct Taught<'a> {
     pub(super) stages: &'a Stages<'a>,
     pub(super) target: &'a Target,
-    pub(super) inputs: &'a Inputs,
+    pub(super) reading: &'a Reading<'a>,
     pub(super) stimuli: &'a [Stimulus],
     pub(super) trajectories: &'a [Trajectory<'a>],
 }
@@ -83,19 +83,23 @@ impl Taught<'_> {
         Ok(kept)
     }
 
-    fn key(&self, trajectory: &Trajectory<'_>) -> Hash {
+    fn key(&self, trajectory: &Trajectory<'_>) -> Result<Hash> {
+        let key = self.asked(trajectory)?.address(self.stages.key(STAGE, STATES_VERSION));
+        Ok(key.field("answer", trajectory.answer).finish())
+    }
+
+    /// What the teacher reads before an answer.
+    fn asked(&self, trajectory: &Trajectory<'_>) -> Result<Conversation> {
         let stimulus = &self.stimuli[trajectory.stimulus];
-        self.stages
-            .key(STAGE, STATES_VERSION)
-            .field("prompt", self.inputs.teacher_prompt(stimulus))
-            .field("stimulus", &*stimulus.text)
-            .field("answer", trajectory.answer)
-            .finish()
+        match trajectory.own {
+            Some(sentences) => Ok(self.reading.told(&stimulus.text, sentences)),
+            None => self.reading.conversation(stimulus),
+        }
     }
 
     fn kept(&self, trajectory: &Trajectory<'_>) -> Result<Option<Vec<f32>>> {
         let size = 4 * trajectory.answer.len() * self.stages.model.config().hidden_size();
-        let bytes = self.stages.kept_bytes(STAGE, &self.key(trajectory))?;
+        let bytes = self.stages.kept_bytes(STAGE, &self.key(trajectory)?)?;
         let bytes = bytes.filter(|bytes| bytes.len() == size);
         Ok(bytes.map(|bytes| {
             bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
@@ -112,7 +116,7 @@ impl Taught<'_> {
             return Err(Error::new(ErrorKind::Model, message));
         }
         let bytes: Vec<u8> = numbers.iter().copied().flat_map(f32::to_le_bytes).collect();
-        self.stages.keep_bytes(STAGE, &self.key(&self.trajectories[number]), &bytes)
+        self.stages.keep_bytes(STAGE, &self.key(&self.trajectories[number])?, &bytes)
     }
 
     /// The sequences of these trajectories, in groups with a common beginning: those whose teacher
@@ -126,13 +130,12 @@ impl Taught<'_> {
             // The trajectories of one stimulus follow each other.
             let prompt = match last.take() {
                 Some((stimulus, prompt)) if stimulus == trajectory.stimulus => prompt,
-                _ => {
-                    let read = self.inputs.teacher_prompt(stimulus);
-                    self.stages.model.encode(&Message::question(read, &stimulus.text))?
-                }
+                _ => self.asked(trajectory)?.encode(self.stages.model)?,
             };
             last = Some((trajectory.stimulus, prompt.clone()));
-            groups[usize::from(stimulus.passage.is_some())].push(TeacherSequence {
+            let whole =
+                trajectory.own.is_none() && self.reading.context(stimulus)? == Context::Document;
+            groups[usize::from(!whole)].push(TeacherSequence {
                 number,
                 prompt,
                 answer: trajectory.answer,

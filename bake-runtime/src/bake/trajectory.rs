@@ -1,8 +1,8 @@
-//! Trajectories: the different rollouts of each stimulus.
+//! Trajectories: the different answers to each stimulus that are learned.
 
-use super::rollout::Rollouts;
+use super::answers::Answers;
 
-/// An answer to a stimulus, and how many times the teacher gave it.
+/// An answer to a stimulus, and how many times it is learned.
 #[derive(Debug, PartialEq)]
 pub(super) struct Trajectory<'a> {
     /// The number of the stimulus.
@@ -10,18 +10,23 @@ pub(super) struct Trajectory<'a> {
     /// The answer's tokens; at least one.
     pub(super) answer: &'a [u32],
     pub(super) times: usize,
+    /// The answer's text where it is the passage's own sentences, and not what the teacher said.
+    pub(super) own: Option<&'a str>,
 }
 
 /// The different answers to each stimulus. One that the teacher gave twice is learned once, with
 /// twice the weight: the loss is the same.
-pub(super) fn trajectories(rollouts: &[Rollouts]) -> Vec<Trajectory<'_>> {
+pub(super) fn trajectories(answers: &[Answers]) -> Vec<Trajectory<'_>> {
     let mut all: Vec<Trajectory<'_>> = Vec::new();
-    for (stimulus, rollouts) in rollouts.iter().enumerate() {
+    for (stimulus, answers) in answers.iter().enumerate() {
         let first = all.len();
-        for rollout in rollouts {
-            match all[first..].iter_mut().find(|other| other.answer == rollout.ids) {
+        for answer in &answers.learned {
+            match all[first..].iter_mut().find(|other| other.answer == answer) {
                 Some(same) => same.times += 1,
-                None => all.push(Trajectory { stimulus, answer: &rollout.ids, times: 1 }),
+                None => {
+                    let own = answers.own.as_deref();
+                    all.push(Trajectory { stimulus, answer, times: 1, own });
+                }
             }
         }
     }
@@ -31,14 +36,14 @@ pub(super) fn trajectories(rollouts: &[Rollouts]) -> Vec<Trajectory<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generate::Completion;
 
     #[test]
     fn an_answer_that_was_given_twice_counts_twice() {
-        let rollouts = |answers: &[&[u32]]| -> Rollouts {
-            answers.iter().map(|ids| Completion { ids: ids.to_vec(), ended: true }).collect()
+        let answers = |learned: &[&[u32]]| Answers {
+            learned: learned.iter().map(|ids| ids.to_vec()).collect(),
+            ..Answers::default()
         };
-        let all = [rollouts(&[&[1, 2], &[3], &[1, 2]]), rollouts(&[&[3]])];
+        let all = [answers(&[&[1, 2], &[3], &[1, 2]]), answers(&[&[3]])];
         let found: Vec<_> =
             trajectories(&all).iter().map(|t| (t.stimulus, t.answer.to_vec(), t.times)).collect();
         assert_eq!(found, [(0, vec![1, 2], 2), (0, vec![3], 1), (1, vec![3], 1)]);

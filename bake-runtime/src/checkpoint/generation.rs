@@ -95,6 +95,12 @@ impl Generation {
         self.end_tokens.contains(&token)
     }
 
+    /// A token that ends an answer.
+    #[cfg(feature = "train")]
+    pub(crate) fn end(&self) -> u32 {
+        *self.end_tokens.first().expect("a model without a token that ends an answer is refused")
+    }
+
     /// How much less likely than before the tokens of an answer to this prompt are.
     pub(crate) fn repetition(&self, prompt: &[u32]) -> Repetition {
         let penalty = self.repetition_penalty;

@@ -54,6 +54,13 @@ impl Monitor<'_> {
         self.progress.warn(message);
     }
 
+    /// Says something that is worth knowing.
+    #[cfg(feature = "train")]
+    pub(crate) fn note(&self, message: &str) {
+        tracing::info!("{message}");
+        self.progress.note(message);
+    }
+
     /// An error when the work was asked to stop.
     pub(crate) fn check(&self) -> Result<()> {
         match self.interrupt.is_set() {

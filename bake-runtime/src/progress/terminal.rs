@@ -49,14 +49,22 @@ impl Progress for Bars {
     }
 
     fn warn(&self, message: &str) {
-        match &*self.lock() {
-            Some(bar) => bar.suspend(|| eprintln!("warning: {message}")),
-            None => eprintln!("warning: {message}"),
-        }
+        self.say(&format!("warning: {message}"));
+    }
+
+    fn note(&self, message: &str) {
+        self.say(message);
     }
 }
 
 impl Bars {
+    fn say(&self, line: &str) {
+        match &*self.lock() {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }

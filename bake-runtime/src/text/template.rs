@@ -22,7 +22,7 @@ use super::json::to_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
-use layout::{Layout, SystemTurn};
+use layout::{SystemTurn, TurnsShown};
 
 /// A part of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +67,7 @@ pub(crate) struct ChatTemplate {
     /// The special tokens, by their names.
     special: BTreeMap<String, String>,
     name: String,
-    layout: Layout,
+    shown: TurnsShown,
 }
 
 impl ChatTemplate {
@@ -101,8 +101,8 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", prepared(source))
             .map_err(|e| template_error(&name, &e))?;
-        let mut template = Self { environment, special, name, layout: Layout::default() };
-        template.layout = Layout::probed(&template);
+        let mut template = Self { environment, special, name, shown: TurnsShown::default() };
+        template.shown = TurnsShown::probed(&template);
         Ok(template)
     }
 
@@ -118,7 +118,7 @@ impl ChatTemplate {
         messages: &[Message<'_>],
         generation_prompt: bool,
     ) -> Result<String> {
-        let messages = match (self.layout.system, messages) {
+        let messages = match (self.shown.system, messages) {
             (SystemTurn::Hidden, [system, ..]) if system.role == Role::System => {
                 return Err(self.hidden("system turns", "the system prompt"));
             }
@@ -131,10 +131,10 @@ impl ChatTemplate {
     /// Checks that the model sees all turns of a prompt, which is called `what` in messages.
     pub(crate) fn check_shows(&self, messages: &[Message<'_>], what: &str) -> Result<()> {
         let has = |role: Role| messages.iter().any(|message| message.role == role);
-        if has(Role::System) && self.layout.system == SystemTurn::Hidden {
+        if has(Role::System) && self.shown.system == SystemTurn::Hidden {
             return Err(self.hidden("system turns", what));
         }
-        if has(Role::Assistant) && self.layout.hides_earlier_turns {
+        if has(Role::Assistant) && self.shown.hides_earlier_turns {
             return Err(self.hidden("turns before the last question", what));
         }
         Ok(())

@@ -324,7 +324,7 @@ fn questions_come_from_files_too() {
     let stimuli = &kept[0].stimuli;
     let texts: Vec<&str> = stimuli[3..].iter().map(|s| &*s.stimulus.text).collect();
     assert_eq!(texts, ["Who has my key?", "Who, then?", "Where do I go?", "How?"]);
-    for (number, StimulusProducts { stimulus, rollouts }) in stimuli.iter().enumerate() {
+    for (number, StimulusProducts { stimulus, rollouts, .. }) in stimuli.iter().enumerate() {
         let generator = if number < 3 { GeneratorKind::Questions } else { GeneratorKind::Dataset };
         assert_eq!((stimulus.generator, &stimulus.passage), (generator, &None));
         assert_eq!(rollouts.as_ref().unwrap().len(), 2);

@@ -22,7 +22,7 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
         "{error}"
     );
 
-    let long = format!("{KEYS}\n{}", "And so on and so forth. ".repeat(200));
+    let long = format!("{KEYS}\n{}.", "and so on and so forth, ".repeat(200));
     let mut fixture = Fixture::new();
     std::fs::write(fixture.dir.path().join("keys.md"), &long).unwrap();
     let error = fixture.error().to_string();
@@ -99,7 +99,7 @@ fn a_store_that_cannot_be_written_is_named() {
 #[test]
 fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
     let mut fixture = Fixture::new();
-    for lr in [10.0, 1e6] {
+    for lr in [1e4, 1e6] {
         fixture.train(|train| train.lr = Some(lr));
         fixture.lora(|lora| lora.alpha = 1000.0);
         let error = fixture.error();
@@ -137,10 +137,11 @@ fn a_template_that_leaves_the_system_prompt_out_is_refused_before_any_work() {
              {{ m.content }}<|end|>{% endif %}{% endfor %}<|assistant|>"
             .into();
     });
+    fixture.target(|target| target.prompt = "Be brief.".into());
     let error = fixture.error().to_string();
     assert!(
         error.contains("model/tokenizer_config.json leaves system turns out")
-            && error.contains("would not see keys.md (target `keys`)"),
+            && error.contains("would not see"),
         "{error}"
     );
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
@@ -182,7 +183,7 @@ fn a_template_that_fills_in_empty_questions_is_measured_too() {
     });
     fixture.rollout(|rollout| rollout.max_tokens = Some(620));
     let error = fixture.error().to_string();
-    assert!(error.contains("0 for the longest question"), "{error}");
+    assert!(error.contains("does not fit") && error.contains("620 for an answer"), "{error}");
 }
 
 /// Records warnings.
@@ -209,7 +210,7 @@ fn a_model_that_never_ends_its_answers_is_not_trained_on() {
     fixture.written_only();
     let error = fixture.error().to_string();
     assert!(
-        error.contains("rollouts of target `keys` did not end by themselves")
+        error.contains("probes of target `keys` did not end by themselves")
             && error.contains("the control token `<|end|>` came up in")
             && error.contains("add its id, 4, to `eos_token_id`"),
         "{error}"
@@ -217,10 +218,18 @@ fn a_model_that_never_ends_its_answers_is_not_trained_on() {
 }
 
 #[test]
-fn answers_that_are_all_cut_are_warned_of() {
+fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
     let mut fixture = Fixture::new();
+    fixture.target(|target| (target.document, target.prompt) = (None, KEYS.into()));
     fixture.written_only();
     fixture.rollout(|rollout| rollout.max_tokens = Some(2));
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("none of the 6 rollouts of target `keys` can be learned from (6 cut off")
+            && error.contains("raise `max_tokens`"),
+        "{error}"
+    );
+    fixture.train(|train| train.teacher_anyway = true);
     let warnings = Warnings::default();
     let options = fixture.options("store").progress(warnings.clone());
     let report = bake_recipe(&fixture.recipe, &options).unwrap().report;
@@ -228,8 +237,24 @@ fn answers_that_are_all_cut_are_warned_of() {
     let said = warnings.0.lock().unwrap().join("\n");
     assert!(
         said.contains("6 of 6 rollouts of target `keys` did not end by themselves")
-            && said.contains("raise `max_tokens`"),
+            && said.contains("with `teacher anyway` all of them are"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_prompt_that_changes_nothing_is_not_baked() {
+    let mut fixture = Fixture::new();
+    fixture.written_only();
+    // The small model says that it does not know whatever it reads but a document.
+    fixture.target(|target| {
+        (target.document, target.prompt) = (None, "The sea is wide.".into());
+    });
+    let error = fixture.error().to_string();
+    assert!(
+        error.contains("as if it had not read the prompt of target `keys`")
+            && error.contains("say it in other words"),
+        "{error}"
     );
 }
 

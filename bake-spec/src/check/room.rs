@@ -9,8 +9,11 @@ use crate::model::Identity;
 use crate::recipe::Recipe;
 use crate::room::Needed;
 
+/// The tokens of a passage that a model must have room for at least.
+const PASSAGE_TOKENS: usize = 64;
+
 impl Checker<'_> {
-    /// Checks the room of every target. A text of fewer bytes than there is room for tokens fits
+    /// Checks the room of every target, in which a document is read passage by passage. A text of fewer bytes than there is room for tokens fits
     /// without being counted, since no token is shorter than a byte; and what was baked before
     /// fitted.
     pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
@@ -19,7 +22,6 @@ impl Checker<'_> {
             (limits.context, tokenizer::Tokenizer::new(self.package.root, &model.source));
         for source in sources {
             let target = &source.target;
-            let prompt = target.teacher_prompt(source.document.as_deref());
             let answer = target.rollout.max_tokens(context);
             let expected = recipe
                 .expects
@@ -35,15 +37,21 @@ impl Checker<'_> {
                     .chain(expected.map(|expect| &*expect.question)),
             );
             questions.sort_by_key(|question| std::cmp::Reverse(question.len()));
-            let bytes =
-                prompt.bytes() + questions.first().map_or(0, |question| question.len()) + answer;
+            let document = source.document.as_deref().unwrap_or_default();
+            let bytes = target.prompt.bytes()
+                + document.len()
+                + questions.first().map_or(0, |question| question.len())
+                + answer;
             if bytes <= context || self.was_baked(recipe, target) {
                 continue;
             }
             let counted: Option<Vec<usize>> =
-                prompt.texts().map(|text| tokenizer.count(text)).collect();
-            let Some(counted) = counted else { return };
-            let prompt: usize = counted.iter().sum();
+                target.prompt.texts().map(|text| tokenizer.count(text)).collect();
+            let (Some(counted), Some(document)) = (counted, tokenizer.count(document)) else {
+                return;
+            };
+            // What does not fit as a whole is read passage by passage.
+            let prompt = counted.iter().sum::<usize>() + document.min(PASSAGE_TOKENS);
             let mut longest = 0;
             for question in questions {
                 // The shorter ones do not have more tokens either.
@@ -55,7 +63,10 @@ impl Checker<'_> {
             if prompt + longest + answer > context {
                 let what = target.document.as_ref().map_or_else(
                     || format!("the prompt of `{}`", target.name),
-                    |d| format!("`{}`", d.path),
+                    |d| match document > PASSAGE_TOKENS {
+                        true => format!("a passage of `{}`", d.path),
+                        false => format!("`{}`", d.path),
+                    },
                 );
                 let needed = Needed { prompt, question: Some(longest), answer, at_least: false };
                 self.report(Code::Room, source.span, needed.refusal(&what, context));

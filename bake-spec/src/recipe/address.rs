@@ -17,7 +17,7 @@ use crate::hash::{Encode, Hash, KeyHasher, Record};
 pub const STIMULI_VERSION: u32 = 1;
 
 /// How the teacher answers.
-pub const ROLLOUTS_VERSION: u32 = 1;
+pub const ROLLOUTS_VERSION: u32 = 2;
 
 /// What the teacher's states are.
 pub const STATES_VERSION: u32 = 1;

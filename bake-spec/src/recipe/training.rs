@@ -131,6 +131,9 @@ pub struct TrainFields {
     /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
     /// result.
     pub checkpoint_every: Option<usize>,
+    /// Whether a teacher from which there seems to be nothing to learn is baked all the same. It
+    /// does not change the result.
+    pub teacher_anyway: bool,
 }
 
 impl TrainFields {
@@ -151,6 +154,7 @@ impl TrainFields {
         patience: 4,
         stop_at_kl: None,
         checkpoint_every: None,
+        teacher_anyway: false,
     };
 
     const fn check(&self) -> Result<(), Mistake<'_>> {

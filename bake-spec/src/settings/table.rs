@@ -337,6 +337,14 @@ pub const SETTINGS: &[Setting] = &[
         "steps between checkpoints, from which a bake that was stopped resumes; by default one \
          every ten seconds",
     ),
+    setting(
+        "teacher",
+        &[Train],
+        Kind::Word(&["checked", "anyway"]),
+        "checked",
+        "whether a bake ends before it trains if the model, reading the documents, answers no \
+         better than without them; anyway: it goes on with a warning",
+    ),
     number(
         "held_out",
         &[Train],

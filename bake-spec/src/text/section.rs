@@ -57,6 +57,12 @@ impl Section {
         &self.body
     }
 
+    /// Its own text without its heading.
+    pub fn text_below(&self) -> &str {
+        let heading = self.heading.as_ref().map_or("", |heading| &*heading.written);
+        self.body.strip_prefix(heading).unwrap_or(&self.body).trim_start()
+    }
+
     /// The text that a model reads: the headings above it as written, one line each, an empty line,
     /// and its [`body`](Self::body).
     pub fn passage(&self) -> String {

@@ -5,7 +5,9 @@ use bake_spec::recipe::{GeneratorKind, Target};
 use super::TargetPlan;
 use super::lengths::Lengths;
 use super::speed::Speed;
-use crate::bake::products::{KeptOfTarget, count_kept};
+use crate::bake::gate::chosen;
+use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
+use crate::bake::reading::Reading;
 use crate::bake::rollout::{MADE_TOGETHER, Teachers};
 use crate::bake::room::check_target;
 use crate::bake::stages::Stages;
@@ -39,6 +41,8 @@ pub(super) struct TargetWork {
     pub(super) held_out: usize,
     /// Rollouts of a stimulus.
     times: usize,
+    /// Answers to a stimulus that are learned.
+    learned_of_each: usize,
 }
 
 /// Teachers that read the same before each question, or something of their own.
@@ -62,8 +66,9 @@ impl TargetWork {
         tries: bool,
     ) -> Result<Self> {
         let prompt_tokens = stages.model.encode(&Message::question(&inputs.prompt, ""))?.len();
-        let kept = count_kept(stages, target, inputs)?;
-        let teachers = Teachers::new(stages, target, inputs);
+        let reading = Reading::new(stages, target, inputs, chosen(stages, target, inputs)?)?;
+        let kept = count_kept(stages, target, inputs, &reading)?;
+        let teachers = Teachers::new(stages, target, &reading);
         let stand_ins: Vec<Stimulus> = match kept.stimuli.to_make {
             0 => Vec::new(),
             _ => inputs.passages.iter().map(stand_in).collect(),
@@ -82,8 +87,9 @@ impl TargetWork {
             readers: readers(&teachers, &kept, &stand_ins, prompt_tokens)?,
             student: student(stages, &kept, &stand_ins)?,
             answers: answers(&kept, &tried, max_tokens),
-            held_out: held_out(stages, target, inputs, made),
+            held_out: held_out(stages, inputs, made) * learned_of_each(target, inputs),
             times: target.rollout.answers,
+            learned_of_each: learned_of_each(target, inputs),
             plan: TargetPlan {
                 name: target.name.to_string(),
                 prompt_tokens,
@@ -93,6 +99,7 @@ impl TargetWork {
                 stimuli: kept.stimuli,
                 rollouts: kept.rollouts,
                 states: kept.states,
+                learned: kept.learned,
             },
         };
         work.answers = work.answers.times(work.plan.rollouts());
@@ -101,8 +108,8 @@ impl TargetWork {
 
     /// What the student learns from.
     pub(super) fn sequences(&self) -> Lengths {
-        let trained_on = self.answers.count.saturating_sub(self.held_out);
-        self.student.times(trained_on).followed_by(self.answers)
+        let trained_on = self.plan.learned.saturating_sub(self.held_out);
+        self.student.times(trained_on).followed_by(self.answers.times(self.plan.learned))
     }
 
     /// The most tokens that teachers read before a question.
@@ -172,17 +179,18 @@ impl TargetWork {
     /// and those of the longest.
     pub(super) fn taught(&self) -> [[usize; 3]; 2] {
         self.readers.map(|Readers { shared, prompts, .. }| {
-            let all = prompts.times(prompts.count * self.times).followed_by(self.answers);
+            let learned = prompts.count * self.learned_of_each;
+            let all = prompts.times(learned).followed_by(self.answers.times(self.plan.learned));
             [shared, all.sum() as usize, all.longest]
         })
     }
 }
 
-/// The rollouts that are held out where each passage gives as many questions as the others.
-fn held_out(stages: &Stages<'_>, target: &Target, inputs: &Inputs, made: usize) -> usize {
+/// The stimuli that are held out where each passage gives as many questions as the others.
+fn held_out(stages: &Stages<'_>, inputs: &Inputs, made: usize) -> usize {
     let passages = inputs.passages.iter().filter(|passage| passage.span.is_some()).count();
     let of_each = (made / passages.max(1)) as f64 * stages.recipe.train.held_out;
-    of_each as usize * passages * target.rollout.answers
+    of_each as usize * passages
 }
 
 /// Seconds in which so many answers grow.
@@ -280,6 +288,7 @@ mod tests {
             stimuli: Kept { kept: rollouts.len(), to_make: 0 },
             rollouts: Kept { kept: rollouts.len(), to_make },
             states: Kept::default(),
+            learned: rollouts.len() + to_make,
             answered: rollouts.iter().enumerate().map(answered).collect(),
             unanswered: Vec::new(),
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::outline::lexicon::is_verb;
-use crate::bake::content_words::content_words;
+use crate::bake::support::content_words;
 use crate::inputs::Passage;
 
 /// The most words of a phrase.

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::outline::casing::Casing;
 use super::outline::form::Form;
-use crate::bake::content_words::ContentWords;
+use crate::bake::support::ContentWords;
 use crate::inputs::Passage;
 use tables::{ATTRIBUTES, NOT_A_SUBJECT, THING_FRAMES, THINGS};
 

@@ -7,7 +7,7 @@ use super::{ChatTemplate, Message, Role};
 
 /// Which turns a template shows to the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct TurnsShown {
     pub(super) system: SystemTurn,
     /// Whether turns before the last question are left out.
     pub(super) hides_earlier_turns: bool,
@@ -30,7 +30,7 @@ const RULE: &str = "Reply to the letter 8203";
 const QUESTION: &str = "Where is the letter 4417";
 const ANSWER: &str = "Here is the letter 5096";
 
-impl Layout {
+impl TurnsShown {
     /// What a template does with a rule, an earlier question, and an answer. One that fails without
     /// them fails when it is used.
     pub(super) fn probed(template: &ChatTemplate) -> Self {

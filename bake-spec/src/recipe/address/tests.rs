@@ -128,6 +128,7 @@ fn full_train() -> Train {
         patience: 2,
         stop_at_kl: Some(0.01),
         checkpoint_every: Some(5),
+        teacher_anyway: true,
     })
     .unwrap()
 }
@@ -295,7 +296,10 @@ fn names_paths_and_checkpoints_do_not_change_an_address() {
     let expected = full_recipe().hash(&model);
     let renamed = full_recipe().with(|recipe| {
         (recipe.name, recipe.root) = ("Other".into(), "/elsewhere".into());
-        recipe.train = recipe.train.with(|train| train.checkpoint_every = None).unwrap();
+        recipe.train = recipe
+            .train
+            .with(|train| (train.checkpoint_every, train.teacher_anyway) = (None, false))
+            .unwrap();
         let moved = recipe.targets[1].with(|target| target.name = "light".into());
         recipe.targets.to_mut()[1] = moved.unwrap();
     });

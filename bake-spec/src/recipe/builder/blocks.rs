@@ -123,5 +123,9 @@ block! {
         stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());
         /// Steps between checkpoints.
         checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
+        /// Whether a teacher from which there seems to be nothing to learn is baked all the same.
+        teacher_anyway(anyway: bool) Train "teacher" => {
+            Value::Word(word(if anyway { "anyway" } else { "checked" }))
+        };
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bake_spec::recipe::normalised_question;
 use serde::{Deserialize, Serialize};
 
-use crate::bake::content_words::ContentWords;
+use crate::bake::support::ContentWords;
 use crate::bake::stimuli::DropReason;
 use crate::bake::stimuli::filter::nearly_the_same;
 use crate::bake::stimuli::quota::Quota;

@@ -1,0 +1,195 @@
+//! The gate before a bake: whether there is anything to learn from a teacher.
+
+use bake_spec::recipe::Target;
+
+use super::layout::{Conversation, Layout};
+use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
+use super::rollout::check_ends;
+use super::room::described;
+use super::stages::Stages;
+use crate::error::{Error, ErrorKind, Result};
+use crate::inputs::Inputs;
+
+/// One probe in so many must be right with the document and wrong without it.
+const CLEARLY: usize = 5;
+
+/// Answers that an error shows.
+const SHOWN: usize = 3;
+
+/// Requests of many kinds, for prompts without a document.
+const REQUESTS: [&str; 6] = [
+    "Hello!",
+    "Who are you?",
+    "What can you do for me?",
+    "Tell me something about the sea.",
+    "How do I boil an egg?",
+    "Thank you, that was all.",
+];
+
+/// The layout in which a target is taught, and what the probes saw of it.
+pub(super) struct Chosen {
+    pub(super) layout: Layout,
+    pub(super) report: Option<ProbeReport>,
+}
+
+/// Chooses the layout of a target's prompt by what the model gets right. Fails where that is
+/// nothing.
+pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Chosen> {
+    let probing = Probing { stages, target, inputs, makes: true };
+    if target.anchor {
+        return Ok(Chosen { layout: Layout::System, report: None });
+    }
+    if inputs.document.is_none() {
+        changes_something(&probing)?;
+        return Ok(Chosen { layout: Layout::System, report: None });
+    }
+    let (layouts, probes) = (probing.layouts()?, probing.of_passages());
+    let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
+    let counts = tried.iter().map(|tried| (tried.layout, right(&tried.answers))).collect();
+    let Some(chosen) = best(tried) else {
+        return Ok(Chosen { layout: layouts[0], report: None });
+    };
+    check_probes_end(&probing, &chosen.answers)?;
+    let base = probing.base(&probes)?.unwrap_or_default();
+    let report = ProbeReport {
+        layout: chosen.layout,
+        probes: probes.len(),
+        right: counts,
+        base: right(&base),
+    };
+    stages.monitor.note(&format!("target `{}`: {report}", target.name));
+    let expects = probing.of_expects();
+    let mut all = Compared { probes, teacher: chosen.answers, base };
+    all.teacher.extend(probing.teacher(chosen.layout, &expects)?.unwrap_or_default());
+    all.base.extend(probing.base(&expects)?.unwrap_or_default());
+    all.probes.extend(expects);
+    all.check(stages, target)?;
+    Ok(Chosen { layout: chosen.layout, report: Some(report) })
+}
+
+/// The layout that was chosen, if what decided is in the store; otherwise the one that is tried
+/// first.
+pub(super) fn chosen(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Layout> {
+    let probing = Probing { stages, target, inputs, makes: false };
+    if target.anchor || inputs.document.is_none() {
+        return Ok(Layout::System);
+    }
+    let (layouts, probes) = (probing.layouts()?, probing.of_passages());
+    let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
+    Ok(best(tried).map_or(layouts[0], |tried| tried.layout))
+}
+
+/// A model whose answers do not end because of a token that is not known to end them cannot be
+/// judged.
+fn check_probes_end(probing: &Probing<'_>, answers: &[Probed]) -> Result<()> {
+    let completions: Vec<_> = answers.iter().map(|answer| &answer.completion).collect();
+    let Probing { stages, target, .. } = *probing;
+    // That they are long is no mistake yet.
+    check_ends(stages, target, "probes", probing.tokens(), &completions)?;
+    Ok(())
+}
+
+/// Probes, answered by the teacher and by the base model.
+struct Compared<'a> {
+    probes: Vec<Probe<'a>>,
+    teacher: Vec<Probed>,
+    base: Vec<Probed>,
+}
+
+impl Compared<'_> {
+    /// A teacher must be clearly better than the model without anything to read.
+    fn check(&self, stages: &Stages<'_>, target: &Target) -> Result<()> {
+        let (teacher, base, all) = (right(&self.teacher), right(&self.base), self.probes.len());
+        if all == 0 || is_clearly_better(teacher, base, all) {
+            return Ok(());
+        }
+        let what = format!(
+            "the model {} answers {teacher} of {all} questions about {} right with the text that \
+             has the answer before it, and {base} without, so there is next to nothing to learn \
+             from it. {}",
+            stages.model.name(),
+            described(target),
+            self.shown()
+        );
+        let next = "use another model, show it how to answer with worked examples (`prompt { user \
+                    \"…\"; assistant \"…\"; }`), or write shorter sections with headings";
+        refuse(stages, &what, next)
+    }
+
+    /// Some answers, those that are wrong first.
+    fn shown(&self) -> String {
+        let mut answers: Vec<_> = self.probes.iter().zip(&self.teacher).collect();
+        answers.sort_by_key(|(_, answer)| answer.right);
+        let mut shown = String::from("It answers:");
+        for (probe, answer) in answers.iter().take(SHOWN) {
+            shown += &format!("\n    {:?}: {:?}", probe.question, shortened(&answer.text));
+        }
+        shown + "\n"
+    }
+}
+
+/// Whether so many right answers of some are clearly more than others.
+fn is_clearly_better(teacher: usize, base: usize, all: usize) -> bool {
+    teacher >= base + all.div_ceil(CLEARLY).max(1)
+}
+
+fn shortened(answer: &str) -> String {
+    let mut words = answer.split_whitespace();
+    let beginning: Vec<&str> = words.by_ref().take(24).collect();
+    let end = if words.next().is_some() { " …" } else { "" };
+    beginning.join(" ") + end
+}
+
+/// A prompt must change what the model says.
+fn changes_something(probing: &Probing<'_>) -> Result<()> {
+    let Probing { stages, target, inputs, .. } = *probing;
+    let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).take(REQUESTS.len());
+    let mut asked: Vec<Probe<'_>> = probing.of_expects();
+    asked.extend(written.chain(REQUESTS).map(Probe::open));
+    let with = |prompt| -> Vec<Conversation> {
+        asked.iter().map(|probe| Conversation::plain(prompt, &probe.question)).collect()
+    };
+    let prompted = probing.answers(&asked, &with(&target.prompt))?.unwrap_or_default();
+    check_probes_end(probing, &prompted)?;
+    let base = probing.answers(&asked, &with(&stages.recipe.student))?.unwrap_or_default();
+    if prompted.iter().zip(&base).any(|(prompted, base)| prompted.text != base.text) {
+        return Ok(());
+    }
+    let compared = Compared { probes: asked, teacher: prompted, base };
+    let what = format!(
+        "the model {} answers {} requests as if it had not read {}, so there is nothing to learn \
+         from it. {}",
+        stages.model.name(),
+        compared.probes.len(),
+        described(target),
+        compared.shown()
+    );
+    let next = "use another model, say it in other words, or show what is meant with worked examples \
+                (`prompt { user \"…\"; assistant \"…\"; }`)";
+    refuse(stages, &what, next)
+}
+
+/// An error, unless the recipe wants to go on anyway.
+fn refuse(stages: &Stages<'_>, what: &str, next: &str) -> Result<()> {
+    if stages.recipe.train.teacher_anyway {
+        stages.monitor.warn(what.trim_end());
+        return Ok(());
+    }
+    let message = format!("{what}Next, {next}; `train {{ teacher anyway; }}` bakes it as it is");
+    Err(Error::new(ErrorKind::Model, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_teacher_must_be_clearly_better() {
+        for (teacher, base, all) in [(1, 0, 1), (3, 0, 12), (12, 0, 12), (7, 4, 12)] {
+            assert!(is_clearly_better(teacher, base, all), "{teacher} {base} {all}");
+        }
+        for (teacher, base, all) in [(0, 0, 1), (1, 1, 1), (2, 0, 12), (12, 10, 12), (1, 3, 12)] {
+            assert!(!is_clearly_better(teacher, base, all), "{teacher} {base} {all}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Layouts: where a teacher's prompt has the text that answers a question, and what precedes it.
+//!
+//! Models differ in how they read best: the one in the library knows only documents in the system
+//! turn; small models of others overlook what is there, and answer from a text in the user's own
+//! turn once they have seen how.
+
+use bake_spec::KeyHasher;
+use bake_spec::recipe::{Prompt, PromptFields, Role, Turn};
+use serde::{Deserialize, Serialize};
+
+use super::examples::{EXAMPLES, QuestionKind};
+use crate::error::Result;
+use crate::model::Model;
+use crate::text::template::Message;
+
+/// How a text and a question about it become a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// The text in the system turn, after the words of the prompt.
+    System,
+    /// The same, but of a passage only the sentences that the question is about.
+    SystemExcerpt,
+    /// The text in the user's turn, before the question.
+    User,
+    /// The same after worked examples: questions about other texts, and their answers.
+    Examples,
+    /// The same, but of a passage only the sentences that the question is about.
+    ExamplesExcerpt,
+}
+
+impl Layout {
+    /// All of them; of equally good ones the first is chosen.
+    pub(super) const ALL: [Self; 5] =
+        [Self::System, Self::SystemExcerpt, Self::User, Self::Examples, Self::ExamplesExcerpt];
+
+    /// Whether only the sentences of a passage are read that the question is about.
+    pub(super) fn is_excerpt(self) -> bool {
+        matches!(self, Self::SystemExcerpt | Self::ExamplesExcerpt)
+    }
+
+    /// Whether worked examples precede the question.
+    pub(super) fn has_examples(self) -> bool {
+        matches!(self, Self::Examples | Self::ExamplesExcerpt)
+    }
+}
+
+/// For people: what is read, and where.
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::System => "the passage in the system turn",
+            Self::SystemExcerpt => "an excerpt in the system turn",
+            Self::User => "the passage in the user's turn",
+            Self::Examples => "the passage in the user's turn after worked examples",
+            Self::ExamplesExcerpt => "an excerpt in the user's turn after worked examples",
+        })
+    }
+}
+
+/// A question about a text, and its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worked<'a> {
+    pub(super) text: &'a str,
+    pub(super) question: &'a str,
+    pub(super) answer: &'a str,
+}
+
+/// The built-in examples that a teacher is shown, and which question of each: as different as the
+/// questions that it will be asked.
+const SHOWN: [(usize, QuestionKind); 3] =
+    [(0, QuestionKind::Chatty), (2, QuestionKind::Short), (1, QuestionKind::Indirect)];
+
+/// The built-in examples of answers.
+pub(super) fn built_in() -> Vec<Worked<'static>> {
+    let mut shown = Vec::new();
+    for (number, kind) in SHOWN {
+        let example = &EXAMPLES[number];
+        let exchange = example.exchange(kind);
+        shown.push(Worked {
+            text: example.passage,
+            question: exchange.question,
+            answer: exchange.answer,
+        });
+    }
+    shown
+}
+
+/// What a teacher reads: a prompt, and what the user says then.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Conversation {
+    pub(super) prompt: Prompt,
+    pub(super) question: String,
+}
+
+impl Conversation {
+    /// A question without any text that answers it.
+    pub(super) fn plain(prompt: &Prompt, question: &str) -> Self {
+        Self { prompt: prompt.clone(), question: question.to_owned() }
+    }
+
+    pub(super) fn messages(&self) -> Vec<Message<'_>> {
+        Message::question(&self.prompt, &self.question)
+    }
+
+    pub(super) fn encode(&self, model: &Model) -> Result<Vec<u32>> {
+        model.encode(&self.messages())
+    }
+
+    /// An address with what is read in it.
+    pub(super) fn address(&self, key: KeyHasher) -> KeyHasher {
+        key.field("prompt", &self.prompt).field("stimulus", &*self.question)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.prompt.bytes() + self.question.len()
+    }
+}
+
+impl Layout {
+    /// The question with the text before it.
+    pub(super) fn conversation(
+        self,
+        prompt: &Prompt,
+        text: &str,
+        question: &str,
+        examples: &[Worked<'_>],
+    ) -> Conversation {
+        if matches!(self, Self::System | Self::SystemExcerpt) {
+            return Conversation::plain(&prompt.followed_by(text), question);
+        }
+        let mut turns = Vec::new();
+        for Worked { text, question, answer } in examples.iter().filter(|_| self.has_examples()) {
+            turns.extend(exchange(&in_one_turn(text, question), answer));
+        }
+        Conversation { prompt: preceded(prompt, turns), question: in_one_turn(text, question) }
+    }
+}
+
+/// A text and a question about it, as one says both.
+fn in_one_turn(text: &str, question: &str) -> String {
+    format!("{text}\n\nQuestion: {question}")
+}
+
+fn exchange(question: &str, answer: &str) -> [Turn; 2] {
+    [(Role::User, question), (Role::Assistant, answer)]
+        .map(|(role, text)| Turn { role, text: text.to_owned().into() })
+}
+
+/// The prompt with turns before its own.
+fn preceded(prompt: &Prompt, mut turns: Vec<Turn>) -> Prompt {
+    turns.extend_from_slice(&prompt.turns);
+    Prompt::new(PromptFields { system: prompt.system.clone(), turns: turns.into() })
+        .expect("pairs of turns that are not empty make a prompt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(conversation: &Conversation) -> Vec<(Role, String)> {
+        let messages = conversation.messages();
+        messages.iter().map(|message| (message.role, message.content.to_string())).collect()
+    }
+
+    #[test]
+    fn a_layout_says_where_the_text_is_and_what_precedes_it() {
+        let prompt = Prompt::from("Be brief.");
+        let worked = [Worked { text: "# A\nB", question: "A?", answer: "B." }];
+        let of = |layout: Layout| said(&layout.conversation(&prompt, "# C\nD", "C?", &worked));
+        assert_eq!(
+            of(Layout::System),
+            [(Role::System, "Be brief.\n\n# C\nD".to_owned()), (Role::User, "C?".to_owned())]
+        );
+        let asked = (Role::User, "# C\nD\n\nQuestion: C?".to_owned());
+        let system = (Role::System, "Be brief.".to_owned());
+        assert_eq!(of(Layout::User), [system.clone(), asked.clone()]);
+        assert_eq!(
+            of(Layout::Examples),
+            [
+                system,
+                (Role::User, "# A\nB\n\nQuestion: A?".to_owned()),
+                (Role::Assistant, "B.".to_owned()),
+                asked
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_read_is_the_address() {
+        let prompt = Prompt::from("Be brief.");
+        let key = |layout: Layout, text: &str, question: &str| {
+            let conversation = layout.conversation(&prompt, text, question, &built_in());
+            conversation.address(KeyHasher::new("test", 1)).finish()
+        };
+        let mut keys: Vec<_> = [Layout::System, Layout::User, Layout::Examples]
+            .map(|layout| key(layout, "A", "B?"))
+            .to_vec();
+        keys.extend([key(Layout::User, "A", "C?"), key(Layout::User, "D", "B?")]);
+        for (number, one) in keys.iter().enumerate() {
+            assert!(!keys[..number].contains(one), "{number}");
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Probes: questions with known answers, put to the teacher before anything is trained.
+//!
+//! A passage's heading is asked, and its text expected. What the model gets right in each layout of
+//! its prompt decides which is used; what it gets right without any document says whether there is
+//! something to learn from the teacher at all.
+
+use bake_spec::recipe::{Expect, GeneratorKind, Target};
+use bake_spec::{Hash, KeyHasher};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::layout::{Conversation, Layout, built_in};
+use super::reading::{Context, Reading};
+use super::room::Room;
+use super::stages::Stages;
+use super::stimuli::Stimulus;
+use super::support::{ContentWords, Support, content_words};
+use crate::error::Result;
+use crate::eval::grade::meets;
+use crate::eval::refusal::declines;
+use crate::generate::sample::Sampling;
+use crate::generate::{Completion, Request, complete};
+use crate::inputs::{Inputs, Passage};
+use crate::model::block::WeightView;
+use crate::progress::Stage;
+
+/// The name of the stage in the store.
+const STAGE: &str = "probes";
+
+/// The version of how answers to probes are made.
+const VERSION: u32 = 1;
+
+/// The most passages of a target that are asked about, and the most of its expectations.
+const MOST: usize = 12;
+
+/// The most tokens of an answer.
+const TOKENS: usize = 128;
+
+/// Words of a passage beyond those of the question that an answer needs, if it has as many.
+const WORDS: usize = 3;
+
+/// A question with a known answer.
+#[derive(Clone, Debug)]
+pub(super) struct Probe<'a> {
+    pub(super) question: String,
+    expected: Expected<'a>,
+}
+
+/// What the answer must be.
+#[derive(Clone, Debug)]
+enum Expected<'a> {
+    /// In the words of a passage.
+    Passage(usize),
+    /// As the declaration expects.
+    Declared(&'a Expect),
+    /// Anything: only what changes it counts.
+    Anything,
+}
+
+impl Probe<'_> {
+    /// A question with any answer.
+    pub(super) fn open(question: &str) -> Self {
+        Self { question: question.to_owned(), expected: Expected::Anything }
+    }
+}
+
+/// An answer to a probe.
+#[derive(Clone, Debug)]
+pub(super) struct Probed {
+    pub(super) completion: Completion,
+    pub(super) text: String,
+    pub(super) right: bool,
+    /// How much of the passage it says, between 0 and 1.
+    score: f64,
+}
+
+/// What a model got right.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    pub(super) layout: Layout,
+    pub(super) answers: Vec<Probed>,
+}
+
+/// How many of some answers are right.
+pub(super) fn right(answers: &[Probed]) -> usize {
+    answers.iter().filter(|answer| answer.right).count()
+}
+
+/// How the probes of a target were answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// The layout that was chosen.
+    pub layout: Layout,
+    /// The probes.
+    pub probes: usize,
+    /// Those that the teacher answered right in each layout that was tried.
+    pub right: Vec<(Layout, usize)>,
+    /// Those that the model answered right without anything to read.
+    pub base: usize,
+}
+
+/// What the report says, for people.
+impl std::fmt::Display for ProbeReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { layout, probes, right, base } = self;
+        write!(f, "the teacher reads {layout} ({probes} probes; right with")?;
+        for (layout, right) in right {
+            write!(f, " {layout}: {right},")?;
+        }
+        write!(f, " nothing: {base})")
+    }
+}
+
+/// The probes of a target, and who answers them.
+pub(super) struct Probing<'a> {
+    pub(super) stages: &'a Stages<'a>,
+    pub(super) target: &'a Target,
+    pub(super) inputs: &'a Inputs,
+    /// Whether missing answers are made; otherwise this only looks.
+    pub(super) makes: bool,
+}
+
+impl<'a> Probing<'a> {
+    /// The layouts in which there is room for every passage, and which the template shows.
+    pub(super) fn layouts(&self) -> Result<Vec<Layout>> {
+        let (model, prompt) = (self.stages.model, &self.target.prompt);
+        if self.inputs.document.is_none() {
+            return Ok(vec![Layout::System]);
+        }
+        let (room, examples, mut fitting) =
+            (Room::of(model, &self.target.rollout), built_in(), Vec::new());
+        'layouts: for layout in Layout::ALL {
+            // Whoever declares turns shows the model what it needs to see.
+            if layout.has_examples() && !prompt.turns.is_empty() {
+                continue;
+            }
+            for passage in &self.inputs.passages {
+                let asked = layout.conversation(prompt, &passage.text, "", &examples);
+                let shown = model.template().check_shows(&asked.messages(), "").is_ok();
+                if !shown || !room.holds_with_question(&asked)? {
+                    continue 'layouts;
+                }
+            }
+            fitting.push(layout);
+        }
+        Ok(if fitting.is_empty() { vec![Layout::System] } else { fitting })
+    }
+
+    /// Questions about passages all over the document.
+    pub(super) fn of_passages(&self) -> Vec<Probe<'a>> {
+        let passages = &self.inputs.passages;
+        if self.inputs.document.is_none() {
+            return Vec::new();
+        }
+        let all = || passages.iter().map(|passage| ContentWords::of(&passage.text));
+        let all: Vec<ContentWords> = all().collect();
+        let mut probes = Vec::new();
+        for (number, passage) in passages.iter().enumerate() {
+            let question = question_about(passage, &all, probes.len());
+            let beyond = all[number].beyond(&ContentWords::of(&question));
+            if beyond > 0 {
+                probes.push(Probe { question, expected: Expected::Passage(number) });
+            }
+        }
+        spread(probes, MOST)
+    }
+
+    /// What the declaration expects of this target, apart from refusals: these are no sign that a
+    /// teacher can read.
+    pub(super) fn of_expects(&self) -> Vec<Probe<'a>> {
+        let recipe = self.stages.recipe;
+        let mut probes = Vec::new();
+        for expect in recipe.expects.iter() {
+            let of_target = expect.target.as_deref() == Some(&*self.target.name);
+            if of_target && expect.answer != bake_spec::recipe::Answer::Declines {
+                let question = expect.question.to_string();
+                probes.push(Probe { question, expected: Expected::Declared(expect) });
+            }
+        }
+        spread(probes, MOST)
+    }
+
+    /// The answers of the teacher in a layout; none where they are not kept and not made.
+    pub(super) fn teacher(
+        &self,
+        layout: Layout,
+        probes: &[Probe<'_>],
+    ) -> Result<Option<Vec<Probed>>> {
+        let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
+        let mut asked = Vec::with_capacity(probes.len());
+        for probe in probes {
+            let context =
+                match probe.expected {
+                    Expected::Passage(number) => Context::Passages(vec![number]),
+                    Expected::Declared(_) | Expected::Anything => reading
+                        .context(&Stimulus::new(&probe.question, None, GeneratorKind::Questions))?,
+                };
+            asked.push(reading.with(&context, &probe.question));
+        }
+        self.answers(probes, &asked)
+    }
+
+    /// The answers of the model that has nothing to read but what the student has.
+    pub(super) fn base(&self, probes: &[Probe<'_>]) -> Result<Option<Vec<Probed>>> {
+        let student = &self.stages.recipe.student;
+        let asked: Vec<_> =
+            probes.iter().map(|probe| Conversation::plain(student, &probe.question)).collect();
+        self.answers(probes, &asked)
+    }
+
+    /// The answers in these conversations; none where they are not kept and not made.
+    pub(super) fn answers(
+        &self,
+        probes: &[Probe<'_>],
+        asked: &[Conversation],
+    ) -> Result<Option<Vec<Probed>>> {
+        let key = self.key(asked);
+        let kept: Option<Vec<Completion>> = self.stages.kept(STAGE, &key)?;
+        let completions = match kept.filter(|kept| kept.len() == asked.len()) {
+            Some(kept) => kept,
+            None if !self.makes => return Ok(None),
+            None => {
+                let made = self.make(asked)?;
+                self.stages.keep(STAGE, &key, &made)?;
+                made
+            }
+        };
+        let mut answers = Vec::with_capacity(probes.len());
+        for (probe, completion) in probes.iter().zip(&completions) {
+            answers.push(self.judged(probe, completion)?);
+        }
+        Ok(Some(answers))
+    }
+
+    fn key(&self, asked: &[Conversation]) -> Hash {
+        let mut key: KeyHasher = self.stages.key(STAGE, VERSION).field("tokens", &self.tokens());
+        for conversation in asked {
+            key = conversation.address(key);
+        }
+        key.finish()
+    }
+
+    /// The most tokens of an answer.
+    pub(super) fn tokens(&self) -> usize {
+        TOKENS.min(self.target.rollout.max_tokens(self.stages.model.config().context()))
+    }
+
+    fn make(&self, asked: &[Conversation]) -> Result<Vec<Completion>> {
+        let model = self.stages.model;
+        let mut prompts = Vec::with_capacity(asked.len());
+        for conversation in asked {
+            prompts.push(conversation.encode(model)?);
+        }
+        let requests = prompts
+            .iter()
+            .map(|prompt| Request { prompt, rng: ChaCha8Rng::from_seed([0; 32]) })
+            .collect();
+        let sampling = Sampling::greedy().max_tokens(self.tokens());
+        let stage = Stage {
+            name: &format!("probes of {}", self.target.name),
+            target: &self.target.name,
+            total: asked.len(),
+            unit: "questions",
+        };
+        self.stages.monitor.stage(stage, |ticker| {
+            let view = WeightView::default();
+            complete(model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
+        })
+    }
+
+    fn judged(&self, probe: &Probe<'_>, completion: &Completion) -> Result<Probed> {
+        let text = self.stages.model.decode(&completion.ids)?.trim().to_owned();
+        let (right, score) = match probe.expected {
+            Expected::Declared(expect) => {
+                let right = meets(&expect.answer, &text);
+                (right, f64::from(u8::from(right)))
+            }
+            Expected::Anything => (false, 0.0),
+            Expected::Passage(number) => {
+                says(&text, &self.inputs.passages[number].text, &probe.question)
+            }
+        };
+        let right = right && completion.ended;
+        Ok(Probed { completion: completion.clone(), text, right, score })
+    }
+}
+
+/// Whether an answer says what a passage says beyond the question, and how much of it.
+fn says(answer: &str, passage: &str, question: &str) -> (bool, f64) {
+    let (passage, question) = (ContentWords::of(passage), ContentWords::of(question));
+    let support = Support::of(answer, &passage, &question);
+    let needed = passage.beyond(&question).min(WORDS);
+    let right = support.is_enough() && support.supported >= needed && !declines(answer);
+    let enough = (support.supported as f64 / (2 * WORDS) as f64).min(1.0);
+    (right, support.score() * enough)
+}
+
+/// The question about a passage: its heading, as it is for every other one, or what sets it apart.
+fn question_about(passage: &Passage, all: &[ContentWords], number: usize) -> String {
+    let subject = match &passage.heading {
+        Some(heading) => heading.clone(),
+        None => rarest(passage, all),
+    };
+    match subject.ends_with('?') || number.is_multiple_of(2) {
+        true => subject,
+        false => format!("What about {subject}?"),
+    }
+}
+
+/// The words of a passage that the fewest passages have, in its order.
+fn rarest(passage: &Passage, all: &[ContentWords]) -> String {
+    let having = |word: &String| all.iter().filter(|words| words.contains(word)).count();
+    let words = content_words(&passage.body);
+    let mut rare: Vec<&String> = words.iter().filter(|word| word.len() > 3).collect();
+    rare.sort_by_key(|word| having(word));
+    rare.truncate(WORDS);
+    let mut subject: Vec<&str> = Vec::new();
+    for word in &words {
+        if rare.contains(&word) && !subject.contains(&word.as_str()) {
+            subject.push(word);
+        }
+    }
+    subject.join(" ")
+}
+
+/// At most so many of some items, from the first to the last.
+fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
+    let (count, kept) = (items.len(), items.len().min(most));
+    let taken = |i: usize| (i + 1) * kept / count > i * kept / count;
+    items.into_iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, item)| item).collect()
+}
+
+/// The layouts that were tried, until one got everything right; none where answers are missing.
+pub(super) fn try_layouts(
+    probing: &Probing<'_>,
+    layouts: &[Layout],
+    probes: &[Probe<'_>],
+) -> Result<Option<Vec<Tried>>> {
+    let mut tried: Vec<Tried> = Vec::new();
+    for &layout in layouts {
+        let Some(answers) = probing.teacher(layout, probes)? else { return Ok(None) };
+        let all_right = right(&answers) == probes.len();
+        tried.push(Tried { layout, answers });
+        if all_right {
+            break;
+        }
+    }
+    Ok(Some(tried))
+}
+
+/// The layout in which most is right, and of equal ones that in which more is said; then the first.
+pub(super) fn best(tried: Vec<Tried>) -> Option<Tried> {
+    let worth = |tried: &Tried| {
+        let said: f64 = tried.answers.iter().map(|answer| answer.score).sum();
+        (right(&tried.answers), (100.0 * said) as usize)
+    };
+    let mut best: Option<Tried> = None;
+    for one in tried {
+        if best.as_ref().is_none_or(|best| worth(&one) > worth(best)) {
+            best = Some(one);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_right_if_it_says_what_the_passage_says() {
+        let passage = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office on day 3.";
+        let right = |answer| says(answer, passage, "Lost key").0;
+        assert!(right("Ask Bob in the blue office on day 3.") && right("Bob, in the blue office."));
+        assert!(!right("Lost key.") && !right("Bob.") && !right(""));
+        assert!(!right("You should call a locksmith and change the lock of your blue door."));
+        assert!(!right("Ask Bob in the blue office on day 4."));
+        assert!(!right("Bob in the blue office? I do not know."));
+        // A passage of fewer words can be said in fewer.
+        assert!(says("Bob.", "## Lost key\nBob.", "Lost key").0);
+    }
+
+    fn tried(layout: Layout, answers: &[(bool, f64)]) -> Tried {
+        let answers = answers
+            .iter()
+            .map(|&(right, score)| Probed {
+                completion: Completion { ids: vec![1], ended: true },
+                text: String::new(),
+                right,
+                score,
+            })
+            .collect();
+        Tried { layout, answers }
+    }
+
+    #[test]
+    fn the_layout_in_which_most_is_right_is_the_best_and_else_the_first() {
+        let chosen = |tried: &[Tried]| best(tried.to_vec()).unwrap().layout;
+        let (one, other) = (Layout::System, Layout::User);
+        let good = [(true, 0.5), (true, 0.5)];
+        assert_eq!(chosen(&[tried(one, &good), tried(other, &good)]), one);
+        assert_eq!(chosen(&[tried(one, &[(true, 1.0), (false, 1.0)]), tried(other, &good)]), other);
+        assert_eq!(chosen(&[tried(one, &good), tried(other, &[(true, 0.6), (true, 0.5)])]), other);
+        assert!(best(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn probes_are_spread_over_the_document() {
+        assert_eq!(spread((0..24).collect(), 12), (0..12).map(|i| 2 * i + 1).collect::<Vec<_>>());
+        assert_eq!(spread(vec![7, 8], 12), [7, 8]);
+        assert_eq!(spread(Vec::<u8>::new(), 12), [0; 0]);
+    }
+
+    #[test]
+    fn a_passage_without_a_heading_is_asked_about_by_what_sets_it_apart() {
+        let passage = |body: &str| Passage {
+            body: body.to_owned(),
+            text: body.to_owned(),
+            ..Passage::default()
+        };
+        let passages = [
+            passage("The machine drains through a garden hose."),
+            passage("The machine stops when the tank is full."),
+        ];
+        let all: Vec<_> = passages.iter().map(|p| ContentWords::of(&p.text)).collect();
+        assert_eq!(question_about(&passages[0], &all, 1), "What about drain through garden?");
+    }
+}

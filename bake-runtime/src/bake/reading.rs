@@ -1,0 +1,182 @@
+//! What the teacher of a target reads before it answers a question.
+
+use std::borrow::Cow;
+
+use bake_spec::recipe::{GeneratorKind, Target};
+
+use super::excerpt::excerpt;
+use super::layout::{Conversation, Layout, Worked, built_in};
+use super::retrieval::Index;
+use super::room::{self, Room};
+use super::spans::with_headings;
+use super::stages::Stages;
+use super::stimuli::Stimulus;
+use crate::error::Result;
+use crate::inputs::Inputs;
+
+/// The most passages that are found for a question.
+const MOST_FOUND: usize = 3;
+
+/// How a question is declined where the declaration does not say.
+const DECLINE: &str = "I don't have that information.";
+
+/// The text with which a question is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// None: there is no document, or it does not have the answer.
+    Nothing,
+    /// The passages with these numbers, in the order of the document.
+    Passages(Vec<usize>),
+    /// The whole document.
+    Document,
+}
+
+/// What the teacher of a target reads, in a layout.
+pub(super) struct Reading<'a> {
+    stages: &'a Stages<'a>,
+    target: &'a Target,
+    inputs: &'a Inputs,
+    layout: Layout,
+    examples: Vec<Worked<'a>>,
+    index: Index,
+    /// Whether the whole document leaves room for the longest question that is written down.
+    reads_document: bool,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(
+        stages: &'a Stages<'a>,
+        target: &'a Target,
+        inputs: &'a Inputs,
+        layout: Layout,
+    ) -> Result<Self> {
+        let index = Index::new(inputs.passages.iter().map(|passage| &*passage.text));
+        let mut reading = Self {
+            stages,
+            target,
+            inputs,
+            layout,
+            examples: built_in(),
+            index,
+            reads_document: false,
+        };
+        reading.reads_document = reading.document_fits()?;
+        Ok(reading)
+    }
+
+    /// With what a question is answered: with the passage that it was made from. One that does not
+    /// say where its answer is found is answered with the whole document, or, where that does not
+    /// fit, with the passages that have most in common with it.
+    pub(super) fn context(&self, stimulus: &Stimulus) -> Result<Context> {
+        if self.inputs.document.is_none() {
+            return Ok(Context::Nothing);
+        }
+        if let Some(span) = &stimulus.passage {
+            let of = |passage: &crate::inputs::Passage| passage.span.as_ref() == Some(span);
+            if let Some(number) = self.inputs.passages.iter().position(of) {
+                return Ok(Context::Passages(vec![number]));
+            }
+        }
+        match self.reads_document {
+            true => Ok(Context::Document),
+            false => Ok(Context::Passages(self.found(&stimulus.text)?)),
+        }
+    }
+
+    /// The text of a context, without what an excerpt leaves out.
+    fn shown(&self, context: &Context, question: &str) -> Option<Cow<'a, str>> {
+        let Context::Passages(numbers) = context else { return self.text(context) };
+        if !self.layout.is_excerpt() {
+            return self.text(context);
+        }
+        let mut texts = Vec::with_capacity(numbers.len());
+        for &number in numbers {
+            let passage = &self.inputs.passages[number];
+            texts.push(with_headings(passage, &excerpt(passage, question)));
+        }
+        Some(Cow::Owned(texts.join("\n\n")))
+    }
+
+    /// The text of a context.
+    pub(super) fn text(&self, context: &Context) -> Option<Cow<'a, str>> {
+        let passages = &self.inputs.passages;
+        match context {
+            Context::Nothing => None,
+            Context::Document => self.inputs.read.as_deref().map(Cow::Borrowed),
+            Context::Passages(numbers) => match &numbers[..] {
+                [one] => Some(Cow::Borrowed(&passages[*one].text)),
+                several => {
+                    let texts: Vec<&str> = several.iter().map(|&i| &*passages[i].text).collect();
+                    Some(Cow::Owned(texts.join("\n\n")))
+                }
+            },
+        }
+    }
+
+    /// How a question is declined that nothing answers.
+    pub(super) fn decline(&self) -> &'a str {
+        let declared = self.target.stimuli.unanswerable();
+        declared.and_then(|unanswerable| unanswerable.decline.as_deref()).unwrap_or(DECLINE)
+    }
+
+    /// What the teacher reads to answer a stimulus. One that nothing answers is declined in the
+    /// words that it is told: a teacher that takes it for answerable would teach the same mistake.
+    pub(super) fn conversation(&self, stimulus: &Stimulus) -> Result<Conversation> {
+        if stimulus.generator == GeneratorKind::Unanswerable {
+            return Ok(self.told(&stimulus.text, self.decline()));
+        }
+        Ok(self.with(&self.context(stimulus)?, &stimulus.text))
+    }
+
+    /// What a teacher reads that is told an answer, in the words of the document, so that it gives
+    /// this one: a text with the question as its heading. A teacher that did not find the answer by
+    /// itself would otherwise not expect it, and what it would rather say is learned with it.
+    pub(super) fn told(&self, question: &str, answer: &str) -> Conversation {
+        let text = format!("## {question}\n{answer}");
+        self.layout.conversation(&self.target.prompt, &text, question, &self.examples)
+    }
+
+    /// What the teacher reads to answer a question with a context.
+    pub(super) fn with(&self, context: &Context, question: &str) -> Conversation {
+        let prompt = &self.target.prompt;
+        match self.shown(context, question) {
+            Some(text) => self.layout.conversation(prompt, &text, question, &self.examples),
+            None => Conversation::plain(prompt, question),
+        }
+    }
+
+    /// The passages that have most in common with a question, as many as there is room for, in the
+    /// order of the document.
+    fn found(&self, question: &str) -> Result<Vec<usize>> {
+        let room = Room::of(self.stages.model, &self.target.rollout);
+        let mut ranked = self.index.ranked(question);
+        ranked.truncate(if self.layout.is_excerpt() { 1 } else { MOST_FOUND });
+        let mut found = vec![ranked.first().copied().unwrap_or_default()];
+        for &next in ranked.iter().skip(1) {
+            let mut more = found.clone();
+            more.push(next);
+            more.sort_unstable();
+            if room.holds(&self.with(&Context::Passages(more.clone()), question))? {
+                found = more;
+            }
+        }
+        Ok(found)
+    }
+
+    fn document_fits(&self) -> Result<bool> {
+        let room = Room::of(self.stages.model, &self.target.rollout);
+        // A model that reads excerpts of passages loses its way in a document.
+        if self.inputs.document.is_none() || self.layout.is_excerpt() {
+            return Ok(false);
+        }
+        let whole = |question: &str| self.with(&Context::Document, question);
+        // Questions are a few words: the document alone decides most of the time.
+        if !room.holds(&whole(""))? {
+            return Ok(false);
+        }
+        match room::longest(self.inputs.stimuli.iter().map(|stimulus| &*stimulus.text)) {
+            Some(longest) => room.holds(&whole(longest)),
+            None => Ok(true),
+        }
+    }
+}

@@ -16,7 +16,8 @@ bake! {
             expect "My key is lost" => contains "Bob";
         }
         lora { rank 4; }
-        train { epochs 2; }
+        // Answers of three tokens say next to nothing.
+        train { epochs 2; teacher anyway; }
     }
 
     bake Unbaked {

@@ -170,8 +170,8 @@ impl Model {
         self.text.template.encode(&self.text.tokenizer, messages, true)
     }
 
-    /// The token ids of an answer that follows a conversation, as the model itself would write them:
-    /// with the token that ends it.
+    /// The token ids of an answer that follows a conversation, as the model itself would write
+    /// them: with the token that ends it.
     #[cfg(feature = "train")]
     pub(crate) fn encode_answer(&self, messages: &[Message<'_>], answer: &str) -> Result<Vec<u32>> {
         let TextSide { template, tokenizer, generation, .. } = &*self.text;
@@ -179,7 +179,7 @@ impl Model {
         let mut answered = messages.to_vec();
         answered.push(Message::new(Role::Assistant, answer));
         let whole = template.encode(tokenizer, &answered, false)?;
-        // A template may write an answer that was given in another way than one that is to be given.
+        // A template may write an answer that was given in another way than one that is asked for.
         let mut ids = match whole.strip_prefix(&asked[..]) {
             Some(rest) => rest.to_vec(),
             None => tokenizer.encode(answer)?,

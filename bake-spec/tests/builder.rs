@@ -191,8 +191,8 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
         (r#"target keys from "docs\\keys.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("docs\\keys.md"))
         }),
-        (r#"target long from "long.md";"#.to_owned(), |bake| {
-            bake.target("long", |target| target.document("long.md"))
+        (r#"target long from "long.md" { max_tokens 640; }"#.to_owned(), |bake| {
+            bake.target("long", |target| target.document("long.md").max_tokens(640))
         }),
         ("target keys;".to_owned(), |bake| bake.target("keys", |target| target)),
         (

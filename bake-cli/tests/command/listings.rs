@@ -39,7 +39,7 @@ fn listings_say_what_there_is() {
     let rollouts = json(&["show", "rollouts", "--json"]);
     assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["text"], "I lost my key");
     assert_eq!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["generator"], "questions");
-    assert!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["rollouts"][0].is_string());
+    assert!(rollouts["bakes"][0]["targets"][0]["stimuli"][0]["rollouts"][0]["text"].is_string());
     let metrics = json(&["show", "metrics", "--json"]);
     assert_eq!(metrics["bakes"][0]["epochs"].as_array().unwrap().len(), 2);
     assert!(package.ok(&["show", "metrics"]).contains("epoch 2"));

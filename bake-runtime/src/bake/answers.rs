@@ -79,8 +79,8 @@ pub(super) struct Answers {
 pub struct AnswerReport {
     /// Answers that are learned.
     pub learned: usize,
-    /// Those of them that are sentences of the passage, or refusals of a question without an answer,
-    /// because no rollout could be learned from.
+    /// Those of them that are sentences of the passage, or refusals of a question without an
+    /// answer, because no rollout could be learned from.
     pub own: usize,
     /// Stimuli without any answer that could be learned.
     pub unanswered: usize,

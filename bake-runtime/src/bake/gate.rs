@@ -164,8 +164,8 @@ fn changes_something(probing: &Probing<'_>) -> Result<()> {
         described(target),
         compared.shown()
     );
-    let next = "use another model, say it in other words, or show what is meant with worked examples \
-                (`prompt { user \"…\"; assistant \"…\"; }`)";
+    let next = "use another model, say it in other words, or show what is meant with worked \
+                examples (`prompt { user \"…\"; assistant \"…\"; }`)";
     refuse(stages, &what, next)
 }
 

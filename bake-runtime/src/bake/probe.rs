@@ -31,8 +31,16 @@ const STAGE: &str = "probes";
 /// The version of how answers to probes are made.
 const VERSION: u32 = 1;
 
-/// The most passages of a target that are asked about, and the most of its expectations.
+/// The most probes of a target's passages, and of its expectations.
 const MOST: usize = 12;
+
+/// Probes of a document's passages, if it has fewer: then each is asked about several times.
+const FEWEST: usize = 6;
+
+/// What is asked about what a passage is about, and, where that is a question, around it.
+const FRAMES: [&str; 4] = ["{}", "What about {}?", "Tell me about {}.", "I need help with {}."];
+const QUESTION_FRAMES: [&str; 4] =
+    ["{}", "Can you tell me: {}", "I'd like to know: {}", "One question: {}"];
 
 /// The most tokens of an answer.
 const TOKENS: usize = 128;
@@ -44,12 +52,12 @@ const WORDS: usize = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Probe<'a> {
     pub(super) question: String,
-    expected: Expected<'a>,
+    expected: RightAnswer<'a>,
 }
 
 /// What the answer must be.
 #[derive(Clone, Debug)]
-enum Expected<'a> {
+enum RightAnswer<'a> {
     /// In the words of a passage.
     Passage(usize),
     /// As the declaration expects.
@@ -61,7 +69,7 @@ enum Expected<'a> {
 impl Probe<'_> {
     /// A question with any answer.
     pub(super) fn open(question: &str) -> Self {
-        Self { question: question.to_owned(), expected: Expected::Anything }
+        Self { question: question.to_owned(), expected: RightAnswer::Anything }
     }
 }
 
@@ -155,12 +163,17 @@ impl<'a> Probing<'a> {
         }
         let all = || passages.iter().map(|passage| ContentWords::of(&passage.text));
         let all: Vec<ContentWords> = all().collect();
+        let times = FEWEST.div_ceil(passages.len().max(1)).min(FRAMES.len());
         let mut probes = Vec::new();
         for (number, passage) in passages.iter().enumerate() {
-            let question = question_about(passage, &all, probes.len());
-            let beyond = all[number].beyond(&ContentWords::of(&question));
-            if beyond > 0 {
-                probes.push(Probe { question, expected: Expected::Passage(number) });
+            for time in 0..times {
+                // Where each is asked about once, headings and questions alternate.
+                let frame = if times == 1 { number % 2 } else { time };
+                let question = question_about(passage, &all, frame);
+                let beyond = all[number].beyond(&ContentWords::of(&question));
+                if beyond > 0 {
+                    probes.push(Probe { question, expected: RightAnswer::Passage(number) });
+                }
             }
         }
         spread(probes, MOST)
@@ -175,7 +188,7 @@ impl<'a> Probing<'a> {
             let of_target = expect.target.as_deref() == Some(&*self.target.name);
             if of_target && expect.answer != bake_spec::recipe::Answer::Declines {
                 let question = expect.question.to_string();
-                probes.push(Probe { question, expected: Expected::Declared(expect) });
+                probes.push(Probe { question, expected: RightAnswer::Declared(expect) });
             }
         }
         spread(probes, MOST)
@@ -190,12 +203,11 @@ impl<'a> Probing<'a> {
         let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
         let mut asked = Vec::with_capacity(probes.len());
         for probe in probes {
-            let context =
-                match probe.expected {
-                    Expected::Passage(number) => Context::Passages(vec![number]),
-                    Expected::Declared(_) | Expected::Anything => reading
-                        .context(&Stimulus::new(&probe.question, None, GeneratorKind::Questions))?,
-                };
+            let context = match probe.expected {
+                RightAnswer::Passage(number) => Context::Passages(vec![number]),
+                RightAnswer::Declared(_) | RightAnswer::Anything => reading
+                    .context(&Stimulus::new(&probe.question, None, GeneratorKind::Questions))?,
+            };
             asked.push(reading.with(&context, &probe.question));
         }
         self.answers(probes, &asked)
@@ -272,12 +284,12 @@ impl<'a> Probing<'a> {
     fn judged(&self, probe: &Probe<'_>, completion: &Completion) -> Result<Probed> {
         let text = self.stages.model.decode(&completion.ids)?.trim().to_owned();
         let (right, score) = match probe.expected {
-            Expected::Declared(expect) => {
+            RightAnswer::Declared(expect) => {
                 let right = meets(&expect.answer, &text);
                 (right, f64::from(u8::from(right)))
             }
-            Expected::Anything => (false, 0.0),
-            Expected::Passage(number) => {
+            RightAnswer::Anything => (false, 0.0),
+            RightAnswer::Passage(number) => {
                 says(&text, &self.inputs.passages[number].text, &probe.question)
             }
         };
@@ -296,16 +308,14 @@ fn says(answer: &str, passage: &str, question: &str) -> (bool, f64) {
     (right, support.score() * enough)
 }
 
-/// The question about a passage: its heading, as it is for every other one, or what sets it apart.
-fn question_about(passage: &Passage, all: &[ContentWords], number: usize) -> String {
+/// A question about a passage: its heading, or what sets it apart, in one of the frames.
+fn question_about(passage: &Passage, all: &[ContentWords], frame: usize) -> String {
     let subject = match &passage.heading {
         Some(heading) => heading.clone(),
         None => rarest(passage, all),
     };
-    match subject.ends_with('?') || number.is_multiple_of(2) {
-        true => subject,
-        false => format!("What about {subject}?"),
-    }
+    let frames = if subject.ends_with('?') { QUESTION_FRAMES } else { FRAMES };
+    frames[frame].replace("{}", &subject)
 }
 
 /// The words of a passage that the fewest passages have, in its order.

@@ -130,7 +130,8 @@ pub(super) struct KeptOfTarget {
     pub(super) unanswered: Vec<Stimulus>,
 }
 
-/// How many answers to a stimulus are learned: where there is something to read, the best supported.
+/// How many answers to a stimulus are learned: where there is something to read, the best
+/// supported.
 pub(super) fn learned_of_each(target: &Target, inputs: &Inputs) -> usize {
     if inputs.document.is_some() { 1 } else { target.rollout.answers }
 }

@@ -13,9 +13,9 @@ use crate::room::Needed;
 const PASSAGE_TOKENS: usize = 64;
 
 impl Checker<'_> {
-    /// Checks the room of every target, in which a document is read passage by passage. A text of fewer bytes than there is room for tokens fits
-    /// without being counted, since no token is shorter than a byte; and what was baked before
-    /// fitted.
+    /// Checks the room of every target, in which a document is read passage by passage. A text of
+    /// fewer bytes than there is room for tokens fits without being counted, since no token is
+    /// shorter than a byte; and what was baked before fitted.
     pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
         let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =

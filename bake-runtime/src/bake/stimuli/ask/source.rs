@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use bake_spec::recipe::normalised_question;
 use serde::{Deserialize, Serialize};
 
-use crate::bake::support::ContentWords;
 use crate::bake::stimuli::DropReason;
 use crate::bake::stimuli::filter::nearly_the_same;
 use crate::bake::stimuli::quota::Quota;
+use crate::bake::support::ContentWords;
 
 /// Samples that are drawn at once for each question that a passage lacks.
 pub(in crate::bake) const SAMPLES: usize = 2;

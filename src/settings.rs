@@ -147,11 +147,6 @@ pub mod target {
     ///
     /// `from`, in a target: `"…"`.
     pub const from: () = ();
-    /// Bakes a document that is longer than the context section by section.
-    ///
-    /// `split`, in a target: `sections`. Not supported yet; meanwhile, split the document into
-    /// several targets.
-    pub const split: () = ();
 }
 
 /// Settings of a target's braces.
@@ -367,11 +362,9 @@ pub mod rephrase {
 
 /// Settings of `unanswerable`.
 pub mod unanswerable {
-    /// What the baked model answers to them; by default what the model itself says when it does not
-    /// know.
+    /// What the baked model answers to them; by default "I don't have that information.".
     ///
-    /// `decline`, in `unanswerable`: `"…"`. Not supported yet; meanwhile, the model answers in its
-    /// own words.
+    /// `decline`, in `unanswerable`: `"…"`.
     pub const decline: () = ();
 }
 

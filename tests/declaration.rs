@@ -28,7 +28,7 @@ bake! {
             outline 30;
             template "What is {{ heading }}?";
             persona { temperature 0.9; people ["a child", "a clerk"]; }
-            unanswerable;
+            unanswerable { decline "No idea."; }
             dataset "tests/docs/questions.csv";
             max_tokens 32;
             temperature 0.5;
@@ -199,7 +199,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
     assert_eq!((persona.count, persona.temperature), (None, 0.9));
     assert_eq!(&*persona.people, ["a child", "a clerk"]);
     let unanswerable = keys.stimuli.unanswerable().unwrap();
-    assert_eq!((unanswerable.count, &unanswerable.decline), (None, &None));
+    assert_eq!((unanswerable.count, unanswerable.decline.as_deref()), (None, Some("No idea.")));
     assert_eq!(keys.stimuli.datasets().count(), 1);
     let rollout = &keys.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (3, Some(32), 0.5));

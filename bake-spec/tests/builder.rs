@@ -56,7 +56,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 outline 30; template "What is {{ heading }}?";
                 ask 40 { temperature 0.9; template "Ask one question."; }
                 persona 12 { temperature 0.8; people ["a child", "a clerk"]; }
-                unanswerable 9;
+                unanswerable 9 { decline "No idea."; }
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
             target lamp from "lamp.md" { questions from "asked.txt"; }
@@ -87,7 +87,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .template("What is {{ heading }}?")
                 .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
                 .persona(12, |persona| persona.temperature(0.8).people(&["a child", "a clerk"]))
-                .unanswerable(9)
+                .unanswerable_with(9, "No idea.")
                 .rollouts(3)
                 .max_tokens(64)
                 .temperature(0.5)

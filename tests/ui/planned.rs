@@ -1,11 +1,12 @@
-//! What the grammar knows but this version cannot do yet is a separate error, never ignored; its values are checked all the same.
+//! What the grammar knows but this version cannot do yet is a separate error, never ignored; its
+//! values are checked all the same.
 
 use bake::bake;
 
 bake! {
     bake Support {
         model hub "Qwen/Qwen3-0.6B" revision "main";
-        target keys from "docs/keys.md" split sections student "Psst." {
+        target keys from "docs/keys.md" student "Psst." {
             rephrase 40;
             stop ["\n"];
             on_policy 1.5;

@@ -227,6 +227,9 @@ impl<'a> Probing<'a> {
         probes: &[Probe<'_>],
         asked: &[Conversation],
     ) -> Result<Option<Vec<Probed>>> {
+        if asked.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
         let key = self.key(asked);
         let kept: Option<Vec<Completion>> = self.stages.kept(STAGE, &key)?;
         let completions = match kept.filter(|kept| kept.len() == asked.len()) {

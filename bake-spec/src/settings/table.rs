@@ -67,14 +67,6 @@ pub const SETTINGS: &[Setting] = &[
          in the order of their names",
     ),
     setting(
-        "split",
-        &[TargetHead],
-        Kind::Word(&["sections"]),
-        "",
-        "bakes a document that is longer than the context section by section",
-    )
-    .later("split the document into several targets"),
-    setting(
         "documents",
         &[Bake],
         Kind::Word(&["package", "anywhere"]),
@@ -163,10 +155,8 @@ pub const SETTINGS: &[Setting] = &[
         "decline",
         &[Unanswerable],
         "",
-        "what the baked model answers to them; by default what the model itself says when it does \
-         not know",
-    )
-    .later("the model answers in its own words"),
+        "what the baked model answers to them; by default \"I don't have that information.\"",
+    ),
     setting(
         "everyday",
         &[TargetBody, AnchorBody],

@@ -134,6 +134,14 @@ impl TargetBuilder {
         self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, Vec::new())))
     }
 
+    /// How many questions are asked that the document does not answer, and what the baked model
+    /// answers to them.
+    pub fn unanswerable_with(self, count: u64, decline: impl AsRef<str>) -> Self {
+        let decline = Value::Text(text(decline.as_ref()));
+        let settings = vec![assignment(Scope::Unanswerable, "decline", decline)];
+        self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, settings)))
+    }
+
     /// Words before the document in the teacher's prompt.
     pub fn prompt(self, words: impl AsRef<str>) -> Self {
         self.prompted(Value::Text(text(words.as_ref())))

@@ -303,8 +303,8 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Plan, Report, Stimulus,
-    TargetPlan, TargetReport, bake, bake_recipe, distill, plan,
+    Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Plan, Recall, Report,
+    Stimulus, TargetPlan, TargetReport, bake, bake_recipe, distill, plan,
 };
 pub use bake_spec::{
     BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,

@@ -21,6 +21,7 @@ pub(crate) mod plan;
 pub(crate) mod probe;
 pub(crate) mod products;
 mod reading;
+pub(crate) mod recall;
 pub(crate) mod report;
 mod retrieval;
 mod rollout;
@@ -216,7 +217,7 @@ impl Baking<'_> {
         let inputs = stages.inputs()?;
         let adapter = stages.check(&inputs)?;
         freed::give_back();
-        let (training_set, targets) = stages.training_set(&inputs)?;
+        let (training_set, targets, examinations) = stages.training_set(&inputs)?;
         let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
             .field("device", device_kind(device, model))
@@ -225,7 +226,12 @@ impl Baking<'_> {
         if fresh {
             checkpoints.clear()?;
         }
-        let (adapter, report) = self.train(&training_set, adapter, targets, &checkpoints)?;
+        let (adapter, mut report) = self.train(&training_set, adapter, targets, &checkpoints)?;
+        for ((target, examination), report) in
+            recipe.targets.iter().zip(&examinations).zip(&mut report.targets)
+        {
+            report.recall = examination.recall(&stages, target, &adapter)?;
+        }
         let dir = store.put_adapter(&self.hash, |dir| {
             adapter.save(dir, model.name())?;
             report.write(dir)

@@ -60,6 +60,8 @@ pub use bake::probe::ProbeReport;
 #[cfg(feature = "train")]
 pub use bake::products::{Kept, RolloutProduct, StimulusProducts, TargetProducts, products};
 #[cfg(feature = "train")]
+pub use bake::recall::Recall;
+#[cfg(feature = "train")]
 pub use bake::report::{GeneratorReport, Report, TargetReport};
 #[cfg(feature = "train")]
 pub use bake::stimuli::{DropReason, Dropped, Stimulus};

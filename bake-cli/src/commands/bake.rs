@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use bake_runtime::{BakeOptions, Interrupt, Report, Silent, bake_recipe};
+use bake_runtime::{BakeOptions, Interrupt, Recall, Report, Silent, bake_recipe};
 use bake_spec::check::Gate;
 use bake_spec::diagnostics::{did_you_mean, similar};
-use bake_spec::lock::{AdapterPlace, Locked, State, VENDOR_DIR};
+use bake_spec::lock::{AdapterPlace, Locked, LockedRecall, State, VENDOR_DIR};
 use bake_spec::model::Identity;
 use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
@@ -144,7 +144,7 @@ fn judge_again(
             status("", line);
         }
     }
-    let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked.kl_after);
+    let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked);
     if !shortfalls.is_empty() && !args.accept {
         refuse(name, &shortfalls, "bake.lock goes on naming it", &adapter);
         return Ok(Outcome::BelowGate);
@@ -251,6 +251,13 @@ fn bake(
     locked.adapter = hash_folder(&baked.adapter)?;
     locked.bytes = folder_bytes(&baked.adapter);
     (locked.kl_before, locked.kl_after) = (baked.report.kl_before, baked.report.kl_after);
+    locked.recall = baked.report.recall().map(|recall| LockedRecall {
+        asked: recall.asked,
+        base: recall.base,
+        baked: recall.baked,
+        unanswerable: recall.unanswerable,
+        declined: recall.declined,
+    });
     for report in &baked.report.targets {
         if let Some(target) = locked.targets.get_mut(&report.name) {
             (target.prompt_tokens, target.question_tokens) =
@@ -269,7 +276,7 @@ fn bake(
             status("", line);
         }
     }
-    let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked.kl_after);
+    let shortfalls = test::shortfalls(&verdict, found.declared.gate, &locked);
     let before = package.lock.bakes.get(found.name());
     // What was accepted once, and is made again elsewhere, is still accepted.
     let accepted =
@@ -322,6 +329,16 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
             ),
         );
     }
+    if let Some(recall) = report.recall() {
+        status("", &recall);
+        let Recall { lacking, .. } = recall;
+        if !lacking.is_empty() {
+            let more = lacking.len().saturating_sub(SHOWN);
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            let some: Vec<&str> = lacking.iter().take(SHOWN).map(String::as_str).collect();
+            status("", format_args!("it answers nothing about {}{more}", some.join("; ")));
+        }
+    }
     if *kl_after > FAR {
         let trained_to_the_end = report.best_epoch() == report.epochs.len();
         let help = if trained_to_the_end {
@@ -332,6 +349,9 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
         status("", format_args!("more than {FAR} is far: {help}"));
     }
 }
+
+/// Passages that are named of those about which nothing was answered.
+const SHOWN: usize = 5;
 
 /// A divergence from the teacher, in nats per token, above which facts are likely to be missing.
 const FAR: f64 = 0.1;

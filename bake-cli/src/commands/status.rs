@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_spec::lock::{BakeState, LockedExpects, State};
+use bake_spec::lock::{BakeState, LockedExpects, LockedRecall, State};
 use serde::Serialize;
 
+use super::test::in_words;
 use crate::args::{Common, Listing};
 use crate::json;
 use crate::terminal::{self, say};
@@ -19,16 +20,21 @@ struct Bake {
     /// Which expectations were met when it was last asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     expects: Option<LockedExpects>,
+    /// How it answered what was held out of training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<LockedRecall>,
 }
 
 fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut states = Vec::new();
     for (package, found) in select(&packages, names)? {
+        let locked = package.lock.bakes.get(found.name());
         states.push(Bake {
             package: package.name.clone(),
             state: package.state(found, &mut models)?,
-            expects: package.lock.bakes.get(found.name()).and_then(|locked| locked.expects),
+            expects: locked.and_then(|locked| locked.expects),
+            recall: locked.and_then(|locked| locked.recall),
         });
     }
     // What is still in the lock but no longer declared would be removed by `cargo bake`.
@@ -43,7 +49,8 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             let why = vec!["it is no longer declared".to_owned()];
             let state =
                 BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
-            states.push(Bake { package: package.name.clone(), state, expects: None });
+            let package = package.name.clone();
+            states.push(Bake { package, state, expects: None, recall: None });
         }
     }
     Ok(states)
@@ -85,7 +92,7 @@ pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn say(Bake { package, state: bake, expects }: &Bake) {
+fn say(Bake { package, state: bake, expects, recall }: &Bake) {
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),
@@ -103,5 +110,8 @@ fn say(Bake { package, state: bake, expects }: &Bake) {
             "    met {baked} of {asked} expectations when it was last asked; the base model \
              {base}, and with the document in its prompt {prompted} of {prompted_asked}"
         );
+    }
+    if let Some(recall) = recall {
+        say!("    {}", in_words(*recall));
     }
 }

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use bake_runtime::{Adapter, Bars, Interrupt, Progress, Score, Silent, Verdict, load_model};
+use bake_runtime::{
+    Adapter, Bars, Interrupt, Progress, Recall, Score, Silent, Verdict, load_model,
+};
 use bake_spec::check::Gate;
-use bake_spec::lock::{Locked, LockedExpects, State};
+use bake_spec::lock::{Locked, LockedExpects, LockedRecall, State};
 use bake_spec::recipe::Recipe;
 use bake_spec::{Hash, Store};
 use serde::Serialize;
@@ -26,6 +28,9 @@ struct Tested {
     package: String,
     #[serde(flatten)]
     verdict: Verdict,
+    /// How it answered what was held out of training, when it was baked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recall: Option<LockedRecall>,
     /// What the bake fails to reach.
     shortfalls: Vec<String>,
 }
@@ -55,7 +60,8 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         tested.push(Tested {
             name: found.name().to_owned(),
             package: package.name.clone(),
-            shortfalls: shortfalls(&verdict, gate, locked.kl_after),
+            shortfalls: shortfalls(&verdict, gate, locked),
+            recall: locked.recall,
             verdict,
         });
     }
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn report(Tested { name, package, verdict, shortfalls }: &Tested, common: &Common) {
+fn report(Tested { name, package, verdict, recall, shortfalls }: &Tested, common: &Common) {
     if verdict.expectations.is_empty() {
         say!("{name} ({package}) expects nothing");
         if !common.quiet {
@@ -83,9 +89,18 @@ fn report(Tested { name, package, verdict, shortfalls }: &Tested, common: &Commo
             say!("    {line}");
         }
     }
+    if let Some(recall) = recall {
+        say!("    {}", in_words(*recall));
+    }
     for shortfall in shortfalls {
         say!("    {shortfall}");
     }
+}
+
+/// What a lock says of what was held out of training.
+pub(super) fn in_words(recall: LockedRecall) -> Recall {
+    let LockedRecall { asked, base, baked, unanswerable, declined } = recall;
+    Recall { asked, base, baked, unanswerable, declined, lacking: Vec::new() }
 }
 
 /// Which expectations are met by the base, the prompted and the baked model.
@@ -100,9 +115,14 @@ pub(super) fn verdict(recipe: &Recipe, adapter: &Path, common: &Common) -> Resul
     Ok(Verdict::of(recipe, model, adapter, progress, &Interrupt::on_ctrl_c())?)
 }
 
-/// What a bake fails to reach of what its `gate` wants.
-pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, kl_after: f64) -> Vec<String> {
+/// What a bake fails to reach of what its `gate` wants. Where nothing is expected, what was held
+/// out of training decides.
+pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<String> {
     let mut shortfalls = verdict.shortfalls(gate.expects);
+    if verdict.expectations.is_empty() {
+        shortfalls.extend(locked.recall.and_then(|recall| in_words(recall).shortfall()));
+    }
+    let kl_after = locked.kl_after;
     if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
         shortfalls.push(format!(
             "it is {kl_after:.4} nats per token from the teacher, and `gate` wants at most {limit}"

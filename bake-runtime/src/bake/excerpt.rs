@@ -40,7 +40,7 @@ fn row(sentences: &[String]) -> &[String] {
 }
 
 /// The sentences of a text; an item of a list is one, without its sign.
-pub(super) fn sentences(text: &str) -> Vec<String> {
+pub(in crate::bake) fn sentences(text: &str) -> Vec<String> {
     let (mut blocks, mut goes_on) = (Vec::<String>::new(), false);
     for line in text.lines().map(str::trim) {
         let item = ["- ", "* ", "+ "].into_iter().find_map(|sign| line.strip_prefix(sign));

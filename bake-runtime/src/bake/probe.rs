@@ -338,7 +338,7 @@ fn rarest(passage: &Passage, all: &[ContentWords]) -> String {
 }
 
 /// At most so many of some items, from the first to the last.
-fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
+pub(super) fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
     let (count, kept) = (items.len(), items.len().min(most));
     let taken = |i: usize| (i + 1) * kept / count > i * kept / count;
     items.into_iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, item)| item).collect()

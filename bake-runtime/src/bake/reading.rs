@@ -123,17 +123,25 @@ impl<'a> Reading<'a> {
     /// words that it is told: a teacher that takes it for answerable would teach the same mistake.
     pub(super) fn conversation(&self, stimulus: &Stimulus) -> Result<Conversation> {
         if stimulus.generator == GeneratorKind::Unanswerable {
-            return Ok(self.told(&stimulus.text, self.decline()));
+            return Ok(self.told(stimulus, self.decline()));
         }
         Ok(self.with(&self.context(stimulus)?, &stimulus.text))
     }
 
     /// What a teacher reads that is told an answer, in the words of the document, so that it gives
-    /// this one: a text with the question as its heading. A teacher that did not find the answer by
-    /// itself would otherwise not expect it, and what it would rather say is learned with it.
-    pub(super) fn told(&self, question: &str, answer: &str) -> Conversation {
-        let text = format!("## {question}\n{answer}");
-        self.layout.conversation(&self.target.prompt, &text, question, &self.examples)
+    /// this one: a text of nothing else under a heading, and the heading as the question. A teacher
+    /// that did not find the answer by itself would otherwise not expect it, and what it would
+    /// rather say is learned with it; so the heading is that of the passage, in the words in which
+    /// a model expects an answer, and the stimulus only where there is none.
+    pub(super) fn told(&self, stimulus: &Stimulus, answer: &str) -> Conversation {
+        let of = |passage: &&crate::inputs::Passage| passage.span == stimulus.passage;
+        let passage = self.inputs.passages.iter().find(of).filter(|_| stimulus.passage.is_some());
+        let heading = passage
+            .filter(|_| stimulus.generator != GeneratorKind::Unanswerable)
+            .and_then(|passage| passage.heading.as_deref());
+        let asked = heading.unwrap_or(&stimulus.text);
+        let text = format!("## {asked}\n{answer}");
+        self.layout.conversation(&self.target.prompt, &text, asked, &self.examples)
     }
 
     /// What the teacher reads to answer a question with a context.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::AnswerReport;
 use super::probe::ProbeReport;
+use super::recall::Recall;
 use super::stimuli::DropCounts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::lowest;
@@ -65,6 +66,9 @@ pub struct TargetReport {
     /// Which answers are learned, and why others are not.
     #[serde(default)]
     pub answered: AnswerReport,
+    /// How the stimuli that were held out are answered after the bake; none where none were.
+    #[serde(default)]
+    pub recall: Option<Recall>,
 }
 
 /// What a generator made of the passages of a document, and whether that is as much as was wanted.
@@ -156,6 +160,12 @@ impl Report {
     /// what was held out was lowest, or the last where nothing was held out.
     pub fn best_epoch(&self) -> usize {
         lowest(&self.held_out).map_or(self.epochs.len(), |epoch| epoch + 1)
+    }
+
+    /// How the stimuli of all targets that were held out are answered after the bake; none where
+    /// none were.
+    pub fn recall(&self) -> Option<Recall> {
+        Recall::of_all(self.targets.iter().filter_map(|target| target.recall.as_ref()))
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<()> {

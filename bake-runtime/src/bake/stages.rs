@@ -15,6 +15,7 @@ use super::freed::give_back;
 use super::gate::{self, Chosen};
 use super::held_out::held_out;
 use super::reading::Reading;
+use super::recall::Examination;
 use super::report::TargetReport;
 use super::rollout::Teachers;
 use super::room;
@@ -72,7 +73,7 @@ impl Stages<'_> {
     pub(super) fn training_set(
         &self,
         inputs: &[Inputs],
-    ) -> Result<(TrainingSet, Vec<TargetReport>)> {
+    ) -> Result<(TrainingSet, Vec<TargetReport>, Vec<Examination>)> {
         let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
         let targets = || self.recipe.targets.iter().zip(inputs);
         // No work is done for a target before all teachers have been tried.
@@ -91,8 +92,8 @@ impl Stages<'_> {
         }
         let shape = (gathered.rows, self.model.config().hidden_size());
         let states = Tensor::from_vec(gathered.states, shape, self.model.decoder().device())?;
-        let Gathered { sequences, held_out, .. } = gathered;
-        Ok((TrainingSet { sequences, held_out, states }, reports))
+        let Gathered { sequences, held_out, examinations, .. } = gathered;
+        Ok((TrainingSet { sequences, held_out, states }, reports, examinations))
     }
 
     /// Runs the stages of one target, whose share of the loss this is.
@@ -149,7 +150,11 @@ impl Stages<'_> {
             generators,
             probes: chosen.report,
             answered,
+            recall: None,
         };
+        gathered
+            .examinations
+            .push(Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?);
         report.stimulus_tokens =
             self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
         tracing::info!(
@@ -258,6 +263,8 @@ pub(super) fn device_kind(device: Device, model: &Model) -> &'static str {
 struct Gathered {
     sequences: Vec<StudentSequence>,
     held_out: Vec<StudentSequence>,
+    /// What is asked in the end, of each target.
+    examinations: Vec<Examination>,
     /// The teachers' states, row after row, and how many rows belong to the sequences.
     states: Vec<f32>,
     rows: usize,

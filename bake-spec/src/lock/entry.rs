@@ -38,6 +38,9 @@ pub struct Locked {
     /// Which of the expectations it meets, if there are any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expects: Option<LockedExpects>,
+    /// How it answers what was held out of training, if anything was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recall: Option<LockedRecall>,
     /// The versions of the stages that made it, by their names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub stages: BTreeMap<String, u32>,
@@ -67,6 +70,22 @@ pub struct LockedExpects {
     pub prompted_asked: usize,
     /// Those that the baked model meets.
     pub baked: usize,
+}
+
+/// How questions that were held out of training are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedRecall {
+    /// The questions whose answer is in a document.
+    pub asked: usize,
+    /// Those that the base model answers as with the document in its prompt.
+    pub base: usize,
+    /// Those that the baked model does.
+    pub baked: usize,
+    /// The questions that no document answers.
+    pub unanswerable: usize,
+    /// Those that the baked model declines.
+    pub declined: usize,
 }
 
 /// A base model, as far as checks need it, so that a clone without its files can be checked too.
@@ -130,6 +149,7 @@ impl Locked {
             kl_after: 0.0,
             judged: None,
             expects: None,
+            recall: None,
             stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
             settings: readable(&recipe.shared()),
             model: LockedModel {

@@ -154,6 +154,7 @@ impl From<Bake> for Locked {
             kl_after: bake.kl_after,
             judged: None,
             expects: None,
+            recall: None,
             stages: BTreeMap::new(),
             settings: BTreeMap::new(),
             model: LockedModel {

@@ -4,6 +4,7 @@
 pub(super) mod casing;
 pub(super) mod form;
 mod frames;
+mod keywords;
 pub(super) mod lexicon;
 mod variation;
 
@@ -21,14 +22,17 @@ use crate::inputs::Passage;
 use casing::Casing;
 use form::Form;
 use frames::{capitalised, facts, fill, frames};
+use keywords::Keywords;
 use variation::Variation;
 
-/// Questions about a passage by what it is mainly about, and about each other part of its outline.
-const MAIN: usize = 12;
+/// Questions about a passage by what it is mainly about, about each other part of its outline, and
+/// about each of its sentences.
+const MAIN: usize = 10;
 const EACH: usize = 2;
+const OF_SENTENCE: usize = 4;
 
 /// The most questions about a passage unless more are declared.
-const MOST: usize = 24;
+const MOST: usize = 48;
 
 /// Phrases of a passage that are asked about beside its outline, and where it has none.
 const PHRASES: usize = 4;
@@ -47,6 +51,8 @@ struct Subject {
     facts: Vec<&'static str>,
     /// The words of the main lead, for the facts.
     words: String,
+    /// Its sentences.
+    keywords: Keywords,
 }
 
 /// The outlines of the passages of a document.
@@ -72,8 +78,9 @@ impl Outlines {
 
     /// How many questions a passage calls for.
     pub(super) fn size(&self, passage: usize) -> usize {
-        let Subject { main, others, .. } = &self.subjects[passage];
-        (usize::from(main.is_some()) * MAIN + EACH * others.len()).clamp(EACH, MOST)
+        let Subject { main, others, keywords, .. } = &self.subjects[passage];
+        let of_leads = usize::from(main.is_some()) * MAIN + EACH * others.len();
+        (of_leads + OF_SENTENCE * keywords.len()).clamp(EACH, MOST)
     }
 
     /// So many questions about a passage, or as many as there are.
@@ -85,12 +92,15 @@ impl Outlines {
             found: Vec::new(),
             seen: HashSet::new(),
         };
-        // At least half of them by the main lead, which answers are most often sought by.
-        let of_others = (EACH * subject.others.len()).min(count / 2);
+        // At least half of them by the leads, and half of these by the main one, which answers are
+        // most often sought by.
+        let of_sentences = (OF_SENTENCE * subject.keywords.len()).min(count / 2);
+        let of_others = (EACH * subject.others.len()).min((count - of_sentences) / 2);
         let mut left = count;
         if let Some(main) = &subject.main {
-            left -= asking.ask(main, subject, count - of_others);
+            left -= asking.ask(main, subject, count - of_others - of_sentences);
         }
+        left -= asking.ask_sentences(&subject.keywords, of_sentences);
         for (number, other) in subject.others.iter().enumerate() {
             let share = left.div_ceil(subject.others.len() - number);
             left -= asking.ask(other, subject, share);
@@ -136,7 +146,8 @@ impl Subject {
         let told: Vec<String> =
             passage.own.split_whitespace().map(|word| plain(word).to_owned()).collect();
         let facts = if main.is_some() { facts(&told).collect() } else { Vec::new() };
-        Self { main: main.as_ref().map(form), others, facts, words }
+        let keywords = Keywords::of(&passage.own, passage.heading.as_deref().unwrap_or_default());
+        Self { main: main.as_ref().map(form), others, facts, words, keywords }
     }
 }
 
@@ -178,6 +189,22 @@ impl Phrasing {
             let Some(sentence) = order.pop() else { break };
             let variation = Variation::draw(&mut self.rng);
             let question = variation.of(&sentence, &mut self.rng);
+            self.add(question);
+        }
+        self.found.len() - before
+    }
+
+    /// Adds so many questions about sentences; returns how many it added.
+    fn ask_sentences(&mut self, keywords: &Keywords, count: usize) -> usize {
+        let before = self.found.len();
+        for time in 0..TRIES * count {
+            if self.found.len() - before >= count {
+                break;
+            }
+            let sentence = time % keywords.len();
+            let question = keywords.question(sentence, self.english, &mut self.rng);
+            let variation = Variation::draw(&mut self.rng);
+            let question = variation.of(&question, &mut self.rng);
             self.add(question);
         }
         self.found.len() - before

@@ -1,0 +1,278 @@
+//! Recall: whether the baked model answers as its teacher does what it was not trained on.
+
+use bake_spec::recipe::Target;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::answers::Answers;
+use super::stages::Stages;
+use super::stimuli::Stimulus;
+use super::support::{ContentWords, Support};
+use crate::adapter::Adapter;
+use crate::error::Result;
+use crate::eval::refusal::declines;
+use crate::generate::sample::Sampling;
+use crate::generate::{Request, complete};
+use crate::inputs::Inputs;
+use crate::model::block::WeightView;
+use crate::progress::Stage;
+use crate::text::template::Message;
+
+/// The most questions about one target, from all over its document.
+const MOST: usize = 48;
+
+/// Tokens that an answer may have beyond twice the teacher's longest.
+const SPARE_TOKENS: usize = 16;
+
+/// The share of them that a bake must answer as its teacher does.
+const LEAST: f64 = 0.5;
+
+/// Fewer questions say too little about a bake.
+const FEWEST: usize = 8;
+
+/// How stimuli that were held out of training are answered without the document.
+///
+/// An answer is as the teacher's if it has three of five words of it that the question does not
+/// have, and all its numbers; it declines where the teacher does, and only there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The stimuli whose answer is in the document.
+    pub asked: usize,
+    /// Those of them that the base model answers as the teacher does.
+    pub base: usize,
+    /// Those that the baked model does.
+    pub baked: usize,
+    /// The stimuli that the document does not answer.
+    pub unanswerable: usize,
+    /// Those of them that the baked model declines.
+    pub declined: usize,
+    /// What passages are about of which none was answered as the teacher does.
+    pub lacking: Vec<String>,
+}
+
+impl Recall {
+    /// Both together.
+    fn plus(mut self, other: &Self) -> Self {
+        self.asked += other.asked;
+        self.base += other.base;
+        self.baked += other.baked;
+        self.unanswerable += other.unanswerable;
+        self.declined += other.declined;
+        self.lacking.extend(other.lacking.iter().cloned());
+        self
+    }
+
+    /// That of several targets; none where nothing was asked.
+    pub(super) fn of_all<'a>(all: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let sum = all.fold(Self::default(), Self::plus);
+        (sum.asked + sum.unanswerable > 0).then_some(sum)
+    }
+
+    /// What a bake fails to reach, for people: it must answer at least half of the questions as
+    /// its teacher does, and more than the base model. None where that is so, or where too few
+    /// were asked.
+    pub fn shortfall(&self) -> Option<String> {
+        let Self { asked, base, baked, .. } = *self;
+        if asked < FEWEST || (baked > base && baked as f64 >= LEAST * asked as f64) {
+            return None;
+        }
+        Some(format!(
+            "of {asked} questions that it was not trained on, the baked model answers {baked} as \
+             with the document in its prompt, and the base model {base}"
+        ))
+    }
+}
+
+/// In one sentence.
+impl std::fmt::Display for Recall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { asked, base, baked, unanswerable, declined, .. } = self;
+        write!(
+            f,
+            "of {asked} questions that it was not trained on, it answers {baked} as with the \
+             document in its prompt (the base model {base})"
+        )?;
+        if *unanswerable > 0 {
+            write!(f, "; of {unanswerable} that the document does not answer, it declines")?;
+            write!(f, " {declined}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A question that was held out, and what its teacher answers.
+pub(super) struct HeldOutQuestion {
+    question: String,
+    answer: String,
+    /// What its passage is about.
+    about: String,
+}
+
+/// The questions about a target that were held out, from all over its document.
+pub(super) struct Examination {
+    asked: Vec<HeldOutQuestion>,
+    max_tokens: usize,
+}
+
+impl Examination {
+    pub(super) fn of(
+        stages: &Stages<'_>,
+        target: &Target,
+        inputs: &Inputs,
+        stimuli: &[Stimulus],
+        held_out: &[bool],
+        answers: &[Answers],
+    ) -> Result<Self> {
+        let (mut asked, mut longest) = (Vec::new(), 0);
+        for ((stimulus, answers), _) in stimuli.iter().zip(answers).zip(held_out).filter(|x| *x.1) {
+            let Some(learned) = answers.learned.first() else { continue };
+            let of = |passage: &&crate::inputs::Passage| passage.span == stimulus.passage;
+            let passage = inputs.passages.iter().find(of);
+            let heading = passage.and_then(|passage| passage.heading.clone());
+            longest = longest.max(learned.len());
+            asked.push(HeldOutQuestion {
+                question: stimulus.text.clone(),
+                answer: stages.model.decode(learned)?.trim().to_owned(),
+                about: heading.unwrap_or_else(|| target.name.to_string()),
+            });
+        }
+        let most = target.rollout.max_tokens(stages.model.config().context());
+        Ok(Self {
+            asked: super::probe::spread(asked, MOST),
+            max_tokens: most.min(2 * longest + SPARE_TOKENS),
+        })
+    }
+
+    /// How they are answered with this adapter and without; none where there are no questions.
+    pub(super) fn recall(
+        &self,
+        stages: &Stages<'_>,
+        target: &Target,
+        adapter: &Adapter,
+    ) -> Result<Option<Recall>> {
+        if self.asked.is_empty() {
+            return Ok(None);
+        }
+        let base = self.answers(stages, target, WeightView::default())?;
+        let view = WeightView { adapter: Some(adapter), dropout: None };
+        let baked = self.answers(stages, target, view)?;
+        let mut recall = Recall::default();
+        let mut known: Vec<(&str, bool)> = Vec::new();
+        for ((asked, base), baked) in self.asked.iter().zip(&base).zip(&baked) {
+            if declines(&asked.answer) {
+                recall.unanswerable += 1;
+                recall.declined += usize::from(asked.is_answered_by(baked));
+                continue;
+            }
+            recall.asked += 1;
+            recall.base += usize::from(asked.is_answered_by(base));
+            let right = asked.is_answered_by(baked);
+            recall.baked += usize::from(right);
+            match known.iter_mut().find(|(about, _)| *about == asked.about) {
+                Some((_, any)) => *any |= right,
+                None => known.push((&asked.about, right)),
+            }
+        }
+        let lacking = known.into_iter().filter(|(_, any)| !any);
+        recall.lacking = lacking.map(|(about, _)| about.to_owned()).collect();
+        Ok(Some(recall))
+    }
+
+    fn answers(
+        &self,
+        stages: &Stages<'_>,
+        target: &Target,
+        view: WeightView<'_>,
+    ) -> Result<Vec<String>> {
+        let (model, student) = (stages.model, &stages.recipe.student);
+        let mut prompts = Vec::with_capacity(self.asked.len());
+        for asked in &self.asked {
+            prompts.push(model.encode(&Message::question(student, &asked.question))?);
+        }
+        let requests = prompts
+            .iter()
+            .map(|prompt| Request { prompt, rng: ChaCha8Rng::from_seed([0; 32]) })
+            .collect();
+        let sampling = Sampling::greedy().max_tokens(self.max_tokens);
+        let who = if view.adapter.is_some() { "baked" } else { "base" };
+        let stage = Stage {
+            name: &format!("{who}, held-out questions on {}", target.name),
+            target: &target.name,
+            total: self.asked.len(),
+            unit: "questions",
+        };
+        let completions = stages.monitor.stage(stage, |ticker| {
+            complete(model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
+        })?;
+        let mut answers = Vec::with_capacity(completions.len());
+        for completion in completions {
+            // What does not end is no answer.
+            let ids = if completion.ended { &completion.ids[..] } else { &[] };
+            answers.push(model.decode(ids)?.trim().to_owned());
+        }
+        Ok(answers)
+    }
+}
+
+impl HeldOutQuestion {
+    /// Whether an answer says what the teacher's says.
+    fn is_answered_by(&self, answer: &str) -> bool {
+        if declines(answer) || declines(&self.answer) {
+            return declines(answer) && declines(&self.answer);
+        }
+        let question = ContentWords::of(&self.question);
+        let said = Support::of(&self.answer, &ContentWords::of(answer), &question);
+        answer == self.answer || (said.supported > 0 && said.is_enough())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(question: &str, answer: &str) -> HeldOutQuestion {
+        HeldOutQuestion {
+            question: question.into(),
+            answer: answer.into(),
+            about: "Lost key".into(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_the_teachers_if_it_says_most_of_it_and_all_numbers() {
+        let key = asked("I lost my key", "Ask Bob in the blue office within 3 days.");
+        assert!(key.is_answered_by("Ask Bob in the blue office within 3 days."));
+        assert!(key.is_answered_by("Within 3 days, Bob in the blue office."));
+        for wrong in [
+            "",
+            "You lost your key.",
+            "Ask Bob in the blue office within 4 days.",
+            "Ask Bob.",
+            "I don't have that information.",
+        ] {
+            assert!(!key.is_answered_by(wrong), "{wrong}");
+        }
+        let none = asked("Who is Eve?", "I don't have that information.");
+        assert!(none.is_answered_by("I do not know."));
+        assert!(!none.is_answered_by("Ask Bob in the blue office."));
+        // Where the question has all the words of the answer, only the same answer is one.
+        let same = asked("Is the office blue?", "The office is blue.");
+        assert!(same.is_answered_by("The office is blue.") && !same.is_answered_by("Ask Bob."));
+    }
+
+    #[test]
+    fn a_bake_must_recall_half_and_more_than_the_base_model() {
+        let recall = |asked, base, baked| Recall { asked, base, baked, ..Recall::default() };
+        assert_eq!(recall(20, 0, 10).shortfall(), None);
+        assert_eq!(recall(7, 0, 0).shortfall(), None, "too few to tell");
+        let below = recall(20, 1, 9).shortfall().unwrap();
+        assert!(below.contains("of 20 questions") && below.contains("answers 9"), "{below}");
+        assert!(recall(20, 15, 15).shortfall().is_some());
+        let all = [recall(20, 1, 9), Recall { unanswerable: 2, declined: 1, ..recall(4, 0, 4) }];
+        let sum = Recall::of_all(all.iter()).unwrap();
+        assert_eq!((sum.asked, sum.base, sum.baked, sum.unanswerable), (24, 1, 13, 2));
+        assert_eq!(Recall::of_all([].iter()), None);
+        assert!(sum.to_string().ends_with("does not answer, it declines 1"), "{sum}");
+    }
+}

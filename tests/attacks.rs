@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use bake::{Adapter, Device, Interrupt, Message, Model, Role};
+use bake::{Adapter, Device, Interrupt, Message, Model, Recipe, Role};
 use bake_spec::Lock;
 use bake_spec::lock::LOCK_FILE;
 use bake_spec::text::{dataset, document, section};
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Reads an attack as one format, and returns what the reader said.
 type Reader = fn(&Path) -> Result<(), String>;
 
-const FORMATS: [(&str, Reader); 17] = [
+const FORMATS: [(&str, Reader); 18] = [
     ("adapter", |file| adapter("adapter_model.safetensors", file)),
     ("adapter_config", |file| adapter("adapter_config.json", file)),
     ("config", |file| model("config.json", file)),
@@ -41,6 +41,12 @@ const FORMATS: [(&str, Reader); 17] = [
         let text = document::read(file, shown(file)).map_err(|e| e.to_string())?;
         assert!(!section::sections(&text).is_empty());
         Ok(())
+    }),
+    ("expectations", |file| {
+        let recipe = Recipe::builder().root(file.parent().unwrap());
+        let recipe = recipe.target("keys", |target| target.prompt("Mind the keys."));
+        let recipe = recipe.expect_from(None, &shown(file)).build();
+        recipe.map(drop).map_err(|e| e.to_string())
     }),
     ("generation_config", |file| model("generation_config.json", file)),
     ("gguf", loaded),
@@ -65,7 +71,7 @@ fn named(format: &str, file: &Path) -> Vec<String> {
     match format {
         "adapter" => vec!["adapter_model.safetensors".into()],
         "adapter_config" => vec!["adapter_config.json".into()],
-        "dataset" | "document" | "gguf" => vec![shown(file)],
+        "dataset" | "document" | "expectations" | "gguf" => vec![shown(file)],
         // One names `config.json` as if it contained tensors.
         "index" => vec!["model.safetensors.index.json".into(), "config.json".into()],
         "lock" => vec![LOCK_FILE.into()],

@@ -36,6 +36,7 @@ bake! {
             top_k 40;
             seed 8;
             expect "Is it lost?" => contains "Bob";
+            expect from "tests/docs/expected.jsonl";
         }
         target r#move prompt "Say where to move." { everyday 9; }
         expect "Who are you?" => declines;
@@ -225,6 +226,8 @@ fn everything_that_is_declared_is_in_the_recipe() {
         (None, "Who are you?", &Answer::Declines),
         (Some("move"), "Where to?", &equals),
         (Some("keys"), "Is it lost?", &contains),
+        (Some("keys"), "Is the key lost?", &Answer::contains_any(["Bob", "Robert"])),
+        (Some("keys"), "What does a key cost?", &Answer::Declines),
     ];
     assert_eq!(expects, want);
 
@@ -343,6 +346,7 @@ fn package(dir: &Path) {
             pub bake Support {
                 crate = crate::engine;
                 target keys from "keys.md";
+                expect from "expected.jsonl";
             }
         }
 
@@ -361,6 +365,7 @@ fn package(dir: &Path) {
         &source.replace("SETTINGS", &format!("{:?}", root.join("src/settings.rs"))),
     );
     write("keys.md", "Ask Bob.");
+    write("expected.jsonl", "{\"question\": \"Who?\", \"contains\": \"Bob\"}");
     // The versions that this package was built with are available; others might not be.
     std::fs::copy(root.join("Cargo.lock"), dir.join("Cargo.lock")).unwrap();
 }
@@ -408,6 +413,18 @@ fn an_edited_document_is_noticed_and_generated_code_needs_nothing_of_its_surroun
     assert!(!ok && said.contains("the document `keys.md` does not exist"), "{said}");
 
     std::fs::write(dir.path().join("keys.md"), "Ask Bob.").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(ok, "{said}");
+
+    // So is a file of expectations.
+    let expected = dir.path().join("expected.jsonl");
+    std::fs::write(&expected, "{\"question\": \"Who?\", \"contains\": \"Al\"}").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(ok && said.contains("Checking app"), "another answer is expected: {said}");
+    std::fs::write(&expected, "Who?").unwrap();
+    let (ok, said) = check(dir.path());
+    assert!(!ok && said.contains("`expected.jsonl`, line 1: not a JSON object"), "{said}");
+    std::fs::write(&expected, "{\"question\": \"Who?\", \"declines\": true}").unwrap();
     let (ok, said) = check(dir.path());
     assert!(ok, "{said}");
 

@@ -1,5 +1,6 @@
 //! From a [declaration as written](crate::syntax::ast) to its [recipe], reporting every mistake.
 
+mod expected;
 mod lookup;
 mod model;
 mod prompt;
@@ -17,13 +18,14 @@ use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, Visibility};
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, Mistake, did_you_mean};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, Mistake};
 use crate::lock::Lock;
 use crate::recipe::parts::is_blank;
 use crate::recipe::training::check_beta;
-use crate::recipe::{self, ExpectFields, Recipe, RecipeFields, Schedule};
+use crate::recipe::{self, Recipe, RecipeFields, Schedule};
 use crate::settings::Scope;
-use crate::syntax::ast::{Answer, Bake, Expect, Item, Target, Value};
+use crate::syntax::ast::{Bake, Item, Target, Value};
+use expected::Expected;
 use lookup::Settings;
 pub use state::{Mode, states};
 use target::{Shared, Source};
@@ -246,13 +248,16 @@ impl Checker<'_> {
         sources.extend(self.everyday_anchor(&bake, &shared, &sources, &mut files));
         let lora =
             self.lora(&settings.block("lora", Scope::Lora), model.limits.as_ref(), &bake.name);
-        let expects = expects
-            .into_iter()
-            .filter_map(|(expect, target)| self.expect(expect, target, &names))
-            .collect();
+        let mut expected: Vec<Expected> = Vec::new();
+        for (expect, target) in expects {
+            let anywhere = shared.anywhere;
+            expected.extend(self.expect(expect, target, &names, anywhere, &mut files));
+        }
+        let expects = expected.iter().map(|one| one.expect.clone()).collect();
         let recipe = self.recipe(&bake, model.source.clone(), &shared, &sources, expects, lora);
         self.something_to_learn(&recipe, &sources);
-        self.questions_that_count(&recipe, &bake);
+        self.questions_that_count(&expected, &bake);
+        self.expected_once(&expected);
         self.documents_of_their_own(&sources);
         self.room(&recipe, &model, &sources);
         let keywords =
@@ -423,51 +428,6 @@ impl Checker<'_> {
             teacher_anyway: train.word("teacher") == "anyway",
         };
         self.part(recipe::Train::new(fields), name.span())
-    }
-
-    fn expect(
-        &mut self,
-        expect: &Expect,
-        target: Option<&Ident>,
-        names: &[Name],
-    ) -> Option<recipe::Expect> {
-        if let Some(target) = target
-            && !names.iter().any(|name| name.declared.unraw() == target.unraw())
-        {
-            let known: Vec<String> =
-                names.iter().map(|name| name.declared.unraw().to_string()).collect();
-            let hint = did_you_mean(
-                &target.unraw().to_string(),
-                &known.iter().map(String::as_str).collect::<Vec<_>>(),
-            );
-            self.report(
-                Code::UnknownName,
-                target.span(),
-                format!("there is no target `{target}`; {hint}"),
-            );
-        }
-        self.not_blank(&expect.question, "a question");
-        let answer = match &expect.answer {
-            Answer::Contains(words) => {
-                self.not_blank(words, recipe::Answer::WORDS);
-                recipe::Answer::Contains(words.value().into())
-            }
-            Answer::Equals(words) => {
-                self.not_blank(words, recipe::Answer::WHOLE);
-                recipe::Answer::Equals(words.value().into())
-            }
-            Answer::Declines(_) => recipe::Answer::Declines,
-            Answer::FromFile(word) => {
-                let message = "expectations from a file are not supported yet; \
-                    meanwhile, write each as a separate `expect`";
-                self.report(Code::NotYet, word.span(), message);
-                return None;
-            }
-        };
-        let target = target.map(|target| target.unraw().to_string().into());
-        let question = expect.question.value().into();
-        // An empty one was reported.
-        recipe::Expect::new(ExpectFields { target, question, answer }).ok()
     }
 
     fn repeated(&mut self, keyword: &Ident) {

@@ -35,7 +35,7 @@ pub enum Code {
     Room = 11,
     /// Two targets with the same document. A warning.
     SameDocument = 12,
-    /// A file of questions that is missing, or a line of it without a question.
+    /// A file of questions or expectations that is missing, or a line of it without a question.
     Dataset = 13,
     /// A file outside the package.
     Outside = 14,

@@ -23,7 +23,7 @@ struct Inner {
 pub enum ErrorKind {
     /// A document is missing, empty, not text, changed, or does not fit.
     Document,
-    /// A file of questions cannot be read, or a line of it has no question.
+    /// A file of questions or expectations cannot be read, or a line of it has no question.
     Dataset,
     /// A model's files are missing or malformed, or describe a model that is not supported.
     Model,

@@ -314,6 +314,7 @@ fn item() -> impl Strategy<Value = String> {
             "model tiny;", "model smollm2;", "model \"a\";", "model \"a.gguf\";",
             "model hub \"a/b\";", "model hub \"a/b\" revision \"c\";", "crate = ::a::b;",
             "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;",
+            "expect \"a\" => contains [\"b\", \"c\"];", "expect name from \"a\";",
             "expect from \"a\";", "expect from \"a\" => equals \"b\";",
         ]).prop_map(str::to_owned),
     ]

@@ -11,7 +11,6 @@ bake! {
             stop ["\n"];
             on_policy 1.5;
         }
-        expect keys from "expected.jsonl";
         train { until_covered 0.9; epochs 3; }
     }
 }

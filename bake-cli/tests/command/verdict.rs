@@ -86,6 +86,23 @@ fn a_fresh_bake_is_judged_again_when_something_else_is_expected() {
 }
 
 #[test]
+fn a_fresh_bake_is_judged_again_when_a_file_expects_something_else() {
+    let package = package("expect keys from \"expected.jsonl\"; gate { expects 0.0; }");
+    let expect = |words: &str| {
+        let line = format!("{{\"question\": \"My key is lost\", \"contains\": \"{words}\"}}\n");
+        package.write("expected.jsonl", &line);
+    };
+    expect("Bob");
+    package.ok(&[]);
+    assert!(!said(&package.run(&[])).contains("expectation"), "it was judged by these");
+    expect("submarine");
+    assert_eq!(package.states(), ["fresh"; 3]);
+    assert!(said(&package.run(&[])).contains("0 of 1 expectation"));
+    package.write("expected.jsonl", "My key is lost\n");
+    package.fails(&["status"], 101, "`expected.jsonl`, line 1: not a JSON object");
+}
+
+#[test]
 fn a_gate_can_limit_the_divergence() {
     let package = package("gate { kl 0.000001; }");
     package.fails(&[], 3, "nats per token from the teacher, and `gate` wants at most 0.000001");

@@ -256,6 +256,10 @@ fn expect(expect: &Expect) -> TokenStream {
             let words = text(words);
             quote!(Answer::Contains(#words))
         }
+        Answer::ContainsAny(words) => {
+            let words = list(&quote!(Text), words.iter().map(text));
+            quote!(Answer::ContainsAny(#words))
+        }
         Answer::Equals(words) => {
             let words = text(words);
             quote!(Answer::Equals(#words))

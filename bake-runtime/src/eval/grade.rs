@@ -10,6 +10,7 @@ use crate::eval::words::{contains, plain, words};
 /// - `contains`: its words appear in the answer, one after the other. Case, line ends, punctuation
 ///   and the kinds of quotes and dashes do not matter. A number is a word of its own: "2 days" is
 ///   neither in "12 days" nor in "2.5 days", and "1,000" is "1000".
+///   Of a list, any is enough.
 /// - `equals`: the answer is the same, but for white space and the kinds of quotes and dashes.
 /// - `declines`: the answer says that its writer does not know, in one of the usual English forms:
 ///   "I don't know", "I do not have that information", "I cannot answer that", "The document does
@@ -27,17 +28,23 @@ use crate::eval::words::{contains, plain, words};
 /// ```
 pub fn meets(expected: &Answer, answer: &str) -> bool {
     match expected {
-        Answer::Contains(asked) => match words(asked) {
-            // Only symbols: these are searched for as they are.
-            asked_words if asked_words.is_empty() => plain(answer).contains(plain(asked).trim()),
-            asked_words => contains(&words(answer), &asked_words),
-        },
+        Answer::Contains(asked) => has(answer, asked),
+        Answer::ContainsAny(any) => any.iter().any(|asked| has(answer, asked)),
         Answer::Equals(asked) => {
             plain(answer).split_whitespace().eq(plain(asked).split_whitespace())
         }
         Answer::Declines => declines(answer),
         // An expectation that a later version adds is never met by mistake.
         _ => false,
+    }
+}
+
+/// Whether an answer contains these words.
+fn has(answer: &str, asked: &str) -> bool {
+    match words(asked) {
+        // Only symbols: these are searched for as they are.
+        asked_words if asked_words.is_empty() => plain(answer).contains(plain(asked).trim()),
+        asked_words => contains(&words(answer), &asked_words),
     }
 }
 

@@ -62,6 +62,17 @@ fn words_are_contained_as_a_person_would_say() {
 }
 
 #[test]
+fn of_a_list_any_is_enough() {
+    let expected = Answer::contains_any(["2 days", "two days"]);
+    for (answer, met) in
+        [("It takes Two days.", true), ("2 days.", true), ("12 days", false), ("two, days", true)]
+    {
+        assert_eq!(meets(&expected, answer), met, "{answer}");
+    }
+    assert!(!meets(&Answer::contains_any(["2", "two"]), "Three."));
+}
+
+#[test]
 fn an_equal_answer_differs_in_spaces_quotes_and_dashes_only() {
     let equals =
         |asked: &str, answer: &str| meets(&Answer::Equals(asked.to_owned().into()), answer);
@@ -188,6 +199,7 @@ proptest! {
     fn no_text_stops_the_grader(asked in "\\PC{0,12}", answer in "(?s).{0,80}") {
         for expected in [
             Answer::Contains(asked.clone().into()),
+            Answer::contains_any([asked.clone(), "…".to_owned()]),
             Answer::Equals(asked.clone().into()),
             Answer::Declines,
         ] {

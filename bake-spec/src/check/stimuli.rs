@@ -1,12 +1,14 @@
 //! Generators: where the questions of targets and anchors come from.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, Span};
 use syn::LitStr;
 use syn::ext::IdentExt as _;
 
 use super::Checker;
+use super::expected::Expected;
 use super::lookup::Settings;
 use super::target::{Shared, Source};
 use crate::diagnostics::{Code, Mistake};
@@ -267,8 +269,10 @@ impl Checker<'_> {
 
     /// Warns of questions that are listed twice, or that are listed although an `expect` holds them
     /// out.
-    pub(super) fn questions_that_count(&mut self, recipe: &Recipe, bake: &Bake) {
-        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
+    pub(super) fn questions_that_count(&mut self, expected: &[Expected], bake: &Bake) {
+        let asked = |one: &Expected| (normalised_question(&one.expect.question), one.place());
+        // The first that asks is named.
+        let held_out: HashMap<String, String> = expected.iter().rev().map(asked).collect();
         let in_targets = bake.items.iter().flat_map(|item| match item {
             Item::Target(target) => &target.body[..],
             _ => &[],
@@ -280,12 +284,14 @@ impl Checker<'_> {
             else {
                 continue;
             };
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             for question in questions {
                 let normalised = normalised_question(&question.value());
-                if held_out.contains(&normalised) {
-                    let message = "an `expect` asks this question, so it is held out of training; \
-                                   remove it from one of the two";
+                if let Some(place) = held_out.get(&normalised) {
+                    let message = format!(
+                        "{place} asks this question, so it is held out of training; remove it from \
+                         one of the two"
+                    );
                     self.warn(Code::Question, question.span(), message);
                 } else if !seen.insert(normalised) {
                     self.warn(

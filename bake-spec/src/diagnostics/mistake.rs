@@ -115,7 +115,7 @@ impl<'a> Mistake<'a> {
             | Self::AnchorWithDocument(_)
             | Self::AnchorFirst(_) => Code::Value,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
-            Self::EmptyPath("dataset") => Code::Dataset,
+            Self::EmptyPath("dataset" | "file of expectations") => Code::Dataset,
             Self::EmptyPath(_) => Code::Document,
             Self::EmptyModel => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,

@@ -60,15 +60,14 @@ impl Recipe {
         let mut key =
             KeyHasher::new("judged by", 1).field("share", &share).field("divergence", &divergence);
         for expect in self.expects.iter() {
-            let (kind, words) = match &expect.answer {
-                Answer::Contains(words) => ("contains", &**words),
-                Answer::Equals(words) => ("equals", &**words),
-                Answer::Declines => ("declines", ""),
+            key =
+                key.field("target", &expect.target.as_deref()).field("question", &*expect.question);
+            key = match &expect.answer {
+                Answer::Contains(words) => key.field("contains", &**words),
+                Answer::ContainsAny(words) => key.field("contains any", &**words),
+                Answer::Equals(words) => key.field("equals", &**words),
+                Answer::Declines => key.field("declines", ""),
             };
-            key = key
-                .field("target", &expect.target.as_deref())
-                .field("question", &*expect.question)
-                .field(kind, words);
         }
         key.finish()
     }

@@ -168,10 +168,22 @@ impl RecipeBuilder {
             question: text(question),
             answer: match answer {
                 Answer::Contains(words) => ast::Answer::Contains(text(&words)),
+                Answer::ContainsAny(any) => {
+                    ast::Answer::ContainsAny(any.iter().map(|words| text(words)).collect())
+                }
                 Answer::Equals(words) => ast::Answer::Equals(text(&words)),
                 Answer::Declines => ast::Answer::Declines(word("declines")),
             },
         };
+        self.items.push(Item::Expect(expect));
+        self
+    }
+
+    /// The expectations of a JSON Lines file, which are about this target where one is named.
+    pub fn expect_from(mut self, target: Option<&str>, path: &str) -> Self {
+        let target = target.map(|name| self.named(name, "target", "iphone"));
+        let answer = ast::Answer::FromFile(word("from"));
+        let expect = Expect { keyword: word("expect"), target, question: text(path), answer };
         self.items.push(Item::Expect(expect));
         self
     }

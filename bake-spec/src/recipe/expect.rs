@@ -1,7 +1,7 @@
 //! What a baked model must answer.
 
-use super::Text;
-use super::parts::{is_blank, part, str};
+use super::parts::{is_blank, items, part, str};
+use super::{List, Text};
 use crate::diagnostics::Mistake;
 
 part! {
@@ -27,10 +27,22 @@ impl ExpectFields {
         }
         match &self.answer {
             Answer::Contains(words) if is_blank(str(words)) => Err(Mistake::Blank(Answer::WORDS)),
+            Answer::ContainsAny(any) if !all_have_words(items(any)) => {
+                Err(Mistake::Blank(Answer::WORDS))
+            }
             Answer::Equals(answer) if is_blank(str(answer)) => Err(Mistake::Blank(Answer::WHOLE)),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether there are texts, none of which is blank.
+const fn all_have_words(texts: &[Text]) -> bool {
+    let mut i = 0;
+    while i < texts.len() && !is_blank(str(&texts[i])) {
+        i += 1;
+    }
+    i > 0 && i == texts.len()
 }
 
 /// A check of an answer.
@@ -39,6 +51,8 @@ impl ExpectFields {
 pub enum Answer {
     /// Contains these words, whatever their case.
     Contains(Text),
+    /// Contains at least one of these, as `Contains` does. [`Answer::contains_any`] makes it.
+    ContainsAny(List<Text>),
     /// Is these words, whatever surrounds them.
     Equals(Text),
     /// Says that the model does not know.
@@ -50,4 +64,13 @@ impl Answer {
     pub(crate) const WORDS: &'static str = "the words that an answer must contain";
     /// What `equals` has, for messages.
     pub(crate) const WHOLE: &'static str = "the answer";
+
+    /// Contains at least one of these. Of one it is the same as `Contains`.
+    pub fn contains_any(words: impl IntoIterator<Item = impl Into<Text>>) -> Self {
+        let words: Vec<Text> = words.into_iter().map(Into::into).collect();
+        match <[Text; 1]>::try_from(words) {
+            Ok([words]) => Self::Contains(words),
+            Err(words) => Self::ContainsAny(words.into()),
+        }
+    }
 }

@@ -467,6 +467,7 @@ pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     (
         "expect",
         &[Bake, TargetBody],
-        "`expect NAME \"question\" => contains \"words\";`: what the baked model must answer",
+        "`expect NAME \"question\" => contains \"words\";` or `expect from \"expected.jsonl\";`: \
+         what the baked model must answer",
     ),
 ];

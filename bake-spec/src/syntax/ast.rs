@@ -205,6 +205,8 @@ pub struct Expect {
 pub enum Answer {
     /// `contains "…"`
     Contains(LitStr),
+    /// `contains ["…", "…"]`: any of these.
+    ContainsAny(Vec<LitStr>),
     /// `equals "…"`
     Equals(LitStr),
     /// `declines`

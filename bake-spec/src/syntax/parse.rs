@@ -276,6 +276,10 @@ impl Parser {
         self.syn(input.parse::<Token![=>]>())?;
         let what = self.word(input, "`contains`, `equals` or `declines`")?;
         let answer = match what.to_string().as_str() {
+            "contains" if input.peek(token::Bracket) => {
+                let words = "words that the answer may contain";
+                Answer::ContainsAny(self.list(input, |parser, input| parser.text(input, words))?)
+            }
             "contains" => {
                 Answer::Contains(self.text(input, "the words that the answer must contain")?)
             }

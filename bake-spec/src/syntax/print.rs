@@ -97,6 +97,7 @@ impl ToTokens for Expect {
         let Self { keyword, target, question, answer } = self;
         let (arrow, what) = match answer {
             Answer::Contains(words) => (quote!(=>), quote!(contains #words)),
+            Answer::ContainsAny(any) => (quote!(=>), quote!(contains [#(#any),*])),
             Answer::Equals(words) => (quote!(=>), quote!(equals #words)),
             Answer::Declines(word) => (quote!(=>), word.to_token_stream()),
             Answer::FromFile(word) => {

@@ -1,12 +1,16 @@
-//! Datasets: files of questions.
+//! Datasets: files of questions, and of what is expected of their answers.
 
 #[cfg(feature = "text")]
 mod csv;
+#[cfg(feature = "text")]
+mod expectations;
 #[cfg(feature = "text")]
 mod read;
 
 use std::path::Path;
 
+#[cfg(feature = "text")]
+pub use expectations::expectations;
 #[cfg(feature = "text")]
 pub use read::{Questions, read};
 

@@ -1,0 +1,194 @@
+//! What is expected of a bake, in the declaration and in files.
+
+use proc_macro2::{Ident, Span};
+use syn::LitStr;
+use syn::ext::IdentExt as _;
+
+use super::{Checker, Name};
+use crate::diagnostics::{Code, did_you_mean};
+use crate::recipe::{self, ExpectFields, normalised_question};
+use crate::syntax::ast::{Answer, Expect};
+use crate::text::dataset;
+
+/// The most wrong lines of a file that are reported.
+const REPORTED: usize = 5;
+
+/// Something that is expected, and where that is written.
+pub(super) struct Expected {
+    pub(super) expect: recipe::Expect,
+    /// Its question, or the path of its file.
+    span: Span,
+    /// The file and the line, if it is in a file.
+    line: Option<(String, usize)>,
+}
+
+impl Expected {
+    /// Where it is written, as messages name it.
+    pub(super) fn place(&self) -> String {
+        match &self.line {
+            Some((file, number)) => format!("line {number} of `{file}`"),
+            None => "an `expect`".to_owned(),
+        }
+    }
+
+    /// Whether it and another ask the same about the same target.
+    fn asks_as(&self, other: &Self) -> bool {
+        let question = |one: &Self| normalised_question(&one.expect.question);
+        self.expect.target == other.expect.target && question(self) == question(other)
+    }
+}
+
+impl Checker<'_> {
+    /// What an `expect` says: one expectation, or those of a file.
+    pub(super) fn expect(
+        &mut self,
+        expect: &Expect,
+        target: Option<&Ident>,
+        names: &[Name],
+        anywhere: bool,
+        files: &mut Vec<String>,
+    ) -> Vec<Expected> {
+        if let Some(target) = target {
+            let known = known(&target.unraw().to_string(), names);
+            known.unwrap_or_else(|message| self.report(Code::UnknownName, target.span(), message));
+        }
+        let target = target.map(|target| target.unraw().to_string());
+        let answer = match &expect.answer {
+            Answer::FromFile(_) => {
+                return self.of_file(&expect.question, target.as_deref(), names, anywhere, files);
+            }
+            Answer::Contains(words) => {
+                self.not_blank(words, recipe::Answer::WORDS);
+                recipe::Answer::Contains(words.value().into())
+            }
+            Answer::ContainsAny(any) => {
+                if any.is_empty() {
+                    let message = "the list of `contains` is empty; write what an answer may \
+                                   contain, or `declines`";
+                    self.report(Code::Value, expect.question.span(), message);
+                }
+                any.iter().for_each(|words| self.not_blank(words, recipe::Answer::WORDS));
+                recipe::Answer::contains_any(any.iter().map(LitStr::value))
+            }
+            Answer::Equals(words) => {
+                self.not_blank(words, recipe::Answer::WHOLE);
+                recipe::Answer::Equals(words.value().into())
+            }
+            Answer::Declines(_) => recipe::Answer::Declines,
+        };
+        self.not_blank(&expect.question, "a question");
+        let (target, question) = (target.map(Into::into), expect.question.value().into());
+        let span = expect.question.span();
+        // What is empty was reported.
+        let expect = recipe::Expect::new(ExpectFields { target, question, answer });
+        expect.ok().into_iter().map(|expect| Expected { expect, span, line: None }).collect()
+    }
+
+    /// The expectations of a file, and a report of each line that is none.
+    fn of_file(
+        &mut self,
+        path: &LitStr,
+        target: Option<&str>,
+        names: &[Name],
+        anywhere: bool,
+        files: &mut Vec<String>,
+    ) -> Vec<Expected> {
+        let read = self.file(path, "file of expectations", anywhere, files).and_then(
+            |(declared, file)| match dataset::expectations(&file, format_args!("`{declared}`")) {
+                Ok(lines) => Some((declared, lines)),
+                Err(e) => self.unreadable(Code::Dataset, path.span(), &declared, &e),
+            },
+        );
+        let Some((declared, lines)) = read else { return Vec::new() };
+        let (mut found, mut wrong) = (Vec::<Expected>::new(), Vec::new());
+        for (number, expect) in lines {
+            let expect = match expect.map(|expect| about(expect, target, names)) {
+                Ok(Ok(expect)) => expect,
+                Ok(Err((code, what))) => {
+                    wrong.push((code, number, what));
+                    continue;
+                }
+                Err(what) => {
+                    wrong.push((Code::Dataset, number, what));
+                    continue;
+                }
+            };
+            let line = Some((declared.clone(), number));
+            let one = Expected { expect, span: path.span(), line };
+            match found.iter().find(|other| one.asks_as(other)) {
+                Some(first) => {
+                    let what = format!(
+                        "{} asks this already; keep one of them, and where several answers are \
+                         right, give `contains` a list",
+                        first.place()
+                    );
+                    wrong.push((Code::Dataset, number, what));
+                }
+                None => found.push(one),
+            }
+        }
+        let more = wrong.len().saturating_sub(REPORTED);
+        for (i, (code, number, what)) in wrong.into_iter().take(REPORTED).enumerate() {
+            let more = match more {
+                more if more > 0 && i + 1 == REPORTED => format!(" (and {more} more such lines)"),
+                _ => String::new(),
+            };
+            self.report(code, path.span(), format!("`{declared}`, line {number}: {what}{more}"));
+        }
+        found
+    }
+
+    /// Warns of questions that a file asks and that are asked elsewhere too. In the declaration
+    /// itself a question may be asked twice, of an answer that must contain one thing and another.
+    pub(super) fn expected_once(&mut self, expected: &[Expected]) {
+        for (i, one) in expected.iter().enumerate() {
+            let twice = |first: &&Expected| {
+                (one.line.is_some() || first.line.is_some()) && one.asks_as(first)
+            };
+            if let Some(first) = expected[..i].iter().find(twice) {
+                let message = format!(
+                    "{} asks the same question as {}, so it counts twice; remove one of them",
+                    one.place(),
+                    first.place()
+                );
+                self.warn(Code::Question, one.span, message);
+            }
+        }
+    }
+}
+
+/// The expectation of a line of a file that is read for this target, or what is wrong with it.
+fn about(
+    expect: recipe::Expect,
+    target: Option<&str>,
+    names: &[Name],
+) -> Result<recipe::Expect, (Code, String)> {
+    match (target, expect.target.as_deref()) {
+        (None, None) => Ok(expect),
+        (None, Some(own)) => match known(own, names) {
+            Ok(()) => Ok(expect),
+            Err(message) => Err((Code::UnknownName, message)),
+        },
+        (Some(target), own) if own.is_none_or(|own| own == target) => expect
+            .with(|expect| expect.target = Some(target.to_owned().into()))
+            .map_err(|e| (Code::Dataset, e.to_string())),
+        (Some(target), own) => {
+            let own = own.unwrap_or_default();
+            let message = format!(
+                "`target` is `{own}`, and the file is read for `{target}`; leave `target` out of \
+                 the line, or write `expect from` outside of any target"
+            );
+            Err((Code::Dataset, message))
+        }
+    }
+}
+
+/// Whether there is a target of this name, or else what to say.
+fn known(target: &str, names: &[Name]) -> Result<(), String> {
+    if names.iter().any(|name| name.is(target)) {
+        return Ok(());
+    }
+    let names: Vec<String> = names.iter().map(|name| name.declared.unraw().to_string()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Err(format!("there is no target `{target}`; {}", did_you_mean(target, &names)))
+}

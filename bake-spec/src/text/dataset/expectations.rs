@@ -1,0 +1,182 @@
+//! Reading files of expectations: questions, and what their answers must be.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind};
+use crate::recipe::{Answer, Expect, ExpectFields};
+use crate::text::document::read_text;
+
+/// A line, to show in messages.
+const EXAMPLE: &str = r#"{"question": "…", "contains": "…"}"#;
+
+/// A line of a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    question: String,
+    target: Option<String>,
+    contains: Option<OneOrAny>,
+    equals: Option<String>,
+    declines: Option<bool>,
+}
+
+/// What an answer must contain.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "`contains` must be a string or a list of strings")]
+enum OneOrAny {
+    One(String),
+    Any(Vec<String>),
+}
+
+/// Reads the expectations of a file, which messages call `shown`: the number of each line that is
+/// not empty, from 1 on, with its expectation or what is wrong with it.
+///
+/// A line is a JSON object with a `question`, and one of `contains` (a string, or a list of strings
+/// of which any is right), `equals` and `declines` (`true`); a `target` says which document has the
+/// answer.
+///
+/// # Errors
+/// When the file cannot be read, or has no lines.
+pub fn expectations(
+    path: &Path,
+    shown: impl Display,
+) -> Result<Vec<(usize, Result<Expect, String>)>, Error> {
+    let text = read_text(path, &shown, "file of expectations")
+        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
+    if lines.is_empty() {
+        let message = format!("the file of expectations {shown} is empty; write some in it");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    Ok(lines)
+}
+
+fn of_line(line: &str) -> Result<Expect, String> {
+    if !line.trim_start().starts_with('{') {
+        return Err(format!("not a JSON object; write {EXAMPLE}"));
+    }
+    let Line { question, target, contains, equals, declines } = serde_json::from_str(line)
+        .map_err(|e| {
+            // The line within the text is always the first, and its number in the file is in the
+            // message already.
+            let what = e.to_string().replace(" at line 1 column", " at column");
+            match e.is_data() {
+                true => what,
+                false => format!("not JSON: {what}; write one object in each line, as {EXAMPLE}"),
+            }
+        })?;
+    let mut answers = Vec::new();
+    answers.extend(contains.map(|contains| match contains {
+        OneOrAny::One(words) => Answer::Contains(words.into()),
+        OneOrAny::Any(words) => Answer::contains_any(words),
+    }));
+    answers.extend(equals.map(|words| Answer::Equals(words.into())));
+    match declines {
+        Some(true) => answers.push(Answer::Declines),
+        Some(false) => {
+            return Err("`declines` can only be true; write what the answer `contains`".to_owned());
+        }
+        None => {}
+    }
+    let Ok([answer]) = <[Answer; 1]>::try_from(answers) else {
+        return Err("write one of `contains`, `equals` and `declines`".to_owned());
+    };
+    let question = question.trim().to_owned().into();
+    let expect = ExpectFields { target: target.map(Into::into), question, answer };
+    Expect::new(expect).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of the lines of a file.
+    fn of(text: &str) -> Vec<(usize, Result<Expect, String>)> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("expected.jsonl");
+        std::fs::write(&path, text).unwrap();
+        expectations(&path, "expected.jsonl").unwrap()
+    }
+
+    fn expect(target: Option<&str>, question: &str, answer: Answer) -> Expect {
+        let target = target.map(|target| target.to_owned().into());
+        let question = question.to_owned().into();
+        Expect::new(ExpectFields { target, question, answer }).unwrap()
+    }
+
+    #[test]
+    fn lines_are_questions_with_their_answers() {
+        let text = "\u{feff}{\"question\": \" Who has it? \", \"contains\": \"Bob\"}\r\n\r\n\
+            {\"target\": \"keys\", \"question\": \"How long?\", \"contains\": [\"2 days\", \"two \
+            days\"]}\r\n  {\"equals\": \"There.\", \"question\": \"Where?\", \"target\": null}\r\n\
+            {\"question\": \"Why?\", \"declines\": true}\n\
+            {\"question\": \"When?\", \"contains\": [\"at 9\"]}";
+        let any = Answer::ContainsAny(vec!["2 days".into(), "two days".into()].into());
+        let want = [
+            (1, expect(None, "Who has it?", Answer::Contains("Bob".into()))),
+            (3, expect(Some("keys"), "How long?", any)),
+            (4, expect(None, "Where?", Answer::Equals("There.".into()))),
+            (5, expect(None, "Why?", Answer::Declines)),
+            (6, expect(None, "When?", Answer::Contains("at 9".into()))),
+        ];
+        assert_eq!(of(text), want.map(|(number, expect)| (number, Ok(expect))));
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named_with_what_is_wrong() {
+        for (line, what) in [
+            ("Who?", "not a JSON object; write {\"question\": \"…\", \"contains\": \"…\"}"),
+            ("[\"Who?\", null, \"Bob\", null, null]", "not a JSON object"),
+            ("{\"question\": \"Who?\"", "not JSON: EOF while parsing an object at column 19; "),
+            ("{\"question\": \"Who?\", \"declines\": true} {}", "not JSON: trailing characters"),
+            ("{\"declines\": true}", "missing field `question` at column 18"),
+            (
+                "{\"question\": \"Who?\", \"contain\": \"Bob\"}",
+                "unknown field `contain`, expected one of `question`, `target`, `contains`",
+            ),
+            ("{\"question\": \"Who?\", \"question\": \"Why?\"}", "duplicate field `question`"),
+            ("{\"question\": 7, \"contains\": \"Bob\"}", "invalid type: integer `7`, expected a s"),
+            (
+                "{\"question\": \"Who?\", \"contains\": 7}",
+                "`contains` must be a string or a list of strings",
+            ),
+            ("{\"question\": \"Who?\"}", "write one of `contains`, `equals` and `declines`"),
+            (
+                "{\"question\": \"Who?\", \"contains\": \"Bob\", \"declines\": true}",
+                "write one of `contains`, `equals` and `declines`",
+            ),
+            ("{\"question\": \"Who?\", \"declines\": false}", "`declines` can only be true"),
+            ("{\"question\": \" \", \"contains\": \"Bob\"}", "a question cannot be empty"),
+            (
+                "{\"question\": \"Who?\", \"contains\": [\"Bob\", \" \"]}",
+                "the words that an answer must contain cannot be empty",
+            ),
+            ("{\"question\": \"Who?\", \"contains\": []}", "the words that an answer must contain"),
+            ("{\"question\": \"Who?\", \"equals\": \"\"}", "the answer cannot be empty"),
+        ] {
+            let good = "{\"question\": \"Where?\", \"contains\": \"here\"}";
+            let read = of(&format!("{good}\n{line}\n{good}"));
+            assert!(read[0].1.is_ok() && read[2].1.is_ok(), "{line}: the others are read");
+            let (number, wrong) = (read[1].0, read[1].1.as_ref().unwrap_err());
+            assert_eq!(number, 2, "{line}");
+            assert!(wrong.starts_with(what), "{line}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_empty_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("expected.jsonl");
+        let refused = || expectations(&path, "`expected.jsonl`").unwrap_err();
+        assert_eq!(refused().kind(), ErrorKind::Dataset);
+        let missing = "the file of expectations `expected.jsonl` does not exist";
+        assert!(refused().to_string().starts_with(missing), "{}", refused());
+        std::fs::write(&path, "\n \n").unwrap();
+        let empty = "the file of expectations `expected.jsonl` is empty; write some in it";
+        assert_eq!(refused().to_string(), empty);
+    }
+}

@@ -36,6 +36,14 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
     let elsewhere = loader.clone().model(at("models/tiny")).load()?;
     let other = loader.clone().model(at("tests/fixtures/models/llama")).load().unwrap_err();
     assert!(other.is_not_baked(), "{other}");
+    for refused in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+        let error = loader.clone().strength(refused).load().unwrap_err();
+        assert!(error.to_string().contains(&format!("this is {refused:?}")), "{error}");
+        assert!(loader.clone().strength(refused).load_switchable().is_err());
+    }
+    let of = |strength| loader.clone().strength(strength);
+    let (none, whole) = (of(0.0).load()?, of(1.0).load()?);
+    let (switched_off, stronger) = (of(0.0).load_switchable()?, of(2.0).load_switchable()?);
     let models = loader.load_switchable()?;
     let first = D::Target::ALL[0];
     assert_eq!(first.name(), &*D::RECIPE.targets[first.index()].name);
@@ -52,6 +60,14 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
         assert_eq!(from_folder.chat(outcome.question)?, outcome.baked.answer);
         assert_eq!(elsewhere.chat(outcome.question)?, outcome.baked.answer);
         assert_eq!(models.baked().chat(outcome.question)?, outcome.baked.answer);
+        assert_eq!(whole.chat(outcome.question)?, outcome.baked.answer);
+        for base in [&*none, &switched_off.baked(), &stronger.base()] {
+            assert_eq!(base.chat(outcome.question)?, outcome.base.answer);
+        }
+        assert_eq!(
+            stronger.baked().chat(outcome.question)?,
+            of(2.0).load()?.chat(outcome.question)?
+        );
         assert_eq!(models.base().chat(outcome.question)?, outcome.base.answer);
         let prompted = outcome.prompted.as_ref().expect("the question has a target");
         assert_eq!(models.prompted(first)?.chat(outcome.question)?, prompted.answer);

@@ -111,6 +111,26 @@ impl Adapter {
         })
     }
 
+    /// The adapter with its changes so many times as large: 0 leaves the model as it was.
+    ///
+    /// # Errors
+    /// When the strength is below 0, or so large that nothing can be computed with it.
+    pub(crate) fn with_strength(mut self, strength: f64) -> Result<Self> {
+        for change in self.changes.iter_mut().flatten().flatten() {
+            change.scale *= strength;
+        }
+        // Tensors are multiplied by it in f32.
+        let finite = self.iter().all(|(_, _, change)| (change.scale as f32).is_finite());
+        if !strength.is_finite() || strength < 0.0 || !finite {
+            let message = format!(
+                "the strength of an adapter is a number from 0 (the base model) over 1 (as it was \
+                 baked) upwards; this is {strength:?}"
+            );
+            return Err(Error::new(ErrorKind::Adapter, message));
+        }
+        Ok(self)
+    }
+
     /// Fails where the adapter is for a model of another shape.
     pub(crate) fn check_fits(&self, config: &Config) -> Result<()> {
         let same = |&(_, projection, change): &(usize, Projection, &LowRank)| {

@@ -33,6 +33,7 @@ pub struct Loader<D> {
     /// The base model, where it is not where the declaration says.
     model: Option<PathBuf>,
     place: Place,
+    strength: f64,
     declaration: PhantomData<fn() -> D>,
 }
 
@@ -65,7 +66,8 @@ impl<D: Declaration> Loader<D> {
     /// As [`load`] does.
     pub fn new() -> Self {
         let declaration = PhantomData;
-        Self { device: Device::Cpu, model: None, place: Place::Declared, declaration }
+        let place = Place::Declared;
+        Self { device: Device::Cpu, model: None, place, strength: 1.0, declaration }
     }
 
     /// Onto this device, where the model then answers.
@@ -92,10 +94,26 @@ impl<D: Declaration> Loader<D> {
         Self { place: Place::Folder(folder.into()), ..self }
     }
 
+    /// With the adapter's changes of the weights so many times as large: 0 is the base model with
+    /// the student prompt, 1 the baked model, and what is between them leans to one of the two.
+    /// Above 1 what was learned is exaggerated, which soon costs more than it gives. A strength
+    /// below 0, or one that is not a finite number, is an error when the model is loaded.
+    ///
+    /// ```no_run
+    /// # use bake_runtime::{Loader, Result};
+    /// # fn serve<Office: bake_spec::Declaration>() -> Result<()> {
+    /// let hint_of_office = Loader::<Office>::new().strength(0.5).load()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn strength(self, strength: f64) -> Self {
+        Self { strength, ..self }
+    }
+
     /// Loads the baked model, with the adapter folded into its weights.
     ///
     /// # Errors
-    /// Those of [`load`], and when the device cannot be used.
+    /// Those of [`load`], and when the device or the strength cannot be used.
     pub fn load(&self) -> Result<Baked<D>> {
         let (model, adapter) = self.parts()?;
         Baked::new(&model, adapter)
@@ -122,7 +140,7 @@ impl<D: Declaration> Loader<D> {
             Place::Store(store) => Adapter::load(&stored(D::RECIPE, &model, store)?, &model)?,
             Place::Folder(folder) => Adapter::load(folder, &model)?,
         };
-        Ok((model, adapter))
+        Ok((model, adapter.with_strength(self.strength)?))
     }
 }
 
@@ -218,7 +236,8 @@ impl<D: Declaration> Default for Loader<D> {
 impl<D> Clone for Loader<D> {
     fn clone(&self) -> Self {
         let (model, place) = (self.model.clone(), self.place.clone());
-        Self { device: self.device, model, place, declaration: PhantomData }
+        let (device, strength) = (self.device, self.strength);
+        Self { device, model, place, strength, declaration: PhantomData }
     }
 }
 
@@ -228,6 +247,7 @@ impl<D> std::fmt::Debug for Loader<D> {
             .field("device", &self.device)
             .field("model", &self.model)
             .field("place", &self.place)
+            .field("strength", &self.strength)
             .finish()
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use bake::recipe::{
-    Answer, Divergence, Generator, Lora, LoraFields, ModelSource, NamedModel, Schedule, TrainFields,
+    Answer, Divergence, Generator, Lora, LoraFields, ModelSource, NamedModel, Pattern, Schedule,
+    TrainFields,
 };
 use bake::{Baked, Declaration, Recipe, Role, Switchable, TargetName, bake};
 
@@ -41,6 +42,9 @@ bake! {
         target r#move prompt "Say where to move." { everyday 9; }
         expect "Who are you?" => declines;
         expect r#move "Where to?" => equals "There.";
+        expect r#move "And then?" => starts_with "Then";
+        expect r#move "Why?" => ends_with "so";
+        expect r#move "When?" => matches r"^\d{1,2}:\d\d$";
         lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, down_proj]; layers 2..4; }
         train {
             epochs 3;
@@ -222,9 +226,14 @@ fn everything_that_is_declared_is_in_the_recipe() {
     let expects: Vec<_> =
         recipe.expects.iter().map(|e| (e.target.as_deref(), &*e.question, &e.answer)).collect();
     let (equals, contains) = (Answer::Equals("There.".into()), Answer::Contains("Bob".into()));
+    let (begins, ends) = (Answer::StartsWith("Then".into()), Answer::EndsWith("so".into()));
+    let time = Answer::Matches(Pattern::new(r"^\d{1,2}:\d\d$").unwrap());
     let want = [
         (None, "Who are you?", &Answer::Declines),
         (Some("move"), "Where to?", &equals),
+        (Some("move"), "And then?", &begins),
+        (Some("move"), "Why?", &ends),
+        (Some("move"), "When?", &time),
         (Some("keys"), "Is it lost?", &contains),
         (Some("keys"), "Is the key lost?", &Answer::contains_any(["Bob", "Robert"])),
         (Some("keys"), "What does a key cost?", &Answer::Declines),

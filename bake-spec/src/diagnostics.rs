@@ -53,11 +53,13 @@ pub enum Code {
     Fit = 19,
     /// A prompt whose file cannot be read, or whose turns are not in order.
     Prompt = 20,
+    /// A pattern that is no regular expression.
+    Pattern = 21,
 }
 
 impl Code {
     /// The pages about the kinds, in the order of their numbers.
-    const PAGES: [(Self, &str); 20] = [
+    const PAGES: [(Self, &str); 21] = [
         (Self::Syntax, include_str!("explain/B0001.md")),
         (Self::UnknownKeyword, include_str!("explain/B0002.md")),
         (Self::Repeated, include_str!("explain/B0003.md")),
@@ -78,6 +80,7 @@ impl Code {
         (Self::Lock, include_str!("explain/B0018.md")),
         (Self::Fit, include_str!("explain/B0019.md")),
         (Self::Prompt, include_str!("explain/B0020.md")),
+        (Self::Pattern, include_str!("explain/B0021.md")),
     ];
 
     /// All kinds.

@@ -25,6 +25,7 @@ mod expect;
 pub(crate) mod generator;
 pub(crate) mod legacy;
 pub(crate) mod parts;
+pub(crate) mod pattern;
 pub(crate) mod prompt;
 mod target;
 pub(crate) mod training;
@@ -50,6 +51,7 @@ pub use generator::{
     StimuliFields, Template, TemplateFields, Unanswerable, UnanswerableFields,
 };
 use parts::{is_blank, items, part, same, str};
+pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields};
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bake_spec::check::{Package, check};
 use bake_spec::recipe::{
-    Answer, Divergence, Generator, GeneratorKind, LoraFields, RecipeBuilder, RolloutFields,
-    Schedule, Train, TrainFields,
+    Answer, Divergence, Generator, GeneratorKind, LoraFields, Pattern, RecipeBuilder,
+    RolloutFields, Schedule, Train, TrainFields,
 };
 use bake_spec::{ErrorKind, Recipe};
 
@@ -62,6 +62,9 @@ fn a_builder_makes_what_the_macro_makes() {
             target lamp from "lamp.md" { questions from "asked.txt"; }
             anchor manners weight 0.5 { questions ["Hello"]; everyday 20; }
             expect keys "Is it lost?" => contains "Bob";
+            expect keys "Where to?" => starts_with "To the";
+            expect keys "Where from?" => ends_with "office.";
+            expect "When?" => matches r"\d+:\d{2}";
             expect "Who are you?" => declines;
             lora { rank 8; alpha 16; dropout 0.1; modules [q_proj, up_proj]; layers 1..3; }
             train {
@@ -98,6 +101,9 @@ fn a_builder_makes_what_the_macro_makes() {
         .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt"))
         .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]).everyday(20))
         .expect(Some("keys"), "Is it lost?", Answer::Contains("Bob".into()))
+        .expect(Some("keys"), "Where to?", Answer::StartsWith("To the".into()))
+        .expect(Some("keys"), "Where from?", Answer::EndsWith("office.".into()))
+        .expect(None, "When?", Answer::Matches(Pattern::new(r"\d+:\d{2}").unwrap()))
         .expect(None, "Who are you?", Answer::Declines)
         .lora(|lora| {
             lora.rank(8).alpha(16.0).dropout(0.1).modules(&["q_proj", "up_proj"]).layers(1..3)
@@ -180,7 +186,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
-    let cases: [(String, Change); 19] = [
+    let cases: [(String, Change); 20] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("kyes.md"))
@@ -242,6 +248,14 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
                 Answer::Contains(" ".into()),
             )
         }),
+        (
+            format!("{keys} expect \"A\" => starts_with \"\"; expect \"B\" => ends_with \" \";"),
+            |bake| {
+                bake.target("keys", |target| target.document("keys.md"))
+                    .expect(None, "A", Answer::StartsWith("".into()))
+                    .expect(None, "B", Answer::EndsWith(" ".into()))
+            },
+        ),
         (
             r#"target keys from "keys.md" { ask 0; outline 0; unanswerable 0; questions ["Who?"]; }
                 expect "who" => declines;"#

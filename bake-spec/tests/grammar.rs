@@ -24,7 +24,8 @@ const WHOLE: &str = r#"
         }
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
         train { epochs 2; schedule cosine; divergence jsd(0.5); }
-        expect keys "Where to?" => declines;
+        expect keys "Where to?" => declines; expect keys "From?" => starts_with "From";
+        expect "To?" => ends_with "there"; expect "How far?" => matches r"\d{2}";
         anchor manners weight 0.5 { questions ["Hello"]; }
         embed release;
     }
@@ -315,6 +316,8 @@ fn item() -> impl Strategy<Value = String> {
             "model hub \"a/b\";", "model hub \"a/b\" revision \"c\";", "crate = ::a::b;",
             "expect \"a\" => contains \"b\";", "expect name \"a\" => declines;",
             "expect \"a\" => contains [\"b\", \"c\"];", "expect name from \"a\";",
+            "expect \"a\" => starts_with \"b\";", "expect \"a\" => ends_with \"\";",
+            "expect \"a\" => matches \"b+\";", "expect \"a\" => matches \"(\";",
             "expect from \"a\";", "expect from \"a\" => equals \"b\";",
         ]).prop_map(str::to_owned),
     ]

@@ -8,7 +8,7 @@ fn mistakes_are_reported_with_the_next_step() {
     package.fails(&["Ofice"], 101, "did you mean `Office`?");
     package.fails(&["-p", "ofice"], 101, "did you mean `office`?");
     package.fails(&["--manifest-path", "no/Cargo.toml"], 101, "no/Cargo.toml");
-    package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0020");
+    package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0021");
     package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
     package.fails(&["stauts"], 101, "did you mean");
     package.fails(&["show", "nothing"], 2, "possible values: stimuli, rollouts, metrics");

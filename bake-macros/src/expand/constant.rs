@@ -260,6 +260,18 @@ fn expect(expect: &Expect) -> TokenStream {
             let words = list(&quote!(Text), words.iter().map(text));
             quote!(Answer::ContainsAny(#words))
         }
+        Answer::StartsWith(words) => {
+            let words = text(words);
+            quote!(Answer::StartsWith(#words))
+        }
+        Answer::EndsWith(words) => {
+            let words = text(words);
+            quote!(Answer::EndsWith(#words))
+        }
+        Answer::Matches(pattern) => {
+            let pattern = &**pattern;
+            quote!(Answer::Matches(Pattern::declared(Text::Borrowed(#pattern))))
+        }
         Answer::Equals(words) => {
             let words = text(words);
             quote!(Answer::Equals(#words))

@@ -3,7 +3,7 @@
 use bake_spec::recipe::Answer;
 
 use crate::eval::refusal::declines;
-use crate::eval::words::{contains, plain, words};
+use crate::eval::words::{begins, contains, ends, plain, words};
 
 /// Whether an answer is as expected, as a person would judge it.
 ///
@@ -11,6 +11,9 @@ use crate::eval::words::{contains, plain, words};
 ///   and the kinds of quotes and dashes do not matter. A number is a word of its own: "2 days" is
 ///   neither in "12 days" nor in "2.5 days", and "1,000" is "1000".
 ///   Of a list, any is enough.
+/// - `starts_with`, `ends_with`: the same of the first or the last words of the answer. White
+///   space, quotes and punctuation around it do not matter.
+/// - `matches`: the regular expression is found in the answer as it is written.
 /// - `equals`: the answer is the same, but for white space and the kinds of quotes and dashes.
 /// - `declines`: the answer says that its writer does not know, in one of the usual English forms:
 ///   "I don't know", "I do not have that information", "I cannot answer that", "The document does
@@ -30,6 +33,13 @@ pub fn meets(expected: &Answer, answer: &str) -> bool {
     match expected {
         Answer::Contains(asked) => has(answer, asked),
         Answer::ContainsAny(any) => any.iter().any(|asked| has(answer, asked)),
+        Answer::StartsWith(asked) => in_words(asked, answer, begins, |answer, asked| {
+            answer.starts_with(asked) || answer.trim_start_matches(is_around).starts_with(asked)
+        }),
+        Answer::EndsWith(asked) => in_words(asked, answer, ends, |answer, asked| {
+            answer.ends_with(asked) || answer.trim_end_matches(is_around).ends_with(asked)
+        }),
+        Answer::Matches(pattern) => pattern.is_in(answer),
         Answer::Equals(asked) => {
             plain(answer).split_whitespace().eq(plain(asked).split_whitespace())
         }
@@ -41,11 +51,28 @@ pub fn meets(expected: &Answer, answer: &str) -> bool {
 
 /// Whether an answer contains these words.
 fn has(answer: &str, asked: &str) -> bool {
+    in_words(asked, answer, contains, |answer, asked| answer.contains(asked))
+}
+
+/// Compares what is asked with an answer word by word, or, where it is only symbols, as they are
+/// written.
+fn in_words(
+    asked: &str,
+    answer: &str,
+    by_words: impl Fn(&[String], &[String]) -> bool,
+    as_written: impl Fn(&str, &str) -> bool,
+) -> bool {
     match words(asked) {
-        // Only symbols: these are searched for as they are.
-        asked_words if asked_words.is_empty() => plain(answer).contains(plain(asked).trim()),
-        asked_words => contains(&words(answer), &asked_words),
+        asked_words if asked_words.is_empty() => {
+            as_written(plain(answer).trim(), plain(asked).trim())
+        }
+        asked_words => by_words(&words(answer), &asked_words),
     }
+}
+
+/// What may surround an answer without being a part of it.
+fn is_around(c: char) -> bool {
+    c.is_whitespace() || ['"', '\'', '*', '_'].contains(&c)
 }
 
 /// An answer, and what there is to say about it.

@@ -1,4 +1,4 @@
-use bake_spec::recipe::Answer;
+use bake_spec::recipe::{Answer, Pattern};
 use proptest::prelude::*;
 
 use super::grade::meets;
@@ -70,6 +70,71 @@ fn of_a_list_any_is_enough() {
         assert_eq!(meets(&expected, answer), met, "{answer}");
     }
     assert!(!meets(&Answer::contains_any(["2", "two"]), "Three."));
+}
+
+#[test]
+fn an_answer_begins_and_ends_with_words_whatever_surrounds_it() {
+    let begins =
+        |asked: &str, answer: &str| meets(&Answer::StartsWith(asked.to_owned().into()), answer);
+    let ends =
+        |asked: &str, answer: &str| meets(&Answer::EndsWith(asked.to_owned().into()), answer);
+    for (asked, answer) in [
+        ("Ahoy", "Ahoy, matey! The capital is Paris."),
+        ("ahoy, matey", "\n  “Ahoy matey”, says the pirate."),
+        ("Ahoy", "**Ahoy!** Paris."),
+        ("Bob", "Bob's key is there."),
+        ("1,000", "1000 euros."),
+        ("- ", "- one\n- two"),
+        ("«", "“Paris.”"),
+        ("…", "\"…and then?\""),
+        ("(", "**(Paris)**"),
+    ] {
+        assert!(begins(asked, answer), "{answer:?} begins with {asked:?}");
+    }
+    for (asked, answer) in [
+        ("Ahoy", "The capital is Paris. Ahoy!"),
+        ("Ahoy", "Ahoyed."),
+        ("2 days", "12 days."),
+        ("Ahoy matey", "Ahoy"),
+        ("- ", "One - two"),
+        ("Ahoy", ""),
+    ] {
+        assert!(!begins(asked, answer), "{answer:?} does not begin with {asked:?}");
+    }
+    for (asked, answer) in [
+        ("Over and out.", "The capital is Paris. Over and out"),
+        ("over and out", "The capital is Paris.\n\n*Over and out!*\n"),
+        ("Over and out", "\"It is Paris. Over and out.\""),
+        ("5 GB", "It needs 5GB."),
+        ("?", "\"Shall I go on?\" "),
+        ("!", "Yes!"),
+        ("\"", "He said \"yes\""),
+    ] {
+        assert!(ends(asked, answer), "{answer:?} ends with {asked:?}");
+    }
+    for (asked, answer) in [
+        ("Over and out", "Over and out. The capital is Paris."),
+        ("out", "It is a standout"),
+        ("2 days", "In 12 days."),
+        ("Over and out", "and out"),
+        ("?", "Shall I? Yes."),
+        ("Over and out", " "),
+    ] {
+        assert!(!ends(asked, answer), "{answer:?} does not end with {asked:?}");
+    }
+}
+
+#[test]
+fn a_pattern_is_searched_in_the_answer_as_it_is_written() {
+    let matches = |pattern: &'static str, answer| {
+        meets(&Answer::Matches(Pattern::new(pattern).unwrap()), answer)
+    };
+    assert!(matches(r"\b\d{1,2}:\d{2}\b", "Come before 9:30."));
+    assert!(matches(r"^\{.*\}$", "{\"city\": \"Paris\"}"));
+    assert!(matches("(?i)^ahoy", "AHOY!"));
+    for (pattern, answer) in [("^ahoy", "Ahoy!"), ("won't", "It won’t."), (r"^\{.*\}$", "{}\n")] {
+        assert!(!matches(pattern, answer), "{pattern} {answer}");
+    }
 }
 
 #[test]
@@ -200,6 +265,8 @@ proptest! {
         for expected in [
             Answer::Contains(asked.clone().into()),
             Answer::contains_any([asked.clone(), "…".to_owned()]),
+            Answer::StartsWith(asked.clone().into()),
+            Answer::EndsWith(asked.clone().into()),
             Answer::Equals(asked.clone().into()),
             Answer::Declines,
         ] {
@@ -210,6 +277,8 @@ proptest! {
     #[test]
     fn a_text_contains_and_equals_itself(text in "(?s).{1,40}") {
         prop_assert!(meets(&Answer::Contains(text.clone().into()), &text));
+        prop_assert!(meets(&Answer::StartsWith(text.clone().into()), &text));
+        prop_assert!(meets(&Answer::EndsWith(text.clone().into()), &text));
         prop_assert!(meets(&Answer::Equals(text.clone().into()), &text));
     }
 

@@ -64,10 +64,25 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 /// Whether these words appear in a text one after the other. A word may have a possessive ending
 /// there.
 pub(crate) fn contains(text: &[String], asked: &[String]) -> bool {
+    text.windows(asked.len().max(1)).any(|there| are(there, asked))
+}
+
+/// Whether these words are the first of a text, in the same way.
+pub(crate) fn begins(text: &[String], asked: &[String]) -> bool {
+    text.get(..asked.len()).is_some_and(|first| are(first, asked))
+}
+
+/// Whether these words are the last of a text, in the same way.
+pub(crate) fn ends(text: &[String], asked: &[String]) -> bool {
+    let begin = text.len().checked_sub(asked.len());
+    begin.is_some_and(|begin| are(&text[begin..], asked))
+}
+
+fn are(there: &[String], asked: &[String]) -> bool {
     let same = |(there, asked): (&String, &String)| {
         there.strip_prefix(asked.as_str()).is_some_and(|rest| ["", "'s", "'"].contains(&rest))
     };
-    text.windows(asked.len().max(1)).any(|there| there.iter().zip(asked).all(same))
+    there.iter().zip(asked).all(same)
 }
 
 struct Reader<'a> {

@@ -70,6 +70,18 @@ impl Checker<'_> {
                 any.iter().for_each(|words| self.not_blank(words, recipe::Answer::WORDS));
                 recipe::Answer::contains_any(any.iter().map(LitStr::value))
             }
+            Answer::StartsWith(words) => {
+                self.not_blank(words, recipe::Answer::BEGINNING);
+                recipe::Answer::StartsWith(words.value().into())
+            }
+            Answer::EndsWith(words) => {
+                self.not_blank(words, recipe::Answer::END);
+                recipe::Answer::EndsWith(words.value().into())
+            }
+            Answer::Matches(pattern) => match self.pattern(pattern) {
+                Some(pattern) => recipe::Answer::Matches(pattern),
+                None => return Vec::new(),
+            },
             Answer::Equals(words) => {
                 self.not_blank(words, recipe::Answer::WHOLE);
                 recipe::Answer::Equals(words.value().into())

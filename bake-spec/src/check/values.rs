@@ -6,6 +6,7 @@ use syn::LitStr;
 use super::Checker;
 use super::lookup::Settings;
 use crate::diagnostics::{Code, Mistake, did_you_mean};
+use crate::recipe::Pattern;
 use crate::recipe::parts::is_blank;
 use crate::recipe::training::{check_beta, check_layers, check_module};
 use crate::settings::{Kind, Scope};
@@ -153,6 +154,12 @@ impl Checker<'_> {
         if is_blank(&text.value()) {
             self.report_mistake(Mistake::Blank(what), text.span());
         }
+    }
+
+    /// A regular expression.
+    pub(super) fn pattern(&mut self, text: &LitStr) -> Option<Pattern> {
+        let report = |mistake: Mistake<'_>| self.report_mistake(mistake, text.span());
+        Pattern::checked(text.value().into(), report).ok()
     }
 
     /// Reports a value that is not allowed. Returns whether there is nothing to report.

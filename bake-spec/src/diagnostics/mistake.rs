@@ -33,6 +33,13 @@ pub enum Mistake<'a> {
     },
     /// A text without a word in it.
     Blank(&'static str),
+    /// A text that is no regular expression.
+    NotAPattern {
+        /// The text.
+        text: &'a str,
+        /// Why it is none.
+        why: &'a str,
+    },
     /// A file or folder of this kind without a path.
     EmptyPath(&'static str),
     /// A model without a path.
@@ -114,6 +121,7 @@ impl<'a> Mistake<'a> {
             | Self::NeedsDocument { .. }
             | Self::AnchorWithDocument(_)
             | Self::AnchorFirst(_) => Code::Value,
+            Self::NotAPattern { .. } => Code::Pattern,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset" | "file of expectations") => Code::Dataset,
             Self::EmptyPath(_) => Code::Document,
@@ -135,6 +143,7 @@ impl<'a> Mistake<'a> {
         match self {
             Self::Count { name, .. } | Self::Number { name, .. } => panic!("{}", *name),
             Self::Blank(what) => panic!("{}", *what),
+            Self::NotAPattern { text, .. } => panic!("{}", *text),
             Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
@@ -165,6 +174,9 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "`{name}` must be {range}; this is {number}")
             }
             Self::Blank(what) => write!(f, "{what} cannot be empty"),
+            Self::NotAPattern { text, why } => {
+                write!(f, "`{text}` is not a regular expression: {why}")
+            }
             Self::EmptyPath(what) => write!(
                 f,
                 "the path of the {what} is empty; write it relative to the folder of Cargo.toml"

@@ -65,6 +65,9 @@ impl Recipe {
             key = match &expect.answer {
                 Answer::Contains(words) => key.field("contains", &**words),
                 Answer::ContainsAny(words) => key.field("contains any", &**words),
+                Answer::StartsWith(words) => key.field("starts_with", &**words),
+                Answer::EndsWith(words) => key.field("ends_with", &**words),
+                Answer::Matches(pattern) => key.field("matches", &**pattern),
                 Answer::Equals(words) => key.field("equals", &**words),
                 Answer::Declines => key.field("declines", ""),
             };

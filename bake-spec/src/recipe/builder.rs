@@ -171,6 +171,9 @@ impl RecipeBuilder {
                 Answer::ContainsAny(any) => {
                     ast::Answer::ContainsAny(any.iter().map(|words| text(words)).collect())
                 }
+                Answer::StartsWith(words) => ast::Answer::StartsWith(text(&words)),
+                Answer::EndsWith(words) => ast::Answer::EndsWith(text(&words)),
+                Answer::Matches(pattern) => ast::Answer::Matches(text(&pattern)),
                 Answer::Equals(words) => ast::Answer::Equals(text(&words)),
                 Answer::Declines => ast::Answer::Declines(word("declines")),
             },

@@ -1,7 +1,7 @@
 //! What a baked model must answer.
 
 use super::parts::{is_blank, items, part, str};
-use super::{List, Text};
+use super::{List, Pattern, Text};
 use crate::diagnostics::Mistake;
 
 part! {
@@ -30,6 +30,10 @@ impl ExpectFields {
             Answer::ContainsAny(any) if !all_have_words(items(any)) => {
                 Err(Mistake::Blank(Answer::WORDS))
             }
+            Answer::StartsWith(words) if is_blank(str(words)) => {
+                Err(Mistake::Blank(Answer::BEGINNING))
+            }
+            Answer::EndsWith(words) if is_blank(str(words)) => Err(Mistake::Blank(Answer::END)),
             Answer::Equals(answer) if is_blank(str(answer)) => Err(Mistake::Blank(Answer::WHOLE)),
             _ => Ok(()),
         }
@@ -53,6 +57,12 @@ pub enum Answer {
     Contains(Text),
     /// Contains at least one of these, as `Contains` does. [`Answer::contains_any`] makes it.
     ContainsAny(List<Text>),
+    /// Begins with these words, whatever their case.
+    StartsWith(Text),
+    /// Ends with these words, whatever their case.
+    EndsWith(Text),
+    /// Has a part that a regular expression matches.
+    Matches(Pattern),
     /// Is these words, whatever surrounds them.
     Equals(Text),
     /// Says that the model does not know.
@@ -62,6 +72,10 @@ pub enum Answer {
 impl Answer {
     /// What `contains` has, for messages.
     pub(crate) const WORDS: &'static str = "the words that an answer must contain";
+    /// What `starts_with` has, for messages.
+    pub(crate) const BEGINNING: &'static str = "the words that an answer must begin with";
+    /// What `ends_with` has, for messages.
+    pub(crate) const END: &'static str = "the words that an answer must end with";
     /// What `equals` has, for messages.
     pub(crate) const WHOLE: &'static str = "the answer";
 

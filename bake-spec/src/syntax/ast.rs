@@ -207,6 +207,12 @@ pub enum Answer {
     Contains(LitStr),
     /// `contains ["…", "…"]`: any of these.
     ContainsAny(Vec<LitStr>),
+    /// `starts_with "…"`
+    StartsWith(LitStr),
+    /// `ends_with "…"`
+    EndsWith(LitStr),
+    /// `matches "…"`
+    Matches(LitStr),
     /// `equals "…"`
     Equals(LitStr),
     /// `declines`

@@ -274,7 +274,7 @@ impl Parser {
         }
         let question = self.text(input, "the question")?;
         self.syn(input.parse::<Token![=>]>())?;
-        let what = self.word(input, "`contains`, `equals` or `declines`")?;
+        let what = self.word(input, "a check such as `contains`, `equals` or `declines`")?;
         let answer = match what.to_string().as_str() {
             "contains" if input.peek(token::Bracket) => {
                 let words = "words that the answer may contain";
@@ -283,10 +283,21 @@ impl Parser {
             "contains" => {
                 Answer::Contains(self.text(input, "the words that the answer must contain")?)
             }
+            "starts_with" => {
+                Answer::StartsWith(self.text(input, "the words that the answer must begin with")?)
+            }
+            "ends_with" => {
+                Answer::EndsWith(self.text(input, "the words that the answer must end with")?)
+            }
+            "matches" => {
+                let what = "the regular expression that the answer must match";
+                Answer::Matches(self.text(input, what)?)
+            }
             "equals" => Answer::Equals(self.text(input, "the answer")?),
             "declines" => Answer::Declines(what),
             other => {
-                let known = ["contains", "equals", "declines"];
+                let known =
+                    ["contains", "starts_with", "ends_with", "matches", "equals", "declines"];
                 let message = format!("unknown check `{other}`; {}", did_you_mean(other, &known));
                 return self.report(Code::UnknownKeyword, what.span(), message);
             }

@@ -98,6 +98,9 @@ impl ToTokens for Expect {
         let (arrow, what) = match answer {
             Answer::Contains(words) => (quote!(=>), quote!(contains #words)),
             Answer::ContainsAny(any) => (quote!(=>), quote!(contains [#(#any),*])),
+            Answer::StartsWith(words) => (quote!(=>), quote!(starts_with #words)),
+            Answer::EndsWith(words) => (quote!(=>), quote!(ends_with #words)),
+            Answer::Matches(pattern) => (quote!(=>), quote!(matches #pattern)),
             Answer::Equals(words) => (quote!(=>), quote!(equals #words)),
             Answer::Declines(word) => (quote!(=>), word.to_token_stream()),
             Answer::FromFile(word) => {

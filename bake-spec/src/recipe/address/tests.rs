@@ -1,7 +1,7 @@
 use super::*;
 use crate::recipe::{
     Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields,
-    LoraFields, ModelSource, Outline, OutlineFields, Persona, PersonaFields, RecipeFields,
+    LoraFields, ModelSource, Outline, OutlineFields, Pattern, Persona, PersonaFields, RecipeFields,
     Rephrase, RolloutFields, StimuliFields, TargetFields, Template, TemplateFields, TrainFields,
     Unanswerable, UnanswerableFields,
 };
@@ -195,6 +195,29 @@ fn addresses_do_not_change() {
         "addresses have changed, which makes bakes stale; where that is meant, run this test and \
          those of tests/lock.rs with BAKE_WRITE_ADDRESSES=1\n{there}\n{found}"
     );
+}
+
+/// The address of an adapter is the same whatever is expected of it; what a bake is judged by is
+/// not.
+#[test]
+fn each_form_of_expectation_is_judged_in_its_own_way() {
+    let (model, bob) = (hash("model"), || "Bob".into());
+    let answers = [
+        Answer::Contains(bob()),
+        Answer::StartsWith(bob()),
+        Answer::EndsWith(bob()),
+        Answer::Matches(Pattern::declared(bob())),
+        Answer::Equals(bob()),
+        Answer::Declines,
+    ];
+    let recipes = answers.map(|answer| {
+        let expect = full_recipe().expects[0].with(|expect| expect.answer = answer).unwrap();
+        full_recipe().with(|recipe| recipe.expects = vec![expect].into()).unwrap()
+    });
+    let judged: std::collections::HashSet<String> =
+        recipes.iter().map(|recipe| recipe.judged_by(None, None).to_string()).collect();
+    assert_eq!(judged.len(), recipes.len());
+    assert!(recipes.iter().all(|recipe| recipe.hash(&model) == full_recipe().hash(&model)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind};
-use crate::recipe::{Answer, Expect, ExpectFields};
+use crate::recipe::{Answer, Expect, ExpectFields, Pattern};
 use crate::text::document::read_text;
 
 /// A line, to show in messages.
@@ -19,6 +19,9 @@ struct Line {
     question: String,
     target: Option<String>,
     contains: Option<OneOrAny>,
+    starts_with: Option<String>,
+    ends_with: Option<String>,
+    matches: Option<String>,
     equals: Option<String>,
     declines: Option<bool>,
 }
@@ -35,8 +38,8 @@ enum OneOrAny {
 /// not empty, from 1 on, with its expectation or what is wrong with it.
 ///
 /// A line is a JSON object with a `question`, and one of `contains` (a string, or a list of strings
-/// of which any is right), `equals` and `declines` (`true`); a `target` says which document has the
-/// answer.
+/// of which any is right), `starts_with`, `ends_with`, `matches` (a regular expression), `equals` and
+/// `declines` (`true`); a `target` says which document has the answer.
 ///
 /// # Errors
 /// When the file cannot be read, or has no lines.
@@ -59,23 +62,27 @@ fn of_line(line: &str) -> Result<Expect, String> {
     if !line.trim_start().starts_with('{') {
         return Err(format!("not a JSON object; write {EXAMPLE}"));
     }
-    let Line { question, target, contains, equals, declines } = serde_json::from_str(line)
-        .map_err(|e| {
-            // The line within the text is always the first, and its number in the file is in the
-            // message already.
-            let what = e.to_string().replace(" at line 1 column", " at column");
-            match e.is_data() {
-                true => what,
-                false => format!("not JSON: {what}; write one object in each line, as {EXAMPLE}"),
-            }
-        })?;
+    let line: Line = serde_json::from_str(line).map_err(|e| {
+        // The line within the text is always the first, and its number in the file is in the
+        // message already.
+        let what = e.to_string().replace(" at line 1 column", " at column");
+        match e.is_data() {
+            true => what,
+            false => format!("not JSON: {what}; write one object in each line, as {EXAMPLE}"),
+        }
+    })?;
     let mut answers = Vec::new();
-    answers.extend(contains.map(|contains| match contains {
+    answers.extend(line.contains.map(|contains| match contains {
         OneOrAny::One(words) => Answer::Contains(words.into()),
         OneOrAny::Any(words) => Answer::contains_any(words),
     }));
-    answers.extend(equals.map(|words| Answer::Equals(words.into())));
-    match declines {
+    answers.extend(line.starts_with.map(|words| Answer::StartsWith(words.into())));
+    answers.extend(line.ends_with.map(|words| Answer::EndsWith(words.into())));
+    if let Some(pattern) = line.matches {
+        answers.push(Answer::Matches(Pattern::new(pattern).map_err(|e| e.to_string())?));
+    }
+    answers.extend(line.equals.map(|words| Answer::Equals(words.into())));
+    match line.declines {
         Some(true) => answers.push(Answer::Declines),
         Some(false) => {
             return Err("`declines` can only be true; write what the answer `contains`".to_owned());
@@ -83,10 +90,12 @@ fn of_line(line: &str) -> Result<Expect, String> {
         None => {}
     }
     let Ok([answer]) = <[Answer; 1]>::try_from(answers) else {
-        return Err("write one of `contains`, `equals` and `declines`".to_owned());
+        return Err("write one of `contains`, `starts_with`, `ends_with`, `matches`, `equals` and \
+                    `declines`"
+            .to_owned());
     };
-    let question = question.trim().to_owned().into();
-    let expect = ExpectFields { target: target.map(Into::into), question, answer };
+    let question = line.question.trim().to_owned().into();
+    let expect = ExpectFields { target: line.target.map(Into::into), question, answer };
     Expect::new(expect).map_err(|e| e.to_string())
 }
 
@@ -114,7 +123,9 @@ mod tests {
             {\"target\": \"keys\", \"question\": \"How long?\", \"contains\": [\"2 days\", \"two \
             days\"]}\r\n  {\"equals\": \"There.\", \"question\": \"Where?\", \"target\": null}\r\n\
             {\"question\": \"Why?\", \"declines\": true}\n\
-            {\"question\": \"When?\", \"contains\": [\"at 9\"]}";
+            {\"question\": \"When?\", \"contains\": [\"at 9\"]}\n\
+            {\"question\": \"Which?\", \"matches\": \"^[AB]$\"}\n\
+            {\"question\": \"How?\", \"ends_with\": \"so\"}";
         let any = Answer::ContainsAny(vec!["2 days".into(), "two days".into()].into());
         let want = [
             (1, expect(None, "Who has it?", Answer::Contains("Bob".into()))),
@@ -122,6 +133,8 @@ mod tests {
             (4, expect(None, "Where?", Answer::Equals("There.".into()))),
             (5, expect(None, "Why?", Answer::Declines)),
             (6, expect(None, "When?", Answer::Contains("at 9".into()))),
+            (7, expect(None, "Which?", Answer::Matches(Pattern::new("^[AB]$").unwrap()))),
+            (8, expect(None, "How?", Answer::EndsWith("so".into()))),
         ];
         assert_eq!(of(text), want.map(|(number, expect)| (number, Ok(expect))));
     }
@@ -144,10 +157,14 @@ mod tests {
                 "{\"question\": \"Who?\", \"contains\": 7}",
                 "`contains` must be a string or a list of strings",
             ),
-            ("{\"question\": \"Who?\"}", "write one of `contains`, `equals` and `declines`"),
+            ("{\"question\": \"Who?\"}", "write one of `contains`, `starts_with`, "),
             (
                 "{\"question\": \"Who?\", \"contains\": \"Bob\", \"declines\": true}",
-                "write one of `contains`, `equals` and `declines`",
+                "write one of `contains`, `starts_with`, `ends_with`, `matches`, `equals` and ",
+            ),
+            (
+                "{\"question\": \"Who?\", \"matches\": \"(\"}",
+                "`(` is not a regular expression: unclosed group",
             ),
             ("{\"question\": \"Who?\", \"declines\": false}", "`declines` can only be true"),
             ("{\"question\": \" \", \"contains\": \"Bob\"}", "a question cannot be empty"),

@@ -191,12 +191,18 @@ pub mod target_body {
     /// and `{ … }`.
     pub const unanswerable: () = ();
     /// How many requests of a table of bake are asked that have nothing to do with any document; 0
-    /// for none; by default all of them for an anchor that declares no questions and for a target
-    /// without a document, and otherwise none.
+    /// for none; by default all of them for an anchor that declares no questions, and otherwise
+    /// none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.
     pub const everyday: () = ();
+    /// How many requests of another table are asked, from which a behaviour is learned: questions
+    /// about the world, things to write, explain, list, compute or decide, small talk; 0 for none;
+    /// by default all of them for a target without a document, and otherwise none.
+    ///
+    /// `general`, in a target's braces: a whole number from 0 to 100000, or nothing.
+    pub const general: () = ();
     /// Questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv).
     ///
     /// `dataset`, in a bake, a target's braces, an anchor's braces: `"…"`, and `{ … }`.
@@ -276,8 +282,8 @@ pub mod anchor_body {
     /// ask, or write `questions` in other words.
     pub const rephrase: () = ();
     /// How many requests of a table of bake are asked that have nothing to do with any document; 0
-    /// for none; by default all of them for an anchor that declares no questions and for a target
-    /// without a document, and otherwise none.
+    /// for none; by default all of them for an anchor that declares no questions, and otherwise
+    /// none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.

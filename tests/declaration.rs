@@ -39,7 +39,7 @@ bake! {
             expect "Is it lost?" => contains "Bob";
             expect from "tests/docs/expected.jsonl";
         }
-        target r#move prompt "Say where to move." { everyday 9; }
+        target r#move prompt "Say where to move." { everyday 9; general 30; }
         expect "Who are you?" => declines;
         expect r#move "Where to?" => equals "There.";
         expect r#move "And then?" => starts_with "Then";
@@ -213,6 +213,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
     assert_eq!((&*to_move.name, to_move.weight, &to_move.document), ("move", 1.0, &None));
     assert_eq!(to_move.stimuli.questions(), ["Where?"]);
     assert_eq!(to_move.stimuli.everyday().unwrap().count, Some(9));
+    assert_eq!(to_move.stimuli.general().unwrap().count, Some(30));
     let ask = to_move.stimuli.ask().unwrap();
     assert_eq!(
         (ask.count, ask.temperature, ask.template.as_deref()),

@@ -21,7 +21,7 @@ use bake_spec::text::{dataset, section};
 #[cfg(feature = "train")]
 use crate::bake::stimuli::unanswerable::{Told, things};
 #[cfg(feature = "train")]
-use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday};
+use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday, general};
 #[cfg(feature = "train")]
 use crate::bake::unwrap::unwrapped;
 #[cfg(all(feature = "tiny", feature = "train"))]
@@ -147,8 +147,8 @@ pub(crate) struct Inputs {
     pub(crate) read: Option<String>,
     /// The passages that questions are made from and teachers read, in the order of the document.
     pub(crate) passages: Vec<Passage>,
-    /// The stimuli that are written down, in the recipe, in files and in the table of everyday
-    /// requests.
+    /// The stimuli that are written down, in the recipe, in files and in the tables of everyday and
+    /// general requests.
     pub(crate) stimuli: Vec<Stimulus>,
     /// The template that makes questions of passages.
     pub(crate) template: Option<PassageTemplate>,
@@ -217,6 +217,12 @@ impl Inputs {
             let count = everyday.count.unwrap_or(everyday::ALL);
             for request in everyday::requests(count, target.rollout.seed) {
                 stimuli.push(Stimulus::new(request, None, GeneratorKind::Everyday));
+            }
+        }
+        if let Some(general) = target.stimuli.general() {
+            let count = general.count.unwrap_or(general::ALL);
+            for request in general::requests(count, target.rollout.seed) {
+                stimuli.push(Stimulus::new(request, None, GeneratorKind::General));
             }
         }
         let template = match (target.stimuli.template(), &target.document) {

@@ -164,6 +164,7 @@ stand_in! {
     recipe::Rephrase => Self::default(),
     recipe::Unanswerable => Self::default(),
     recipe::Everyday => Self::default(),
+    recipe::General => Self::default(),
     recipe::Rollout => Self::default(),
     recipe::Lora => Self::default(),
     recipe::Train => Self::default(),

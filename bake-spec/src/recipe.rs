@@ -46,9 +46,10 @@ pub use builder::RecipeBuilder;
 pub use declaration::{ADAPTER_FILES, AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use expect::{Answer, Expect, ExpectFields};
 pub use generator::{
-    Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, Generator, GeneratorKind,
-    Outline, OutlineFields, Persona, PersonaFields, Rephrase, RephraseFields, Stimuli,
-    StimuliFields, Template, TemplateFields, Unanswerable, UnanswerableFields,
+    Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, General, GeneralFields,
+    Generator, GeneratorKind, Outline, OutlineFields, Persona, PersonaFields, Rephrase,
+    RephraseFields, Stimuli, StimuliFields, Template, TemplateFields, Unanswerable,
+    UnanswerableFields,
 };
 use parts::{is_blank, items, part, same, str};
 pub use pattern::Pattern;

@@ -59,7 +59,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 unanswerable 9 { decline "No idea."; }
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
-            target lamp from "lamp.md" { questions from "asked.txt"; }
+            target lamp from "lamp.md" { questions from "asked.txt"; general 5; }
             anchor manners weight 0.5 { questions ["Hello"]; everyday 20; }
             expect keys "Is it lost?" => contains "Bob";
             expect keys "Where to?" => starts_with "To the";
@@ -98,7 +98,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .top_k(40)
                 .seed(9)
         })
-        .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt"))
+        .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt").general(5))
         .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]).everyday(20))
         .expect(Some("keys"), "Is it lost?", Answer::Contains("Bob".into()))
         .expect(Some("keys"), "Where to?", Answer::StartsWith("To the".into()))
@@ -450,12 +450,25 @@ fn a_bake_of_documents_has_an_anchor_of_everyday_requests() {
 }
 
 #[test]
-fn a_behaviour_is_learned_from_everyday_requests() {
+fn a_behaviour_is_learned_from_general_requests() {
     let dir = package();
-    let source = "bake A { outline 5; target tone prompt \"Be kind.\"; }";
-    let recipe = without_mistakes(dir.path(), source);
-    let generators = [Generator::Ask(Default::default()), Generator::Everyday(Default::default())];
-    assert_eq!(*recipe.targets[0].stimuli.generators, generators);
+    let of = |items: &str| {
+        without_mistakes(dir.path(), &format!("bake A {{ {items} }}")).targets.clone()
+    };
+    let general = [Generator::General(Default::default())];
+    let alone = of("outline 5; target tone prompt \"Be kind.\";");
+    assert_eq!((alone.len(), &*alone[0].stimuli.generators), (1, &general[..]));
+    let mixed = of("target keys from \"keys.md\"; target tone prompt \"Be kind.\";");
+    assert_eq!((mixed.len(), &*mixed[1].stimuli.generators), (2, &general[..]));
+    assert_eq!(mixed[0].stimuli.general(), None);
+    // What is declared is asked instead, or too.
+    let kinds = |items: &str| -> Vec<GeneratorKind> {
+        let tone = &of(&format!("target tone prompt \"Be kind.\" {{ {items} }}"))[0];
+        tone.stimuli.generators.iter().map(Generator::kind).collect()
+    };
+    use GeneratorKind::{Ask, Everyday, General, Questions};
+    assert_eq!(kinds("questions [\"Why?\"]; general 0;"), [Questions]);
+    assert_eq!(kinds("ask; everyday 9; general 20;"), [Ask, Everyday, General]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const WHOLE: &str = r#"
             questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
         }
         target lamp prompt { system "Say no."; user from "keys.csv"; assistant "No."; } {
-            ask 0; questions ["Why?"];
+            ask 0; questions ["Why?"]; general 9;
         }
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
         train { epochs 2; schedule cosine; divergence jsd(0.5); }

@@ -13,7 +13,7 @@ fn in_a_workspace_the_package_is_that_of_the_current_folder() {
     package.write(
         "sub/src/lib.rs",
         "bake::bake! { bake Sub { target keys prompt \"Be kind.\" { \
-        questions [\"Hello\"]; ask 0; everyday 0; } } }",
+        questions [\"Hello\"]; general 0; } } }",
     );
     let store = package.dir.path().join("store");
     let listed = |folder: &str, args: &[&str]| {

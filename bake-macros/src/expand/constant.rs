@@ -4,10 +4,10 @@
 use bake_spec::Hash;
 use bake_spec::recipe::{
     Answer, AskFields, Dataset, DatasetFields, Divergence, EverydayFields, Expect, ExpectFields,
-    Format, Freshness, Generator, Lora, LoraFields, ModelSource, OutlineFields, PersonaFields,
-    Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields, Schedule,
-    Status, StimuliFields, Target, TargetFields, TemplateFields, Text, Train, TrainFields, Turn,
-    UnanswerableFields,
+    Format, Freshness, GeneralFields, Generator, Lora, LoraFields, ModelSource, OutlineFields,
+    PersonaFields, Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields,
+    Schedule, Status, StimuliFields, Target, TargetFields, TemplateFields, Text, Train,
+    TrainFields, Turn, UnanswerableFields,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -154,6 +154,11 @@ fn generator(generator: &Generator) -> TokenStream {
             let EverydayFields { count } = &**everyday;
             let count = option(*count);
             quote!(Generator::Everyday(Everyday::declared(EverydayFields { count: #count })))
+        }
+        Generator::General(general) => {
+            let GeneralFields { count } = &**general;
+            let count = option(*count);
+            quote!(Generator::General(General::declared(GeneralFields { count: #count })))
         }
         // Only a later version of the recipe has others.
         _ => quote!(::core::compile_error!("this generator cannot be written as a constant")),

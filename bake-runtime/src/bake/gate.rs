@@ -3,7 +3,7 @@
 use bake_spec::recipe::Target;
 
 use super::layout::{Conversation, Layout};
-use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
+use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, spread, try_layouts};
 use super::rollout::check_ends;
 use super::room::described;
 use super::stages::Stages;
@@ -15,6 +15,10 @@ const CLEARLY: usize = 5;
 
 /// Answers that an error shows.
 const SHOWN: usize = 3;
+
+/// What to do about a prompt that changes too little.
+const NEXT_FOR_PROMPTS: &str = "use another model, say it in other words, or show what is meant \
+                                with worked examples (`prompt { user \"…\"; assistant \"…\"; }`)";
 
 /// Requests of many kinds, for prompts without a document.
 const REQUESTS: [&str; 6] = [
@@ -116,6 +120,29 @@ impl Compared<'_> {
         refuse(stages, &what, next)
     }
 
+    /// A prompt without a document must bring about some of what is expected and the model does not
+    /// do by itself.
+    fn check_behaviour(mut self, stages: &Stages<'_>, target: &Target) -> Result<()> {
+        let of_expects = self.probes.iter().take_while(|probe| probe.is_declared()).count();
+        self.probes.truncate(of_expects);
+        let missing = |(_, base): &(&Probed, &Probed)| !base.right;
+        let pairs = || self.teacher.iter().zip(&self.base).take(of_expects);
+        let new = pairs().filter(missing).count();
+        let met = pairs().filter(missing).filter(|(teacher, _)| teacher.right).count();
+        if new == 0 || is_clearly_better(met, 0, new) {
+            return Ok(());
+        }
+        let what = format!(
+            "the model {} does not do what {} says: of {new} answers that are expected and that \
+             it does not give by itself, it gives {met} with the prompt, so there is next to \
+             nothing to learn from it. {}",
+            stages.model.name(),
+            described(target),
+            self.shown()
+        );
+        refuse(stages, &what, NEXT_FOR_PROMPTS)
+    }
+
     /// Some answers, those that are wrong first.
     fn shown(&self) -> String {
         let mut answers: Vec<_> = self.probes.iter().zip(&self.teacher).collect();
@@ -140,33 +167,34 @@ fn shortened(answer: &str) -> String {
     beginning.join(" ") + end
 }
 
-/// A prompt must change what the model says.
+/// A prompt must clearly change what the model says.
 fn changes_something(probing: &Probing<'_>) -> Result<()> {
     let Probing { stages, target, inputs, .. } = *probing;
-    let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).take(REQUESTS.len());
+    let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
     let mut asked: Vec<Probe<'_>> = probing.of_expects();
-    asked.extend(written.chain(REQUESTS).map(Probe::open));
+    asked.extend(spread(written, REQUESTS.len()).into_iter().chain(REQUESTS).map(Probe::open));
     let with = |prompt| -> Vec<Conversation> {
         asked.iter().map(|probe| Conversation::plain(prompt, &probe.question)).collect()
     };
     let prompted = probing.answers(&asked, &with(&target.prompt))?.unwrap_or_default();
     check_probes_end(probing, &prompted)?;
     let base = probing.answers(&asked, &with(&stages.recipe.student))?.unwrap_or_default();
-    if prompted.iter().zip(&base).any(|(prompted, base)| prompted.text != base.text) {
-        return Ok(());
-    }
+    let differ = |(prompted, base): &(&Probed, &Probed)| prompted.text != base.text;
+    let different = prompted.iter().zip(&base).filter(differ).count();
     let compared = Compared { probes: asked, teacher: prompted, base };
+    let all = compared.probes.len();
+    if is_clearly_better(different, 0, all) {
+        return compared.check_behaviour(stages, target);
+    }
     let what = format!(
-        "the model {} answers {} requests as if it had not read {}, so there is nothing to learn \
-         from it. {}",
+        "the model {} answers {} of {all} requests as if it had not read {}, so there is next to \
+         nothing to learn from it. {}",
         stages.model.name(),
-        compared.probes.len(),
+        all - different,
         described(target),
         compared.shown()
     );
-    let next = "use another model, say it in other words, or show what is meant with worked \
-                examples (`prompt { user \"…\"; assistant \"…\"; }`)";
-    refuse(stages, &what, next)
+    refuse(stages, &what, NEXT_FOR_PROMPTS)
 }
 
 /// An error, unless the recipe wants to go on anyway.

@@ -2,28 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use bake_spec::recipe::GeneratorKind;
 use bake_spec::{Hash, KeyHasher};
 
 use super::stimuli::Stimulus;
 
-/// Whether each stimulus is held out: of those that were made from one passage, this share, rounded
-/// down. What somebody wrote is never held out.
+/// Whether each stimulus is held out: of those that were made from one passage, and of general
+/// requests, this share, rounded down. What somebody wrote is never held out.
 ///
 /// Which ones they are depends on the seed and their words, so that one more stimulus changes at
 /// most one or two of them.
 pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool> {
-    let mut of_passages: BTreeMap<(usize, usize), Vec<(Hash, usize)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Option<(usize, usize)>, Vec<(Hash, usize)>> = BTreeMap::new();
     for (number, stimulus) in stimuli.iter().enumerate() {
-        if let (Some(passage), false) = (&stimulus.passage, stimulus.generator.is_written()) {
+        let passage = stimulus.passage.as_ref().map(|passage| (passage.start, passage.end));
+        let is_general = stimulus.generator == GeneratorKind::General;
+        if is_general || passage.is_some() && !stimulus.generator.is_written() {
             let key = KeyHasher::new("held out", 1)
                 .field("seed", &seed)
                 .field("stimulus", &*stimulus.text)
                 .finish();
-            of_passages.entry((passage.start, passage.end)).or_default().push((key, number));
+            groups.entry(passage).or_default().push((key, number));
         }
     }
     let mut held_out = vec![false; stimuli.len()];
-    for mut candidates in of_passages.into_values() {
+    for mut candidates in groups.into_values() {
         candidates.sort_unstable_by_key(|(key, _)| *key.as_bytes());
         let count = (candidates.len() as f64 * share) as usize;
         for (_, number) in &candidates[..count] {
@@ -35,8 +38,6 @@ pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool>
 
 #[cfg(test)]
 mod tests {
-    use bake_spec::recipe::GeneratorKind;
-
     use super::*;
 
     fn stimuli(count: usize) -> Vec<Stimulus> {
@@ -63,6 +64,17 @@ mod tests {
         assert_eq!(held[60..], [false, false]);
         assert_eq!(held_out(&stimuli[..9], 0.1, 1), [false; 9]);
         assert_ne!(held_out(&stimuli, 0.1, 2), held);
+    }
+
+    #[test]
+    fn a_behaviour_loses_its_share_of_general_requests() {
+        let of = |generator| -> Vec<Stimulus> {
+            (0..40).map(|i| Stimulus::new(&format!("Say {i}."), None, generator)).collect()
+        };
+        let count = |generator| {
+            held_out(&of(generator), 0.1, 1).into_iter().filter(|held_out| *held_out).count()
+        };
+        assert_eq!((count(GeneratorKind::General), count(GeneratorKind::Everyday)), (4, 0));
     }
 
     #[test]

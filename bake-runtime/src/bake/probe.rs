@@ -71,6 +71,11 @@ impl Probe<'_> {
     pub(super) fn open(question: &str) -> Self {
         Self { question: question.to_owned(), expected: RightAnswer::Anything }
     }
+
+    /// Whether a declaration says what the answer must be.
+    pub(super) fn is_declared(&self) -> bool {
+        matches!(self.expected, RightAnswer::Declared(_))
+    }
 }
 
 /// An answer to a probe.
@@ -258,7 +263,9 @@ impl<'a> Probing<'a> {
 
     /// The most tokens of an answer.
     pub(super) fn tokens(&self) -> usize {
-        TOKENS.min(self.target.rollout.max_tokens(self.stages.model.config().context()))
+        let most = self.target.rollout.max_tokens(self.stages.model.config().context());
+        // What a behaviour does may only show at the end of an answer.
+        if self.inputs.document.is_some() { TOKENS.min(most) } else { most }
     }
 
     fn make(&self, asked: &[Conversation]) -> Result<Vec<Completion>> {

@@ -4,9 +4,11 @@ mod ask;
 mod author;
 pub(crate) mod everyday;
 mod filter;
+pub(crate) mod general;
 mod outline;
 mod phrases;
 mod quota;
+mod table;
 mod template;
 pub(crate) mod unanswerable;
 

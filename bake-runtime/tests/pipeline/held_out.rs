@@ -1,6 +1,6 @@
 //! What is held out of training, and when training ends.
 
-use bake_spec::recipe::{Outline, OutlineFields};
+use bake_spec::recipe::{General, GeneralFields, Outline, OutlineFields};
 
 use super::*;
 
@@ -22,6 +22,22 @@ fn what_is_held_out_is_measured_after_each_epoch() {
     let lowest = report.held_out.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(report.held_out[report.best_epoch() - 1], lowest);
     assert!(lowest < report.held_out[0], "{report:?}");
+}
+
+#[test]
+fn a_behaviour_is_learned_from_general_requests_of_which_some_are_held_out() {
+    let mut fixture = Fixture::new();
+    fixture.only(Declared::General(General::new(GeneralFields { count: Some(10) }).unwrap()));
+    fixture.target(|target| {
+        (target.document, target.prompt) = (None, "End every answer with: Over and out.".into());
+    });
+    fixture.train(|train| (train.held_out, train.epochs) = (0.3, 1));
+    let options = fixture.options("store");
+    let planned = plan(&fixture.recipe, &options).unwrap();
+    assert_eq!((planned.targets[0].written, planned.targets[0].made), (10, 0));
+    let report = bake_recipe(&fixture.recipe, &options).unwrap().report;
+    let target = &report.targets[0];
+    assert_eq!((target.stimuli, target.held_out, report.held_out.len()), (10, 3, 1));
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use bake_runtime::{ErrorKind, Model, Progress, bake_recipe};
 use bake_spec::Store;
-use bake_spec::recipe::{Document, DocumentFields, ModelSource, RecipeFields};
+use bake_spec::recipe::{
+    Answer, Document, DocumentFields, Expect, ExpectFields, ModelSource, RecipeFields,
+};
 use bake_spec::text::document;
 use serde_json::Value;
 
@@ -243,19 +245,50 @@ fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
 }
 
 #[test]
-fn a_prompt_that_changes_nothing_is_not_baked() {
+fn a_prompt_that_changes_next_to_nothing_is_not_baked() {
     let mut fixture = Fixture::new();
     fixture.written_only();
-    // The small model says that it does not know whatever it reads but a document.
+    // The small model mostly says that it does not know, whatever it reads but a document. Only
+    // who it is, it knows from its prompt.
+    for (prompt, ignored) in [("The sea is wide.", "9 of 9"), ("Answer like a pirate.", "8 of 9")] {
+        fixture.target(|target| (target.document, target.prompt) = (None, prompt.into()));
+        let error = fixture.error().to_string();
+        assert!(
+            error.contains(ignored)
+                && error.contains("as if it had not read the prompt of target `keys`")
+                && error.contains("say it in other words"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_behaviour_that_the_model_does_not_show_is_not_baked() {
+    let mut fixture = Fixture::new();
+    fixture.written_only();
+    let expect = |words: &'static str| {
+        let fields = ExpectFields {
+            target: Some("keys".into()),
+            question: "Hello!".into(),
+            answer: Answer::EndsWith(words.into()),
+        };
+        vec![Expect::new(fields).unwrap()].into()
+    };
     fixture.target(|target| {
-        (target.document, target.prompt) = (None, "The sea is wide.".into());
+        (target.document, target.prompt) = (None, "End every answer with: Over and out.".into());
     });
+    fixture.change(|recipe| recipe.expects = expect("Yours truly"));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("as if it had not read the prompt of target `keys`")
-            && error.contains("say it in other words"),
+        error.contains("does not do what the prompt of target `keys` says: of 1 answers")
+            && error.contains("it gives 0 with the prompt")
+            && error.contains("\"Hello!\": ")
+            && error.contains("`train { teacher anyway; }` bakes it as it is"),
         "{error}"
     );
+    // What it does by itself says nothing about the prompt.
+    fixture.change(|recipe| recipe.expects = expect("that information"));
+    bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
 }
 
 #[test]

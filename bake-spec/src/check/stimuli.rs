@@ -32,7 +32,7 @@ impl Checker<'_> {
         files: &mut Vec<String>,
     ) -> Option<Source> {
         let anchored = sources.iter().any(|source| source.target.anchor);
-        // What has no document is asked everyday requests too, and answers them in another way.
+        // A behaviour changes the answers to everyday requests, which an anchor would keep.
         let documents = sources.iter().all(|source| source.target.document.is_some());
         if anchored || !documents || shared.settings.word("anchors") == "none" {
             return None;
@@ -86,14 +86,19 @@ impl Checker<'_> {
         if has_document {
             generators.extend(self.of_document(target, body));
         }
-        generators.extend(self.by_model(target, body, shared.anywhere, files));
+        generators.extend(self.by_model(target, body, declares_document, shared.anywhere, files));
         // A file without questions was reported where it is named.
         let given = ["questions", "dataset"].iter().any(|name| body.given(name).is_some());
-        let no_document = !target.is_anchor() && !declares_document;
-        let everyday = no_document || target.is_anchor() && generators.is_empty() && !given;
+        let everyday = target.is_anchor() && generators.is_empty() && !given;
         if let Some(count) = body.amount("everyday").count(everyday) {
             let everyday = recipe::Everyday::new(recipe::EverydayFields { count });
             generators.push(Generator::Everyday(self.part(everyday, target.name.span())));
+        }
+        if !target.is_anchor()
+            && let Some(count) = body.amount("general").count(!declares_document)
+        {
+            let general = recipe::General::new(recipe::GeneralFields { count });
+            generators.push(Generator::General(self.part(general, target.name.span())));
         }
         if generators.is_empty() {
             // What a document that cannot be read would be asked is not known.
@@ -177,16 +182,17 @@ impl Checker<'_> {
         generators
     }
 
-    /// What the model writes.
+    /// What the model writes, by default about a document.
     fn by_model(
         &mut self,
         target: &Target,
         body: &Settings<'_>,
+        has_document: bool,
         anywhere: bool,
         files: &mut Vec<String>,
     ) -> Vec<Generator> {
         let (mut generators, span) = (Vec::new(), target.name.span());
-        if let Some(count) = body.amount("ask").count(!target.is_anchor()) {
+        if let Some(count) = body.amount("ask").count(has_document && !target.is_anchor()) {
             let settings = body.block("ask", Scope::Ask);
             let template = Some(settings.text("template")).filter(|text| !text.is_empty());
             let fields = recipe::AskFields {

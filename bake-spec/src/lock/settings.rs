@@ -57,7 +57,7 @@ pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
 /// How many questions a generator makes that leaves no trace in the settings: none, but that the
 /// first locks had 100 of `ask` for targets.
 fn unwritten(settings: &Settings, name: &str) -> Option<String> {
-    let counted = ["outline", "ask", "persona", "rephrase", "unanswerable", "everyday"];
+    let counted = ["outline", "ask", "persona", "rephrase", "unanswerable", "everyday", "general"];
     let asked = name == "ask" && !settings.contains_key("anchor");
     counted.contains(&name).then(|| if asked { "100" } else { "0" }.to_owned())
 }

@@ -154,12 +154,12 @@ fn generator(generator: &Generator) -> Record {
             return Record::new().field("questions", &**questions);
         }
         Generator::Dataset(_) => return Record::new(),
-        Generator::Ask(ask) => Record::new().unless(&0.5, "temperature", &ask.temperature).unless(
-            &None,
-            "template",
-            &ask.template,
-        ),
-        Generator::Template(_) | Generator::Outline(_) | Generator::Everyday(_) => Record::new(),
+        Generator::Template(_) | Generator::Outline(_) => Record::new(),
+        Generator::Everyday(_) | Generator::General(_) => Record::new(),
+        Generator::Ask(ask) => {
+            let record = Record::new().unless(&0.5, "temperature", &ask.temperature);
+            record.unless(&None, "template", &ask.template)
+        }
         Generator::Persona(persona) => Record::new()
             .unless(&0.7, "temperature", &persona.temperature)
             .unless(&[][..], "people", &*persona.people),
@@ -177,6 +177,7 @@ fn generator(generator: &Generator) -> Record {
         Generator::Rephrase(it) => record.field(kind.name(), &Count(it.count)),
         Generator::Unanswerable(it) => record.field(kind.name(), &Count(it.count)),
         Generator::Everyday(it) => record.field(kind.name(), &Count(it.count)),
+        Generator::General(it) => record.field(kind.name(), &Count(it.count)),
         Generator::Questions(_) | Generator::Dataset(_) | Generator::Ask(_) => record,
     }
 }

@@ -1,6 +1,6 @@
 //! Generators: where the questions of a target come from.
 
-use serde::{Deserialize, Serialize};
+mod kind;
 
 use super::parts::{is_blank, items, part, str};
 use super::{List, Text};
@@ -8,6 +8,7 @@ use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
 use crate::text::dataset::Format;
+pub use kind::GeneratorKind;
 
 part! {
     /// Where a target's questions come from.
@@ -122,6 +123,8 @@ of_kind! {
     unanswerable: Unanswerable;
     /// What has nothing to do with any document.
     everyday: Everyday;
+    /// What a behaviour is learned from.
+    general: General;
 }
 
 const fn check_questions(questions: &[Text]) -> Result<(), Mistake<'_>> {
@@ -161,6 +164,8 @@ pub enum Generator {
     Unanswerable(Unanswerable),
     /// Requests that have nothing to do with any document.
     Everyday(Everyday),
+    /// Requests of many kinds, from which a behaviour is learned.
+    General(General),
 }
 
 impl Generator {
@@ -176,84 +181,8 @@ impl Generator {
             Self::Rephrase(_) => GeneratorKind::Rephrase,
             Self::Unanswerable(_) => GeneratorKind::Unanswerable,
             Self::Everyday(_) => GeneratorKind::Everyday,
+            Self::General(_) => GeneratorKind::General,
         }
-    }
-}
-
-/// The kind of a generator, which every stimulus knows that it made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum GeneratorKind {
-    /// The declaration's `questions`.
-    Questions,
-    /// A file of the declaration's `dataset`.
-    Dataset,
-    /// `outline`: the document's own words.
-    Outline,
-    /// `template`: one text for every passage.
-    Template,
-    /// `ask`: the model, reading a passage.
-    Ask,
-    /// `persona`: the model, speaking as somebody else.
-    Persona,
-    /// `rephrase`: other words for a question of another generator.
-    Rephrase,
-    /// `unanswerable`: what the document does not answer.
-    Unanswerable,
-    /// `everyday`: what has nothing to do with any document.
-    Everyday,
-}
-
-impl GeneratorKind {
-    /// All kinds, in the order in which they make questions.
-    pub const ALL: [Self; 9] = [
-        Self::Questions,
-        Self::Dataset,
-        Self::Outline,
-        Self::Template,
-        Self::Ask,
-        Self::Persona,
-        Self::Rephrase,
-        Self::Unanswerable,
-        Self::Everyday,
-    ];
-
-    /// Its keyword in declarations.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Questions => "questions",
-            Self::Dataset => "dataset",
-            Self::Outline => "outline",
-            Self::Template => "template",
-            Self::Ask => "ask",
-            Self::Persona => "persona",
-            Self::Rephrase => "rephrase",
-            Self::Unanswerable => "unanswerable",
-            Self::Everyday => "everyday",
-        }
-    }
-
-    /// Whether the questions exist already: bake does not make them.
-    pub const fn is_written(self) -> bool {
-        matches!(self, Self::Questions | Self::Dataset)
-    }
-
-    /// Whether the model writes the questions.
-    pub const fn is_by_model(self) -> bool {
-        matches!(self, Self::Ask | Self::Persona | Self::Rephrase)
-    }
-
-    /// Whether it makes its questions from a document, so that it cannot do without one.
-    pub const fn needs_document(self) -> bool {
-        matches!(self, Self::Outline | Self::Template | Self::Unanswerable)
-    }
-}
-
-/// Its keyword.
-impl std::fmt::Display for GeneratorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -477,6 +406,27 @@ impl EverydayFields {
     }
 }
 
+part! {
+    /// Requests of many kinds from a table of bake, from which a behaviour is learned.
+    General of GeneralFields
+}
+
+/// The fields of a [`General`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GeneralFields {
+    /// How many requests; by default all of the table.
+    pub count: Option<usize>,
+}
+
+impl GeneralFields {
+    /// The defaults.
+    pub const DEFAULT: Self = Self { count: None };
+
+    const fn check(&self) -> Result<(), Mistake<'_>> {
+        check_count(GeneratorKind::General, self.count)
+    }
+}
+
 macro_rules! defaults {
     ($($part:ident: $fields:expr;)*) => {$(
         impl Default for $part {
@@ -494,4 +444,5 @@ defaults! {
     Rephrase: RephraseFields::DEFAULT;
     Unanswerable: UnanswerableFields::DEFAULT;
     Everyday: EverydayFields::DEFAULT;
+    General: GeneralFields::DEFAULT;
 }

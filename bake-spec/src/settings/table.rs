@@ -163,8 +163,17 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Counted { max: MOST, scope: None },
         "",
         "how many requests of a table of bake are asked that have nothing to do with any document; \
-         0 for none; by default all of them for an anchor that declares no questions and for a \
-         target without a document, and otherwise none",
+         0 for none; by default all of them for an anchor that declares no questions, and \
+         otherwise none",
+    ),
+    setting(
+        "general",
+        &[TargetBody],
+        Kind::Counted { max: MOST, scope: None },
+        "",
+        "how many requests of another table are asked, from which a behaviour is learned: \
+         questions about the world, things to write, explain, list, compute or decide, small talk; \
+         0 for none; by default all of them for a target without a document, and otherwise none",
     ),
     setting(
         "anchors",

@@ -186,11 +186,14 @@ impl TargetWork {
     }
 }
 
-/// The stimuli that are held out where each passage gives as many questions as the others.
+/// The stimuli that are held out where each passage gives as many questions as the others, and
+/// general requests their share.
 fn held_out(stages: &Stages<'_>, inputs: &Inputs, made: usize) -> usize {
     let passages = inputs.passages.iter().filter(|passage| passage.span.is_some()).count();
     let of_each = (made / passages.max(1)) as f64 * stages.recipe.train.held_out;
-    of_each as usize * passages
+    let is_general = |stimulus: &&Stimulus| stimulus.generator == GeneratorKind::General;
+    let general = inputs.stimuli.iter().filter(is_general).count() as f64;
+    of_each as usize * passages + (general * stages.recipe.train.held_out) as usize
 }
 
 /// Seconds in which so many answers grow.

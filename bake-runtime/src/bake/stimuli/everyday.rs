@@ -1,8 +1,6 @@
 //! Requests of every day that have nothing to do with any document.
 
-use rand::SeedableRng as _;
-use rand::seq::SliceRandom as _;
-use rand_chacha::ChaCha8Rng;
+use super::table::some_of;
 
 /// The table, of many kinds, each kind on its own lines.
 const REQUESTS: &[&str] = &[
@@ -104,13 +102,7 @@ pub(crate) const ALL: usize = REQUESTS.len();
 
 /// So many of them, in the order of the table; which they are depends on the seed.
 pub(crate) fn requests(count: usize, seed: u64) -> Vec<&'static str> {
-    let mut order: Vec<usize> = (0..REQUESTS.len()).collect();
-    if count < REQUESTS.len() {
-        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        order.truncate(count);
-        order.sort_unstable();
-    }
-    order.into_iter().map(|at| REQUESTS[at]).collect()
+    some_of(REQUESTS, count, seed)
 }
 
 #[cfg(test)]

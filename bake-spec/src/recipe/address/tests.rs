@@ -1,9 +1,9 @@
 use super::*;
 use crate::recipe::{
-    Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields,
-    LoraFields, ModelSource, Outline, OutlineFields, Pattern, Persona, PersonaFields, RecipeFields,
-    Rephrase, RolloutFields, StimuliFields, TargetFields, Template, TemplateFields, TrainFields,
-    Unanswerable, UnanswerableFields,
+    Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields, General,
+    GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Pattern, Persona,
+    PersonaFields, RecipeFields, Rephrase, RolloutFields, StimuliFields, TargetFields, Template,
+    TemplateFields, TrainFields, Unanswerable, UnanswerableFields,
 };
 
 fn hash(text: &str) -> Hash {
@@ -46,6 +46,16 @@ fn full_target() -> Target {
         rollout: Rollout::new(rollout).unwrap(),
     })
     .unwrap()
+}
+
+/// What has its own address since a behaviour is learned from general requests.
+#[test]
+fn a_generator_leaves_a_trace_only_where_it_is() {
+    let general = made_by(vec![Generator::General(General::default())]);
+    assert_eq!(general.encoded(), r#"{"ask":0,"general":"auto"}"#);
+    let some = General::new(GeneralFields { count: Some(9) }).unwrap();
+    assert_eq!(made_by(vec![Generator::General(some)]).encoded(), r#"{"ask":0,"general":9}"#);
+    assert!(!full_generators().encoded().contains("general"));
 }
 
 fn made_by(generators: Vec<Generator>) -> Stimuli {

@@ -129,6 +129,11 @@ impl TargetBuilder {
         self.note(assignment(Scope::TargetBody, "template", value))
     }
 
+    /// How many general requests are asked, from which a behaviour is learned.
+    pub fn general(self, count: u64) -> Self {
+        self.note(assignment(Scope::TargetBody, "general", counted(count, Vec::new())))
+    }
+
     /// How many questions are asked that the document does not answer.
     pub fn unanswerable(self, count: u64) -> Self {
         self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, Vec::new())))

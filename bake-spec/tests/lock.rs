@@ -278,6 +278,18 @@ fn a_bake_locked_in_format_1_is_fresh_until_something_changes() {
 }
 
 #[test]
+fn what_was_expected_is_read_from_a_lock_that_does_not_say_how_many_were_prompted() {
+    let dir = office("format2.lock");
+    let path = dir.path().join("bake.lock");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let expects = "[bake.expects]\nasked = 3\nbase = 0\nprompted = 2\nbaked = 3\n\n[bake.stages]";
+    std::fs::write(&path, text.replacen("[bake.stages]", expects, 1)).unwrap();
+    let lock = Lock::read(dir.path()).unwrap().unwrap();
+    let expects = lock.bakes["Office"].expects.unwrap();
+    assert_eq!((expects.prompted, expects.prompted_asked), (2, None));
+}
+
+#[test]
 fn a_lock_of_this_format_is_read_and_written_unchanged() {
     let dir = office("format2.lock");
     let mut noted = locked(&recipe(dir.path(), OFFICE));

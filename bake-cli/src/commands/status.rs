@@ -106,6 +106,7 @@ fn say(Bake { package, state: bake, expects, recall }: &Bake) {
         say!("    {} {}{own}", target.name, word(target.state));
     }
     if let Some(LockedExpects { asked, base, prompted, prompted_asked, baked }) = expects {
+        let prompted_asked = prompted_asked.unwrap_or(*asked);
         say!(
             "    met {baked} of {asked} expectations when it was last asked; the base model \
              {base}, and with the document in its prompt {prompted} of {prompted_asked}"

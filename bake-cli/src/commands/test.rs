@@ -138,7 +138,7 @@ pub(super) fn record(locked: &mut Locked, verdict: &Verdict, judged: Hash) {
         asked: verdict.expectations.len(),
         base: verdict.base().right,
         prompted: verdict.prompted().right,
-        prompted_asked: verdict.prompted().of,
+        prompted_asked: Some(verdict.prompted().of),
         baked: verdict.baked().right,
     });
 }

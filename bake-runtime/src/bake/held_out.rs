@@ -13,7 +13,9 @@ use super::stimuli::Stimulus;
 /// Which ones they are depends on the seed and their words, so that one more stimulus changes at
 /// most one or two of them.
 pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool> {
-    let mut groups: BTreeMap<Option<(usize, usize)>, Vec<(Hash, usize)>> = BTreeMap::new();
+    /// The stimuli of one passage, or general ones, by what decides.
+    type Group = Vec<(Hash, usize)>;
+    let mut groups: BTreeMap<Option<(usize, usize)>, Group> = BTreeMap::new();
     for (number, stimulus) in stimuli.iter().enumerate() {
         let passage = stimulus.passage.as_ref().map(|passage| (passage.start, passage.end));
         let is_general = stimulus.generator == GeneratorKind::General;

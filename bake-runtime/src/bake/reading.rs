@@ -12,7 +12,7 @@ use super::spans::with_headings;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use crate::error::Result;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Passage};
 
 /// The most passages that are found for a question.
 const MOST_FOUND: usize = 3;
@@ -72,7 +72,7 @@ impl<'a> Reading<'a> {
             return Ok(Context::Nothing);
         }
         if let Some(span) = &stimulus.passage {
-            let of = |passage: &crate::inputs::Passage| passage.span.as_ref() == Some(span);
+            let of = |passage: &Passage| passage.span.as_ref() == Some(span);
             if let Some(number) = self.inputs.passages.iter().position(of) {
                 return Ok(Context::Passages(vec![number]));
             }
@@ -134,7 +134,7 @@ impl<'a> Reading<'a> {
     /// rather say is learned with it; so the heading is that of the passage, in the words in which
     /// a model expects an answer, and the stimulus only where there is none.
     pub(super) fn told(&self, stimulus: &Stimulus, answer: &str) -> Conversation {
-        let of = |passage: &&crate::inputs::Passage| passage.span == stimulus.passage;
+        let of = |passage: &&Passage| passage.span == stimulus.passage;
         let passage = self.inputs.passages.iter().find(of).filter(|_| stimulus.passage.is_some());
         let heading = passage
             .filter(|_| stimulus.generator != GeneratorKind::Unanswerable)

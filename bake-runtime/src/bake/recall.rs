@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::eval::refusal::declines;
 use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Passage};
 use crate::model::block::WeightView;
 use crate::progress::Stage;
 use crate::text::template::Message;
@@ -125,9 +125,12 @@ impl Examination {
         answers: &[Answers],
     ) -> Result<Self> {
         let (mut asked, mut longest) = (Vec::new(), 0);
-        for ((stimulus, answers), _) in stimuli.iter().zip(answers).zip(held_out).filter(|x| *x.1) {
+        let all = stimuli.iter().zip(answers).zip(held_out);
+        for ((stimulus, answers), _) in all.filter(|(_, held_out)| **held_out) {
             let Some(learned) = answers.learned.first() else { continue };
-            let of = |passage: &&crate::inputs::Passage| passage.span == stimulus.passage;
+            // What is right of an answer to a general request is not in its words.
+            let Some(span) = &stimulus.passage else { continue };
+            let of = |passage: &&Passage| passage.span.as_ref() == Some(span);
             let passage = inputs.passages.iter().find(of);
             let heading = passage.and_then(|passage| passage.heading.clone());
             longest = longest.max(learned.len());

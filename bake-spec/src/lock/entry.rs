@@ -66,8 +66,9 @@ pub struct LockedExpects {
     pub base: usize,
     /// Those that the model meets with the document in its prompt.
     pub prompted: usize,
-    /// Those that it could be asked with the document in its prompt.
-    pub prompted_asked: usize,
+    /// Those that it could be asked with the document in its prompt, where that was noted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_asked: Option<usize>,
     /// Those that the baked model meets.
     pub baked: usize,
 }

@@ -10,7 +10,7 @@ mod read;
 use std::path::Path;
 
 #[cfg(feature = "text")]
-pub use expectations::expectations;
+pub use expectations::{NumberedLine, expectations};
 #[cfg(feature = "text")]
 pub use read::{Questions, read};
 

@@ -27,12 +27,12 @@ use variation::Variation;
 
 /// Questions about a passage by what it is mainly about, about each other part of its outline, and
 /// about each of its sentences.
-const MAIN: usize = 10;
+const MAIN: usize = 12;
 const EACH: usize = 2;
-const OF_SENTENCE: usize = 4;
+const OF_SENTENCE: usize = 1;
 
 /// The most questions about a passage unless more are declared.
-const MOST: usize = 48;
+const MOST: usize = 32;
 
 /// Phrases of a passage that are asked about beside its outline, and where it has none.
 const PHRASES: usize = 4;

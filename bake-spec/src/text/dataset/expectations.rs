@@ -26,6 +26,9 @@ struct Line {
     declines: Option<bool>,
 }
 
+/// The number of a line, and its expectation or what is wrong with it.
+pub type NumberedLine = (usize, Result<Expect, String>);
+
 /// What an answer must contain.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "`contains` must be a string or a list of strings")]
@@ -34,19 +37,16 @@ enum OneOrAny {
     Any(Vec<String>),
 }
 
-/// Reads the expectations of a file, which messages call `shown`: the number of each line that is
-/// not empty, from 1 on, with its expectation or what is wrong with it.
+/// Reads the expectations of a file, which messages call `shown`, with the number of each line that
+/// is not empty, from 1 on.
 ///
 /// A line is a JSON object with a `question`, and one of `contains` (a string, or a list of strings
-/// of which any is right), `starts_with`, `ends_with`, `matches` (a regular expression), `equals` and
-/// `declines` (`true`); a `target` says which document has the answer.
+/// of which any is right), `starts_with`, `ends_with`, `matches` (a regular expression), `equals`
+/// and `declines` (`true`); a `target` says which document has the answer.
 ///
 /// # Errors
 /// When the file cannot be read, or has no lines.
-pub fn expectations(
-    path: &Path,
-    shown: impl Display,
-) -> Result<Vec<(usize, Result<Expect, String>)>, Error> {
+pub fn expectations(path: &Path, shown: impl Display) -> Result<Vec<NumberedLine>, Error> {
     let text = read_text(path, &shown, "file of expectations")
         .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
@@ -90,9 +90,11 @@ fn of_line(line: &str) -> Result<Expect, String> {
         None => {}
     }
     let Ok([answer]) = <[Answer; 1]>::try_from(answers) else {
-        return Err("write one of `contains`, `starts_with`, `ends_with`, `matches`, `equals` and \
+        return Err(
+            "write one of `contains`, `starts_with`, `ends_with`, `matches`, `equals` and \
                     `declines`"
-            .to_owned());
+                .to_owned(),
+        );
     };
     let question = line.question.trim().to_owned().into();
     let expect = ExpectFields { target: line.target.map(Into::into), question, answer };

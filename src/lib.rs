@@ -296,15 +296,16 @@ pub use bake_runtime::{
     Adapter, AnswerStream, Baked, Chat, ContextPolicy, Device, Error, ErrorKind, Forward,
     Interrupt, Loader, Message, Model, Progress, Result, Role, Sampling, Session, Silent, load,
 };
+#[cfg(feature = "train")]
+pub use bake_runtime::{
+    AnswerReport, Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Layout,
+    LeftOut, Plan, ProbeReport, Recall, Report, Stimulus, TargetPlan, TargetReport, bake,
+    bake_recipe, distill, plan,
+};
 #[cfg(feature = "eval")]
 pub use bake_runtime::{
     Attempt, Evaluator, Expectation, Flaw, Graded, Outcome, Question, Rung, Score, Switchable,
     Verdict, meets,
-};
-#[cfg(feature = "train")]
-pub use bake_runtime::{
-    Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Plan, Recall, Report,
-    Stimulus, TargetPlan, TargetReport, bake, bake_recipe, distill, plan,
 };
 pub use bake_spec::{
     BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,

@@ -362,8 +362,14 @@ fn say_targets(report: &Report, common: &Common) {
         status(
             "",
             format_args!(
-                "{}: {} stimuli, {} rollouts of {} tokens; the prompt has {} tokens",
-                target.name, target.stimuli, target.rollouts, target.tokens, target.prompt_tokens
+                "{}: {} stimuli, {} rollouts; learned: {} answers of {} tokens; the prompt has {} \
+                 tokens",
+                target.name,
+                target.stimuli,
+                target.rollouts,
+                target.answered.learned,
+                target.tokens,
+                target.prompt_tokens
             ),
         );
     }

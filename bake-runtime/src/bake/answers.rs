@@ -185,7 +185,9 @@ impl<'a> Judge<'a> {
         for (number, rollout) in rollouts.iter().enumerate() {
             let said = self.stages.model.decode(&rollout.ids)?;
             let reason = match stimulus.generator {
-                GeneratorKind::Unanswerable => left_out_of_none(rollout, &said),
+                GeneratorKind::Unanswerable => {
+                    left_out_of_none(rollout, &said, self.reading.decline())
+                }
                 _ if of_passage => dropped_of_passage(rollout, &said, text.as_ref(), &question),
                 _ => dropped(rollout, &said, context != Context::Nothing),
             };
@@ -242,9 +244,10 @@ fn dropped(rollout: &Completion, said: &str, reads: bool) -> Option<LeftOut> {
 }
 
 /// Why a rollout is left out whose question nothing answers.
-fn left_out_of_none(rollout: &Completion, said: &str) -> Option<LeftOut> {
+fn left_out_of_none(rollout: &Completion, said: &str, decline: &str) -> Option<LeftOut> {
     let reason = dropped(rollout, said, true);
-    reason.or_else(|| (!declines(said)).then_some(LeftOut::Answered))
+    let declined = declines(said) || words(said) == words(decline);
+    reason.or_else(|| (!declined).then_some(LeftOut::Answered))
 }
 
 /// Why a rollout is left out that must say what a passage says.
@@ -321,8 +324,9 @@ mod tests {
         let ended = Completion { ids: vec![1], ended: true };
         assert_eq!(dropped(&ended, "I don't know.", false), None);
         // A question that nothing answers is declined.
-        assert_eq!(left_out_of_none(&ended, "I don't know."), None);
-        assert_eq!(left_out_of_none(&ended, "It is blue."), Some(LeftOut::Answered));
+        assert_eq!(left_out_of_none(&ended, "I don't know.", "No idea."), None);
+        assert_eq!(left_out_of_none(&ended, "Ask at the desk!", "Ask at the desk."), None);
+        assert_eq!(left_out_of_none(&ended, "It is blue.", "No idea."), Some(LeftOut::Answered));
     }
 
     #[test]

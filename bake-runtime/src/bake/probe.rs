@@ -14,7 +14,7 @@ use super::layout::{Conversation, Layout, built_in};
 use super::reading::{Context, Reading};
 use super::room::Room;
 use super::stages::Stages;
-use super::stimuli::Stimulus;
+use super::stimuli::{Stimulus, is_english};
 use super::support::{ContentWords, Support, content_words};
 use crate::error::Result;
 use crate::eval::grade::meets;
@@ -163,18 +163,24 @@ impl<'a> Probing<'a> {
     /// Questions about passages all over the document.
     pub(super) fn of_passages(&self) -> Vec<Probe<'a>> {
         let passages = &self.inputs.passages;
-        if self.inputs.document.is_none() {
-            return Vec::new();
-        }
+        let Some(document) = &self.inputs.document else { return Vec::new() };
+        // Sentences around a heading are in English.
+        let english = is_english(document);
         let all = || passages.iter().map(|passage| ContentWords::of(&passage.text));
         let all: Vec<ContentWords> = all().collect();
-        let times = FEWEST.div_ceil(passages.len().max(1)).min(FRAMES.len());
+        let times = match english {
+            true => FEWEST.div_ceil(passages.len().max(1)).min(FRAMES.len()),
+            false => 1,
+        };
         let mut probes = Vec::new();
         for (number, passage) in passages.iter().enumerate() {
             for time in 0..times {
                 // Where each is asked about once, headings and questions alternate.
-                let frame = if times == 1 { number % 2 } else { time };
-                let question = question_about(passage, &all, frame);
+                let frame = match times {
+                    1 if english => number % 2,
+                    _ => time,
+                };
+                let Some(question) = question_about(passage, &all, frame) else { continue };
                 let beyond = all[number].beyond(&ContentWords::of(&question));
                 if beyond > 0 {
                     probes.push(Probe { question, expected: RightAnswer::Passage(number) });
@@ -318,30 +324,37 @@ fn says(answer: &str, passage: &str, question: &str) -> (bool, f64) {
     (right, support.score() * enough)
 }
 
-/// A question about a passage: its heading, or what sets it apart, in one of the frames.
-fn question_about(passage: &Passage, all: &[ContentWords], frame: usize) -> String {
+/// A question about a passage: its heading, or what sets it apart, in one of the frames; none where
+/// nothing does.
+fn question_about(passage: &Passage, all: &[ContentWords], frame: usize) -> Option<String> {
     let subject = match &passage.heading {
         Some(heading) => heading.clone(),
         None => rarest(passage, all),
     };
+    if ContentWords::of(&subject).is_empty() {
+        return None;
+    }
     let frames = if subject.ends_with('?') { QUESTION_FRAMES } else { FRAMES };
-    frames[frame].replace("{}", &subject)
+    Some(frames[frame].replace("{}", &subject))
 }
 
-/// The words of a passage that the fewest passages have, in its order.
+/// The words of a passage that the fewest passages have, as they are written and in its order.
 fn rarest(passage: &Passage, all: &[ContentWords]) -> String {
-    let having = |word: &String| all.iter().filter(|words| words.contains(word)).count();
-    let words = content_words(&passage.body);
-    let mut rare: Vec<&String> = words.iter().filter(|word| word.len() > 3).collect();
-    rare.sort_by_key(|word| having(word));
-    rare.truncate(WORDS);
-    let mut subject: Vec<&str> = Vec::new();
-    for word in &words {
-        if rare.contains(&word) && !subject.contains(&word.as_str()) {
-            subject.push(word);
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for word in passage.body.split_whitespace() {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let [stem] = <[String; 1]>::try_from(content_words(word)).unwrap_or_default();
+        let is_long = stem.chars().count() > 2;
+        if is_long && found.iter().all(|(_, known)| *known != stem) {
+            found.push((word, stem));
         }
     }
-    subject.join(" ")
+    let having = |stem: &str| all.iter().filter(|words| words.contains(stem)).count();
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by_key(|&at| having(&found[at].1));
+    order.truncate(WORDS);
+    order.sort_unstable();
+    order.iter().map(|&at| found[at].0).collect::<Vec<_>>().join(" ")
 }
 
 /// At most so many of some items, from the first to the last.
@@ -444,6 +457,8 @@ mod tests {
             passage("The machine stops when the tank is full."),
         ];
         let all: Vec<_> = passages.iter().map(|p| ContentWords::of(&p.text)).collect();
-        assert_eq!(question_about(&passages[0], &all, 1), "What about drain through garden?");
+        let about = |passage| question_about(passage, &all, 1);
+        assert_eq!(about(&passages[0]).unwrap(), "What about drains through garden?");
+        assert_eq!(about(&passage("1 2 3")), None);
     }
 }

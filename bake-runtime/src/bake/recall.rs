@@ -1,6 +1,6 @@
 //! Recall: whether the baked model answers as its teacher does what it was not trained on.
 
-use bake_spec::recipe::Target;
+use bake_spec::recipe::{GeneratorKind, Target};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::support::{ContentWords, Support};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::eval::refusal::declines;
+use crate::eval::words::words;
 use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
 use crate::inputs::{Inputs, Passage};
@@ -88,16 +89,16 @@ impl Recall {
 impl std::fmt::Display for Recall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { asked, base, baked, unanswerable, declined, .. } = self;
-        write!(
-            f,
+        let known = format!(
             "of {asked} questions that it was not trained on, it answers {baked} as with the \
              document in its prompt (the base model {base})"
-        )?;
-        if *unanswerable > 0 {
-            write!(f, "; of {unanswerable} that the document does not answer, it declines")?;
-            write!(f, " {declined}")?;
-        }
-        Ok(())
+        );
+        let unknown =
+            format!("of {unanswerable} that the document does not answer, it declines {declined}");
+        let mut parts = Vec::new();
+        parts.extend((*asked > 0).then_some(known));
+        parts.extend((*unanswerable > 0).then_some(unknown));
+        f.write_str(&parts.join("; "))
     }
 }
 
@@ -107,6 +108,8 @@ pub(super) struct HeldOutQuestion {
     answer: String,
     /// What its passage is about.
     about: String,
+    /// Whether nothing answers it, so that the answer is to decline.
+    unanswerable: bool,
 }
 
 /// The questions about a target that were held out, from all over its document.
@@ -132,11 +135,17 @@ impl Examination {
             let Some(span) = &stimulus.passage else { continue };
             let of = |passage: &&Passage| passage.span.as_ref() == Some(span);
             let passage = inputs.passages.iter().find(of);
-            let heading = passage.and_then(|passage| passage.heading.clone());
+            // A part of a long section has only the headings above it.
+            let heading = passage.and_then(|passage| {
+                passage.heading.as_ref().or_else(|| passage.titles.last()).cloned()
+            });
             longest = longest.max(learned.len());
+            let answer = stages.model.decode(learned)?.trim().to_owned();
             asked.push(HeldOutQuestion {
                 question: stimulus.text.clone(),
-                answer: stages.model.decode(learned)?.trim().to_owned(),
+                unanswerable: stimulus.generator == GeneratorKind::Unanswerable
+                    || declines(&answer),
+                answer,
                 about: heading.unwrap_or_else(|| target.name.to_string()),
             });
         }
@@ -163,7 +172,7 @@ impl Examination {
         let mut recall = Recall::default();
         let mut known: Vec<(&str, bool)> = Vec::new();
         for ((asked, base), baked) in self.asked.iter().zip(&base).zip(&baked) {
-            if declines(&asked.answer) {
+            if asked.unanswerable {
                 recall.unanswerable += 1;
                 recall.declined += usize::from(asked.is_answered_by(baked));
                 continue;
@@ -221,8 +230,11 @@ impl Examination {
 impl HeldOutQuestion {
     /// Whether an answer says what the teacher's says.
     fn is_answered_by(&self, answer: &str) -> bool {
-        if declines(answer) || declines(&self.answer) {
-            return declines(answer) && declines(&self.answer);
+        if self.unanswerable {
+            return declines(answer) || words(answer) == words(&self.answer);
+        }
+        if declines(answer) {
+            return false;
         }
         let question = ContentWords::of(&self.question);
         let said = Support::of(&self.answer, &ContentWords::of(answer), &question);
@@ -239,6 +251,7 @@ mod tests {
             question: question.into(),
             answer: answer.into(),
             about: "Lost key".into(),
+            unanswerable: declines(answer),
         }
     }
 

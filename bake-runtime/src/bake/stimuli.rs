@@ -26,6 +26,7 @@ use ask::Asking;
 pub(super) use ask::SAMPLES;
 use author::{Teacher, Writing};
 use outline::Outlines;
+pub(super) use outline::lexicon::is_english;
 use quota::Quota;
 pub(crate) use template::PassageTemplate;
 

@@ -1,5 +1,8 @@
 //! What is expected of a bake, in the declaration and in files.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use proc_macro2::{Ident, Span};
 use syn::LitStr;
 use syn::ext::IdentExt as _;
@@ -31,10 +34,10 @@ impl Expected {
         }
     }
 
-    /// Whether it and another ask the same about the same target.
-    fn asks_as(&self, other: &Self) -> bool {
-        let question = |one: &Self| normalised_question(&one.expect.question);
-        self.expect.target == other.expect.target && question(self) == question(other)
+    /// What it asks, and about which target: the same for all that ask the same.
+    fn asks(&self) -> (Option<String>, String) {
+        let Self { expect, .. } = self;
+        (expect.target.as_deref().map(str::to_owned), normalised_question(&expect.question))
     }
 }
 
@@ -113,6 +116,7 @@ impl Checker<'_> {
         );
         let Some((declared, lines)) = read else { return Vec::new() };
         let (mut found, mut wrong) = (Vec::<Expected>::new(), Vec::new());
+        let mut asked = HashMap::new();
         for (number, expect) in lines {
             let expect = match expect.map(|expect| about(expect, target, names)) {
                 Ok(Ok(expect)) => expect,
@@ -127,8 +131,9 @@ impl Checker<'_> {
             };
             let line = Some((declared.clone(), number));
             let one = Expected { expect, span: path.span(), line };
-            match found.iter().find(|other| one.asks_as(other)) {
-                Some(first) => {
+            match asked.entry(one.asks()) {
+                Entry::Occupied(first) => {
+                    let first: &Expected = &found[*first.get()];
                     let what = format!(
                         "{} asks this already; keep one of them, and where several answers are \
                          right, give `contains` a list",
@@ -136,7 +141,10 @@ impl Checker<'_> {
                     );
                     wrong.push((Code::Dataset, number, what));
                 }
-                None => found.push(one),
+                Entry::Vacant(place) => {
+                    place.insert(found.len());
+                    found.push(one);
+                }
             }
         }
         let more = wrong.len().saturating_sub(REPORTED);
@@ -153,11 +161,19 @@ impl Checker<'_> {
     /// Warns of questions that a file asks and that are asked elsewhere too. In the declaration
     /// itself a question may be asked twice, of an answer that must contain one thing and another.
     pub(super) fn expected_once(&mut self, expected: &[Expected]) {
-        for (i, one) in expected.iter().enumerate() {
-            let twice = |first: &&Expected| {
-                (one.line.is_some() || first.line.is_some()) && one.asks_as(first)
+        let (mut first_of_all, mut first_of_files) = (HashMap::new(), HashMap::new());
+        for one in expected {
+            let asks = one.asks();
+            let first = match one.line {
+                Some(_) => first_of_all.get(&asks),
+                None => first_of_files.get(&asks),
             };
-            if let Some(first) = expected[..i].iter().find(twice) {
+            let first: Option<&Expected> = first.copied();
+            if one.line.is_some() {
+                first_of_files.entry(asks.clone()).or_insert(one);
+            }
+            first_of_all.entry(asks).or_insert(one);
+            if let Some(first) = first {
                 let message = format!(
                     "{} asks the same question as {}, so it counts twice; remove one of them",
                     one.place(),

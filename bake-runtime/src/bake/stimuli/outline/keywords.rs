@@ -98,7 +98,8 @@ fn spoken(text: &str) -> Vec<String> {
     for word in text.split_whitespace() {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric());
         let has_digit = word.contains(|c: char| c.is_ascii_digit());
-        if has_digit || content_words(word).is_empty() {
+        let is_markup = word.contains("](") || word.contains("://");
+        if has_digit || is_markup || content_words(word).is_empty() {
             continue;
         }
         // "iPhone" and "USB" stay as they are.

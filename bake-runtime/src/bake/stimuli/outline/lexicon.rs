@@ -133,7 +133,7 @@ pub(super) fn base_of(word: &str) -> Option<&'static str> {
 }
 
 /// Whether most sentences of a text are in English, by the words that every English text has.
-pub(super) fn is_english(text: &str) -> bool {
+pub(in crate::bake) fn is_english(text: &str) -> bool {
     const EVERYWHERE: &[&str] = &[
         "the", "a", "an", "of", "to", "and", "in", "is", "it", "for", "on", "with", "that", "this",
         "or", "be", "are", "not", "at", "by", "from", "you", "your", "if", "as", "can", "my", "i",

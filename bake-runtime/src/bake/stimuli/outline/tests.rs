@@ -52,7 +52,6 @@ fn what_a_text_tells_is_asked_about() {
     let passages = passages(GUIDE);
     let asked = Outlines::of(&passages, 42).questions(0, 60);
     assert!(asked.iter().any(|asked| asked.contains("how long does it take")), "{asked:#?}");
-    assert!(asked.iter().any(|asked| asked.contains("hold") && asked.contains("button")));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use bake_spec::text::{dataset, section};
 #[cfg(feature = "train")]
 use crate::bake::stimuli::unanswerable::{Told, things};
 #[cfg(feature = "train")]
-use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday, general};
+use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday::EVERYDAY, general::GENERAL};
 #[cfg(feature = "train")]
 use crate::bake::unwrap::unwrapped;
 #[cfg(all(feature = "tiny", feature = "train"))]
@@ -183,6 +183,13 @@ pub(crate) struct Passage {
 
 #[cfg(feature = "train")]
 impl Inputs {
+    /// The passage that a stimulus was made from, and its number.
+    pub(crate) fn passage_of(&self, stimulus: &Stimulus) -> Option<(usize, &Passage)> {
+        let span = stimulus.passage.as_ref()?;
+        let of = |(_, passage): &(usize, &Passage)| passage.span.as_ref() == Some(span);
+        self.passages.iter().enumerate().find(of)
+    }
+
     /// The inputs of all targets of a recipe.
     ///
     /// # Errors
@@ -214,14 +221,12 @@ impl Inputs {
             }
         }
         if let Some(everyday) = target.stimuli.everyday() {
-            let count = everyday.count.unwrap_or(everyday::ALL);
-            for request in everyday::requests(count, target.rollout.seed) {
+            for request in EVERYDAY.some(everyday.count, target.rollout.seed) {
                 stimuli.push(Stimulus::new(request, None, GeneratorKind::Everyday));
             }
         }
         if let Some(general) = target.stimuli.general() {
-            let count = general.count.unwrap_or(general::ALL);
-            for request in general::requests(count, target.rollout.seed) {
+            for request in GENERAL.some(general.count, target.rollout.seed) {
                 stimuli.push(Stimulus::new(request, None, GeneratorKind::General));
             }
         }

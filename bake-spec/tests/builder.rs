@@ -1,44 +1,13 @@
 //! The builder of recipes makes what the macro makes, and refuses what the macro refuses.
 
+#[path = "shared/declared.rs"]
+mod declared;
+
 use std::path::Path;
 
-use bake_spec::check::{Package, check};
-use bake_spec::recipe::{
-    Answer, Divergence, Generator, GeneratorKind, LoraFields, Pattern, RecipeBuilder,
-    RolloutFields, Schedule, Train, TrainFields,
-};
+use bake_spec::recipe::{Answer, Divergence, Generator, Pattern, RecipeBuilder, Schedule};
 use bake_spec::{ErrorKind, Recipe};
-
-fn package() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [
-        ("keys.md", "Ask Bob."),
-        ("lamp.md", "Call the shop."),
-        ("asked.csv", "q\nWhere?\nWhen?"),
-        ("asked.txt", "How?\n"),
-        ("long.md", &"and so on ".repeat(1000)),
-    ] {
-        std::fs::write(dir.path().join(name), text).unwrap();
-    }
-    dir
-}
-
-/// What the macro makes of a declaration, and what it reports.
-fn declared(root: &Path, source: &str) -> (Recipe, Vec<String>) {
-    let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(source.parse().unwrap());
-    let recipe = check(bakes, Package { root, lock: None }, &mut diagnostics).remove(0).recipe;
-    // The macro does not warn about declarations with mistakes.
-    let mistakes = diagnostics.iter().filter(|d| !d.warning);
-    let said = mistakes.map(|d| format!("{} [{}]", d.message, d.code)).collect();
-    (recipe, said)
-}
-
-/// What the macro makes of a declaration that has no mistakes.
-fn without_mistakes(root: &Path, source: &str) -> Recipe {
-    let (recipe, said) = declared(root, source);
-    assert_eq!(said, Vec::<String>::new());
-    recipe
-}
+use declared::{declared, package, without_mistakes};
 
 /// The beginning of a bake of that name.
 fn support(root: &Path) -> RecipeBuilder {
@@ -382,114 +351,6 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "the target `keys` is declared twice; give each target its own name [B0006]",
     ];
     assert_eq!(said, want);
-}
-
-#[test]
-fn defaults_are_those_of_the_table() {
-    let dir = package();
-    let recipe = declared(dir.path(), "bake A { target keys from \"keys.md\"; }").0;
-    assert_eq!(*recipe.lora, LoraFields::DEFAULT);
-    assert_eq!(*recipe.train, TrainFields::DEFAULT);
-    assert_eq!(*recipe.targets[0].rollout, RolloutFields::DEFAULT);
-    let generators = [
-        Generator::Outline(Default::default()),
-        Generator::Unanswerable(Default::default()),
-        Generator::Ask(Default::default()),
-    ];
-    assert_eq!(*recipe.targets[0].stimuli.generators, generators);
-    assert_eq!(recipe.train, Train::default());
-}
-
-#[test]
-fn an_anchor_inherits_no_questions() {
-    let dir = package();
-    let source = r#"bake A {
-        ask 40; questions ["Who?"]; dataset "asked.csv" { field "q"; } rollouts 2;
-        target keys from "keys.md";
-        anchor manners { questions ["Hello"]; }
-        anchor bare;
-    }"#;
-    let (recipe, said) = declared(dir.path(), source);
-    let [keys, manners, bare] = &*recipe.targets else { panic!("{recipe:?}") };
-    assert_eq!(said, [""; 0]);
-    let kinds = |target: &bake_spec::recipe::Target| -> Vec<GeneratorKind> {
-        target.stimuli.generators.iter().map(Generator::kind).collect()
-    };
-    use GeneratorKind::{Ask, Dataset, Everyday, Outline, Questions, Unanswerable};
-    assert_eq!(kinds(keys), [Questions, Dataset, Outline, Unanswerable, Ask]);
-    assert_eq!((kinds(manners), kinds(bare)), (vec![Questions], vec![Everyday]));
-    assert_eq!(manners.stimuli.questions(), ["Hello"]);
-    assert_eq!(manners.rollout.answers, 2, "the answers' settings are inherited");
-}
-
-#[test]
-fn a_bake_of_documents_has_an_anchor_of_everyday_requests() {
-    let dir = package();
-    let targets = |items: &str| {
-        let source = format!("bake A {{ rollouts 2; {items} }}");
-        without_mistakes(dir.path(), &source).targets.clone()
-    };
-    let two = "target keys weight 3 from \"keys.md\"; target lamp from \"lamp.md\";";
-    let [_, _, everyday] = &*targets(two) else { panic!("an anchor is added") };
-    assert_eq!((&*everyday.name, everyday.anchor), ("everyday", true));
-    assert_eq!(*everyday.stimuli.generators, [Generator::Everyday(Default::default())]);
-    assert!((everyday.weight / (everyday.weight + 4.0) - 0.19).abs() < 1e-9, "{}", everyday.weight);
-    assert_eq!(everyday.rollout.answers, 2);
-    assert_eq!(targets("target everyday from \"keys.md\";")[1].name, "everyday_2");
-    // Another anchor, a behaviour, and the declaration itself leave it out.
-    for items in ["anchors none; target keys from \"keys.md\";", "target keys prompt \"Be kind.\";"]
-    {
-        assert_eq!(targets(items).len(), 1, "{items}");
-    }
-    for items in [
-        "target keys from \"keys.md\"; anchor manners { questions [\"Hello\"]; }",
-        "target keys from \"keys.md\"; target tone prompt \"Be kind.\";",
-    ] {
-        assert_eq!(targets(items).len(), 2, "{items}");
-    }
-}
-
-#[test]
-fn a_behaviour_is_learned_from_general_requests() {
-    let dir = package();
-    let of = |items: &str| {
-        without_mistakes(dir.path(), &format!("bake A {{ {items} }}")).targets.clone()
-    };
-    let general = [Generator::General(Default::default())];
-    let alone = of("outline 5; target tone prompt \"Be kind.\";");
-    assert_eq!((alone.len(), &*alone[0].stimuli.generators), (1, &general[..]));
-    let mixed = of("target keys from \"keys.md\"; target tone prompt \"Be kind.\";");
-    assert_eq!((mixed.len(), &*mixed[1].stimuli.generators), (2, &general[..]));
-    assert_eq!(mixed[0].stimuli.general(), None);
-    // What is declared is asked instead, or too.
-    let kinds = |items: &str| -> Vec<GeneratorKind> {
-        let tone = &of(&format!("target tone prompt \"Be kind.\" {{ {items} }}"))[0];
-        tone.stimuli.generators.iter().map(Generator::kind).collect()
-    };
-    use GeneratorKind::{Ask, Everyday, General, Questions};
-    assert_eq!(kinds("questions [\"Why?\"]; general 0;"), [Questions]);
-    assert_eq!(kinds("ask; everyday 9; general 20;"), [Ask, Everyday, General]);
-}
-
-#[test]
-fn how_many_questions_can_be_left_to_bake() {
-    let dir = package();
-    let of = |items: &str| {
-        let source = format!("bake A {{ anchors none; target a from \"keys.md\" {{ {items} }} }}");
-        without_mistakes(dir.path(), &source).targets[0].clone()
-    };
-    let plain = of("");
-    for same in ["outline;", "ask; outline;", "ask {}", "ask { temperature 0.5; }", "persona 0;"] {
-        assert_eq!(of(same), plain, "{same}");
-    }
-    assert_eq!(of("persona;").stimuli.persona().unwrap().count, None);
-    assert_eq!(of("unanswerable 0;").stimuli.unanswerable(), None);
-    assert_eq!(of("ask 3").stimuli.ask().unwrap().count, Some(3));
-    let (_, said) = declared(
-        dir.path(),
-        "bake A { target a from \"keys.md\" { outline { seed 1; } } target b from \"keys.md\"; }",
-    );
-    assert_eq!(said, ["`outline` has no settings; write a number or nothing [B0001]"]);
 }
 
 #[test]

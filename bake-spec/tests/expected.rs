@@ -231,6 +231,20 @@ fn questions_that_are_asked_elsewhere_too_are_a_warning() {
 }
 
 #[test]
+fn many_lines_are_read_right_or_wrong() {
+    let lines = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let dir = package(&lines(&|i| {
+        format!("{{\"question\": \"What is {i}?\", \"contains\": \"{i}\"}}\n")
+    }));
+    let items = format!("{TARGETS} expect from \"expected.jsonl\";");
+    assert_eq!(recipe(dir.path(), &items).expects.len(), 20_000);
+    let dir = package(&lines(&|_| "{\"question\": \"Who?\"}\n".to_owned()));
+    let (_, said) = declared(dir.path(), &items);
+    let wrong: Vec<_> = said.iter().filter(|(code, _)| *code == Code::Dataset).collect();
+    assert!(wrong.len() == 5 && wrong[4].1.ends_with("(and 19995 more such lines)"), "{wrong:?}");
+}
+
+#[test]
 fn a_target_whose_questions_a_file_holds_out_has_nothing_to_learn() {
     let dir = package("{\"question\": \"Who?\", \"contains\": \"Bob\"}");
     let items = "target keys from \"keys.md\" {

@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
 use crate::generate::Completion;
-use crate::inputs::{Inputs, Passage};
+use crate::inputs::Inputs;
 
 /// Words in a row that an answer may not have [`TIMES`] times.
 const ROW: usize = 4;
@@ -225,9 +225,10 @@ impl<'a> Judge<'a> {
         if stimulus.generator == GeneratorKind::Unanswerable {
             return Some(self.reading.decline().to_owned());
         }
-        let span = stimulus.passage.as_ref().filter(|_| !self.target.anchor)?;
-        let of = |passage: &&Passage| passage.span.as_ref() == Some(span);
-        let passage = self.inputs.passages.iter().find(of)?;
+        if self.target.anchor {
+            return None;
+        }
+        let (_, passage) = self.inputs.passage_of(stimulus)?;
         Some(excerpt(passage, &stimulus.text)).filter(|sentences| !sentences.is_empty())
     }
 }
@@ -285,6 +286,7 @@ fn repeats(said: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inputs::Passage;
 
     fn passage() -> Passage {
         Passage {

@@ -5,6 +5,7 @@
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::support::ContentWords;
+use super::unwrap::{fence_mark, item_text, stays_alone};
 use crate::eval::words::words;
 use crate::inputs::Passage;
 
@@ -39,13 +40,23 @@ fn row(sentences: &[String]) -> &[String] {
     &sentences[..fitting.count().max(1)]
 }
 
-/// The sentences of a text; an item of a list is one, without its sign.
+/// The sentences of a text. An item of a list has its own, without its sign, and so have a row of
+/// a table, with commas between its cells, and a line of code.
 pub(in crate::bake) fn sentences(text: &str) -> Vec<String> {
-    let (mut blocks, mut goes_on) = (Vec::<String>::new(), false);
+    let (mut blocks, mut goes_on, mut in_code) = (Vec::<String>::new(), false, false);
     for line in text.lines().map(str::trim) {
-        let item = ["- ", "* ", "+ "].into_iter().find_map(|sign| line.strip_prefix(sign));
+        let item = item_text(line);
+        let is_fence = fence_mark(line).is_some();
+        in_code ^= is_fence;
         match (item, blocks.last_mut()) {
-            _ if line.is_empty() || line.starts_with('#') => goes_on = false,
+            _ if line.is_empty() || is_fence || (!in_code && line.starts_with('#')) => {
+                goes_on = false;
+            }
+            _ if in_code => blocks.push(line.to_owned()),
+            _ if stays_alone(line) => {
+                blocks.push(cells(line));
+                goes_on = false;
+            }
             (None, Some(block)) if goes_on => {
                 block.push(' ');
                 block.push_str(line);
@@ -65,6 +76,12 @@ pub(in crate::bake) fn sentences(text: &str) -> Vec<String> {
         }
     }
     sentences
+}
+
+/// The cells of a row of a table, or the line as it is.
+fn cells(line: &str) -> String {
+    let cells = line.trim_matches(['|', ' ']).split('|').map(str::trim);
+    cells.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -107,5 +124,10 @@ mod tests {
     fn lines_of_a_paragraph_are_joined_and_items_are_apart() {
         let text = "## No\nOne\nline. Two.\n\n- Three\n- four";
         assert_eq!(sentences(text), ["One line.", "Two.", "Three", "four"]);
+        let steps = "1. Open the lid.\n2. Rinse it\n   well. Dry it.\n\n2) Close it.";
+        let want = ["Open the lid.", "Rinse it well.", "Dry it.", "Close it."];
+        assert_eq!(sentences(steps), want);
+        let table = "| part | price |\n|---|---|\n| lid | 2 € |\n\n```sh\n# Clean\nmake\n```\nEnd.";
+        assert_eq!(sentences(table), ["part, price", "lid, 2 €", "# Clean", "make", "End."]);
     }
 }

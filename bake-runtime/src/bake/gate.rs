@@ -3,10 +3,12 @@
 use bake_spec::recipe::Target;
 
 use super::layout::{Conversation, Layout};
-use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, spread, try_layouts};
+use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
 use super::rollout::check_ends;
 use super::room::described;
 use super::stages::Stages;
+use super::stimuli::general::GENERAL;
+use super::stimuli::spread;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::Inputs;
 
@@ -20,15 +22,8 @@ const SHOWN: usize = 3;
 const NEXT_FOR_PROMPTS: &str = "use another model, say it in other words, or show what is meant \
                                 with worked examples (`prompt { user \"…\"; assistant \"…\"; }`)";
 
-/// Requests of many kinds, for prompts without a document.
-const REQUESTS: [&str; 6] = [
-    "Hello!",
-    "Who are you?",
-    "What can you do for me?",
-    "Tell me something about the sea.",
-    "How do I boil an egg?",
-    "Thank you, that was all.",
-];
+/// Stimuli of a prompt without a document that are asked, and general requests beside them.
+const REQUESTS: usize = 6;
 
 /// The layout in which a target is taught, and what the probes saw of it.
 pub(super) struct Chosen {
@@ -62,7 +57,7 @@ pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
         base: right(&base),
     };
     stages.monitor.note(&format!("target `{}`: {report}", target.name));
-    let expects = probing.of_expects();
+    let expects = probing.of_expects_with_room(chosen.layout)?;
     let mut all = Compared { probes, teacher: chosen.answers, base };
     all.teacher.extend(probing.teacher(chosen.layout, &expects)?.unwrap_or_default());
     all.base.extend(probing.base(&expects)?.unwrap_or_default());
@@ -174,8 +169,9 @@ fn shortened(answer: &str) -> String {
 fn changes_something(probing: &Probing<'_>) -> Result<()> {
     let Probing { stages, target, inputs, .. } = *probing;
     let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
-    let mut asked: Vec<Probe<'_>> = probing.of_expects();
-    asked.extend(spread(written, REQUESTS.len()).into_iter().chain(REQUESTS).map(Probe::open));
+    let general = GENERAL.some(Some(REQUESTS), target.rollout.seed);
+    let mut asked: Vec<Probe<'_>> = probing.of_expects_with_room(Layout::System)?;
+    asked.extend(spread(written, REQUESTS).into_iter().chain(general).map(Probe::open));
     let with = |prompt| -> Vec<Conversation> {
         asked.iter().map(|probe| Conversation::plain(prompt, &probe.question)).collect()
     };

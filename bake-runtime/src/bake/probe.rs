@@ -14,8 +14,8 @@ use super::layout::{Conversation, Layout, built_in};
 use super::reading::{Context, Reading};
 use super::room::Room;
 use super::stages::Stages;
-use super::stimuli::{Stimulus, is_english};
-use super::support::{ContentWords, Support, content_words};
+use super::stimuli::{Phrases, Stimulus, is_english, spread};
+use super::support::{ContentWords, Support};
 use crate::error::Result;
 use crate::eval::grade::meets;
 use crate::eval::refusal::declines;
@@ -48,6 +48,9 @@ const TOKENS: usize = 128;
 /// Words of a passage beyond those of the question that an answer needs, if it has as many.
 const WORDS: usize = 3;
 
+/// The phrases of a passage without a heading that are asked about.
+const ASKED_PHRASES: usize = 2;
+
 /// A question with a known answer.
 #[derive(Clone, Debug)]
 pub(super) struct Probe<'a> {
@@ -67,6 +70,17 @@ enum RightAnswer<'a> {
 }
 
 impl Probe<'_> {
+    /// What the teacher reads.
+    fn read(&self, reading: &Reading<'_>) -> Result<Conversation> {
+        let context = match self.expected {
+            RightAnswer::Passage(number) => Context::Passages(vec![number]),
+            RightAnswer::Declared(_) | RightAnswer::Anything => {
+                reading.context(&Stimulus::new(&self.question, None, GeneratorKind::Questions))?
+            }
+        };
+        Ok(reading.with(&context, &self.question))
+    }
+
     /// A question with any answer.
     pub(super) fn open(question: &str) -> Self {
         Self { question: question.to_owned(), expected: RightAnswer::Anything }
@@ -166,22 +180,22 @@ impl<'a> Probing<'a> {
         let Some(document) = &self.inputs.document else { return Vec::new() };
         // Sentences around a heading are in English.
         let english = is_english(document);
-        let all = || passages.iter().map(|passage| ContentWords::of(&passage.text));
-        let all: Vec<ContentWords> = all().collect();
+        let phrases = Phrases::of(passages);
         let times = match english {
             true => FEWEST.div_ceil(passages.len().max(1)).min(FRAMES.len()),
             false => 1,
         };
         let mut probes = Vec::new();
         for (number, passage) in passages.iter().enumerate() {
+            let (phrases, told) = (phrases.of_passage(number), ContentWords::of(&passage.text));
             for time in 0..times {
                 // Where each is asked about once, headings and questions alternate.
                 let frame = match times {
                     1 if english => number % 2,
                     _ => time,
                 };
-                let Some(question) = question_about(passage, &all, frame) else { continue };
-                let beyond = all[number].beyond(&ContentWords::of(&question));
+                let Some(question) = question_about(passage, &phrases, frame) else { continue };
+                let beyond = told.beyond(&ContentWords::of(&question));
                 if beyond > 0 {
                     probes.push(Probe { question, expected: RightAnswer::Passage(number) });
                 }
@@ -214,21 +228,33 @@ impl<'a> Probing<'a> {
         let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
         let mut asked = Vec::with_capacity(probes.len());
         for probe in probes {
-            let context = match probe.expected {
-                RightAnswer::Passage(number) => Context::Passages(vec![number]),
-                RightAnswer::Declared(_) | RightAnswer::Anything => reading
-                    .context(&Stimulus::new(&probe.question, None, GeneratorKind::Questions))?,
-            };
-            asked.push(reading.with(&context, &probe.question));
+            asked.push(probe.read(&reading)?);
         }
         self.answers(probes, &asked)
     }
 
+    /// What the declaration expects, as far as there is room for the question with what the teacher
+    /// reads in a layout.
+    pub(super) fn of_expects_with_room(&self, layout: Layout) -> Result<Vec<Probe<'a>>> {
+        let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
+        let room = Room::of(self.stages.model, &self.target.rollout);
+        let mut probes = Vec::new();
+        for probe in self.of_expects() {
+            if room.holds(&probe.read(&reading)?)? && room.holds(&self.plain(&probe))? {
+                probes.push(probe);
+            }
+        }
+        Ok(probes)
+    }
+
+    /// What the model reads that has nothing but what the student has.
+    fn plain(&self, probe: &Probe<'_>) -> Conversation {
+        Conversation::plain(&self.stages.recipe.student, &probe.question)
+    }
+
     /// The answers of the model that has nothing to read but what the student has.
     pub(super) fn base(&self, probes: &[Probe<'_>]) -> Result<Option<Vec<Probed>>> {
-        let student = &self.stages.recipe.student;
-        let asked: Vec<_> =
-            probes.iter().map(|probe| Conversation::plain(student, &probe.question)).collect();
+        let asked: Vec<_> = probes.iter().map(|probe| self.plain(probe)).collect();
         self.answers(probes, &asked)
     }
 
@@ -324,44 +350,18 @@ fn says(answer: &str, passage: &str, question: &str) -> (bool, f64) {
     (right, support.score() * enough)
 }
 
-/// A question about a passage: its heading, or what sets it apart, in one of the frames; none where
-/// nothing does.
-fn question_about(passage: &Passage, all: &[ContentWords], frame: usize) -> Option<String> {
+/// A question about a passage: its heading, or the phrases that set it apart, in one of the frames;
+/// none where nothing does.
+fn question_about(passage: &Passage, phrases: &[String], frame: usize) -> Option<String> {
     let subject = match &passage.heading {
         Some(heading) => heading.clone(),
-        None => rarest(passage, all),
+        None => phrases[..phrases.len().min(ASKED_PHRASES)].join(", "),
     };
     if ContentWords::of(&subject).is_empty() {
         return None;
     }
     let frames = if subject.ends_with('?') { QUESTION_FRAMES } else { FRAMES };
     Some(frames[frame].replace("{}", &subject))
-}
-
-/// The words of a passage that the fewest passages have, as they are written and in its order.
-fn rarest(passage: &Passage, all: &[ContentWords]) -> String {
-    let mut found: Vec<(&str, String)> = Vec::new();
-    for word in passage.body.split_whitespace() {
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let [stem] = <[String; 1]>::try_from(content_words(word)).unwrap_or_default();
-        let is_long = stem.chars().count() > 2;
-        if is_long && found.iter().all(|(_, known)| *known != stem) {
-            found.push((word, stem));
-        }
-    }
-    let having = |stem: &str| all.iter().filter(|words| words.contains(stem)).count();
-    let mut order: Vec<usize> = (0..found.len()).collect();
-    order.sort_by_key(|&at| having(&found[at].1));
-    order.truncate(WORDS);
-    order.sort_unstable();
-    order.iter().map(|&at| found[at].0).collect::<Vec<_>>().join(" ")
-}
-
-/// At most so many of some items, from the first to the last.
-pub(super) fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
-    let (count, kept) = (items.len(), items.len().min(most));
-    let taken = |i: usize| (i + 1) * kept / count > i * kept / count;
-    items.into_iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, item)| item).collect()
 }
 
 /// The layouts that were tried, until one got everything right; none where answers are missing.
@@ -439,26 +439,19 @@ mod tests {
     }
 
     #[test]
-    fn probes_are_spread_over_the_document() {
-        assert_eq!(spread((0..24).collect(), 12), (0..12).map(|i| 2 * i + 1).collect::<Vec<_>>());
-        assert_eq!(spread(vec![7, 8], 12), [7, 8]);
-        assert_eq!(spread(Vec::<u8>::new(), 12), [0; 0]);
-    }
-
-    #[test]
     fn a_passage_without_a_heading_is_asked_about_by_what_sets_it_apart() {
-        let passage = |body: &str| Passage {
-            body: body.to_owned(),
-            text: body.to_owned(),
-            ..Passage::default()
-        };
+        let passage =
+            |own: &str| Passage { own: own.to_owned(), text: own.to_owned(), ..Passage::default() };
         let passages = [
             passage("The machine drains through a garden hose."),
             passage("The machine stops when the tank is full."),
         ];
-        let all: Vec<_> = passages.iter().map(|p| ContentWords::of(&p.text)).collect();
-        let about = |passage| question_about(passage, &all, 1);
-        assert_eq!(about(&passages[0]).unwrap(), "What about drains through garden?");
-        assert_eq!(about(&passage("1 2 3")), None);
+        let phrases = Phrases::of(&passages);
+        let about = |number: usize| {
+            question_about(&passages[number], &phrases.of_passage(number), 1).unwrap()
+        };
+        assert_eq!(about(0), "What about machine drains through, garden hose?");
+        assert!(about(1).contains("tank") && !about(1).contains("hose"), "{}", about(1));
+        assert_eq!(question_about(&passages[0], &[], 1), None);
     }
 }

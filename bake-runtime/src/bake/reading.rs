@@ -12,7 +12,7 @@ use super::spans::with_headings;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use crate::error::Result;
-use crate::inputs::{Inputs, Passage};
+use crate::inputs::Inputs;
 
 /// The most passages that are found for a question.
 const MOST_FOUND: usize = 3;
@@ -71,11 +71,8 @@ impl<'a> Reading<'a> {
         if self.inputs.document.is_none() {
             return Ok(Context::Nothing);
         }
-        if let Some(span) = &stimulus.passage {
-            let of = |passage: &Passage| passage.span.as_ref() == Some(span);
-            if let Some(number) = self.inputs.passages.iter().position(of) {
-                return Ok(Context::Passages(vec![number]));
-            }
+        if let Some((number, _)) = self.inputs.passage_of(stimulus) {
+            return Ok(Context::Passages(vec![number]));
         }
         match self.reads_document {
             true => Ok(Context::Document),
@@ -134,11 +131,10 @@ impl<'a> Reading<'a> {
     /// rather say is learned with it; so the heading is that of the passage, in the words in which
     /// a model expects an answer, and the stimulus only where there is none.
     pub(super) fn told(&self, stimulus: &Stimulus, answer: &str) -> Conversation {
-        let of = |passage: &&Passage| passage.span == stimulus.passage;
-        let passage = self.inputs.passages.iter().find(of).filter(|_| stimulus.passage.is_some());
+        let passage = self.inputs.passage_of(stimulus);
         let heading = passage
             .filter(|_| stimulus.generator != GeneratorKind::Unanswerable)
-            .and_then(|passage| passage.heading.as_deref());
+            .and_then(|(_, passage)| passage.heading.as_deref());
         let asked = heading.unwrap_or(&stimulus.text);
         let text = format!("## {asked}\n{answer}");
         self.layout.conversation(&self.target.prompt, &text, asked, &self.examples)

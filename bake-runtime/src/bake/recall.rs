@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
 use super::stages::Stages;
-use super::stimuli::Stimulus;
+use super::stimuli::{Stimulus, spread};
 use super::support::{ContentWords, Support};
 use crate::adapter::Adapter;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use crate::eval::refusal::declines;
 use crate::eval::words::words;
 use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
-use crate::inputs::{Inputs, Passage};
+use crate::inputs::Inputs;
 use crate::model::block::WeightView;
 use crate::progress::Stage;
 use crate::text::template::Message;
@@ -132,13 +132,9 @@ impl Examination {
         for ((stimulus, answers), _) in all.filter(|(_, held_out)| **held_out) {
             let Some(learned) = answers.learned.first() else { continue };
             // What is right of an answer to a general request is not in its words.
-            let Some(span) = &stimulus.passage else { continue };
-            let of = |passage: &&Passage| passage.span.as_ref() == Some(span);
-            let passage = inputs.passages.iter().find(of);
+            let Some((_, passage)) = inputs.passage_of(stimulus) else { continue };
             // A part of a long section has only the headings above it.
-            let heading = passage.and_then(|passage| {
-                passage.heading.as_ref().or_else(|| passage.titles.last()).cloned()
-            });
+            let heading = passage.heading.as_ref().or_else(|| passage.titles.last()).cloned();
             longest = longest.max(learned.len());
             let answer = stages.model.decode(learned)?.trim().to_owned();
             asked.push(HeldOutQuestion {
@@ -150,10 +146,7 @@ impl Examination {
             });
         }
         let most = target.rollout.max_tokens(stages.model.config().context());
-        Ok(Self {
-            asked: super::probe::spread(asked, MOST),
-            max_tokens: most.min(2 * longest + SPARE_TOKENS),
-        })
+        Ok(Self { asked: spread(asked, MOST), max_tokens: most.min(2 * longest + SPARE_TOKENS) })
     }
 
     /// How they are answered with this adapter and without; none where there are no questions.

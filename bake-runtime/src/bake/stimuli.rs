@@ -27,7 +27,9 @@ pub(super) use ask::SAMPLES;
 use author::{Teacher, Writing};
 use outline::Outlines;
 pub(super) use outline::lexicon::is_english;
+pub(super) use phrases::Phrases;
 use quota::Quota;
+pub(super) use quota::spread;
 pub(crate) use template::PassageTemplate;
 
 /// Questions that the model writes about each passage of a document, and without a document, where

@@ -8,6 +8,8 @@
 pub(crate) fn unwrapped(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let (mut fence, mut goes_on, mut below_heading) = (None, false, false);
+    // What is indented below an item of a list belongs to it.
+    let mut in_list = false;
     for line in text.lines() {
         let words = line.trim();
         if let Some(mark) = fence_mark(words) {
@@ -25,7 +27,11 @@ pub(crate) fn unwrapped(text: &str) -> String {
                 lines.push(String::new());
             }
             goes_on = false;
+        } else if !goes_on && !in_list && is_indented(line) {
+            lines.push(line.to_owned());
+            below_heading = false;
         } else {
+            in_list = item_text(words).is_some() || (in_list && line.starts_with([' ', '\t']));
             let joined = lines.last_mut().filter(|_| goes_on && !begins_line(line));
             match joined {
                 Some(last) => {
@@ -43,8 +49,13 @@ pub(crate) fn unwrapped(text: &str) -> String {
 }
 
 /// What opens or closes a block of code.
-fn fence_mark(words: &str) -> Option<char> {
+pub(super) fn fence_mark(words: &str) -> Option<char> {
     ['`', '~'].into_iter().find(|mark| words.starts_with(&mark.to_string().repeat(3)))
+}
+
+/// Whether a line is one of a block of code without fences.
+fn is_indented(line: &str) -> bool {
+    line.starts_with("    ") || line.starts_with('\t')
 }
 
 fn is_heading(words: &str) -> bool {
@@ -55,15 +66,21 @@ fn is_heading(words: &str) -> bool {
 /// Whether a line never belongs to the one before.
 fn begins_line(line: &str) -> bool {
     let words = line.trim_start();
+    item_text(words).is_some() || words.starts_with("**") || is_heading(words) || stays_alone(line)
+}
+
+/// The text of an item of a list, without its sign or number.
+pub(super) fn item_text(words: &str) -> Option<&str> {
     let numbered = words.trim_start_matches(|c: char| c.is_ascii_digit());
-    let item = ["- ", "* ", "+ ", "**"].iter().any(|sign| words.starts_with(sign))
-        || (numbered.len() < words.len()
-            && (numbered.starts_with(". ") || numbered.starts_with(") ")));
-    item || is_heading(words) || stays_alone(line)
+    let (rest, signs) = match numbered.len() < words.len() {
+        true => (numbered, &[". ", ") "][..]),
+        false => (words, &["- ", "* ", "+ "][..]),
+    };
+    signs.iter().find_map(|sign| rest.strip_prefix(sign))
 }
 
 /// Whether a line is one of a table, a quotation, an underline of a heading, or a rule.
-fn stays_alone(line: &str) -> bool {
+pub(super) fn stays_alone(line: &str) -> bool {
     let words = line.trim();
     let of_signs = |sign: char| words.len() > 1 && words.chars().all(|c| c == sign);
     words.starts_with(['|', '>', '<'])
@@ -82,6 +99,9 @@ mod tests {
         let want = "# A\n## B\nOne line, two.\n\nThree\n\n- four five\n- six\n1. seven eight";
         assert_eq!(unwrapped(text), want);
         assert_eq!(unwrapped(want), want);
+        // What is indented in a list is a paragraph of its item.
+        let list = "- one\n\n    more\n    words";
+        assert_eq!(unwrapped(list), "- one\n\n    more words");
     }
 
     #[test]
@@ -94,6 +114,7 @@ mod tests {
             "Title\n=====\nText.",
             "Road 1  \nTown",
             "**Press:** now\n**Wait:** then",
+            "Run this:\n\n    cargo build\n    cargo test\n\nThen go.",
         ] {
             assert_eq!(unwrapped(text), text);
         }

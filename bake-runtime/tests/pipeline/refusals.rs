@@ -250,13 +250,12 @@ fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
 fn a_prompt_that_changes_next_to_nothing_is_not_baked() {
     let mut fixture = Fixture::new();
     fixture.written_only();
-    // The small model mostly says that it does not know, whatever it reads but a document. Only
-    // who it is, it knows from its prompt.
-    for (prompt, ignored) in [("The sea is wide.", "9 of 9"), ("Answer like a pirate.", "8 of 9")] {
+    // The small model mostly says that it does not know, whatever it reads but a document.
+    for prompt in ["The sea is wide.", "Answer like a pirate."] {
         fixture.target(|target| (target.document, target.prompt) = (None, prompt.into()));
         let error = fixture.error().to_string();
         assert!(
-            error.contains(ignored)
+            error.contains("8 of 9 requests")
                 && error.contains("as if it had not read the prompt of target `keys`")
                 && error.contains("say it in other words"),
             "{error}"

@@ -21,7 +21,7 @@ pub struct ExpectFields {
 }
 
 impl ExpectFields {
-    const fn check(&self) -> Result<(), Mistake<'_>> {
+    pub(crate) const fn check(&self) -> Result<(), Mistake<'_>> {
         if is_blank(str(&self.question)) {
             return Err(Mistake::Blank("a question"));
         }

@@ -1,9 +1,9 @@
 //! Requests of every day that have nothing to do with any document.
 
-use super::table::some_of;
+use super::table::Table;
 
 /// The table, of many kinds, each kind on its own lines.
-const REQUESTS: &[&str] = &[
+pub(crate) const EVERYDAY: Table = Table(&[
     // Greetings and small talk.
     "Hello!",
     "Hi there, how are you today?",
@@ -95,32 +95,4 @@ const REQUESTS: &[&str] = &[
     "Why?",
     "test",
     "Tell me something.",
-];
-
-/// How many there are.
-pub(crate) const ALL: usize = REQUESTS.len();
-
-/// So many of them, in the order of the table; which they are depends on the seed.
-pub(crate) fn requests(count: usize, seed: u64) -> Vec<&'static str> {
-    some_of(REQUESTS, count, seed)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use bake_spec::recipe::normalised_question;
-
-    use super::*;
-
-    #[test]
-    fn the_table_has_many_different_requests() {
-        let different: HashSet<String> =
-            REQUESTS.iter().map(|request| normalised_question(request)).collect();
-        assert!(ALL >= 60 && different.len() == ALL);
-        assert_eq!(requests(1000, 1), REQUESTS);
-        let some = requests(20, 1);
-        assert_eq!((some.len(), requests(20, 1) == some), (20, true));
-        assert_ne!(some, requests(20, 2));
-    }
-}
+]);

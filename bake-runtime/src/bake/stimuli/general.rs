@@ -4,10 +4,10 @@
 //! the forms in which people write: questions, orders, half sentences, a few words. None is in the
 //! table of everyday requests, which anchors ask.
 
-use super::table::some_of;
+use super::table::Table;
 
 /// The table, of many kinds, each kind on its own lines.
-const REQUESTS: &[&str] = &[
+pub(crate) const GENERAL: Table = Table(&[
     // Greetings and small talk.
     "Good evening!",
     "Hey, how is it going?",
@@ -201,36 +201,4 @@ const REQUESTS: &[&str] = &[
     "help",
     "I have a question.",
     "Say it again.",
-];
-
-/// How many there are.
-pub(crate) const ALL: usize = REQUESTS.len();
-
-/// So many of them, in the order of the table; which they are depends on the seed.
-pub(crate) fn requests(count: usize, seed: u64) -> Vec<&'static str> {
-    some_of(REQUESTS, count, seed)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use bake_spec::recipe::normalised_question;
-
-    use super::*;
-    use crate::bake::stimuli::everyday;
-
-    #[test]
-    fn the_table_has_many_requests_of_its_own() {
-        let words = |requests: &[&str]| -> HashSet<String> {
-            requests.iter().map(|request| normalised_question(request)).collect()
-        };
-        let general = words(REQUESTS);
-        assert!(ALL >= 120 && general.len() == ALL);
-        assert!(!general.contains(""));
-        let everyday = words(&everyday::requests(everyday::ALL, 1));
-        assert_eq!(general.intersection(&everyday).next(), None, "anchors ask others");
-        assert_eq!(requests(1000, 1), REQUESTS);
-        assert_eq!((requests(20, 1).len(), requests(20, 1) == requests(20, 2)), (20, false));
-    }
-}
+]);

@@ -19,7 +19,7 @@ const NO_PART: [&str; 24] = [
 ];
 
 /// The phrases of each passage of a document, best first.
-pub(super) struct Phrases {
+pub(in crate::bake) struct Phrases {
     of_passages: Vec<BTreeMap<String, Phrase>>,
     /// The passages that a phrase is in, by its stems.
     spread: HashMap<String, usize>,
@@ -35,7 +35,7 @@ struct Phrase {
 }
 
 impl Phrases {
-    pub(super) fn of(passages: &[Passage]) -> Self {
+    pub(in crate::bake) fn of(passages: &[Passage]) -> Self {
         let mut of_passages = Vec::new();
         let mut spread: HashMap<String, usize> = HashMap::new();
         for passage in passages {
@@ -49,7 +49,7 @@ impl Phrases {
     }
 
     /// The best phrases of a passage, none of which contains a word of a better one.
-    pub(super) fn of_passage(&self, passage: usize) -> Vec<String> {
+    pub(in crate::bake) fn of_passage(&self, passage: usize) -> Vec<String> {
         let passages = self.of_passages.len() as f64;
         let mut scored: Vec<(f64, &String, &Phrase)> = Vec::new();
         for (stems, phrase) in &self.of_passages[passage] {

@@ -28,6 +28,12 @@ impl Quota {
     }
 }
 
+/// At most so many of some items, spread evenly from the first to the last.
+pub(in crate::bake) fn spread<T>(items: Vec<T>, most: usize) -> Vec<T> {
+    let quota = Quota::new(items.len().min(most), items.len());
+    items.into_iter().enumerate().filter(|(at, _)| quota.of(*at) > 0).map(|(_, it)| it).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +72,12 @@ mod tests {
         assert_eq!(Quota::new(usize::MAX, 1).of(0), usize::MAX);
         assert_eq!(Quota::new(0, 3).of(2), 0);
         assert_eq!(Quota::new(usize::MAX, 2).of(0) + Quota::new(usize::MAX, 2).of(1), usize::MAX);
+    }
+
+    #[test]
+    fn items_are_spread_from_the_first_to_the_last() {
+        assert_eq!(spread((0..24).collect(), 12), (0..12).map(|i| 2 * i + 1).collect::<Vec<_>>());
+        assert_eq!(spread(vec![7, 8], 12), [7, 8]);
+        assert_eq!(spread(Vec::<u8>::new(), 12), [0; 0]);
     }
 }

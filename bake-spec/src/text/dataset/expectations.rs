@@ -79,7 +79,9 @@ fn of_line(line: &str) -> Result<Expect, String> {
     answers.extend(line.starts_with.map(|words| Answer::StartsWith(words.into())));
     answers.extend(line.ends_with.map(|words| Answer::EndsWith(words.into())));
     if let Some(pattern) = line.matches {
-        answers.push(Answer::Matches(Pattern::new(pattern).map_err(|e| e.to_string())?));
+        answers.push(Answer::Matches(Pattern::checked(pattern.into(), |mistake| {
+            mistake.to_string()
+        })?));
     }
     answers.extend(line.equals.map(|words| Answer::Equals(words.into())));
     match line.declines {
@@ -98,7 +100,8 @@ fn of_line(line: &str) -> Result<Expect, String> {
     };
     let question = line.question.trim().to_owned().into();
     let expect = ExpectFields { target: line.target.map(Into::into), question, answer };
-    Expect::new(expect).map_err(|e| e.to_string())
+    expect.check().map_err(|mistake| mistake.to_string())?;
+    Ok(Expect::declared(expect))
 }
 
 #[cfg(test)]
@@ -166,7 +169,7 @@ mod tests {
             ),
             (
                 "{\"question\": \"Who?\", \"matches\": \"(\"}",
-                "`(` is not a regular expression: unclosed group",
+                "`(` is not a regular expression: unclosed group\n",
             ),
             ("{\"question\": \"Who?\", \"declines\": false}", "`declines` can only be true"),
             ("{\"question\": \" \", \"contains\": \"Bob\"}", "a question cannot be empty"),
@@ -182,7 +185,8 @@ mod tests {
             assert!(read[0].1.is_ok() && read[2].1.is_ok(), "{line}: the others are read");
             let (number, wrong) = (read[1].0, read[1].1.as_ref().unwrap_err());
             assert_eq!(number, 2, "{line}");
-            assert!(wrong.starts_with(what), "{line}: {wrong}");
+            // Those that end with a line end are all that is said.
+            assert!(format!("{wrong}\n").starts_with(what), "{line}: {wrong}");
         }
     }
 

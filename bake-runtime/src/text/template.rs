@@ -1,8 +1,8 @@
 //! Conversations as token ids, by the model's own chat template.
 
-mod layout;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use super::json::to_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
-use layout::{SystemTurn, TurnsShown};
+use turns::{SystemTurn, TurnsShown};
 
 /// A part of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,7 +122,7 @@ impl ChatTemplate {
             (SystemTurn::Hidden, [system, ..]) if system.role == Role::System => {
                 return Err(self.hidden("system turns", "the system prompt"));
             }
-            (SystemTurn::Refused, messages) => layout::without_system(messages),
+            (SystemTurn::Refused, messages) => turns::without_system(messages),
             (_, messages) => Cow::Borrowed(messages),
         };
         self.render_as_is(&messages, generation_prompt, BTreeMap::new())

@@ -298,14 +298,13 @@ pub use bake_runtime::{
 };
 #[cfg(feature = "train")]
 pub use bake_runtime::{
-    AnswerReport, Bake, BakeOptions, Bars, DropReason, Dropped, GeneratorReport, Kept, Layout,
-    LeftOut, Plan, ProbeReport, Recall, Report, Stimulus, TargetPlan, TargetReport, bake,
-    bake_recipe, distill, plan,
+    AnswerReport, Bake, BakeOptions, Bars, Drift, DropReason, Dropped, Expectation,
+    GeneratorReport, Kept, Layout, LeftOut, Plan, ProbeReport, Recall, Report, Score, Stimulus,
+    TargetPlan, TargetReport, Verdict, bake, bake_recipe, distill, plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{
-    Attempt, Evaluator, Expectation, Flaw, Graded, Outcome, Question, Rung, Score, Switchable,
-    Verdict, meets,
+    Attempt, Evaluator, Flaw, Graded, Outcome, Question, Rung, Switchable, meets,
 };
 pub use bake_spec::{
     BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,

@@ -5,6 +5,7 @@ mod chat;
 mod completions;
 mod explain;
 mod export;
+mod figures;
 mod fmt;
 mod gc;
 mod list;

@@ -11,6 +11,8 @@
 
 mod activations;
 pub(crate) mod answers;
+pub(crate) mod drift;
+mod evidence;
 pub(crate) mod examples;
 mod excerpt;
 mod freed;
@@ -33,6 +35,7 @@ pub(crate) mod support;
 mod teacher;
 mod trajectory;
 pub(crate) mod unwrap;
+pub(crate) mod verdict;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,8 +52,9 @@ use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress, Stage};
 use crate::train::{Checkpoints, Trained, Training, TrainingSet, measure};
+use drift::Drift;
 use report::{Report, TargetReport};
-use stages::{Stages, device_kind};
+use stages::{Prepared, Stages, device_kind};
 
 /// How to bake: where results are kept, and who is told about progress.
 #[derive(Clone)]
@@ -217,7 +221,7 @@ impl Baking<'_> {
         let inputs = stages.inputs()?;
         let adapter = stages.check(&inputs)?;
         freed::give_back();
-        let (training_set, targets, examinations) = stages.training_set(&inputs)?;
+        let Prepared { training_set, reports, examinations, anchored } = stages.prepare(&inputs)?;
         let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
             .field("device", device_kind(device, model))
@@ -226,11 +230,13 @@ impl Baking<'_> {
         if fresh {
             checkpoints.clear()?;
         }
-        let (adapter, mut report) = self.train(&training_set, adapter, targets, &checkpoints)?;
-        for ((target, examination), report) in
-            recipe.targets.iter().zip(&examinations).zip(&mut report.targets)
-        {
-            report.recall = examination.recall(&stages, target, &adapter)?;
+        let (adapter, mut report) = self.train(&training_set, adapter, reports, &checkpoints)?;
+        report.drift = Drift::of(model, &training_set, &anchored, &adapter)?;
+        drop(training_set);
+        let adapter = Arc::new(adapter);
+        let recalls = recall::recall(&stages, &examinations, Arc::clone(&adapter))?;
+        for (report, recall) in report.targets.iter_mut().zip(recalls) {
+            report.recall = recall;
         }
         let dir = store.put_adapter(&self.hash, |dir| {
             adapter.save(dir, model.name())?;
@@ -271,7 +277,7 @@ impl Baking<'_> {
             return Err(error);
         }
         tracing::info!(kl_before, kl_after, "baked");
-        Ok((adapter, Report { kl_before, kl_after, epochs, held_out, targets }))
+        Ok((adapter, Report { kl_before, kl_after, epochs, held_out, drift: None, targets }))
     }
 }
 

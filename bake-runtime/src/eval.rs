@@ -5,7 +5,6 @@ pub(crate) mod flaw;
 pub(crate) mod grade;
 pub(crate) mod question;
 pub(crate) mod refusal;
-pub(crate) mod verdict;
 pub(crate) mod words;
 
 #[cfg(test)]

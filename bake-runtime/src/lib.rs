@@ -52,6 +52,8 @@ pub use adapter::Adapter;
 #[cfg(feature = "train")]
 pub use bake::answers::{AnswerReport, LeftOut};
 #[cfg(feature = "train")]
+pub use bake::drift::Drift;
+#[cfg(feature = "train")]
 pub use bake::layout::Layout;
 #[cfg(feature = "train")]
 pub use bake::plan::{Plan, TargetPlan, plan};
@@ -66,6 +68,8 @@ pub use bake::report::{GeneratorReport, Report, TargetReport};
 #[cfg(feature = "train")]
 pub use bake::stimuli::{DropReason, Dropped, Stimulus};
 #[cfg(feature = "train")]
+pub use bake::verdict::{Expectation, Score, Verdict};
+#[cfg(feature = "train")]
 pub use bake::{Bake, BakeOptions, bake, bake_recipe};
 pub use device::Device;
 pub use error::{Error, ErrorKind, Result};
@@ -77,8 +81,6 @@ pub use eval::flaw::Flaw;
 pub use eval::grade::{Graded, meets};
 #[cfg(feature = "eval")]
 pub use eval::question::{Attempt, Question, Rung};
-#[cfg(feature = "eval")]
-pub use eval::verdict::{Expectation, Score, Verdict};
 #[cfg(feature = "train")]
 pub use export::{Export, ExportDtype, ExportFormat, export};
 pub use generate::sample::Sampling;

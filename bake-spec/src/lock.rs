@@ -15,7 +15,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use entry::{AdapterPlace, Locked, LockedExpects, LockedModel, LockedRecall, LockedTarget};
+pub use entry::{
+    AdapterPlace, Locked, LockedDrift, LockedExpects, LockedModel, LockedRecall, LockedTarget,
+};
 pub use limits::Limits;
 pub use settings::Settings;
 pub use state::{BakeState, KnownModel, State, TargetState, state};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bake_spec::check::{Mode, Package, check, states};
-use bake_spec::lock::{KnownModel, Lock, Locked, State, state};
+use bake_spec::lock::{KnownModel, Lock, Locked, LockedDrift, State, state};
 use bake_spec::model::{self, Identity, TINY_HASH};
 use bake_spec::{Config, ErrorKind, Hash, Recipe};
 use proc_macro2::TokenStream;
@@ -278,15 +278,28 @@ fn a_bake_locked_in_format_1_is_fresh_until_something_changes() {
 }
 
 #[test]
-fn what_was_expected_is_read_from_a_lock_that_does_not_say_how_many_were_prompted() {
+fn figures_are_read_from_a_lock_that_has_fewer_of_them() {
     let dir = office("format2.lock");
     let path = dir.path().join("bake.lock");
     let text = std::fs::read_to_string(&path).unwrap();
-    let expects = "[bake.expects]\nasked = 3\nbase = 0\nprompted = 2\nbaked = 3\n\n[bake.stages]";
-    std::fs::write(&path, text.replacen("[bake.stages]", expects, 1)).unwrap();
-    let lock = Lock::read(dir.path()).unwrap().unwrap();
-    let expects = lock.bakes["Office"].expects.unwrap();
+    let figures = "[bake.expects]\nasked = 3\nbase = 0\nprompted = 2\nbaked = 3\n\n\
+                   [bake.recall]\nasked = 9\nbase = 1\nbaked = 8\nunanswerable = 2\n\
+                   declined = 1\n\n[bake.stages]";
+    std::fs::write(&path, text.replacen("[bake.stages]", figures, 1)).unwrap();
+    let mut lock = Lock::read(dir.path()).unwrap().unwrap();
+    let locked = lock.bakes.get_mut("Office").unwrap();
+    let (expects, recall) = (locked.expects.as_mut().unwrap(), locked.recall.as_mut().unwrap());
     assert_eq!((expects.prompted, expects.prompted_asked), (2, None));
+    assert_eq!((expects.prompted_with_passage, recall.prompted), (None, None));
+    assert_eq!((recall.baked, recall.declined, locked.drift), (8, 1, None));
+    // What is noted now is read again.
+    (expects.prompted_with_passage, expects.prompted_with_passage_asked) = (Some(3), Some(3));
+    (recall.prompted, recall.prompted_asked) = (Some(4), Some(9));
+    locked.drift = Some(LockedDrift { kl: 0.0125, asked: 40, same: 38 });
+    lock.write(dir.path()).unwrap();
+    assert_eq!(Lock::read(dir.path()).unwrap().unwrap(), lock);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\n[bake.drift]\nkl = 0.0125\nasked = 40\nsame = 38\n"), "{text}");
 }
 
 #[test]

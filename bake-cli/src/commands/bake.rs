@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use bake_runtime::{BakeOptions, Interrupt, Recall, Report, Silent, bake_recipe};
+use bake_runtime::{BakeOptions, Interrupt, Report, Silent, Verdict, bake_recipe};
 use bake_spec::check::Gate;
 use bake_spec::diagnostics::{did_you_mean, similar};
-use bake_spec::lock::{AdapterPlace, Locked, LockedRecall, State, VENDOR_DIR};
+use bake_spec::lock::{AdapterPlace, Locked, State, VENDOR_DIR};
 use bake_spec::model::Identity;
+use bake_spec::recipe::Recipe;
 use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
 use clap::CommandFactory as _;
 
+use super::figures::{self, PromptedBy};
 use super::{test, vendor};
 use crate::args::{Bake, Cli, Common};
 use crate::terminal::{bytes, error, next_step, say, seconds, status};
@@ -140,7 +142,7 @@ fn judge_again(
     let Some((locked, adapter)) = locked.zip(adapter) else { return Ok(Outcome::Fresh) };
     let verdict = test::verdict(recipe, &adapter, common)?;
     if !verdict.expectations.is_empty() && !common.quiet {
-        for line in test::after_bake(&verdict) {
+        for line in test::after_bake(&verdict, None) {
             status("", line);
         }
     }
@@ -250,29 +252,15 @@ fn bake(
     let mut locked = Locked::new(recipe, hash, &identity, &config);
     locked.adapter = hash_folder(&baked.adapter)?;
     locked.bytes = folder_bytes(&baked.adapter);
-    (locked.kl_before, locked.kl_after) = (baked.report.kl_before, baked.report.kl_after);
-    locked.recall = baked.report.recall().map(|recall| LockedRecall {
-        asked: recall.asked,
-        base: recall.base,
-        baked: recall.baked,
-        unanswerable: recall.unanswerable,
-        declined: recall.declined,
-    });
-    for report in &baked.report.targets {
-        if let Some(target) = locked.targets.get_mut(&report.name) {
-            (target.prompt_tokens, target.question_tokens) =
-                (report.prompt_tokens, report.stimulus_tokens);
-            (target.questions, target.answers) = (report.stimuli, report.rollouts);
-        }
-    }
+    figures::record(&mut locked, &baked.report);
     if !common.quiet {
-        say_baked(&recipe.name, &baked.report, locked.bytes, begin, baked.reused);
+        say_baked(recipe, &baked.report, locked.bytes, begin, baked.reused);
         say_targets(&baked.report, common);
     }
     let verdict = test::verdict(recipe, &baked.adapter, common)?;
     test::record(&mut locked, &verdict, judged_by(found));
-    if locked.expects.is_some() && !common.quiet {
-        for line in test::after_bake(&verdict) {
+    if !common.quiet {
+        for line in test::after_bake(&verdict, Some(&baked.report)) {
             status("", line);
         }
     }
@@ -304,18 +292,19 @@ fn refuse(name: &str, shortfalls: &[String], kept: &str, adapter: &Path) {
 }
 
 /// Says how close the model came, in words for those who do not know the unit.
-fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: bool) {
+fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused: bool) {
     let Report { kl_before, kl_after, .. } = report;
     let how = match reused {
         true => "found in the store".to_owned(),
         false => format!("in {}", seconds(begin.elapsed().as_secs_f64())),
     };
-    status("Baked", format_args!("{name} {how}: an adapter of {}", bytes(size)));
+    status("Baked", format_args!("{} {how}: an adapter of {}", recipe.name, bytes(size)));
+    let prompted_by = PromptedBy::targets_of(recipe);
     status(
         "",
         format_args!(
-            "its answers are {kl_after:.4} nats per token from those with the document in the \
-             prompt; without it they were {kl_before:.3}"
+            "its answers are {kl_after:.4} nats per token from those of the model {prompted_by}; \
+             before the bake they were {kl_before:.3}"
         ),
     );
     if let Some(lowest) = report.held_out.get(report.best_epoch() - 1) {
@@ -329,16 +318,6 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
             ),
         );
     }
-    if let Some(recall) = report.recall() {
-        status("", &recall);
-        let Recall { lacking, .. } = recall;
-        if !lacking.is_empty() {
-            let more = lacking.len().saturating_sub(SHOWN);
-            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-            let some: Vec<&str> = lacking.iter().take(SHOWN).map(String::as_str).collect();
-            status("", format_args!("it answers nothing about {}{more}", some.join("; ")));
-        }
-    }
     if *kl_after > FAR {
         let trained_to_the_end = report.best_epoch() == report.epochs.len();
         let help = if trained_to_the_end {
@@ -349,9 +328,6 @@ fn say_baked(name: &str, report: &Report, size: u64, begin: Instant, reused: boo
         status("", format_args!("more than {FAR} is far: {help}"));
     }
 }
-
-/// Passages that are named of those about which nothing was answered.
-const SHOWN: usize = 5;
 
 /// A divergence from the teacher, in nats per token, above which facts are likely to be missing.
 const FAR: f64 = 0.1;
@@ -424,8 +400,12 @@ fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> 
     let baked = bake_recipe(&recipe, &options(args, common))?;
     if !common.quiet {
         let size = folder_bytes(&baked.adapter);
-        say_baked(found.name(), &baked.report, size, begin, baked.reused);
+        say_baked(&recipe, &baked.report, size, begin, baked.reused);
         say_targets(&baked.report, common);
+        let unasked = Verdict { expectations: Vec::new() };
+        for line in test::after_bake(&unasked, Some(&baked.report)) {
+            status("", line);
+        }
     }
     say!("{}", baked.adapter.display());
     Ok(ExitCode::SUCCESS)

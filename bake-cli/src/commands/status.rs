@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_spec::lock::{BakeState, LockedExpects, LockedRecall, State};
+use bake_spec::lock::{BakeState, LockedDrift, LockedExpects, LockedRecall, State};
 use serde::Serialize;
 
-use super::test::in_words;
+use super::figures::{self, PromptedBy};
 use crate::args::{Common, Listing};
 use crate::json;
 use crate::terminal::{self, say};
@@ -23,6 +23,11 @@ struct Bake {
     /// How it answered what was held out of training.
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<LockedRecall>,
+    /// How far it had moved on the questions of its anchors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<LockedDrift>,
+    #[serde(skip)]
+    prompted_by: PromptedBy,
 }
 
 fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
@@ -35,6 +40,8 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             state: package.state(found, &mut models)?,
             expects: locked.and_then(|locked| locked.expects),
             recall: locked.and_then(|locked| locked.recall),
+            drift: locked.and_then(|locked| locked.drift),
+            prompted_by: locked.map(PromptedBy::targets_in).unwrap_or_default(),
         });
     }
     // What is still in the lock but no longer declared would be removed by `cargo bake`.
@@ -50,7 +57,14 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             let state =
                 BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
             let package = package.name.clone();
-            states.push(Bake { package, state, expects: None, recall: None });
+            states.push(Bake {
+                package,
+                state,
+                expects: None,
+                recall: None,
+                drift: None,
+                prompted_by: PromptedBy::default(),
+            });
         }
     }
     Ok(states)
@@ -92,7 +106,8 @@ pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn say(Bake { package, state: bake, expects, recall }: &Bake) {
+fn say(bake: &Bake) {
+    let Bake { package, state: bake, expects, recall, drift, prompted_by } = bake;
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),
@@ -105,14 +120,29 @@ fn say(Bake { package, state: bake, expects, recall }: &Bake) {
         let own = if target.own.is_empty() { String::new() } else { format!(": {}", target.own) };
         say!("    {} {}{own}", target.name, word(target.state));
     }
-    if let Some(LockedExpects { asked, base, prompted, prompted_asked, baked }) = expects {
-        let prompted_asked = prompted_asked.unwrap_or(*asked);
-        say!(
-            "    met {baked} of {asked} expectations when it was last asked; the base model \
-             {base}, and with the document in its prompt {prompted} of {prompted_asked}"
-        );
+    if let Some(expects) = expects {
+        say!("    {}", in_words(expects, *prompted_by));
     }
     if let Some(recall) = recall {
-        say!("    {}", in_words(*recall));
+        say!("    {}", figures::recall(*recall));
     }
+    if let Some(drift) = drift {
+        say!("    {}", figures::drift(*drift));
+    }
+}
+
+/// Which expectations were met, in one sentence.
+fn in_words(expects: &LockedExpects, prompted_by: PromptedBy) -> String {
+    let LockedExpects { asked, base, prompted, prompted_asked, baked, .. } = *expects;
+    let of = |of: usize| if of == asked { String::new() } else { format!(" of {of}") };
+    let mut words = format!(
+        "met {baked} of {asked} expectations when it was last asked; the base model {base}, \
+         {prompted_by} {prompted}{}",
+        of(prompted_asked.unwrap_or(asked))
+    );
+    let passage = expects.prompted_with_passage.zip(expects.prompted_with_passage_asked);
+    if let Some((right, asked)) = passage.filter(|(_, asked)| *asked > 0) {
+        words += &format!(", with only the right passage there {right}{}", of(asked));
+    }
+    words
 }

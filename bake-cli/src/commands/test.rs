@@ -5,15 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use bake_runtime::{
-    Adapter, Bars, Interrupt, Progress, Recall, Score, Silent, Verdict, load_model,
-};
+use bake_runtime::{Adapter, Bars, Interrupt, Progress, Report, Silent, Verdict, load_model};
 use bake_spec::check::Gate;
-use bake_spec::lock::{Locked, LockedExpects, LockedRecall, State};
+use bake_spec::lock::{Locked, LockedDrift, LockedRecall, State};
 use bake_spec::recipe::Recipe;
 use bake_spec::{Hash, Store};
 use serde::Serialize;
 
+use super::figures;
 use crate::args::{Common, Listing};
 use crate::json;
 use crate::terminal::{next_step, rated, say, warning};
@@ -21,6 +20,9 @@ use crate::workspace::{Models, packages, select};
 
 /// The most missed expectations that are shown after a bake.
 const SHOWN: usize = 3;
+
+/// Passages that are named of those about which nothing was answered.
+const NAMED: usize = 5;
 
 #[derive(Serialize)]
 struct Tested {
@@ -31,6 +33,9 @@ struct Tested {
     /// How it answered what was held out of training, when it was baked.
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<LockedRecall>,
+    /// How far it had moved on the questions of its anchors, when it was baked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<LockedDrift>,
     /// What the bake fails to reach.
     shortfalls: Vec<String>,
 }
@@ -62,6 +67,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
             package: package.name.clone(),
             shortfalls: shortfalls(&verdict, gate, locked),
             recall: locked.recall,
+            drift: locked.drift,
             verdict,
         });
     }
@@ -76,7 +82,9 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn report(Tested { name, package, verdict, recall, shortfalls }: &Tested, common: &Common) {
+fn report(tested: &Tested, common: &Common) {
+    let Tested { name, package, verdict, recall, drift, shortfalls } = tested;
+    let recall = recall.map(figures::recall);
     if verdict.expectations.is_empty() {
         say!("{name} ({package}) expects nothing");
         if !common.quiet {
@@ -85,22 +93,17 @@ fn report(Tested { name, package, verdict, recall, shortfalls }: &Tested, common
     } else {
         let good = shortfalls.is_empty();
         say!("{name} ({package}) {}", rated(if good { "passed" } else { "failed" }, good));
-        for line in table(verdict).into_iter().chain(missed(verdict, usize::MAX)) {
-            say!("    {line}");
-        }
     }
-    if let Some(recall) = recall {
-        say!("    {}", in_words(*recall));
+    let mut rows = figures::expected(verdict);
+    rows.extend(recall.as_ref().and_then(figures::held_out_in_all));
+    let mut lines = figures::table(&rows);
+    lines.extend((!verdict.expectations.is_empty()).then(|| verdict.to_string()));
+    lines.extend(missed(verdict, usize::MAX));
+    lines.extend(recall.map(|recall| recall.to_string()));
+    lines.extend(drift.map(|drift| figures::drift(drift).to_string()));
+    for line in lines.iter().chain(shortfalls) {
+        say!("    {line}");
     }
-    for shortfall in shortfalls {
-        say!("    {shortfall}");
-    }
-}
-
-/// What a lock says of what was held out of training.
-pub(super) fn in_words(recall: LockedRecall) -> Recall {
-    let LockedRecall { asked, base, baked, unanswerable, declined } = recall;
-    Recall { asked, base, baked, unanswerable, declined, lacking: Vec::new() }
 }
 
 /// Which expectations are met by the base, the prompted and the baked model.
@@ -120,7 +123,7 @@ pub(super) fn verdict(recipe: &Recipe, adapter: &Path, common: &Common) -> Resul
 pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<String> {
     let mut shortfalls = verdict.shortfalls(gate.expects);
     if verdict.expectations.is_empty() {
-        shortfalls.extend(locked.recall.and_then(|recall| in_words(recall).shortfall()));
+        shortfalls.extend(locked.recall.and_then(|recall| figures::recall(recall).shortfall()));
     }
     let kl_after = locked.kl_after;
     if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
@@ -134,34 +137,7 @@ pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<
 /// Records a verdict in what the lock says of a bake.
 pub(super) fn record(locked: &mut Locked, verdict: &Verdict, judged: Hash) {
     locked.judged = Some(judged);
-    locked.expects = (!verdict.expectations.is_empty()).then(|| LockedExpects {
-        asked: verdict.expectations.len(),
-        base: verdict.base().right,
-        prompted: verdict.prompted().right,
-        prompted_asked: Some(verdict.prompted().of),
-        baked: verdict.baked().right,
-    });
-}
-
-/// The lines of a table: for each target that something is expected of, how many expectations
-/// each model meets.
-pub(super) fn table(verdict: &Verdict) -> Vec<String> {
-    let mut rows = Vec::new();
-    for name in verdict.targets() {
-        rows.push((name, verdict.on_target(name)));
-    }
-    rows.push(("all", verdict.clone()));
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-    let line = |name: &str, cells: [String; 3]| {
-        let [base, prompted, baked] = cells;
-        format!("{name:<width$} {base:>10} {prompted:>10} {baked:>10}")
-    };
-    let mut lines = vec![line("", ["base", "prompted", "baked"].map(str::to_owned))];
-    for (name, verdict) in rows {
-        let cell = |score: Score| if score.of == 0 { "-".to_owned() } else { score.to_string() };
-        lines.push(line(name, [verdict.base(), verdict.prompted(), verdict.baked()].map(cell)));
-    }
-    lines
+    locked.expects = figures::locked_expects(verdict);
 }
 
 /// The first expectations that the baked model does not meet, with its answers.
@@ -178,13 +154,29 @@ pub(super) fn missed(verdict: &Verdict, most: usize) -> Vec<String> {
     lines
 }
 
-/// The lines about a verdict after a bake.
-pub(super) fn after_bake(verdict: &Verdict) -> Vec<String> {
-    let mut lines = vec![verdict.to_string()];
-    // Of one target the sentence says it all.
-    if verdict.targets().len() > 1 {
-        lines.extend(table(verdict));
+/// The lines about a verdict after a bake: a table, and what it says in sentences. `report` is how
+/// the bake went, where it was just made.
+pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<String> {
+    let mut rows = figures::expected(verdict);
+    rows.extend(report.into_iter().flat_map(figures::held_out));
+    let mut lines = figures::table(&rows);
+    if !verdict.expectations.is_empty() {
+        lines.push(verdict.to_string());
     }
     lines.extend(missed(verdict, SHOWN));
+    let Some(report) = report else { return lines };
+    if let Some(recall) = report.recall() {
+        lines.push(recall.to_string());
+        lines.extend(lacking(&recall.lacking));
+    }
+    lines.extend(report.drift.map(|drift| drift.to_string()));
     lines
+}
+
+/// The passages about which nothing was answered.
+fn lacking(passages: &[String]) -> Option<String> {
+    let more = passages.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let some: Vec<&str> = passages.iter().take(NAMED).map(String::as_str).collect();
+    (!some.is_empty()).then(|| format!("it answers nothing about {}{more}", some.join("; ")))
 }

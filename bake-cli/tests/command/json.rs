@@ -86,7 +86,8 @@ fn wrong(value: &Value, schema: &Value, root: &Value, at: &str) -> Vec<String> {
     errors
 }
 
-fn check(name: &str, text: &str) {
+/// Checks that what a command printed is as the schema describes it under a name.
+pub(crate) fn check(name: &str, text: &str) {
     let schema: Value = serde_json::from_str(include_str!("../../json.schema.json")).unwrap();
     let value: Value = serde_json::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}: {text}"));
     let form = schema.pointer(&format!("/$defs/{name}")).unwrap_or_else(|| panic!("no {name}"));

@@ -26,13 +26,82 @@ fn a_bake_says_which_expectations_it_meets() {
     assert!(output.status.success(), "{}", said(&output));
     let ends = said(&output);
     assert!(ends.contains("of 2 expectations; the base model 0"), "{ends}");
+    let columns = |text: &str| {
+        let head = ["base", "prompted", "with", "passage", "baked"];
+        let row = |name: &str| text.lines().any(|line| line.trim_start().starts_with(name));
+        text.lines().any(|line| line.split_whitespace().eq(head))
+            && ["expected of keys", "expected of lamp", "expected  "].into_iter().all(row)
+    };
+    assert!(columns(&ends), "{ends}");
     let lock = package.read("bake.lock");
     assert!(lock.contains("[bake.expects]\nasked = 2\nbase = 0\n"), "{lock}");
     let expects = &package.status()["bakes"][0]["expects"];
     assert_eq!((&expects["asked"], &expects["base"]), (&2.into(), &0.into()));
-    assert!(package.ok(&["status"]).contains("of 2 expectations when it was last asked"));
-    let tested = package.run(&["test"]);
-    assert!(said(&tested).contains("keys") && said(&tested).contains("prompted"));
+    assert_eq!(expects["prompted_with_passage_asked"], 2);
+    let states = package.ok(&["status"]);
+    assert!(states.contains("of 2 expectations when it was last asked"), "{states}");
+    assert!(states.contains("with the document in its prompt"), "{states}");
+    assert!(states.contains("with only the right passage there"), "{states}");
+    let tested = said(&package.run(&["test"]));
+    assert!(columns(&tested), "{tested}");
+}
+
+#[test]
+fn what_was_held_out_and_what_should_stay_are_part_of_the_verdict() {
+    let package = Package::new();
+    let main = MAIN
+        .replace("outline 0; unanswerable 0;", "unanswerable 0; outline 8; gate { expects 0.0; }")
+        .replace("epochs 2; ", "epochs 2; held_out 0.5; ")
+        .replace("target lamp", "anchor manners { questions [\"Hello\"]; } target lamp");
+    package.write("src/main.rs", &main);
+    let ends = said(&package.run(&["--accept"]));
+    let row = |text: &str, name: &str| -> Option<Vec<String>> {
+        let rest = text.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+        Some(
+            rest.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .map(Into::into)
+                .collect(),
+        )
+    };
+    let all = row(&ends, "held out  ").unwrap();
+    assert!(all.len() == 4 && all.iter().all(|cell| cell.contains(" of ")), "{ends}");
+    assert!(row(&ends, "held out of keys").is_some() && row(&ends, "held out of lamp").is_some());
+    assert!(ends.contains("of 1 questions whose answers should stay as they are"), "{ends}");
+    let bake = &package.status()["bakes"][0];
+    let (recall, drift) = (&bake["recall"], &bake["drift"]);
+    assert_eq!(recall["asked"], recall["prompted_with_passage_asked"]);
+    assert_eq!((&drift["asked"], drift["kl"].is_f64()), (&1.into(), true), "{drift}");
+    for text in [package.ok(&["status"]), said(&package.run(&["test"]))] {
+        assert!(text.contains("questions whose answers should stay as they are"), "{text}");
+        assert!(text.contains("questions that it was not trained on"), "{text}");
+    }
+    assert_eq!(row(&said(&package.run(&["test"])), "held out"), Some(all));
+    json::check("test", &String::from_utf8(package.run(&["test", "--json"]).stdout).unwrap());
+    json::check("status", &package.ok(&["status", "--json"]));
+}
+
+#[test]
+fn a_behaviour_is_not_said_to_have_a_document() {
+    let package = Package::new();
+    package.write(
+        "src/main.rs",
+        "bake::bake! { bake Polite {
+            lora { rank 4; alpha 8; } train { epochs 1; teacher anyway; } gate { expects 0.0; }
+            target polite prompt \"End every answer with: Over and out.\" {
+                questions [\"Hello\", \"Who are you?\"]; general 0; max_tokens 24;
+            }
+            expect polite \"Tell me a joke\" => ends_with \"Over and out.\";
+        } }",
+    );
+    let ends = said(&package.run(&[]));
+    for text in [ends, package.ok(&["status"]), package.ok(&["test"])] {
+        assert!(text.contains("of 1 expectations") && !text.contains("document"), "{text}");
+    }
+    let status = package.ok(&["status"]);
+    assert!(status.contains("with its prompt") && !status.contains("passage"), "{status}");
+    json::check("test", &package.ok(&["test", "--json"]));
 }
 
 #[test]

@@ -1,27 +1,25 @@
 //! Recall: whether the baked model answers as its teacher does what it was not trained on.
 
+use std::sync::Arc;
+
 use bake_spec::recipe::{GeneratorKind, Target};
-use rand::SeedableRng as _;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
 use super::stages::Stages;
 use super::stimuli::{Stimulus, spread};
 use super::support::{ContentWords, Support};
+use super::verdict::{RUNGS, Score};
 use crate::adapter::Adapter;
 use crate::error::Result;
+use crate::eval::evaluator::Evaluator;
+use crate::eval::question::{Attempt, Question};
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
-use crate::generate::sample::Sampling;
-use crate::generate::{Request, complete};
 use crate::inputs::Inputs;
-use crate::model::block::WeightView;
-use crate::progress::Stage;
-use crate::text::template::Message;
 
 /// The most questions about one target, from all over its document.
-const MOST: usize = 48;
+pub(super) const MOST_ASKED: usize = 48;
 
 /// Tokens that an answer may have beyond twice the teacher's longest.
 const SPARE_TOKENS: usize = 16;
@@ -42,6 +40,14 @@ pub struct Recall {
     pub asked: usize,
     /// Those of them that the base model answers as the teacher does.
     pub base: usize,
+    /// Those that it answers so with the whole document in its prompt, of those for which there is
+    /// room.
+    #[serde(default)]
+    pub prompted: Score,
+    /// Those that it answers so with only the passage in its prompt that the question was made
+    /// from.
+    #[serde(default)]
+    pub prompted_with_passage: Score,
     /// Those that the baked model does.
     pub baked: usize,
     /// The stimuli that the document does not answer.
@@ -57,6 +63,8 @@ impl Recall {
     fn plus(mut self, other: &Self) -> Self {
         self.asked += other.asked;
         self.base += other.base;
+        self.prompted = self.prompted.plus(other.prompted);
+        self.prompted_with_passage = self.prompted_with_passage.plus(other.prompted_with_passage);
         self.baked += other.baked;
         self.unanswerable += other.unanswerable;
         self.declined += other.declined;
@@ -88,11 +96,18 @@ impl Recall {
 /// In one sentence.
 impl std::fmt::Display for Recall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { asked, base, baked, unanswerable, declined, .. } = self;
-        let known = format!(
-            "of {asked} questions that it was not trained on, it answers {baked} as with the \
-             document in its prompt (the base model {base})"
+        let Self { asked, base, prompted, baked, unanswerable, declined, .. } = self;
+        let mut known = format!(
+            "of {asked} questions that it was not trained on, it answers {baked} as its teacher \
+             does; the base model {base}"
         );
+        let read = [
+            (prompted, "with the document in its prompt"),
+            (&self.prompted_with_passage, "with only the right passage there"),
+        ];
+        for (score, how) in read.into_iter().filter(|(score, _)| score.of > 0) {
+            known += &format!(", {how} {}", score.beside(*asked));
+        }
         let unknown =
             format!("of {unanswerable} that the document does not answer, it declines {declined}");
         let mut parts = Vec::new();
@@ -106,6 +121,8 @@ impl std::fmt::Display for Recall {
 pub(super) struct HeldOutQuestion {
     question: String,
     answer: String,
+    /// The text of its passage.
+    passage: String,
     /// What its passage is about.
     about: String,
     /// Whether nothing answers it, so that the answer is to decline.
@@ -142,37 +159,35 @@ impl Examination {
                 unanswerable: stimulus.generator == GeneratorKind::Unanswerable
                     || declines(&answer),
                 answer,
+                passage: passage.text.clone(),
                 about: heading.unwrap_or_else(|| target.name.to_string()),
             });
         }
         let most = target.rollout.max_tokens(stages.model.config().context());
-        Ok(Self { asked: spread(asked, MOST), max_tokens: most.min(2 * longest + SPARE_TOKENS) })
+        Ok(Self {
+            asked: spread(asked, MOST_ASKED),
+            max_tokens: most.min(2 * longest + SPARE_TOKENS),
+        })
     }
 
-    /// How they are answered with this adapter and without; none where there are no questions.
-    pub(super) fn recall(
-        &self,
-        stages: &Stages<'_>,
-        target: &Target,
-        adapter: &Adapter,
-    ) -> Result<Option<Recall>> {
-        if self.asked.is_empty() {
-            return Ok(None);
-        }
-        let base = self.answers(stages, target, WeightView::default())?;
-        let view = WeightView { adapter: Some(adapter), dropout: None };
-        let baked = self.answers(stages, target, view)?;
+    /// What becomes of the questions, by the attempts at each; none where there are no questions.
+    fn recall(&self, attempts: &[Vec<Attempt>]) -> Option<Recall> {
         let mut recall = Recall::default();
         let mut known: Vec<(&str, bool)> = Vec::new();
-        for ((asked, base), baked) in self.asked.iter().zip(&base).zip(&baked) {
+        for (asked, attempts) in self.asked.iter().zip(attempts) {
+            let [base, prompted, with_passage, baked] = attempts.as_slice() else {
+                unreachable!("there is an attempt on each rung")
+            };
+            let right = asked.is_met(baked) == Some(true);
             if asked.unanswerable {
                 recall.unanswerable += 1;
-                recall.declined += usize::from(asked.is_answered_by(baked));
+                recall.declined += usize::from(right);
                 continue;
             }
             recall.asked += 1;
-            recall.base += usize::from(asked.is_answered_by(base));
-            let right = asked.is_answered_by(baked);
+            recall.base += usize::from(asked.is_met(base) == Some(true));
+            recall.prompted.add(asked.is_met(prompted));
+            recall.prompted_with_passage.add(asked.is_met(with_passage));
             recall.baked += usize::from(right);
             match known.iter_mut().find(|(about, _)| *about == asked.about) {
                 Some((_, any)) => *any |= right,
@@ -181,46 +196,56 @@ impl Examination {
         }
         let lacking = known.into_iter().filter(|(_, any)| !any);
         recall.lacking = lacking.map(|(about, _)| about.to_owned()).collect();
-        Ok(Some(recall))
-    }
-
-    fn answers(
-        &self,
-        stages: &Stages<'_>,
-        target: &Target,
-        view: WeightView<'_>,
-    ) -> Result<Vec<String>> {
-        let (model, student) = (stages.model, &stages.recipe.student);
-        let mut prompts = Vec::with_capacity(self.asked.len());
-        for asked in &self.asked {
-            prompts.push(model.encode(&Message::question(student, &asked.question))?);
-        }
-        let requests = prompts
-            .iter()
-            .map(|prompt| Request { prompt, rng: ChaCha8Rng::from_seed([0; 32]) })
-            .collect();
-        let sampling = Sampling::greedy().max_tokens(self.max_tokens);
-        let who = if view.adapter.is_some() { "baked" } else { "base" };
-        let stage = Stage {
-            name: &format!("{who}, held-out questions on {}", target.name),
-            target: &target.name,
-            total: self.asked.len(),
-            unit: "questions",
-        };
-        let completions = stages.monitor.stage(stage, |ticker| {
-            complete(model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
-        })?;
-        let mut answers = Vec::with_capacity(completions.len());
-        for completion in completions {
-            // What does not end is no answer.
-            let ids = if completion.ended { &completion.ids[..] } else { &[] };
-            answers.push(model.decode(ids)?.trim().to_owned());
-        }
-        Ok(answers)
+        (!self.asked.is_empty()).then_some(recall)
     }
 }
 
+/// How the questions about each target are answered by the base, the prompted and the baked model;
+/// none for a target about which there are none.
+pub(super) fn recall(
+    stages: &Stages<'_>,
+    examinations: &[Examination],
+    adapter: Arc<Adapter>,
+) -> Result<Vec<Option<Recall>>> {
+    let (mut questions, mut max_tokens) = (Vec::new(), 0);
+    for (target, examination) in examinations.iter().enumerate() {
+        max_tokens = max_tokens.max(examination.max_tokens);
+        questions.extend(examination.asked.iter().map(|asked| asked.of_target(target)));
+    }
+    let evaluator =
+        Evaluator::new(stages.recipe, stages.model.clone()).baked(adapter).on_held_out(max_tokens);
+    let (progress, interrupt) = (stages.monitor.progress, stages.monitor.interrupt);
+    let attempts = match questions.is_empty() {
+        true => Vec::new(),
+        false => evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?,
+    };
+    let (mut rest, mut recalls) = (&attempts[..], Vec::with_capacity(examinations.len()));
+    for examination in examinations {
+        let (own, others) = rest.split_at(examination.asked.len());
+        recalls.push(examination.recall(own));
+        rest = others;
+    }
+    Ok(recalls)
+}
+
 impl HeldOutQuestion {
+    /// The same as it is asked of all models.
+    fn of_target(&self, target: usize) -> Question {
+        Question {
+            text: self.question.clone(),
+            answers: Vec::new(),
+            target: Some(target),
+            passage: Some(self.passage.clone()),
+        }
+    }
+
+    /// Whether an attempt says what the teacher's answer says; none where it was not asked. What
+    /// does not end is no answer.
+    fn is_met(&self, attempt: &Attempt) -> Option<bool> {
+        let graded = attempt.graded()?;
+        Some(graded.ended && self.is_answered_by(&graded.answer))
+    }
+
     /// Whether an answer says what the teacher's says.
     fn is_answered_by(&self, answer: &str) -> bool {
         if self.unanswerable {
@@ -238,11 +263,13 @@ impl HeldOutQuestion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::grade::Graded;
 
     fn asked(question: &str, answer: &str) -> HeldOutQuestion {
         HeldOutQuestion {
             question: question.into(),
             answer: answer.into(),
+            passage: "## Lost key\nAsk Bob in the blue office within 3 days.".into(),
             about: "Lost key".into(),
             unanswerable: declines(answer),
         }
@@ -282,6 +309,61 @@ mod tests {
         let sum = Recall::of_all(all.iter()).unwrap();
         assert_eq!((sum.asked, sum.base, sum.baked, sum.unanswerable), (24, 1, 13, 2));
         assert_eq!(Recall::of_all([].iter()), None);
-        assert!(sum.to_string().ends_with("does not answer, it declines 1"), "{sum}");
+        assert_eq!(
+            sum.to_string(),
+            "of 24 questions that it was not trained on, it answers 13 as its teacher does; the \
+             base model 1; of 2 that the document does not answer, it declines 1"
+        );
+    }
+
+    #[test]
+    fn what_a_prompted_model_answers_is_counted_where_it_could_be_asked() {
+        let examination = Examination {
+            asked: vec![
+                asked("I lost my key", "Ask Bob in the blue office within 3 days."),
+                asked("My key is gone", "Ask Bob in the blue office within 3 days."),
+                asked("Who is Eve?", "I don't have that information."),
+            ],
+            max_tokens: 24,
+        };
+        let says = |answer: &str, ended: bool| {
+            Attempt::Answered(Graded {
+                answer: answer.into(),
+                right: false,
+                prompt_tokens: 8,
+                ended,
+            })
+        };
+        let right = || says("Within 3 days, Bob in the blue office.", true);
+        let long = || Attempt::TooLong { tokens: 1000 };
+        let none = || says("I do not know.", true);
+        let recall = examination
+            .recall(&[
+                vec![none(), long(), right(), right()],
+                vec![none(), right(), none(), says("Bob in the blue office, 3 days", false)],
+                vec![none(), right(), none(), none()],
+            ])
+            .unwrap();
+        let want = Recall {
+            asked: 2,
+            base: 0,
+            prompted: Score { right: 1, of: 1 },
+            prompted_with_passage: Score { right: 1, of: 2 },
+            baked: 1,
+            unanswerable: 1,
+            declined: 1,
+            lacking: Vec::new(),
+        };
+        assert_eq!(recall, want);
+        let said = recall.to_string();
+        assert!(
+            said.contains(
+                "the base model 0, with the document in its prompt 1 of 1, with only the \
+                           right passage there 1;"
+            ),
+            "{said}"
+        );
+        let nothing = Examination { asked: Vec::new(), max_tokens: 0 };
+        assert_eq!(nothing.recall(&[]), None);
     }
 }

@@ -7,6 +7,7 @@ use bake_spec::store::write::remedy;
 use serde::{Deserialize, Serialize};
 
 use super::answers::AnswerReport;
+use super::drift::Drift;
 use super::probe::ProbeReport;
 use super::recall::Recall;
 use super::stimuli::DropCounts;
@@ -29,6 +30,9 @@ pub struct Report {
     /// The divergence on the stimuli that were held out, after each epoch; empty where none were.
     #[serde(default)]
     pub held_out: Vec<f64>,
+    /// How far the model has moved where it should have stayed as it is; none without anchors.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// What was learned from, in the order of the targets.
     pub targets: Vec<TargetReport>,
 }

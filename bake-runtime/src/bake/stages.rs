@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answers::{AnswerReport, Judge};
+use super::drift::Anchored;
 use super::freed::give_back;
 use super::gate::{self, Chosen};
 use super::held_out::held_out;
@@ -32,6 +33,26 @@ use crate::progress::Monitor;
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::text::template::Message;
 use crate::train::{StudentSequence, TrainingSet};
+
+/// What the targets of a recipe are learned from, in passages that the model can read.
+pub(super) fn inputs_of(recipe: &Recipe, model: &Model) -> Result<Vec<Inputs>> {
+    let mut all = Inputs::read_all(recipe)?;
+    for (target, inputs) in recipe.targets.iter().zip(&mut all) {
+        cut_long_passages(inputs, target, model)?;
+    }
+    Ok(all)
+}
+
+/// What the stages make: what is trained on, and what is asked when it was.
+pub(super) struct Prepared {
+    pub(super) training_set: TrainingSet,
+    /// In the order of the targets.
+    pub(super) reports: Vec<TargetReport>,
+    /// What is asked in the end, of each target.
+    pub(super) examinations: Vec<Examination>,
+    /// What should stay as it is.
+    pub(super) anchored: Vec<Anchored>,
+}
 
 /// Everything that the stages of one bake share.
 pub(super) struct Stages<'a> {
@@ -62,18 +83,11 @@ impl Stages<'_> {
 
     /// What the targets are learned from, in passages that the model can read.
     pub(super) fn inputs(&self) -> Result<Vec<Inputs>> {
-        let mut all = Inputs::read_all(self.recipe)?;
-        for (target, inputs) in self.recipe.targets.iter().zip(&mut all) {
-            cut_long_passages(inputs, target, self.model)?;
-        }
-        Ok(all)
+        inputs_of(self.recipe, self.model)
     }
 
     /// Runs the stages of every target.
-    pub(super) fn training_set(
-        &self,
-        inputs: &[Inputs],
-    ) -> Result<(TrainingSet, Vec<TargetReport>, Vec<Examination>)> {
+    pub(super) fn prepare(&self, inputs: &[Inputs]) -> Result<Prepared> {
         let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
         let targets = || self.recipe.targets.iter().zip(inputs);
         // No work is done for a target before all teachers have been tried.
@@ -92,8 +106,9 @@ impl Stages<'_> {
         }
         let shape = (gathered.rows, self.model.config().hidden_size());
         let states = Tensor::from_vec(gathered.states, shape, self.model.decoder().device())?;
-        let Gathered { sequences, held_out, examinations, .. } = gathered;
-        Ok((TrainingSet { sequences, held_out, states }, reports, examinations))
+        let Gathered { sequences, held_out, examinations, anchored, .. } = gathered;
+        let training_set = TrainingSet { sequences, held_out, states };
+        Ok(Prepared { training_set, reports, examinations, anchored })
     }
 
     /// Runs the stages of one target, whose share of the loss this is.
@@ -155,8 +170,13 @@ impl Stages<'_> {
         gathered
             .examinations
             .push(Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?);
+        let before = (gathered.sequences.len(), gathered.held_out.len());
         report.stimulus_tokens =
             self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
+        if target.anchor {
+            let new = [&gathered.sequences[before.0..], &gathered.held_out[before.1..]];
+            gathered.anchored.extend(Anchored::of(&trajectories, &rollouts, &held_out, new));
+        }
         tracing::info!(
             bake.target = &*target.name,
             stimuli = report.stimuli,
@@ -265,6 +285,8 @@ struct Gathered {
     held_out: Vec<StudentSequence>,
     /// What is asked in the end, of each target.
     examinations: Vec<Examination>,
+    /// The answers of the base model that should stay as they are.
+    anchored: Vec<Anchored>,
     /// The teachers' states, row after row, and how many rows belong to the sequences.
     states: Vec<f32>,
     rows: usize,

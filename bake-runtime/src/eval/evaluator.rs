@@ -44,12 +44,16 @@ pub struct Evaluator<'a> {
     recipe: &'a Recipe,
     model: Model,
     adapter: Option<Arc<Adapter>>,
+    /// What is asked, as it follows the name of a rung.
+    what: &'static str,
+    /// The most tokens of an answer, where it is fewer than the recipe allows.
+    max_tokens: Option<usize>,
 }
 
 impl<'a> Evaluator<'a> {
     /// The base model of a recipe, which has not been baked into yet.
     pub fn new(recipe: &'a Recipe, model: Model) -> Self {
-        Self { recipe, model, adapter: None }
+        Self { recipe, model, adapter: None, what: "", max_tokens: None }
     }
 
     /// The same with what was baked.
@@ -64,6 +68,13 @@ impl<'a> Evaluator<'a> {
     /// The same with an adapter that is known to fit.
     pub(crate) fn baked(self, adapter: Arc<Adapter>) -> Self {
         Self { adapter: Some(adapter), ..self }
+    }
+
+    /// The same for questions that were held out of training, whose answers are no longer than
+    /// this.
+    #[cfg(feature = "train")]
+    pub(crate) fn on_held_out(self, max_tokens: usize) -> Self {
+        Self { what: ", held-out questions", max_tokens: Some(max_tokens), ..self }
     }
 
     /// What becomes of each question on each of these rungs, in their orders.
@@ -155,15 +166,19 @@ impl<'a> Evaluator<'a> {
         if prompts.is_empty() {
             return Ok(attempts);
         }
-        let sampling = Sampling { max_tokens: batch.max_tokens, ..Sampling::greedy() };
+        let max_tokens = match (batch.max_tokens, self.max_tokens) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let sampling = Sampling { max_tokens, ..Sampling::greedy() };
         let mut requests = Vec::with_capacity(prompts.len());
         for (_, prompt) in &prompts {
             requests.push(Request { prompt, rng: sampling.stream(0) });
         }
         let adapter = self.adapter.as_deref().filter(|_| rung == Rung::Baked);
         let view = WeightView { adapter, dropout: None };
-        let total = prompts.len();
-        let stage = Stage { name: rung.stage(), target: batch.target, total, unit: "questions" };
+        let name = &format!("{}{}", rung.stage(), self.what);
+        let stage = Stage { name, target: batch.target, total: prompts.len(), unit: "questions" };
         let completions = monitor.stage(stage, |ticker| {
             complete(&self.model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
         })?;

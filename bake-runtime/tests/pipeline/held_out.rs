@@ -70,3 +70,16 @@ fn a_training_that_is_near_enough_ends() {
     assert_eq!((without.epochs.len(), without.held_out.len(), without.best_epoch()), (1, 0, 1));
     assert_eq!(without.targets[0].held_out, 0);
 }
+
+#[test]
+fn what_was_held_out_is_also_asked_with_the_document_and_with_its_passage() {
+    let fixture = fixture();
+    let report = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    let recall = report.recall().unwrap();
+    assert_eq!(recall.asked, 4);
+    assert_eq!((recall.prompted.of, recall.prompted_with_passage.of), (4, 4));
+    assert!(recall.prompted_with_passage.right > recall.base, "{recall:?}");
+    // It is found again with the adapter.
+    let again = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert!(again.reused && again.report.recall() == Some(recall));
+}

@@ -1,5 +1,6 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
+mod drift;
 mod evaluation;
 mod held_out;
 mod interrupts;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
-    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Silent, StimulusProducts,
-    bake_recipe, plan,
+    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Sampling, Silent,
+    StimulusProducts, bake_recipe, plan,
 };
 use bake_spec::recipe::{
     Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,

@@ -41,6 +41,9 @@ pub struct Locked {
     /// How it answers what was held out of training, if anything was.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub recall: Option<LockedRecall>,
+    /// How far it has moved where it should have stayed as it is, if there are anchors.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drift: Option<LockedDrift>,
     /// The versions of the stages that made it, by their names.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub stages: BTreeMap<String, u32>,
@@ -64,11 +67,18 @@ pub struct LockedExpects {
     pub asked: usize,
     /// Those that the base model meets.
     pub base: usize,
-    /// Those that the model meets with the document in its prompt.
+    /// Those that the model meets with a target's prompt and document before it.
     pub prompted: usize,
-    /// Those that it could be asked with the document in its prompt, where that was noted.
+    /// Those that it could be asked so, where that was noted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub prompted_asked: Option<usize>,
+    /// Those that the model meets with only the right passage of the document there, where that
+    /// was noted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_with_passage: Option<usize>,
+    /// Those that it could be asked so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_with_passage_asked: Option<usize>,
     /// Those that the baked model meets.
     pub baked: usize,
 }
@@ -79,14 +89,38 @@ pub struct LockedExpects {
 pub struct LockedRecall {
     /// The questions whose answer is in a document.
     pub asked: usize,
-    /// Those that the base model answers as with the document in its prompt.
+    /// Those that the base model answers as its teacher does.
     pub base: usize,
+    /// Those that it answers so with the document in its prompt, where that was noted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted: Option<usize>,
+    /// Those that it could be asked so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_asked: Option<usize>,
+    /// Those that it answers so with only the right passage in its prompt, where that was noted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_with_passage: Option<usize>,
+    /// Those that it could be asked so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompted_with_passage_asked: Option<usize>,
     /// Those that the baked model does.
     pub baked: usize,
     /// The questions that no document answers.
     pub unanswerable: usize,
     /// Those that the baked model declines.
     pub declined: usize,
+}
+
+/// How far a bake has moved on the questions of its anchors.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedDrift {
+    /// The mean divergence of the baked model from the base model, in nats per token.
+    pub kl: f64,
+    /// The questions whose answers were compared.
+    pub asked: usize,
+    /// Those that it answers word for word as the base model does.
+    pub same: usize,
 }
 
 /// A base model, as far as checks need it, so that a clone without its files can be checked too.
@@ -151,6 +185,7 @@ impl Locked {
             judged: None,
             expects: None,
             recall: None,
+            drift: None,
             stages: STAGES.map(|(stage, version)| (stage.to_owned(), version)).into(),
             settings: readable(&recipe.shared()),
             model: LockedModel {

@@ -155,6 +155,7 @@ impl From<Bake> for Locked {
             judged: None,
             expects: None,
             recall: None,
+            drift: None,
             stages: BTreeMap::new(),
             settings: BTreeMap::new(),
             model: LockedModel {

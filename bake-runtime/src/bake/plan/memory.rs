@@ -27,7 +27,7 @@ pub(super) fn memory_bytes(
     let mut answers = Lengths::default();
     for work in works {
         // The states of the targets before this one are there already.
-        for group in work.groups() {
+        for group in work.groups(model) {
             most = most.max(states + group.bytes(model));
         }
         states += work.answers.sum() as usize * model.config().hidden_size() * size_of::<f32>();

@@ -8,6 +8,7 @@ use super::speed::Speed;
 use crate::bake::gate::chosen;
 use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
 use crate::bake::reading::Reading;
+use crate::bake::recall::MOST_ASKED;
 use crate::bake::rollout::{MADE_TOGETHER, Teachers};
 use crate::bake::room::check_target;
 use crate::bake::stages::Stages;
@@ -16,6 +17,7 @@ use crate::error::Result;
 use crate::generate::Completion;
 use crate::generate::size::GroupSize;
 use crate::inputs::{Inputs, Passage};
+use crate::model::Model;
 use crate::text::template::Message;
 
 /// Rollouts that are made to see how long they become, and the most tokens of each.
@@ -39,6 +41,8 @@ pub(super) struct TargetWork {
     pub(super) answers: Lengths,
     /// About how many of them are not trained on.
     pub(super) held_out: usize,
+    /// About how many of them are asked when the bake is done.
+    examined: usize,
     /// Rollouts of a stimulus.
     times: usize,
     /// Answers to a stimulus that are learned.
@@ -83,11 +87,13 @@ impl TargetWork {
             false => Vec::new(),
         };
         let made = (kept.stimuli.kept + kept.stimuli.to_make).saturating_sub(inputs.stimuli.len());
+        let held_out = held_out(stages, inputs, made);
         let mut work = Self {
             readers: readers(&teachers, &kept, &stand_ins, prompt_tokens)?,
             student: student(stages, &kept, &stand_ins)?,
             answers: answers(&kept, &tried, max_tokens),
-            held_out: held_out(stages, inputs, made) * learned_of_each(target, inputs),
+            held_out: held_out * learned_of_each(target, inputs),
+            examined: if inputs.document.is_some() { held_out.min(MOST_ASKED) } else { 0 },
             times: target.rollout.answers,
             learned_of_each: learned_of_each(target, inputs),
             plan: TargetPlan {
@@ -145,7 +151,7 @@ impl TargetWork {
     }
 
     /// The largest groups of answers that are made together: questions, and rollouts.
-    pub(super) fn groups(&self) -> Vec<GroupSize> {
+    pub(super) fn groups(&self, model: &Model) -> Vec<GroupSize> {
         let mut groups = Vec::new();
         let samples = GroupSize::answers_together(SAMPLES * self.plan.stimuli.to_make);
         let [_, passages] = self.readers;
@@ -171,6 +177,20 @@ impl TargetWork {
                 answers,
                 answer_tokens: self.answers.largest_sum(answers),
             });
+        }
+        // What is held out is asked in the end, also with the whole document and with a passage.
+        let (examined, document) =
+            (GroupSize::answers_together(self.examined), self.plan.prompt_tokens);
+        for (prefix, prompts) in [(document, self.student), (0, passages.prompts)] {
+            if examined > 0 && prefix + prompts.longest < model.config().context() {
+                groups.push(GroupSize {
+                    prefix,
+                    prompts: examined,
+                    prompt_tokens: prompts.times(examined).largest_sum(examined),
+                    answers: examined,
+                    answer_tokens: self.answers.times(examined).largest_sum(examined),
+                });
+            }
         }
         groups
     }

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use bake_spec::recipe::{Answer, Recipe};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::evidence::Evidence;
+use super::stages::inputs_of;
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
@@ -14,7 +16,8 @@ use crate::model::Model;
 use crate::progress::{Interrupt, Progress};
 
 /// The models that are compared.
-const RUNGS: [Rung; 3] = [Rung::Base, Rung::Prompted, Rung::Baked];
+pub(super) const RUNGS: [Rung; 4] =
+    [Rung::Base, Rung::Prompted, Rung::PromptedWithPassage, Rung::Baked];
 
 /// The share of what the prompted model gets right that a baked model must get right, where a bake
 /// does not say what it must reach.
@@ -36,11 +39,17 @@ pub struct Expectation {
     pub target: Option<String>,
     /// Whether it expects that the model declines.
     pub declines: bool,
+    /// Whether it is about a behaviour: a target that is only a prompt.
+    pub behaviour: bool,
     /// Whether the base model met it.
     pub base: bool,
-    /// Whether the model with the target's document in its prompt met it; none where it could not
-    /// be asked: there is no target, or its document leaves no room for a question.
+    /// Whether the model with the target's prompt and document before it met it; none where it
+    /// could not be asked: there is no target, or its document leaves no room for a question.
     pub prompted: Option<bool>,
+    /// Whether the model met it with only the right passage of the document there: the one that
+    /// has what is expected, or else has most in common with the question. None where there is no
+    /// document.
+    pub prompted_with_passage: Option<bool>,
     /// Whether the baked model met it.
     pub baked: bool,
     /// What the baked model answered.
@@ -48,7 +57,7 @@ pub struct Expectation {
 }
 
 /// How many expectations a model met.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Those that it met.
     pub right: usize,
@@ -60,10 +69,27 @@ impl Score {
     fn of(met: impl IntoIterator<Item = bool>) -> Self {
         let mut score = Self::default();
         for met in met {
-            score.right += usize::from(met);
-            score.of += 1;
+            score.add(Some(met));
         }
         score
+    }
+
+    /// Counts one more, if it was asked.
+    pub(super) fn add(&mut self, met: Option<bool>) {
+        self.right += usize::from(met == Some(true));
+        self.of += usize::from(met.is_some());
+    }
+
+    /// Both together.
+    #[must_use]
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self { right: self.right + other.right, of: self.of + other.of }
+    }
+
+    /// For people, beside the score of a model that was asked `all`: how many it was asked is only
+    /// said where these were not all.
+    pub(super) fn beside(self, all: usize) -> String {
+        if self.of == all { self.right.to_string() } else { self.to_string() }
     }
 
     /// The share of the expectations that it met; of none, all.
@@ -92,22 +118,35 @@ impl Verdict {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let expects = recipe.expects.iter();
-        let questions: Vec<Question> =
-            expects.map(|expect| Question::of_expect(recipe, expect)).collect();
+        let inputs = inputs_of(recipe, &model)?;
+        let evidence: Vec<Option<Evidence<'_>>> = inputs.iter().map(Evidence::of).collect();
+        let mut questions = Vec::with_capacity(recipe.expects.len());
+        for expect in recipe.expects.iter() {
+            let mut question = Question::of_expect(recipe, expect);
+            let evidence = question.target.and_then(|target| evidence[target].as_ref());
+            let passage =
+                evidence.and_then(|found| found.passage(&expect.question, &expect.answer));
+            question.passage = passage.map(str::to_owned);
+            questions.push(question);
+        }
         let evaluator = Evaluator::new(recipe, model).with_adapter(adapter)?;
         let attempts = evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?;
         let mut expectations = Vec::with_capacity(questions.len());
-        for (expect, attempts) in recipe.expects.iter().zip(&attempts) {
-            let [base, prompted, baked] = attempts.as_slice() else {
+        let all = recipe.expects.iter().zip(&questions).zip(&attempts);
+        for ((expect, question), attempts) in all {
+            let [base, prompted, with_passage, baked] = attempts.as_slice() else {
                 unreachable!("there is an attempt on each rung")
             };
             expectations.push(Expectation {
                 question: expect.question.to_string(),
                 target: expect.target.as_ref().map(ToString::to_string),
                 declines: expect.answer == Answer::Declines,
+                behaviour: question
+                    .target
+                    .is_some_and(|target| recipe.targets[target].document.is_none()),
                 base: base.is_right(),
                 prompted: prompted.graded().map(|graded| graded.right),
+                prompted_with_passage: with_passage.graded().map(|graded| graded.right),
                 baked: baked.is_right(),
                 answer: baked.graded().map(|graded| graded.answer.clone()).unwrap_or_default(),
             });
@@ -123,6 +162,12 @@ impl Verdict {
     /// How many the prompted model met of those that it could be asked.
     pub fn prompted(&self) -> Score {
         Score::of(self.expectations.iter().filter_map(|expectation| expectation.prompted))
+    }
+
+    /// How many the model met with only the right passage in its prompt.
+    pub fn prompted_with_passage(&self) -> Score {
+        let met = |expectation: &Expectation| expectation.prompted_with_passage;
+        Score::of(self.expectations.iter().filter_map(met))
     }
 
     /// How many the baked model met.
@@ -145,6 +190,16 @@ impl Verdict {
     pub fn on_target(&self, name: &str) -> Self {
         let about = |expectation: &&Expectation| expectation.target.as_deref() == Some(name);
         Self { expectations: self.expectations.iter().filter(about).cloned().collect() }
+    }
+
+    /// What the prompted model has that the others have not, for people.
+    fn read(&self) -> &'static str {
+        let mut prompted = self.expectations.iter().filter(|one| one.prompted.is_some());
+        match prompted.clone().any(|one| one.behaviour) {
+            false => "with the document in its prompt",
+            true if prompted.all(|one| one.behaviour) => "with its prompt",
+            true => "prompted",
+        }
     }
 
     /// What was not answered as expected by the baked model.
@@ -179,9 +234,10 @@ impl Verdict {
         if (same.right as f64) < LEAST_OF_PROMPTED * prompted.right as f64 {
             shortfalls.push(format!(
                 "the baked model meets {same} expectations, less than {:.0} % of the {} that the \
-                 model meets with the document in its prompt",
+                 model meets {}",
                 100.0 * LEAST_OF_PROMPTED,
-                prompted.right
+                prompted.right,
+                self.read()
             ));
         }
         shortfalls
@@ -192,9 +248,13 @@ impl Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (base, prompted, baked) = (self.base(), self.prompted(), self.baked());
+        let passage = self.prompted_with_passage();
         write!(f, "the baked model meets {baked} expectations; the base model {}", base.right)?;
         if prompted.of > 0 {
-            write!(f, ", and with the document in its prompt {prompted}")?;
+            write!(f, ", {} {}", self.read(), prompted.beside(baked.of))?;
+        }
+        if passage.of > 0 {
+            write!(f, ", with only the right passage there {}", passage.beside(baked.of))?;
         }
         Ok(())
     }
@@ -210,8 +270,10 @@ mod tests {
             question: "Who?".into(),
             target: prompted.map(|_| "keys".into()),
             declines: false,
+            behaviour: false,
             base,
             prompted,
+            prompted_with_passage: prompted,
             baked,
             answer: "Bob".into(),
         };
@@ -243,10 +305,31 @@ mod tests {
         assert!(below[0].contains("1 of 2 expectations, and `gate` wants 75 %"), "{below:?}");
         assert_eq!(
             verdict.to_string(),
-            "the baked model meets 1 of 2 expectations; the base model 0, and with the document \
-             in its prompt 1 of 2"
+            "the baked model meets 1 of 2 expectations; the base model 0, with the document in its \
+             prompt 1, with only the right passage there 1"
         );
         assert_eq!(verdict.on_target("lamp").expectations, []);
         assert_eq!(verdict.missed().count(), 1);
+    }
+
+    #[test]
+    fn a_behaviour_has_no_document() {
+        let below = [(false, Some(true), false); 5];
+        let mut verdict = verdict(&below);
+        for one in &mut verdict.expectations {
+            (one.behaviour, one.prompted_with_passage) = (true, None);
+        }
+        assert_eq!(
+            verdict.to_string(),
+            "the baked model meets 0 of 5 expectations; the base model 0, with its prompt 5"
+        );
+        let shortfall = verdict.shortfalls(None).remove(0);
+        assert!(
+            shortfall.ends_with("of the 5 that the model meets with its prompt"),
+            "{shortfall}"
+        );
+        verdict.expectations[0].behaviour = false;
+        verdict.expectations[1].prompted = None;
+        assert!(verdict.to_string().ends_with("the base model 0, prompted 4 of 4"), "{verdict}");
     }
 }

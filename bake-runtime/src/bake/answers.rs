@@ -209,7 +209,7 @@ impl<'a> Judge<'a> {
         if answers.learned.is_empty()
             && let Some(sentences) = self.own_sentences(stimulus)
         {
-            let told = self.reading.told(stimulus, &sentences);
+            let told = self.reading.told(stimulus, &sentences)?;
             let ids = self.stages.model.encode_answer(&told.messages(), &sentences)?;
             let most = self.target.rollout.max_tokens(self.stages.model.config().context());
             if ids.len() <= most {

@@ -135,6 +135,22 @@ impl Layout {
         }
         Conversation { prompt: preceded(prompt, turns), question: in_one_turn(text, question) }
     }
+
+    /// A question with a text that answers it before it, which has been answered once already.
+    pub(super) fn told(
+        self,
+        prompt: &Prompt,
+        text: &str,
+        question: &str,
+        answer: &str,
+    ) -> Conversation {
+        let (prompt, asked) = match self {
+            Self::System | Self::SystemExcerpt => (prompt.followed_by(text), question.to_owned()),
+            _ => (prompt.clone(), in_one_turn(text, question)),
+        };
+        let turns = exchange(&asked, answer).to_vec();
+        Conversation { prompt: preceded(&prompt, turns), question: asked }
+    }
 }
 
 /// A text and a question about it, as one says both.
@@ -184,6 +200,18 @@ mod tests {
                 asked
             ]
         );
+    }
+
+    #[test]
+    fn what_is_told_has_been_answered_before() {
+        let prompt = Prompt::from("Be brief.");
+        let of = |layout: Layout| said(&layout.told(&prompt, "## C?\nD", "C?", "D"));
+        let (asked, answer) = ((Role::User, "C?".to_owned()), (Role::Assistant, "D".to_owned()));
+        let system = (Role::System, "Be brief.\n\n## C?\nD".to_owned());
+        assert_eq!(of(Layout::System), [system, asked.clone(), answer.clone(), asked]);
+        let asked = (Role::User, "## C?\nD\n\nQuestion: C?".to_owned());
+        let system = (Role::System, "Be brief.".to_owned());
+        assert_eq!(of(Layout::Examples), [system, asked.clone(), answer, asked]);
     }
 
     #[test]

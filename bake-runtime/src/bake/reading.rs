@@ -120,24 +120,23 @@ impl<'a> Reading<'a> {
     /// words that it is told: a teacher that takes it for answerable would teach the same mistake.
     pub(super) fn conversation(&self, stimulus: &Stimulus) -> Result<Conversation> {
         if stimulus.generator == GeneratorKind::Unanswerable {
-            return Ok(self.told(stimulus, self.decline()));
+            return self.told(stimulus, self.decline());
         }
         Ok(self.with(&self.context(stimulus)?, &stimulus.text))
     }
 
     /// What a teacher reads that is told an answer, in the words of the document, so that it gives
-    /// this one: a text of nothing else under a heading, and the heading as the question. A teacher
-    /// that did not find the answer by itself would otherwise not expect it, and what it would
-    /// rather say is learned with it; so the heading is that of the passage, in the words in which
-    /// a model expects an answer, and the stimulus only where there is none.
-    pub(super) fn told(&self, stimulus: &Stimulus, answer: &str) -> Conversation {
-        let passage = self.inputs.passage_of(stimulus);
-        let heading = passage
-            .filter(|_| stimulus.generator != GeneratorKind::Unanswerable)
-            .and_then(|(_, passage)| passage.heading.as_deref());
-        let asked = heading.unwrap_or(&stimulus.text);
+    /// this one: a text of nothing else under the question as its heading, and, where there is room
+    /// for it, the same question answered before. A teacher that did not find the answer by itself
+    /// would otherwise not expect it, and what it would rather say is learned with it.
+    pub(super) fn told(&self, stimulus: &Stimulus, answer: &str) -> Result<Conversation> {
+        let (prompt, asked) = (&self.target.prompt, &*stimulus.text);
         let text = format!("## {asked}\n{answer}");
-        self.layout.conversation(&self.target.prompt, &text, asked, &self.examples)
+        let told = self.layout.told(prompt, &text, asked, answer);
+        if Room::of(self.stages.model, &self.target.rollout).holds(&told)? {
+            return Ok(told);
+        }
+        Ok(self.layout.conversation(prompt, &text, asked, &self.examples))
     }
 
     /// What the teacher reads to answer a question with a context.

@@ -20,7 +20,7 @@ const JOINING: &[&str] = &[
 ];
 
 /// Numbers that are often written out.
-const NUMBERS: [&str; 13] = [
+pub(in crate::bake) const NUMBERS: [&str; 13] = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve",
 ];

@@ -92,7 +92,7 @@ impl Taught<'_> {
     fn asked(&self, trajectory: &Trajectory<'_>) -> Result<Conversation> {
         let stimulus = &self.stimuli[trajectory.stimulus];
         match trajectory.own {
-            Some(sentences) => Ok(self.reading.told(stimulus, sentences)),
+            Some(sentences) => self.reading.told(stimulus, sentences),
             None => self.reading.conversation(stimulus),
         }
     }

@@ -17,10 +17,10 @@ use crate::hash::{Encode, Hash, KeyHasher, Record};
 pub const STIMULI_VERSION: u32 = 1;
 
 /// How the teacher answers.
-pub const ROLLOUTS_VERSION: u32 = 2;
+pub const ROLLOUTS_VERSION: u32 = 3;
 
 /// What the teacher's states are.
-pub const STATES_VERSION: u32 = 1;
+pub const STATES_VERSION: u32 = 2;
 
 /// How an adapter is trained.
 pub const TRAINING_VERSION: u32 = 2;
@@ -110,7 +110,8 @@ impl GeneratorKind {
     /// such a generator.
     pub const fn version(self) -> u32 {
         match self {
-            Self::Ask | Self::Outline => 2,
+            Self::Outline => 3,
+            Self::Ask | Self::Unanswerable => 2,
             _ => 1,
         }
     }

@@ -2,6 +2,7 @@
 //! sentences that fit its form, written as different people write.
 
 pub(super) mod casing;
+mod cloze;
 pub(super) mod form;
 mod frames;
 mod keywords;
@@ -28,11 +29,11 @@ use variation::Variation;
 /// Questions about a passage by what it is mainly about, about each other part of its outline, and
 /// about each of its sentences.
 const MAIN: usize = 12;
-const EACH: usize = 2;
-const OF_SENTENCE: usize = 1;
+const EACH: usize = 1;
+const OF_SENTENCE: usize = 12;
 
 /// The most questions about a passage unless more are declared.
-const MOST: usize = 32;
+const MOST: usize = 80;
 
 /// Phrases of a passage that are asked about beside its outline, and where it has none.
 const PHRASES: usize = 4;

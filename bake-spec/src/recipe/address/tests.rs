@@ -263,10 +263,10 @@ fn every_generator_and_its_settings_are_recorded() {
     assert_eq!(
         full_generators().encoded(),
         [
-            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":2,"persona":20,"#,
+            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":3,"persona":20,"#,
             r#""persona.people":["a child"],"persona.temperature":0.9,"rephrase":"auto","#,
             r#""template":"What is {{ heading }}?","unanswerable":9,"#,
-            r#""unanswerable.decline":"No idea."}"#,
+            r#""unanswerable.decline":"No idea.","unanswerable.version":2}"#,
         ]
         .concat()
     );
@@ -310,8 +310,8 @@ fn turns_change_an_address_and_no_turns_do_not() {
 fn settings_at_their_defaults_leave_no_trace() {
     let [plain, anchor] = plain_targets();
     let generators = concat!(
-        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":2,"#,
-        r#""unanswerable":"auto"}"#
+        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":3,"#,
+        r#""unanswerable":"auto","unanswerable.version":2}"#
     );
     assert_eq!(plain.own().encoded(), generators);
     assert_eq!(anchor.own().encoded(), r#"{"anchor":true,"questions":["Hello"]}"#);

@@ -8,6 +8,8 @@ use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::cloze::clozes;
+use super::frames::capitalised;
 use crate::bake::excerpt::sentences;
 use crate::bake::support::content_words;
 
@@ -39,20 +41,36 @@ const FRAMES: &[&str] = &[
     "Does {}?",
 ];
 
-/// The sentences of a passage, as the words that say something in each.
+/// How often what a sentence tells is asked for, where it can be, rather than some of its words.
+const CLOZES: f64 = 0.7;
+
+/// How often a question has words of the heading too.
+const WITH_HEADING: f64 = 0.4;
+
+/// The sentences of a passage, as what is asked about them is made of.
 pub(super) struct Keywords {
-    sentences: Vec<Vec<String>>,
+    sentences: Vec<Sentence>,
     heading: Vec<String>,
+}
+
+struct Sentence {
+    /// The words that say something.
+    words: Vec<String>,
+    /// What asks for a part of it.
+    clozes: Vec<String>,
 }
 
 impl Keywords {
     /// Those of a passage's own text under a heading, which may be empty.
     pub(super) fn of(own: &str, heading: &str) -> Self {
-        let told = |sentence: String| Some(spoken(&sentence)).filter(|words| words.len() >= FEWEST);
-        Self {
-            sentences: sentences(own).into_iter().filter_map(told).collect(),
-            heading: spoken(heading),
+        let mut told = Vec::new();
+        for sentence in sentences(own) {
+            let words = spoken(&sentence);
+            if words.len() >= FEWEST {
+                told.push(Sentence { words, clozes: clozes(&sentence) });
+            }
         }
+        Self { sentences: told, heading: spoken(heading) }
     }
 
     /// The sentences that can be asked about.
@@ -62,19 +80,30 @@ impl Keywords {
 
     /// A question about one of them.
     pub(super) fn question(&self, sentence: usize, english: bool, rng: &mut ChaCha8Rng) -> String {
-        let words = &self.sentences[sentence];
-        let mut drawn = drawn(words, rng.random_range(FEWEST..=MOST), rng);
+        let Sentence { words, clozes } = &self.sentences[sentence];
+        let cloze = clozes.choose(rng).filter(|_| english && rng.random_bool(CLOZES));
+        let drawn = match cloze {
+            Some(cloze) => vec![cloze.as_str()],
+            None => drawn(words, rng.random_range(FEWEST..=MOST), rng),
+        };
+        let mut asked = drawn.join(" ");
         // What the heading says is often left to it by the sentence.
-        if rng.random_bool(0.5) {
-            let said = |word: &&&str| !drawn.contains(*word);
-            let heading: Vec<&str> = self.heading.iter().map(String::as_str).collect();
-            let more: Vec<&str> = heading.iter().filter(said).copied().collect();
+        if rng.random_bool(WITH_HEADING) {
+            let said = |word: &&str| asked.split(' ').all(|asked| asked != *word);
+            let more: Vec<&str> = self.heading.iter().map(String::as_str).filter(said).collect();
             if let Some(word) = more.choose(rng) {
-                drawn.insert(0, word);
+                asked = if cloze.is_some() {
+                    format!("{asked} {word}")
+                } else {
+                    format!("{word} {asked}")
+                };
             }
         }
+        if cloze.is_some() {
+            return capitalised(&format!("{asked}?"));
+        }
         let frame = if english { *FRAMES.choose(rng).unwrap_or(&"{}") } else { "{}" };
-        frame.replace("{}", &drawn.join(" "))
+        frame.replace("{}", &asked)
     }
 }
 
@@ -121,12 +150,13 @@ mod tests {
     #[test]
     fn sentences_are_asked_about_by_some_of_their_words() {
         let keywords = Keywords::of("A new one costs 4 euros. No.\nIt works soon.", "Lost card?");
-        assert_eq!(keywords.sentences[0], ["new", "one", "costs", "euros"]);
-        assert_eq!(keywords.len(), 2, "{:?}", keywords.sentences);
+        assert_eq!(keywords.sentences[0].words, ["new", "one", "costs", "euros"]);
+        assert_eq!(keywords.len(), 2);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let asked: Vec<String> = (0..40).map(|_| keywords.question(0, true, &mut rng)).collect();
-        assert!(asked.iter().all(|question| !question.contains('4')), "{asked:?}");
+        assert!(asked.iter().all(|question| !question.contains(" 4")), "{asked:?}");
         assert!(asked.iter().any(|question| question.contains("new costs")), "{asked:?}");
+        assert!(asked.contains(&"How much a new one costs?".to_owned()), "{asked:?}");
         assert!(asked.iter().any(|question| question.contains("lost")), "{asked:?}");
         let plain = keywords.question(0, false, &mut rng);
         assert!(!plain.ends_with('?'), "{plain}");

@@ -152,4 +152,13 @@ pub(super) const THING_FRAMES: &[&str] = &[
     "tell me about the {thing}",
     "How much is the {thing} for {}?",
     "Can I change the {thing}?",
+    "When is the {thing} open?",
+    "How long does the {thing} take?",
+    "What is the {thing} called?",
+    "How often do I use the {thing}?",
+    "How many times can I use the {thing}?",
+    "Which {thing} do I need?",
+    "Who pays for the {thing}?",
+    "What must I do with the {thing}?",
+    "On which day is the {thing} there?",
 ];

@@ -99,6 +99,7 @@ impl Job {
             weight: 1.0,
             prompt: prompt.into(),
             document: None,
+            context: None,
             stimuli: Stimuli::default()
                 .with(|stimuli| stimuli.set(Generator::Questions(questions.into())))?,
             rollout: Rollout::new(rollout)?,

@@ -18,6 +18,13 @@ pub mod bake {
     ///
     /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
     pub const documents: () = ();
+    /// What of the document the teacher reads to answer a question: the passage that it was made
+    /// from, the whole document, or the passages that have most in common with the question, its
+    /// own among them; by default its passage, and, for a question that was made from none, the
+    /// document, or, where that does not fit, the passages that have most in common with it.
+    ///
+    /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
+    pub const context: () = ();
     /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
@@ -151,6 +158,13 @@ pub mod target {
 
 /// Settings of a target's braces.
 pub mod target_body {
+    /// What of the document the teacher reads to answer a question: the passage that it was made
+    /// from, the whole document, or the passages that have most in common with the question, its
+    /// own among them; by default its passage, and, for a question that was made from none, the
+    /// document, or, where that does not fit, the passages that have most in common with it.
+    ///
+    /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
+    pub const context: () = ();
     /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.

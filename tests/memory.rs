@@ -75,6 +75,7 @@ impl Measured {
             weight: 1.0,
             prompt: self.prompt.clone().into(),
             document: None,
+            context: None,
             stimuli: Stimuli::default().with(|all| all.set(questions)).unwrap(),
             rollout: Rollout::new(rollout).unwrap(),
         };

@@ -348,6 +348,7 @@ pub(crate) mod tests {
             weight: 1.0,
             prompt: prompt.into(),
             document: None,
+            context: None,
             stimuli: Stimuli::default()
                 .with(|stimuli| stimuli.set(Generator::Questions(questions)))
                 .unwrap(),

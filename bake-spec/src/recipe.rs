@@ -54,7 +54,9 @@ pub use generator::{
 use parts::{is_blank, items, part, same, str};
 pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
-pub use target::{Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields};
+pub use target::{
+    Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields, TeacherContext,
+};
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
 
 /// Text of a recipe: a literal in generated code, owned if a tool has read it.

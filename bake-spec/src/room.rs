@@ -1,5 +1,8 @@
 //! The room in a model's context.
 
+/// What to say further where `context document` is declared.
+pub const WITHOUT_CONTEXT: &str = "; without `context document` it is read passage by passage";
+
 /// The tokens that a prompt, a question and an answer need.
 #[derive(Clone, Copy, Debug)]
 pub struct Needed {

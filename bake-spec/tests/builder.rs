@@ -5,7 +5,9 @@ mod declared;
 
 use std::path::Path;
 
-use bake_spec::recipe::{Answer, Divergence, Generator, Pattern, RecipeBuilder, Schedule};
+use bake_spec::recipe::{
+    Answer, Divergence, Generator, Pattern, RecipeBuilder, Schedule, TeacherContext,
+};
 use bake_spec::{ErrorKind, Recipe};
 use declared::{declared, package, without_mistakes};
 
@@ -26,6 +28,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 ask 40 { temperature 0.9; template "Ask one question."; }
                 persona 12 { temperature 0.8; people ["a child", "a clerk"]; }
                 unanswerable 9 { decline "No idea."; }
+                context retrieved;
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
             target lamp from "lamp.md" { questions from "asked.txt"; general 5; }
@@ -60,6 +63,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
                 .persona(12, |persona| persona.temperature(0.8).people(&["a child", "a clerk"]))
                 .unanswerable_with(9, "No idea.")
+                .context(TeacherContext::Retrieved)
                 .rollouts(3)
                 .max_tokens(64)
                 .temperature(0.5)

@@ -3,7 +3,9 @@
 #[path = "shared/declared.rs"]
 mod declared;
 
-use bake_spec::recipe::{Generator, GeneratorKind, LoraFields, RolloutFields, Train, TrainFields};
+use bake_spec::recipe::{
+    Generator, GeneratorKind, LoraFields, RolloutFields, TeacherContext, Train, TrainFields,
+};
 use declared::{declared, package, without_mistakes};
 
 #[test]
@@ -91,6 +93,34 @@ fn a_behaviour_is_learned_from_general_requests() {
     use GeneratorKind::{Ask, Everyday, General, Questions};
     assert_eq!(kinds("questions [\"Why?\"]; general 0;"), [Questions]);
     assert_eq!(kinds("ask; everyday 9; general 20;"), [Ask, Everyday, General]);
+}
+
+#[test]
+fn the_context_of_a_bake_is_that_of_its_documents() {
+    let dir = package();
+    let source = r#"bake A {
+        context document;
+        target keys from "keys.md";
+        target lamp from "lamp.md" { context passage; }
+        target tone prompt "Be kind.";
+    }"#;
+    let recipe = without_mistakes(dir.path(), source);
+    let contexts: Vec<_> = recipe.targets.iter().map(|target| target.context).collect();
+    let (document, passage) = (TeacherContext::Document, TeacherContext::Passage);
+    assert_eq!(contexts, [Some(document), Some(passage), None]);
+    let plain = without_mistakes(dir.path(), "bake A { target keys from \"keys.md\"; }");
+    assert_eq!(plain.targets[0].context, None);
+    let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1.concat();
+    assert_eq!(
+        said("target tone prompt \"Be kind.\" { context passage; }"),
+        "`context` says what is read of a document, and `tone` has none; leave it out [B0004]"
+    );
+    let long = said("target long from \"long.md\" { context document; }");
+    assert!(
+        long.starts_with("`long.md` does not fit the model's context of 640 tokens: ")
+            && long.ends_with("; without `context document` it is read passage by passage [B0011]"),
+        "{long}"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ const WHOLE: &str = r#"
         model tiny; student { user "Hi"; assistant "Hello."; } prompt "Be kind.";
         ask 40 { temperature 0.9; template "Ask."; } outline; unanswerable { decline "No."; }
         persona 3 { people ["a child"]; } anchors none; template "{{ heading }}?";
+        context retrieved;
         target keys weight 1.0 from "keys.md" prompt "Mind." {
             questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
         }

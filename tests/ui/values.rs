@@ -15,6 +15,8 @@ bake! {
             expect "" => contains "";
         }
         target lamp from "docs/keys.md" { ask 0; outline 0; unanswerable 0; }
+        target room from "docs/keys.md" { context chapter; }
+        target tone prompt "Be kind." { context passage; }
         lora { rank 0; alpha 0.0; dropout 1.0; modules [q_proj, k_porj, q_proj]; layers 4..2; }
         train {
             epochs 99999999999999999999;

@@ -6,8 +6,8 @@ use bake_spec::recipe::{
     Answer, AskFields, Dataset, DatasetFields, Divergence, EverydayFields, Expect, ExpectFields,
     Format, Freshness, GeneralFields, Generator, Lora, LoraFields, ModelSource, OutlineFields,
     PersonaFields, Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields,
-    Schedule, Status, StimuliFields, Target, TargetFields, TemplateFields, Text, Train,
-    TrainFields, Turn, UnanswerableFields,
+    Schedule, Status, StimuliFields, Target, TargetFields, TeacherContext, TemplateFields, Text,
+    Train, TrainFields, Turn, UnanswerableFields,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -50,11 +50,17 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
 }
 
 fn target(target: &Target) -> TokenStream {
-    let TargetFields { name, anchor, weight, prompt, document, stimuli, rollout } = &**target;
+    let TargetFields { name, anchor, weight, prompt, document, context, stimuli, rollout } =
+        &**target;
     let (name, prompt) = (text(name), self::prompt(prompt));
     let document = option(document.as_ref().map(|document| {
         let (path, hash) = (text(&document.path), hash(&document.hash));
         quote!(Document::declared(DocumentFields { path: #path, hash: #hash }))
+    }));
+    let context = option(context.map(|context| match context {
+        TeacherContext::Passage => quote!(TeacherContext::Passage),
+        TeacherContext::Document => quote!(TeacherContext::Document),
+        TeacherContext::Retrieved => quote!(TeacherContext::Retrieved),
     }));
     let StimuliFields { generators } = &**stimuli;
     let generators = list(&quote!(Generator), generators.iter().map(generator));
@@ -67,6 +73,7 @@ fn target(target: &Target) -> TokenStream {
             weight: #weight,
             prompt: #prompt,
             document: #document,
+            context: #context,
             stimuli: Stimuli::declared(StimuliFields { generators: #generators }),
             rollout: Rollout::declared(RolloutFields {
                 answers: #answers,

@@ -5,7 +5,7 @@ use bake_spec::recipe::Target;
 use super::layout::{Conversation, Layout};
 use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
 use super::rollout::check_ends;
-use super::room::described;
+use super::room::{self, described};
 use super::stages::Stages;
 use super::stimuli::general::GENERAL;
 use super::stimuli::spread;
@@ -42,7 +42,7 @@ pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
         changes_something(&probing)?;
         return Ok(Chosen { layout: Layout::System, report: None });
     }
-    let (layouts, probes) = (probing.layouts()?, probing.of_passages());
+    let (layouts, probes) = (room::layouts(stages, target, inputs)?, probing.of_passages());
     let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
     let counts = tried.iter().map(|tried| (tried.layout, right(&tried.answers))).collect();
     let Some(chosen) = best(tried) else {
@@ -51,6 +51,7 @@ pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
     check_probes_end(&probing, &chosen.answers)?;
     let base = probing.base(&probes)?.unwrap_or_default();
     let report = ProbeReport {
+        context: target.context,
         layout: chosen.layout,
         probes: probes.len(),
         right: counts,
@@ -73,7 +74,7 @@ pub(super) fn chosen(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
     if target.anchor || inputs.document.is_none() {
         return Ok(Layout::System);
     }
-    let (layouts, probes) = (probing.layouts()?, probing.of_passages());
+    let (layouts, probes) = (room::layouts(stages, target, inputs)?, probing.of_passages());
     let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
     Ok(best(tried).map_or(layouts[0], |tried| tried.layout))
 }

@@ -5,7 +5,7 @@
 //! turn once they have seen how.
 
 use bake_spec::KeyHasher;
-use bake_spec::recipe::{Prompt, PromptFields, Role, Turn};
+use bake_spec::recipe::{Prompt, PromptFields, Role, TeacherContext, Turn};
 use serde::{Deserialize, Serialize};
 
 use super::examples::{EXAMPLES, QuestionKind};
@@ -45,16 +45,28 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// For people: what is read of this context, and where.
+    pub fn read(self, context: Option<TeacherContext>) -> String {
+        let what = match context {
+            _ if self.is_excerpt() => "an excerpt",
+            None | Some(TeacherContext::Passage) => "the passage",
+            Some(TeacherContext::Document) => "the document",
+            Some(TeacherContext::Retrieved) => "the passages that were found",
+        };
+        let place = match self {
+            Self::System | Self::SystemExcerpt => "in the system turn",
+            Self::User => "in the user's turn",
+            Self::Examples | Self::ExamplesExcerpt => "in the user's turn after worked examples",
+        };
+        format!("{what} {place}")
+    }
+}
+
 /// For people: what is read, and where.
 impl std::fmt::Display for Layout {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::System => "the passage in the system turn",
-            Self::SystemExcerpt => "an excerpt in the system turn",
-            Self::User => "the passage in the user's turn",
-            Self::Examples => "the passage in the user's turn after worked examples",
-            Self::ExamplesExcerpt => "an excerpt in the user's turn after worked examples",
-        })
+        f.write_str(&self.read(None))
     }
 }
 

@@ -4,17 +4,17 @@
 //! its prompt decides which is used; what it gets right without any document says whether there is
 //! something to learn from the teacher at all.
 
-use bake_spec::recipe::{Expect, GeneratorKind, Target};
+use bake_spec::recipe::{Expect, Target, TeacherContext};
 use bake_spec::{Hash, KeyHasher};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Conversation, Layout, built_in};
-use super::reading::{Context, Reading};
+use super::layout::{Conversation, Layout};
+use super::reading::Reading;
 use super::room::Room;
 use super::stages::Stages;
-use super::stimuli::{Phrases, Stimulus, is_english, spread};
+use super::stimuli::{Phrases, is_english, spread};
 use super::support::{ContentWords, Support};
 use crate::error::Result;
 use crate::eval::grade::meets;
@@ -72,13 +72,11 @@ enum RightAnswer<'a> {
 impl Probe<'_> {
     /// What the teacher reads.
     fn read(&self, reading: &Reading<'_>) -> Result<Conversation> {
-        let context = match self.expected {
-            RightAnswer::Passage(number) => Context::Passages(vec![number]),
-            RightAnswer::Declared(_) | RightAnswer::Anything => {
-                reading.context(&Stimulus::new(&self.question, None, GeneratorKind::Questions))?
-            }
+        let own = match self.expected {
+            RightAnswer::Passage(number) => Some(number),
+            RightAnswer::Declared(_) | RightAnswer::Anything => None,
         };
-        Ok(reading.with(&context, &self.question))
+        Ok(reading.with(&reading.context_of(&self.question, own)?, &self.question))
     }
 
     /// A question with any answer.
@@ -117,6 +115,9 @@ pub(super) fn right(answers: &[Probed]) -> usize {
 /// How the probes of a target were answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeReport {
+    /// What the teacher reads, where the declaration says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<TeacherContext>,
     /// The layout that was chosen.
     pub layout: Layout,
     /// The probes.
@@ -130,10 +131,11 @@ pub struct ProbeReport {
 /// What the report says, for people.
 impl std::fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { layout, probes, right, base } = self;
-        write!(f, "the teacher reads {layout} ({probes} probes; right with")?;
+        let Self { context, layout, probes, right, base } = self;
+        let read = |layout: &Layout| layout.read(*context);
+        write!(f, "the teacher reads {} ({probes} probes; right with", read(layout))?;
         for (layout, right) in right {
-            write!(f, " {layout}: {right},")?;
+            write!(f, " {}: {right},", read(layout))?;
         }
         write!(f, " nothing: {base})")
     }
@@ -149,31 +151,6 @@ pub(super) struct Probing<'a> {
 }
 
 impl<'a> Probing<'a> {
-    /// The layouts in which there is room for every passage, and which the template shows.
-    pub(super) fn layouts(&self) -> Result<Vec<Layout>> {
-        let (model, prompt) = (self.stages.model, &self.target.prompt);
-        if self.inputs.document.is_none() {
-            return Ok(vec![Layout::System]);
-        }
-        let (room, examples, mut fitting) =
-            (Room::of(model, &self.target.rollout), built_in(), Vec::new());
-        'layouts: for layout in Layout::ALL {
-            // Whoever declares turns shows the model what it needs to see.
-            if layout.has_examples() && !prompt.turns.is_empty() {
-                continue;
-            }
-            for passage in &self.inputs.passages {
-                let asked = layout.conversation(prompt, &passage.text, "", &examples);
-                let shown = model.template().check_shows(&asked.messages(), "").is_ok();
-                if !shown || !room.holds_with_question(&asked)? {
-                    continue 'layouts;
-                }
-            }
-            fitting.push(layout);
-        }
-        Ok(if fitting.is_empty() { vec![Layout::System] } else { fitting })
-    }
-
     /// Questions about passages all over the document.
     pub(super) fn of_passages(&self) -> Vec<Probe<'a>> {
         let passages = &self.inputs.passages;

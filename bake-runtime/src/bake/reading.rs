@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bake_spec::recipe::{GeneratorKind, Target};
+use bake_spec::recipe::{GeneratorKind, Target, TeacherContext};
 
 use super::excerpt::excerpt;
 use super::layout::{Conversation, Layout, Worked, built_in};
@@ -40,7 +40,7 @@ pub(super) struct Reading<'a> {
     examples: Vec<Worked<'a>>,
     index: Index,
     /// Whether the whole document leaves room for the longest question that is written down.
-    reads_document: bool,
+    document_fits: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -58,26 +58,41 @@ impl<'a> Reading<'a> {
             layout,
             examples: built_in(),
             index,
-            reads_document: false,
+            document_fits: false,
         };
-        reading.reads_document = reading.document_fits()?;
+        reading.document_fits = reading.has_room_for_document()?;
         Ok(reading)
     }
 
-    /// With what a question is answered: with the passage that it was made from. One that does not
-    /// say where its answer is found is answered with the whole document, or, where that does not
-    /// fit, with the passages that have most in common with it.
+    /// With what a stimulus is answered.
     pub(super) fn context(&self, stimulus: &Stimulus) -> Result<Context> {
+        let own = self.inputs.passage_of(stimulus).map(|(number, _)| number);
+        self.context_of(&stimulus.text, own)
+    }
+
+    /// With what a question is answered: as the declaration says, or else with the passage that it
+    /// was made from. One that does not say where its answer is found is answered with the whole
+    /// document, or, where that does not fit, with the passages that have most in common with it.
+    pub(super) fn context_of(&self, question: &str, own: Option<usize>) -> Result<Context> {
         if self.inputs.document.is_none() {
             return Ok(Context::Nothing);
         }
-        if let Some((number, _)) = self.inputs.passage_of(stimulus) {
-            return Ok(Context::Passages(vec![number]));
+        match (self.target.context, own) {
+            (Some(TeacherContext::Document), _) => Ok(Context::Document),
+            (Some(TeacherContext::Retrieved), own) => {
+                Ok(Context::Passages(self.found(question, own)?))
+            }
+            (_, Some(own)) => Ok(Context::Passages(vec![own])),
+            (None, None) if self.document_fits => Ok(Context::Document),
+            (_, None) => Ok(Context::Passages(self.found(question, None)?)),
         }
-        match self.reads_document {
-            true => Ok(Context::Document),
-            false => Ok(Context::Passages(self.found(&stimulus.text)?)),
-        }
+    }
+
+    /// Whether the whole document is read before a stimulus.
+    pub(super) fn reads_document(&self, stimulus: &Stimulus) -> Result<bool> {
+        // One that nothing answers is declined without it.
+        let answered = stimulus.generator != GeneratorKind::Unanswerable;
+        Ok(answered && self.context(stimulus)? == Context::Document)
     }
 
     /// The text of a context, without what an excerpt leaves out.
@@ -148,12 +163,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The passages that have most in common with a question, as many as there is room for, in the
-    /// order of the document.
-    fn found(&self, question: &str) -> Result<Vec<usize>> {
+    /// The passages that have most in common with a question, after its own, as many as are read
+    /// and there is room for, in the order of the document.
+    fn found(&self, question: &str, own: Option<usize>) -> Result<Vec<usize>> {
         let room = Room::of(self.stages.model, &self.target.rollout);
         let mut ranked = self.index.ranked(question);
-        ranked.truncate(if self.layout.is_excerpt() { 1 } else { MOST_FOUND });
+        if let Some(own) = own {
+            ranked.retain(|&number| number != own);
+            ranked.insert(0, own);
+        }
+        let one = self.layout.is_excerpt() || self.target.context == Some(TeacherContext::Passage);
+        ranked.truncate(if one { 1 } else { MOST_FOUND });
         let mut found = vec![ranked.first().copied().unwrap_or_default()];
         for &next in ranked.iter().skip(1) {
             let mut more = found.clone();
@@ -166,7 +186,7 @@ impl<'a> Reading<'a> {
         Ok(found)
     }
 
-    fn document_fits(&self) -> Result<bool> {
+    fn has_room_for_document(&self) -> Result<bool> {
         let room = Room::of(self.stages.model, &self.target.rollout);
         // A model that reads excerpts of passages loses its way in a document.
         if self.inputs.document.is_none() || self.layout.is_excerpt() {
@@ -183,3 +203,6 @@ impl<'a> Reading<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

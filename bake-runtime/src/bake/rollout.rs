@@ -9,7 +9,7 @@ use bake_spec::{Hash, KeyHasher};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::reading::{Context, Reading};
+use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use crate::error::{Error, ErrorKind, Result};
@@ -109,9 +109,9 @@ impl<'a> Teachers<'a> {
     fn parts(&self, stimuli: &[Stimulus], missing: &[usize]) -> Result<Vec<Vec<usize>>> {
         let (mut of_document, mut of_passages) = (Vec::new(), Vec::new());
         for &i in missing {
-            match self.reading.context(&stimuli[i])? {
-                Context::Document => of_document.push(i),
-                _ => of_passages.push(i),
+            match self.reading.reads_document(&stimuli[i])? {
+                true => of_document.push(i),
+                false => of_passages.push(i),
             }
         }
         let together = MADE_TOGETHER.div_ceil(self.target.rollout.answers);

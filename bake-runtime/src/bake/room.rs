@@ -1,10 +1,10 @@
 //! The room in a model's context, and what is checked before any work is done: that prompts fit it,
 //! and that the template shows them to the model.
 
-use bake_spec::recipe::{Rollout, Target};
-use bake_spec::room::Needed;
+use bake_spec::recipe::{Rollout, Target, TeacherContext};
+use bake_spec::room::{Needed, WITHOUT_CONTEXT};
 
-use super::layout::{Conversation, Layout};
+use super::layout::{Conversation, Layout, built_in};
 use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
@@ -109,7 +109,51 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
             return room.refused(&what, &alone, Some(QUESTION_TOKENS));
         }
     }
+    if target.context == Some(TeacherContext::Document) {
+        layouts(stages, target, inputs)?;
+    }
     Ok(())
+}
+
+/// The layouts in which there is room for whatever the teacher of a target reads, and which the
+/// template shows.
+pub(super) fn layouts(
+    stages: &Stages<'_>,
+    target: &Target,
+    inputs: &Inputs,
+) -> Result<Vec<Layout>> {
+    let Some(document) = &inputs.read else { return Ok(vec![Layout::System]) };
+    let texts: Vec<&str> = match target.context {
+        Some(TeacherContext::Document) => vec![document],
+        _ => inputs.passages.iter().map(|passage| &*passage.text).collect(),
+    };
+    let (room, examples, mut fitting) =
+        (Room::of(stages.model, &target.rollout), built_in(), Vec::new());
+    'layouts: for layout in Layout::ALL {
+        // Whoever declares turns shows the model what it needs to see.
+        if layout.has_examples() && !target.prompt.turns.is_empty() {
+            continue;
+        }
+        // An excerpt is one of a passage.
+        let of_passage = matches!(target.context, None | Some(TeacherContext::Passage));
+        if layout.is_excerpt() && !of_passage {
+            continue;
+        }
+        for text in &texts {
+            let asked = layout.conversation(&target.prompt, text, "", &examples);
+            let shown = stages.model.template().check_shows(&asked.messages(), "").is_ok();
+            if !shown || !room.holds_with_question(&asked)? {
+                continue 'layouts;
+            }
+        }
+        fitting.push(layout);
+    }
+    if fitting.is_empty() && target.context == Some(TeacherContext::Document) {
+        let alone = Layout::System.conversation(&target.prompt, document, "", &[]);
+        let refused = room.refused(&described(target), &alone, Some(QUESTION_TOKENS));
+        refused.map_err(|e| Error::new(e.kind(), format!("{e}{WITHOUT_CONTEXT}")))?;
+    }
+    Ok(if fitting.is_empty() { vec![Layout::System] } else { fitting })
 }
 
 /// Checks what the teacher and the student read for each stimulus.

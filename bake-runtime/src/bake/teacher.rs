@@ -6,7 +6,7 @@ use bake_spec::recipe::address::STATES_VERSION;
 use candle_core::Tensor;
 
 use super::layout::Conversation;
-use super::reading::{Context, Reading};
+use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use super::trajectory::Trajectory;
@@ -133,8 +133,7 @@ impl Taught<'_> {
                 _ => self.asked(trajectory)?.encode(self.stages.model)?,
             };
             last = Some((trajectory.stimulus, prompt.clone()));
-            let whole =
-                trajectory.own.is_none() && self.reading.context(stimulus)? == Context::Document;
+            let whole = trajectory.own.is_none() && self.reading.reads_document(stimulus)?;
             groups[usize::from(!whole)].push(TeacherSequence {
                 number,
                 prompt,

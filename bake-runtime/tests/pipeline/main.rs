@@ -1,5 +1,6 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
+mod contexts;
 mod drift;
 mod evaluation;
 mod held_out;
@@ -52,6 +53,7 @@ impl Fixture {
             weight: 1.0,
             prompt: "".into(),
             document: Some(keys_document(KEYS)),
+            context: None,
             stimuli: Stimuli::new(StimuliFields {
                 generators: vec![asked(4), Declared::Questions(questions.into())].into(),
             })

@@ -6,8 +6,8 @@ use super::target::Source;
 use crate::diagnostics::Code;
 use crate::lock::Locked;
 use crate::model::Identity;
-use crate::recipe::Recipe;
-use crate::room::Needed;
+use crate::recipe::{Recipe, TeacherContext};
+use crate::room::{Needed, WITHOUT_CONTEXT};
 
 /// The tokens of a passage that a model must have room for at least.
 const PASSAGE_TOKENS: usize = 64;
@@ -51,7 +51,9 @@ impl Checker<'_> {
                 return;
             };
             // What does not fit as a whole is read passage by passage.
-            let prompt = counted.iter().sum::<usize>() + document.min(PASSAGE_TOKENS);
+            let whole = target.context == Some(TeacherContext::Document);
+            let read = if whole { document } else { document.min(PASSAGE_TOKENS) };
+            let prompt = counted.iter().sum::<usize>() + read;
             let mut longest = 0;
             for question in questions {
                 // The shorter ones do not have more tokens either.
@@ -63,13 +65,17 @@ impl Checker<'_> {
             if prompt + longest + answer > context {
                 let what = target.document.as_ref().map_or_else(
                     || format!("the prompt of `{}`", target.name),
-                    |d| match document > PASSAGE_TOKENS {
+                    |d| match document > read {
                         true => format!("a passage of `{}`", d.path),
                         false => format!("`{}`", d.path),
                     },
                 );
                 let needed = Needed { prompt, question: Some(longest), answer, at_least: false };
-                self.report(Code::Room, source.span, needed.refusal(&what, context));
+                let mut message = needed.refusal(&what, context);
+                if whole {
+                    message += WITHOUT_CONTEXT;
+                }
+                self.report(Code::Room, source.span, message);
             }
         }
     }

@@ -55,8 +55,8 @@ impl Checker<'_> {
         Some(Source { target, ..source })
     }
 
-    /// Reports generators of a target that need a document, which it does not have. Those of the
-    /// bake are meant for targets that have one.
+    /// Reports generators of a target that need a document, and settings that say how one is read,
+    /// where there is none. Those of the bake are meant for targets that have one.
     pub(super) fn documents_for(&mut self, target: &Target, body: &Settings<'_>) {
         let name = target.name.unraw().to_string();
         for assignment in &body.given {
@@ -65,6 +65,10 @@ impl Checker<'_> {
             let kind = GeneratorKind::ALL.into_iter().find(|kind| kind.name() == generator);
             if made && !target.broken && kind.is_some_and(GeneratorKind::needs_document) {
                 let mistake = Mistake::NeedsDocument { name: &name, generator };
+                self.report_mistake(mistake, assignment.keyword.span());
+            }
+            if let (false, "context") = (target.broken, assignment.setting.name) {
+                let mistake = Mistake::NothingToRead { name: &name, setting: "context" };
                 self.report_mistake(mistake, assignment.keyword.span());
             }
         }

@@ -100,6 +100,11 @@ impl Checker<'_> {
         if path.is_none() {
             self.documents_for(target, &body);
         }
+        // Like generators, that of the bake is meant for targets that have a document.
+        let context = path.and_then(|_| {
+            let word = body.word("context");
+            recipe::TeacherContext::ALL.into_iter().find(|context| context.name() == word)
+        });
         let (stimuli, questions) =
             self.stimuli(target, &body, (path.is_some(), read.is_some()), shared, files);
         let (document, text) = read.unzip();
@@ -124,6 +129,7 @@ impl Checker<'_> {
             anchor: target.is_anchor(),
             weight: head.number("weight"),
             prompt,
+            context: context.filter(|_| document.is_some()),
             document,
             stimuli,
             rollout: self.part(recipe::Rollout::new(rollout), target.name.span()),

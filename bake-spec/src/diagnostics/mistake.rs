@@ -66,6 +66,13 @@ pub enum Mistake<'a> {
         /// The generator.
         generator: &'static str,
     },
+    /// A setting that says how a document is read, where there is none.
+    NothingToRead {
+        /// The target or anchor.
+        name: &'a str,
+        /// The setting.
+        setting: &'static str,
+    },
     /// A target or an anchor without questions.
     NoQuestions {
         /// Its name.
@@ -119,6 +126,7 @@ impl<'a> Mistake<'a> {
             | Self::Beta(_)
             | Self::ForNone(_)
             | Self::NeedsDocument { .. }
+            | Self::NothingToRead { .. }
             | Self::AnchorWithDocument(_)
             | Self::AnchorFirst(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
@@ -148,9 +156,9 @@ impl<'a> Mistake<'a> {
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
-            Self::ForNone(name) | Self::NeedsDocument { generator: name, .. } => {
-                panic!("{}", *name)
-            }
+            Self::ForNone(name)
+            | Self::NeedsDocument { generator: name, .. }
+            | Self::NothingToRead { setting: name, .. } => panic!("{}", *name),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
             Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
@@ -202,6 +210,10 @@ impl fmt::Display for Mistake<'_> {
                 f,
                 "`{generator}` makes its questions from a document, and `{name}` has none; leave \
                  it out, or write `ask`"
+            ),
+            Self::NothingToRead { name, setting } => write!(
+                f,
+                "`{setting}` says what is read of a document, and `{name}` has none; leave it out"
             ),
             Self::NoQuestions { name, anchor } => write!(
                 f,

@@ -7,7 +7,7 @@
 
 use super::{
     Answer, Dataset, Divergence, Format, Generator, GeneratorKind, Lora, Recipe, Rollout, Schedule,
-    Stimuli, Target, Train,
+    Stimuli, Target, TeacherContext, Train,
 };
 use crate::hash::{Encode, Hash, KeyHasher, Record};
 
@@ -100,7 +100,8 @@ impl Target {
         let own = stimuli(&self.stimuli, asked)
             .unless(&false, "anchor", &self.anchor)
             .unless(&1.0, "weight", &self.weight)
-            .within("", self.prompt.record("prompt"));
+            .within("", self.prompt.record("prompt"))
+            .unless(&None, "context", &self.context);
         own.within("", rollout(&self.rollout))
     }
 }
@@ -265,6 +266,12 @@ impl Encode for Lora {
 impl Encode for Train {
     fn encode(&self, out: &mut String) {
         train(self).encode(out);
+    }
+}
+
+impl Encode for TeacherContext {
+    fn encode(&self, out: &mut String) {
+        self.name().encode(out);
     }
 }
 

@@ -60,14 +60,19 @@ fn target(target: &Target, with_document: bool) -> String {
         ("top_k", rollout.top_k.to_string()),
         ("seed", rollout.seed.to_string()),
     ]);
-    object(&[
+    let mut fields = vec![
         ("anchor", target.anchor.to_string()),
         ("weight", json!(target.weight).to_string()),
         ("prompt", prompt(&target.prompt)),
         ("document", document),
         ("stimuli", stimuli(&target.stimuli)),
         ("rollout", rollout),
-    ])
+    ];
+    // What that format did not know makes another address.
+    if let Some(context) = target.context {
+        fields.push(("context", json!(context).to_string()));
+    }
+    object(&fields)
 }
 
 /// Format 1 had three kinds of generators, so stimuli with others are none of its stimuli.

@@ -1,5 +1,7 @@
 //! Targets and anchors: what is learned, and from which questions and answers.
 
+use serde::{Deserialize, Serialize};
+
 use super::generator::{Ask, AskFields, Generator, Stimuli, StimuliFields};
 use super::parts::{is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
@@ -29,6 +31,9 @@ pub struct TargetFields {
     pub prompt: Prompt,
     /// The document.
     pub document: Option<Document>,
+    /// What of the document the teacher reads to answer a question; by default its passage, and,
+    /// for one that has none, the document, or the passages that have most in common with it.
+    pub context: Option<TeacherContext>,
     /// Where the questions come from.
     pub stimuli: Stimuli,
     /// How the teacher answers them.
@@ -52,6 +57,9 @@ impl TargetFields {
             (Some(_), true, _) => Err(Mistake::AnchorWithDocument(name)),
             (None, false, _) if self.says_nothing() => Err(Mistake::NothingToLearn(name)),
             (None, _, Some(kind)) => Err(Mistake::NeedsDocument { name, generator: kind.name() }),
+            (None, ..) if self.context.is_some() => {
+                Err(Mistake::NothingToRead { name, setting: "context" })
+            }
             _ => Ok(()),
         }
     }
@@ -73,6 +81,7 @@ impl Target {
             turns: List::Borrowed(&[]),
         }),
         document: None,
+        context: None,
         stimuli: Stimuli::declared(StimuliFields {
             generators: List::Borrowed(
                 const { &[Generator::Ask(Ask::declared(AskFields::DEFAULT))] },
@@ -85,6 +94,34 @@ impl Target {
     /// system prompt.
     pub fn teacher_prompt(&self, document: Option<&str>) -> Prompt {
         self.prompt.followed_by(document.unwrap_or_default())
+    }
+}
+
+/// What of its document the teacher of a target reads to answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TeacherContext {
+    /// The passage that the question was made from; for one that was made from none, the passage
+    /// that has most in common with it.
+    Passage,
+    /// The whole document.
+    Document,
+    /// The passages that have most in common with the question, among them the one that it was made
+    /// from.
+    Retrieved,
+}
+
+impl TeacherContext {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Passage, Self::Document, Self::Retrieved];
+
+    /// The word in declarations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passage => "passage",
+            Self::Document => "document",
+            Self::Retrieved => "retrieved",
+        }
     }
 }
 

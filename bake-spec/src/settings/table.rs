@@ -74,6 +74,16 @@ pub const SETTINGS: &[Setting] = &[
         "where documents, datasets and files of prompts may be: in the package, or anywhere",
     ),
     setting(
+        "context",
+        OF_DOCUMENTS,
+        Kind::Word(&["passage", "document", "retrieved"]),
+        "",
+        "what of the document the teacher reads to answer a question: the passage that it was made \
+         from, the whole document, or the passages that have most in common with the question, its \
+         own among them; by default its passage, and, for a question that was made from none, the \
+         document, or, where that does not fit, the passages that have most in common with it",
+    ),
+    setting(
         "questions",
         STIM,
         Kind::Texts,

@@ -35,6 +35,8 @@ pub(super) struct TargetWork {
     pub(super) plan: TargetPlan,
     /// What teachers read that share the whole document, and those that read a passage each.
     readers: [Readers; 2],
+    /// What the model reads to write a question.
+    writers: Lengths,
     /// What the student reads before an answer.
     pub(super) student: Lengths,
     /// All rollouts.
@@ -88,8 +90,13 @@ impl TargetWork {
         };
         let made = (kept.stimuli.kept + kept.stimuli.to_make).saturating_sub(inputs.stimuli.len());
         let held_out = held_out(stages, inputs, made);
+        let shared = |stimulus: &Stimulus| {
+            Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
+        };
+        let readers = readers(&teachers, &shared, &kept, &stand_ins, prompt_tokens)?;
         let mut work = Self {
-            readers: readers(&teachers, &kept, &stand_ins, prompt_tokens)?,
+            writers: writers(stages, inputs, readers[1])?,
+            readers,
             student: student(stages, &kept, &stand_ins)?,
             answers: answers(&kept, &tried, max_tokens),
             held_out: held_out * learned_of_each(target, inputs),
@@ -135,7 +142,7 @@ impl TargetWork {
         let [document, passages] = self.readers;
         // Each passage is read with a few requests, however many samples are drawn.
         let stimuli = grown(speed, samples, QUESTION as f64, QUESTION)
-            + samples as f64 * passages.prompts.mean * speed.read / 4.0;
+            + samples as f64 * self.writers.mean * speed.read / 4.0;
         let mut rollouts = 0.0;
         for Readers { shared, prompts, missing } in [document, passages] {
             let parts = missing.div_ceil(MADE_TOGETHER.div_ceil(self.times));
@@ -154,12 +161,11 @@ impl TargetWork {
     pub(super) fn groups(&self, model: &Model) -> Vec<GroupSize> {
         let mut groups = Vec::new();
         let samples = GroupSize::answers_together(SAMPLES * self.plan.stimuli.to_make);
-        let [_, passages] = self.readers;
         if samples > 0 {
             groups.push(GroupSize {
                 prefix: 0,
                 prompts: samples,
-                prompt_tokens: passages.prompts.times(samples).largest_sum(samples),
+                prompt_tokens: self.writers.times(samples).largest_sum(samples),
                 answers: samples,
                 answer_tokens: 2 * QUESTION * samples,
             });
@@ -181,7 +187,7 @@ impl TargetWork {
         // What is held out is asked in the end, also with the whole document and with a passage.
         let (examined, document) =
             (GroupSize::answers_together(self.examined), self.plan.prompt_tokens);
-        for (prefix, prompts) in [(document, self.student), (0, passages.prompts)] {
+        for (prefix, prompts) in [(document, self.student), (0, self.writers)] {
             if examined > 0 && prefix + prompts.longest < model.config().context() {
                 groups.push(GroupSize {
                     prefix,
@@ -233,8 +239,21 @@ fn spread<'a>(all: impl Iterator<Item = &'a Stimulus>, most: usize) -> Vec<Stimu
     (0..count).map(|i| all[i * all.len() / count].clone()).collect()
 }
 
+/// What the model reads to write a question: about what a teacher reads of one passage.
+fn writers(stages: &Stages<'_>, inputs: &Inputs, readers: Readers) -> Result<Lengths> {
+    if readers.prompts.count > 0 {
+        return Ok(readers.prompts);
+    }
+    let mut lengths = Vec::with_capacity(inputs.passages.len());
+    for passage in &inputs.passages {
+        lengths.push(stages.model.encode(&Message::question(&passage.prompt, STAND_IN))?.len());
+    }
+    Ok(Lengths::of(lengths))
+}
+
 fn readers(
     teachers: &Teachers<'_>,
+    shared: impl Fn(&Stimulus) -> Result<bool>,
     kept: &KeptOfTarget,
     stand_ins: &[Stimulus],
     prompt_tokens: usize,
@@ -243,13 +262,13 @@ fn readers(
     let mut missing = [0, 0];
     let answered = kept.answered.iter().map(|(stimulus, _)| (stimulus, 0));
     for (stimulus, lacks) in answered.chain(kept.unanswered.iter().map(|stimulus| (stimulus, 1))) {
-        let group = usize::from(stimulus.passage.is_some());
+        let group = usize::from(!shared(stimulus)?);
         lengths[group].push(teachers.prompt(stimulus)?.len());
         missing[group] += lacks;
     }
     let mut guessed = [Vec::new(), Vec::new()];
     for stimulus in stand_ins {
-        let group = usize::from(stimulus.passage.is_some());
+        let group = usize::from(!shared(stimulus)?);
         guessed[group].push(teachers.prompt(stimulus)?.len());
     }
     let mut readers = [Readers::default(); 2];
@@ -258,11 +277,11 @@ fn readers(
             true => 0,
             false => kept.stimuli.to_make,
         };
-        let guessed = Lengths::of(guessed[group].drain(..)).times(unwritten);
         let shortest = lengths[group].iter().min().copied().unwrap_or(prompt_tokens);
         readers.shared = if group == 0 { shortest.min(prompt_tokens) } else { 0 };
-        let rest = lengths[group].drain(..).map(|length| length - readers.shared);
-        readers.prompts = Lengths::of(rest).and(guessed);
+        let rest = |length: usize| length.saturating_sub(readers.shared);
+        let guessed = Lengths::of(guessed[group].drain(..).map(rest)).times(unwritten);
+        readers.prompts = Lengths::of(lengths[group].drain(..).map(rest)).and(guessed);
         readers.missing = missing[group] + unwritten;
     }
     Ok(readers)

@@ -42,6 +42,7 @@ fn full_target() -> Target {
         weight: 2.5,
         prompt: "You are a caretaker.".into(),
         document: Some(crate::recipe::Document::new(document).unwrap()),
+        context: None,
         stimuli: Stimuli::new(stimuli).unwrap(),
         rollout: Rollout::new(rollout).unwrap(),
     })
@@ -88,6 +89,7 @@ fn plain_targets() -> [Target; 2] {
         weight: 1.0,
         prompt: "".into(),
         document: target.document.clone(),
+        context: None,
         stimuli: made_by(vec![
             Generator::Outline(Outline::default()),
             Generator::Ask(Ask::default()),
@@ -302,6 +304,22 @@ fn turns_change_an_address_and_no_turns_do_not() {
             assert!(!seen.contains(&address));
             seen.push(address);
         }
+    }
+}
+
+#[test]
+fn a_context_changes_an_address_where_it_is_written() {
+    let model = hash("model");
+    let with = |context: Option<TeacherContext>| {
+        let target = full_target().with(|target| target.context = context).unwrap();
+        full_recipe().with(|recipe| recipe.targets.to_mut()[0] = target).unwrap()
+    };
+    assert!(!with(None).targets[0].encoded().contains("context"));
+    let mut seen = std::collections::HashSet::new();
+    for context in [None].into_iter().chain(TeacherContext::ALL.map(Some)) {
+        let recipe = with(context);
+        assert!(seen.insert(recipe.hash(&model)), "{context:?}");
+        assert!(seen.insert(super::super::legacy::recipe_hash(&recipe, &model)), "{context:?}");
     }
 }
 

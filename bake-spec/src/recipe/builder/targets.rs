@@ -1,6 +1,9 @@
 //! Targets and anchors that are being declared.
 
-use super::{AskBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text, turns};
+use super::{
+    AskBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text, turns, word,
+};
+use crate::recipe::TeacherContext;
 use crate::settings::Scope;
 use crate::syntax::ast::{Assignment, Item, Value};
 
@@ -116,6 +119,11 @@ impl TargetBuilder {
         let value = Value::Text(text(path.as_ref()));
         self.head.push(assignment(Scope::TargetHead, "from", value));
         self
+    }
+
+    /// What of the document the teacher reads to answer a question.
+    pub fn context(self, context: TeacherContext) -> Self {
+        self.note(assignment(Scope::TargetBody, "context", Value::Word(word(context.name()))))
     }
 
     /// How many questions are made of the document's outline.

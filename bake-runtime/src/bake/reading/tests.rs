@@ -1,0 +1,105 @@
+use bake_spec::Store;
+use bake_spec::recipe::{Document, DocumentFields, Recipe};
+use bake_spec::text::document;
+
+use super::*;
+use crate::bake::room::layouts;
+use crate::bake::tests::recipe;
+use crate::device::Device;
+use crate::model::Model;
+use crate::progress::{Interrupt, Monitor, Silent};
+
+const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.\n\n## Broken \
+    lamp\nCall the shop.\n\n## Wet floor\nFetch a mop.";
+
+/// Does something with the stages of a bake of a document with this context.
+fn with_context(context: Option<TeacherContext>, check: impl FnOnce(&Stages<'_>, &Inputs)) {
+    let (dir, model) = (tempfile::tempdir().unwrap(), Model::tiny().unwrap());
+    std::fs::write(dir.path().join("keys.md"), KEYS).unwrap();
+    let declared = DocumentFields { path: "keys.md".into(), hash: document::hash(KEYS) };
+    let target = recipe().targets[0].with(|target| {
+        target.document = Some(Document::new(declared).unwrap());
+        (target.prompt, target.context) = ("".into(), context);
+    });
+    let recipe: Recipe = recipe()
+        .with(|recipe| {
+            recipe.root = dir.path().to_str().unwrap().to_owned().into();
+            recipe.targets = vec![target.unwrap()].into();
+        })
+        .unwrap();
+    let (store, interrupt) = (Store::new(dir.path().join("store")), Interrupt::new());
+    let stages = Stages {
+        recipe: &recipe,
+        model: &model,
+        device: Device::Cpu,
+        store: &store,
+        fresh: false,
+        monitor: Monitor { progress: &Silent, interrupt: &interrupt },
+    };
+    check(&stages, &stages.inputs().unwrap()[0]);
+}
+
+/// Which of the three passages are read before a question that was made from one of them, or from
+/// none.
+fn read(context: Option<TeacherContext>, question: &str, passage: Option<usize>) -> [bool; 3] {
+    let mut read = [false; 3];
+    with_context(context, |stages, inputs| {
+        let target = &stages.recipe.targets[0];
+        let reading = Reading::new(stages, target, inputs, Layout::System).unwrap();
+        let span = passage.and_then(|number| inputs.passages[number].span.clone());
+        let stimulus = Stimulus::new(question, span, GeneratorKind::Ask);
+        let text = reading.conversation(&stimulus).unwrap().prompt.system.to_string();
+        read = ["Ask Bob", "Call the shop", "Fetch a mop"].map(|words| text.contains(words));
+        let all = reading.reads_document(&stimulus).unwrap();
+        assert_eq!(all, read == [true; 3], "{context:?} {text}");
+    });
+    read
+}
+
+#[test]
+fn a_teacher_reads_the_context_that_is_declared() {
+    use TeacherContext::{Document, Passage, Retrieved};
+    let (lamp, key) = ("Who repairs a broken lamp?", "Where is my key, near the lamp?");
+    for (context, question, passage, want) in [
+        (None, lamp, Some(0), [true, false, false]),
+        (None, lamp, None, [true, true, true]),
+        (Some(Passage), lamp, Some(0), [true, false, false]),
+        (Some(Passage), lamp, None, [false, true, false]),
+        (Some(Document), lamp, Some(0), [true, true, true]),
+        (Some(Document), lamp, None, [true, true, true]),
+        (Some(Retrieved), key, None, [true, true, false]),
+        (Some(Retrieved), lamp, Some(1), [false, true, false]),
+        // Its own passage is read even where it has nothing in common with the question.
+        (Some(Retrieved), lamp, Some(2), [false, true, true]),
+    ] {
+        assert_eq!(read(context, question, passage), want, "{context:?} {question} {passage:?}");
+    }
+}
+
+#[test]
+fn what_nothing_answers_is_declined_without_the_document() {
+    with_context(Some(TeacherContext::Document), |stages, inputs| {
+        let target = &stages.recipe.targets[0];
+        let reading = Reading::new(stages, target, inputs, Layout::System).unwrap();
+        let span = inputs.passages[0].span.clone();
+        let stimulus = Stimulus::new("Who has a car?", span, GeneratorKind::Unanswerable);
+        let text = reading.conversation(&stimulus).unwrap().prompt.system.to_string();
+        assert!(text.contains(DECLINE) && !text.contains("Bob"), "{text}");
+        assert!(!reading.reads_document(&stimulus).unwrap());
+    });
+}
+
+#[test]
+fn only_layouts_of_the_context_are_tried() {
+    let excerpts = |context| {
+        let mut tried = Vec::new();
+        with_context(context, |stages, inputs| {
+            tried = layouts(stages, &stages.recipe.targets[0], inputs).unwrap();
+        });
+        assert!(tried.contains(&Layout::System) && tried.contains(&Layout::User), "{tried:?}");
+        tried.iter().filter(|layout| layout.is_excerpt()).count()
+    };
+    assert!(excerpts(None) > 0 && excerpts(Some(TeacherContext::Passage)) > 0);
+    assert_eq!(excerpts(Some(TeacherContext::Document)), 0);
+    assert_eq!(excerpts(Some(TeacherContext::Retrieved)), 0);
+}

@@ -100,6 +100,7 @@ impl Job {
             prompt: prompt.into(),
             document: None,
             context: None,
+            examples: vec![].into(),
             stimuli: Stimuli::default()
                 .with(|stimuli| stimuli.set(Generator::Questions(questions.into())))?,
             rollout: Rollout::new(rollout)?,

@@ -25,6 +25,12 @@ pub mod bake {
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
+    /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
+    /// in the same way, here or in a JSON Lines file; by default probes try out whether examples of
+    /// bake help.
+    ///
+    /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
+    pub const examples: () = ();
     /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
@@ -165,6 +171,12 @@ pub mod target_body {
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
+    /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
+    /// in the same way, here or in a JSON Lines file; by default probes try out whether examples of
+    /// bake help.
+    ///
+    /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
+    pub const examples: () = ();
     /// Questions written by hand, here or in a text file with one per line.
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
@@ -408,12 +420,28 @@ pub mod turns {
     pub const system: () = ();
     /// A turn of the user before the question; an `assistant` turn follows it.
     ///
-    /// `user`, in a prompt's braces: `"…"`, or `from "…"`.
+    /// `user`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const user: () = ();
     /// The answer to the `user` turn before.
     ///
-    /// `assistant`, in a prompt's braces: `"…"`, or `from "…"`.
+    /// `assistant`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const assistant: () = ();
+}
+
+/// Settings of `examples`.
+pub mod examples {
+    /// A turn of the user before the question; an `assistant` turn follows it.
+    ///
+    /// `user`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
+    pub const user: () = ();
+    /// The answer to the `user` turn before.
+    ///
+    /// `assistant`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
+    pub const assistant: () = ();
+    /// The text with the answer to the `user` turn after it; there may be none.
+    ///
+    /// `passage`, in `examples`: `"…"`, or `from "…"`.
+    pub const passage: () = ();
 }
 
 /// Settings of `lora`.

@@ -79,6 +79,12 @@ bake! {
             system "Mind the keys.";
             user "Is Ann in?";
             assistant from "tests/docs/rules.txt";
+        } {
+            context passage;
+            examples {
+                passage from "tests/docs/rules.txt"; user "Who?"; assistant "Bob.";
+                user "Why?"; assistant "So.";
+            }
         }
         anchor manners { questions ["Hello"]; }
     }
@@ -184,6 +190,10 @@ fn conversations_and_files_of_prompts_are_constants() {
     let system = format!("{rules}\n\nMind the keys.");
     assert_eq!(said(&keys.prompt), (system, turns("Is Ann in?", rules)));
     assert_eq!(manners.prompt, recipe.student);
+    assert_eq!(keys.context, Some(bake::recipe::TeacherContext::Passage));
+    let worked: Vec<Vec<&str>> =
+        keys.examples.iter().map(|example| example.texts().collect()).collect();
+    assert_eq!(worked, [vec![rules, "Who?", "Bob."], vec!["Why?", "So."]]);
 }
 
 #[test]

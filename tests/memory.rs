@@ -76,6 +76,7 @@ impl Measured {
             prompt: self.prompt.clone().into(),
             document: None,
             context: None,
+            examples: vec![].into(),
             stimuli: Stimuli::default().with(|all| all.set(questions)).unwrap(),
             rollout: Rollout::new(rollout).unwrap(),
         };

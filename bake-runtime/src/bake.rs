@@ -349,6 +349,7 @@ pub(crate) mod tests {
             prompt: prompt.into(),
             document: None,
             context: None,
+            examples: vec![].into(),
             stimuli: Stimuli::default()
                 .with(|stimuli| stimuli.set(Generator::Questions(questions)))
                 .unwrap(),

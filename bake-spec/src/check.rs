@@ -1,5 +1,6 @@
 //! From a [declaration as written](crate::syntax::ast) to its [recipe], reporting every mistake.
 
+mod examples;
 mod expected;
 mod lookup;
 mod model;

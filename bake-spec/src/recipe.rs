@@ -21,6 +21,7 @@ pub mod address;
 #[cfg(feature = "syntax")]
 pub mod builder;
 mod declaration;
+mod example;
 mod expect;
 pub(crate) mod generator;
 pub(crate) mod legacy;
@@ -44,6 +45,7 @@ pub use crate::text::dataset::Format;
 #[cfg(feature = "syntax")]
 pub use builder::RecipeBuilder;
 pub use declaration::{ADAPTER_FILES, AdapterSource, Aligned, Declaration, TargetName, variables};
+pub use example::WorkedExample;
 pub use expect::{Answer, Expect, ExpectFields};
 pub use generator::{
     Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, General, GeneralFields,

@@ -3,6 +3,10 @@
 /// What to say further where `context document` is declared.
 pub const WITHOUT_CONTEXT: &str = "; without `context document` it is read passage by passage";
 
+/// What to say further where worked examples are declared.
+pub const FEWER_EXAMPLES: &str =
+    "; the worked examples are part of it, so fewer or shorter ones help too";
+
 /// The tokens that a prompt, a question and an answer need.
 #[derive(Clone, Copy, Debug)]
 pub struct Needed {

@@ -1,6 +1,7 @@
 //! The settings of a declaration: one table, from which grammar, checks, defaults and documentation
 //! come.
 
+mod items;
 mod kind;
 mod scope;
 mod table;
@@ -9,9 +10,10 @@ mod tests;
 
 use crate::diagnostics::Mistake;
 use crate::recipe::parts::same;
+pub use items::ITEMS;
 pub use kind::{Kind, Range};
 pub use scope::Scope;
-pub use table::{ITEMS, SETTINGS};
+pub use table::SETTINGS;
 
 /// A setting: a keyword and its value.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ const WHOLE: &str = r#"
         context retrieved;
         target keys weight 1.0 from "keys.md" prompt "Mind." {
             questions ["Where?", "When?"]; rollouts 4; expect "Who?" => contains "Bob";
+            examples { passage "Red."; user "How?"; assistant "Red."; user "Hi"; assistant "Yes"; }
         }
         target lamp prompt { system "Say no."; user from "keys.csv"; assistant "No."; } {
             ask 0; questions ["Why?"]; general 9;
@@ -181,7 +182,11 @@ fn every_setting_of_the_table_is_understood_with_its_default() {
                 Scope::Persona => {
                     format!("target a prompt \"x\"; persona 0 {{ {assignment}; }}")
                 }
-                Scope::Rephrase | Scope::Gate | Scope::Prompt | Scope::Unanswerable => continue,
+                Scope::Rephrase
+                | Scope::Gate
+                | Scope::Prompt
+                | Scope::Examples
+                | Scope::Unanswerable => continue,
             };
             let (declared, diagnostics) = read(&source);
             assert!(diagnostics.is_empty(), "{source}: {diagnostics:?}");
@@ -253,6 +258,11 @@ fn value(kind: Kind) -> BoxedStrategy<String> {
         Kind::Words => prop_oneof![text(), text().prop_map(|file| format!("from {file}"))].boxed(),
         Kind::Prompt(scope) => prop_oneof![
             text(),
+            text().prop_map(|file| format!("from {file}")),
+            settings(scope).prop_map(|inner| format!("{{ {inner} }}")),
+        ]
+        .boxed(),
+        Kind::Examples(scope) => prop_oneof![
             text().prop_map(|file| format!("from {file}")),
             settings(scope).prop_map(|inner| format!("{{ {inner} }}")),
         ]

@@ -338,6 +338,11 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
         ("outline 0;", "", "`outline` has changed from 0 to auto"),
         ("unanswerable 0;", "unanswerable 7;", "`unanswerable` has changed from 0 to 7"),
         ("outline 0;", "outline 0; context passage;", "`context` has changed from its default"),
+        (
+            "outline 0;",
+            "outline 0; examples { user \"Who?\"; assistant \"Bob.\"; }",
+            "`examples` has changed",
+        ),
         ("anchors none;", "", "`everyday`: it is new"),
         (
             "lora {",

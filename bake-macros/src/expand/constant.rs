@@ -7,7 +7,7 @@ use bake_spec::recipe::{
     Format, Freshness, GeneralFields, Generator, Lora, LoraFields, ModelSource, OutlineFields,
     PersonaFields, Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields,
     Schedule, Status, StimuliFields, Target, TargetFields, TeacherContext, TemplateFields, Text,
-    Train, TrainFields, Turn, UnanswerableFields,
+    Train, TrainFields, Turn, UnanswerableFields, WorkedExample,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -50,8 +50,17 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
 }
 
 fn target(target: &Target) -> TokenStream {
-    let TargetFields { name, anchor, weight, prompt, document, context, stimuli, rollout } =
-        &**target;
+    let TargetFields {
+        name,
+        anchor,
+        weight,
+        prompt,
+        document,
+        context,
+        examples,
+        stimuli,
+        rollout,
+    } = &**target;
     let (name, prompt) = (text(name), self::prompt(prompt));
     let document = option(document.as_ref().map(|document| {
         let (path, hash) = (text(&document.path), hash(&document.hash));
@@ -62,6 +71,7 @@ fn target(target: &Target) -> TokenStream {
         TeacherContext::Document => quote!(TeacherContext::Document),
         TeacherContext::Retrieved => quote!(TeacherContext::Retrieved),
     }));
+    let examples = list(&quote!(WorkedExample), examples.iter().map(example));
     let StimuliFields { generators } = &**stimuli;
     let generators = list(&quote!(Generator), generators.iter().map(generator));
     let RolloutFields { answers, max_tokens, temperature, top_p, top_k, seed } = &**rollout;
@@ -74,6 +84,7 @@ fn target(target: &Target) -> TokenStream {
             prompt: #prompt,
             document: #document,
             context: #context,
+            examples: #examples,
             stimuli: Stimuli::declared(StimuliFields { generators: #generators }),
             rollout: Rollout::declared(RolloutFields {
                 answers: #answers,
@@ -85,6 +96,13 @@ fn target(target: &Target) -> TokenStream {
             }),
         })
     }
+}
+
+fn example(example: &WorkedExample) -> TokenStream {
+    let WorkedExample { passage, question, answer } = example;
+    let passage = option(passage.as_ref().map(text));
+    let (question, answer) = (text(question), text(answer));
+    quote!(WorkedExample { passage: #passage, question: #question, answer: #answer })
 }
 
 fn prompt(prompt: &Prompt) -> TokenStream {

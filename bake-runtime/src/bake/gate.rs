@@ -114,8 +114,9 @@ impl Compared<'_> {
             described(target),
             self.shown()
         );
-        let next = "use another model, show it how to answer with worked examples (`prompt { user \
-                    \"…\"; assistant \"…\"; }`), or write shorter sections with headings";
+        let next = "use another model, show it how to answer with worked examples (`examples { \
+                    passage \"…\"; user \"…\"; assistant \"…\"; }`), or write shorter \
+                    sections with headings";
         refuse(stages, &what, next)
     }
 

@@ -5,7 +5,7 @@
 //! turn once they have seen how.
 
 use bake_spec::KeyHasher;
-use bake_spec::recipe::{Prompt, PromptFields, Role, TeacherContext, Turn};
+use bake_spec::recipe::{Prompt, PromptFields, Role, Target, TeacherContext, Turn, WorkedExample};
 use serde::{Deserialize, Serialize};
 
 use super::examples::{EXAMPLES, QuestionKind};
@@ -21,6 +21,10 @@ pub enum Layout {
     System,
     /// The same, but of a passage only the sentences that the question is about.
     SystemExcerpt,
+    /// The text in the system turn, and then the worked examples of the declaration.
+    SystemExamples,
+    /// The same, but of a passage only the sentences that the question is about.
+    SystemExamplesExcerpt,
     /// The text in the user's turn, before the question.
     User,
     /// The same after worked examples: questions about other texts, and their answers.
@@ -30,18 +34,46 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// All of them; of equally good ones the first is chosen.
-    pub(super) const ALL: [Self; 5] =
-        [Self::System, Self::SystemExcerpt, Self::User, Self::Examples, Self::ExamplesExcerpt];
+    /// Those that a target can have, that which takes least room first; of equally good ones the
+    /// first is chosen. Worked examples that are declared are in all of them.
+    pub(super) fn of(target: &Target) -> &'static [Self] {
+        const OWN: &[Layout] = &[
+            Layout::SystemExamples,
+            Layout::SystemExamplesExcerpt,
+            Layout::Examples,
+            Layout::ExamplesExcerpt,
+        ];
+        const BUILT_IN: &[Layout] = &[
+            Layout::System,
+            Layout::SystemExcerpt,
+            Layout::User,
+            Layout::Examples,
+            Layout::ExamplesExcerpt,
+        ];
+        match (target.examples.is_empty(), target.prompt.turns.is_empty()) {
+            (false, _) => OWN,
+            (true, true) => BUILT_IN,
+            // Whoever declares turns shows the model what it needs to see.
+            (true, false) => &[Layout::System, Layout::SystemExcerpt, Layout::User],
+        }
+    }
+
+    /// Whether the text is in the system turn.
+    fn is_in_system(self) -> bool {
+        matches!(
+            self,
+            Self::System | Self::SystemExcerpt | Self::SystemExamples | Self::SystemExamplesExcerpt
+        )
+    }
 
     /// Whether only the sentences of a passage are read that the question is about.
     pub(super) fn is_excerpt(self) -> bool {
-        matches!(self, Self::SystemExcerpt | Self::ExamplesExcerpt)
+        matches!(self, Self::SystemExcerpt | Self::SystemExamplesExcerpt | Self::ExamplesExcerpt)
     }
 
     /// Whether worked examples precede the question.
     pub(super) fn has_examples(self) -> bool {
-        matches!(self, Self::Examples | Self::ExamplesExcerpt)
+        !matches!(self, Self::System | Self::SystemExcerpt | Self::User)
     }
 }
 
@@ -56,6 +88,9 @@ impl Layout {
         };
         let place = match self {
             Self::System | Self::SystemExcerpt => "in the system turn",
+            Self::SystemExamples | Self::SystemExamplesExcerpt => {
+                "in the system turn before worked examples"
+            }
             Self::User => "in the user's turn",
             Self::Examples | Self::ExamplesExcerpt => "in the user's turn after worked examples",
         };
@@ -73,7 +108,7 @@ impl std::fmt::Display for Layout {
 /// A question about a text, and its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Worked<'a> {
-    pub(super) text: &'a str,
+    pub(super) text: Option<&'a str>,
     pub(super) question: &'a str,
     pub(super) answer: &'a str,
 }
@@ -83,14 +118,26 @@ pub(super) struct Worked<'a> {
 const SHOWN: [(usize, QuestionKind); 3] =
     [(0, QuestionKind::Chatty), (2, QuestionKind::Short), (1, QuestionKind::Indirect)];
 
+/// The examples of answers of a target: those that are declared, or else the built-in ones.
+pub(super) fn worked(target: &Target) -> Vec<Worked<'_>> {
+    if target.examples.is_empty() {
+        return built_in();
+    }
+    let mut worked = Vec::with_capacity(target.examples.len());
+    for WorkedExample { passage, question, answer } in target.examples.iter() {
+        worked.push(Worked { text: passage.as_deref(), question, answer });
+    }
+    worked
+}
+
 /// The built-in examples of answers.
-pub(super) fn built_in() -> Vec<Worked<'static>> {
+fn built_in() -> Vec<Worked<'static>> {
     let mut shown = Vec::new();
     for (number, kind) in SHOWN {
         let example = &EXAMPLES[number];
         let exchange = example.exchange(kind);
         shown.push(Worked {
-            text: example.passage,
+            text: Some(example.passage),
             question: exchange.question,
             answer: exchange.answer,
         });
@@ -138,14 +185,19 @@ impl Layout {
         question: &str,
         examples: &[Worked<'_>],
     ) -> Conversation {
-        if matches!(self, Self::System | Self::SystemExcerpt) {
-            return Conversation::plain(&prompt.followed_by(text), question);
-        }
         let mut turns = Vec::new();
         for Worked { text, question, answer } in examples.iter().filter(|_| self.has_examples()) {
-            turns.extend(exchange(&in_one_turn(text, question), answer));
+            let asked = match text {
+                Some(text) => in_one_turn(text, question),
+                None => (*question).to_owned(),
+            };
+            turns.extend(exchange(&asked, answer));
         }
-        Conversation { prompt: preceded(prompt, turns), question: in_one_turn(text, question) }
+        let (prompt, question) = match self.is_in_system() {
+            true => (preceded(&prompt.followed_by(text), turns), question.to_owned()),
+            false => (preceded(prompt, turns), in_one_turn(text, question)),
+        };
+        Conversation { prompt, question }
     }
 
     /// A question with a text that answers it before it, which has been answered once already.
@@ -156,9 +208,9 @@ impl Layout {
         question: &str,
         answer: &str,
     ) -> Conversation {
-        let (prompt, asked) = match self {
-            Self::System | Self::SystemExcerpt => (prompt.followed_by(text), question.to_owned()),
-            _ => (prompt.clone(), in_one_turn(text, question)),
+        let (prompt, asked) = match self.is_in_system() {
+            true => (prompt.followed_by(text), question.to_owned()),
+            false => (prompt.clone(), in_one_turn(text, question)),
         };
         let turns = exchange(&asked, answer).to_vec();
         Conversation { prompt: preceded(&prompt, turns), question: asked }
@@ -194,7 +246,7 @@ mod tests {
     #[test]
     fn a_layout_says_where_the_text_is_and_what_precedes_it() {
         let prompt = Prompt::from("Be brief.");
-        let worked = [Worked { text: "# A\nB", question: "A?", answer: "B." }];
+        let worked = [Worked { text: Some("# A\nB"), question: "A?", answer: "B." }];
         let of = |layout: Layout| said(&layout.conversation(&prompt, "# C\nD", "C?", &worked));
         assert_eq!(
             of(Layout::System),

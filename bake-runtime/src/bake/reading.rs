@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bake_spec::recipe::{GeneratorKind, Target, TeacherContext};
 
 use super::excerpt::excerpt;
-use super::layout::{Conversation, Layout, Worked, built_in};
+use super::layout::{Conversation, Layout, Worked, worked};
 use super::retrieval::Index;
 use super::room::{self, Room};
 use super::spans::with_headings;
@@ -56,7 +56,7 @@ impl<'a> Reading<'a> {
             target,
             inputs,
             layout,
-            examples: built_in(),
+            examples: worked(target),
             index,
             document_fits: false,
         };

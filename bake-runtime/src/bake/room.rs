@@ -2,9 +2,9 @@
 //! and that the template shows them to the model.
 
 use bake_spec::recipe::{Rollout, Target, TeacherContext};
-use bake_spec::room::{Needed, WITHOUT_CONTEXT};
+use bake_spec::room::{FEWER_EXAMPLES, Needed, WITHOUT_CONTEXT};
 
-use super::layout::{Conversation, Layout, built_in};
+use super::layout::{Conversation, Layout, worked};
 use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
@@ -62,6 +62,18 @@ impl<'a> Room<'a> {
         self.refused(what, alone, Some(whole.saturating_sub(prompt)))
     }
 
+    /// The error where there is no room for what the teacher of a target reads before any question,
+    /// and what to do about what the declaration says of it.
+    fn refused_of(&self, target: &Target, what: &str, alone: &Conversation) -> Result<()> {
+        let whole = target.context == Some(TeacherContext::Document);
+        let mut next = if whole { WITHOUT_CONTEXT.to_owned() } else { String::new() };
+        if !target.examples.is_empty() {
+            next += FEWER_EXAMPLES;
+        }
+        let refused = self.refused(what, alone, Some(QUESTION_TOKENS));
+        refused.map_err(|e| Error::new(e.kind(), format!("{e}{next}")))
+    }
+
     /// The error where there is no room for a conversation, a question of so many tokens, and an
     /// answer.
     fn refused(
@@ -102,11 +114,12 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
         }
         return Ok(());
     }
+    let (layout, examples) = (Layout::of(target)[0], worked(target));
     for (number, passage) in inputs.passages.iter().enumerate() {
-        let alone = Layout::System.conversation(&target.prompt, &passage.text, "", &[]);
+        let alone = layout.conversation(&target.prompt, &passage.text, "", &examples);
         if !room.holds_with_question(&alone)? {
             let what = format!("passage {} of {}", number + 1, described(target));
-            return room.refused(&what, &alone, Some(QUESTION_TOKENS));
+            return room.refused_of(target, &what, &alone);
         }
     }
     if target.context == Some(TeacherContext::Document) {
@@ -128,12 +141,8 @@ pub(super) fn layouts(
         _ => inputs.passages.iter().map(|passage| &*passage.text).collect(),
     };
     let (room, examples, mut fitting) =
-        (Room::of(stages.model, &target.rollout), built_in(), Vec::new());
-    'layouts: for layout in Layout::ALL {
-        // Whoever declares turns shows the model what it needs to see.
-        if layout.has_examples() && !target.prompt.turns.is_empty() {
-            continue;
-        }
+        (Room::of(stages.model, &target.rollout), worked(target), Vec::new());
+    'layouts: for &layout in Layout::of(target) {
         // An excerpt is one of a passage.
         let of_passage = matches!(target.context, None | Some(TeacherContext::Passage));
         if layout.is_excerpt() && !of_passage {
@@ -149,11 +158,10 @@ pub(super) fn layouts(
         fitting.push(layout);
     }
     if fitting.is_empty() && target.context == Some(TeacherContext::Document) {
-        let alone = Layout::System.conversation(&target.prompt, document, "", &[]);
-        let refused = room.refused(&described(target), &alone, Some(QUESTION_TOKENS));
-        refused.map_err(|e| Error::new(e.kind(), format!("{e}{WITHOUT_CONTEXT}")))?;
+        let alone = Layout::of(target)[0].conversation(&target.prompt, document, "", &examples);
+        room.refused_of(target, &described(target), &alone)?;
     }
-    Ok(if fitting.is_empty() { vec![Layout::System] } else { fitting })
+    Ok(if fitting.is_empty() { vec![Layout::of(target)[0]] } else { fitting })
 }
 
 /// Checks what the teacher and the student read for each stimulus.
@@ -190,7 +198,8 @@ fn check_template(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Resu
         return check_differs(stages, target, &Conversation::plain(&target.prompt, "Why?"));
     };
     // A text that is in no turn that the template shows can still be in the user's.
-    let in_system = Layout::System.conversation(&target.prompt, &passage.text, "Why?", &[]);
+    let in_system =
+        Layout::of(target)[0].conversation(&target.prompt, &passage.text, "Why?", &worked(target));
     match model.template().check_shows(&in_system.messages(), "") {
         Ok(()) => check_differs(stages, target, &in_system),
         Err(_) => Ok(()),

@@ -8,7 +8,7 @@ use std::ops::Range;
 use bake_spec::recipe::Target;
 use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::layout::Layout;
+use super::layout::{Layout, worked};
 use super::room::Room;
 use super::unwrap::unwrapped;
 use crate::error::Result;
@@ -19,9 +19,10 @@ use crate::model::Model;
 /// too long by itself stays as it is.
 pub(super) fn cut_long_passages(inputs: &mut Inputs, target: &Target, model: &Model) -> Result<()> {
     let Some(document) = &inputs.document else { return Ok(()) };
-    let room = Room::of(model, &target.rollout);
+    let (room, examples) = (Room::of(model, &target.rollout), worked(target));
+    let layout = Layout::of(target)[0];
     let fits = |text: &str| {
-        room.holds_with_question(&Layout::System.conversation(&target.prompt, text, "", &[]))
+        room.holds_with_question(&layout.conversation(&target.prompt, text, "", &examples))
     };
     let mut passages = Vec::with_capacity(inputs.passages.len());
     for passage in inputs.passages.drain(..) {

@@ -1,7 +1,7 @@
 //! What a teacher reads, where a declaration says so.
 
 use bake_runtime::{bake_recipe, plan};
-use bake_spec::recipe::TeacherContext;
+use bake_spec::recipe::{TeacherContext, WorkedExample};
 
 use crate::{Fixture, KEYS, keys_document};
 
@@ -54,4 +54,28 @@ fn a_document_that_does_not_fit_is_refused_where_all_of_it_is_to_be_read() {
     std::fs::write(fixture.dir.path().join("keys.md"), KEYS).unwrap();
     assert_eq!(fixture.recipe.targets[0].document, Some(keys_document(KEYS)));
     plan(&fixture.recipe, &fixture.options("store")).unwrap();
+}
+
+#[test]
+fn declared_examples_are_read_before_every_question() {
+    let mut fixture = Fixture::new();
+    fixture.written_only();
+    fixture.train(|train| (train.epochs, train.teacher_anyway) = (1, true));
+    let plain = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    let example = WorkedExample {
+        passage: Some("## Wet floor\nFetch a mop.".into()),
+        question: "The floor is wet".into(),
+        answer: "Fetch a mop.".into(),
+    };
+    fixture.target(|target| target.examples = vec![example].into());
+    let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    assert_ne!(bake.adapter, plain.adapter);
+    let probes = bake.report.targets[0].probes.as_ref().unwrap();
+    let tried = probes.right.iter().map(|(layout, _)| *layout).chain([probes.layout]);
+    for layout in tried {
+        assert!(layout.to_string().ends_with("worked examples"), "{probes}");
+    }
+    let planned = plan(&fixture.recipe, &fixture.options("store")).unwrap();
+    let target = &planned.targets[0];
+    assert_eq!((target.rollouts.to_make, target.states.to_make), (0, 0), "{target:?}");
 }

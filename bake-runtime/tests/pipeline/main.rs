@@ -54,6 +54,7 @@ impl Fixture {
             prompt: "".into(),
             document: Some(keys_document(KEYS)),
             context: None,
+            examples: vec![].into(),
             stimuli: Stimuli::new(StimuliFields {
                 generators: vec![asked(4), Declared::Questions(questions.into())].into(),
             })

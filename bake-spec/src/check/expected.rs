@@ -13,9 +13,6 @@ use crate::recipe::{self, ExpectFields, normalised_question};
 use crate::syntax::ast::{Answer, Expect};
 use crate::text::dataset;
 
-/// The most wrong lines of a file that are reported.
-const REPORTED: usize = 5;
-
 /// Something that is expected, and where that is written.
 pub(super) struct Expected {
     pub(super) expect: recipe::Expect,
@@ -147,14 +144,7 @@ impl Checker<'_> {
                 }
             }
         }
-        let more = wrong.len().saturating_sub(REPORTED);
-        for (i, (code, number, what)) in wrong.into_iter().take(REPORTED).enumerate() {
-            let more = match more {
-                more if more > 0 && i + 1 == REPORTED => format!(" (and {more} more such lines)"),
-                _ => String::new(),
-            };
-            self.report(code, path.span(), format!("`{declared}`, line {number}: {what}{more}"));
-        }
+        self.wrong_lines(path, &declared, wrong);
         found
     }
 

@@ -51,7 +51,7 @@ impl Checker<'_> {
                 "user" => Role::User,
                 _ => Role::Assistant,
             };
-            let words = self.turn(assignment, reading);
+            let words = self.said(assignment, "a turn of a prompt", reading);
             let checked = match role {
                 Role::System if system.is_none() && turns.is_empty() => {
                     system = Some(words);
@@ -96,12 +96,17 @@ impl Checker<'_> {
         *in_order = false;
     }
 
-    /// What is said in a turn.
-    fn turn(&mut self, turn: &Assignment, reading: &mut Reading<'_>) -> String {
+    /// What is said in a turn, as it is written or in a file.
+    pub(super) fn said(
+        &mut self,
+        turn: &Assignment,
+        what: &'static str,
+        reading: &mut Reading<'_>,
+    ) -> String {
         match &turn.value {
             Value::FromFile(path) => self.words_of(path, reading).unwrap_or_else(|| path.value()),
             Value::Text(words) => {
-                self.not_blank(words, "a turn of a prompt");
+                self.not_blank(words, what);
                 words.value()
             }
             _ => String::new(),

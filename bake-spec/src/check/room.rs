@@ -6,8 +6,8 @@ use super::target::Source;
 use crate::diagnostics::Code;
 use crate::lock::Locked;
 use crate::model::Identity;
-use crate::recipe::{Recipe, TeacherContext};
-use crate::room::{Needed, WITHOUT_CONTEXT};
+use crate::recipe::{Recipe, TeacherContext, WorkedExample};
+use crate::room::{FEWER_EXAMPLES, Needed, WITHOUT_CONTEXT};
 
 /// The tokens of a passage that a model must have room for at least.
 const PASSAGE_TOKENS: usize = 64;
@@ -38,7 +38,9 @@ impl Checker<'_> {
             );
             questions.sort_by_key(|question| std::cmp::Reverse(question.len()));
             let document = source.document.as_deref().unwrap_or_default();
+            let examples = || target.examples.iter().flat_map(WorkedExample::texts);
             let bytes = target.prompt.bytes()
+                + examples().map(str::len).sum::<usize>()
                 + document.len()
                 + questions.first().map_or(0, |question| question.len())
                 + answer;
@@ -46,7 +48,7 @@ impl Checker<'_> {
                 continue;
             }
             let counted: Option<Vec<usize>> =
-                target.prompt.texts().map(|text| tokenizer.count(text)).collect();
+                target.prompt.texts().chain(examples()).map(|text| tokenizer.count(text)).collect();
             let (Some(counted), Some(document)) = (counted, tokenizer.count(document)) else {
                 return;
             };
@@ -74,6 +76,9 @@ impl Checker<'_> {
                 let mut message = needed.refusal(&what, context);
                 if whole {
                     message += WITHOUT_CONTEXT;
+                }
+                if !target.examples.is_empty() {
+                    message += FEWER_EXAMPLES;
                 }
                 self.report(Code::Room, source.span, message);
             }

@@ -10,7 +10,27 @@ use super::Checker;
 use crate::diagnostics::{Code, Mistake, similar};
 use crate::recipe::parts::is_blank;
 
+/// The most wrong lines of a file that are reported.
+const REPORTED: usize = 5;
+
 impl Checker<'_> {
+    /// Reports the lines of a file that are not what they should be.
+    pub(super) fn wrong_lines(
+        &mut self,
+        path: &LitStr,
+        declared: &str,
+        wrong: Vec<(Code, usize, String)>,
+    ) {
+        let more = wrong.len().saturating_sub(REPORTED);
+        for (i, (code, number, what)) in wrong.into_iter().take(REPORTED).enumerate() {
+            let more = match more {
+                more if more > 0 && i + 1 == REPORTED => format!(" (and {more} more such lines)"),
+                _ => String::new(),
+            };
+            self.report(code, path.span(), format!("`{declared}`, line {number}: {what}{more}"));
+        }
+    }
+
     /// A file as it is declared, and where it is, unless that cannot be a path. It is among the
     /// files that were read if it exists.
     pub(super) fn file(

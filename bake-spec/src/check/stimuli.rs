@@ -67,8 +67,9 @@ impl Checker<'_> {
                 let mistake = Mistake::NeedsDocument { name: &name, generator };
                 self.report_mistake(mistake, assignment.keyword.span());
             }
-            if let (false, "context") = (target.broken, assignment.setting.name) {
-                let mistake = Mistake::NothingToRead { name: &name, setting: "context" };
+            let setting = assignment.setting.name;
+            if !target.broken && ["context", "examples"].contains(&setting) {
+                let mistake = Mistake::NothingToRead { name: &name, setting };
                 self.report_mistake(mistake, assignment.keyword.span());
             }
         }

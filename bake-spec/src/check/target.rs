@@ -10,7 +10,7 @@ use super::prompt::Reading;
 use super::sources::leaves;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
-use crate::recipe::{self, Prompt};
+use crate::recipe::{self, Prompt, WorkedExample};
 use crate::syntax::ast::{Item, Target, Value};
 use crate::text::document;
 
@@ -25,6 +25,8 @@ pub(super) struct Shared<'a> {
     pub(super) student: Prompt,
     /// What every teacher reads before its own prompt.
     pub(super) prompt: Prompt,
+    /// The worked examples of targets that declare none.
+    pub(super) examples: Vec<WorkedExample>,
     /// Whether documents, datasets and prompts may be outside the package.
     pub(super) anywhere: bool,
 }
@@ -51,7 +53,8 @@ impl Checker<'_> {
         let mut reading = Reading { anywhere, broken, files };
         let [student, prompt] =
             ["student", "prompt"].map(|name| self.prompt(settings, name, &mut reading));
-        Shared { settings, student, prompt, anywhere }
+        let examples = self.examples(settings.given("examples"), &mut reading);
+        Shared { settings, student, prompt, examples, anywhere }
     }
 
     pub(super) fn target(
@@ -100,7 +103,15 @@ impl Checker<'_> {
         if path.is_none() {
             self.documents_for(target, &body);
         }
-        // Like generators, that of the bake is meant for targets that have a document.
+        let own = body.given.iter().find(|given| given.setting.name == "examples").copied();
+        let mut examples = match own {
+            Some(own) => {
+                let mut reading = Reading { anywhere, broken: target.broken, files };
+                self.examples(Some(own), &mut reading)
+            }
+            None => shared.examples.clone(),
+        };
+        // Like generators, what the bake says of reading is meant for targets that have a document.
         let context = path.and_then(|_| {
             let word = body.word("context");
             recipe::TeacherContext::ALL.into_iter().find(|context| context.name() == word)
@@ -108,6 +119,9 @@ impl Checker<'_> {
         let (stimuli, questions) =
             self.stimuli(target, &body, (path.is_some(), read.is_some()), shared, files);
         let (document, text) = read.unzip();
+        if document.is_none() {
+            examples.clear();
+        }
         let name = target.name.unraw().to_string();
         let rollout = recipe::RolloutFields {
             answers: body.count("rollouts"),
@@ -130,6 +144,7 @@ impl Checker<'_> {
             weight: head.number("weight"),
             prompt,
             context: context.filter(|_| document.is_some()),
+            examples: examples.into(),
             document,
             stimuli,
             rollout: self.part(recipe::Rollout::new(rollout), target.name.span()),

@@ -131,7 +131,9 @@ impl<'a> Mistake<'a> {
             | Self::AnchorFirst(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
-            Self::EmptyPath("dataset" | "file of expectations") => Code::Dataset,
+            Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
+                Code::Dataset
+            }
             Self::EmptyPath(_) => Code::Document,
             Self::EmptyModel => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
@@ -210,6 +212,11 @@ impl fmt::Display for Mistake<'_> {
                 f,
                 "`{generator}` makes its questions from a document, and `{name}` has none; leave \
                  it out, or write `ask`"
+            ),
+            Self::NothingToRead { name, setting: "examples" } => write!(
+                f,
+                "`examples` show how to answer from a document, and `{name}` has none; write them \
+                 as turns of its `prompt`"
             ),
             Self::NothingToRead { name, setting } => write!(
                 f,

@@ -101,7 +101,8 @@ impl Target {
             .unless(&false, "anchor", &self.anchor)
             .unless(&1.0, "weight", &self.weight)
             .within("", self.prompt.record("prompt"))
-            .unless(&None, "context", &self.context);
+            .unless(&None, "context", &self.context)
+            .unless(&[][..], "examples", &*self.examples);
         own.within("", rollout(&self.rollout))
     }
 }

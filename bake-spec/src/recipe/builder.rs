@@ -29,7 +29,9 @@ macro_rules! settings {
 mod blocks;
 mod targets;
 
-pub use blocks::{AskBuilder, LoraBuilder, PersonaBuilder, TrainBuilder, TurnsBuilder};
+pub use blocks::{
+    AskBuilder, ExamplesBuilder, LoraBuilder, PersonaBuilder, TrainBuilder, TurnsBuilder,
+};
 pub use targets::{AnchorBuilder, TargetBuilder};
 
 impl Recipe {

@@ -72,6 +72,9 @@ fn target(target: &Target, with_document: bool) -> String {
     if let Some(context) = target.context {
         fields.push(("context", json!(context).to_string()));
     }
+    if !target.examples.is_empty() {
+        fields.push(("examples", target.examples.encoded()));
+    }
     object(&fields)
 }
 

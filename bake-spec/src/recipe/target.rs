@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::generator::{Ask, AskFields, Generator, Stimuli, StimuliFields};
 use super::parts::{is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
-use super::{List, Text};
+use super::{List, Text, WorkedExample};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
@@ -34,6 +34,8 @@ pub struct TargetFields {
     /// What of the document the teacher reads to answer a question; by default its passage, and,
     /// for one that has none, the document, or the passages that have most in common with it.
     pub context: Option<TeacherContext>,
+    /// How the teacher should answer: what it reads as earlier turns, instead of examples of bake.
+    pub examples: List<WorkedExample>,
     /// Where the questions come from.
     pub stimuli: Stimuli,
     /// How the teacher answers them.
@@ -49,6 +51,14 @@ impl TargetFields {
         if let Err(mistake) = entry(Scope::TargetHead, "weight").check_number(self.weight) {
             return Err(mistake);
         }
+        let examples = items(&self.examples);
+        let mut i = 0;
+        while i < examples.len() {
+            if let Err(mistake) = examples[i].check() {
+                return Err(mistake);
+            }
+            i += 1;
+        }
         let stimuli = self.stimuli.fields();
         if items(&stimuli.generators).is_empty() {
             return Err(Mistake::NoQuestions { name, anchor: self.anchor });
@@ -59,6 +69,9 @@ impl TargetFields {
             (None, _, Some(kind)) => Err(Mistake::NeedsDocument { name, generator: kind.name() }),
             (None, ..) if self.context.is_some() => {
                 Err(Mistake::NothingToRead { name, setting: "context" })
+            }
+            (None, ..) if !examples.is_empty() => {
+                Err(Mistake::NothingToRead { name, setting: "examples" })
             }
             _ => Ok(()),
         }
@@ -82,6 +95,7 @@ impl Target {
         }),
         document: None,
         context: None,
+        examples: List::Borrowed(&[]),
         stimuli: Stimuli::declared(StimuliFields {
             generators: List::Borrowed(
                 const { &[Generator::Ask(Ask::declared(AskFields::DEFAULT))] },

@@ -23,6 +23,8 @@ pub enum Kind {
     Words,
     /// A system prompt, written or in a file, or the turns of a conversation in braces.
     Prompt(Scope),
+    /// The path of a file of worked examples, or such examples in braces.
+    Examples(Scope),
     /// The path of a file, optionally with its own settings in braces.
     File(Scope),
     /// One of some words.
@@ -58,6 +60,7 @@ impl std::fmt::Display for Kind {
             Self::Texts => f.write_str("`[\"…\", …]`, or `from \"…\"`"),
             Self::Words => f.write_str("`\"…\"`, or `from \"…\"`"),
             Self::Prompt(_) => f.write_str("`\"…\"`, `from \"…\"`, or `{ … }`"),
+            Self::Examples(_) => f.write_str("`from \"…\"`, or `{ … }`"),
             Self::File(_) => f.write_str("`\"…\"`, and `{ … }`"),
             Self::Word(known) => f.write_str(&words(known)),
             Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),

@@ -25,6 +25,8 @@ pub enum Scope {
     Dataset,
     /// In `prompt { … }` and `student { … }`.
     Prompt,
+    /// In `examples { … }`.
+    Examples,
     /// In `lora { … }`.
     Lora,
     /// In `train { … }`.
@@ -35,7 +37,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Bake,
         Self::TargetHead,
         Self::TargetBody,
@@ -47,6 +49,7 @@ impl Scope {
         Self::Unanswerable,
         Self::Dataset,
         Self::Prompt,
+        Self::Examples,
         Self::Lora,
         Self::Train,
         Self::Gate,
@@ -66,6 +69,7 @@ impl Scope {
             Self::Unanswerable => "unanswerable",
             Self::Dataset => "dataset",
             Self::Prompt => "turns",
+            Self::Examples => "examples",
             Self::Lora => "lora",
             Self::Train => "train",
             Self::Gate => "gate",
@@ -86,6 +90,7 @@ impl Scope {
             Self::Unanswerable => "`unanswerable`",
             Self::Dataset => "`dataset`",
             Self::Prompt => "a prompt's braces",
+            Self::Examples => "`examples`",
             Self::Lora => "`lora`",
             Self::Train => "`train`",
             Self::Gate => "`gate`",

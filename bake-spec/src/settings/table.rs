@@ -1,4 +1,4 @@
-//! The table: every setting, and every keyword that is more than a setting.
+//! The table of settings.
 
 use super::{Kind, Range, Scope, Setting};
 use Scope::{
@@ -46,12 +46,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "user",
-        &[Scope::Prompt],
+        &[Scope::Prompt, Scope::Examples],
         Kind::Words,
         "",
         "a turn of the user before the question; an `assistant` turn follows it",
     ),
-    setting("assistant", &[Scope::Prompt], Kind::Words, "", "the answer to the `user` turn before"),
+    setting(
+        "assistant",
+        &[Scope::Prompt, Scope::Examples],
+        Kind::Words,
+        "",
+        "the answer to the `user` turn before",
+    ),
     number(
         "weight",
         &[TargetHead, AnchorHead],
@@ -82,6 +88,22 @@ pub const SETTINGS: &[Setting] = &[
          from, the whole document, or the passages that have most in common with the question, its \
          own among them; by default its passage, and, for a question that was made from none, the \
          document, or, where that does not fit, the passages that have most in common with it",
+    ),
+    setting(
+        "examples",
+        OF_DOCUMENTS,
+        Kind::Examples(Scope::Examples),
+        "",
+        "questions with their answers, which the teacher reads as earlier turns, so that it \
+         answers in the same way, here or in a JSON Lines file; by default probes try out whether \
+         examples of bake help",
+    ),
+    setting(
+        "passage",
+        &[Scope::Examples],
+        Kind::Words,
+        "",
+        "the text with the answer to the `user` turn after it; there may be none",
     ),
     setting(
         "questions",
@@ -462,31 +484,3 @@ const fn number(
 ) -> Setting {
     setting(name, scopes, Kind::Number(range), default, help)
 }
-
-/// Keywords that are more than a setting, where they are allowed, and what they declare.
-pub const ITEMS: &[(&str, &[Scope], &str)] = &[
-    ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
-    (
-        "model",
-        &[Bake],
-        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"path\";`, a \
-         folder or a GGUF file: the base model",
-    ),
-    (
-        "target",
-        &[Bake],
-        "`target NAME weight 1.0 from \"doc.md\" prompt \"…\" { … }`: a document, a prompt, or \
-         both, to bake in",
-    ),
-    (
-        "anchor",
-        &[Bake],
-        "`anchor NAME weight 1.0 { … }`: questions whose answers must stay as they are",
-    ),
-    (
-        "expect",
-        &[Bake, TargetBody],
-        "`expect NAME \"question\" => contains \"words\";` or `expect from \"expected.jsonl\";`: \
-         what the baked model must answer",
-    ),
-];

@@ -50,7 +50,8 @@ impl Assignment {
         let (Kind::Block(scope)
         | Kind::Counted { scope: Some(scope), .. }
         | Kind::File(scope)
-        | Kind::Prompt(scope)) = self.setting.kind
+        | Kind::Prompt(scope)
+        | Kind::Examples(scope)) = self.setting.kind
         else {
             return;
         };

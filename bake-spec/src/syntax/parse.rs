@@ -322,9 +322,10 @@ impl Parser {
             Kind::Texts if input.peek(Ident::peek_any) => {
                 (self.path_of_file(input, "a list in brackets")?, false)
             }
-            Kind::Prompt(scope) if input.peek(token::Brace) => {
+            Kind::Prompt(scope) | Kind::Examples(scope) if input.peek(token::Brace) => {
                 (Value::Block(self.block(input, scope)?), true)
             }
+            Kind::Examples(_) => (self.path_of_file(input, "worked examples in braces")?, false),
             Kind::Words | Kind::Prompt(_) if input.peek(Ident::peek_any) => {
                 (self.path_of_file(input, "a string")?, false)
             }

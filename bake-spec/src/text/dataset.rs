@@ -1,7 +1,9 @@
-//! Datasets: files of questions, and of what is expected of their answers.
+//! Datasets: files of questions, of what is expected of their answers, and of worked examples.
 
 #[cfg(feature = "text")]
 mod csv;
+#[cfg(feature = "text")]
+mod examples;
 #[cfg(feature = "text")]
 mod expectations;
 #[cfg(feature = "text")]
@@ -9,6 +11,8 @@ mod read;
 
 use std::path::Path;
 
+#[cfg(feature = "text")]
+pub use examples::{NumberedExample, examples};
 #[cfg(feature = "text")]
 pub use expectations::{NumberedLine, expectations};
 #[cfg(feature = "text")]

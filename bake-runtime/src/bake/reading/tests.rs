@@ -1,9 +1,9 @@
 use bake_spec::Store;
-use bake_spec::recipe::{Document, DocumentFields, Recipe};
+use bake_spec::recipe::{Document, DocumentFields, Recipe, Role, TargetFields, WorkedExample};
 use bake_spec::text::document;
 
 use super::*;
-use crate::bake::room::layouts;
+use crate::bake::room::{check_target, layouts};
 use crate::bake::tests::recipe;
 use crate::device::Device;
 use crate::model::Model;
@@ -14,12 +14,22 @@ const KEYS: &str = "# Lost and found\n\n## Lost key\nAsk Bob in the blue office.
 
 /// Does something with the stages of a bake of a document with this context.
 fn with_context(context: Option<TeacherContext>, check: impl FnOnce(&Stages<'_>, &Inputs)) {
+    with_target(KEYS, |target| target.context = context, check);
+}
+
+/// Does something with the stages of a bake of a document whose target is changed so.
+fn with_target(
+    text: &str,
+    change: impl FnOnce(&mut TargetFields),
+    check: impl FnOnce(&Stages<'_>, &Inputs),
+) {
     let (dir, model) = (tempfile::tempdir().unwrap(), Model::tiny().unwrap());
-    std::fs::write(dir.path().join("keys.md"), KEYS).unwrap();
-    let declared = DocumentFields { path: "keys.md".into(), hash: document::hash(KEYS) };
+    std::fs::write(dir.path().join("keys.md"), text).unwrap();
+    let declared = DocumentFields { path: "keys.md".into(), hash: document::hash(text) };
     let target = recipe().targets[0].with(|target| {
         target.document = Some(Document::new(declared).unwrap());
-        (target.prompt, target.context) = ("".into(), context);
+        target.prompt = "".into();
+        change(target);
     });
     let recipe: Recipe = recipe()
         .with(|recipe| {
@@ -102,4 +112,81 @@ fn only_layouts_of_the_context_are_tried() {
     assert!(excerpts(None) > 0 && excerpts(Some(TeacherContext::Passage)) > 0);
     assert_eq!(excerpts(Some(TeacherContext::Document)), 0);
     assert_eq!(excerpts(Some(TeacherContext::Retrieved)), 0);
+}
+
+fn example(passage: Option<String>) -> WorkedExample {
+    WorkedExample {
+        passage: passage.map(Into::into),
+        question: "Which colour?".into(),
+        answer: "Red.".into(),
+    }
+}
+
+#[test]
+fn declared_examples_precede_every_question_instead_of_those_of_bake() {
+    let examples = vec![example(Some("The lamp is red.".to_owned())), example(None)];
+    with_target(
+        KEYS,
+        |target| target.examples = examples.into(),
+        |stages, inputs| {
+            let target = &stages.recipe.targets[0];
+            let span = inputs.passages[0].span.clone();
+            let stimulus = Stimulus::new("Where is my key?", span, GeneratorKind::Ask);
+            let tried = layouts(stages, target, inputs).unwrap();
+            assert_eq!(tried.len(), 4);
+            for layout in tried {
+                let reading = Reading::new(stages, target, inputs, layout).unwrap();
+                let asked = reading.conversation(&stimulus).unwrap();
+                let turns: Vec<_> =
+                    asked.prompt.turns.iter().map(|turn| (turn.role, &*turn.text)).collect();
+                let want = [
+                    (Role::User, "The lamp is red.\n\nQuestion: Which colour?"),
+                    (Role::Assistant, "Red."),
+                    (Role::User, "Which colour?"),
+                    (Role::Assistant, "Red."),
+                ];
+                assert_eq!(turns, want, "{layout}");
+                let all = format!("{} {}", asked.prompt.system, asked.question);
+                assert!(all.contains("Ask Bob") && !all.contains("Call the shop"), "{all}");
+                assert!(layout.to_string().ends_with("worked examples"), "{layout}");
+            }
+        },
+    );
+}
+
+#[test]
+fn passages_are_cut_so_that_there_is_room_for_declared_examples() {
+    let passages = |examples: usize| {
+        let mut passages = 0;
+        let example = example(Some("The lamp is red and the key is blue. ".repeat(8)));
+        let text = "The key of this room is on the left.\n\n".repeat(15);
+        with_target(
+            format!("# Rooms\n\n## One\n{text}\n## Two\n{text}").trim(),
+            |target| target.examples = vec![example; examples].into(),
+            |stages, inputs| {
+                passages = inputs.passages.len();
+                check_target(stages, &stages.recipe.targets[0], inputs).unwrap();
+            },
+        );
+        passages
+    };
+    assert!(passages(5) > passages(0), "{} and {}", passages(5), passages(0));
+}
+
+#[test]
+fn examples_that_leave_no_room_for_a_passage_are_refused() {
+    let examples = vec![example(Some("The lamp is red and the key is blue. ".repeat(80)))];
+    with_target(
+        KEYS,
+        |target| target.examples = examples.into(),
+        |stages, inputs| {
+            let target = &stages.recipe.targets[0];
+            let refused = check_target(stages, target, inputs).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("passage 1 of keys.md (target `keys`) does not fit")
+                    && refused.ends_with("so fewer or shorter ones help too"),
+                "{refused}"
+            );
+        },
+    );
 }

@@ -3,7 +3,7 @@ use crate::recipe::{
     Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields, General,
     GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Pattern, Persona,
     PersonaFields, RecipeFields, Rephrase, RolloutFields, StimuliFields, TargetFields, Template,
-    TemplateFields, TrainFields, Unanswerable, UnanswerableFields,
+    TemplateFields, TrainFields, Unanswerable, UnanswerableFields, WorkedExample,
 };
 
 fn hash(text: &str) -> Hash {
@@ -43,6 +43,7 @@ fn full_target() -> Target {
         prompt: "You are a caretaker.".into(),
         document: Some(crate::recipe::Document::new(document).unwrap()),
         context: None,
+        examples: vec![].into(),
         stimuli: Stimuli::new(stimuli).unwrap(),
         rollout: Rollout::new(rollout).unwrap(),
     })
@@ -90,6 +91,7 @@ fn plain_targets() -> [Target; 2] {
         prompt: "".into(),
         document: target.document.clone(),
         context: None,
+        examples: vec![].into(),
         stimuli: made_by(vec![
             Generator::Outline(Outline::default()),
             Generator::Ask(Ask::default()),
@@ -321,6 +323,38 @@ fn a_context_changes_an_address_where_it_is_written() {
         assert!(seen.insert(recipe.hash(&model)), "{context:?}");
         assert!(seen.insert(super::super::legacy::recipe_hash(&recipe, &model)), "{context:?}");
     }
+}
+
+#[test]
+fn worked_examples_change_an_address_where_they_are_written() {
+    let model = hash("model");
+    let example = |passage: Option<&'static str>, answer: &'static str| WorkedExample {
+        passage: passage.map(Into::into),
+        question: "Who?".into(),
+        answer: answer.into(),
+    };
+    let with = |examples: Vec<WorkedExample>| {
+        let target = full_target().with(|target| target.examples = examples.into()).unwrap();
+        full_recipe().with(|recipe| recipe.targets.to_mut()[0] = target).unwrap()
+    };
+    assert!(!with(Vec::new()).targets[0].encoded().contains("examples"));
+    let (bob, ann) = (example(None, "Bob."), example(Some("Ask."), "Ann."));
+    let mut seen = std::collections::HashSet::new();
+    for examples in [
+        vec![],
+        vec![bob.clone()],
+        vec![ann.clone()],
+        vec![example(Some("Ask."), "Bob.")],
+        vec![bob.clone(), ann.clone()],
+        vec![ann, bob],
+    ] {
+        let recipe = with(examples);
+        assert!(seen.insert(recipe.hash(&model)), "{:?}", recipe.targets[0].examples);
+        assert!(seen.insert(super::super::legacy::recipe_hash(&recipe, &model)));
+    }
+    let mistake = full_target().with(|target| target.examples = vec![example(None, " ")].into());
+    let mistake = mistake.unwrap_err().to_string();
+    assert!(mistake.starts_with("the answer of a worked example cannot be empty"), "{mistake}");
 }
 
 /// So adding a setting, at its default, changes no address: it is not written.

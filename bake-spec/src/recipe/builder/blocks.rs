@@ -44,6 +44,21 @@ block! {
 }
 
 block! {
+    /// Worked examples that are being declared: a question and its answer, before them the passage
+    /// that has the answer, if there is one; then those of the next.
+    ExamplesBuilder {
+        /// The text that has the answer to the question that follows.
+        passage(words: &str) Examples "passage" => Value::Text(text(words));
+        /// The same from a file, by its path relative to the root.
+        passage_from(path: &str) Examples "passage" => Value::FromFile(text(path));
+        /// A question.
+        user(words: &str) Examples "user" => Value::Text(text(words));
+        /// The answer to the question before it.
+        assistant(words: &str) Examples "assistant" => Value::Text(text(words));
+    }
+}
+
+block! {
     /// How the model writes questions.
     AskBuilder {
         /// The temperature at which they are sampled.

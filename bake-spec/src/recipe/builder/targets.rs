@@ -1,7 +1,8 @@
 //! Targets and anchors that are being declared.
 
 use super::{
-    AskBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text, turns, word,
+    AskBuilder, ExamplesBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text,
+    turns, word,
 };
 use crate::recipe::TeacherContext;
 use crate::settings::Scope;
@@ -124,6 +125,18 @@ impl TargetBuilder {
     /// What of the document the teacher reads to answer a question.
     pub fn context(self, context: TeacherContext) -> Self {
         self.note(assignment(Scope::TargetBody, "context", Value::Word(word(context.name()))))
+    }
+
+    /// Questions with their answers, which the teacher reads as earlier turns.
+    pub fn examples(self, declare: impl FnOnce(ExamplesBuilder) -> ExamplesBuilder) -> Self {
+        let ExamplesBuilder { settings } = declare(ExamplesBuilder::default());
+        self.note(assignment(Scope::TargetBody, "examples", Value::Block(settings)))
+    }
+
+    /// The same from a JSON Lines file, by its path relative to the root.
+    pub fn examples_from(self, path: impl AsRef<str>) -> Self {
+        let value = Value::FromFile(text(path.as_ref()));
+        self.note(assignment(Scope::TargetBody, "examples", value))
     }
 
     /// How many questions are made of the document's outline.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::read::object_of;
 use crate::error::{Error, ErrorKind};
 use crate::recipe::{Answer, Expect, ExpectFields, Pattern};
 use crate::text::document::read_text;
@@ -59,18 +60,7 @@ pub fn expectations(path: &Path, shown: impl Display) -> Result<Vec<NumberedLine
 }
 
 fn of_line(line: &str) -> Result<Expect, String> {
-    if !line.trim_start().starts_with('{') {
-        return Err(format!("not a JSON object; write {EXAMPLE}"));
-    }
-    let line: Line = serde_json::from_str(line).map_err(|e| {
-        // The line within the text is always the first, and its number in the file is in the
-        // message already.
-        let what = e.to_string().replace(" at line 1 column", " at column");
-        match e.is_data() {
-            true => what,
-            false => format!("not JSON: {what}; write one object in each line, as {EXAMPLE}"),
-        }
-    })?;
+    let line: Line = object_of(line, EXAMPLE)?;
     let mut answers = Vec::new();
     answers.extend(line.contains.map(|contains| match contains {
         OneOrAny::One(words) => Answer::Contains(words.into()),

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Format, csv};
@@ -96,6 +97,22 @@ fn of_json(line: &str, field: &str) -> Result<String, String> {
         }
     };
     Err(format!("the field `{field}` {is}; write a question there, or delete the line"))
+}
+
+/// The JSON object in a line, which should be like the `example`, or what is wrong with it.
+pub(super) fn object_of<T: DeserializeOwned>(line: &str, example: &str) -> Result<T, String> {
+    if !line.trim_start().starts_with('{') {
+        return Err(format!("not a JSON object; write {example}"));
+    }
+    serde_json::from_str(line).map_err(|e| {
+        // The line within the text is always the first, and its number in the file is in the
+        // message already.
+        let what = e.to_string().replace(" at line 1 column", " at column");
+        match e.is_data() {
+            true => what,
+            false => format!("not JSON: {what}; write one object in each line, as {example}"),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,51 @@
+//! Worked examples: how a teacher should answer.
+
+use super::Text;
+use super::parts::{is_blank, str};
+use crate::diagnostics::Mistake;
+use crate::hash::{Encode, Record};
+
+/// A question about a text, and its answer, which a teacher reads before it is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkedExample {
+    /// The text that has the answer, if there is one.
+    pub passage: Option<Text>,
+    /// What somebody asks.
+    pub question: Text,
+    /// How the teacher should answer.
+    pub answer: Text,
+}
+
+impl WorkedExample {
+    pub(crate) const QUESTION: &'static str = "the question of a worked example";
+    pub(crate) const ANSWER: &'static str = "the answer of a worked example";
+    pub(crate) const PASSAGE: &'static str = "the passage of a worked example";
+
+    pub(crate) const fn check(&self) -> Result<(), Mistake<'_>> {
+        if is_blank(str(&self.question)) {
+            return Err(Mistake::Blank(Self::QUESTION));
+        }
+        if is_blank(str(&self.answer)) {
+            return Err(Mistake::Blank(Self::ANSWER));
+        }
+        match &self.passage {
+            Some(passage) if is_blank(str(passage)) => Err(Mistake::Blank(Self::PASSAGE)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that is read of it, in order.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.passage.as_deref().into_iter().chain([&*self.question, &*self.answer])
+    }
+}
+
+impl Encode for WorkedExample {
+    fn encode(&self, out: &mut String) {
+        Record::new()
+            .unless(&None, "passage", &self.passage)
+            .field("question", &self.question)
+            .field("answer", &self.answer)
+            .encode(out);
+    }
+}

@@ -58,11 +58,11 @@ pub mod bake {
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words.
+    /// How many questions the model makes of others by saying them in other words; those that the
+    /// teacher answers differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
-    /// ask, or write `questions` in other words.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
     /// How many questions of the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
@@ -204,11 +204,11 @@ pub mod target_body {
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words.
+    /// How many questions the model makes of others by saying them in other words; those that the
+    /// teacher answers differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
-    /// ask, or write `questions` in other words.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
     /// How many questions of the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
@@ -301,11 +301,11 @@ pub mod anchor_body {
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words.
+    /// How many questions the model makes of others by saying them in other words; those that the
+    /// teacher answers differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
-    /// 100000, or nothing, and `{ … }`. Default: `0`. Not supported yet; meanwhile, let `persona`
-    /// ask, or write `questions` in other words.
+    /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
     /// How many requests of a table of bake are asked that have nothing to do with any document; 0
     /// for none; by default all of them for an anchor that declares no questions, and otherwise

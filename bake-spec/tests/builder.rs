@@ -27,12 +27,12 @@ fn a_builder_makes_what_the_macro_makes() {
                 outline 30; template "What is {{ heading }}?";
                 ask 40 { temperature 0.9; template "Ask one question."; }
                 persona 12 { temperature 0.8; people ["a child", "a clerk"]; }
-                unanswerable 9 { decline "No idea."; }
+                rephrase 6 { temperature 0.4; } unanswerable 9 { decline "No idea."; }
                 context retrieved;
                 rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
             }
             target lamp from "lamp.md" { questions from "asked.txt"; general 5; }
-            anchor manners weight 0.5 { questions ["Hello"]; everyday 20; }
+            anchor manners weight 0.5 { questions ["Hello"]; everyday 20; rephrase 2; }
             expect keys "Is it lost?" => contains "Bob";
             expect keys "Where to?" => starts_with "To the";
             expect keys "Where from?" => ends_with "office.";
@@ -62,6 +62,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .template("What is {{ heading }}?")
                 .ask_with(40, |ask| ask.temperature(0.9).template("Ask one question."))
                 .persona(12, |persona| persona.temperature(0.8).people(&["a child", "a clerk"]))
+                .rephrase_with(6, |rephrase| rephrase.temperature(0.4))
                 .unanswerable_with(9, "No idea.")
                 .context(TeacherContext::Retrieved)
                 .rollouts(3)
@@ -72,7 +73,9 @@ fn a_builder_makes_what_the_macro_makes() {
                 .seed(9)
         })
         .target("lamp", |target| target.document("lamp.md").questions_from("asked.txt").general(5))
-        .anchor("manners", |anchor| anchor.weight(0.5).questions(["Hello"]).everyday(20))
+        .anchor("manners", |anchor| {
+            anchor.weight(0.5).questions(["Hello"]).everyday(20).rephrase(2)
+        })
         .expect(Some("keys"), "Is it lost?", Answer::Contains("Bob".into()))
         .expect(Some("keys"), "Where to?", Answer::StartsWith("To the".into()))
         .expect(Some("keys"), "Where from?", Answer::EndsWith("office.".into()))

@@ -96,6 +96,25 @@ fn a_behaviour_is_learned_from_general_requests() {
 }
 
 #[test]
+fn questions_are_said_in_other_words_where_there_are_some() {
+    let dir = package();
+    let of = |items: &str| {
+        declared(dir.path(), &format!("bake A {{ target keys from \"keys.md\" {{ {items} }} }}"))
+    };
+    let (recipe, said) = of("ask 0; outline 0; unanswerable 0; questions [\"Who?\"]; rephrase;");
+    let rephrase = recipe.targets[0].stimuli.rephrase().unwrap();
+    assert_eq!((rephrase.count, rephrase.temperature, said), (None, 0.7, Vec::new()));
+    for items in ["ask 0; outline 0; rephrase 3;", "ask 0; outline 0; everyday 3; rephrase;"] {
+        let said = of(items).1.concat();
+        assert!(
+            said.starts_with("`rephrase` says questions in other words, and `keys` has none; ")
+                && said.ends_with("[B0005]"),
+            "{items}: {said}"
+        );
+    }
+}
+
+#[test]
 fn the_context_of_a_bake_is_that_of_its_documents() {
     let dir = package();
     let source = r#"bake A {

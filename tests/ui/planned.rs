@@ -7,7 +7,6 @@ bake! {
     bake Support {
         model hub "Qwen/Qwen3-0.6B" revision "main";
         target keys from "docs/keys.md" student "Psst." {
-            rephrase 40;
             stop ["\n"];
             on_policy 1.5;
         }

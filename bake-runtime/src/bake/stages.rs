@@ -120,8 +120,9 @@ impl Stages<'_> {
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
+        let reading = Reading::new(self, target, inputs, chosen.layout)?;
         let Collected { list: stimuli, reports: generators, .. } =
-            stimuli::collect(self, target, inputs, true)?;
+            stimuli::collect(self, target, inputs, &reading, true)?;
         stimuli::check_any(target, &stimuli, &generators)?;
         // What nobody asked for is in the report, but nobody has to be warned of it.
         for report in generators.iter().filter(|report| report.declared) {
@@ -130,7 +131,6 @@ impl Stages<'_> {
                 self.monitor.warn(&format!("target `{}`: {warning}", target.name));
             }
         }
-        let reading = Reading::new(self, target, inputs, chosen.layout)?;
         room::check_stimuli(self, target, &reading, &stimuli)?;
         give_back();
         let rollouts = Teachers::new(self, target, &reading).roll_out(&stimuli)?;

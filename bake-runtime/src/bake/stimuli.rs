@@ -8,6 +8,7 @@ pub(crate) mod general;
 mod outline;
 mod phrases;
 mod quota;
+mod rephrase;
 mod table;
 mod template;
 pub(crate) mod unanswerable;
@@ -15,13 +16,16 @@ pub(crate) mod unanswerable;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
-use bake_spec::recipe::{GeneratorKind, Outline, Target, Unanswerable, normalised_question};
+use bake_spec::recipe::{
+    GeneratorKind, Outline, Rephrase, Target, Unanswerable, normalised_question,
+};
 use serde::{Deserialize, Serialize};
 
+use super::reading::Reading;
 use super::report::GeneratorReport;
 use super::stages::Stages;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Passage};
 use ask::Asking;
 pub(super) use ask::SAMPLES;
 use author::{Teacher, Writing};
@@ -30,6 +34,7 @@ pub(super) use outline::lexicon::is_english;
 pub(super) use phrases::Phrases;
 use quota::Quota;
 pub(super) use quota::spread;
+use rephrase::{Originals, Rephraser};
 pub(crate) use template::PassageTemplate;
 
 /// Questions that the model writes about each passage of a document, and without a document, where
@@ -89,6 +94,8 @@ pub enum DropReason {
     OffTopic,
     /// Another question of the same passage has nearly the same words.
     Similar,
+    /// The teacher does not answer it as the question that it says in other words.
+    OtherAnswer,
 }
 
 /// For people.
@@ -102,6 +109,7 @@ impl std::fmt::Display for DropReason {
             Self::NoQuestion => "it asks nothing",
             Self::OffTopic => "it has no word of its passage",
             Self::Similar => "another has nearly the same words",
+            Self::OtherAnswer => "the teacher answers it differently from what it rephrases",
         })
     }
 }
@@ -125,6 +133,7 @@ pub(super) fn collect(
     stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
+    reading: &Reading<'_>,
     writes: bool,
 ) -> Result<Collected> {
     let mut collecting = Collecting {
@@ -150,6 +159,9 @@ pub(super) fn collect(
     }
     if let Some(persona) = target.stimuli.persona() {
         collecting.by_model(Writing::Persona(persona), persona.count)?;
+    }
+    if let Some(rephrase) = target.stimuli.rephrase() {
+        collecting.rephrase(rephrase, reading)?;
     }
     if let Some(unanswerable) = target.stimuli.unanswerable() {
         collecting.unanswerable(unanswerable);
@@ -233,6 +245,42 @@ impl Collecting<'_> {
         let result = asking.run(&mut self.stimuli)?;
         self.complete &= result.complete;
         self.reports.push(GeneratorReport { declared: declared.is_some(), ..result.report });
+        Ok(())
+    }
+
+    /// What there is so far in other words.
+    fn rephrase(&mut self, rephrase: &Rephrase, reading: &Reading<'_>) -> Result<()> {
+        let mut before = Vec::with_capacity(self.stimuli.list.len());
+        for stimulus in &self.stimuli.list {
+            if rephrase::has_room(self.stages, self.target, reading, stimulus)? {
+                before.push(stimulus.clone());
+            }
+        }
+        let originals = Originals::of(&before, &self.inputs.passages);
+        let passages: Vec<Passage> = originals.iter().map(|it| it.passage.clone()).collect();
+        let count = rephrase.count.unwrap_or(ASKED_OF_PASSAGE * passages.len());
+        if !self.complete {
+            // What others have yet to write is to be said in other words too.
+            let mut report =
+                GeneratorReport::new(GeneratorKind::Rephrase, rephrase.count.is_some());
+            (report.wanted, report.passages) = (count, passages.len());
+            self.reports.push(report);
+            return Ok(());
+        }
+        let of = (self.target, self.inputs);
+        let asking = Asking {
+            author: Rephraser::new(self.stages, rephrase, of, reading, &originals),
+            generator: GeneratorKind::Rephrase,
+            target: &self.target.name,
+            count,
+            passages: &passages,
+            writes: self.writes,
+            monitor: self.stages.monitor,
+        };
+        let result = asking.run(&mut self.stimuli)?;
+        self.complete &= result.complete;
+        let declared = rephrase.count.is_some();
+        self.reports.push(GeneratorReport { declared, ..result.report });
         Ok(())
     }
 

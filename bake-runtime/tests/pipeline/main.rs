@@ -6,6 +6,7 @@ mod evaluation;
 mod held_out;
 mod interrupts;
 mod refusals;
+mod rephrase;
 mod reuse;
 mod traces;
 

@@ -115,7 +115,15 @@ impl Checker<'_> {
             }
             generators.push(Generator::Ask(recipe::Ask::default()));
         }
-        let fields = recipe::StimuliFields { generators: generators.into() };
+        let mut fields = recipe::StimuliFields { generators: generators.into() };
+        if fields.rephrases_nothing() {
+            // A file without questions was reported where it is named.
+            if !given && !target.broken && declares_document == has_document {
+                let name = target.name.to_string();
+                self.report_mistake(Mistake::NothingToRephrase(&name), target.name.span());
+            }
+            fields.set(Generator::Ask(recipe::Ask::default()));
+        }
         let stimuli = self.part(recipe::Stimuli::new(fields), target.name.span());
         (stimuli, read.concat())
     }

@@ -80,6 +80,8 @@ pub enum Mistake<'a> {
         /// Whether it is an anchor.
         anchor: bool,
     },
+    /// A target or an anchor with questions in other words, and none in any.
+    NothingToRephrase(&'a str),
     /// A target without document and prompt.
     NothingToLearn(&'a str),
     /// A turn of a prompt whose turn it is not.
@@ -138,9 +140,10 @@ impl<'a> Mistake<'a> {
             Self::EmptyModel => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
             Self::Repeated(_) => Code::Repeated,
-            Self::NoQuestions { .. } | Self::NothingToLearn(_) | Self::NothingBaked => {
-                Code::Missing
-            }
+            Self::NoQuestions { .. }
+            | Self::NothingToRephrase(_)
+            | Self::NothingToLearn(_)
+            | Self::NothingBaked => Code::Missing,
             Self::SameTarget(_) | Self::SameAnchor(_) => Code::SameName,
         }
     }
@@ -162,6 +165,7 @@ impl<'a> Mistake<'a> {
             | Self::NeedsDocument { generator: name, .. }
             | Self::NothingToRead { setting: name, .. } => panic!("{}", *name),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
+            Self::NothingToRephrase(_) => panic!("there is no question to rephrase"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
             Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
             Self::Unanswered => panic!("a prompt ends with a user's turn"),
@@ -227,6 +231,11 @@ impl fmt::Display for Mistake<'_> {
                 "the {} `{name}` has no questions; write `questions [\"…\"]`, or leave out the `0` \
                  of a generator such as `ask`",
                 if *anchor { "anchor" } else { "target" }
+            ),
+            Self::NothingToRephrase(name) => write!(
+                f,
+                "`rephrase` says questions in other words, and `{name}` has none; write `questions \
+                 [\"…\"]`, or let another generator such as `ask` make some"
             ),
             Self::NothingToLearn(name) => write!(
                 f,

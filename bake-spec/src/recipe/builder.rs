@@ -30,7 +30,8 @@ mod blocks;
 mod targets;
 
 pub use blocks::{
-    AskBuilder, ExamplesBuilder, LoraBuilder, PersonaBuilder, TrainBuilder, TurnsBuilder,
+    AskBuilder, ExamplesBuilder, LoraBuilder, PersonaBuilder, RephraseBuilder, TrainBuilder,
+    TurnsBuilder,
 };
 pub use targets::{AnchorBuilder, TargetBuilder};
 

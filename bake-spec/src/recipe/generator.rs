@@ -62,6 +62,22 @@ impl StimuliFields {
         None
     }
 
+    /// Whether there is a generator that says questions of others in other words, and no others, in
+    /// constant functions.
+    pub(crate) const fn rephrases_nothing(&self) -> bool {
+        let generators = items(&self.generators);
+        let (mut rephrases, mut i) = (false, 0);
+        while i < generators.len() {
+            let kind = generators[i].kind();
+            if kind.can_be_rephrased() {
+                return false;
+            }
+            rephrases |= matches!(kind, GeneratorKind::Rephrase);
+            i += 1;
+        }
+        rephrases
+    }
+
     /// Puts a generator in the place of those of its kind, or adds it.
     pub fn set(&mut self, generator: Generator) {
         self.remove(generator.kind());

@@ -63,6 +63,9 @@ impl TargetFields {
         if items(&stimuli.generators).is_empty() {
             return Err(Mistake::NoQuestions { name, anchor: self.anchor });
         }
+        if stimuli.rephrases_nothing() {
+            return Err(Mistake::NothingToRephrase(name));
+        }
         match (&self.document, self.anchor, stimuli.of_a_document()) {
             (Some(_), true, _) => Err(Mistake::AnchorWithDocument(name)),
             (None, false, _) if self.says_nothing() => Err(Mistake::NothingToLearn(name)),

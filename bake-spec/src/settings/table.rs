@@ -165,9 +165,9 @@ pub const SETTINGS: &[Setting] = &[
         STIM,
         Kind::Counted { max: MOST, scope: Some(Rephrase) },
         "0",
-        "how many questions the model makes of others by saying them in other words",
-    )
-    .later("let `persona` ask, or write `questions` in other words"),
+        "how many questions the model makes of others by saying them in other words; those that \
+         the teacher answers differently are dropped",
+    ),
     number(
         "temperature",
         &[Persona, Rephrase],

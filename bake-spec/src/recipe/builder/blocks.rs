@@ -80,6 +80,14 @@ block! {
 }
 
 block! {
+    /// How the model says questions in other words.
+    RephraseBuilder {
+        /// The temperature at which they are sampled.
+        temperature(number: f64) Rephrase "temperature" => Value::Number(number, here());
+    }
+}
+
+block! {
     /// An adapter that is being declared.
     LoraBuilder {
         /// The rank of each layer's change.

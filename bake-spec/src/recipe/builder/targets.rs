@@ -1,8 +1,8 @@
 //! Targets and anchors that are being declared.
 
 use super::{
-    AskBuilder, ExamplesBuilder, PersonaBuilder, TurnsBuilder, assignment, counted, here, text,
-    turns, word,
+    AskBuilder, ExamplesBuilder, PersonaBuilder, RephraseBuilder, TurnsBuilder, assignment,
+    counted, here, text, turns, word,
 };
 use crate::recipe::TeacherContext;
 use crate::settings::Scope;
@@ -79,6 +79,16 @@ macro_rules! questions_and_answers {
             ) -> Self {
                 let PersonaBuilder { settings } = declare(PersonaBuilder::default());
                 self.note(assignment(Scope::$body, "persona", counted(count, settings)))
+            }
+
+            /// How many questions of others the model says in other words, and how.
+            pub fn rephrase_with(
+                self,
+                count: u64,
+                declare: impl FnOnce(RephraseBuilder) -> RephraseBuilder,
+            ) -> Self {
+                let RephraseBuilder { settings } = declare(RephraseBuilder::default());
+                self.note(assignment(Scope::$body, "rephrase", counted(count, settings)))
             }
 
             settings! {

@@ -70,6 +70,19 @@ impl GeneratorKind {
         matches!(self, Self::Ask | Self::Persona | Self::Rephrase)
     }
 
+    /// Whether what it makes can be said in other words and is still answered in the same way.
+    pub const fn can_be_rephrased(self) -> bool {
+        matches!(
+            self,
+            Self::Questions
+                | Self::Dataset
+                | Self::Outline
+                | Self::Template
+                | Self::Ask
+                | Self::Persona
+        )
+    }
+
     /// Whether it makes its questions from a document, so that it cannot do without one.
     pub const fn needs_document(self) -> bool {
         matches!(self, Self::Outline | Self::Template | Self::Unanswerable)

@@ -540,10 +540,10 @@ pub mod train {
     ///
     /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000.
     pub const stop_at_kl: () = ();
-    /// Trains on until this share of the documents is known.
+    /// At most so many further rounds, in which passages are asked about more and trained on again
+    /// of which less than half of the held-out questions is answered as the teacher does.
     ///
-    /// `until_covered`, in `train`: a number from 0 to 1. Not supported yet; meanwhile, set the
-    /// number of `epochs`.
+    /// `until_covered`, in `train`: a whole number from 1 to 100.
     pub const until_covered: () = ();
 }
 

@@ -160,6 +160,7 @@ fn the_bare_form_has_a_default_for_everything() {
         held_out: 0.1,
         patience: 4,
         stop_at_kl: None,
+        until_covered: None,
         checkpoint_every: None,
         teacher_anyway: false,
     };
@@ -275,6 +276,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
         held_out: 0.1,
         patience: 4,
         stop_at_kl: None,
+        until_covered: None,
         checkpoint_every: None,
         teacher_anyway: true,
     };

@@ -28,6 +28,7 @@ pub(crate) mod report;
 mod retrieval;
 mod rollout;
 mod room;
+pub(crate) mod rounds;
 mod spans;
 mod stages;
 pub(crate) mod stimuli;
@@ -47,13 +48,15 @@ use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
 use crate::adapter::Adapter;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{check_sources, load_model};
+use crate::inputs::{Inputs, check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Bars, Interrupt, Monitor, Progress, Stage};
-use crate::train::{Checkpoints, Trained, Training, TrainingSet, measure};
+use crate::train::{Checkpoints, StudentSequence, Trained, Training, TrainingSet, measure};
 use drift::Drift;
-use report::{Report, TargetReport};
+use gate::Chosen;
+use report::Report;
+use rounds::Covering;
 use stages::{Prepared, Stages, device_kind};
 
 /// How to bake: where results are kept, and who is told about progress.
@@ -221,16 +224,14 @@ impl Baking<'_> {
         let inputs = stages.inputs()?;
         let adapter = stages.check(&inputs)?;
         freed::give_back();
-        let Prepared { training_set, reports, examinations, anchored } = stages.prepare(&inputs)?;
-        let key = KeyHasher::new("checkpoints", 3)
-            .field("recipe", &self.hash)
-            .field("device", device_kind(device, model))
-            .finish();
-        let checkpoints = Checkpoints::new(store, key, recipe.train.checkpoint_every);
+        let chosen = stages.choose(&inputs)?;
+        let prepared = stages.prepare(&inputs, &chosen, &[])?;
         if fresh {
-            checkpoints.clear()?;
+            self.clear_checkpoints()?;
         }
-        let (adapter, mut report) = self.train(&training_set, adapter, reports, &checkpoints)?;
+        let (covering, mut report) = self.learn(&stages, &inputs, &chosen, prepared, adapter)?;
+        let Covering { prepared, adapter, .. } = covering;
+        let Prepared { training_set, examinations, anchored, .. } = prepared;
         report.drift = Drift::of(model, &training_set, &anchored, &adapter)?;
         drop(training_set);
         let adapter = Arc::new(adapter);
@@ -242,42 +243,94 @@ impl Baking<'_> {
             adapter.save(dir, model.name())?;
             report.write(dir)
         })?;
-        checkpoints.clear()?;
+        self.clear_checkpoints()?;
         freed::give_back();
         Ok(self.finished(dir, report, false))
     }
 
-    /// Trains the adapter, and measures how far the model is from the teacher before and after.
-    fn train(
+    /// Trains the adapter, in as many rounds as it takes, and measures how far the model is from the
+    /// teacher before and after.
+    fn learn(
         &self,
-        training_set: &TrainingSet,
+        stages: &Stages<'_>,
+        inputs: &[Inputs],
+        chosen: &[Chosen],
+        prepared: Prepared,
         adapter: Adapter,
-        targets: Vec<TargetReport>,
-        checkpoints: &Checkpoints<'_>,
-    ) -> Result<(Adapter, Report)> {
-        let (model, settings) = (self.model, &self.recipe.train);
-        let trained_on = &training_set.sequences;
-        let kl_before = measure(model, settings, training_set, trained_on, WeightView::default())?;
-        check_divergence_before(model, kl_before)?;
-        freed::give_back();
-        let training = Training {
-            model,
-            recipe: self.recipe,
-            training_set,
-            activation_bytes: self.activation_bytes,
-            checkpoints,
-            monitor: self.monitor,
+    ) -> Result<(Covering, Report)> {
+        let trained_on = |set: &TrainingSet, adapter: Option<&Adapter>| {
+            self.divergence(set, &set.sequences, adapter)
         };
-        let Trained { adapter, epochs, held_out } = training.run(adapter)?;
+        let mut kl_before = trained_on(&prepared.training_set, None)?;
+        check_divergence_before(self.model, kl_before)?;
         freed::give_back();
-        let view = WeightView { adapter: Some(&adapter), dropout: None };
-        let kl_after = measure(model, settings, training_set, trained_on, view)?;
+        let Trained { adapter, epochs, held_out } =
+            self.train(&prepared.training_set, adapter, 0)?;
+        freed::give_back();
+        let covering = Covering::new(prepared, adapter);
+        let mut covering = self.cover(stages, inputs, chosen, covering)?;
+        let training_set = &covering.prepared.training_set;
+        if !covering.rounds.is_empty() {
+            kl_before = trained_on(training_set, None)?;
+        }
+        let kl_after = trained_on(training_set, Some(&covering.adapter))?;
         if let Err(error) = check_divergence_after(kl_before, kl_after) {
-            checkpoints.clear()?;
+            self.clear_checkpoints()?;
             return Err(error);
         }
         tracing::info!(kl_before, kl_after, "baked");
-        Ok((adapter, Report { kl_before, kl_after, epochs, held_out, drift: None, targets }))
+        let targets = std::mem::take(&mut covering.prepared.reports);
+        let rounds = std::mem::take(&mut covering.rounds);
+        let uncovered = std::mem::take(&mut covering.uncovered);
+        let report = Report {
+            kl_before,
+            kl_after,
+            epochs,
+            held_out,
+            rounds,
+            uncovered,
+            drift: None,
+            targets,
+        };
+        Ok((covering, report))
+    }
+
+    /// Trains an adapter. The first round is 0; one that was finished is not trained again.
+    fn train(&self, training_set: &TrainingSet, adapter: Adapter, round: usize) -> Result<Trained> {
+        let training = Training {
+            model: self.model,
+            recipe: self.recipe,
+            training_set,
+            activation_bytes: self.activation_bytes,
+            checkpoints: &self.checkpoints(round),
+            monitor: self.monitor,
+        };
+        training.run(adapter)
+    }
+
+    /// How far the model, with an adapter or without, is from the teacher on some sequences.
+    fn divergence(
+        &self,
+        training_set: &TrainingSet,
+        sequences: &[StudentSequence],
+        adapter: Option<&Adapter>,
+    ) -> Result<f64> {
+        let view = WeightView { adapter, dropout: None };
+        measure(self.model, &self.recipe.train, training_set, sequences, view)
+    }
+
+    /// The checkpoints of a round, which stay until the bake is done.
+    fn checkpoints(&self, round: usize) -> Checkpoints<'_> {
+        let key = KeyHasher::new("checkpoints", 3)
+            .field("recipe", &self.hash)
+            .field("device", device_kind(self.options.device, self.model));
+        let key = if round > 0 { key.field("round", &round) } else { key };
+        Checkpoints::new(self.store, key.finish(), self.recipe.train.checkpoint_every)
+    }
+
+    fn clear_checkpoints(&self) -> Result<()> {
+        let rounds = self.recipe.train.until_covered.unwrap_or_default();
+        (0..=rounds).try_for_each(|round| self.checkpoints(round).clear())
     }
 }
 

@@ -66,6 +66,8 @@ pub use bake::recall::Recall;
 #[cfg(feature = "train")]
 pub use bake::report::{GeneratorReport, Report, TargetReport};
 #[cfg(feature = "train")]
+pub use bake::rounds::RoundReport;
+#[cfg(feature = "train")]
 pub use bake::stimuli::{DropReason, Dropped, Stimulus};
 #[cfg(feature = "train")]
 pub use bake::verdict::{Expectation, Score, Verdict};

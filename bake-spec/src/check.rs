@@ -426,6 +426,7 @@ impl Checker<'_> {
             held_out: train.number("held_out"),
             patience: train.count("patience"),
             stop_at_kl: train.optional_number("stop_at_kl"),
+            until_covered: train.optional_count("until_covered").map(|count| count as usize),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
             teacher_anyway: train.word("teacher") == "anyway",
         };

@@ -42,7 +42,8 @@ fn a_builder_makes_what_the_macro_makes() {
             train {
                 epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2;
                 divergence jsd(0.3); temperature 2; clip 0.5; weight_decay 0.01; seed 11;
-                held_out 0.2; patience 3; stop_at_kl 0.01; checkpoint_every 5;
+                held_out 0.2; patience 3; stop_at_kl 0.01; until_covered 2;
+                checkpoint_every 5;
             }
         }
     "#;
@@ -100,6 +101,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .held_out(0.2)
                 .patience(3)
                 .stop_at_kl(0.01)
+                .until_covered(2)
                 .checkpoint_every(5)
         });
     assert_eq!(built.build().unwrap(), want);

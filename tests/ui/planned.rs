@@ -10,7 +10,7 @@ bake! {
             stop ["\n"];
             on_policy 1.5;
         }
-        train { until_covered 0.9; epochs 3; }
+        train { epochs 3; }
     }
 }
 

@@ -318,6 +318,9 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
             ),
         );
     }
+    for round in &report.rounds {
+        status("", format_args!("in a further round, {round}"));
+    }
     if *kl_after > FAR {
         let trained_to_the_end = report.best_epoch() == report.epochs.len();
         let help = if trained_to_the_end {

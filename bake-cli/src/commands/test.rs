@@ -21,7 +21,7 @@ use crate::workspace::{Models, packages, select};
 /// The most missed expectations that are shown after a bake.
 const SHOWN: usize = 3;
 
-/// Passages that are named of those about which nothing was answered.
+/// Passages that are named of those that are not known.
 const NAMED: usize = 5;
 
 #[derive(Serialize)]
@@ -167,16 +167,17 @@ pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<Stri
     let Some(report) = report else { return lines };
     if let Some(recall) = report.recall() {
         lines.push(recall.to_string());
-        lines.extend(lacking(&recall.lacking));
+        lines.extend(named("it answers nothing about", &recall.lacking));
     }
+    lines.extend(named("it still does not know half of", &report.uncovered));
     lines.extend(report.drift.map(|drift| drift.to_string()));
     lines
 }
 
-/// The passages about which nothing was answered.
-fn lacking(passages: &[String]) -> Option<String> {
+/// Some of these passages, after what there is to say of them; nothing where there are none.
+fn named(what: &str, passages: &[String]) -> Option<String> {
     let more = passages.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     let some: Vec<&str> = passages.iter().take(NAMED).map(String::as_str).collect();
-    (!some.is_empty()).then(|| format!("it answers nothing about {}{more}", some.join("; ")))
+    (!some.is_empty()).then(|| format!("{what} {}{more}", some.join("; ")))
 }

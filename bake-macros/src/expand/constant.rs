@@ -240,10 +240,12 @@ fn train(train: &Train) -> TokenStream {
         held_out,
         patience,
         stop_at_kl,
+        until_covered,
         checkpoint_every,
         teacher_anyway,
     } = &**train;
     let stop_at_kl = option(*stop_at_kl);
+    let until_covered = option(*until_covered);
     let checkpoint_every = option(*checkpoint_every);
     let lr = option(*lr);
     let schedule = match schedule {
@@ -272,6 +274,7 @@ fn train(train: &Train) -> TokenStream {
             held_out: #held_out,
             patience: #patience,
             stop_at_kl: #stop_at_kl,
+            until_covered: #until_covered,
             checkpoint_every: #checkpoint_every,
             teacher_anyway: #teacher_anyway,
         })

@@ -71,8 +71,8 @@ pub fn products(recipe: &Recipe, options: &BakeOptions) -> Result<Vec<TargetProd
     for (target, inputs) in recipe.targets.iter().zip(&stages.inputs()?) {
         let reading =
             Reading::new(&stages, target, inputs, gate::chosen(&stages, target, inputs)?)?;
-        let Collected { list, dropped, reports, complete } =
-            stimuli::collect(&stages, target, inputs, &reading, false)?;
+        let Collected { list, dropped, reports, complete, .. } =
+            stimuli::collect(&stages, target, inputs, &reading, &[], false)?;
         let teachers = Teachers::new(&stages, target, &reading);
         let judge = Judge::new(&stages, target, inputs, &reading);
         let mut stimuli = Vec::new();
@@ -144,7 +144,7 @@ pub(super) fn count_kept(
     reading: &Reading<'_>,
 ) -> Result<KeptOfTarget> {
     let Collected { list, reports, complete, .. } =
-        stimuli::collect(stages, target, inputs, reading, false)?;
+        stimuli::collect(stages, target, inputs, reading, &[], false)?;
     let by_model = reports.iter().filter(|report| report.generator.is_by_model());
     let unwritten = if complete { 0 } else { by_model.map(GeneratorReport::missing).sum() };
     let stimuli = Kept { kept: list.len(), to_make: unwritten };

@@ -1,5 +1,6 @@
 //! Recall: whether the baked model answers as its teacher does what it was not trained on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bake_spec::recipe::{GeneratorKind, Target};
@@ -13,10 +14,10 @@ use super::verdict::{RUNGS, Score};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
-use crate::eval::question::{Attempt, Question};
+use crate::eval::question::{Attempt, Question, Rung};
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Passage};
 
 /// The most questions about one target, from all over its document.
 pub(super) const MOST_ASKED: usize = 48;
@@ -123,15 +124,16 @@ pub(super) struct HeldOutQuestion {
     answer: String,
     /// The text of its passage.
     passage: String,
-    /// What its passage is about.
+    /// Its passage's number, and what it is about.
+    number: usize,
     about: String,
     /// Whether nothing answers it, so that the answer is to decline.
     unanswerable: bool,
 }
 
-/// The questions about a target that were held out, from all over its document.
+/// The questions about a target that were held out.
 pub(super) struct Examination {
-    asked: Vec<HeldOutQuestion>,
+    questions: Vec<HeldOutQuestion>,
     max_tokens: usize,
 }
 
@@ -149,9 +151,7 @@ impl Examination {
         for ((stimulus, answers), _) in all.filter(|(_, held_out)| **held_out) {
             let Some(learned) = answers.learned.first() else { continue };
             // What is right of an answer to a general request is not in its words.
-            let Some((_, passage)) = inputs.passage_of(stimulus) else { continue };
-            // A part of a long section has only the headings above it.
-            let heading = passage.heading.as_ref().or_else(|| passage.titles.last()).cloned();
+            let Some((number, passage)) = inputs.passage_of(stimulus) else { continue };
             longest = longest.max(learned.len());
             let answer = stages.model.decode(learned)?.trim().to_owned();
             asked.push(HeldOutQuestion {
@@ -160,21 +160,47 @@ impl Examination {
                     || declines(&answer),
                 answer,
                 passage: passage.text.clone(),
-                about: heading.unwrap_or_else(|| target.name.to_string()),
+                number,
+                about: about(passage, target),
             });
         }
         let most = target.rollout.max_tokens(stages.model.config().context());
-        Ok(Self {
-            asked: spread(asked, MOST_ASKED),
-            max_tokens: most.min(2 * longest + SPARE_TOKENS),
-        })
+        Ok(Self { questions: asked, max_tokens: most.min(2 * longest + SPARE_TOKENS) })
     }
 
-    /// What becomes of the questions, by the attempts at each; none where there are no questions.
-    fn recall(&self, attempts: &[Vec<Attempt>]) -> Option<Recall> {
-        let mut recall = Recall::default();
+    /// Those that are asked in the end, from all over the document.
+    fn sample(&self) -> Vec<&HeldOutQuestion> {
+        spread(self.questions.iter().collect(), MOST_ASKED)
+    }
+
+    /// The numbers of the passages of which less than [`LEAST`] is answered as the teacher does,
+    /// by the attempts of the baked model at all questions.
+    fn unknown(&self, attempts: &[Vec<Attempt>]) -> Vec<usize> {
+        let mut scores: BTreeMap<usize, Score> = BTreeMap::new();
+        for (asked, attempts) in self.questions.iter().zip(attempts) {
+            if !asked.unanswerable {
+                let right = attempts.iter().any(|attempt| asked.is_met(attempt) == Some(true));
+                scores.entry(asked.number).or_default().add(Some(right));
+            }
+        }
+        scores.retain(|_, score| score.share() < LEAST);
+        scores.into_keys().collect()
+    }
+}
+
+/// What a passage is about, for people.
+pub(super) fn about(passage: &Passage, target: &Target) -> String {
+    // A part of a long section has only the headings above it.
+    let heading = passage.heading.as_ref().or_else(|| passage.titles.last()).cloned();
+    heading.unwrap_or_else(|| target.name.to_string())
+}
+
+impl Recall {
+    /// What becomes of some questions, by the attempts at each; none where there are none.
+    fn of(questions: &[&HeldOutQuestion], attempts: &[Vec<Attempt>]) -> Option<Self> {
+        let mut recall = Self::default();
         let mut known: Vec<(&str, bool)> = Vec::new();
-        for (asked, attempts) in self.asked.iter().zip(attempts) {
+        for (asked, attempts) in questions.iter().zip(attempts) {
             let [base, prompted, with_passage, baked] = attempts.as_slice() else {
                 unreachable!("there is an attempt on each rung")
             };
@@ -196,7 +222,7 @@ impl Examination {
         }
         let lacking = known.into_iter().filter(|(_, any)| !any);
         recall.lacking = lacking.map(|(about, _)| about.to_owned()).collect();
-        (!self.asked.is_empty()).then_some(recall)
+        (!questions.is_empty()).then_some(recall)
     }
 }
 
@@ -207,25 +233,48 @@ pub(super) fn recall(
     examinations: &[Examination],
     adapter: Arc<Adapter>,
 ) -> Result<Vec<Option<Recall>>> {
-    let (mut questions, mut max_tokens) = (Vec::new(), 0);
-    for (target, examination) in examinations.iter().enumerate() {
-        max_tokens = max_tokens.max(examination.max_tokens);
-        questions.extend(examination.asked.iter().map(|asked| asked.of_target(target)));
-    }
-    let evaluator =
-        Evaluator::new(stages.recipe, stages.model.clone()).baked(adapter).on_held_out(max_tokens);
-    let (progress, interrupt) = (stages.monitor.progress, stages.monitor.interrupt);
-    let attempts = match questions.is_empty() {
-        true => Vec::new(),
-        false => evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?,
+    let sampled: Vec<_> = examinations.iter().map(Examination::sample).collect();
+    let attempts = attempts(stages, examinations, &sampled, &RUNGS, adapter)?;
+    let both = sampled.iter().zip(&attempts);
+    Ok(both.map(|(questions, attempts)| Recall::of(questions, attempts)).collect())
+}
+
+/// The passages of each target that are not known: of which less than half of the questions is
+/// answered by the baked model as the teacher does.
+pub(super) fn unknown(
+    stages: &Stages<'_>,
+    examinations: &[Examination],
+    adapter: Arc<Adapter>,
+) -> Result<Vec<Vec<usize>>> {
+    let all: Vec<Vec<&HeldOutQuestion>> =
+        examinations.iter().map(|examination| examination.questions.iter().collect()).collect();
+    let attempts = attempts(stages, examinations, &all, &[Rung::Baked], adapter)?;
+    let both = examinations.iter().zip(&attempts);
+    Ok(both.map(|(examination, attempts)| examination.unknown(attempts)).collect())
+}
+
+/// What becomes of questions about each target on some rungs.
+fn attempts(
+    stages: &Stages<'_>,
+    examinations: &[Examination],
+    asked: &[Vec<&HeldOutQuestion>],
+    rungs: &[Rung],
+    adapter: Arc<Adapter>,
+) -> Result<Vec<Vec<Vec<Attempt>>>> {
+    let of_target = |(target, asked): (usize, &Vec<&HeldOutQuestion>)| {
+        asked.iter().map(|asked| asked.of_target(target)).collect::<Vec<Question>>()
     };
-    let (mut rest, mut recalls) = (&attempts[..], Vec::with_capacity(examinations.len()));
-    for examination in examinations {
-        let (own, others) = rest.split_at(examination.asked.len());
-        recalls.push(examination.recall(own));
-        rest = others;
+    let questions: Vec<Question> = asked.iter().enumerate().flat_map(of_target).collect();
+    if questions.is_empty() {
+        return Ok(vec![Vec::new(); asked.len()]);
     }
-    Ok(recalls)
+    let longest = examinations.iter().map(|examination| examination.max_tokens).max();
+    let evaluator = Evaluator::new(stages.recipe, stages.model.clone())
+        .baked(adapter)
+        .on_held_out(longest.unwrap_or_default());
+    let (progress, interrupt) = (stages.monitor.progress, stages.monitor.interrupt);
+    let mut rest = evaluator.evaluate(rungs, &questions, progress, interrupt)?.into_iter();
+    Ok(asked.iter().map(|asked| rest.by_ref().take(asked.len()).collect()).collect())
 }
 
 impl HeldOutQuestion {
@@ -270,6 +319,7 @@ mod tests {
             question: question.into(),
             answer: answer.into(),
             passage: "## Lost key\nAsk Bob in the blue office within 3 days.".into(),
+            number: 3,
             about: "Lost key".into(),
             unanswerable: declines(answer),
         }
@@ -319,7 +369,7 @@ mod tests {
     #[test]
     fn what_a_prompted_model_answers_is_counted_where_it_could_be_asked() {
         let examination = Examination {
-            asked: vec![
+            questions: vec![
                 asked("I lost my key", "Ask Bob in the blue office within 3 days."),
                 asked("My key is gone", "Ask Bob in the blue office within 3 days."),
                 asked("Who is Eve?", "I don't have that information."),
@@ -337,13 +387,12 @@ mod tests {
         let right = || says("Within 3 days, Bob in the blue office.", true);
         let long = || Attempt::TooLong { tokens: 1000 };
         let none = || says("I do not know.", true);
-        let recall = examination
-            .recall(&[
-                vec![none(), long(), right(), right()],
-                vec![none(), right(), none(), says("Bob in the blue office, 3 days", false)],
-                vec![none(), right(), none(), none()],
-            ])
-            .unwrap();
+        let attempts = [
+            vec![none(), long(), right(), right()],
+            vec![none(), right(), none(), says("Bob in the blue office, 3 days", false)],
+            vec![none(), right(), none(), none()],
+        ];
+        let recall = Recall::of(&examination.sample(), &attempts).unwrap();
         let want = Recall {
             asked: 2,
             base: 0,
@@ -363,7 +412,10 @@ mod tests {
             ),
             "{said}"
         );
-        let nothing = Examination { asked: Vec::new(), max_tokens: 0 };
-        assert_eq!(nothing.recall(&[]), None);
+        assert_eq!(Recall::of(&[], &[]), None);
+        // Half of the passage is known; what nothing answers says nothing of it.
+        let baked = |first: Attempt| [vec![first], vec![none()], vec![right()]];
+        assert_eq!(examination.unknown(&baked(right())), [0; 0]);
+        assert_eq!(examination.unknown(&baked(none())), [3]);
     }
 }

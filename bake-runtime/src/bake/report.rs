@@ -10,6 +10,7 @@ use super::answers::AnswerReport;
 use super::drift::Drift;
 use super::probe::ProbeReport;
 use super::recall::Recall;
+use super::rounds::RoundReport;
 use super::stimuli::DropCounts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::lowest;
@@ -30,6 +31,13 @@ pub struct Report {
     /// The divergence on the stimuli that were held out, after each epoch; empty where none were.
     #[serde(default)]
     pub held_out: Vec<f64>,
+    /// The further rounds for passages that were not known.
+    #[serde(default)]
+    pub rounds: Vec<RoundReport>,
+    /// What the passages are about that are not known after them; empty where the recipe wants no
+    /// further rounds.
+    #[serde(default)]
+    pub uncovered: Vec<String>,
     /// How far the model has moved where it should have stayed as it is; none without anchors.
     #[serde(default)]
     pub drift: Option<Drift>,

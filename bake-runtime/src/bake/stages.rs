@@ -54,6 +54,13 @@ pub(super) struct Prepared {
     pub(super) anchored: Vec<Anchored>,
 }
 
+impl Prepared {
+    /// The stimuli of all targets.
+    pub(super) fn stimuli(&self) -> usize {
+        self.reports.iter().map(|report| report.stimuli).sum()
+    }
+}
+
 /// Everything that the stages of one bake share.
 pub(super) struct Stages<'a> {
     pub(super) recipe: &'a Recipe,
@@ -86,17 +93,29 @@ impl Stages<'_> {
         inputs_of(self.recipe, self.model)
     }
 
-    /// Runs the stages of every target.
-    pub(super) fn prepare(&self, inputs: &[Inputs]) -> Result<Prepared> {
-        let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
-        let targets = || self.recipe.targets.iter().zip(inputs);
-        // No work is done for a target before all teachers have been tried.
+    /// Chooses the layouts of all targets. No work is done for a target before all teachers have
+    /// been tried.
+    pub(super) fn choose(&self, inputs: &[Inputs]) -> Result<Vec<Chosen>> {
         let mut chosen = Vec::with_capacity(inputs.len());
-        for (target, inputs) in targets() {
+        for (target, inputs) in self.recipe.targets.iter().zip(inputs) {
             chosen.push(gate::choose(self, target, inputs)?);
         }
-        for (((target, inputs), share), chosen) in targets().zip(self.recipe.shares()).zip(chosen) {
-            reports.push(self.run(target, inputs, chosen, share, &mut gathered)?);
+        Ok(chosen)
+    }
+
+    /// Runs the stages of every target. `rounds` are the further rounds of the passages of each;
+    /// there are none where it is empty.
+    pub(super) fn prepare(
+        &self,
+        inputs: &[Inputs],
+        chosen: &[Chosen],
+        rounds: &[Vec<usize>],
+    ) -> Result<Prepared> {
+        let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
+        let targets = self.recipe.targets.iter().zip(inputs).zip(self.recipe.shares());
+        for (number, ((target, inputs), share)) in targets.enumerate() {
+            let (chosen, rounds) = (&chosen[number], rounds.get(number).map(Vec::as_slice));
+            reports.push(self.run(target, inputs, chosen, rounds, share, &mut gathered)?);
         }
         // Targets of which nothing is held out leave their share to the others.
         let mass = |s: &StudentSequence| s.token_weight * s.answer as f64;
@@ -116,16 +135,19 @@ impl Stages<'_> {
         &self,
         target: &Target,
         inputs: &Inputs,
-        chosen: Chosen,
+        chosen: &Chosen,
+        rounds: Option<&[usize]>,
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
         let reading = Reading::new(self, target, inputs, chosen.layout)?;
-        let Collected { list: stimuli, reports: generators, .. } =
-            stimuli::collect(self, target, inputs, &reading, true)?;
+        let rounds_of = rounds.unwrap_or_default();
+        let Collected { list: stimuli, reports: generators, further, .. } =
+            stimuli::collect(self, target, inputs, &reading, rounds_of, true)?;
         stimuli::check_any(target, &stimuli, &generators)?;
-        // What nobody asked for is in the report, but nobody has to be warned of it.
-        for report in generators.iter().filter(|report| report.declared) {
+        // What nobody asked for is in the report, but nobody has to be warned of it, nor again in
+        // a further round.
+        for report in generators.iter().filter(|report| report.declared && rounds.is_none()) {
             let warnings = [report.passages_without_question(), report.shortfall()];
             for warning in warnings.into_iter().flatten() {
                 self.monitor.warn(&format!("target `{}`: {warning}", target.name));
@@ -148,11 +170,14 @@ impl Stages<'_> {
         give_back();
         let all = || rollouts.iter().flatten();
         let answered = AnswerReport::of(&answers);
-        if let Some(left_out) = answered.left_out() {
+        if let Some(left_out) = answered.left_out().filter(|_| rounds.is_none()) {
             self.monitor.note(&format!("target `{}`, rollouts: {left_out}", target.name));
         }
         let settings = &self.recipe.train;
-        let held_out = held_out(&stimuli, settings.held_out, settings.seed);
+        // What is held out stays the same in further rounds, whose stimuli are all trained on.
+        let first = &stimuli[..stimuli.len() - further];
+        let mut held_out = held_out(first, settings.held_out, settings.seed);
+        held_out.resize(stimuli.len(), false);
         let mut report = TargetReport {
             name: target.name.to_string(),
             stimuli: stimuli.len(),
@@ -163,7 +188,7 @@ impl Stages<'_> {
             prompt_tokens: self.model.encode(&Message::question(&inputs.prompt, ""))?.len(),
             stimulus_tokens: 0,
             generators,
-            probes: chosen.report,
+            probes: chosen.report.clone(),
             answered,
             recall: None,
         };

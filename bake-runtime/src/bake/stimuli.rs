@@ -4,6 +4,7 @@ mod ask;
 mod author;
 pub(crate) mod everyday;
 mod filter;
+mod further;
 pub(crate) mod general;
 mod outline;
 mod phrases;
@@ -117,6 +118,8 @@ impl std::fmt::Display for DropReason {
 /// The stimuli of a target.
 pub(super) struct Collected {
     pub(super) list: Vec<Stimulus>,
+    /// How many of them, the last ones, were made for further rounds.
+    pub(super) further: usize,
     /// What was made and is not asked.
     pub(super) dropped: Vec<Dropped>,
     /// What became of each generator that makes questions.
@@ -128,12 +131,15 @@ pub(super) struct Collected {
 /// The stimuli of a target, generator by generator. No two are the same, and none is one that the
 /// recipe holds out.
 ///
-/// Unless `writes` is set, those that the model writes are only those that are kept in the store.
+/// `rounds` are, for each passage, the further rounds for which it has more than its share; there
+/// are none where it is empty. Unless `writes` is set, those that the model writes are only those
+/// that are kept in the store.
 pub(super) fn collect(
     stages: &Stages<'_>,
     target: &Target,
     inputs: &Inputs,
     reading: &Reading<'_>,
+    rounds: &[usize],
     writes: bool,
 ) -> Result<Collected> {
     let mut collecting = Collecting {
@@ -166,6 +172,7 @@ pub(super) fn collect(
     if let Some(unanswerable) = target.stimuli.unanswerable() {
         collecting.unanswerable(unanswerable);
     }
+    let further = collecting.further(rounds)?;
     let Collecting { stimuli, mut reports, complete, .. } = collecting;
     let Stimuli { list, dropped, .. } = stimuli;
     for report in &mut reports {
@@ -174,7 +181,7 @@ pub(super) fn collect(
             *report.dropped.entry(*why).or_default() += 1;
         }
     }
-    Ok(Collected { list, dropped, reports, complete })
+    Ok(Collected { list, further, dropped, reports, complete })
 }
 
 /// The stimuli of a target as far as they were made.
@@ -337,6 +344,12 @@ impl Stimuli {
     fn without<'a>(held_out: impl Iterator<Item = &'a str>) -> Self {
         let held_out = held_out.map(normalised_question).collect();
         Self { list: Vec::new(), dropped: Vec::new(), held_out, seen: HashSet::new() }
+    }
+
+    /// Whether a question can still be added.
+    fn is_new(&self, question: &str) -> bool {
+        let key = normalised_question(question);
+        !key.is_empty() && !self.held_out.contains(&key) && !self.seen.contains(&key)
     }
 
     /// Adds a stimulus unless it, or one that differs only in case, punctuation or spaces, is there

@@ -8,6 +8,7 @@ mod interrupts;
 mod refusals;
 mod rephrase;
 mod reuse;
+mod rounds;
 mod traces;
 
 use std::path::Path;

@@ -220,6 +220,7 @@ fn train(train: &Train) -> Record {
         .unless(&0.1, "held_out", &train.held_out)
         .unless(&4, "patience", &train.patience)
         .unless(&None, "stop_at_kl", &train.stop_at_kl)
+        .unless(&None, "until_covered", &train.until_covered)
 }
 
 impl Encode for Recipe {

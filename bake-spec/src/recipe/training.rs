@@ -128,6 +128,9 @@ pub struct TrainFields {
     /// Training ends when the divergence on what is held out, or where nothing is the mean of an
     /// epoch, is below this.
     pub stop_at_kl: Option<f64>,
+    /// The most further rounds for passages that are not known after the training; if there is
+    /// none, there are no further rounds.
+    pub until_covered: Option<usize>,
     /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
     /// result.
     pub checkpoint_every: Option<usize>,
@@ -153,6 +156,7 @@ impl TrainFields {
         held_out: 0.1,
         patience: 4,
         stop_at_kl: None,
+        until_covered: None,
         checkpoint_every: None,
         teacher_anyway: false,
     };
@@ -162,11 +166,16 @@ impl TrainFields {
             Some(steps) => steps,
             None => 1,
         };
+        let rounds = match self.until_covered {
+            Some(rounds) => rounds,
+            None => 1,
+        };
         let counts = [
             ("epochs", self.epochs),
             ("batch", self.batch),
             ("accumulate", self.accumulate),
             ("patience", self.patience),
+            ("until_covered", rounds),
             ("checkpoint_every", every),
         ];
         let mut i = 0;

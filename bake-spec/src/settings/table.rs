@@ -399,14 +399,15 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "ends training when the held-out divergence, in nats per token, falls below this",
     ),
-    number(
+    count(
         "until_covered",
         &[Train],
-        Range::up_to(1.0),
+        1,
+        100,
         "",
-        "trains on until this share of the documents is known",
-    )
-    .later("set the number of `epochs`"),
+        "at most so many further rounds, in which passages are asked about more and trained on again \
+         of which less than half of the held-out questions is answered as the teacher does",
+    ),
     setting(
         "embed",
         &[Bake],

@@ -60,6 +60,15 @@ fn a_generator_leaves_a_trace_only_where_it_is() {
     assert!(!full_generators().encoded().contains("general"));
 }
 
+/// What has its own address since further rounds can follow a training.
+#[test]
+fn further_rounds_leave_a_trace_only_where_there_may_be_some() {
+    let covered = Train::default().with(|train| train.until_covered = Some(2)).unwrap();
+    assert_eq!(covered.encoded(), r#"{"until_covered":2}"#);
+    assert_eq!(Train::default().encoded(), "{}");
+    assert!(Train::default().with(|train| train.until_covered = Some(0)).is_err());
+}
+
 fn made_by(generators: Vec<Generator>) -> Stimuli {
     Stimuli::new(StimuliFields { generators: generators.into() }).unwrap()
 }
@@ -141,6 +150,7 @@ fn full_train() -> Train {
         held_out: 0.2,
         patience: 2,
         stop_at_kl: Some(0.01),
+        until_covered: None,
         checkpoint_every: Some(5),
         teacher_anyway: true,
     })

@@ -144,6 +144,8 @@ block! {
         patience(epochs: u64) Train "patience" => Value::Count(epochs, here());
         /// Ends training when the divergence falls below this.
         stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());
+        /// At most so many further rounds for passages that are not known after the training.
+        until_covered(rounds: u64) Train "until_covered" => Value::Count(rounds, here());
         /// Steps between checkpoints.
         checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
         /// Whether a teacher from which there seems to be nothing to learn is baked all the same.

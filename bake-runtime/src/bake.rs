@@ -248,8 +248,8 @@ impl Baking<'_> {
         Ok(self.finished(dir, report, false))
     }
 
-    /// Trains the adapter, in as many rounds as it takes, and measures how far the model is from the
-    /// teacher before and after.
+    /// Trains the adapter, in as many rounds as it takes, and measures how far the model is from
+    /// the teacher before and after.
     fn learn(
         &self,
         stages: &Stages<'_>,

@@ -54,12 +54,11 @@ fn a_further_round_goes_on_from_the_adapter_and_brings_more() {
 
 #[test]
 fn where_nothing_is_asked_there_is_no_further_round() {
-    let bake = |rounds: Option<usize>, store: &str| {
-        let mut fixture = fixture(1, rounds);
-        fixture.train(|train| train.held_out = 0.0);
-        self::bake(&fixture, store)
-    };
-    let (plain, covered) = (bake(None, "plain"), bake(Some(2), "covered"));
+    let mut fixture = fixture(1, None);
+    fixture.train(|train| train.held_out = 0.0);
+    let plain = bake(&fixture, "plain");
+    fixture.train(|train| train.until_covered = Some(2));
+    let covered = bake(&fixture, "covered");
     assert!(covered.report.rounds.is_empty() && covered.report.uncovered.is_empty());
     assert!(!covered.reused && weights(&plain.adapter) == weights(&covered.adapter));
 }

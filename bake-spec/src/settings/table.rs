@@ -405,8 +405,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         100,
         "",
-        "at most so many further rounds, in which passages are asked about more and trained on again \
-         of which less than half of the held-out questions is answered as the teacher does",
+        "at most so many further rounds, in which passages are asked about more and trained on \
+         again of which less than half of the held-out questions is answered as the teacher does",
     ),
     setting(
         "embed",

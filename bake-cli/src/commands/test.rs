@@ -169,7 +169,7 @@ pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<Stri
         lines.push(recall.to_string());
         lines.extend(named("it answers nothing about", &recall.lacking));
     }
-    lines.extend(named("it still does not know half of", &report.uncovered));
+    lines.extend(named("it still misses most questions about", &report.uncovered));
     lines.extend(report.drift.map(|drift| drift.to_string()));
     lines
 }

@@ -93,7 +93,7 @@ impl TargetWork {
         let shared = |stimulus: &Stimulus| {
             Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
         };
-        let readers = readers(&teachers, &shared, &kept, &stand_ins, prompt_tokens)?;
+        let readers = readers(&teachers, shared, &kept, &stand_ins, prompt_tokens)?;
         let mut work = Self {
             writers: writers(stages, inputs, readers[1])?,
             readers,

@@ -112,6 +112,12 @@ fn questions_are_said_in_other_words_where_there_are_some() {
             "{items}: {said}"
         );
     }
+    // What is said for all targets goes without saying for a behaviour.
+    let source =
+        r#"bake A { rephrase 3; target keys from "keys.md"; target tone prompt "Be kind."; }"#;
+    let recipe = without_mistakes(dir.path(), source);
+    let rephrased = |target: usize| recipe.targets[target].stimuli.rephrase().is_some();
+    assert!(rephrased(0) && !rephrased(1));
 }
 
 #[test]

@@ -33,6 +33,13 @@ pub struct Drift {
 impl std::fmt::Display for Drift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { kl, asked, same } = self;
+        if *asked == 0 {
+            return write!(
+                f,
+                "it is {kl:.4} nats per token from the base model where it should not \
+                              have changed"
+            );
+        }
         write!(
             f,
             "of {asked} questions whose answers should stay as they are, it answers {same} word \

@@ -125,6 +125,11 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Whether it reads the few sentences of a passage that a question is about.
+    pub(super) fn reads_excerpts(&self) -> bool {
+        self.layout.is_excerpt()
+    }
+
     /// How a question is declined that nothing answers.
     pub(super) fn decline(&self) -> &'a str {
         let declared = self.target.stimuli.unanswerable();

@@ -142,6 +142,12 @@ pub(super) fn layouts(
     };
     let (room, examples, mut fitting) =
         (Room::of(stages.model, &target.rollout), worked(target), Vec::new());
+    let written = match target.context {
+        Some(TeacherContext::Document) => {
+            longest(inputs.stimuli.iter().map(|stimulus| &*stimulus.text))
+        }
+        _ => None,
+    };
     'layouts: for &layout in Layout::of(target) {
         // An excerpt is one of a passage.
         let of_passage = matches!(target.context, None | Some(TeacherContext::Passage));
@@ -152,6 +158,12 @@ pub(super) fn layouts(
             let asked = layout.conversation(&target.prompt, text, "", &examples);
             let shown = stages.model.template().check_shows(&asked.messages(), "").is_ok();
             if !shown || !room.holds_with_question(&asked)? {
+                continue 'layouts;
+            }
+            let with = |question| layout.conversation(&target.prompt, text, question, &examples);
+            if let Some(written) = written
+                && !room.holds(&with(written))?
+            {
                 continue 'layouts;
             }
         }

@@ -90,7 +90,7 @@ impl Baking<'_> {
             // The states of a training are not there twice.
             drop(prepared);
             let prepared = stages.prepare(inputs, chosen, &rounds)?;
-            let stimuli = prepared.stimuli() - before;
+            let stimuli = prepared.stimuli().saturating_sub(before);
             covering = Covering { prepared, adapter, rounds: reports, uncovered: Vec::new() };
             if stimuli == 0 {
                 break;

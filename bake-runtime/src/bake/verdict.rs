@@ -141,9 +141,10 @@ impl Verdict {
                 question: expect.question.to_string(),
                 target: expect.target.as_ref().map(ToString::to_string),
                 declines: expect.answer == Answer::Declines,
-                behaviour: question
-                    .target
-                    .is_some_and(|target| recipe.targets[target].document.is_none()),
+                behaviour: question.target.is_some_and(|target| {
+                    let target = &recipe.targets[target];
+                    !target.anchor && target.document.is_none()
+                }),
                 base: base.is_right(),
                 prompted: prompted.graded().map(|graded| graded.right),
                 prompted_with_passage: with_passage.graded().map(|graded| graded.right),

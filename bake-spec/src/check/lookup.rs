@@ -20,6 +20,11 @@ impl<'a> Settings<'a> {
         here.copied().or_else(|| around?.given(name))
     }
 
+    /// Whether it is given here, and not around.
+    pub(super) fn is_given_here(&self, name: &str) -> bool {
+        self.given.iter().any(|assignment| assignment.setting.name == name)
+    }
+
     pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
         self.given(name).map(|assignment| &assignment.value)
     }

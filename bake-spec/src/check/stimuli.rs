@@ -117,12 +117,14 @@ impl Checker<'_> {
         }
         let mut fields = recipe::StimuliFields { generators: generators.into() };
         if fields.rephrases_nothing() {
-            // A file without questions was reported where it is named.
-            if !given && !target.broken && declares_document == has_document {
+            // A file without questions was reported where it is named. What is given for all
+            // targets goes without saying for one that has nothing to rephrase.
+            let readable = declares_document == has_document;
+            if body.is_given_here("rephrase") && !given && !target.broken && readable {
                 let name = target.name.to_string();
                 self.report_mistake(Mistake::NothingToRephrase(&name), target.name.span());
             }
-            fields.set(Generator::Ask(recipe::Ask::default()));
+            fields.remove(GeneratorKind::Rephrase);
         }
         let stimuli = self.part(recipe::Stimuli::new(fields), target.name.span());
         (stimuli, read.concat())

@@ -127,15 +127,23 @@ impl<'a> Rephraser<'a> {
         if originals.passage.span.is_none() || context == Some(TeacherContext::Retrieved) {
             key = key.field("document", &self.inputs.document);
         }
+        // Of an excerpt's passage more is read for other words.
+        key = key
+            .field("passage", &*originals.passage.text)
+            .field("max_tokens", &self.max_tokens())
+            .field("excerpt", &self.reading.reads_excerpts());
         for question in &originals.questions {
             key = self.reading.conversation(question)?.address(key);
         }
         Ok(key.finish())
     }
 
+    fn max_tokens(&self) -> usize {
+        self.target.rollout.max_tokens(self.stages.model.config().context())
+    }
+
     fn answer_tokens(&self) -> usize {
-        let context = self.stages.model.config().context();
-        ANSWER_TOKENS.min(self.target.rollout.max_tokens(context))
+        ANSWER_TOKENS.min(self.max_tokens())
     }
 
     /// Each sample has its own random stream, whatever else is drawn.
@@ -234,7 +242,7 @@ impl Author for Rephraser<'_> {
             let original = originals.question(draw.sample);
             let sample = match written.ended {
                 false => Sample::dropped(&text, DropReason::Unended),
-                true => other_words(&originals.passage, original, &text, &asked[number]),
+                true => other_words(&originals.passage, original, &text),
             };
             if let Sample::Question(text) = &sample {
                 let span = original.passage.clone();
@@ -272,8 +280,8 @@ fn request(question: &str, shift: usize) -> Conversation {
 }
 
 /// The question in what the model wrote, if it is one in other words than the original.
-fn other_words(passage: &Passage, original: &Stimulus, text: &str, request: &str) -> Sample {
-    match Filter::new(passage).judge(text, request) {
+fn other_words(passage: &Passage, original: &Stimulus, text: &str) -> Sample {
+    match Filter::new(passage).judge(text, REQUEST) {
         Sample::Question(question) => {
             let (before, now) = (ContentWords::of(&original.text), ContentWords::of(&question));
             let same = words(&question) == words(&original.text);
@@ -344,17 +352,12 @@ mod tests {
             ..Passage::default()
         };
         let original = Stimulus::new("Who has a lost key?", Some(0..1), GeneratorKind::Outline);
-        let judged = |text: &str| match other_words(
-            &passage,
-            &original,
-            text,
-            &request(&original.text, 0).question,
-        ) {
+        let judged = |text: &str| match other_words(&passage, &original, text) {
             Sample::Question(question) => Ok(question),
             Sample::Dropped { why, .. } => Err(why),
         };
         assert_eq!(judged("Where is my key?"), Ok("Where is my key?".to_owned()));
-        assert_eq!(judged("Who has a lost key?"), Err(DropReason::Empty));
+        assert_eq!(judged("Who has a lost key?"), Err(DropReason::Similar));
         assert_eq!(judged("A lost key, who has it?"), Err(DropReason::Similar));
         assert_eq!(judged("Where can I park?"), Err(DropReason::OffTopic));
     }

@@ -109,8 +109,13 @@ fn says_enough(words: &[String]) -> bool {
     content_words(&words.join(" ")).len() > FEWEST
 }
 
-/// A word as it is written within a sentence, without marks around it but with a currency's sign.
+/// A word as it is written within a sentence, without marks around it but with a currency's sign;
+/// nothing of where a link leads.
 fn spoken(word: &str) -> String {
+    let word = word.split_once("](").map_or(word, |(text, _)| text);
+    if word.contains("://") {
+        return String::new();
+    }
     let edge = |c: char| !c.is_alphanumeric() && !"€$£%".contains(c);
     let word = word.trim_matches(edge);
     let named = word.chars().skip(1).any(char::is_uppercase);
@@ -136,7 +141,7 @@ fn gaps(clause: &[String]) -> Vec<Gap> {
 /// A number with what it counts.
 fn number_at(clause: &[String], at: usize) -> Option<Gap> {
     let word = |at: usize| clause.get(at).map_or("", String::as_str);
-    if ["once", "twice"].contains(&word(at)) {
+    if word(at) == "twice" || (word(at) == "once" && at > 0) {
         return Some(Gap { start: at, end: at + 1, asks: "how often" });
     }
     if ["every", "each"].contains(&word(at)) && (is_number(word(at + 1)) || is(word(at + 1), WHEN))
@@ -249,6 +254,10 @@ mod tests {
             (
                 "At most three books are lent to children.",
                 "how many books are at most lent to children",
+            ),
+            (
+                "Hand in the [form](https://example.org/form) within 3 days.",
+                "how long hand in the form",
             ),
             ("Keep it for eight days on the shelf.", "how long do I keep it on the shelf"),
         ] {

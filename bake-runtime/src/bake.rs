@@ -108,7 +108,8 @@ impl BakeOptions {
         Self { interrupt, ..self }
     }
 
-    /// Makes everything again, whatever is in the store.
+    /// Makes everything again, whatever is in the store, but for what further rounds alone ask
+    /// (`until_covered`).
     pub fn fresh(self) -> Self {
         Self { fresh: true, ..self }
     }

@@ -210,8 +210,8 @@ impl Inputs {
     }
 
     fn read(recipe: &Recipe, target: &Target) -> Result<Self> {
-        let document = read_document(recipe, target)?;
-        let mut stimuli = Vec::new();
+        let mut inputs = Self::without_questions(recipe, target)?;
+        let stimuli = &mut inputs.stimuli;
         for question in target.stimuli.questions() {
             stimuli.push(Stimulus::new(question, None, GeneratorKind::Questions));
         }
@@ -230,19 +230,23 @@ impl Inputs {
                 stimuli.push(Stimulus::new(request, None, GeneratorKind::General));
             }
         }
-        let template = match (target.stimuli.template(), &target.document) {
-            (Some(template), Some(document)) => {
-                Some(PassageTemplate::new(&target.name, &template.text, &document.path)?)
-            }
-            _ => None,
-        };
+        if let (Some(template), Some(document)) = (target.stimuli.template(), &target.document) {
+            let template = PassageTemplate::new(&target.name, &template.text, &document.path)?;
+            inputs.template = Some(template);
+        }
+        Ok(inputs)
+    }
+
+    /// What a teacher reads, without what it is asked.
+    pub(crate) fn without_questions(recipe: &Recipe, target: &Target) -> Result<Self> {
+        let document = read_document(recipe, target)?;
         Ok(Self {
             prompt: target.teacher_prompt(document.as_deref()),
             passages: passages(target, document.as_deref()),
             read: document.as_deref().map(unwrapped),
             document,
-            stimuli,
-            template,
+            stimuli: Vec::new(),
+            template: None,
             told: Arc::default(),
             others: Vec::new(),
         })

@@ -34,15 +34,6 @@ use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::text::template::Message;
 use crate::train::{StudentSequence, TrainingSet};
 
-/// What the targets of a recipe are learned from, in passages that the model can read.
-pub(super) fn inputs_of(recipe: &Recipe, model: &Model) -> Result<Vec<Inputs>> {
-    let mut all = Inputs::read_all(recipe)?;
-    for (target, inputs) in recipe.targets.iter().zip(&mut all) {
-        cut_long_passages(inputs, target, model)?;
-    }
-    Ok(all)
-}
-
 /// What the stages make: what is trained on, and what is asked when it was.
 pub(super) struct Prepared {
     pub(super) training_set: TrainingSet,
@@ -90,7 +81,11 @@ impl Stages<'_> {
 
     /// What the targets are learned from, in passages that the model can read.
     pub(super) fn inputs(&self) -> Result<Vec<Inputs>> {
-        inputs_of(self.recipe, self.model)
+        let mut all = Inputs::read_all(self.recipe)?;
+        for (target, inputs) in self.recipe.targets.iter().zip(&mut all) {
+            cut_long_passages(inputs, target, self.model)?;
+        }
+        Ok(all)
     }
 
     /// Chooses the layouts of all targets. No work is done for a target before all teachers have

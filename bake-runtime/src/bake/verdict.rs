@@ -7,11 +7,12 @@ use bake_spec::recipe::{Answer, Recipe};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::stages::inputs_of;
+use super::spans::cut_long_passages;
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::question::{Question, Rung};
+use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::progress::{Interrupt, Progress};
 
@@ -118,16 +119,16 @@ impl Verdict {
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let inputs = inputs_of(recipe, &model)?;
-        let evidence: Vec<Option<Evidence<'_>>> = inputs.iter().map(Evidence::of).collect();
-        let mut questions = Vec::with_capacity(recipe.expects.len());
-        for expect in recipe.expects.iter() {
-            let mut question = Question::of_expect(recipe, expect);
+        let mut questions: Vec<Question> =
+            recipe.expects.iter().map(|expect| Question::of_expect(recipe, expect)).collect();
+        let inputs = documents_asked_about(recipe, &model, &questions)?;
+        let evidence: Vec<Option<Evidence<'_>>> =
+            inputs.iter().map(|inputs| inputs.as_ref().and_then(Evidence::of)).collect();
+        for (expect, question) in recipe.expects.iter().zip(&mut questions) {
             let evidence = question.target.and_then(|target| evidence[target].as_ref());
             let passage =
                 evidence.and_then(|found| found.passage(&expect.question, &expect.answer));
             question.passage = passage.map(str::to_owned);
-            questions.push(question);
         }
         let evaluator = Evaluator::new(recipe, model).with_adapter(adapter)?;
         let attempts = evaluator.evaluate(&RUNGS, &questions, progress, interrupt)?;
@@ -259,6 +260,26 @@ impl std::fmt::Display for Verdict {
         }
         Ok(())
     }
+}
+
+/// The documents of the targets that are asked about, in passages that the model can read. Nothing
+/// else is needed where a bake is only tested.
+fn documents_asked_about(
+    recipe: &Recipe,
+    model: &Model,
+    questions: &[Question],
+) -> Result<Vec<Option<Inputs>>> {
+    let mut documents = Vec::with_capacity(recipe.targets.len());
+    for (number, target) in recipe.targets.iter().enumerate() {
+        let mut document = None;
+        if questions.iter().any(|question| question.target == Some(number)) {
+            let mut inputs = Inputs::without_questions(recipe, target)?;
+            cut_long_passages(&mut inputs, target, model)?;
+            document = Some(inputs);
+        }
+        documents.push(document);
+    }
+    Ok(documents)
 }
 
 #[cfg(test)]

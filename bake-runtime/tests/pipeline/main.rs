@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
     Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Sampling, Silent,
-    StimulusProducts, bake_recipe, plan,
+    StimulusProducts, Verdict, bake_recipe, plan,
 };
 use bake_spec::recipe::{
     Answer, Ask, AskFields, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect,
@@ -339,6 +339,20 @@ fn questions_come_from_files_too() {
     std::fs::write(fixture.dir.path().join("asked.txt"), "How much?\n").unwrap();
     let error = bake_recipe(&fixture.recipe, &fixture.options("other")).unwrap_err().to_string();
     assert!(error.contains("asked.txt has changed since the program was compiled"), "{error}");
+
+    // What is expected of a bake can be asked without what it was asked to learn.
+    files.iter().for_each(|file| std::fs::remove_file(fixture.dir.path().join(file.0)).unwrap());
+    let expect = Expect::new(ExpectFields {
+        target: Some("keys".into()),
+        question: "Lost key".into(),
+        answer: Answer::Contains("Bob".into()),
+    });
+    fixture.change(|recipe| recipe.expects = vec![expect.unwrap()].into());
+    let model = Model::tiny().unwrap();
+    let adapter = Arc::new(Adapter::load(&bake.adapter, &model).unwrap());
+    let verdict =
+        Verdict::of(&fixture.recipe, model, adapter, &Silent, &Interrupt::default()).unwrap();
+    assert_eq!(verdict.prompted_with_passage().right, 1, "{verdict:?}");
 }
 
 #[test]

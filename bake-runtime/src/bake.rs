@@ -35,7 +35,6 @@ pub(crate) mod stimuli;
 pub(crate) mod support;
 mod teacher;
 mod trajectory;
-pub(crate) mod unwrap;
 pub(crate) mod verdict;
 
 use std::path::PathBuf;

@@ -16,14 +16,12 @@ use bake_spec::recipe::{Prompt, Target};
 #[cfg(feature = "text")]
 use bake_spec::text::document;
 #[cfg(feature = "train")]
-use bake_spec::text::{dataset, section};
+use bake_spec::text::{dataset, section, unwrap::unwrapped};
 
 #[cfg(feature = "train")]
 use crate::bake::stimuli::unanswerable::{Told, things};
 #[cfg(feature = "train")]
 use crate::bake::stimuli::{PassageTemplate, Stimulus, everyday::EVERYDAY, general::GENERAL};
-#[cfg(feature = "train")]
-use crate::bake::unwrap::unwrapped;
 #[cfg(all(feature = "tiny", feature = "train"))]
 use crate::checkpoint::embedded;
 #[cfg(feature = "train")]

@@ -11,6 +11,8 @@ mod markdown;
 pub mod outline;
 #[cfg(feature = "text")]
 pub mod section;
+#[cfg(feature = "text")]
+pub mod unwrap;
 
 /// A text whose lines all end as on Unix.
 pub fn with_unix_lines(text: &str) -> String {

@@ -2,10 +2,10 @@
 //!
 //! A small model answers from two or three sentences what it does not find in ten.
 
+use bake_spec::text::unwrap::{fence_mark, item_text, stays_alone};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::support::ContentWords;
-use super::unwrap::{fence_mark, item_text, stays_alone};
 use crate::eval::words::words;
 use crate::inputs::Passage;
 

@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use bake_spec::recipe::Target;
+use bake_spec::text::unwrap::unwrapped;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::layout::{Layout, worked};
 use super::room::Room;
-use super::unwrap::unwrapped;
 use crate::error::Result;
 use crate::inputs::{Inputs, Passage};
 use crate::model::Model;

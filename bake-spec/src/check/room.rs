@@ -8,6 +8,7 @@ use crate::lock::Locked;
 use crate::model::Identity;
 use crate::recipe::{Recipe, TeacherContext, WorkedExample};
 use crate::room::{FEWER_EXAMPLES, Needed, WITHOUT_CONTEXT};
+use crate::text::unwrap::unwrapped;
 
 /// The tokens of a passage that a model must have room for at least.
 const PASSAGE_TOKENS: usize = 64;
@@ -37,7 +38,8 @@ impl Checker<'_> {
                     .chain(expected.map(|expect| &*expect.question)),
             );
             questions.sort_by_key(|question| std::cmp::Reverse(question.len()));
-            let document = source.document.as_deref().unwrap_or_default();
+            let unwrapped = source.document.as_deref().map(unwrapped).unwrap_or_default();
+            let document = unwrapped.as_str();
             let examples = || target.examples.iter().flat_map(WorkedExample::texts);
             let bytes = target.prompt.bytes()
                 + examples().map(str::len).sum::<usize>()

@@ -5,7 +5,7 @@
 
 /// The text with the lines of each paragraph and of each item of a list joined, and without the
 /// empty lines below headings. Code, tables, quotations and broken lines stay as they are.
-pub(crate) fn unwrapped(text: &str) -> String {
+pub fn unwrapped(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let (mut fence, mut goes_on, mut below_heading) = (None, false, false);
     // What is indented below an item of a list belongs to it.
@@ -49,7 +49,7 @@ pub(crate) fn unwrapped(text: &str) -> String {
 }
 
 /// What opens or closes a block of code.
-pub(super) fn fence_mark(words: &str) -> Option<char> {
+pub fn fence_mark(words: &str) -> Option<char> {
     ['`', '~'].into_iter().find(|mark| words.starts_with(&mark.to_string().repeat(3)))
 }
 
@@ -70,7 +70,7 @@ fn begins_line(line: &str) -> bool {
 }
 
 /// The text of an item of a list, without its sign or number.
-pub(super) fn item_text(words: &str) -> Option<&str> {
+pub fn item_text(words: &str) -> Option<&str> {
     let numbered = words.trim_start_matches(|c: char| c.is_ascii_digit());
     let (rest, signs) = match numbered.len() < words.len() {
         true => (numbered, &[". ", ") "][..]),
@@ -80,7 +80,7 @@ pub(super) fn item_text(words: &str) -> Option<&str> {
 }
 
 /// Whether a line is one of a table, a quotation, an underline of a heading, or a rule.
-pub(super) fn stays_alone(line: &str) -> bool {
+pub fn stays_alone(line: &str) -> bool {
     let words = line.trim();
     let of_signs = |sign: char| words.len() > 1 && words.chars().all(|c| c == sign);
     words.starts_with(['|', '>', '<'])

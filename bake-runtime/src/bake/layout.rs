@@ -193,11 +193,8 @@ impl Layout {
             };
             turns.extend(exchange(&asked, answer));
         }
-        let (prompt, question) = match self.is_in_system() {
-            true => (preceded(&prompt.followed_by(text), turns), question.to_owned()),
-            false => (preceded(prompt, turns), in_one_turn(text, question)),
-        };
-        Conversation { prompt, question }
+        let (prompt, question) = self.placed(prompt, text, question);
+        Conversation { prompt: preceded(&prompt, turns), question }
     }
 
     /// A question with a text that answers it before it, which has been answered once already.
@@ -208,12 +205,17 @@ impl Layout {
         question: &str,
         answer: &str,
     ) -> Conversation {
-        let (prompt, asked) = match self.is_in_system() {
+        let (prompt, question) = self.placed(prompt, text, question);
+        let turns = exchange(&question, answer).to_vec();
+        Conversation { prompt: preceded(&prompt, turns), question }
+    }
+
+    /// The prompt and the question, one of them with the text.
+    fn placed(self, prompt: &Prompt, text: &str, question: &str) -> (Prompt, String) {
+        match self.is_in_system() {
             true => (prompt.followed_by(text), question.to_owned()),
             false => (prompt.clone(), in_one_turn(text, question)),
-        };
-        let turns = exchange(&asked, answer).to_vec();
-        Conversation { prompt: preceded(&prompt, turns), question: asked }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::filter::Filter;
 use crate::bake::stages::Stages;
 use crate::error::Result;
 use crate::generate::sample::Sampling;
-use crate::generate::{Request, complete};
+use crate::generate::{Completion, Request, complete};
 use crate::inputs::Passage;
 use crate::model::block::WeightView;
 use crate::progress::Monitor;
@@ -22,10 +22,10 @@ pub(super) use requests::Writing;
 use requests::{RequestForm, WritingRequest};
 
 /// The name of the stage in the store.
-const STAGE: &str = "stimuli";
+pub(super) const STAGE: &str = "stimuli";
 
 /// The most tokens of a question.
-const QUESTION_TOKENS: usize = 48;
+pub(super) const QUESTION_TOKENS: usize = 48;
 
 /// The teacher of a target. It reads each passage by itself: shown the whole document, a model
 /// keeps asking about what comes first.
@@ -142,14 +142,10 @@ impl Author for Teacher<'_> {
             prompts.push(conversation.encode(model)?);
             conversations.push(conversation);
         }
-        let mut requests = Vec::with_capacity(draws.len());
-        for (draw, prompt) in draws.iter().zip(&prompts) {
-            requests.push(Request { prompt, rng: self.random(draw) });
-        }
         let sampling = Sampling::temperature(self.writing.temperature(), self.seed)?
             .max_tokens(QUESTION_TOKENS);
-        let view = WeightView::default();
-        let samples = complete(model, requests, &sampling, view, |_| monitor.check())?;
+        let random = |number: usize| self.random(&draws[number]);
+        let samples = sampled(self.stages, &prompts, &sampling, monitor, random)?;
         let mut questions = Vec::with_capacity(samples.len());
         for ((draw, conversation), sample) in draws.iter().zip(&conversations).zip(samples.iter()) {
             let text = model.decode(&sample.ids)?;
@@ -162,4 +158,18 @@ impl Author for Teacher<'_> {
         }
         Ok(questions)
     }
+}
+
+/// The completions of some prompts, each with a random stream of its own.
+pub(super) fn sampled(
+    stages: &Stages<'_>,
+    prompts: &[Vec<u32>],
+    sampling: &Sampling,
+    monitor: Monitor<'_>,
+    random: impl Fn(usize) -> ChaCha8Rng,
+) -> Result<Vec<Completion>> {
+    let request = |(number, prompt)| Request { prompt, rng: random(number) };
+    let requests = prompts.iter().map(Vec::as_slice).enumerate().map(request).collect();
+    let view = WeightView::default();
+    complete(stages.model, requests, sampling, view, |_| monitor.check())
 }

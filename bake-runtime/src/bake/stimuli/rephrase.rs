@@ -12,6 +12,7 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::ask::{Author, Candidates, Draw, Sample};
+use super::author::{QUESTION_TOKENS, STAGE, sampled};
 use super::filter::{Filter, nearly_the_same};
 use super::{DropReason, Stimulus};
 use crate::bake::layout::Conversation;
@@ -23,16 +24,10 @@ use crate::error::Result;
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
 use crate::generate::sample::Sampling;
-use crate::generate::{Completion, Request, complete};
 use crate::inputs::{Inputs, Passage};
-use crate::model::block::WeightView;
 use crate::progress::Monitor;
 
-/// The name of the stage in the store.
-const STAGE: &str = "stimuli";
-
-/// The most tokens of a question, and of the answers that are compared.
-const QUESTION_TOKENS: usize = 48;
+/// The most tokens of the answers that are compared.
 const ANSWER_TOKENS: usize = 96;
 
 /// Questions, and the same in other words.
@@ -196,20 +191,6 @@ pub(super) fn has_room(
         }
     }
     room.holds_with(&reading.conversation(question)?, QUESTION_TOKENS)
-}
-
-/// The completions of some prompts, each with a random stream of its own.
-fn sampled(
-    stages: &Stages<'_>,
-    prompts: &[Vec<u32>],
-    sampling: &Sampling,
-    monitor: Monitor<'_>,
-    random: impl Fn(usize) -> ChaCha8Rng,
-) -> Result<Vec<Completion>> {
-    let request = |(number, prompt)| Request { prompt, rng: random(number) };
-    let requests = prompts.iter().map(Vec::as_slice).enumerate().map(request).collect();
-    let view = WeightView::default();
-    complete(stages.model, requests, sampling, view, |_| monitor.check())
 }
 
 impl Author for Rephraser<'_> {

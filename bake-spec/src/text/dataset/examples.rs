@@ -5,10 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::read::object_of;
-use crate::error::{Error, ErrorKind};
+use super::read::{numbered, object_of};
+use crate::error::Error;
 use crate::recipe::WorkedExample;
-use crate::text::document::read_text;
 
 /// A line, to show in messages.
 const EXAMPLE: &str = r#"{"passage": "…", "question": "…", "answer": "…"}"#;
@@ -34,15 +33,7 @@ pub type NumberedExample = (usize, Result<WorkedExample, String>);
 /// # Errors
 /// When the file cannot be read, or has no lines.
 pub fn examples(path: &Path, shown: impl Display) -> Result<Vec<NumberedExample>, Error> {
-    let text = read_text(path, &shown, "file of examples")
-        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
-    if lines.is_empty() {
-        let message = format!("the file of examples {shown} is empty; write some in it");
-        return Err(Error::new(ErrorKind::Dataset, message));
-    }
-    Ok(lines)
+    numbered(path, shown, "examples", of_line)
 }
 
 fn of_line(line: &str) -> Result<WorkedExample, String> {
@@ -60,6 +51,7 @@ fn of_line(line: &str) -> Result<WorkedExample, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn of(text: &str) -> Result<Vec<NumberedExample>, Error> {
         let dir = tempfile::tempdir().unwrap();

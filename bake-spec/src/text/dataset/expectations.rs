@@ -5,10 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::read::object_of;
-use crate::error::{Error, ErrorKind};
+use super::read::{numbered, object_of};
+use crate::error::Error;
 use crate::recipe::{Answer, Expect, ExpectFields, Pattern};
-use crate::text::document::read_text;
 
 /// A line, to show in messages.
 const EXAMPLE: &str = r#"{"question": "…", "contains": "…"}"#;
@@ -48,15 +47,7 @@ enum OneOrAny {
 /// # Errors
 /// When the file cannot be read, or has no lines.
 pub fn expectations(path: &Path, shown: impl Display) -> Result<Vec<NumberedLine>, Error> {
-    let text = read_text(path, &shown, "file of expectations")
-        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
-    if lines.is_empty() {
-        let message = format!("the file of expectations {shown} is empty; write some in it");
-        return Err(Error::new(ErrorKind::Dataset, message));
-    }
-    Ok(lines)
+    numbered(path, shown, "expectations", of_line)
 }
 
 fn of_line(line: &str) -> Result<Expect, String> {
@@ -97,6 +88,7 @@ fn of_line(line: &str) -> Result<Expect, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     /// What is read of the lines of a file.
     fn of(text: &str) -> Vec<(usize, Result<Expect, String>)> {

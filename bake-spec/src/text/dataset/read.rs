@@ -56,6 +56,28 @@ pub fn read(
     Ok(Questions { questions, hash: Hash::of(text.as_bytes()) })
 }
 
+/// The number of a line, and what is in it or wrong with it.
+pub(super) type Numbered<T> = (usize, Result<T, String>);
+
+/// The number of each line of a file that is not empty, from 1 on, and what is in it or wrong with
+/// it. Messages call the file `shown`, a file of such `items`.
+pub(super) fn numbered<T>(
+    path: &Path,
+    shown: impl Display,
+    items: &str,
+    of_line: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<Numbered<T>>, Error> {
+    let text = read_text(path, &shown, &format!("file of {items}"))
+        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
+    if lines.is_empty() {
+        let message = format!("the file of {items} {shown} is empty; write some in it");
+        return Err(Error::new(ErrorKind::Dataset, message));
+    }
+    Ok(lines)
+}
+
 fn of_lines(text: &str) -> Vec<String> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }

@@ -2,6 +2,12 @@
 
 use std::collections::HashSet;
 
+/// A word in small letters, but "iPhone" and "USB" stay as they are.
+pub(super) fn in_small_letters(word: &str) -> String {
+    let named = word.chars().skip(1).any(char::is_uppercase);
+    if named { word.to_owned() } else { word.to_lowercase() }
+}
+
 /// What a document shows of how its words are written.
 pub(in crate::bake::stimuli) struct Casing {
     /// Words that are written in small letters somewhere.

@@ -3,6 +3,7 @@
 //! "The filter costs 14 euros" is asked about as "How much the filter costs?". That is as plain as
 //! many people write, and it has the words that a better question has too.
 
+use super::casing::in_small_letters;
 use super::lexicon::{AUXILIARIES, is_verb};
 use crate::bake::support::{NUMBERS, content_words};
 
@@ -117,9 +118,7 @@ fn spoken(word: &str) -> String {
         return String::new();
     }
     let edge = |c: char| !c.is_alphanumeric() && !"€$£%".contains(c);
-    let word = word.trim_matches(edge);
-    let named = word.chars().skip(1).any(char::is_uppercase);
-    if named { word.to_owned() } else { word.to_lowercase() }
+    in_small_letters(word.trim_matches(edge))
 }
 
 /// The parts of a clause that can be asked for.

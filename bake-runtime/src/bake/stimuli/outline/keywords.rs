@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::casing::in_small_letters;
 use super::cloze::clozes;
 use super::frames::capitalised;
 use crate::bake::excerpt::sentences;
@@ -131,9 +132,7 @@ fn spoken(text: &str) -> Vec<String> {
         if has_digit || is_markup || content_words(word).is_empty() {
             continue;
         }
-        // "iPhone" and "USB" stay as they are.
-        let named = word.chars().skip(1).any(char::is_uppercase);
-        let word = if named { word.to_owned() } else { word.to_lowercase() };
+        let word = in_small_letters(word);
         if !found.contains(&word) {
             found.push(word);
         }

@@ -5,15 +5,18 @@ mod low_rank;
 mod peft;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::Path;
 
 #[cfg(feature = "train")]
 use bake_spec::model::config::StoredRows;
 use bake_spec::{Config, Projection};
 use candle_core::Device;
+#[cfg(feature = "train")]
+use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "train")]
+use crate::tensor::in_place;
 #[cfg(feature = "train")]
 pub(crate) use lora::initial;
 pub(crate) use low_rank::{LowRank, LowRankGradient};
@@ -218,18 +221,24 @@ impl Gradients {
         self.0.values_mut()
     }
 
-    /// Adds the gradients of another pass.
+    /// Adds the gradients of another pass through the same layers.
+    #[cfg(feature = "train")]
     pub(crate) fn add(&mut self, other: Self) -> Result<()> {
-        for (place, new) in other.0 {
-            match self.0.entry(place) {
-                Entry::Vacant(entry) => drop(entry.insert(new)),
-                Entry::Occupied(mut entry) => {
-                    let sum = entry.get_mut();
-                    (sum.a, sum.b) = ((&sum.a + new.a)?, (&sum.b + new.b)?);
-                }
-            }
+        if self.0.is_empty() {
+            *self = other;
+            return Ok(());
         }
-        Ok(())
+        let sums: Vec<_> = self.0.values_mut().zip(other.0.into_values()).collect();
+        if sums.iter().any(|(sum, _)| !sum.a.device().is_cpu()) {
+            return sums.into_iter().try_for_each(|(sum, new)| {
+                (sum.a, sum.b) = ((&sum.a + new.a)?, (&sum.b + new.b)?);
+                Ok(())
+            });
+        }
+        sums.into_par_iter().try_for_each(|(sum, new)| {
+            in_place::add(&sum.a, &new.a)?;
+            Ok(in_place::add(&sum.b, &new.b)?)
+        })
     }
 
     /// Fails where a variable of the adapter has no gradient: it would never change, although

@@ -5,6 +5,7 @@ mod checkpoint;
 mod epochs;
 pub(crate) mod optimizer;
 mod schedule;
+mod shards;
 mod size;
 mod step;
 

@@ -361,7 +361,7 @@ mod training {
         let changes = fixture.changes(DType::F32);
         let variables: Vec<Var> = changes.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
         let tensors: Vec<Tensor> = variables.iter().map(|x| x.as_tensor().clone()).collect();
-        let mut adapter = adapter(&changes);
+        let adapter = adapter(&changes);
         // Where a gradient is about 0, its sign, and so the first step, is a matter of rounding.
         let settings = AdamWSettings { eps: 1e-3, ..AdamWSettings::new(0.02) };
         let mut ours = AdamW::new(&adapter, settings).unwrap();
@@ -380,7 +380,7 @@ mod training {
                     norm.backward(y, &found.gradient, None)
                 })
                 .unwrap();
-            ours.step(&mut adapter, &gradients, 1e-2).unwrap();
+            ours.step(&adapter, &gradients, 1e-2).unwrap();
             let y = fixture.oracle(&x, &tensors).unwrap();
             let student = rms_norm_slow(&y, &last, 2f32.powi(-10)).unwrap();
             let plain = plain_loss(States { student: &student, ..states }, 1.0).unwrap();

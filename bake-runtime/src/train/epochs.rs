@@ -3,7 +3,8 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, AdamW, AdamWSettings};
-use super::step::{Student, measure, on_first_thread};
+use super::shards::Shards;
+use super::step::{Student, measure};
 use super::{Checkpoints, TrainingSet, schedule};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +63,7 @@ impl Training<'_> {
         let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
         self.checkpoints.load(&mut state)?;
         let (done, steps_per_epoch) = (state.losses.len(), self.steps_per_epoch());
+        let shards = Shards::new()?;
         let steps = settings.epochs * steps_per_epoch;
         let stage = Stage { name: "training", target: "", total: steps, unit: "steps" };
         self.monitor.stage(stage, |ticker| {
@@ -73,7 +75,7 @@ impl Training<'_> {
                 let skipped = state.losses.len() - epoch * steps_per_epoch;
                 let order = self.training_set.order(settings.seed, epoch);
                 for sequences in order.chunks(self.sequences_per_step()).skip(skipped) {
-                    let loss = self.step(&mut state, sequences, steps, done)?;
+                    let loss = self.step(&shards, &mut state, sequences, [steps, done])?;
                     let ends_epoch = state.losses.len().is_multiple_of(steps_per_epoch);
                     if ends_epoch {
                         self.measure_held_out(&mut state)?;
@@ -127,14 +129,14 @@ impl Training<'_> {
     /// does.
     fn step(
         &self,
+        shards: &Shards,
         state: &mut TrainingState,
         sequences: &[usize],
-        steps: usize,
-        first: usize,
+        [steps, first]: [usize; 2],
     ) -> Result<f64> {
         let settings = &self.recipe.train;
         let step = state.losses.len();
-        let (loss, mut gradients) = self.gradients(&state.adapter, sequences, step)?;
+        let (loss, mut gradients) = self.gradients(shards, &state.adapter, sequences, step)?;
         if step == first {
             gradients.check_complete(&state.adapter)?;
         }
@@ -146,7 +148,7 @@ impl Training<'_> {
             return Err(Error::new(ErrorKind::Training, message));
         }
         let rate = self.highest_rate() * schedule::share_of_rate(settings, step, steps);
-        state.optimizer.step(&mut state.adapter, &gradients, rate)?;
+        state.optimizer.step(&state.adapter, &gradients, rate)?;
         state.losses.push(loss);
         Ok(loss)
     }
@@ -155,6 +157,7 @@ impl Training<'_> {
     /// parts that are computed together.
     fn gradients(
         &self,
+        shards: &Shards,
         adapter: &Adapter,
         sequences: &[usize],
         step: usize,
@@ -170,13 +173,18 @@ impl Training<'_> {
         // Over an epoch the weights sum to one: each step is scaled so that the mean of all is the
         // weighted loss.
         let scale = self.steps_per_epoch() as f64;
-        let (mut total, mut gradients) = (0.0, Gradients::default());
-        for (part, numbers) in sequences.chunks(settings.batch).enumerate() {
-            let sequences = numbers.iter().map(|&i| &self.training_set.sequences[i]);
-            let batch = self.training_set.batch(sequences, self.model.decoder().device())?;
-            let (loss, new) = on_first_thread(|| student.gradients(&batch, scale, (step, part)))?;
-            total += loss;
-            gradients.add(new)?;
+        let (mut total, mut part, mut gradients) = (0.0, 0, Gradients::default());
+        for numbers in sequences.chunks(settings.batch) {
+            let sequences: Vec<_> =
+                numbers.iter().map(|&i| &self.training_set.sequences[i]).collect();
+            for shard in
+                student.in_shards(shards, self.training_set, &sequences, scale, (step, part))
+            {
+                let (loss, new) = shard?;
+                total += loss;
+                part += 1;
+                gradients.add(new)?;
+            }
         }
         Ok((total, gradients))
     }

@@ -1,8 +1,12 @@
 //! AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
+use rayon::prelude::*;
 
 use crate::adapter::{Adapter, Gradients};
+use crate::tensor::elementary::{sum2, vectorised};
+use crate::tensor::in_place;
+use crate::tensor::slices::with_slice;
 
 /// The settings of AdamW, apart from the learning rate of each step.
 #[derive(Clone, Copy, Debug)]
@@ -54,21 +58,24 @@ impl AdamW {
     }
 
     /// Moves the adapter against the gradients, one for each of its changes.
-    pub(crate) fn step(
-        &mut self,
-        adapter: &mut Adapter,
-        gradients: &Gradients,
-        lr: f64,
-    ) -> Result<()> {
+    pub(crate) fn step(&mut self, adapter: &Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
         self.steps += 1;
+        let (steps, settings) = (self.steps, self.settings);
+        let mut moves = Vec::with_capacity(2 * self.moments.len());
         for ((layer, projection, gradient), [a_moments, b_moments]) in
             gradients.iter().zip(&self.moments)
         {
-            let Some(change) = adapter.change_mut(layer, projection) else { continue };
-            self.settings.step(self.steps, &change.a, &gradient.a, a_moments, lr)?;
-            self.settings.step(self.steps, &change.b, &gradient.b, b_moments, lr)?;
+            let Some(change) = adapter.change(layer, projection) else { continue };
+            moves.push((&change.a, &gradient.a, a_moments));
+            moves.push((&change.b, &gradient.b, b_moments));
         }
-        Ok(())
+        let step = |(x, gradient, moments): (&Tensor, &Tensor, &_)| {
+            settings.step(steps, x, gradient, moments, lr)
+        };
+        if moves.iter().all(|(x, ..)| x.device().is_cpu()) {
+            return moves.into_par_iter().try_for_each(step);
+        }
+        moves.into_iter().try_for_each(step)
     }
 }
 
@@ -86,11 +93,36 @@ impl AdamWSettings {
         lr: f64,
     ) -> Result<()> {
         let &Self { beta1, beta2, eps, weight_decay } = self;
+        let (corrected1, corrected2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
+        let kept = 1.0 - lr * weight_decay;
+        if x.device().is_cpu() {
+            let [keep1, new1, keep2, new2] =
+                [beta1, 1.0 - beta1, beta2, 1.0 - beta2].map(|share| share as f32);
+            let [over1, over2] = [corrected1, corrected2].map(|share| (1.0 / share) as f32);
+            let [eps, kept, lr] = [eps, kept, lr].map(|number| number as f32);
+            in_place::update(
+                mean,
+                gradient,
+                #[inline(always)]
+                |mean, g| mean * keep1 + g * new1,
+            )?;
+            in_place::update(
+                square,
+                gradient,
+                #[inline(always)]
+                |square, g| square * keep2 + g * g * new2,
+            )?;
+            return in_place::update2(
+                x,
+                [mean, square],
+                #[inline(always)]
+                |x, mean, square| x * kept - mean * over1 / ((square * over2).sqrt() + eps) * lr,
+            );
+        }
         replace(mean, ((mean * beta1)? + (gradient * (1.0 - beta1))?)?)?;
         replace(square, ((square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?)?;
-        let (mean, square) =
-            ((mean / (1.0 - beta1.powi(steps)))?, (square / (1.0 - beta2.powi(steps)))?);
-        replace(x, ((x * (1.0 - lr * weight_decay))? - ((mean / (square.sqrt()? + eps)?)? * lr)?)?)
+        let (mean, square) = ((mean / corrected1)?, (square / corrected2)?);
+        replace(x, ((x * kept)? - ((mean / (square.sqrt()? + eps)?)? * lr)?)?)
     }
 }
 
@@ -101,13 +133,16 @@ fn replace(tensor: &Tensor, new: Tensor) -> Result<()> {
 
 /// Scales gradients so that their joint norm is at most `limit`; returns the norm before.
 pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
-    let sums = gradients
-        .iter()
-        .flat_map(|(.., gradient)| [&gradient.a, &gradient.b])
-        .map(|tensor| tensor.sqr()?.sum_all());
-    // Collected first, since each number that is read from a GPU has to wait for it.
-    let sums = Tensor::stack(&sums.collect::<Result<Vec<_>>>()?, 0)?.to_vec1::<f32>()?;
-    let norm = sums.into_iter().map(f64::from).sum::<f64>().sqrt();
+    let tensors = || gradients.iter().flat_map(|(.., gradient)| [&gradient.a, &gradient.b]);
+    let sums: Vec<f64> = if tensors().all(|tensor| tensor.device().is_cpu()) {
+        let squares = |tensor| with_slice(tensor, squared);
+        tensors().collect::<Vec<_>>().into_par_iter().map(squares).collect::<Result<_>>()?
+    } else {
+        // Collected first, since each number that is read from a GPU has to wait for it.
+        let sums = tensors().map(|tensor| tensor.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
+        Tensor::stack(&sums, 0)?.to_dtype(DType::F64)?.to_vec1()?
+    };
+    let norm = sums.into_iter().sum::<f64>().sqrt();
     if norm > limit {
         for gradient in gradients.iter_mut() {
             let scale = limit / norm;
@@ -117,10 +152,18 @@ pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
     Ok(norm)
 }
 
+/// The sum of the squares of some numbers.
+fn squared(numbers: &[f32]) -> f64 {
+    vectorised(
+        #[inline(always)]
+        || sum2(numbers, numbers, |a, b| a * b),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use bake_spec::Projection;
-    use candle_core::{DType, Device, Var};
+    use candle_core::{Device, Var};
     use candle_nn::{Optimizer as _, ParamsAdamW};
 
     use super::*;
@@ -152,13 +195,13 @@ mod tests {
         let mut optimizer = AdamW::new(&adapter, settings).unwrap();
         let place = adapter.change(0, Projection::Query).unwrap().a.id();
         // The first step is lr · sign(g), after the weight has decayed.
-        optimizer.step(&mut adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
+        optimizer.step(&adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
         let first = a(&adapter);
         assert!(
             (first[0] - (0.999 - 0.01)).abs() < 1e-6 && (first[1] - (-1.998 + 0.01)).abs() < 1e-6,
             "{first:?}"
         );
-        optimizer.step(&mut adapter, &gradients(&[0.0, 0.0], &[1.0]), 0.01).unwrap();
+        optimizer.step(&adapter, &gradients(&[0.0, 0.0], &[1.0]), 0.01).unwrap();
         let mean: f64 = 0.9 * 0.05 / (1.0 - 0.81);
         let square: f64 = 0.99 * 0.0025 / (1.0 - 0.9801);
         let want = 0.989 * 0.999 - 0.01 * mean / square.sqrt();
@@ -181,7 +224,7 @@ mod tests {
         let mut oracle = candle_nn::AdamW::new(variables.to_vec(), params).unwrap();
         for step in 0..5 {
             let (da, db) = (numbers(40, 10 + step), numbers(24, 20 + step));
-            ours.step(&mut adapter, &gradients(&da, &db), 0.01).unwrap();
+            ours.step(&adapter, &gradients(&da, &db), 0.01).unwrap();
             // A function whose slopes are those gradients.
             let [x, y] = [(&variables[0], &da), (&variables[1], &db)]
                 .map(|(x, slope)| (x.as_tensor() * tensor(slope)).unwrap().sum_all().unwrap());

@@ -1,5 +1,8 @@
 //! How much memory a training takes.
 
+use candle_core::Device;
+
+use super::shards;
 use super::step::{LOSS, kept_blocks};
 use crate::adapter::Adapter;
 use crate::distill;
@@ -10,6 +13,8 @@ use crate::model::block::{Activations, Block};
 pub(crate) struct TrainingSize<'a> {
     pub(crate) model: &'a Model,
     pub(crate) adapter: &'a Adapter,
+    /// Sequences of a batch.
+    pub(crate) sequences: usize,
     /// Tokens of the largest batch, and those of the answers in it.
     pub(crate) batch: [usize; 2],
     /// The same of the largest group of sequences that are measured together.
@@ -28,8 +33,8 @@ impl TrainingSize<'_> {
         self.step().max(self.checkpoint()).max(self.measure())
     }
 
-    /// A step: the optimiser's moments and the gradients of the adapter, the activations that are
-    /// kept, and either the loss or the backward pass of a block.
+    /// A step: the optimiser's moments and the gradients of the adapter, those of each shard, the
+    /// activations that are kept, and either the loss or the backward pass of a block.
     fn step(&self) -> usize {
         let (config, [tokens, answers]) = (self.model.config(), self.batch);
         let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
@@ -38,14 +43,24 @@ impl TrainingSize<'_> {
         let kept = kept_blocks(config, tokens, self.activation_bytes).min(layers - lowest);
         let inputs = (layers - lowest - kept) * state(tokens);
         // One that is computed again has its activations there when those above are gone.
-        let beside = self.loss(answers).max(Block::backward_bytes(config, tokens));
-        let gradients = 1 + usize::from(self.accumulate > 1);
+        let shards = self.shards();
+        let losses = shards::at_once().min(shards) * self.loss(answers.div_ceil(shards));
+        let beside = losses.max(Block::backward_bytes(config, tokens));
+        let gradients = shards + usize::from(self.accumulate > 1);
         (self.states() + gradients) * self.adapter_bytes()
             + 2 * state(tokens)
             + state(answers)
             + kept.max(1) * block
             + inputs
             + beside
+    }
+
+    /// The shards of the largest batch.
+    fn shards(&self) -> usize {
+        match self.model.decoder().device() {
+            Device::Cpu => shards::count(self.batch[0], self.sequences),
+            _ => 1,
+        }
     }
 
     /// The divergence of some sequences from their teacher, which is measured before and after.

@@ -5,10 +5,11 @@ mod tests;
 
 use bake_spec::recipe::{Recipe, Train};
 use bake_spec::{Config, KeyHasher, Projection};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::shards::{self, Shards};
 use super::{Batch, StudentSequence, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
 use crate::distill::{Compared, Divergence, Options, compare};
@@ -73,25 +74,13 @@ fn compared(
     Ok((total, loss.gradient))
 }
 
-/// Does work on the first of the threads that share it. It is always the same one, since allocators
-/// keep what was freed for the thread that had it: on others, a step would take its memory again.
-///
-/// On one of these threads it is done where it is: the others may be waiting for what it makes, as
-/// two bakes of the same recipe wait for each other.
-pub(super) fn on_first_thread<T: Send>(work: impl Fn() -> T + Sync) -> T {
-    if rayon::current_thread_index().is_some() {
-        return work();
-    }
-    let done = rayon::broadcast(|context| (context.index() == 0).then(&work));
-    done.into_iter().flatten().next().expect("there is a first thread")
-}
-
 /// How many blocks may keep their activations of this many tokens.
 pub(super) fn kept_blocks(config: &Config, tokens: usize, activation_bytes: usize) -> usize {
     activation_bytes / Activations::bytes(config, tokens).max(1)
 }
 
 /// A model with an adapter that learns.
+#[derive(Clone, Copy)]
 pub(super) struct Student<'a> {
     pub(super) model: &'a Model,
     pub(super) adapter: &'a Adapter,
@@ -101,6 +90,28 @@ pub(super) struct Student<'a> {
 }
 
 impl Student<'_> {
+    /// The scaled loss and gradients of each shard of some sequences. `part` is the number of the
+    /// first among the shards of the step.
+    pub(super) fn in_shards(
+        &self,
+        shards: &Shards,
+        training_set: &TrainingSet,
+        sequences: &[&StudentSequence],
+        scale: f64,
+        (step, part): (usize, usize),
+    ) -> Vec<Result<(f64, Gradients)>> {
+        let device = self.model.decoder().device();
+        let divided = match device {
+            Device::Cpu => shards::divide(sequences),
+            _ => vec![sequences.to_vec()],
+        };
+        let own = Self { activation_bytes: self.activation_bytes / divided.len(), ..*self };
+        shards.run(divided.len(), |shard| {
+            let batch = training_set.batch(divided[shard].iter().copied(), device)?;
+            own.gradients(&batch, scale, (step, part + shard))
+        })
+    }
+
     /// The scaled loss of a batch and the gradients of the adapter.
     pub(super) fn gradients(
         &self,
@@ -176,7 +187,7 @@ struct Masks<'a> {
     rate: f64,
     seed: u64,
     step: (usize, usize),
-    device: &'a candle_core::Device,
+    device: &'a Device,
 }
 
 impl DropoutMasks for Masks<'_> {
@@ -245,7 +256,6 @@ impl<'a> Trial<'a> {
     /// Learns from the batch, with this room for the activations of a whole one.
     pub(crate) fn learn(&self, activation_bytes: usize) -> Result<()> {
         let sequences = &self.training_set.sequences;
-        let batch = self.training_set.batch(sequences, self.model.decoder().device())?;
         let student = Student {
             model: self.model,
             adapter: &self.adapter,
@@ -253,8 +263,10 @@ impl<'a> Trial<'a> {
             dropout: self.recipe.lora.dropout,
             activation_bytes: activation_bytes / self.recipe.train.batch * sequences.len(),
         };
-        on_first_thread(|| student.gradients(&batch, 1.0, (0, 0)))?;
-        Ok(())
+        let sequences: Vec<_> = sequences.iter().collect();
+        let shards =
+            student.in_shards(&Shards::new()?, &self.training_set, &sequences, 1.0, (0, 0));
+        shards.into_iter().try_for_each(|shard| shard.map(drop))
     }
 
     /// Measures the batch.

@@ -41,6 +41,7 @@ pub(super) fn memory_bytes(
     let training = TrainingSize {
         model,
         adapter,
+        sequences: recipe.train.batch,
         batch: largest(recipe.train.batch),
         measured: largest(measured),
         accumulate: recipe.train.accumulate,

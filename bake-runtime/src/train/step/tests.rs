@@ -136,6 +136,56 @@ fn activations_that_are_computed_again_give_the_same_bits() {
     assert_ne!(bits(0, 0.0), bits(0, 0.5));
 }
 
+/// A training set of sequences that are divided into shards.
+fn long_set(model: &Model) -> TrainingSet {
+    let lengths: Vec<usize> = (0..12).map(|i| 30 + i * 13 % 40).collect();
+    let sequence = |(number, &length): (usize, &usize)| StudentSequence {
+        ids: (0..length).map(|i| ((i * 37 + number * 11) % 300) as u32).collect(),
+        answer: 5,
+        first_state: 5 * number,
+        token_weight: 1.0 / 60.0,
+    };
+    let sequences: Vec<_> = lengths.iter().enumerate().map(sequence).collect();
+    let states = noise(&[60, model.config().hidden_size()], 3, 1.0);
+    TrainingSet { sequences, held_out: Vec::new(), states }
+}
+
+#[test]
+fn shards_have_the_gradients_of_the_whole_and_the_same_bits_on_any_number_of_threads() {
+    let model = Model::tiny().unwrap();
+    let (adapter, set) = (adapter(&model, 4), long_set(&model));
+    let settings = settings(Divergence::ForwardKl);
+    let student = student(&model, &adapter, &settings, 0.0, 1 << 28);
+    let sequences: Vec<_> = set.sequences.iter().collect();
+    let numbers = |gradients: &Gradients| -> Vec<f32> {
+        let all = gradients.iter().flat_map(|(.., g)| [&g.a, &g.b]);
+        all.flat_map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+    };
+    let added = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let shards = Shards::new().unwrap();
+            let (mut loss, mut sum, mut count) = (0.0, Gradients::default(), 0);
+            for shard in student.in_shards(&shards, &set, &sequences, 1.0, (0, 0)) {
+                let (own, gradients) = shard.unwrap();
+                sum.add(gradients).unwrap();
+                (loss, count) = (loss + own, count + 1);
+            }
+            assert!(count > 1);
+            (loss, numbers(&sum))
+        })
+    };
+    let (loss, sum) = added(1);
+    assert_eq!((loss, sum.clone()), added(3));
+    let batch = set.batch(&set.sequences, &Device::Cpu).unwrap();
+    let (whole, gradients) = student.gradients(&batch, 1.0, (0, 0)).unwrap();
+    assert!((loss - whole).abs() < 1e-5 * whole, "{loss} {whole}");
+    let largest = sum.iter().fold(0f32, |largest, g| largest.max(g.abs()));
+    for (got, want) in sum.iter().zip(numbers(&gradients)) {
+        assert!((got - want).abs() < 1e-4 * largest, "{got} {want}");
+    }
+}
+
 #[test]
 fn on_a_gpu_loss_and_gradients_are_those_of_the_processor() {
     let tiny = |device: &Device| Model::tiny_at(device).unwrap();

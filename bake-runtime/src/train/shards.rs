@@ -1,0 +1,157 @@
+//! The parts of a step that are computed side by side.
+//!
+//! Products of a small model are over before a second thread has woken up. So the sequences of a
+//! step are divided into shards, each of which goes through all layers and back on threads of its
+//! own, and the gradients are added up at the end. How many shards there are depends on the
+//! sequences alone, and they are added in their order: the result has the same bits on any number
+//! of threads.
+
+use std::sync::Mutex;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::StudentSequence;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The fewest tokens that make a shard: so many that products still fill the registers.
+const FEWEST_TOKENS: usize = 192;
+
+/// The most shards. Each has gradients of its own.
+const MOST: usize = 4;
+
+/// Threads for shards.
+pub(super) struct Shards {
+    pools: Vec<ThreadPool>,
+}
+
+impl Shards {
+    /// All threads, divided among as many shards as can run at once.
+    pub(super) fn new() -> Result<Self> {
+        let (threads, pools) = (rayon::current_num_threads(), at_once());
+        let pool = |number: usize| {
+            let own = threads / pools + usize::from(number < threads % pools);
+            ThreadPoolBuilder::new().num_threads(own).build().map_err(|error| {
+                Error::new(ErrorKind::Training, format!("cannot start {own} threads: {error}"))
+            })
+        };
+        Ok(Self { pools: (0..pools).map(pool).collect::<Result<_>>()? })
+    }
+
+    /// What `work` makes of each shard, in their order.
+    pub(super) fn run<T: Send>(&self, shards: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        let mut done: Vec<Option<T>> = (0..shards).map(|_| None).collect();
+        let mut places: Vec<Vec<(usize, &mut Option<T>)>> =
+            self.pools.iter().map(|_| Vec::new()).collect();
+        for (shard, place) in done.iter_mut().enumerate() {
+            places[shard % self.pools.len()].push((shard, place));
+        }
+        side_by_side(&self.pools, places, &|(shard, place)| *place = Some(work(shard)));
+        done.into_iter().flatten().collect()
+    }
+}
+
+/// Runs the work of each pool, one piece after the other on the pool's first thread: allocators keep
+/// what was freed for the thread that had it, and on others a step would take its memory again.
+fn side_by_side<W: Send>(pools: &[ThreadPool], mut works: Vec<Vec<W>>, run: &(impl Fn(W) + Sync)) {
+    let (Some((pool, pools)), Some(work)) = (pools.split_last(), works.pop()) else { return };
+    let work = Mutex::new(work);
+    pool.in_place_scope(|scope| {
+        scope.spawn_broadcast(|_, context| {
+            if context.index() == 0 {
+                let work = std::mem::take(&mut *work.lock().unwrap_or_else(|e| e.into_inner()));
+                work.into_iter().for_each(run);
+            }
+        });
+        side_by_side(pools, works, run);
+    });
+}
+
+/// How many shards there are for so many tokens in so many sequences.
+pub(super) fn count(tokens: usize, sequences: usize) -> usize {
+    (tokens / FEWEST_TOKENS).clamp(1, MOST.min(sequences.max(1)))
+}
+
+/// How many shards run at once.
+pub(super) fn at_once() -> usize {
+    rayon::current_num_threads().min(MOST)
+}
+
+/// Divides sequences into shards of about as many tokens each, by dealing out the longest first. In
+/// a shard they stay in their order.
+pub(super) fn divide<'a>(sequences: &[&'a StudentSequence]) -> Vec<Vec<&'a StudentSequence>> {
+    let tokens = |place: usize| sequences[place].ids.len();
+    let all = (0..sequences.len()).map(tokens).sum();
+    let mut shards = vec![(0, Vec::new()); count(all, sequences.len())];
+    let mut longest_first: Vec<usize> = (0..sequences.len()).collect();
+    longest_first.sort_by_key(|&place| std::cmp::Reverse(tokens(place)));
+    for place in longest_first {
+        let shortest = shards.iter_mut().min_by_key(|(tokens, _)| *tokens);
+        let (sum, places) = shortest.expect("there is at least one shard");
+        *sum += tokens(place);
+        places.push(place);
+    }
+    let in_order = |(_, mut places): (usize, Vec<usize>)| {
+        places.sort_unstable();
+        places.into_iter().map(|place| sequences[place]).collect()
+    };
+    shards.into_iter().map(in_order).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequences(lengths: &[usize]) -> Vec<StudentSequence> {
+        let sequence = |(number, &length): (usize, &usize)| StudentSequence {
+            ids: vec![0; length],
+            answer: 1,
+            first_state: number,
+            token_weight: 1.0,
+        };
+        lengths.iter().enumerate().map(sequence).collect()
+    }
+
+    #[test]
+    fn sequences_are_divided_into_shards_of_like_size() {
+        let lengths: Vec<usize> = (0..16).map(|i| 20 + 7 * i % 50).collect();
+        let sequences = sequences(&lengths);
+        let shards = divide(&sequences.iter().collect::<Vec<_>>());
+        let sizes = |shard: &Vec<&StudentSequence>| shard.iter().map(|s| s.ids.len()).sum();
+        let sizes: Vec<usize> = shards.iter().map(sizes).collect();
+        assert_eq!(shards.len(), lengths.iter().sum::<usize>() / FEWEST_TOKENS);
+        assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() < 20, "{sizes:?}");
+        for shard in &shards {
+            assert!(shard.is_sorted_by_key(|sequence| sequence.first_state));
+        }
+        let mut all: Vec<_> = shards.iter().flatten().map(|s| s.first_state).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..16).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn few_tokens_are_one_shard_and_many_are_not_more_than_there_are_sequences() {
+        for (lengths, want) in
+            [(&[][..], 1), (&[30, 40], 1), (&[5000], 1), (&[5000, 9], 2), (&[900; 9], MOST)]
+        {
+            let sequences = sequences(lengths);
+            assert_eq!(divide(&sequences.iter().collect::<Vec<_>>()).len(), want, "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn what_shards_give_comes_in_their_order_on_any_number_of_threads() {
+        for threads in [1, 2, 3, 9] {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let shards = pool.install(Shards::new).unwrap();
+            assert_eq!(shards.pools.len(), threads.min(MOST));
+            let own: usize = shards.pools.iter().map(ThreadPool::current_num_threads).sum();
+            assert_eq!(own, threads);
+            for count in [1, 3, 7] {
+                let squares = || shards.run(count, |shard| shard * shard);
+                let want: Vec<usize> = (0..count).map(|shard| shard * shard).collect();
+                assert_eq!(squares(), want);
+                assert_eq!(pool.install(squares), want);
+            }
+        }
+    }
+}

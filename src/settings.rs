@@ -545,6 +545,11 @@ pub mod train {
     ///
     /// `until_covered`, in `train`: a whole number from 1 to 100.
     pub const until_covered: () = ();
+    /// The share of the trajectories that the student writes itself in further rounds, of which
+    /// there is at least one then, and along which it learns what the teacher would say.
+    ///
+    /// `on_policy`, in `train`: a number above 0 and at most 1.
+    pub const on_policy: () = ();
 }
 
 /// Settings of `gate`.

@@ -161,6 +161,7 @@ fn the_bare_form_has_a_default_for_everything() {
         patience: 4,
         stop_at_kl: None,
         until_covered: None,
+        on_policy: None,
         checkpoint_every: None,
         teacher_anyway: false,
     };
@@ -277,6 +278,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
         patience: 4,
         stop_at_kl: None,
         until_covered: None,
+        on_policy: None,
         checkpoint_every: None,
         teacher_anyway: true,
     };

@@ -19,6 +19,7 @@ mod freed;
 mod gate;
 mod held_out;
 pub(crate) mod layout;
+mod on_policy;
 mod options;
 pub(crate) mod plan;
 pub(crate) mod probe;
@@ -145,7 +146,7 @@ impl Baking<'_> {
         let adapter = stages.check(&inputs)?;
         freed::give_back();
         let chosen = stages.choose(&inputs)?;
-        let prepared = stages.prepare(&inputs, &chosen, &[])?;
+        let prepared = stages.prepare(&inputs, &chosen, None)?;
         if fresh {
             self.clear_checkpoints()?;
         }
@@ -249,7 +250,7 @@ impl Baking<'_> {
     }
 
     fn clear_checkpoints(&self) -> Result<()> {
-        let rounds = self.recipe.train.until_covered.unwrap_or_default();
+        let rounds = self.recipe.train.further_rounds().unwrap_or_default();
         (0..=rounds).try_for_each(|round| self.checkpoints(round).clear())
     }
 }

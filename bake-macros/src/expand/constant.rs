@@ -241,11 +241,13 @@ fn train(train: &Train) -> TokenStream {
         patience,
         stop_at_kl,
         until_covered,
+        on_policy,
         checkpoint_every,
         teacher_anyway,
     } = &**train;
     let stop_at_kl = option(*stop_at_kl);
     let until_covered = option(*until_covered);
+    let on_policy = option(*on_policy);
     let checkpoint_every = option(*checkpoint_every);
     let lr = option(*lr);
     let schedule = match schedule {
@@ -275,6 +277,7 @@ fn train(train: &Train) -> TokenStream {
             patience: #patience,
             stop_at_kl: #stop_at_kl,
             until_covered: #until_covered,
+            on_policy: #on_policy,
             checkpoint_every: #checkpoint_every,
             teacher_anyway: #teacher_anyway,
         })

@@ -6,20 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::Baking;
 use super::gate::Chosen;
+use super::on_policy::OnPolicy;
 use super::recall::{about, unknown};
-use super::stages::{Prepared, Stages};
+use super::stages::{Further, Prepared, Stages};
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::inputs::Inputs;
 use crate::train::lowest;
 
 /// How a further round went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundReport {
     /// What the passages are about that it was for.
     pub passages: Vec<String>,
     /// The stimuli that were made for them.
     pub stimuli: usize,
+    /// The stimuli that the student answered itself.
+    #[serde(default)]
+    pub on_policy: usize,
     /// The mean divergence in each epoch of its training.
     pub epochs: Vec<f64>,
     /// The divergence on the stimuli that are held out, after each epoch.
@@ -32,14 +36,25 @@ pub struct RoundReport {
 /// In one sentence, after "in a further round".
 impl std::fmt::Display for RoundReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { passages, stimuli, held_out, kept, .. } = self;
+        let Self { held_out, kept, .. } = self;
         let lowest = lowest(held_out).map_or(f64::NAN, |epoch| held_out[epoch]);
         let end = if *kept { "which was kept" } else { "which was no nearer, and not kept" };
-        write!(
-            f,
-            "{stimuli} more questions about {}: {lowest:.4} on what is held out, {end}",
-            passages.join("; ")
-        )
+        write!(f, "{}: {lowest:.4} on what is held out, {end}", self.asked())
+    }
+}
+
+impl RoundReport {
+    /// What it asks, for people.
+    fn asked(&self) -> String {
+        let Self { passages, stimuli, on_policy, .. } = self;
+        let mut parts = Vec::new();
+        if *stimuli > 0 {
+            parts.push(format!("{stimuli} more questions about {}", passages.join("; ")));
+        }
+        if *on_policy > 0 {
+            parts.push(format!("{on_policy} questions answered by the student itself"));
+        }
+        parts.join(", and ")
     }
 }
 
@@ -71,15 +86,20 @@ impl Baking<'_> {
         chosen: &[Chosen],
         mut covering: Covering,
     ) -> Result<Covering> {
-        let Some(most) = self.recipe.train.until_covered else { return Ok(covering) };
+        let Some(most) = self.recipe.train.further_rounds() else { return Ok(covering) };
         // What was made a moment ago is not made again.
         let stages = &Stages { fresh: false, ..*stages };
         let mut rounds: Vec<Vec<usize>> =
             inputs.iter().map(|inputs| vec![0; inputs.passages.len()]).collect();
-        let mut missing = self.unknown(stages, &covering)?;
+        let mut missing = match self.recipe.train.until_covered {
+            Some(_) => self.unknown(stages, &covering)?,
+            None => vec![Vec::new(); inputs.len()],
+        };
         for round in 1..=most {
             let passages = self.named(inputs, &missing);
-            if passages.is_empty() {
+            // What the student says itself is learned at least once.
+            let on_policy = self.recipe.train.on_policy;
+            if passages.is_empty() && (on_policy.is_none() || round > 1) {
                 break;
             }
             for (rounds, missing) in rounds.iter_mut().zip(&missing) {
@@ -89,18 +109,22 @@ impl Baking<'_> {
             let before = prepared.stimuli();
             // The states of a training are not there twice.
             drop(prepared);
-            let prepared = stages.prepare(inputs, chosen, &rounds)?;
-            let stimuli = prepared.stimuli().saturating_sub(before);
+            let on_policy = on_policy.map(|share| OnPolicy { share, adapter: &adapter, round });
+            let further = Further { rounds: &rounds, on_policy };
+            let prepared = stages.prepare(inputs, chosen, Some(further))?;
+            let report = RoundReport {
+                stimuli: prepared.stimuli().saturating_sub(before),
+                on_policy: prepared.on_policy,
+                passages,
+                ..RoundReport::default()
+            };
             covering = Covering { prepared, adapter, rounds: reports, uncovered: Vec::new() };
-            if stimuli == 0 {
+            if report.stimuli == 0 && report.on_policy == 0 {
                 break;
             }
-            self.monitor.note(&format!(
-                "round {round} of at most {most}: {stimuli} more questions about {}",
-                passages.join("; ")
-            ));
-            let report = self.further_round(&mut covering, round, passages, stimuli)?;
-            if report.kept {
+            self.monitor.note(&format!("round {round} of at most {most}: {}", report.asked()));
+            let report = self.further_round(&mut covering, round, report)?;
+            if report.kept && self.recipe.train.until_covered.is_some() {
                 missing = self.unknown(stages, &covering)?;
             }
             covering.rounds.push(report);
@@ -114,8 +138,7 @@ impl Baking<'_> {
         &self,
         covering: &mut Covering,
         round: usize,
-        passages: Vec<String>,
-        stimuli: usize,
+        report: RoundReport,
     ) -> Result<RoundReport> {
         let training_set = &covering.prepared.training_set;
         let before =
@@ -127,7 +150,7 @@ impl Baking<'_> {
             covering.adapter = trained.adapter;
         }
         let (epochs, held_out) = (trained.epochs, trained.held_out);
-        Ok(RoundReport { passages, stimuli, epochs, held_out, kept })
+        Ok(RoundReport { epochs, held_out, kept, ..report })
     }
 
     /// The passages of each target that are not known.

@@ -15,6 +15,7 @@ use super::drift::Anchored;
 use super::freed::give_back;
 use super::gate::{self, Chosen};
 use super::held_out::held_out;
+use super::on_policy::OnPolicy;
 use super::reading::Reading;
 use super::recall::Examination;
 use super::report::TargetReport;
@@ -43,6 +44,17 @@ pub(super) struct Prepared {
     pub(super) examinations: Vec<Examination>,
     /// What should stay as it is.
     pub(super) anchored: Vec<Anchored>,
+    /// Answers of the student that are trained on, with what the teacher says along them.
+    pub(super) on_policy: usize,
+}
+
+/// What a training after the first is for.
+#[derive(Clone, Copy)]
+pub(super) struct Further<'a> {
+    /// The further rounds of the passages of each target.
+    pub(super) rounds: &'a [Vec<usize>],
+    /// The student that answers some of the stimuli itself, if one does.
+    pub(super) on_policy: Option<OnPolicy<'a>>,
 }
 
 impl Prepared {
@@ -98,19 +110,19 @@ impl Stages<'_> {
         Ok(chosen)
     }
 
-    /// Runs the stages of every target. `rounds` are the further rounds of the passages of each;
-    /// there are none where it is empty.
+    /// Runs the stages of every target, for the first training or for a further one.
     pub(super) fn prepare(
         &self,
         inputs: &[Inputs],
         chosen: &[Chosen],
-        rounds: &[Vec<usize>],
+        further: Option<Further<'_>>,
     ) -> Result<Prepared> {
         let (mut gathered, mut reports) = (Gathered::default(), Vec::new());
         let targets = self.recipe.targets.iter().zip(inputs).zip(self.recipe.shares());
         for (number, ((target, inputs), share)) in targets.enumerate() {
-            let (chosen, rounds) = (&chosen[number], rounds.get(number).map(Vec::as_slice));
-            reports.push(self.run(target, inputs, chosen, rounds, share, &mut gathered)?);
+            let chosen = &chosen[number];
+            let further = further.map(|further| (further.rounds[number].as_slice(), further));
+            reports.push(self.run(target, inputs, chosen, further, share, &mut gathered)?);
         }
         // Targets of which nothing is held out leave their share to the others.
         let mass = |s: &StudentSequence| s.token_weight * s.answer as f64;
@@ -120,9 +132,9 @@ impl Stages<'_> {
         }
         let shape = (gathered.rows, self.model.config().hidden_size());
         let states = Tensor::from_vec(gathered.states, shape, self.model.decoder().device())?;
-        let Gathered { sequences, held_out, examinations, anchored, .. } = gathered;
+        let Gathered { sequences, held_out, examinations, anchored, on_policy, .. } = gathered;
         let training_set = TrainingSet { sequences, held_out, states };
-        Ok(Prepared { training_set, reports, examinations, anchored })
+        Ok(Prepared { training_set, reports, examinations, anchored, on_policy })
     }
 
     /// Runs the stages of one target, whose share of the loss this is.
@@ -131,18 +143,18 @@ impl Stages<'_> {
         target: &Target,
         inputs: &Inputs,
         chosen: &Chosen,
-        rounds: Option<&[usize]>,
+        round: Option<(&[usize], Further<'_>)>,
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<TargetReport> {
         let reading = Reading::new(self, target, inputs, chosen.layout)?;
-        let rounds_of = rounds.unwrap_or_default();
+        let rounds_of = round.map(|(rounds, _)| rounds).unwrap_or_default();
         let Collected { list: stimuli, reports: generators, further, .. } =
             stimuli::collect(self, target, inputs, &reading, rounds_of, true)?;
         stimuli::check_any(target, &stimuli, &generators)?;
         // What nobody asked for is in the report, but nobody has to be warned of it, nor again in
         // a further round.
-        for report in generators.iter().filter(|report| report.declared && rounds.is_none()) {
+        for report in generators.iter().filter(|report| report.declared && round.is_none()) {
             let warnings = [report.passages_without_question(), report.shortfall()];
             for warning in warnings.into_iter().flatten() {
                 self.monitor.warn(&format!("target `{}`: {warning}", target.name));
@@ -152,7 +164,24 @@ impl Stages<'_> {
         give_back();
         let rollouts = Teachers::new(self, target, &reading).roll_out(&stimuli)?;
         give_back();
-        let answers = Judge::new(self, target, inputs, &reading).choose(&stimuli, &rollouts)?;
+        let mut answers = Judge::new(self, target, inputs, &reading).choose(&stimuli, &rollouts)?;
+        let settings = &self.recipe.train;
+        // What is held out stays the same in further rounds, whose stimuli are all trained on.
+        let first = &stimuli[..stimuli.len() - further];
+        let mut held_out = held_out(first, settings.held_out, settings.seed);
+        held_out.resize(stimuli.len(), false);
+        let answered = AnswerReport::of(&answers);
+        if let Some(left_out) = answered.left_out().filter(|_| round.is_none()) {
+            self.monitor.note(&format!("target `{}`, rollouts: {left_out}", target.name));
+        }
+        let examination = Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?;
+        gathered.examinations.push(examination);
+        if let Some(student) = round.and_then(|(_, further)| further.on_policy)
+            && !target.anchor
+        {
+            gathered.on_policy +=
+                student.replace(self, target, &stimuli, &held_out, &mut answers)?;
+        }
         let trajectories = trajectories(&answers);
         let taught = Taught {
             stages: self,
@@ -164,15 +193,6 @@ impl Stages<'_> {
         taught.add_states(&mut gathered.states)?;
         give_back();
         let all = || rollouts.iter().flatten();
-        let answered = AnswerReport::of(&answers);
-        if let Some(left_out) = answered.left_out().filter(|_| rounds.is_none()) {
-            self.monitor.note(&format!("target `{}`, rollouts: {left_out}", target.name));
-        }
-        let settings = &self.recipe.train;
-        // What is held out stays the same in further rounds, whose stimuli are all trained on.
-        let first = &stimuli[..stimuli.len() - further];
-        let mut held_out = held_out(first, settings.held_out, settings.seed);
-        held_out.resize(stimuli.len(), false);
         let mut report = TargetReport {
             name: target.name.to_string(),
             stimuli: stimuli.len(),
@@ -187,9 +207,6 @@ impl Stages<'_> {
             answered,
             recall: None,
         };
-        gathered
-            .examinations
-            .push(Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?);
         let before = (gathered.sequences.len(), gathered.held_out.len());
         report.stimulus_tokens =
             self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
@@ -307,6 +324,8 @@ struct Gathered {
     examinations: Vec<Examination>,
     /// The answers of the base model that should stay as they are.
     anchored: Vec<Anchored>,
+    /// Answers of the student that are learned along.
+    on_policy: usize,
     /// The teachers' states, row after row, and how many rows belong to the sequences.
     states: Vec<f32>,
     rows: usize,

@@ -14,7 +14,7 @@ use super::StudentSequence;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The fewest tokens that make a shard: so many that products still fill the registers.
-const FEWEST_TOKENS: usize = 192;
+const FEWEST_TOKENS: usize = 96;
 
 /// The most shards. Each has gradients of its own.
 const MOST: usize = 4;

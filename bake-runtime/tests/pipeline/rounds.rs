@@ -85,3 +85,31 @@ fn rounds_also_have_more_questions_of_the_model_and_make_nothing_again() {
     assert_eq!(again.report, first.report);
     assert_eq!(weights(&bake(&fixture, "another").adapter), adapter);
 }
+
+#[test]
+fn a_round_on_policy_learns_along_the_students_own_answers() {
+    let mut fixture = fixture(4, None);
+    let without = bake(&fixture, "without").report;
+    fixture.train(|train| train.on_policy = Some(1.0));
+    let first = bake(&fixture, "store");
+    let report = &first.report;
+    assert_eq!(report.epochs, without.epochs, "the first training is the same");
+    let [round] = &report.rounds[..] else { panic!("{:?}", report.rounds) };
+    let target = &report.targets[0];
+    // An answer of the student that does not end is not learned.
+    let trained_on = target.stimuli - target.held_out;
+    assert!((1..=trained_on).contains(&round.on_policy), "{round:?}");
+    assert_eq!((round.stimuli, round.passages.len(), round.epochs.len()), (0, 0, 4));
+    assert!(report.uncovered.is_empty());
+    // What is held out are the teacher's answers still.
+    assert_eq!((target.held_out, round.held_out.len()), (without.targets[0].held_out, 4));
+    // From the products that there are, and from none.
+    let adapter = weights(&first.adapter);
+    std::fs::remove_dir_all(fixture.dir.path().join("store/artifacts")).unwrap();
+    let again = bake(&fixture, "store");
+    assert!(!again.reused && weights(&again.adapter) == adapter && again.report == *report);
+    assert_eq!(weights(&bake(&fixture, "another").adapter), adapter);
+    fixture.train(|train| train.on_policy = Some(0.3));
+    let few = bake(&fixture, "few").report.rounds.remove(0);
+    assert!(few.on_policy < round.on_policy, "{few:?} {round:?}");
+}

@@ -221,6 +221,7 @@ fn train(train: &Train) -> Record {
         .unless(&4, "patience", &train.patience)
         .unless(&None, "stop_at_kl", &train.stop_at_kl)
         .unless(&None, "until_covered", &train.until_covered)
+        .unless(&None, "on_policy", &train.on_policy)
 }
 
 impl Encode for Recipe {

@@ -158,9 +158,12 @@ fn train(train: &Train) -> String {
         ("seed", train.seed.to_string()),
     ];
     // What that format did not know makes another address.
-    let TrainFields { held_out, patience, stop_at_kl, until_covered, .. } = TrainFields::DEFAULT;
-    let later = (train.held_out, train.patience, train.stop_at_kl, train.until_covered);
-    if later != (held_out, patience, stop_at_kl, until_covered) {
+    let known = |train: &TrainFields| {
+        let TrainFields { held_out, patience, stop_at_kl, until_covered, on_policy, .. } = *train;
+        (held_out, patience, stop_at_kl, until_covered, on_policy)
+    };
+    let later = known(train);
+    if later != known(&TrainFields::DEFAULT) {
         fields.push(("held_out", json!(later).to_string()));
     }
     object(&fields)

@@ -408,6 +408,14 @@ pub const SETTINGS: &[Setting] = &[
         "at most so many further rounds, in which passages are asked about more and trained on \
          again of which less than half of the held-out questions is answered as the teacher does",
     ),
+    number(
+        "on_policy",
+        &[Train],
+        Range::positive_up_to(1.0),
+        "",
+        "the share of the trajectories that the student writes itself in further rounds, of which \
+         there is at least one then, and along which it learns what the teacher would say",
+    ),
     setting(
         "embed",
         &[Bake],

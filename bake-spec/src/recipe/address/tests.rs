@@ -67,6 +67,11 @@ fn further_rounds_leave_a_trace_only_where_there_may_be_some() {
     assert_eq!(covered.encoded(), r#"{"until_covered":2}"#);
     assert_eq!(Train::default().encoded(), "{}");
     assert!(Train::default().with(|train| train.until_covered = Some(0)).is_err());
+    let own = Train::default().with(|train| train.on_policy = Some(0.5)).unwrap();
+    assert_eq!(own.encoded(), r#"{"on_policy":0.5}"#);
+    for share in [0.0, 1.5, f64::NAN] {
+        assert!(Train::default().with(|train| train.on_policy = Some(share)).is_err());
+    }
 }
 
 fn made_by(generators: Vec<Generator>) -> Stimuli {
@@ -151,6 +156,7 @@ fn full_train() -> Train {
         patience: 2,
         stop_at_kl: Some(0.01),
         until_covered: None,
+        on_policy: None,
         checkpoint_every: Some(5),
         teacher_anyway: true,
     })

@@ -1,0 +1,108 @@
+//! On-policy rounds: the student answers some stimuli itself, and learns what the teacher would
+//! have said at each of its tokens (Agarwal et al. 2024, arXiv 2306.13649).
+//!
+//! Along the teacher's answers a student never sees its own mistakes. Along its own, the teacher,
+//! who reads the passage, says at the first wrong word which one it would have been.
+
+use bake_spec::KeyHasher;
+use bake_spec::recipe::Target;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+use super::answers::Answers;
+use super::stages::Stages;
+use super::stimuli::Stimulus;
+use crate::adapter::Adapter;
+use crate::error::Result;
+use crate::generate::sample::Sampling;
+use crate::generate::{Request, complete};
+use crate::model::block::WeightView;
+use crate::progress::Stage;
+use crate::text::template::Message;
+
+/// The student of a further round.
+#[derive(Clone, Copy)]
+pub(super) struct OnPolicy<'a> {
+    /// The share of the stimuli that it answers itself.
+    pub(super) share: f64,
+    /// What it has learned so far.
+    pub(super) adapter: &'a Adapter,
+    /// The number of the round, from 1 on.
+    pub(super) round: usize,
+}
+
+impl OnPolicy<'_> {
+    /// Puts the student's answers in the place of the teacher's for its share of the stimuli that
+    /// are trained on. Returns how many there are. Answers that do not end are not learned, as the
+    /// teacher's are not.
+    ///
+    /// They are not kept in the store: the adapter is there after the round before, and so are its
+    /// answers, with the same bits.
+    pub(super) fn replace(
+        self,
+        stages: &Stages<'_>,
+        target: &Target,
+        stimuli: &[Stimulus],
+        held_out: &[bool],
+        answers: &mut [Answers],
+    ) -> Result<usize> {
+        let own: Vec<usize> = (0..stimuli.len())
+            .filter(|&i| !held_out[i] && !answers[i].learned.is_empty())
+            .filter(|&i| self.answers(target, &stimuli[i]))
+            .collect();
+        if own.is_empty() {
+            return Ok(0);
+        }
+        let mut prompts = Vec::with_capacity(own.len());
+        for &i in &own {
+            let asked = Message::question(&stages.recipe.student, &stimuli[i].text);
+            prompts.push(stages.model.encode(&asked)?);
+        }
+        let most = target.rollout.max_tokens(stages.model.config().context());
+        let sampling = Sampling {
+            temperature: target.rollout.temperature,
+            top_p: target.rollout.top_p,
+            top_k: target.rollout.top_k,
+            seed: target.rollout.seed,
+            max_tokens: Some(most),
+        };
+        let random = |i: usize| self.random(target, "student's answer", &stimuli[i]);
+        let requests = own.iter().zip(&prompts);
+        let requests =
+            requests.map(|(&i, prompt)| Request { prompt, rng: random(i) }).collect::<Vec<_>>();
+        let view = WeightView { adapter: Some(self.adapter), dropout: None };
+        let stage = Stage {
+            name: &format!("answers of the student on {}", target.name),
+            target: &target.name,
+            total: requests.len(),
+            unit: "answers",
+        };
+        let said = stages.monitor.stage(stage, |ticker| {
+            complete(stages.model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
+        })?;
+        let mut replaced = 0;
+        for (i, said) in own.into_iter().zip(said) {
+            if said.ended && !said.ids.is_empty() {
+                answers[i].learned = vec![said.ids];
+                replaced += 1;
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Whether the student answers a stimulus itself in this round.
+    fn answers(self, target: &Target, stimulus: &Stimulus) -> bool {
+        use rand::RngExt as _;
+        self.random(target, "student's share", stimulus).random::<f64>() < self.share
+    }
+
+    /// A random stream of its own for every stimulus and round.
+    fn random(self, target: &Target, what: &str, stimulus: &Stimulus) -> ChaCha8Rng {
+        let key = KeyHasher::new(what, 1)
+            .field("seed", &target.rollout.seed)
+            .field("round", &self.round)
+            .field("question", &*stimulus.text)
+            .finish();
+        ChaCha8Rng::from_seed(*key.as_bytes())
+    }
+}

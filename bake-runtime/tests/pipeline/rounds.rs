@@ -110,6 +110,7 @@ fn a_round_on_policy_learns_along_the_students_own_answers() {
     assert!(!again.reused && weights(&again.adapter) == adapter && again.report == *report);
     assert_eq!(weights(&bake(&fixture, "another").adapter), adapter);
     fixture.train(|train| train.on_policy = Some(0.3));
-    let few = bake(&fixture, "few").report.rounds.remove(0);
-    assert!(few.on_policy < round.on_policy, "{few:?} {round:?}");
+    // Where the student's share comes to nothing, there is no round.
+    let few: usize = bake(&fixture, "few").report.rounds.iter().map(|few| few.on_policy).sum();
+    assert!(few < round.on_policy, "{few} {round:?}");
 }

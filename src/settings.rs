@@ -522,6 +522,11 @@ pub mod train {
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
+    /// Epochs between numbered checkpoints, which are kept beside the adapter and can be loaded; by
+    /// default none is kept.
+    ///
+    /// `keep_every`, in `train`: a whole number from 1 to 1000000.
+    pub const keep_every: () = ();
     /// Whether a bake ends before it trains if the model, reading the documents, answers no better
     /// than without them; anyway: it goes on with a warning.
     ///

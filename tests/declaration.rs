@@ -163,6 +163,7 @@ fn the_bare_form_has_a_default_for_everything() {
         until_covered: None,
         on_policy: None,
         checkpoint_every: None,
+        keep_every: None,
         teacher_anyway: false,
     };
     assert_eq!(*recipe.train, train);
@@ -280,6 +281,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
         until_covered: None,
         on_policy: None,
         checkpoint_every: None,
+        keep_every: None,
         teacher_anyway: true,
     };
     assert_eq!(*recipe.train, train);

@@ -1,5 +1,6 @@
 //! Adapters: low-rank changes of a model's linear layers, and the folders that contain them.
 
+pub(crate) mod kept;
 mod lora;
 mod low_rank;
 mod peft;

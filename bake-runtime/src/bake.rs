@@ -19,6 +19,7 @@ mod freed;
 mod gate;
 mod held_out;
 pub(crate) mod layout;
+mod numbered;
 mod on_policy;
 mod options;
 pub(crate) mod plan;
@@ -162,6 +163,7 @@ impl Baking<'_> {
         }
         let dir = store.put_adapter(&self.hash, |dir| {
             adapter.save(dir, model.name())?;
+            report.checkpoints = self.save_checkpoints(dir, &adapter, &report)?;
             report.write(dir)
         })?;
         self.clear_checkpoints()?;
@@ -211,6 +213,7 @@ impl Baking<'_> {
             rounds,
             uncovered,
             drift: None,
+            checkpoints: Vec::new(),
             targets,
         };
         Ok((covering, report))
@@ -240,13 +243,13 @@ impl Baking<'_> {
         measure(self.model, &self.recipe.train, training_set, sequences, view)
     }
 
-    /// The checkpoints of a round, which stay until the bake is done.
+    /// The checkpoints of a round, which stay there until the bake is done.
     fn checkpoints(&self, round: usize) -> Checkpoints<'_> {
         let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
             .field("device", device_kind(self.options.device, self.model));
         let key = if round > 0 { key.field("round", &round) } else { key };
-        Checkpoints::new(self.store, key.finish(), self.recipe.train.checkpoint_every)
+        Checkpoints::new(self.store, key.finish(), &self.recipe.train)
     }
 
     fn clear_checkpoints(&self) -> Result<()> {
@@ -308,7 +311,7 @@ pub(crate) mod tests {
     };
 
     use super::*;
-    use crate::bake::report::REPORT;
+    use crate::adapter::kept::REPORT;
     use crate::device::Device;
     use crate::device::gpu::testing::on_gpus;
     use crate::progress::{Interrupt, Silent};

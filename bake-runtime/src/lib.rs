@@ -49,6 +49,7 @@ mod train;
 pub use candle_core as candle;
 
 pub use adapter::Adapter;
+pub use adapter::kept::{KeptCheckpoint, KeptCheckpoints};
 #[cfg(feature = "train")]
 pub use bake::answers::{AnswerReport, LeftOut};
 #[cfg(feature = "train")]

@@ -429,6 +429,7 @@ impl Checker<'_> {
             until_covered: train.optional_count("until_covered").map(|count| count as usize),
             on_policy: train.optional_number("on_policy"),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
+            keep_every: train.optional_count("keep_every").map(|count| count as usize),
             teacher_anyway: train.word("teacher") == "anyway",
         };
         self.part(recipe::Train::new(fields), name.span())

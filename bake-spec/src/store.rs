@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/ab/ab12…           a product of a stage; its name is its hash
 //! artifacts/ab12…/         an adapter folder; its name is the hash of its files
+//!     checkpoints/2/       the same adapter, as it was earlier in its training
 //! keys/STAGE/cd34…         64 digits: the name of what the stage makes from inputs of that hash
 //! latest/STAGE/cd34…       the hash and the content of what a stage replaces as it goes
 //! locks/cd34…              held while an adapter is being made
@@ -30,7 +31,8 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
 use crate::recipe::ADAPTER_FILES;
-pub use folder::{copy_folder, folder_bytes, hash_files, hash_folder};
+use folder::CHECKPOINTS;
+pub use folder::{checkpoint_folder, copy_folder, folder_bytes, hash_files, hash_folder};
 pub use lock::StoreLock;
 use write::{Durability, remedy, temporary, write_by_way_of};
 
@@ -166,6 +168,7 @@ impl Store {
     }
 
     /// Keeps the adapter of a recipe: `write` fills an empty folder, which is then given its name.
+    /// Beside the adapter's files, it may write [checkpoints](checkpoint_folder).
     ///
     /// # Errors
     /// When `write` fails or the store cannot be written.
@@ -216,8 +219,8 @@ impl Store {
         self.put_adapter(recipe, |copy| copy_folder(dir, copy))
     }
 
-    /// Gives a finished folder its name. If the same content is there already, it stays; a damaged
-    /// folder is replaced.
+    /// Gives a finished folder its name. If the same content is there already, it stays, but for
+    /// the checkpoints, which its name does not cover; a damaged folder is replaced.
     fn place(&self, temporary: &Path) -> Result<(Hash, PathBuf), Error> {
         for name in ADAPTER_FILES {
             let file = temporary.join(name);
@@ -231,6 +234,12 @@ impl Store {
         let dir = self.artifact_path(&hash);
         self.create_dir(dir.parent().expect("the path has a folder"))?;
         if Self::holds(&dir, &hash) {
+            let checkpoints = temporary.join(CHECKPOINTS);
+            if checkpoints.is_dir() {
+                let there = dir.join(CHECKPOINTS);
+                self.clear(&there)?;
+                fs::rename(&checkpoints, &there).map_err(|e| self.write_error(&there, e))?;
+            }
             let _ = fs::remove_dir_all(temporary);
             return Ok((hash, dir));
         }

@@ -43,7 +43,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2;
                 divergence jsd(0.3); temperature 2; clip 0.5; weight_decay 0.01; seed 11;
                 held_out 0.2; patience 3; stop_at_kl 0.01; until_covered 2;
-                checkpoint_every 5;
+                checkpoint_every 5; keep_every 2;
             }
         }
     "#;
@@ -103,6 +103,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .stop_at_kl(0.01)
                 .until_covered(2)
                 .checkpoint_every(5)
+                .keep_every(2)
         });
     assert_eq!(built.build().unwrap(), want);
 }
@@ -328,6 +329,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         recipe.lora.with(|lora| lora.modules = vec!["lm_head".into()].into()).unwrap_err(),
         recipe.train.with(|train| train.batch = 0).unwrap_err(),
         recipe.train.with(|train| train.checkpoint_every = Some(0)).unwrap_err(),
+        recipe.train.with(|train| train.keep_every = Some(0)).unwrap_err(),
         recipe.train.with(|train| train.divergence = Divergence::Jsd(1.0)).unwrap_err(),
         recipe.with(|recipe| recipe.targets = vec![].into()).unwrap_err(),
         recipe.with(|recipe| recipe.targets.to_mut().push(target.clone())).unwrap_err(),
@@ -354,6 +356,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
          `o_proj`, `gate_proj`, `up_proj`, `down_proj` [B0008]",
         "`batch` must be a whole number from 1 to 1048576; this is 0 [B0004]",
         "`checkpoint_every` must be a whole number from 1 to 4294967296; this is 0 [B0004]",
+        "`keep_every` must be a whole number from 1 to 1000000; this is 0 [B0004]",
         "β must be above 0 and below 1, as the divergence vanishes at both; this is 1 [B0004]",
         "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",

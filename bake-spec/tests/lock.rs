@@ -88,6 +88,7 @@ fn a_change_makes_the_right_target_stale_and_nothing_else() {
         ("\"Bob\"", "\"Alice\"", [Fresh; 3]),
         ("anchor manners", "embed never; anchor manners", [Fresh; 3]),
         ("anchor manners", "train { checkpoint_every 7; } anchor manners", [Fresh; 3]),
+        ("anchor manners", "train { keep_every 1; } anchor manners", [Fresh; 3]),
     ] {
         let whole = if want.contains(&Stale) { Stale } else { Fresh };
         assert_eq!(

@@ -243,12 +243,14 @@ fn train(train: &Train) -> TokenStream {
         until_covered,
         on_policy,
         checkpoint_every,
+        keep_every,
         teacher_anyway,
     } = &**train;
     let stop_at_kl = option(*stop_at_kl);
     let until_covered = option(*until_covered);
     let on_policy = option(*on_policy);
     let checkpoint_every = option(*checkpoint_every);
+    let keep_every = option(*keep_every);
     let lr = option(*lr);
     let schedule = match schedule {
         Schedule::Constant => quote!(Schedule::Constant),
@@ -279,6 +281,7 @@ fn train(train: &Train) -> TokenStream {
             until_covered: #until_covered,
             on_policy: #on_policy,
             checkpoint_every: #checkpoint_every,
+            keep_every: #keep_every,
             teacher_anyway: #teacher_anyway,
         })
     }

@@ -12,13 +12,11 @@ use super::probe::ProbeReport;
 use super::recall::Recall;
 use super::rounds::RoundReport;
 use super::stimuli::DropCounts;
+use crate::adapter::kept::{KeptCheckpoint, REPORT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::train::lowest;
 
-/// The name of the file.
-pub(super) const REPORT: &str = "bake.json";
-
-/// How a bake went. The same recipe gives the same report.
+/// How a bake went. The same recipe gives the same report, but for the checkpoints that are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The divergence of the base model from the teacher on the answers that are trained on, in
@@ -41,6 +39,9 @@ pub struct Report {
     /// How far the model has moved where it should have stayed as it is; none without anchors.
     #[serde(default)]
     pub drift: Option<Drift>,
+    /// The numbered checkpoints that were kept, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<KeptCheckpoint>,
     /// What was learned from, in the order of the targets.
     pub targets: Vec<TargetReport>,
 }
@@ -172,6 +173,16 @@ impl Report {
     /// what was held out was lowest, or the last where nothing was held out.
     pub fn best_epoch(&self) -> usize {
         lowest(&self.held_out).map_or(self.epochs.len(), |epoch| epoch + 1)
+    }
+
+    /// The round and the epoch after which the adapter was as it is: 0 is the first training, others
+    /// are further rounds.
+    pub fn end(&self) -> (usize, usize) {
+        let kept = self.rounds.iter().rposition(|round| round.kept);
+        kept.map_or((0, self.best_epoch()), |round| {
+            let RoundReport { epochs, held_out, .. } = &self.rounds[round];
+            (round + 1, lowest(held_out).map_or(epochs.len(), |epoch| epoch + 1))
+        })
     }
 
     /// How the stimuli of all targets that were held out are answered after the bake; none where

@@ -10,6 +10,7 @@ use bake_spec::store::{VENDOR_DIR, hash_files};
 use bake_spec::{Declaration, Hash, Store};
 
 use crate::adapter::Adapter;
+use crate::adapter::kept::KeptCheckpoints;
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::baked::Baked;
@@ -33,6 +34,8 @@ pub struct Loader<D> {
     /// The base model, where it is not where the declaration says.
     model: Option<PathBuf>,
     place: Place,
+    /// The number of a checkpoint, where the adapter should be as it was earlier.
+    checkpoint: Option<usize>,
     strength: f64,
     declaration: PhantomData<fn() -> D>,
 }
@@ -66,8 +69,8 @@ impl<D: Declaration> Loader<D> {
     /// As [`load`] does.
     pub fn new() -> Self {
         let declaration = PhantomData;
-        let place = Place::Declared;
-        Self { device: Device::Cpu, model: None, place, strength: 1.0, declaration }
+        let (device, place) = (Device::Cpu, Place::Declared);
+        Self { device, model: None, place, checkpoint: None, strength: 1.0, declaration }
     }
 
     /// Onto this device, where the model then answers.
@@ -94,6 +97,21 @@ impl<D: Declaration> Loader<D> {
         Self { place: Place::Folder(folder.into()), ..self }
     }
 
+    /// With the adapter as it was earlier in its training: the checkpoint with this number, of those
+    /// that `keep_every` kept. They are on the machine where the bake was made, in the store beside
+    /// its adapter; an adapter that is embedded, copied or vendored has none of its own.
+    ///
+    /// ```no_run
+    /// # use bake_runtime::{Loader, Result};
+    /// # fn compare<Office: bake_spec::Declaration>() -> Result<()> {
+    /// let early = Loader::<Office>::new().checkpoint(2).load()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checkpoint(self, number: usize) -> Self {
+        Self { checkpoint: Some(number), ..self }
+    }
+
     /// With the adapter's changes of the weights so many times as large: 0 is the base model with
     /// the student prompt, 1 the baked model, and what is between them leans to one of the two.
     /// Above 1 what was learned is exaggerated, which soon costs more than it gives. A strength
@@ -113,7 +131,8 @@ impl<D: Declaration> Loader<D> {
     /// Loads the baked model, with the adapter folded into its weights.
     ///
     /// # Errors
-    /// Those of [`load`], and when the device or the strength cannot be used.
+    /// Those of [`load`], when the device or the strength cannot be used, and when there is no
+    /// checkpoint with the number that was set; the error then lists those that there are.
     pub fn load(&self) -> Result<Baked<D>> {
         let (model, adapter) = self.parts()?;
         Baked::new(&model, adapter)
@@ -136,45 +155,63 @@ impl<D: Declaration> Loader<D> {
             None => load_model(D::RECIPE, self.device)?,
         };
         let adapter = match &self.place {
-            Place::Declared => declared::<D>(&model)?,
-            Place::Store(store) => Adapter::load(&stored(D::RECIPE, &model, store)?, &model)?,
-            Place::Folder(folder) => Adapter::load(folder, &model)?,
+            Place::Declared => self.declared(&model)?,
+            Place::Store(store) => self.read(&stored(D::RECIPE, &model, store)?, &model)?,
+            Place::Folder(folder) => self.read(folder, &model)?,
         };
         Ok((model, adapter.with_strength(self.strength)?))
     }
-}
 
-/// The adapter of a declaration, wherever its build script says that it is.
-fn declared<D: Declaration>(model: &Model) -> Result<Adapter> {
-    let name = &D::RECIPE.name;
-    match D::ADAPTER {
-        AdapterSource::Embedded { hash, model: baked_into, files } => {
-            check_model(name, model, baked_into)?;
-            if hash_files(files.iter().copied()).to_string() != **hash {
-                let message = format!(
-                    "the adapter of `{name}` in this program is damaged; build the program again"
-                );
-                return Err(Error::new(ErrorKind::Adapter, message));
+    /// The adapter of the declaration, wherever its build script says that it is.
+    fn declared(&self, model: &Model) -> Result<Adapter> {
+        let name = &D::RECIPE.name;
+        match D::ADAPTER {
+            AdapterSource::Embedded { hash, model: baked_into, files } => {
+                check_model(name, model, baked_into)?;
+                let found = hash_files(files.iter().copied());
+                if found.to_string() != **hash {
+                    let message = format!(
+                        "the adapter of `{name}` in this program is damaged; build the program \
+                         again"
+                    );
+                    return Err(Error::new(ErrorKind::Adapter, message));
+                }
+                if let Some(number) = self.checkpoint {
+                    let kept = KeptCheckpoints::embedded(files, found);
+                    let folder = kept.find(name, number, Some(&Store::user()?))?;
+                    return Adapter::load(&folder, model);
+                }
+                Adapter::embedded(files, model.config(), model.decoder().device())
             }
-            Adapter::embedded(files, model.config(), model.decoder().device())
-        }
-        AdapterSource::Folder { hash, model: baked_into, path } => {
-            check_model(name, model, baked_into)?;
-            let path = Path::new(path);
-            if !hash.parse().is_ok_and(|hash| Store::holds(path, &hash)) {
-                let message = format!(
-                    "{} no longer contains the adapter of `{name}`; build the program again",
-                    path.display()
-                );
-                return Err(Error::new(ErrorKind::NotBaked, message));
+            AdapterSource::Folder { hash, model: baked_into, path } => {
+                check_model(name, model, baked_into)?;
+                let path = Path::new(path);
+                if !hash.parse().is_ok_and(|hash| Store::holds(path, &hash)) {
+                    let message = format!(
+                        "{} no longer contains the adapter of `{name}`; build the program again",
+                        path.display()
+                    );
+                    return Err(Error::new(ErrorKind::NotBaked, message));
+                }
+                self.read(path, model)
             }
-            Adapter::load(path, model)
+            AdapterSource::Missing(why) => Err(Error::new(
+                ErrorKind::NotBaked,
+                format!("`{name}` has no adapter in this program: {why}"),
+            )),
+            _ => self.read(&found::<D>(model, &Store::user()?)?, model),
         }
-        AdapterSource::Missing(why) => Err(Error::new(
-            ErrorKind::NotBaked,
-            format!("`{name}` has no adapter in this program: {why}"),
-        )),
-        _ => Adapter::load(&found::<D>(model, &Store::user()?)?, model),
+    }
+
+    /// The adapter in a folder, or the checkpoint of it that is wanted.
+    fn read(&self, folder: &Path, model: &Model) -> Result<Adapter> {
+        let Some(number) = self.checkpoint else { return Adapter::load(folder, model) };
+        let store = match &self.place {
+            Place::Store(store) => Some(store.clone()),
+            _ => Store::user().ok(),
+        };
+        let kept = KeptCheckpoints::of(folder)?;
+        Adapter::load(&kept.find(&D::RECIPE.name, number, store.as_ref())?, model)
     }
 }
 
@@ -236,8 +273,8 @@ impl<D: Declaration> Default for Loader<D> {
 impl<D> Clone for Loader<D> {
     fn clone(&self) -> Self {
         let (model, place) = (self.model.clone(), self.place.clone());
-        let (device, strength) = (self.device, self.strength);
-        Self { device, model, place, strength, declaration: PhantomData }
+        let (device, checkpoint, strength) = (self.device, self.checkpoint, self.strength);
+        Self { device, model, place, checkpoint, strength, declaration: PhantomData }
     }
 }
 
@@ -247,6 +284,7 @@ impl<D> std::fmt::Debug for Loader<D> {
             .field("device", &self.device)
             .field("model", &self.model)
             .field("place", &self.place)
+            .field("checkpoint", &self.checkpoint)
             .field("strength", &self.strength)
             .finish()
     }

@@ -1,9 +1,10 @@
-//! Checkpoints: what a training that was stopped resumes from.
+//! Checkpoints: what a training that was stopped resumes from, and what it keeps of its epochs.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use bake_spec::{Hash, Store};
+use bake_spec::recipe::Train;
+use bake_spec::{Hash, KeyHasher, Store};
 use candle_core::Tensor;
 
 use super::epochs::TrainingState;
@@ -12,47 +13,48 @@ use crate::error::Result;
 
 const STAGE: &str = "checkpoints";
 
+/// The stage of the adapters that are kept after some epochs, until the bake is done.
+const KEPT: &str = "kept";
+
 /// The time between two checkpoints where no number of steps is set. When they are written does not
 /// change the result.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The checkpoints of one bake; only the last is kept.
+/// The checkpoints of one training: the last, from which it resumes, and the adapters after those
+/// epochs that the recipe wants to be kept.
 ///
 /// One is the number of steps as eight bytes and the loss of each as f64, the number of measured
 /// epochs and the held-out divergence of each in the same way, and then as f32 the matrices of the
 /// best adapter, where an epoch was measured, those of the last one, and the optimiser's moments;
-/// all little-endian.
+/// all little-endian. An adapter that is kept is its matrices in the same form.
 pub(crate) struct Checkpoints<'a> {
     store: &'a Store,
     key: Hash,
-    every: Option<usize>,
+    settings: &'a Train,
     last: Cell<Instant>,
 }
 
 impl<'a> Checkpoints<'a> {
-    pub(crate) fn new(store: &'a Store, key: Hash, every: Option<usize>) -> Self {
-        Self { store, key, every, last: Cell::new(Instant::now()) }
+    pub(crate) fn new(store: &'a Store, key: Hash, settings: &'a Train) -> Self {
+        Self { store, key, settings, last: Cell::new(Instant::now()) }
     }
 
-    /// Restores a training from the last checkpoint. Without one that can be read, it stays as it
-    /// is.
-    pub(super) fn load(&self, state: &mut TrainingState) -> Result<()> {
+    /// Restores a training from the last checkpoint. It stays as it is without one that can be
+    /// read, and where an adapter is gone that was to be kept before.
+    pub(super) fn load(&self, state: &mut TrainingState, steps_per_epoch: usize) -> Result<()> {
         let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(()) };
         let Some((losses, rest)) = numbers(&bytes) else { return Ok(()) };
-        let Some((held_out, mut data)) = numbers(rest) else { return Ok(()) };
+        let Some((held_out, data)) = numbers(rest) else { return Ok(()) };
+        for epoch in self.kept_epochs(losses.len() / steps_per_epoch) {
+            if self.kept(epoch, &state.adapter)?.is_none() {
+                return Ok(());
+            }
+        }
         let last: Vec<Tensor> = matrices(&state.adapter).cloned().collect();
         let best: &[Tensor] = if held_out.is_empty() { &[] } else { &last };
         let moments: Vec<Tensor> = state.optimizer.state().1.cloned().collect();
-        let shaped = || best.iter().chain(&last).chain(&moments);
-        if data.len() != 4 * shaped().map(Tensor::elem_count).sum::<usize>() {
-            return Ok(());
-        }
-        let mut tensors = Vec::new();
-        for like in shaped() {
-            let (here, rest) = data.split_at(4 * like.elem_count());
-            tensors.push(Tensor::from_raw_buffer(here, like.dtype(), like.dims(), like.device())?);
-            data = rest;
-        }
+        let shaped: Vec<&Tensor> = best.iter().chain(&last).chain(&moments).collect();
+        let Some(tensors) = tensors(data, &shaped)? else { return Ok(()) };
         let mut tensors = tensors.into_iter();
         if !held_out.is_empty() {
             let mut adapter = state.adapter.clone();
@@ -67,7 +69,7 @@ impl<'a> Checkpoints<'a> {
 
     /// Keeps a checkpoint after a step, when it is time for one or this was the last.
     pub(super) fn step(&self, state: &TrainingState, last: bool) -> Result<()> {
-        let due = match self.every {
+        let due = match self.settings.checkpoint_every {
             Some(every) => state.losses.len().is_multiple_of(every),
             None => self.last.get().elapsed() >= INTERVAL,
         };
@@ -78,8 +80,42 @@ impl<'a> Checkpoints<'a> {
         Ok(())
     }
 
-    /// Forgets the last checkpoint.
+    /// Keeps the adapter as it is after an epoch, counted from 1, where the recipe wants it.
+    pub(super) fn keep(&self, epoch: usize, adapter: &Adapter) -> Result<()> {
+        if !self.settings.keep_every.is_some_and(|every| epoch.is_multiple_of(every)) {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(4 * adapter.parameters());
+        add_numbers(matrices(adapter), &mut bytes)?;
+        Ok(self.store.put_latest(KEPT, &self.kept_key(epoch), &bytes)?)
+    }
+
+    /// The epochs, of so many, after which the adapter is kept.
+    pub(crate) fn kept_epochs(&self, epochs: usize) -> impl Iterator<Item = usize> + use<> {
+        let every = self.settings.keep_every.unwrap_or(usize::MAX);
+        (every..=epochs).step_by(every)
+    }
+
+    /// The adapter as it was after an epoch; none where that was not kept, or is damaged. `like` is
+    /// an adapter of the same training.
+    pub(crate) fn kept(&self, epoch: usize, like: &Adapter) -> Result<Option<Adapter>> {
+        let Some(bytes) = self.store.latest(KEPT, &self.kept_key(epoch))? else { return Ok(None) };
+        let shaped: Vec<&Tensor> = matrices(like).collect();
+        let Some(tensors) = tensors(&bytes, &shaped)? else { return Ok(None) };
+        let mut adapter = like.clone();
+        replace(&mut adapter, &mut tensors.into_iter());
+        Ok(Some(adapter))
+    }
+
+    fn kept_key(&self, epoch: usize) -> Hash {
+        KeyHasher::new(KEPT, 1).field("training", &self.key).field("epoch", &epoch).finish()
+    }
+
+    /// Forgets the last checkpoint, and the adapters that were kept.
     pub(crate) fn clear(&self) -> Result<()> {
+        for epoch in self.kept_epochs(self.settings.epochs) {
+            self.store.remove_latest(KEPT, &self.kept_key(epoch))?;
+        }
         Ok(self.store.remove_latest(STAGE, &self.key)?)
     }
 
@@ -94,14 +130,37 @@ impl<'a> Checkpoints<'a> {
             bytes.extend((numbers.len() as u64).to_le_bytes());
             bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
-        for tensor in tensors {
-            bytes.extend(
-                tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().flat_map(f32::to_le_bytes),
-            );
-        }
+        add_numbers(tensors, &mut bytes)?;
         self.store.put_latest(STAGE, &self.key, &bytes)?;
         Ok(())
     }
+}
+
+/// Adds the numbers of some tensors.
+fn add_numbers<'t>(
+    tensors: impl IntoIterator<Item = &'t Tensor>,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    for tensor in tensors {
+        let numbers = tensor.flatten_all()?.to_vec1::<f32>()?;
+        bytes.extend(numbers.into_iter().flat_map(f32::to_le_bytes));
+    }
+    Ok(())
+}
+
+/// Tensors of the shapes of these, which the bytes contain one after the other; none where they
+/// contain more or less.
+fn tensors(mut bytes: &[u8], shaped: &[&Tensor]) -> Result<Option<Vec<Tensor>>> {
+    if bytes.len() != 4 * shaped.iter().map(|like| like.elem_count()).sum::<usize>() {
+        return Ok(None);
+    }
+    let mut tensors = Vec::with_capacity(shaped.len());
+    for like in shaped {
+        let (here, rest) = bytes.split_at(4 * like.elem_count());
+        tensors.push(Tensor::from_raw_buffer(here, like.dtype(), like.dims(), like.device())?);
+        bytes = rest;
+    }
+    Ok(Some(tensors))
 }
 
 /// Numbers with their count before them, and what follows them.

@@ -61,8 +61,9 @@ impl Training<'_> {
         let optimizer = AdamW::new(&adapter, AdamWSettings::new(settings.weight_decay))?;
         let (losses, held_out) = (Vec::new(), Vec::new());
         let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
-        self.checkpoints.load(&mut state)?;
-        let (done, steps_per_epoch) = (state.losses.len(), self.steps_per_epoch());
+        let steps_per_epoch = self.steps_per_epoch();
+        self.checkpoints.load(&mut state, steps_per_epoch)?;
+        let done = state.losses.len();
         let shards = Shards::new()?;
         let steps = settings.epochs * steps_per_epoch;
         let stage = Stage { name: "training", target: "", total: steps, unit: "steps" };
@@ -79,6 +80,7 @@ impl Training<'_> {
                     let ends_epoch = state.losses.len().is_multiple_of(steps_per_epoch);
                     if ends_epoch {
                         self.measure_held_out(&mut state)?;
+                        self.checkpoints.keep(epoch + 1, &state.adapter)?;
                     }
                     let last = state.losses.len() == steps || ends_epoch && self.is_enough(&state);
                     self.checkpoints.step(&state, last)?;

@@ -1,5 +1,7 @@
 //! Bakes that are stopped and resumed.
 
+use bake_runtime::Bake;
+
 use super::*;
 
 #[test]
@@ -37,23 +39,16 @@ fn an_interrupted_bake_keeps_what_was_finished_and_ends_the_same() {
 #[test]
 fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     let mut fixture = Fixture::new();
-    fixture
-        .train(|train| (train.checkpoint_every, train.epochs, train.held_out) = (Some(1), 3, 0.5));
+    fixture.train(|train| {
+        (train.checkpoint_every, train.keep_every) = (Some(1), Some(1));
+        (train.epochs, train.held_out) = (3, 0.5);
+    });
     fixture.lora(|lora| lora.dropout = 0.2);
     let undisturbed = bake_recipe(&fixture.recipe, &fixture.options("undisturbed")).unwrap();
     // Each run does two steps and is then stopped.
     let mut runs = 0;
     let resumed = loop {
-        let interrupt = Interrupt::new();
-        let stages = TwoSteps {
-            training: AtomicBool::new(false),
-            left: AtomicUsize::new(2),
-            interrupt: interrupt.clone(),
-        };
-        match bake_recipe(
-            &fixture.recipe,
-            &fixture.options("store").progress(stages).interrupt(interrupt),
-        ) {
+        match two_steps(&fixture, "store") {
             Ok(bake) => break bake,
             Err(error) => assert!(error.is_interrupted(), "{error}"),
         }
@@ -63,9 +58,38 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     assert!(runs >= 3, "it was stopped {runs} times");
     assert_eq!(weights(&resumed.adapter), weights(&undisturbed.adapter));
     assert_eq!(resumed.report, undisturbed.report);
-    let keys =
-        std::fs::read_dir(fixture.dir.path().join("store/latest/checkpoints")).unwrap().count();
-    assert_eq!(keys, 0, "a finished bake needs no checkpoint");
+    assert_eq!(resumed.report.checkpoints.len(), 3);
+    assert_eq!(
+        [kept(&fixture, "store", "checkpoints"), kept(&fixture, "store", "kept")],
+        [0, 0],
+        "a finished bake needs no checkpoint"
+    );
+
+    // A training of which an epoch was kept, and is gone, begins again.
+    while kept(&fixture, "another", "kept") == 0 {
+        assert!(two_steps(&fixture, "another").unwrap_err().is_interrupted());
+    }
+    let another = fixture.dir.path().join("another");
+    std::fs::remove_dir_all(another.join("latest/kept")).unwrap();
+    let repeated = bake_recipe(&fixture.recipe, &fixture.options("another")).unwrap();
+    assert_eq!(repeated.report, undisturbed.report);
+}
+
+/// Bakes in a separate store until two steps of the training are done.
+fn two_steps(fixture: &Fixture, store: &str) -> bake_runtime::Result<Bake> {
+    let interrupt = Interrupt::new();
+    let stages = TwoSteps {
+        training: AtomicBool::new(false),
+        left: AtomicUsize::new(2),
+        interrupt: interrupt.clone(),
+    };
+    bake_recipe(&fixture.recipe, &fixture.options(store).progress(stages).interrupt(interrupt))
+}
+
+/// How many files a stage has left in a store of those that training replaces as it goes.
+fn kept(fixture: &Fixture, store: &str, stage: &str) -> usize {
+    let folder = fixture.dir.path().join(store).join("latest").join(stage);
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
 /// Stops a training after some steps.

@@ -1,5 +1,6 @@
 //! Whole bakes of a small document: what they give, and what they do not depend on.
 
+mod checkpoints;
 mod contexts;
 mod drift;
 mod evaluation;

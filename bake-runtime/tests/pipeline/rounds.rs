@@ -1,6 +1,6 @@
 //! Further rounds for passages that are not known after a training.
 
-use bake_runtime::{Bake, RoundReport};
+use bake_runtime::{Bake, KeptCheckpoint, RoundReport};
 use bake_spec::recipe::{Outline, OutlineFields};
 
 use super::*;
@@ -22,7 +22,7 @@ fn bake(fixture: &Fixture, store: &str) -> Bake {
 #[test]
 fn what_is_not_known_is_asked_more_about_and_named_in_the_end() {
     let mut fixture = fixture(1, Some(2));
-    fixture.train(|train| train.lr = Some(1e-6));
+    fixture.train(|train| (train.lr, train.keep_every) = (Some(1e-6), Some(1)));
     let report = bake(&fixture, "store").report;
     let both = ["Lost key", "Broken lamp"];
     assert_eq!(report.uncovered, both);
@@ -34,6 +34,9 @@ fn what_is_not_known_is_asked_more_about_and_named_in_the_end() {
         assert_eq!((epochs.len(), held_out.len()), (1, 1));
         stimuli += more;
     }
+    let kept = |kept: &KeptCheckpoint| [kept.number, kept.round, kept.epoch];
+    let kept: Vec<_> = report.checkpoints.iter().map(kept).collect();
+    assert_eq!(kept, [[1, 0, 1], [2, 1, 1], [3, 2, 1]]);
     // What is held out stays what it was.
     assert_eq!((report.targets[0].stimuli, report.targets[0].held_out), (stimuli, 4));
 }

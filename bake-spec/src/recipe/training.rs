@@ -137,6 +137,9 @@ pub struct TrainFields {
     /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
     /// result.
     pub checkpoint_every: Option<usize>,
+    /// Epochs between numbered checkpoints, which are kept beside the adapter; if there is none, no
+    /// checkpoint is kept. They do not change the result.
+    pub keep_every: Option<usize>,
     /// Whether a teacher from which there seems to be nothing to learn is baked all the same. It
     /// does not change the result.
     pub teacher_anyway: bool,
@@ -162,6 +165,7 @@ impl TrainFields {
         until_covered: None,
         on_policy: None,
         checkpoint_every: None,
+        keep_every: None,
         teacher_anyway: false,
     };
 
@@ -175,6 +179,10 @@ impl TrainFields {
             Some(steps) => steps,
             None => 1,
         };
+        let kept = match self.keep_every {
+            Some(epochs) => epochs,
+            None => 1,
+        };
         let rounds = match self.until_covered {
             Some(rounds) => rounds,
             None => 1,
@@ -186,6 +194,7 @@ impl TrainFields {
             ("patience", self.patience),
             ("until_covered", rounds),
             ("checkpoint_every", every),
+            ("keep_every", kept),
         ];
         let mut i = 0;
         while i < counts.len() {

@@ -368,6 +368,15 @@ pub const SETTINGS: &[Setting] = &[
         "steps between checkpoints, from which a bake that was stopped resumes; by default one \
          every ten seconds",
     ),
+    count(
+        "keep_every",
+        &[Train],
+        1,
+        1_000_000,
+        "",
+        "epochs between numbered checkpoints, which are kept beside the adapter and can be loaded; \
+         by default none is kept",
+    ),
     setting(
         "teacher",
         &[Train],

@@ -1,16 +1,25 @@
 //! The files of an adapter's folder.
 //!
 //! An adapter consists of the files of [`ADAPTER_FILES`]. Anything else in its folder, such as what
-//! file managers leave there, is neither hashed nor copied.
+//! file managers leave there, is neither hashed nor copied, and neither are its checkpoints.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::read_if_present;
 use super::write::{Durability, remedy, replace};
 use crate::error::{Error, ErrorKind};
 use crate::hash::{Hash, KeyHasher};
 use crate::recipe::ADAPTER_FILES;
+
+/// The folder of an adapter's numbered checkpoints, in that of the adapter.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
+/// The folder of a numbered checkpoint of the adapter in a folder of the store: the adapter as it
+/// was earlier in its training. Copies of an adapter come without them.
+pub fn checkpoint_folder(adapter: &Path, number: usize) -> PathBuf {
+    adapter.join(CHECKPOINTS).join(number.to_string())
+}
 
 /// The hash of the names and contents of the adapter's files in a folder.
 ///

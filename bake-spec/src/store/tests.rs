@@ -51,6 +51,33 @@ fn adapters_come_back_and_damaged_ones_are_replaced() {
 }
 
 #[test]
+fn checkpoints_come_with_an_adapter_and_are_made_again_with_it() {
+    let (_dir, store) = store();
+    let key = Hash::of(b"recipe");
+    let put = |checkpoint: &str| {
+        let written = store.put_adapter(&key, |dir| {
+            let early = checkpoint_folder(dir, 1);
+            fs::create_dir_all(&early).unwrap();
+            fs::write(early.join(FILE), checkpoint).unwrap();
+            fs::write(dir.join(FILE), "late").map_err(|e| store.write_error(dir, e))
+        });
+        written.unwrap()
+    };
+    let path = put("early");
+    let read = || fs::read_to_string(checkpoint_folder(&path, 1).join(FILE)).unwrap();
+    assert_eq!((read().as_str(), folder_bytes(&path)), ("early", 4));
+    // They are not part of the adapter's hash.
+    fs::write(checkpoint_folder(&path, 1).join(FILE), "damaged").unwrap();
+    assert_eq!(store.adapter(&key).unwrap().unwrap(), path);
+    assert_eq!(put("early"), path);
+    assert_eq!(read(), "early");
+    // The adapter alone, from elsewhere, leaves them.
+    assert_eq!(self::put(&store, &key, "late"), path);
+    assert_eq!(read(), "early");
+    assert_eq!(fs::read_dir(store.root.join("tmp")).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn a_failed_write_leaves_nothing() {
     let (_dir, store) = store();
     let key = Hash::of(b"recipe");

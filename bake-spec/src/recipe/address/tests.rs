@@ -158,6 +158,7 @@ fn full_train() -> Train {
         until_covered: None,
         on_policy: None,
         checkpoint_every: Some(5),
+        keep_every: Some(2),
         teacher_anyway: true,
     })
     .unwrap()
@@ -399,7 +400,10 @@ fn names_paths_and_checkpoints_do_not_change_an_address() {
         (recipe.name, recipe.root) = ("Other".into(), "/elsewhere".into());
         recipe.train = recipe
             .train
-            .with(|train| (train.checkpoint_every, train.teacher_anyway) = (None, false))
+            .with(|train| {
+                (train.checkpoint_every, train.keep_every) = (None, None);
+                train.teacher_anyway = false;
+            })
             .unwrap();
         let moved = recipe.targets[1].with(|target| target.name = "light".into());
         recipe.targets.to_mut()[1] = moved.unwrap();

@@ -150,6 +150,8 @@ block! {
         on_policy(share: f64) Train "on_policy" => Value::Number(share, here());
         /// Steps between checkpoints.
         checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
+        /// Epochs between numbered checkpoints, which are kept beside the adapter.
+        keep_every(epochs: u64) Train "keep_every" => Value::Count(epochs, here());
         /// Whether a teacher from which there seems to be nothing to learn is baked all the same.
         teacher_anyway(anyway: bool) Train "teacher" => {
             Value::Word(word(if anyway { "anyway" } else { "checked" }))

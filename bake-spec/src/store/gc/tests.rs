@@ -2,7 +2,7 @@ use std::fs::File;
 
 use super::*;
 use crate::recipe::ADAPTER_FILES;
-use crate::store::hash_folder;
+use crate::store::{checkpoint_folder, hash_folder};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -98,6 +98,29 @@ fn every_way_of_finding_an_adapter_counts_as_use() {
     age(&store.root, 40 * DAY);
     assert_eq!(clean(&store, &[]), [(Kind::Adapter, 1)]);
     assert_eq!(store.artifact(&hash), None);
+}
+
+#[test]
+fn checkpoints_stay_as_long_as_their_adapter() {
+    let (_dir, store) = store();
+    let [locked, old] = ["locked", "old"].map(|name| {
+        let put = |dir: &Path| {
+            fs::create_dir_all(checkpoint_folder(dir, 1)).unwrap();
+            fs::write(checkpoint_folder(dir, 1).join(ADAPTER_FILES[1]), "early").unwrap();
+            fs::write(dir.join(ADAPTER_FILES[1]), name).unwrap();
+            Ok::<(), Error>(())
+        };
+        hash_folder(&store.put_adapter(&Hash::of(name.as_bytes()), put).unwrap()).unwrap()
+    });
+    let early = |hash| checkpoint_folder(&store.artifact_path(hash), 1).join(ADAPTER_FILES[1]);
+    age(&store.root, 40 * DAY);
+    let shares = store.garbage(30 * DAY, &[locked]).unwrap().shares();
+    assert_eq!(shares.iter().map(|share| share.bytes).collect::<Vec<_>>(), [8]);
+    assert_eq!(clean(&store, &[locked]), [(Kind::Adapter, 1)]);
+    assert!(early(&locked).is_file() && !store.artifact_path(&old).exists());
+    store.artifact(&locked).unwrap();
+    assert_eq!(clean(&store, &[]), [], "a use of the adapter counts for them too");
+    assert!(early(&locked).is_file());
 }
 
 fn hash_of(content: &str) -> Hash {

@@ -48,12 +48,10 @@ impl Cli {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Some(Command::List(json)) => json.json,
-            Some(
-                Command::Status(args)
-                | Command::Plan(args)
-                | Command::Check(args)
-                | Command::Test(args),
-            ) => args.json.json,
+            Some(Command::Status(args) | Command::Plan(args) | Command::Check(args)) => {
+                args.json.json
+            }
+            Some(Command::Test(args)) => args.bakes.json.json,
             Some(Command::Show(args)) => args.json.json,
             Some(Command::Explain(args)) => args.json.json,
             Some(Command::Gc(args)) => args.json.json,
@@ -148,7 +146,7 @@ pub(crate) enum Command {
     /// For CI: exit with 1 unless every bake is fresh
     Check(Listing),
     /// Ask what is expected of what was baked, and exit with 1 where it is below its gate
-    Test(Listing),
+    Test(Test),
     /// Show what a bake was made from
     Show(Show),
     /// Ask the base, the prompted and the baked model
@@ -206,6 +204,21 @@ pub(crate) struct Listing {
 }
 
 #[derive(Args)]
+pub(crate) struct Numbered {
+    /// The adapter as it was at this checkpoint, of those that `keep_every` keeps
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) checkpoint: Option<usize>,
+}
+
+#[derive(Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    pub(crate) bakes: Listing,
+    #[command(flatten)]
+    pub(crate) numbered: Numbered,
+}
+
+#[derive(Args)]
 pub(crate) struct Show {
     /// What to show
     pub(crate) what: Shown,
@@ -239,6 +252,8 @@ pub(crate) struct Chat {
     /// The target whose document the prompted model gets; the first by default
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
+    #[command(flatten)]
+    pub(crate) numbered: Numbered,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -268,6 +283,8 @@ pub(crate) struct Export {
     /// Replace an earlier export in the folder
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) numbered: Numbered,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

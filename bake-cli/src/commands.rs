@@ -2,6 +2,7 @@
 
 mod bake;
 mod chat;
+mod checkpoint;
 mod completions;
 mod explain;
 mod export;

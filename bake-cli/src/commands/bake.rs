@@ -16,7 +16,7 @@ use bake_spec::{Hash, Store};
 use clap::CommandFactory as _;
 
 use super::figures::{self, PromptedBy};
-use super::{test, vendor};
+use super::{checkpoint, test, vendor};
 use crate::args::{Bake, Cli, Common};
 use crate::terminal::{bytes, error, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
@@ -97,6 +97,9 @@ fn bake_if_stale(
         }
         if !common.quiet {
             status("Fresh", format_args!("{name} ({})", package.name));
+            if let Some(lacking) = checkpoint::lacking(package, found) {
+                status("", lacking);
+            }
         }
         return if common.locked() {
             Ok(Outcome::Fresh)
@@ -320,6 +323,9 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
     }
     for round in &report.rounds {
         status("", format_args!("in a further round, {round}"));
+    }
+    if !report.checkpoints.is_empty() {
+        status("", format_args!("kept {}", checkpoint::line(report.checkpoints.len())));
     }
     if *kl_after > FAR {
         let trained_to_the_end = report.best_epoch() == report.epochs.len();

@@ -11,6 +11,7 @@ use bake_spec::diagnostics::did_you_mean;
 use bake_spec::lock::State;
 use bake_spec::recipe::{Recipe, Target};
 
+use super::checkpoint;
 use crate::args::{Chat, Common, Who};
 use crate::terminal::warning;
 use crate::workspace::{Models, packages, select_one};
@@ -25,8 +26,11 @@ pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
     let folder = locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
     let model = load_model(recipe, common.device)?;
     let adapter = match folder {
-        Some(folder) => Some(Arc::new(Adapter::load(&folder, &model)?)),
-        None if args.who == Who::Baked => bail!(
+        Some(folder) => {
+            let (folder, _) = checkpoint::folder(found.name(), folder, &args.numbered)?;
+            Some(Arc::new(Adapter::load(&folder, &model)?))
+        }
+        None if args.who == Who::Baked || args.numbered.checkpoint.is_some() => bail!(
             "the adapter of `{}` is not on this machine; run `cargo bake`, or use --who base",
             found.name()
         ),

@@ -7,6 +7,7 @@ use bake_runtime::export;
 use bake_spec::Store;
 use bake_spec::lock::State;
 
+use super::checkpoint;
 use crate::args::{Common, Export};
 use crate::terminal::{bytes, status};
 use crate::workspace::{Models, packages, select_one};
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &Export, common: &Common) -> Result<ExitCode> {
     let Some(adapter) = locked.and_then(|locked| locked.find_adapter(&package.root, &store)) else {
         bail!("`{}` is not fresh ({}); run `cargo bake` first", found.name(), state.summary());
     };
+    let (adapter, _) = checkpoint::folder(found.name(), adapter, &args.numbered)?;
     let wanted = bake_runtime::Export {
         format: args.to.into(),
         dtype: args.dtype.map(Into::into),

@@ -167,6 +167,13 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
             );
             terminal::print(format_args!("{}", curve(&report.held_out)));
         }
+        if !report.checkpoints.is_empty() {
+            say!("checkpoints (`cargo bake chat --checkpoint NUMBER` asks one):");
+        }
+        for kept in &report.checkpoints {
+            let is_last = (kept.round, kept.epoch) == report.end();
+            say!("    {:>4}  {kept}{}", kept.number, if is_last { "; the adapter" } else { "" });
+        }
     }
     Ok(())
 }

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bake_spec::Store;
 use bake_spec::lock::{BakeState, LockedDrift, LockedExpects, LockedRecall, State};
 use serde::Serialize;
 
+use super::checkpoint;
 use super::figures::{self, PromptedBy};
 use crate::args::{Common, Listing};
 use crate::json;
@@ -26,8 +28,15 @@ struct Bake {
     /// How far it had moved on the questions of its anchors.
     #[serde(skip_serializing_if = "Option::is_none")]
     drift: Option<LockedDrift>,
+    /// How many numbered checkpoints it has.
+    #[serde(skip_serializing_if = "is_zero")]
+    checkpoints: usize,
     #[serde(skip)]
     prompted_by: PromptedBy,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
@@ -35,12 +44,15 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
     let mut states = Vec::new();
     for (package, found) in select(&packages, names)? {
         let locked = package.lock.bakes.get(found.name());
+        let adapter =
+            locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
         states.push(Bake {
             package: package.name.clone(),
             state: package.state(found, &mut models)?,
             expects: locked.and_then(|locked| locked.expects),
             recall: locked.and_then(|locked| locked.recall),
             drift: locked.and_then(|locked| locked.drift),
+            checkpoints: adapter.map_or(Ok(0), |adapter| checkpoint::count(&adapter))?,
             prompted_by: locked.map(PromptedBy::targets_in).unwrap_or_default(),
         });
     }
@@ -63,6 +75,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
                 expects: None,
                 recall: None,
                 drift: None,
+                checkpoints: 0,
                 prompted_by: PromptedBy::default(),
             });
         }
@@ -107,7 +120,7 @@ pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
 }
 
 fn say(bake: &Bake) {
-    let Bake { package, state: bake, expects, recall, drift, prompted_by } = bake;
+    let Bake { package, state: bake, expects, recall, drift, checkpoints, prompted_by } = bake;
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),
@@ -128,6 +141,9 @@ fn say(bake: &Bake) {
     }
     if let Some(drift) = drift {
         say!("    {}", figures::drift(*drift));
+    }
+    if *checkpoints > 0 {
+        say!("    {}", checkpoint::line(*checkpoints));
     }
 }
 

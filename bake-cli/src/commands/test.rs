@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
-use bake_runtime::{Adapter, Bars, Interrupt, Progress, Report, Silent, Verdict, load_model};
+use bake_runtime::{
+    Adapter, Bars, Interrupt, KeptCheckpoint, Progress, Report, Silent, Verdict, load_model,
+};
 use bake_spec::check::Gate;
 use bake_spec::lock::{Locked, LockedDrift, LockedRecall, State};
 use bake_spec::recipe::Recipe;
 use bake_spec::{Hash, Store};
 use serde::Serialize;
 
-use super::figures;
-use crate::args::{Common, Listing};
+use super::{checkpoint, figures};
+use crate::args::{Common, Test};
 use crate::json;
 use crate::terminal::{next_step, rated, say, warning};
 use crate::workspace::{Models, packages, select};
@@ -30,6 +32,9 @@ struct Tested {
     package: String,
     #[serde(flatten)]
     verdict: Verdict,
+    /// The checkpoint that was asked; none where that was the adapter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<KeptCheckpoint>,
     /// How it answered what was held out of training, when it was baked.
     #[serde(skip_serializing_if = "Option::is_none")]
     recall: Option<LockedRecall>,
@@ -40,9 +45,9 @@ struct Tested {
     shortfalls: Vec<String>,
 }
 
-pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &Test, common: &Common) -> Result<ExitCode> {
     let (packages, mut models, mut tested) = (packages(common)?, Models::default(), Vec::new());
-    for (package, found) in select(&packages, &args.names.names)? {
+    for (package, found) in select(&packages, &args.bakes.names.names)? {
         let locked = package.lock.bakes.get(found.name());
         let store = Store::user()?;
         let adapter = locked.and_then(|locked| locked.find_adapter(&package.root, &store));
@@ -52,6 +57,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
                 "the adapter of `{name}` is not on this machine; run `cargo bake`"
             ));
         };
+        let (adapter, checkpoint) = checkpoint::folder(found.name(), adapter, &args.numbered)?;
         let state = package.state(found, &mut models)?;
         if state.state != State::Fresh && !common.quiet {
             warning(format!(
@@ -62,16 +68,22 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         }
         let (recipe, gate) = (&found.declared.recipe, found.declared.gate);
         let verdict = verdict(recipe, &adapter, common)?;
+        // What the lock says was measured with the adapter, not with its checkpoints.
+        let measured = checkpoint.is_none();
         tested.push(Tested {
             name: found.name().to_owned(),
             package: package.name.clone(),
-            shortfalls: shortfalls(&verdict, gate, locked),
-            recall: locked.recall,
-            drift: locked.drift,
+            shortfalls: match measured {
+                true => shortfalls(&verdict, gate, locked),
+                false => verdict.shortfalls(gate.expects),
+            },
+            recall: locked.recall.filter(|_| measured),
+            drift: locked.drift.filter(|_| measured),
+            checkpoint,
             verdict,
         });
     }
-    if args.json.json {
+    if args.bakes.json.json {
         json::print_bakes(&tested)?;
     } else {
         for one in &tested {
@@ -83,7 +95,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
 }
 
 fn report(tested: &Tested, common: &Common) {
-    let Tested { name, package, verdict, recall, drift, shortfalls } = tested;
+    let Tested { name, package, verdict, checkpoint, recall, drift, shortfalls } = tested;
     let recall = recall.map(figures::recall);
     if verdict.expectations.is_empty() {
         say!("{name} ({package}) expects nothing");
@@ -96,7 +108,9 @@ fn report(tested: &Tested, common: &Common) {
     }
     let mut rows = figures::expected(verdict);
     rows.extend(recall.as_ref().and_then(figures::held_out_in_all));
-    let mut lines = figures::table(&rows);
+    let mut lines = Vec::new();
+    lines.extend(checkpoint.as_ref().map(|kept| format!("at checkpoint {}, {kept}", kept.number)));
+    lines.extend(figures::table(&rows));
     lines.extend((!verdict.expectations.is_empty()).then(|| verdict.to_string()));
     lines.extend(missed(verdict, usize::MAX));
     lines.extend(recall.map(|recall| recall.to_string()));

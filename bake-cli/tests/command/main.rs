@@ -1,6 +1,7 @@
 //! The commands, run as a user would on a package made for the tests.
 
 mod bake;
+mod checkpoints;
 mod completions;
 mod export;
 mod format;

@@ -25,7 +25,7 @@ const WHOLE: &str = r#"
             ask 0; questions ["Why?"]; general 9;
         }
         lora { rank 8; modules [q_proj, v_proj]; layers 0..4; }
-        train { epochs 2; schedule cosine; divergence jsd(0.5); }
+        train { epochs 2; keep_every 1; schedule cosine; divergence jsd(0.5); }
         expect keys "Where to?" => declines; expect keys "From?" => starts_with "From";
         expect "To?" => ends_with "there"; expect "How far?" => matches r"\d{2}";
         anchor manners weight 0.5 { questions ["Hello"]; }

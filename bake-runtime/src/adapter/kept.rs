@@ -132,3 +132,52 @@ impl KeptCheckpoints {
 fn listed_in(report: &[u8]) -> Vec<KeptCheckpoint> {
     serde_json::from_slice::<Listing>(report).unwrap_or_default().checkpoints
 }
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::store::hash_files;
+
+    use super::*;
+
+    #[test]
+    fn an_adapter_in_a_program_finds_its_checkpoints_in_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let mut kept = KeptCheckpoint {
+            number: 1,
+            round: 2,
+            epoch: 3,
+            kl: 0.5,
+            held_out: None,
+            adapter: Hash::of(b""),
+        };
+        assert_eq!(
+            kept.to_string(),
+            "epoch 3 of further round 2: 0.5000 nats per token in training"
+        );
+        let mut report = Vec::new();
+        let put = |folder: &Path| {
+            let early = checkpoint_folder(folder, 1);
+            std::fs::create_dir_all(&early).unwrap();
+            std::fs::write(early.join("adapter_config.json"), "{}").unwrap();
+            kept.adapter = hash_folder(&early)?;
+            report = serde_json::to_vec(&serde_json::json!({ "checkpoints": [kept] })).unwrap();
+            std::fs::write(folder.join(REPORT), &report).unwrap();
+            Ok::<_, bake_spec::Error>(())
+        };
+        let folder = store.put_adapter(&Hash::of(b"recipe"), put).unwrap();
+        let files = [(REPORT, report.as_slice())];
+        let embedded = KeptCheckpoints::embedded(&files, hash_files(files));
+        assert_eq!(embedded.list(), [kept]);
+        let found = embedded.find("Office", 1, Some(&store)).unwrap();
+        assert_eq!(found, checkpoint_folder(&folder, 1));
+        let elsewhere = Store::new(dir.path().join("empty"));
+        for store in [None, Some(&elsewhere)] {
+            let error = embedded.find("Office", 1, store).unwrap_err();
+            assert!(error.is_not_baked() && error.to_string().contains("is not on this machine"));
+        }
+        let other = KeptCheckpoints::embedded(&[(REPORT, b"[1, 2")], Hash::of(b""));
+        assert!(other.list().is_empty());
+        assert!(other.get("Office", 1).unwrap_err().to_string().contains("keep_every"));
+    }
+}

@@ -175,8 +175,8 @@ impl Report {
         lowest(&self.held_out).map_or(self.epochs.len(), |epoch| epoch + 1)
     }
 
-    /// The round and the epoch after which the adapter was as it is: 0 is the first training, others
-    /// are further rounds.
+    /// The round and the epoch after which the adapter was as it is: round 0 is the first training,
+    /// others are further rounds.
     pub fn end(&self) -> (usize, usize) {
         let kept = self.rounds.iter().rposition(|round| round.kept);
         kept.map_or((0, self.best_epoch()), |round| {

@@ -97,9 +97,9 @@ impl<D: Declaration> Loader<D> {
         Self { place: Place::Folder(folder.into()), ..self }
     }
 
-    /// With the adapter as it was earlier in its training: the checkpoint with this number, of those
-    /// that `keep_every` kept. They are on the machine where the bake was made, in the store beside
-    /// its adapter; an adapter that is embedded, copied or vendored has none of its own.
+    /// With the adapter as it was earlier in its training: the checkpoint with this number, of
+    /// those that `keep_every` kept. They are on the machine where the bake was made, in the store
+    /// beside its adapter; an adapter that is embedded, copied or vendored has none of its own.
     ///
     /// ```no_run
     /// # use bake_runtime::{Loader, Result};

@@ -50,8 +50,9 @@ impl Shards {
     }
 }
 
-/// Runs the work of each pool, one piece after the other on the pool's first thread: allocators keep
-/// what was freed for the thread that had it, and on others a step would take its memory again.
+/// Runs the work of each pool, one piece after the other on the pool's first thread: allocators
+/// keep what was freed for the thread that had it, and on others a step would take its memory
+/// again.
 fn side_by_side<W: Send>(pools: &[ThreadPool], mut works: Vec<Vec<W>>, run: &(impl Fn(W) + Sync)) {
     let (Some((pool, pools)), Some(work)) = (pools.split_last(), works.pop()) else { return };
     let work = Mutex::new(work);

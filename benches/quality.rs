@@ -11,6 +11,8 @@
 //! --half seen|unseen|both    which documents [both]
 //! --documents PATTERN        only those whose name matches; * stands for anything
 //! --seeds N                  bakes of each document [3]
+//! --epochs N,N,…             bakes of each document with so many epochs each
+//! --rates X,X,…              and with these learning rates, times the model's hidden size
 //! --limit N                  at most so many questions of each kind of each document
 //! --json FILE                writes the figures there too, and the answers about the seen half
 //! --store FOLDER             where bakes are kept [in the target folder]
@@ -49,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bench = Bench::new(&arguments)?;
     let mut runs = Vec::new();
     for (number, document) in documents.iter().enumerate() {
-        for seed in 0..arguments.seeds {
+        for (training, seed) in arguments.bakes() {
             eprintln!(
                 "{} of {}: {}/{}, bake {} of {}",
                 number + 1,
@@ -59,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 seed + 1,
                 arguments.seeds
             );
-            let run = bench.run(document, seed)?;
+            let run = bench.run(document, training, seed)?;
             eprintln!("{}", table::line(&run));
             runs.push(run);
         }

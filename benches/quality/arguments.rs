@@ -17,6 +17,16 @@ pub(crate) struct Arguments {
     pub(crate) store: PathBuf,
     pub(crate) fresh: bool,
     pub(crate) unchecked: bool,
+    /// How it is trained: each document is baked with all of these.
+    pub(crate) trainings: Vec<Training>,
+}
+
+/// A setting of the training; what is not given is as by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Training {
+    pub(crate) epochs: Option<u64>,
+    /// The learning rate times the model's hidden size.
+    pub(crate) rate: Option<f64>,
 }
 
 impl Arguments {
@@ -31,7 +41,9 @@ impl Arguments {
             store: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quality"),
             fresh: false,
             unchecked: false,
+            trainings: Vec::new(),
         };
+        let (mut epochs, mut rates) = (vec![None], vec![None]);
         while let Some(option) = given.next() {
             match option.as_str() {
                 "--fresh" => {
@@ -51,12 +63,23 @@ impl Arguments {
                 "--documents" => arguments.pattern = value,
                 "--seeds" => arguments.seeds = number(&option, &value)?,
                 "--limit" => arguments.limit = number(&option, &value)?,
+                "--epochs" => epochs = numbers(&option, &value)?,
+                "--rates" => rates = numbers(&option, &value)?,
                 "--json" => arguments.json = Some(value.into()),
                 "--store" => arguments.store = value.into(),
                 _ => return Err(format!("{option} is not an option; see the bench's head").into()),
             }
         }
+        for &epochs in &epochs {
+            arguments.trainings.extend(rates.iter().map(|&rate| Training { epochs, rate }));
+        }
         Ok(arguments)
+    }
+
+    /// The bakes of each document, by their training and seed.
+    pub(crate) fn bakes(&self) -> impl Iterator<Item = (Training, u64)> {
+        let seeds = |&training| (0..self.seeds).map(move |seed| (training, seed));
+        self.trainings.iter().flat_map(seeds)
     }
 
     /// The documents that were asked for, with no more questions than were.
@@ -88,6 +111,11 @@ fn halves(value: &str) -> Result<Vec<Half>, Box<dyn Error>> {
 
 fn number<N: FromStr>(option: &str, value: &str) -> Result<N, Box<dyn Error>> {
     value.parse().map_err(|_| format!("{option} needs a number, not {value}").into())
+}
+
+/// Some numbers with commas between them.
+fn numbers<N: FromStr>(option: &str, value: &str) -> Result<Vec<Option<N>>, Box<dyn Error>> {
+    value.split(',').map(|value| number(option, value).map(Some)).collect()
 }
 
 /// Whether a name is as a pattern says, in which `*` stands for anything.

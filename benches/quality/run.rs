@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use bake::recipe::{Document, DocumentFields, NamedModel, RecipeBuilder};
 use bake::{
-    Adapter, Attempt, BakeOptions, Bars, Device, Evaluator, Interrupt, Model, Progress as _,
-    Question, Recipe, Rung, Store,
+    Adapter, Attempt, Bake, BakeOptions, Bars, Device, Evaluator, Interrupt, Model, Progress as _,
+    Question, Recipe, Report, Rung, Store,
 };
 use bake_runtime::{bake_recipe, load_model};
 use bake_spec::text::document;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Training};
 use crate::document::TestDocument;
 
 /// The columns of the tables.
@@ -31,11 +31,17 @@ pub(crate) struct Bench<'a> {
 }
 
 /// A document that was baked, and what became of its questions.
+#[derive(Clone)]
 pub(crate) struct Run<'a> {
     pub(crate) document: &'a TestDocument,
+    pub(crate) training: Training,
     pub(crate) seed: u64,
-    /// For each question on each of [`RUNGS`]. Only the baked model depends on the seed, so that
-    /// others are asked with the first one.
+    /// What the bake says of itself, where there is one.
+    pub(crate) report: Option<Report>,
+    /// Whether it is the first of its document. Only the baked model depends on training and seed,
+    /// so others are asked with the first bake.
+    pub(crate) is_first: bool,
+    /// For each question on each of [`RUNGS`].
     pub(crate) attempts: Vec<Vec<Attempt>>,
     /// How long the bake took, unless it was not begun and finished in one go.
     pub(crate) seconds: Option<f64>,
@@ -59,18 +65,23 @@ impl<'a> Bench<'a> {
     pub(crate) fn run<'d>(
         &self,
         document: &'d TestDocument,
+        training: Training,
         seed: u64,
     ) -> Result<Run<'d>, Box<dyn Error>> {
-        let (recipe, mut refused) = match bare(&self.arguments.model, document, seed) {
-            Ok(recipe) => (recipe, None),
-            Err(refused) => {
-                (unchecked(&self.arguments.model, document, seed)?, Some(refused.to_string()))
-            }
+        let declared = || {
+            let width = self.model.config().hidden_size() as f64;
+            trained(seeded(declare(&self.arguments.model), seed), training, width)
         };
-        let (mut adapter, mut seconds) = (None, None);
+        let (recipe, mut refused) = match bare(declared(), document) {
+            Ok(recipe) => (recipe, None),
+            Err(refused) => (unchecked(declared(), document)?, Some(refused.to_string())),
+        };
+        let (mut adapter, mut report, mut seconds) = (None, None, None);
         if refused.is_none() || self.arguments.unchecked {
             match self.bake(&recipe) {
-                Ok(baked) => (adapter, seconds) = (Some(baked.0), baked.1),
+                Ok((bake, taken)) => {
+                    (adapter, report, seconds) = (Some(bake.adapter), Some(bake.report), taken);
+                }
                 Err(error) if error.is_interrupted() => return Err(error.into()),
                 Err(error) => refused = Some(error.to_string()),
             }
@@ -89,8 +100,8 @@ impl<'a> Bench<'a> {
                 passage: Some(document.passage(line)?),
             });
         }
-        // What does not depend on the seed is asked once.
-        let rungs = if seed == 0 { &RUNGS[..] } else { &RUNGS[3..] };
+        let is_first = seed == 0 && self.arguments.trainings.first() == Some(&training);
+        let rungs = if is_first { &RUNGS[..] } else { &RUNGS[3..] };
         let bars = Bars::default();
         let mut attempts = evaluator.evaluate(rungs, &questions, &bars, &self.interrupt)?;
         for attempts in &mut attempts {
@@ -100,11 +111,11 @@ impl<'a> Bench<'a> {
         if let Some(refused) = &refused {
             bars.warn(refused);
         }
-        Ok(Run { document, seed, attempts, seconds, refused })
+        Ok(Run { document, training, seed, report, is_first, attempts, seconds, refused })
     }
 
-    /// The adapter of a recipe, and how long its bake took.
-    fn bake(&self, recipe: &Recipe) -> bake::Result<(PathBuf, Option<f64>)> {
+    /// The bake of a recipe, and how long it took.
+    fn bake(&self, recipe: &Recipe) -> bake::Result<(Bake, Option<f64>)> {
         let store = Store::new(&self.arguments.store);
         let options = BakeOptions::new().store(store).interrupt(self.interrupt.clone());
         let options = if self.arguments.fresh { options.fresh() } else { options };
@@ -118,22 +129,21 @@ impl<'a> Bench<'a> {
         if first && !bake.reused {
             clock.write(&begin.elapsed().as_secs_f64().to_string());
         }
-        Ok((bake.adapter, clock.seconds()))
+        let seconds = clock.seconds();
+        Ok((bake, seconds))
     }
 }
 
 /// The recipe of a declaration that says nothing but what is to be baked.
-fn bare(model: &str, document: &TestDocument, seed: u64) -> Result<Recipe, bake_spec::Error> {
+fn bare(declared: RecipeBuilder, document: &TestDocument) -> Result<Recipe, bake_spec::Error> {
     let path = document.path();
-    let declared = declare(model).target("document", |target| target.weight(1.0).document(path));
-    seeded(declared, seed).build()
+    declared.target("document", |target| target.weight(1.0).document(path)).build()
 }
 
 /// The same without the check for room in the model's context, so that the questions can be asked
 /// in any case.
-fn unchecked(model: &str, document: &TestDocument, seed: u64) -> Result<Recipe, Box<dyn Error>> {
-    let declared = declare(model).target("document", |target| target.weight(1.0).prompt("any"));
-    let recipe = seeded(declared, seed).build()?;
+fn unchecked(declared: RecipeBuilder, document: &TestDocument) -> Result<Recipe, Box<dyn Error>> {
+    let recipe = declared.target("document", |target| target.weight(1.0).prompt("any")).build()?;
     let path = document.path();
     let text = document::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(&path), &path)?;
     let declared = DocumentFields { path: path.into(), hash: document::hash(&text) };
@@ -148,6 +158,22 @@ fn unchecked(model: &str, document: &TestDocument, seed: u64) -> Result<Recipe, 
 /// The first bake is the bare one; others differ in nothing but the seed.
 fn seeded(declared: RecipeBuilder, seed: u64) -> RecipeBuilder {
     if seed == 0 { declared } else { declared.seed(seed) }
+}
+
+/// With another training than by default, for a model of this width.
+fn trained(declared: RecipeBuilder, training: Training, width: f64) -> RecipeBuilder {
+    match training {
+        Training { epochs: None, rate: None } => declared,
+        Training { epochs, rate } => declared.train(|mut train| {
+            if let Some(epochs) = epochs {
+                train = train.epochs(epochs);
+            }
+            if let Some(rate) = rate {
+                train = train.lr(rate / width);
+            }
+            train
+        }),
+    }
 }
 
 fn declare(model: &str) -> RecipeBuilder {

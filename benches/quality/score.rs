@@ -31,8 +31,8 @@ impl Score {
     ) -> Self {
         let mut score = Self::default();
         for run in runs {
-            // Only the baked model has a seed.
-            let repeated = run.seed > 0 && rung + 1 < RUNGS.len();
+            // Others than the baked model were asked once.
+            let repeated = !run.is_first && rung + 1 < RUNGS.len();
             if repeated || half.is_some_and(|half| half != run.document.half) {
                 continue;
             }

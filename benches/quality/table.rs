@@ -1,10 +1,15 @@
 //! The figures as tables in Markdown.
 
+use bake::Report;
+
 use crate::arguments::Arguments;
 use crate::document::{Half, Kind};
 use crate::interval::wilson;
 use crate::run::{RUNGS, Run};
 use crate::score::{Score, mean};
+
+/// The rung of the baked model.
+const BAKED: usize = RUNGS.len() - 1;
 
 const COLUMNS: &str = "base | prompted | with the passage | baked |";
 
@@ -12,7 +17,7 @@ const COLUMNS: &str = "base | prompted | with the passage | baked |";
 pub(crate) fn line(run: &Run<'_>) -> String {
     let mut line = String::from("  right:");
     for kind in Kind::ALL.map(Some).into_iter().chain([None]) {
-        let score = Score::of(std::slice::from_ref(run), None, kind, RUNGS.len() - 1);
+        let score = Score::of(std::slice::from_ref(run), None, kind, BAKED);
         line += &format!(" {} {}/{},", name(kind), score.right, score.of);
     }
     line + &format!(" {} s a page", seconds(run.seconds_per_page()))
@@ -46,6 +51,9 @@ pub(crate) fn print(arguments: &Arguments, runs: &[Run<'_>]) {
         documents(runs, half);
         let all = mean(of_half().filter_map(Run::seconds_per_page));
         println!("\nA page of 400 words takes {} s in the mean.", seconds(all));
+        if arguments.trainings.len() > 1 {
+            trainings(arguments, runs, half);
+        }
         for run in of_half().filter(|run| run.refused.is_some()) {
             let why = run.refused.as_deref().unwrap_or_default();
             println!("\nRefused: {} (seed {}): {why}", run.document.name, run.seed);
@@ -95,6 +103,43 @@ fn documents(runs: &[Run<'_>], half: Half) {
         }
         let page = mean(of_document.iter().filter_map(Run::seconds_per_page));
         println!("{row} {} |", seconds(page));
+    }
+}
+
+/// A row for each training, over all documents and seeds.
+fn trainings(arguments: &Arguments, runs: &[Run<'_>], half: Half) {
+    println!(
+        "\n| epochs | learning rate × hidden size | close | all | recalled of what was held out \
+         | divergence | of what was held out | seconds a page |\n|---|---|---|---|---|---|---|---|"
+    );
+    for &training in &arguments.trainings {
+        let is = |run: &&Run<'_>| run.training == training && run.document.half == half;
+        let of: Vec<Run<'_>> = runs.iter().filter(is).cloned().collect();
+        let (mut recalled, mut asked) = (0, 0);
+        let right = |kind| {
+            let scores =
+                of.iter().map(|run| Score::of(std::slice::from_ref(run), None, kind, BAKED));
+            let sum = |(right, all), score: Score| (right + score.right, all + score.of);
+            let (right, all) = scores.fold((0, 0), sum);
+            format!("{right} of {all}")
+        };
+        let reports = || of.iter().filter_map(|run| run.report.as_ref());
+        for recall in reports().filter_map(Report::recall) {
+            (recalled, asked) = (recalled + recall.baked, asked + recall.asked);
+        }
+        let lowest = |report: &Report| report.held_out.iter().copied().reduce(f64::min);
+        let figure = |figure: Option<f64>| figure.map_or("–".into(), |f| format!("{f:.3}"));
+        let given = |given: Option<f64>| given.map_or("default".to_owned(), |x| x.to_string());
+        println!(
+            "| {} | {} | {} | {} | {recalled} of {asked} | {} | {} | {} |",
+            given(training.epochs.map(|epochs| epochs as f64)),
+            given(training.rate),
+            right(Some(Kind::Close)),
+            right(None),
+            figure(mean(reports().map(|report| report.kl_after))),
+            figure(mean(reports().filter_map(lowest))),
+            seconds(mean(of.iter().filter_map(|run| run.seconds_per_page()))),
+        );
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bake::{
     BakeOptions, Chat, Declaration, Device, Graded, Interrupt, Loader, Outcome, Recipe, Report,
-    TargetName as _, bake,
+    Score, TargetName as _, bake,
 };
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -119,11 +119,12 @@ fn bake_and_ask<D: Declaration>(as_json: bool, device: Device) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let peak_rss = memory::peak_bytes();
     let loader = Loader::<D>::new().device(device);
-    let outcomes = loader.load_switchable()?.evaluate()?;
+    let models = loader.load_switchable()?;
+    let (outcomes, with_passage) = (models.evaluate()?, models.verdict()?.prompted_with_passage());
     let columns = columns(&loader, &outcomes)?;
 
     if as_json {
-        println!("{}", json(&columns, &outcomes, &baked.report, seconds, peak_rss));
+        println!("{}", json(&columns, with_passage, &outcomes, &baked.report, seconds, peak_rss));
     } else {
         println!(
             "  {seconds:.0} s, {} MB at most; the adapter is in {}",
@@ -132,7 +133,7 @@ fn bake_and_ask<D: Declaration>(as_json: bool, device: Device) -> Result<()> {
         );
         report(&baked.report);
         compare(&outcomes);
-        table(&columns, &outcomes);
+        table(&columns, with_passage, &outcomes);
     }
     Ok(())
 }
@@ -256,7 +257,7 @@ fn column(name: &'static str, right: Vec<bool>, asked: Vec<(usize, Duration)>) -
     Column { name, right, context_tokens, ttft }
 }
 
-fn table<D: Declaration>(columns: &[Column; 3], outcomes: &[Outcome<D>]) {
+fn table<D: Declaration>(columns: &[Column; 3], with_passage: Score, outcomes: &[Outcome<D>]) {
     println!("\n{} questions that were not trained on:\n", outcomes.len());
     println!("| model | accuracy | context tokens per question | time to first token |");
     println!("|---|---|---|---|");
@@ -266,12 +267,20 @@ fn table<D: Declaration>(columns: &[Column; 3], outcomes: &[Outcome<D>]) {
             "| {} | {accuracy:.0} % | {:.0} | {ttft_ms:.1} ms |",
             column.name, column.context_tokens
         );
+        // What finding the right passage would be worth to the prompted model.
+        if column.name == "prompted" {
+            println!(
+                "| prompted with the right passage | {:.0} % | | |",
+                with_passage.share() * 100.0
+            );
+        }
     }
 }
 
 /// The figures as one JSON object. Names are letters, and no figure is infinite.
 fn json<D: Declaration>(
     columns: &[Column; 3],
+    with_passage: Score,
     outcomes: &[Outcome<D>],
     report: &Report,
     seconds: f64,
@@ -298,12 +307,12 @@ fn json<D: Declaration>(
     let models = columns.each_ref().map(model).join(",");
     let targets: Vec<String> = D::Target::ALL.iter().map(target).collect();
     format!(
-        r#"{{{models},"targets":{{{}}},"kl_before":{},"kl_after":{},"#,
-        targets.join(","),
-        report.kl_before,
-        report.kl_after
-    ) + &format!(
-        r#""seconds":{seconds},"peak_rss_bytes":{peak_rss},"questions":{}}}"#,
-        outcomes.len()
-    )
+        r#"{{{models},"prompted_with_passage":{{"accuracy":{}}},"targets":{{{}}},"#,
+        with_passage.share(),
+        targets.join(",")
+    ) + &format!(r#""kl_before":{},"kl_after":{},"#, report.kl_before, report.kl_after)
+        + &format!(
+            r#""seconds":{seconds},"peak_rss_bytes":{peak_rss},"questions":{}}}"#,
+            outcomes.len()
+        )
 }

@@ -73,6 +73,18 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
         assert_eq!(models.prompted(first)?.chat(outcome.question)?, prompted.answer);
         assert!(models.prompted(first)?.stream(outcome.question)?.count() <= 3);
     }
+    // The verdict grades the same answers.
+    let verdict = models.verdict()?;
+    assert_eq!(verdict.expectations.len(), outcomes.len());
+    for (expectation, outcome) in verdict.expectations.iter().zip(&outcomes) {
+        assert_eq!(expectation.question, outcome.question);
+        assert_eq!(expectation.answer, outcome.baked.answer);
+        assert_eq!(
+            (expectation.base, expectation.baked),
+            (outcome.base.right, outcome.baked.right)
+        );
+        assert_eq!(expectation.prompted, outcome.prompted.as_ref().map(|graded| graded.right));
+    }
     Ok(outcomes.into_iter().map(|o| (o.question.to_owned(), o.baked.right)).collect())
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bake_spec::{Declaration, TargetName as _};
 
 use crate::adapter::Adapter;
+#[cfg(feature = "train")]
+use crate::bake::verdict::Verdict;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grade::Graded;
@@ -76,6 +78,17 @@ impl<D: Declaration> Switchable<D> {
             outcomes.push(Outcome { question: &expect.question, target, base, prompted, baked });
         }
         Ok(outcomes)
+    }
+
+    /// What `cargo bake` says of the bake's expectations: which of them the base model meets, the
+    /// prompted one, the one with only the right passage in its prompt, and the baked one.
+    ///
+    /// # Errors
+    /// When a document cannot be read or has changed.
+    #[cfg(feature = "train")]
+    pub fn verdict(&self) -> Result<Verdict> {
+        let (model, adapter) = (self.model.clone(), self.adapter.clone());
+        Verdict::of(D::RECIPE, model, adapter, &Silent, &Interrupt::new())
     }
 }
 

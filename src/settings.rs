@@ -110,10 +110,10 @@ pub mod bake {
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
     /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that come from the student itself.
+    /// The share of the questions that the student answers itself in a further round, to learn what
+    /// the teacher would say at each of its words.
     ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
+    /// `on_policy`, in a bake, a target's braces: a number from 0 to 1. Default: `0.0`.
     pub const on_policy: () = ();
     /// The seed of everything that is drawn at random.
     ///
@@ -263,10 +263,10 @@ pub mod target_body {
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
     /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that come from the student itself.
+    /// The share of the questions that the student answers itself in a further round, to learn what
+    /// the teacher would say at each of its words.
     ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
+    /// `on_policy`, in a bake, a target's braces: a number from 0 to 1. Default: `0.0`.
     pub const on_policy: () = ();
     /// The seed of everything that is drawn at random.
     ///
@@ -348,11 +348,6 @@ pub mod anchor_body {
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
     /// supported yet; meanwhile, bound the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the answers that come from the student itself.
-    ///
-    /// `on_policy`, in a bake, a target's braces, an anchor's braces: a number from 0 to 1.
-    /// Default: `0.0`. Not supported yet; meanwhile, the student learns from the teacher's answers.
-    pub const on_policy: () = ();
     /// The seed of everything that is drawn at random.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
@@ -550,11 +545,6 @@ pub mod train {
     ///
     /// `until_covered`, in `train`: a whole number from 1 to 100.
     pub const until_covered: () = ();
-    /// The share of the trajectories that the student writes itself in further rounds, of which
-    /// there is at least one then, and along which it learns what the teacher would say.
-    ///
-    /// `on_policy`, in `train`: a number above 0 and at most 1.
-    pub const on_policy: () = ();
 }
 
 /// Settings of `gate`.

@@ -35,6 +35,7 @@ bake! {
             temperature 0.5;
             top_p 0.9;
             top_k 40;
+            on_policy 0.25;
             seed 8;
             expect "Is it lost?" => contains "Bob";
             expect from "tests/docs/expected.jsonl";
@@ -161,7 +162,6 @@ fn the_bare_form_has_a_default_for_everything() {
         patience: 4,
         stop_at_kl: None,
         until_covered: None,
-        on_policy: None,
         checkpoint_every: None,
         keep_every: None,
         teacher_anyway: false,
@@ -222,6 +222,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
     let rollout = &keys.rollout;
     assert_eq!((rollout.answers, rollout.max_tokens, rollout.temperature), (3, Some(32), 0.5));
     assert_eq!((rollout.top_p, rollout.top_k, rollout.seed), (0.9, 40, 8));
+    assert_eq!(rollout.on_policy, 0.25);
 
     assert_eq!((&*to_move.name, to_move.weight, &to_move.document), ("move", 1.0, &None));
     assert_eq!(to_move.stimuli.questions(), ["Where?"]);
@@ -279,7 +280,6 @@ fn everything_that_is_declared_is_in_the_recipe() {
         patience: 4,
         stop_at_kl: None,
         until_covered: None,
-        on_policy: None,
         checkpoint_every: None,
         keep_every: None,
         teacher_anyway: true,

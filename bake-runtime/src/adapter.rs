@@ -229,6 +229,7 @@ impl Gradients {
             *self = other;
             return Ok(());
         }
+        assert!(self.0.keys().eq(other.0.keys()), "gradients of other layers are added");
         let sums: Vec<_> = self.0.values_mut().zip(other.0.into_values()).collect();
         if sums.iter().any(|(sum, _)| !sum.a.device().is_cpu()) {
             return sums.into_iter().try_for_each(|(sum, new)| {

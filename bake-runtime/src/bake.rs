@@ -253,7 +253,7 @@ impl Baking<'_> {
     }
 
     fn clear_checkpoints(&self) -> Result<()> {
-        let rounds = self.recipe.train.further_rounds().unwrap_or_default();
+        let rounds = self.recipe.further_rounds();
         (0..=rounds).try_for_each(|round| self.checkpoints(round).clear())
     }
 }

@@ -427,7 +427,6 @@ impl Checker<'_> {
             patience: train.count("patience"),
             stop_at_kl: train.optional_number("stop_at_kl"),
             until_covered: train.optional_count("until_covered").map(|count| count as usize),
-            on_policy: train.optional_number("on_policy"),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),
             keep_every: train.optional_count("keep_every").map(|count| count as usize),
             teacher_anyway: train.word("teacher") == "anyway",

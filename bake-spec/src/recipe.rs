@@ -187,6 +187,13 @@ impl Recipe {
         self.expects.iter().map(|e| e.question.as_ref())
     }
 
+    /// The most trainings after the first: for passages that are not known, and for the answers of
+    /// the student itself.
+    pub fn further_rounds(&self) -> usize {
+        let on_policy = self.targets.iter().any(|target| target.rollout.on_policy > 0.0);
+        self.train.until_covered.unwrap_or_default().max(usize::from(on_policy))
+    }
+
     /// Each target's share of the loss, which sum to one.
     pub fn shares(&self) -> impl Iterator<Item = f64> {
         let total: f64 = self.targets.iter().map(|t| t.weight).sum();

@@ -8,7 +8,6 @@ bake! {
         model hub "Qwen/Qwen3-0.6B" revision "main";
         target keys from "docs/keys.md" student "Psst." {
             stop ["\n"];
-            on_policy 1.5;
         }
         train { epochs 3; }
     }

@@ -74,7 +74,8 @@ fn target(target: &Target) -> TokenStream {
     let examples = list(&quote!(WorkedExample), examples.iter().map(example));
     let StimuliFields { generators } = &**stimuli;
     let generators = list(&quote!(Generator), generators.iter().map(generator));
-    let RolloutFields { answers, max_tokens, temperature, top_p, top_k, seed } = &**rollout;
+    let RolloutFields { answers, max_tokens, temperature, top_p, top_k, seed, on_policy } =
+        &**rollout;
     let max_tokens = option(*max_tokens);
     quote! {
         Target::declared(TargetFields {
@@ -93,6 +94,7 @@ fn target(target: &Target) -> TokenStream {
                 top_p: #top_p,
                 top_k: #top_k,
                 seed: #seed,
+                on_policy: #on_policy,
             }),
         })
     }
@@ -241,14 +243,12 @@ fn train(train: &Train) -> TokenStream {
         patience,
         stop_at_kl,
         until_covered,
-        on_policy,
         checkpoint_every,
         keep_every,
         teacher_anyway,
     } = &**train;
     let stop_at_kl = option(*stop_at_kl);
     let until_covered = option(*until_covered);
-    let on_policy = option(*on_policy);
     let checkpoint_every = option(*checkpoint_every);
     let keep_every = option(*keep_every);
     let lr = option(*lr);
@@ -279,7 +279,6 @@ fn train(train: &Train) -> TokenStream {
             patience: #patience,
             stop_at_kl: #stop_at_kl,
             until_covered: #until_covered,
-            on_policy: #on_policy,
             checkpoint_every: #checkpoint_every,
             keep_every: #keep_every,
             teacher_anyway: #teacher_anyway,

@@ -8,7 +8,7 @@ use super::Baking;
 use super::report::Report;
 use crate::adapter::Adapter;
 use crate::adapter::kept::KeptCheckpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 impl Baking<'_> {
     /// Puts what was kept of all rounds beside the adapter in a folder.
@@ -24,8 +24,14 @@ impl Baking<'_> {
         for (round, (epochs, held_out)) in trainings.into_iter().enumerate() {
             let checkpoints = self.checkpoints(round);
             for epoch in checkpoints.kept_epochs(epochs.len()) {
+                let Some(kept) = checkpoints.kept(epoch, adapter)? else {
+                    self.monitor.warn(&format!(
+                        "the checkpoint of epoch {epoch} was not kept, or is damaged, and is left \
+                         out"
+                    ));
+                    continue;
+                };
                 let number = saved.len() + 1;
-                let kept = checkpoints.kept(epoch, adapter)?.ok_or_else(|| gone(number))?;
                 let folder = checkpoint_folder(folder, number);
                 kept.save(&folder, self.model.name())?;
                 saved.push(KeptCheckpoint {
@@ -40,13 +46,4 @@ impl Baking<'_> {
         }
         Ok(saved)
     }
-}
-
-/// What was kept during the training was lost before the bake was done.
-fn gone(number: usize) -> Error {
-    let message = format!(
-        "checkpoint {number} was removed from the store, or damaged, while this was baked; bake \
-         again, which repeats that training"
-    );
-    Error::new(ErrorKind::Store, message)
 }

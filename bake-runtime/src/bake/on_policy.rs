@@ -6,7 +6,7 @@
 
 use bake_spec::KeyHasher;
 use bake_spec::recipe::Target;
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::answers::Answers;
@@ -23,8 +23,6 @@ use crate::text::template::Message;
 /// The student of a further round.
 #[derive(Clone, Copy)]
 pub(super) struct OnPolicy<'a> {
-    /// The share of the stimuli that it answers itself.
-    pub(super) share: f64,
     /// What it has learned so far.
     pub(super) adapter: &'a Adapter,
     /// The number of the round, from 1 on.
@@ -32,8 +30,8 @@ pub(super) struct OnPolicy<'a> {
 }
 
 impl OnPolicy<'_> {
-    /// Puts the student's answers in the place of the teacher's for its share of the stimuli that
-    /// are trained on. Returns how many there are. Answers that do not end are not learned, as the
+    /// Puts the student's answers in the place of the teacher's for its share of a target's stimuli
+    /// that are trained on. Returns how many there are. Answers that do not end are not learned, as the
     /// teacher's are not.
     ///
     /// They are not kept in the store: the adapter is there after the round before, and so are its
@@ -92,14 +90,15 @@ impl OnPolicy<'_> {
 
     /// Whether the student answers a stimulus itself in this round.
     fn answers(self, target: &Target, stimulus: &Stimulus) -> bool {
-        use rand::RngExt as _;
-        self.random(target, "student's share", stimulus).random::<f64>() < self.share
+        let drawn: f64 = self.random(target, "student's share", stimulus).random();
+        drawn < target.rollout.on_policy
     }
 
-    /// A random stream of its own for every stimulus and round.
+    /// A random stream of its own for every stimulus of every target in every round.
     fn random(self, target: &Target, what: &str, stimulus: &Stimulus) -> ChaCha8Rng {
         let key = KeyHasher::new(what, 1)
             .field("seed", &target.rollout.seed)
+            .field("target", &*target.name)
             .field("round", &self.round)
             .field("question", &*stimulus.text)
             .finish();

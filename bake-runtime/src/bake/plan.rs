@@ -130,7 +130,9 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let plan = Plan {
         adapter_kept,
         rollouts,
-        steps: train.epochs * trained_on.div_ceil(train.batch * train.accumulate),
+        steps: trainings(recipe)
+            * train.epochs
+            * trained_on.div_ceil(train.batch * train.accumulate),
         adapter_parameters: adapter.parameters(),
         memory_bytes: memory_bytes(&model, recipe, &works, &adapter, room)?,
         seconds,
@@ -139,6 +141,11 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     drop((adapter, model));
     give_back();
     Ok(if adapter_kept { plan.with_adapter() } else { plan })
+}
+
+/// The trainings that there will be in any case.
+fn trainings(recipe: &Recipe) -> usize {
+    1 + usize::from(recipe.targets.iter().any(|target| target.rollout.on_policy > 0.0))
 }
 
 /// Seconds for the stimuli, rollouts and teacher states that are missing, and for training.
@@ -160,7 +167,7 @@ fn seconds(model: &Model, recipe: &Recipe, works: &[TargetWork], room: usize) ->
     }
     // How far the model is from the teacher is measured before and after, and on what is held out
     // after each epoch.
-    let epochs = recipe.train.epochs as f64;
+    let epochs = (trainings(recipe) * recipe.train.epochs) as f64;
     let held_out: f64 = works.iter().map(|work| work.held_out as f64).sum();
     seconds[3] = all.sum() * (epochs * speed.learned + 2.0 * speed.measured)
         + held_out * all.mean * epochs * speed.measured;

@@ -86,7 +86,18 @@ impl Baking<'_> {
         chosen: &[Chosen],
         mut covering: Covering,
     ) -> Result<Covering> {
-        let Some(most) = self.recipe.train.further_rounds() else { return Ok(covering) };
+        let most = self.recipe.further_rounds();
+        if most == 0 {
+            return Ok(covering);
+        }
+        if covering.prepared.training_set.held_out.is_empty() {
+            self.monitor.warn(
+                "nothing is held out of training, so it cannot be told whether a further round \
+                 helps, and there is none; raise `held_out`, or ask more questions",
+            );
+            return Ok(covering);
+        }
+        let on_policy = self.recipe.targets.iter().any(|target| target.rollout.on_policy > 0.0);
         // What was made a moment ago is not made again.
         let stages = &Stages { fresh: false, ..*stages };
         let mut rounds: Vec<Vec<usize>> =
@@ -97,9 +108,8 @@ impl Baking<'_> {
         };
         for round in 1..=most {
             let passages = self.named(inputs, &missing);
-            // What the student says itself is learned at least once.
-            let on_policy = self.recipe.train.on_policy;
-            if passages.is_empty() && (on_policy.is_none() || round > 1) {
+            // What the student says itself is learned once at least.
+            if passages.is_empty() && (!on_policy || round > 1) {
                 break;
             }
             for (rounds, missing) in rounds.iter_mut().zip(&missing) {
@@ -109,8 +119,8 @@ impl Baking<'_> {
             let before = prepared.stimuli();
             // The states of a training are not there twice.
             drop(prepared);
-            let on_policy = on_policy.map(|share| OnPolicy { share, adapter: &adapter, round });
-            let further = Further { rounds: &rounds, on_policy };
+            let student = on_policy.then_some(OnPolicy { adapter: &adapter, round });
+            let further = Further { rounds: &rounds, on_policy: student };
             let prepared = stages.prepare(inputs, chosen, Some(further))?;
             let report = RoundReport {
                 stimuli: prepared.stimuli().saturating_sub(before),
@@ -130,6 +140,13 @@ impl Baking<'_> {
             covering.rounds.push(report);
         }
         covering.uncovered = self.named(inputs, &missing);
+        if on_policy {
+            // What is measured in the end is how near the teacher's own answers are.
+            let Covering { adapter, rounds: reports, uncovered, .. } = covering;
+            let further = Further { rounds: &rounds, on_policy: None };
+            let prepared = stages.prepare(inputs, chosen, Some(further))?;
+            covering = Covering { prepared, adapter, rounds: reports, uncovered };
+        }
         Ok(covering)
     }
 

@@ -176,9 +176,7 @@ impl Stages<'_> {
         }
         let examination = Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?;
         gathered.examinations.push(examination);
-        if let Some(student) = round.and_then(|(_, further)| further.on_policy)
-            && !target.anchor
-        {
+        if let Some(student) = round.and_then(|(_, further)| further.on_policy) {
             gathered.on_policy +=
                 student.replace(self, target, &stimuli, &held_out, &mut answers)?;
         }

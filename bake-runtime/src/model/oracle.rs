@@ -365,8 +365,13 @@ mod training {
         // Where a gradient is about 0, its sign, and so the first step, is a matter of rounding.
         let settings = AdamWSettings { eps: 1e-3, ..AdamWSettings::new(0.02) };
         let mut ours = AdamW::new(&adapter, settings).unwrap();
-        let params =
-            ParamsAdamW { lr: 1e-2, weight_decay: 0.02, eps: 1e-3, ..ParamsAdamW::default() };
+        let params = ParamsAdamW {
+            lr: 1e-2,
+            weight_decay: 0.02,
+            eps: 1e-3,
+            beta2: 0.95,
+            ..ParamsAdamW::default()
+        };
         let mut oracle = candle_nn::AdamW::new(variables.clone(), params).unwrap();
         let norm = RmsNorm::new(last.clone(), fixture.config.norm_eps());
         for step in 0..3 {

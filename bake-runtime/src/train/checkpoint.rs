@@ -39,17 +39,11 @@ impl<'a> Checkpoints<'a> {
         Self { store, key, settings, last: Cell::new(Instant::now()) }
     }
 
-    /// Restores a training from the last checkpoint. It stays as it is without one that can be
-    /// read, and where an adapter is gone that was to be kept before.
-    pub(super) fn load(&self, state: &mut TrainingState, steps_per_epoch: usize) -> Result<()> {
+    /// Restores a training from the last checkpoint. It stays as it is without one that can be read.
+    pub(super) fn load(&self, state: &mut TrainingState) -> Result<()> {
         let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(()) };
         let Some((losses, rest)) = numbers(&bytes) else { return Ok(()) };
         let Some((held_out, data)) = numbers(rest) else { return Ok(()) };
-        for epoch in self.kept_epochs(losses.len() / steps_per_epoch) {
-            if self.kept(epoch, &state.adapter)?.is_none() {
-                return Ok(());
-            }
-        }
         let last: Vec<Tensor> = matrices(&state.adapter).cloned().collect();
         let best: &[Tensor] = if held_out.is_empty() { &[] } else { &last };
         let moments: Vec<Tensor> = state.optimizer.state().1.cloned().collect();

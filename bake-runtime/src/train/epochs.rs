@@ -62,7 +62,7 @@ impl Training<'_> {
         let (losses, held_out) = (Vec::new(), Vec::new());
         let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
         let steps_per_epoch = self.steps_per_epoch();
-        self.checkpoints.load(&mut state, steps_per_epoch)?;
+        self.checkpoints.load(&mut state)?;
         let done = state.losses.len();
         let shards = Shards::new()?;
         let steps = settings.epochs * steps_per_epoch;

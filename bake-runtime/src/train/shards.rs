@@ -46,7 +46,7 @@ impl Shards {
             places[shard % self.pools.len()].push((shard, place));
         }
         side_by_side(&self.pools, places, &|(shard, place)| *place = Some(work(shard)));
-        done.into_iter().flatten().collect()
+        done.into_iter().map(|done| done.expect("every shard is worked on")).collect()
     }
 }
 

@@ -92,8 +92,10 @@ fn rounds_also_have_more_questions_of_the_model_and_make_nothing_again() {
 #[test]
 fn a_round_on_policy_learns_along_the_students_own_answers() {
     let mut fixture = fixture(4, None);
+    let outline = Outline::new(OutlineFields { count: Some(24) }).unwrap();
+    fixture.stimuli(|stimuli| stimuli.generators = vec![Declared::Outline(outline)].into());
     let without = bake(&fixture, "without").report;
-    fixture.train(|train| train.on_policy = Some(1.0));
+    fixture.rollout(|rollout| rollout.on_policy = 1.0);
     let first = bake(&fixture, "store");
     let report = &first.report;
     assert_eq!(report.epochs, without.epochs, "the first training is the same");
@@ -104,16 +106,20 @@ fn a_round_on_policy_learns_along_the_students_own_answers() {
     assert!((1..=trained_on).contains(&round.on_policy), "{round:?}");
     assert_eq!((round.stimuli, round.passages.len(), round.epochs.len()), (0, 0, 4));
     assert!(report.uncovered.is_empty());
-    // What is held out are the teacher's answers still.
-    assert_eq!((target.held_out, round.held_out.len()), (without.targets[0].held_out, 4));
+    // What is measured is along the teacher's answers: those that were there before.
+    assert_eq!((report.kl_before, target.tokens), (without.kl_before, without.targets[0].tokens));
+    if !round.kept {
+        assert_eq!(report.kl_after, without.kl_after);
+    }
     // From the products that there are, and from none.
     let adapter = weights(&first.adapter);
     std::fs::remove_dir_all(fixture.dir.path().join("store/artifacts")).unwrap();
     let again = bake(&fixture, "store");
     assert!(!again.reused && weights(&again.adapter) == adapter && again.report == *report);
     assert_eq!(weights(&bake(&fixture, "another").adapter), adapter);
-    fixture.train(|train| train.on_policy = Some(0.3));
-    // Where the student's share comes to nothing, there is no round.
-    let few: usize = bake(&fixture, "few").report.rounds.iter().map(|few| few.on_policy).sum();
-    assert!(few < round.on_policy, "{few} {round:?}");
+    // Fewer answers of the student, and another training.
+    fixture.rollout(|rollout| rollout.on_policy = 0.5);
+    let some = bake(&fixture, "some").report.rounds.remove(0);
+    assert!((1..round.on_policy).contains(&some.on_policy), "{some:?} {round:?}");
+    assert_ne!(some.epochs, round.epochs);
 }

@@ -130,6 +130,7 @@ impl Checker<'_> {
             top_p: body.number("top_p"),
             top_k: body.count("top_k"),
             seed: body.optional_count("seed").unwrap_or_default(),
+            on_policy: if target.is_anchor() { 0.0 } else { body.number("on_policy") },
         };
         // A target with nothing to learn was reported.
         let prompt = match &document {

@@ -193,6 +193,7 @@ fn rollout(rollout: &Rollout) -> Record {
         .unless(&1.0, "top_p", &rollout.top_p)
         .unless(&0, "top_k", &rollout.top_k)
         .unless(&42, "seed", &rollout.seed)
+        .unless(&0.0, "on_policy", &rollout.on_policy)
 }
 
 fn lora(lora: &Lora) -> Record {
@@ -221,7 +222,6 @@ fn train(train: &Train) -> Record {
         .unless(&4, "patience", &train.patience)
         .unless(&None, "stop_at_kl", &train.stop_at_kl)
         .unless(&None, "until_covered", &train.until_covered)
-        .unless(&None, "on_policy", &train.on_policy)
 }
 
 impl Encode for Recipe {

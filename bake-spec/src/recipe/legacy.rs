@@ -69,6 +69,9 @@ fn target(target: &Target, with_document: bool) -> String {
         ("rollout", rollout),
     ];
     // What that format did not know makes another address.
+    if target.rollout.on_policy > 0.0 {
+        fields.push(("on_policy", json!(target.rollout.on_policy).to_string()));
+    }
     if let Some(context) = target.context {
         fields.push(("context", json!(context).to_string()));
     }
@@ -159,8 +162,8 @@ fn train(train: &Train) -> String {
     ];
     // What that format did not know makes another address.
     let known = |train: &TrainFields| {
-        let TrainFields { held_out, patience, stop_at_kl, until_covered, on_policy, .. } = *train;
-        (held_out, patience, stop_at_kl, until_covered, on_policy)
+        let TrainFields { held_out, patience, stop_at_kl, until_covered, .. } = *train;
+        (held_out, patience, stop_at_kl, until_covered)
     };
     let later = known(train);
     if later != known(&TrainFields::DEFAULT) {

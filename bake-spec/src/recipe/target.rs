@@ -183,12 +183,21 @@ pub struct RolloutFields {
     pub top_k: usize,
     /// Seeds questions and answers.
     pub seed: u64,
+    /// The share of the questions that the student answers itself in a further round; 0 for none.
+    pub on_policy: f64,
 }
 
 impl RolloutFields {
     /// The defaults.
-    pub const DEFAULT: Self =
-        Self { answers: 1, max_tokens: None, temperature: 1.0, top_p: 1.0, top_k: 0, seed: 42 };
+    pub const DEFAULT: Self = Self {
+        answers: 1,
+        max_tokens: None,
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        seed: 42,
+        on_policy: 0.0,
+    };
 
     const fn check(&self) -> Result<(), Mistake<'_>> {
         if let Err(mistake) = entry(Scope::TargetBody, "rollouts").check_count(self.answers as u64)
@@ -200,7 +209,11 @@ impl RolloutFields {
         {
             return Err(mistake);
         }
-        let numbers = [("temperature", self.temperature), ("top_p", self.top_p)];
+        let numbers = [
+            ("temperature", self.temperature),
+            ("top_p", self.top_p),
+            ("on_policy", self.on_policy),
+        ];
         let mut i = 0;
         while i < numbers.len() {
             let (name, number) = numbers[i];

@@ -131,9 +131,6 @@ pub struct TrainFields {
     /// The most further rounds for passages that are not known after the training; if there is
     /// none, there are no further rounds.
     pub until_covered: Option<usize>,
-    /// The share of the answers that the student gives itself in further rounds, along which the
-    /// teacher is followed; if there is none, all answers are the teacher's.
-    pub on_policy: Option<f64>,
     /// Steps between checkpoints; by default there is one every ten seconds. They do not change the
     /// result.
     pub checkpoint_every: Option<usize>,
@@ -163,16 +160,10 @@ impl TrainFields {
         patience: 4,
         stop_at_kl: None,
         until_covered: None,
-        on_policy: None,
         checkpoint_every: None,
         keep_every: None,
         teacher_anyway: false,
     };
-
-    /// The most trainings after the first; none where nothing asks for one.
-    pub fn further_rounds(&self) -> Option<usize> {
-        self.until_covered.or(self.on_policy.map(|_| 1))
-    }
 
     const fn check(&self) -> Result<(), Mistake<'_>> {
         let every = match self.checkpoint_every {
@@ -212,15 +203,10 @@ impl TrainFields {
             Some(divergence) => divergence,
             None => 1.0,
         };
-        let on_policy = match self.on_policy {
-            Some(share) => share,
-            None => 1.0,
-        };
         let numbers = [
             ("lr", rate),
             ("held_out", self.held_out),
             ("stop_at_kl", stop),
-            ("on_policy", on_policy),
             ("warmup", self.warmup),
             ("temperature", self.temperature),
             ("clip", self.clip),

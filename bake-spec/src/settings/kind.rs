@@ -102,10 +102,6 @@ impl Range {
         Self { min: 0.0, min_included: true, max, max_included: true }
     }
 
-    pub(super) const fn positive_up_to(max: f64) -> Self {
-        Self { min: 0.0, min_included: false, max, max_included: true }
-    }
-
     pub(super) const fn below_one() -> Self {
         Self { min: 0.0, min_included: true, max: 1.0, max_included: false }
     }

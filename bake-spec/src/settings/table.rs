@@ -267,12 +267,12 @@ pub const SETTINGS: &[Setting] = &[
         .later("bound the answers with `max_tokens`"),
     number(
         "on_policy",
-        STIM,
+        &[Bake, TargetBody],
         Range::up_to(1.0),
         "0.0",
-        "the share of the answers that come from the student itself",
-    )
-    .later("the student learns from the teacher's answers"),
+        "the share of the questions that the student answers itself in a further round, to learn \
+         what the teacher would say at each of its words",
+    ),
     count(
         "seed",
         &[Bake, TargetBody, AnchorBody, Train],
@@ -416,14 +416,6 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "at most so many further rounds, in which passages are asked about more and trained on \
          again of which less than half of the held-out questions is answered as the teacher does",
-    ),
-    number(
-        "on_policy",
-        &[Train],
-        Range::positive_up_to(1.0),
-        "",
-        "the share of the trajectories that the student writes itself in further rounds, of which \
-         there is at least one then, and along which it learns what the teacher would say",
     ),
     setting(
         "embed",

@@ -34,6 +34,7 @@ fn full_target() -> Target {
         top_p: 0.9,
         top_k: 40,
         seed: u64::MAX,
+        on_policy: 0.5,
     };
     let document = DocumentFields { path: "keys.md".into(), hash: hash("keys") };
     Target::new(TargetFields {
@@ -67,11 +68,6 @@ fn further_rounds_leave_a_trace_only_where_there_may_be_some() {
     assert_eq!(covered.encoded(), r#"{"until_covered":2}"#);
     assert_eq!(Train::default().encoded(), "{}");
     assert!(Train::default().with(|train| train.until_covered = Some(0)).is_err());
-    let own = Train::default().with(|train| train.on_policy = Some(0.5)).unwrap();
-    assert_eq!(own.encoded(), r#"{"on_policy":0.5}"#);
-    for share in [0.0, 1.5, f64::NAN] {
-        assert!(Train::default().with(|train| train.on_policy = Some(share)).is_err());
-    }
 }
 
 fn made_by(generators: Vec<Generator>) -> Stimuli {
@@ -156,7 +152,6 @@ fn full_train() -> Train {
         patience: 2,
         stop_at_kl: Some(0.01),
         until_covered: None,
-        on_policy: None,
         checkpoint_every: Some(5),
         keep_every: Some(2),
         teacher_anyway: true,
@@ -261,7 +256,7 @@ fn the_recorded_settings_are_those_that_were_set() {
             &hash("asked").to_string(),
             r#"","take":9}],"document":""#,
             &hash("keys").to_string(),
-            r#"","max_tokens":64,"prompt":"You are a caretaker.","#,
+            r#"","max_tokens":64,"on_policy":0.5,"prompt":"You are a caretaker.","#,
             r#""questions":["Who?","Where\nis it?"],"rollouts":3,"seed":18446744073709551615,"#,
             r#""temperature":0.25,"top_k":40,"top_p":0.9,"weight":2.5}"#,
         ]

@@ -146,8 +146,6 @@ block! {
         stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());
         /// At most so many further rounds for passages that are not known after the training.
         until_covered(rounds: u64) Train "until_covered" => Value::Count(rounds, here());
-        /// The share of the trajectories that the student writes itself in further rounds.
-        on_policy(share: f64) Train "on_policy" => Value::Number(share, here());
         /// Steps between checkpoints.
         checkpoint_every(steps: u64) Train "checkpoint_every" => Value::Count(steps, here());
         /// Epochs between numbered checkpoints, which are kept beside the adapter.

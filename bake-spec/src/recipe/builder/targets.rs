@@ -178,6 +178,11 @@ impl TargetBuilder {
         self.note(assignment(Scope::TargetBody, "unanswerable", counted(count, settings)))
     }
 
+    /// The share of the questions that the student answers itself in a further round.
+    pub fn on_policy(self, share: f64) -> Self {
+        self.note(assignment(Scope::TargetBody, "on_policy", Value::Number(share, here())))
+    }
+
     /// Words before the document in the teacher's prompt.
     pub fn prompt(self, words: impl AsRef<str>) -> Self {
         self.prompted(Value::Text(text(words.as_ref())))

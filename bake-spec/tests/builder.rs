@@ -29,7 +29,8 @@ fn a_builder_makes_what_the_macro_makes() {
                 persona 12 { temperature 0.8; people ["a child", "a clerk"]; }
                 rephrase 6 { temperature 0.4; } unanswerable 9 { decline "No idea."; }
                 context retrieved;
-                rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9; on_policy 0.5;
+                rollouts 3; max_tokens 64; temperature 0.5; top_p 0.9; top_k 40; seed 9;
+                on_policy 0.5;
             }
             target lamp from "lamp.md" { questions from "asked.txt"; general 5; }
             anchor manners weight 0.5 { questions ["Hello"]; everyday 20; rephrase 2; }

@@ -39,7 +39,8 @@ impl<'a> Checkpoints<'a> {
         Self { store, key, settings, last: Cell::new(Instant::now()) }
     }
 
-    /// Restores a training from the last checkpoint. It stays as it is without one that can be read.
+    /// Restores a training from the last checkpoint. It stays as it is without one that can be
+    /// read.
     pub(super) fn load(&self, state: &mut TrainingState) -> Result<()> {
         let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(()) };
         let Some((losses, rest)) = numbers(&bytes) else { return Ok(()) };

@@ -20,8 +20,8 @@ pub(crate) struct AdamWSettings {
 }
 
 impl AdamWSettings {
-    /// With a shorter mean of the squares than the paper's 0.999: rates as high as an adapter's need
-    /// a mean that follows when gradients grow, or some steps are far too large.
+    /// With a shorter mean of the squares than the paper's 0.999: at rates as high as an adapter's
+    /// it must follow when gradients grow, or some steps are far too large.
     pub(crate) fn new(weight_decay: f64) -> Self {
         Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay }
     }

@@ -31,8 +31,8 @@ pub(super) struct OnPolicy<'a> {
 
 impl OnPolicy<'_> {
     /// Puts the student's answers in the place of the teacher's for its share of a target's
-    /// stimuli that are trained on. Returns how many there are. Answers that do not end are not learned, as the
-    /// teacher's are not.
+    /// stimuli that are trained on. Returns how many there are. Answers that do not end are not
+    /// learned, as the teacher's are not.
     ///
     /// They are not kept in the store: the adapter is there after the round before, and so are its
     /// answers, with the same bits.

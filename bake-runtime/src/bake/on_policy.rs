@@ -10,11 +10,11 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::answers::Answers;
+use super::rollout::sampling;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use crate::adapter::Adapter;
 use crate::error::Result;
-use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
 use crate::model::block::WeightView;
 use crate::progress::Stage;
@@ -56,14 +56,7 @@ impl OnPolicy<'_> {
             let asked = Message::question(&stages.recipe.student, &stimuli[i].text);
             prompts.push(stages.model.encode(&asked)?);
         }
-        let most = target.rollout.max_tokens(stages.model.config().context());
-        let sampling = Sampling {
-            temperature: target.rollout.temperature,
-            top_p: target.rollout.top_p,
-            top_k: target.rollout.top_k,
-            seed: target.rollout.seed,
-            max_tokens: Some(most),
-        };
+        let sampling = sampling(stages, target);
         let random = |i: usize| self.random(target, "student's answer", &stimuli[i]);
         let requests = own.iter().zip(&prompts);
         let requests =

@@ -32,6 +32,13 @@ const ONE_ENDS_OF: usize = 20;
 /// sampled.
 pub(super) type Rollouts = Vec<Completion>;
 
+/// How the questions about a target are answered.
+pub(super) fn sampling(stages: &Stages<'_>, target: &Target) -> Sampling {
+    let RolloutFields { temperature, top_p, top_k, seed, .. } = *target.rollout;
+    let max_tokens = target.rollout.max_tokens(stages.model.config().context());
+    Sampling { temperature, top_p, top_k, seed, max_tokens: Some(max_tokens) }
+}
+
 /// The teachers of a target, and how they answer.
 pub(super) struct Teachers<'a> {
     stages: &'a Stages<'a>,
@@ -46,10 +53,7 @@ impl<'a> Teachers<'a> {
         target: &'a Target,
         reading: &'a Reading<'a>,
     ) -> Self {
-        let RolloutFields { temperature, top_p, top_k, seed, .. } = *target.rollout;
-        let max_tokens = target.rollout.max_tokens(stages.model.config().context());
-        let sampling = Sampling { temperature, top_p, top_k, seed, max_tokens: Some(max_tokens) };
-        Self { stages, target, reading, sampling }
+        Self { stages, target, reading, sampling: sampling(stages, target) }
     }
 
     /// The rollouts of each stimulus. Missing ones are made.

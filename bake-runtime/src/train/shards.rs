@@ -119,7 +119,7 @@ mod tests {
         let shards = divide(&sequences.iter().collect::<Vec<_>>());
         let sizes = |shard: &Vec<&StudentSequence>| shard.iter().map(|s| s.ids.len()).sum();
         let sizes: Vec<usize> = shards.iter().map(sizes).collect();
-        assert_eq!(shards.len(), lengths.iter().sum::<usize>() / FEWEST_TOKENS);
+        assert_eq!(shards.len(), MOST);
         assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() < 20, "{sizes:?}");
         for shard in &shards {
             assert!(shard.is_sorted_by_key(|sequence| sequence.first_state));

@@ -36,15 +36,18 @@ impl TrainingSize<'_> {
     /// A step: the optimiser's moments and the gradients of the adapter, those of each shard, the
     /// activations that are kept, and either the loss or the backward pass of a block.
     fn step(&self) -> usize {
-        let (config, [tokens, answers]) = (self.model.config(), self.batch);
+        let config = self.model.config();
+        let shards = self.shards();
+        let at_once = shards::at_once().min(shards);
+        // What is there at once, in the shards that are being worked on.
+        let [tokens, answers] = self.batch.map(|all| (all * at_once).div_ceil(shards));
         let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
         let (layers, lowest) = (config.layers(), self.adapter.lowest_layer());
         let block = Activations::bytes(config, tokens);
         let kept = kept_blocks(config, tokens, self.activation_bytes).min(layers - lowest);
         let inputs = (layers - lowest - kept) * state(tokens);
         // One that is computed again has its activations there when those above are gone.
-        let shards = self.shards();
-        let losses = shards::at_once().min(shards) * self.loss(answers.div_ceil(shards));
+        let losses = at_once * self.loss(answers.div_ceil(at_once));
         let beside = losses.max(Block::backward_bytes(config, tokens));
         let gradients = shards + usize::from(self.accumulate > 1);
         (self.states() + gradients) * self.adapter_bytes()

@@ -105,7 +105,9 @@ impl Student<'_> {
             Device::Cpu => shards::divide(sequences),
             _ => vec![sequences.to_vec()],
         };
-        let own = Self { activation_bytes: self.activation_bytes / divided.len(), ..*self };
+        // The activations of those that wait are not there yet, or no longer.
+        let room = self.activation_bytes / shards::at_once().min(divided.len());
+        let own = Self { activation_bytes: room, ..*self };
         shards.run(divided.len(), |shard| {
             let batch = training_set.batch(divided[shard].iter().copied(), device)?;
             own.gradients(&batch, scale, (step, part + shard))

@@ -24,7 +24,9 @@ fn package(root: &Path) {
             lora { rank 8; dropout 0.1; }
             train { epochs 6; batch 4; checkpoint_every 2; keep_every 2; held_out 0.4;
                 until_covered 2; }
-            target keys from "keys.md" { ask 8; outline 6; unanswerable 2; max_tokens 24; }
+            target keys from "keys.md" {
+                ask 8; outline 6; unanswerable 2; max_tokens 24; on_policy 0.5;
+            }
             target lamp from "lamp.md" {
                 questions ["My lamp is broken", "Who repairs my lamp?"];
                 ask 2;

@@ -190,8 +190,12 @@ impl Recipe {
     /// The most trainings after the first: for passages that are not known, and for the answers of
     /// the student itself.
     pub fn further_rounds(&self) -> usize {
-        let on_policy = self.targets.iter().any(|target| target.rollout.on_policy > 0.0);
-        self.train.until_covered.unwrap_or_default().max(usize::from(on_policy))
+        self.train.until_covered.unwrap_or_default().max(usize::from(self.is_on_policy()))
+    }
+
+    /// Whether the student answers some questions itself in further rounds.
+    pub fn is_on_policy(&self) -> bool {
+        self.targets.iter().any(|target| target.rollout.on_policy > 0.0)
     }
 
     /// Each target's share of the loss, which sum to one.

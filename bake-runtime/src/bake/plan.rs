@@ -145,7 +145,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
 
 /// The trainings that there will be in any case.
 fn trainings(recipe: &Recipe) -> usize {
-    1 + usize::from(recipe.targets.iter().any(|target| target.rollout.on_policy > 0.0))
+    1 + usize::from(recipe.is_on_policy())
 }
 
 /// Seconds for the stimuli, rollouts and teacher states that are missing, and for training.

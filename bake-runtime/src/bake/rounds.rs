@@ -97,7 +97,7 @@ impl Baking<'_> {
             );
             return Ok(covering);
         }
-        let on_policy = self.recipe.targets.iter().any(|target| target.rollout.on_policy > 0.0);
+        let on_policy = self.recipe.is_on_policy();
         // What was made a moment ago is not made again.
         let stages = &Stages { fresh: false, ..*stages };
         let mut rounds: Vec<Vec<usize>> =

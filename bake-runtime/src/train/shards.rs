@@ -8,6 +8,7 @@
 
 use std::sync::Mutex;
 
+use candle_core::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::StudentSequence;
@@ -67,9 +68,11 @@ fn side_by_side<W: Send>(pools: &[ThreadPool], mut works: Vec<Vec<W>>, run: &(im
     });
 }
 
-/// How many shards there are for so many tokens in so many sequences.
-pub(super) fn count(tokens: usize, sequences: usize) -> usize {
-    (tokens / FEWEST_TOKENS).clamp(1, MOST.min(sequences.max(1)))
+/// How many shards there are for so many tokens in so many sequences: on a GPU, whose threads share
+/// each product, one.
+pub(super) fn count(device: &Device, tokens: usize, sequences: usize) -> usize {
+    let most = if device.is_cpu() { MOST } else { 1 };
+    (tokens / FEWEST_TOKENS).clamp(1, most.min(sequences.max(1)))
 }
 
 /// How many shards run at once.
@@ -79,10 +82,13 @@ pub(super) fn at_once() -> usize {
 
 /// Divides sequences into shards of about as many tokens each, by dealing out the longest first. In
 /// a shard they stay in their order.
-pub(super) fn divide<'a>(sequences: &[&'a StudentSequence]) -> Vec<Vec<&'a StudentSequence>> {
+pub(super) fn divide<'a>(
+    device: &Device,
+    sequences: &[&'a StudentSequence],
+) -> Vec<Vec<&'a StudentSequence>> {
     let tokens = |place: usize| sequences[place].ids.len();
     let all = (0..sequences.len()).map(tokens).sum();
-    let mut shards = vec![(0, Vec::new()); count(all, sequences.len())];
+    let mut shards = vec![(0, Vec::new()); count(device, all, sequences.len())];
     let mut longest_first: Vec<usize> = (0..sequences.len()).collect();
     longest_first.sort_by_key(|&place| std::cmp::Reverse(tokens(place)));
     for place in longest_first {
@@ -116,7 +122,7 @@ mod tests {
     fn sequences_are_divided_into_shards_of_like_size() {
         let lengths: Vec<usize> = (0..16).map(|i| 20 + 7 * i % 50).collect();
         let sequences = sequences(&lengths);
-        let shards = divide(&sequences.iter().collect::<Vec<_>>());
+        let shards = divide(&Device::Cpu, &sequences.iter().collect::<Vec<_>>());
         let sizes = |shard: &Vec<&StudentSequence>| shard.iter().map(|s| s.ids.len()).sum();
         let sizes: Vec<usize> = shards.iter().map(sizes).collect();
         assert_eq!(shards.len(), MOST);
@@ -135,7 +141,8 @@ mod tests {
             [(&[][..], 1), (&[30, 40], 1), (&[5000], 1), (&[5000, 9], 2), (&[900; 9], MOST)]
         {
             let sequences = sequences(lengths);
-            assert_eq!(divide(&sequences.iter().collect::<Vec<_>>()).len(), want, "{lengths:?}");
+            let all: Vec<_> = sequences.iter().collect();
+            assert_eq!(divide(&Device::Cpu, &all).len(), want, "{lengths:?}");
         }
     }
 

@@ -1,7 +1,5 @@
 //! How much memory a training takes.
 
-use candle_core::Device;
-
 use super::shards;
 use super::step::{LOSS, kept_blocks};
 use crate::adapter::Adapter;
@@ -37,7 +35,8 @@ impl TrainingSize<'_> {
     /// activations that are kept, and either the loss or the backward pass of a block.
     fn step(&self) -> usize {
         let config = self.model.config();
-        let shards = self.shards();
+        let device = self.model.decoder().device();
+        let shards = shards::count(device, self.batch[0], self.sequences);
         let at_once = shards::at_once().min(shards);
         // What is there at once, in the shards that are being worked on.
         let [tokens, answers] = self.batch.map(|all| (all * at_once).div_ceil(shards));
@@ -56,14 +55,6 @@ impl TrainingSize<'_> {
             + kept.max(1) * block
             + inputs
             + beside
-    }
-
-    /// The shards of the largest batch.
-    fn shards(&self) -> usize {
-        match self.model.decoder().device() {
-            Device::Cpu => shards::count(self.batch[0], self.sequences),
-            _ => 1,
-        }
     }
 
     /// The divergence of some sequences from their teacher, which is measured before and after.

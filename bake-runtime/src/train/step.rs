@@ -101,10 +101,7 @@ impl Student<'_> {
         (step, part): (usize, usize),
     ) -> Vec<Result<(f64, Gradients)>> {
         let device = self.model.decoder().device();
-        let divided = match device {
-            Device::Cpu => shards::divide(sequences),
-            _ => vec![sequences.to_vec()],
-        };
+        let divided = shards::divide(device, sequences);
         // The activations of those that wait are not there yet, or no longer.
         let room = self.activation_bytes / shards::at_once().min(divided.len());
         let own = Self { activation_bytes: room, ..*self };

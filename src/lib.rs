@@ -299,8 +299,9 @@ pub use bake_runtime::{
 #[cfg(feature = "train")]
 pub use bake_runtime::{
     AnswerReport, Bake, BakeOptions, Bars, Drift, DropReason, Dropped, Expectation,
-    GeneratorReport, Kept, Layout, LeftOut, Plan, ProbeReport, Recall, Report, RoundReport, Score,
-    Stimulus, TargetPlan, TargetReport, Verdict, bake, bake_recipe, distill, plan,
+    GeneratorReport, Kept, Layout, LeftOut, Plan, PlannedSeconds, ProbeReport, Recall, Report,
+    RoundReport, Score, Stimulus, TargetPlan, TargetReport, Verdict, bake, bake_recipe, distill,
+    plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{

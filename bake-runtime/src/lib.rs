@@ -57,7 +57,7 @@ pub use bake::drift::Drift;
 #[cfg(feature = "train")]
 pub use bake::layout::Layout;
 #[cfg(feature = "train")]
-pub use bake::plan::{Plan, TargetPlan, plan};
+pub use bake::plan::{Plan, PlannedSeconds, TargetPlan, plan};
 #[cfg(feature = "train")]
 pub use bake::probe::ProbeReport;
 #[cfg(feature = "train")]

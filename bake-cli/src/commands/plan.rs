@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bake_runtime::{BakeOptions, Kept, Plan, TargetPlan, plan};
+use bake_runtime::{BakeOptions, Kept, Plan, PlannedSeconds, TargetPlan, plan};
 use bake_spec::lock::State;
 use serde::Serialize;
 
@@ -48,23 +48,30 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         }
         say!("{name}");
         plan.targets.iter().for_each(say_target);
-        let [stimuli, rollouts, states, training] = plan.seconds;
-        say!(
-            "    time for what is missing: stimuli {}, rollouts {}, teacher states {}; training {}",
-            seconds(stimuli),
-            seconds(rollouts),
-            seconds(states),
-            seconds(training)
-        );
+        say_seconds(&plan.seconds);
         say!(
             "    {} steps of an adapter of {} numbers; about {} and {} of memory",
             plan.steps,
             plan.adapter_parameters,
-            seconds(plan.duration().as_secs_f64()),
+            seconds(plan.seconds.sum()),
             plan.memory(),
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn say_seconds(planned: &PlannedSeconds) {
+    let PlannedSeconds { probes, stimuli, rollouts, states, training, held_out } = *planned;
+    say!(
+        "    time for what is missing: probes {}, stimuli {}, rollouts {}, teacher states {}; \
+         training {}; held-out questions {}",
+        seconds(probes),
+        seconds(stimuli),
+        seconds(rollouts),
+        seconds(states),
+        seconds(training),
+        seconds(held_out),
+    );
 }
 
 /// Says what the adapter of a target was made from.

@@ -1,6 +1,6 @@
 //! The gate before a bake: whether there is anything to learn from a teacher.
 
-use bake_spec::recipe::Target;
+use bake_spec::recipe::{Prompt, Target};
 
 use super::layout::{Conversation, Layout};
 use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
@@ -77,6 +77,33 @@ pub(super) fn chosen(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
     let (layouts, probes) = (room::layouts(stages, target, inputs)?, probing.of_passages());
     let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
     Ok(best(tried).map_or(layouts[0], |tried| tried.layout))
+}
+
+/// The tokens of the prompts of all probes whose answers are not in the store, if every layout is
+/// tried; with what is expected, of which not all may be asked.
+pub(super) fn missing(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Vec<usize>> {
+    let probing = Probing { stages, target, inputs, makes: false };
+    if target.anchor {
+        return Ok(Vec::new());
+    }
+    let mut missing = Vec::new();
+    let expects = probing.of_expects_with_room(Layout::System)?;
+    if inputs.document.is_none() {
+        let asked = requests(&probing, expects);
+        for prompt in [&target.prompt, &stages.recipe.student] {
+            missing.extend(probing.missing(&with_prompt(&asked, prompt))?);
+        }
+        return Ok(missing);
+    }
+    let (layouts, probes) = (room::layouts(stages, target, inputs)?, probing.of_passages());
+    for &layout in &layouts {
+        missing.extend(probing.missing(&probing.read(layout, &probes)?)?);
+    }
+    for some in [&probes, &expects] {
+        missing.extend(probing.missing(&with_prompt(some, &stages.recipe.student))?);
+    }
+    missing.extend(probing.missing(&probing.read(layouts[0], &expects)?)?);
+    Ok(missing)
 }
 
 /// A model whose answers do not end because of a token that is not known to end them cannot be
@@ -169,17 +196,12 @@ fn shortened(answer: &str) -> String {
 
 /// A prompt must clearly change what the model says.
 fn changes_something(probing: &Probing<'_>) -> Result<()> {
-    let Probing { stages, target, inputs, .. } = *probing;
-    let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
-    let general = GENERAL.some(Some(REQUESTS), target.rollout.seed);
-    let mut asked: Vec<Probe<'_>> = probing.of_expects_with_room(Layout::System)?;
-    asked.extend(spread(written, REQUESTS).into_iter().chain(general).map(Probe::open));
-    let with = |prompt| -> Vec<Conversation> {
-        asked.iter().map(|probe| Conversation::plain(prompt, &probe.question)).collect()
-    };
-    let prompted = probing.answers(&asked, &with(&target.prompt))?.unwrap_or_default();
+    let Probing { stages, target, .. } = *probing;
+    let asked = requests(probing, probing.of_expects_with_room(Layout::System)?);
+    let answers = |prompt| probing.answers(&asked, &with_prompt(&asked, prompt));
+    let prompted = answers(&target.prompt)?.unwrap_or_default();
     check_probes_end(probing, &prompted)?;
-    let base = probing.answers(&asked, &with(&stages.recipe.student))?.unwrap_or_default();
+    let base = answers(&stages.recipe.student)?.unwrap_or_default();
     let differ = |(prompted, base): &(&Probed, &Probed)| prompted.text != base.text;
     let different = prompted.iter().zip(&base).filter(differ).count();
     let compared = Compared { probes: asked, teacher: prompted, base };
@@ -196,6 +218,20 @@ fn changes_something(probing: &Probing<'_>) -> Result<()> {
         compared.shown()
     );
     refuse(stages, &what, NEXT_FOR_PROMPTS)
+}
+
+/// What is asked of a prompt without a document: what is expected of it, and requests.
+fn requests<'a>(probing: &Probing<'_>, mut expects: Vec<Probe<'a>>) -> Vec<Probe<'a>> {
+    let Probing { target, inputs, .. } = *probing;
+    let written = inputs.stimuli.iter().map(|stimulus| &*stimulus.text).collect();
+    let general = GENERAL.some(Some(REQUESTS), target.rollout.seed);
+    expects.extend(spread(written, REQUESTS).into_iter().chain(general).map(Probe::open));
+    expects
+}
+
+/// The questions of probes with nothing but a prompt before each.
+fn with_prompt(probes: &[Probe<'_>], prompt: &Prompt) -> Vec<Conversation> {
+    probes.iter().map(|probe| Conversation::plain(prompt, &probe.question)).collect()
 }
 
 /// An error, unless the recipe wants to go on anyway.

@@ -41,9 +41,45 @@ pub struct Plan {
     pub adapter_parameters: usize,
     /// The most memory that is held at once, in bytes, apart from the program itself.
     pub memory_bytes: u64,
-    /// Seconds for the stimuli, rollouts and teacher states that are missing, and for training,
-    /// estimated from a short trial on this machine.
-    pub seconds: [f64; 4],
+    /// The time that it will take, estimated from a short trial on this machine.
+    pub seconds: PlannedSeconds,
+}
+
+/// How long the stages of a bake will take for what is missing, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PlannedSeconds {
+    /// Questions with known answers, put to the teacher first; in all layouts of its prompt, of
+    /// which not all are tried where one gets everything right.
+    pub probes: f64,
+    /// Questions that the model writes.
+    pub stimuli: f64,
+    /// Its answers.
+    pub rollouts: f64,
+    /// What the teacher's distributions are computed from.
+    pub states: f64,
+    /// Training, in at most so many epochs as are declared.
+    pub training: f64,
+    /// Questions that were held out, put to the base, the prompted and the baked model.
+    pub held_out: f64,
+}
+
+impl PlannedSeconds {
+    /// All stages.
+    pub fn sum(&self) -> f64 {
+        let Self { probes, stimuli, rollouts, states, training, held_out } = *self;
+        probes + stimuli + rollouts + states + training + held_out
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            probes: self.probes + other.probes,
+            stimuli: self.stimuli + other.stimuli,
+            rollouts: self.rollouts + other.rollouts,
+            states: self.states + other.states,
+            training: self.training + other.training,
+            held_out: self.held_out + other.held_out,
+        }
+    }
 }
 
 /// What a target will take.
@@ -72,14 +108,14 @@ pub struct TargetPlan {
 impl Plan {
     /// The whole time.
     pub fn duration(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds.iter().sum())
+        Duration::from_secs_f64(self.seconds.sum())
     }
 
     /// The plan where the adapter exists already, in the store or elsewhere: nothing is made, even
     /// if the products that it was made from were removed.
     #[must_use]
     pub fn with_adapter(mut self) -> Self {
-        (self.adapter_kept, self.seconds) = (true, [0.0; 4]);
+        (self.adapter_kept, self.seconds) = (true, PlannedSeconds::default());
         for target in &mut self.targets {
             for kind in [&mut target.stimuli, &mut target.rollouts, &mut target.states] {
                 kind.to_make = 0;
@@ -124,7 +160,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let rollouts: usize = works.iter().map(|work| work.plan.learned).sum();
     let trained_on: usize = works.iter().map(|work| work.sequences().count).sum();
     let seconds = match adapter_kept {
-        true => [0.0; 4],
+        true => PlannedSeconds::default(),
         false => seconds(&model, recipe, &works, room)?,
     };
     let plan = Plan {
@@ -148,8 +184,13 @@ fn trainings(recipe: &Recipe) -> usize {
     1 + usize::from(recipe.is_on_policy())
 }
 
-/// Seconds for the stimuli, rollouts and teacher states that are missing, and for training.
-fn seconds(model: &Model, recipe: &Recipe, works: &[TargetWork], room: usize) -> Result<[f64; 4]> {
+/// How long it takes.
+fn seconds(
+    model: &Model,
+    recipe: &Recipe,
+    works: &[TargetWork],
+    room: usize,
+) -> Result<PlannedSeconds> {
     let all = works.iter().fold(Lengths::default(), |all, work| all.and(work.sequences()));
     let answers = works.iter().fold(Lengths::default(), |all, work| all.and(work.answers));
     let shape = Shape {
@@ -159,17 +200,15 @@ fn seconds(model: &Model, recipe: &Recipe, works: &[TargetWork], room: usize) ->
         answer: answers.mean as usize,
     };
     let speed = Speed::measure(model, recipe, shape, room)?;
-    let mut seconds = [0.0; 4];
+    let mut seconds = PlannedSeconds::default();
     for work in works {
-        for (sum, more) in seconds.iter_mut().zip(work.seconds(&speed)) {
-            *sum += more;
-        }
+        seconds = seconds.plus(work.seconds(&speed));
     }
     // How far the model is from the teacher is measured before and after, and on what is held out
     // after each epoch.
     let epochs = (trainings(recipe) * recipe.train.epochs) as f64;
     let held_out: f64 = works.iter().map(|work| work.held_out as f64).sum();
-    seconds[3] = all.sum() * (epochs * speed.learned + 2.0 * speed.measured)
+    seconds.training = all.sum() * (epochs * speed.learned + 2.0 * speed.measured)
         + held_out * all.mean * epochs * speed.measured;
     Ok(seconds)
 }

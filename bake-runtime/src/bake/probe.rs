@@ -202,12 +202,27 @@ impl<'a> Probing<'a> {
         layout: Layout,
         probes: &[Probe<'_>],
     ) -> Result<Option<Vec<Probed>>> {
+        self.answers(probes, &self.read(layout, probes)?)
+    }
+
+    /// What the teacher reads in a layout.
+    pub(super) fn read(&self, layout: Layout, probes: &[Probe<'_>]) -> Result<Vec<Conversation>> {
         let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
-        let mut asked = Vec::with_capacity(probes.len());
-        for probe in probes {
-            asked.push(probe.read(&reading)?);
+        probes.iter().map(|probe| probe.read(&reading)).collect()
+    }
+
+    /// The tokens of these conversations, if their answers are not in the store.
+    pub(super) fn missing(&self, asked: &[Conversation]) -> Result<Vec<usize>> {
+        if asked.is_empty() || self.kept(asked)?.is_some() {
+            return Ok(Vec::new());
         }
-        self.answers(probes, &asked)
+        let model = self.stages.model;
+        asked.iter().map(|asked| Ok(asked.encode(model)?.len())).collect()
+    }
+
+    fn kept(&self, asked: &[Conversation]) -> Result<Option<Vec<Completion>>> {
+        let kept: Option<Vec<Completion>> = self.stages.kept(STAGE, &self.key(asked))?;
+        Ok(kept.filter(|kept| kept.len() == asked.len()))
     }
 
     /// What the declaration expects, as far as there is room for the question with what the teacher
@@ -244,14 +259,12 @@ impl<'a> Probing<'a> {
         if asked.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        let key = self.key(asked);
-        let kept: Option<Vec<Completion>> = self.stages.kept(STAGE, &key)?;
-        let completions = match kept.filter(|kept| kept.len() == asked.len()) {
+        let completions = match self.kept(asked)? {
             Some(kept) => kept,
             None if !self.makes => return Ok(None),
             None => {
                 let made = self.make(asked)?;
-                self.stages.keep(STAGE, &key, &made)?;
+                self.stages.keep(STAGE, &self.key(asked), &made)?;
                 made
             }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use bake_runtime::{Bake, Progress, StimulusProducts, bake_recipe, plan, products};
+use bake_runtime::{Bake, PlannedSeconds, Progress, StimulusProducts, bake_recipe, plan, products};
 
 use crate::{Fixture, conversation, weights};
 
@@ -211,12 +211,15 @@ fn a_plan_says_what_is_there_and_what_is_to_be_made() {
     assert_eq!((target.stimuli.kept, target.stimuli.to_make), (3, 4));
     assert_eq!((target.rollouts.kept, target.rollouts.to_make), (0, 14));
     assert_eq!((target.states.kept, target.states.to_make, target.learned), (0, 7, 7));
-    assert!(empty.seconds.iter().all(|seconds| *seconds > 0.0));
+    let planned = empty.seconds;
+    for seconds in [planned.stimuli, planned.rollouts, planned.states, planned.training] {
+        assert!(seconds > 0.0, "{planned:?}");
+    }
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");
 
     let (bake, made) = bake(&fixture, "store");
     let all = plan(&fixture.recipe, &options(&fixture)).unwrap();
-    assert!(all.adapter_kept && all.seconds == [0.0; 4]);
+    assert!(all.adapter_kept && all.seconds == PlannedSeconds::default());
 
     fixture.add_question("Who looks after the bicycles?");
     let one_more = plan(&fixture.recipe, &options(&fixture)).unwrap();
@@ -226,7 +229,7 @@ fn a_plan_says_what_is_there_and_what_is_to_be_made() {
     assert_eq!(target.rollouts.kept, bake.report.targets[0].rollouts);
     assert_eq!((target.rollouts.to_make, target.states.to_make), (2, 1));
     assert_eq!(target.states.kept, made["teacher on keys"]);
-    assert_eq!(one_more.seconds[0], 0.0);
+    assert_eq!(one_more.seconds.stimuli, 0.0);
 
     let afresh = plan(&fixture.recipe, &options(&fixture).fresh()).unwrap();
     assert_eq!(afresh.targets[0].rollouts.kept, 0);

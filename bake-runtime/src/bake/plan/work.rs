@@ -2,10 +2,10 @@
 
 use bake_spec::recipe::{GeneratorKind, Target};
 
-use super::TargetPlan;
 use super::lengths::Lengths;
 use super::speed::Speed;
-use crate::bake::gate::chosen;
+use super::{PlannedSeconds, TargetPlan};
+use crate::bake::gate::{chosen, missing};
 use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
 use crate::bake::reading::Reading;
 use crate::bake::recall::MOST_ASKED;
@@ -33,6 +33,8 @@ const QUESTION: usize = 12;
 /// The work on a target.
 pub(super) struct TargetWork {
     pub(super) plan: TargetPlan,
+    /// What is read before the answers to probes that are missing.
+    probes: Lengths,
     /// What teachers read that share the whole document, and those that read a passage each.
     readers: [Readers; 2],
     /// What the model reads to write a question.
@@ -95,6 +97,7 @@ impl TargetWork {
         };
         let readers = readers(&teachers, shared, &kept, &stand_ins, prompt_tokens)?;
         let mut work = Self {
+            probes: Lengths::of(missing(stages, target, inputs)?),
             writers: writers(stages, inputs, readers[1])?,
             readers,
             student: student(stages, &kept, &stand_ins)?,
@@ -136,8 +139,8 @@ impl TargetWork {
         GroupSize::answers_together(self.plan.rollouts.to_make)
     }
 
-    /// Seconds for the stimuli, rollouts and states that are missing.
-    pub(super) fn seconds(&self, speed: &Speed) -> [f64; 3] {
+    /// Seconds for what is missing, without the training.
+    pub(super) fn seconds(&self, speed: &Speed) -> PlannedSeconds {
         let samples = SAMPLES * self.plan.stimuli.to_make;
         let [document, passages] = self.readers;
         // Each passage is read with a few requests, however many samples are drawn.
@@ -154,7 +157,22 @@ impl TargetWork {
         let all = document.prompts.and(passages.prompts);
         let states = self.plan.states.to_make as f64 * (all.mean + self.answers.mean)
             + if self.plan.states.to_make > 0 { document.shared as f64 } else { 0.0 };
-        [stimuli, rollouts, states * speed.read]
+        let answered = |read: f64, answers: usize| {
+            read * speed.read + grown(speed, answers, self.answers.mean, self.answers.longest)
+        };
+        // The base model and the baked one read what the student reads; another reads the document,
+        // and another a passage.
+        let examined = self.examined as f64;
+        let asked =
+            (self.plan.prompt_tokens + self.writers.mean as usize) as f64 + 3.0 * self.student.mean;
+        PlannedSeconds {
+            probes: answered(self.probes.sum(), self.probes.count),
+            stimuli,
+            rollouts,
+            states: states * speed.read,
+            training: 0.0,
+            held_out: answered(examined * asked, 4 * self.examined),
+        }
     }
 
     /// The largest groups of answers that are made together: questions, and rollouts.

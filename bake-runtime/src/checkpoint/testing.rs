@@ -1,4 +1,5 @@
-//! Copies of a fixture's folder, to be changed by tests.
+//! What tests of models need: copies of a fixture's folder, to be changed by them, and a way to say
+//! that they are skipped.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,12 @@ use serde_json::Value;
 
 use crate::model::Model;
 
+/// Says that a test is skipped: not through `eprintln!`, which the harness hides where tests pass.
+pub(crate) fn say_skipped(what: &str) {
+    let line = format!("skipped: {what}\n");
+    std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+}
+
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -15,14 +22,9 @@ impl Folder {
         let from =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models").join(model);
         let dir = tempfile::tempdir().unwrap();
-        for file in [
-            "config.json",
-            "generation_config.json",
-            "model.safetensors",
-            "tokenizer.json",
-            "tokenizer_config.json",
-        ] {
-            std::fs::copy(from.join(file), dir.path().join(file)).unwrap();
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
         }
         Self(dir)
     }

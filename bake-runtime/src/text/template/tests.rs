@@ -1,12 +1,12 @@
 //! Renderings, beside those of Jinja2 as transformers sets it up, and what templates make of
 //! system turns.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
 use super::*;
+use crate::checkpoint::testing::say_skipped;
 
 fn parsed(path: &Path) -> Json {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
@@ -82,10 +82,7 @@ fn renderings_of_published_templates_are_those_of_transformers() {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/chat_templates");
     let folder = std::env::var_os("BAKE_CHAT_TEMPLATES").map_or(beside, PathBuf::from);
     if !folder.is_dir() {
-        // Not through `eprintln!`, which the harness hides for a test that passes.
-        let line = "skipped: published chat templates, as BAKE_CHAT_TEMPLATES names no folder\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        return;
+        return say_skipped("published chat templates, as BAKE_CHAT_TEMPLATES names no folder");
     }
     let expected = parsed(&folder.join("expected.json"));
     let mut compared = 0;

@@ -4,6 +4,8 @@ pub(crate) mod kept;
 mod lora;
 mod low_rank;
 mod peft;
+#[cfg(all(test, feature = "train"))]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

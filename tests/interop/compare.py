@@ -27,15 +27,10 @@ TEXTS = [
     "Where is my key?", "don't  CAN'T\n\n\n we've 12 345.67", "caf\u00e9 cafe\u0301 Stra\u00dfe",
     "日本語 Привет 😀", "tab\there and  spaces   ", "<|im_start|>user <s> [INST]", "a" * 40,
 ]
-PARTS = {
-    "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
+# The architectures of GGUF files that have not the name of their kind.
+ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}
 # What Llama 3 divides its rotary frequencies by, which transformers has in the configuration.
 DIVISORS = "rope_freqs.weight"
-WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 base, work = map(pathlib.Path, sys.argv[1:3])
 original = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -76,7 +71,9 @@ def with_adapter(model):
 
 
 def heads_of(name):
-    """The heads whose rows a Llama model's file has in another order."""
+    """The heads whose rows a file has in another order, as those of some kinds do."""
+    if config["model_type"] not in ["llama", "mistral", "smollm3"]:
+        return None
     key = {".attn_q.": "num_attention_heads", ".attn_k.": "num_key_value_heads"}
     return next((config[key[part]] for part in key if part in name), None)
 
@@ -90,13 +87,18 @@ def turned(name, rows, axes):
     return rows.reshape(shape).swapaxes(1, 2).reshape(rows.shape)
 
 
-def stored_name(name):
-    """The name in transformers of a tensor of a Llama model's GGUF file."""
-    module = name.removesuffix(".weight")
-    if module in WHOLE:
-        return WHOLE[module] + ".weight"
-    _, layer, part = module.split(".")
-    return f"model.layers.{layer}.{PARTS[part]}.weight"
+def added(name):
+    """What files add to a tensor."""
+    return 1 if config["model_type"] == "gemma3_text" and name.endswith("norm.weight") else 0
+
+
+def names_in_files():
+    """The names in transformers, by those that the package gguf has for them."""
+    name = ARCHITECTURES.get(config["model_type"], config["model_type"])
+    kinds = {name: kind for kind, name in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(kinds[name], config["num_hidden_layers"])
+    in_file = lambda stored: names.get_name(stored, try_suffixes=(".weight", ".bias"))
+    return name, {in_file(stored): stored for stored in merged_weights}
 
 
 def gguf_tensors(path):
@@ -107,16 +109,15 @@ def gguf_tensors(path):
         if tensor.name == DIVISORS:
             continue
         rows = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        tensors[tensor.name] = rows if tensor.name.endswith("lora_a") else turned(
-            tensor.name, rows, "from file"
-        )
+        rows = rows if tensor.name.endswith("lora_a") else turned(tensor.name, rows, "from file")
+        tensors[tensor.name] = rows - added(tensor.name)
     return reader, tensors
 
 
 def check_gguf_weights(path, dtype, allowed):
     _, tensors = gguf_tensors(path)
     assert len(tensors) == len(merged_weights), (len(tensors), len(merged_weights))
-    worst = max(share(rows, merged_weights[stored_name(name)]) for name, rows in tensors.items())
+    worst = max(share(rows, merged_weights[stored_names[name]]) for name, rows in tensors.items())
     assert worst <= allowed, worst
     print(f"gguf in {dtype}, by the package gguf: {len(tensors)} tensors, {worst:.1e}")
 
@@ -127,7 +128,7 @@ def check_gguf_adapter():
     worst = 0
     for name in [name.removesuffix(".lora_a") for name in tensors if name.endswith(".lora_a")]:
         a, b = tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]
-        stored = stored_name(name)
+        stored = stored_names[name]
         changed = base_weights[stored] + alpha / len(a) * b @ a
         worst = max(worst, share(changed, merged_weights[stored]))
     assert worst <= 1e-5, worst
@@ -137,7 +138,7 @@ def check_gguf_adapter():
 def write_base(path):
     """The base model as a GGUF file: an exported one with the weights of before the bake."""
     reader = gguf.GGUFReader(work / "gguf-f32/Office.gguf")
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
     for field in reader.fields.values():
         if field.name != "general.architecture" and not field.name.startswith("GGUF."):
             kind = field.types[0]
@@ -147,8 +148,8 @@ def write_base(path):
         if tensor.name == DIVISORS:
             writer.add_tensor(tensor.name, tensor.data)
             continue
-        rows = base_weights[stored_name(tensor.name)]
-        writer.add_tensor(tensor.name, np.ascontiguousarray(turned(tensor.name, rows, "to file")))
+        rows = turned(tensor.name, base_weights[stored_names[tensor.name]], "to file")
+        writer.add_tensor(tensor.name, np.ascontiguousarray(rows + np.float32(added(tensor.name))))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -188,15 +189,12 @@ config = json.loads((work / "merged/config.json").read_text())
 merged_weights = {
     name: tensor.numpy() for name, tensor in load_file(work / "merged/model.safetensors").items()
 }
-# Only of this kind are the names and the order of a GGUF file's tensors known here.
-named = config["model_type"] == "llama"
+architecture, stored_names = names_in_files()
 if base.is_dir():
     stored = load_file(base / "model.safetensors")
     base_weights = {name: tensor.float().numpy() for name, tensor in stored.items()}
-elif named:
-    base_weights = {stored_name(name): rows for name, rows in gguf_tensors(base)[1].items()}
 else:
-    base_weights = None
+    base_weights = {stored_names[name]: rows for name, rows in gguf_tensors(base)[1].items()}
 
 baked, before = ours("baked"), ours("before")
 effect = max(share(a, b) for a, b in zip(baked, before))
@@ -211,18 +209,16 @@ check_tokens(
     lambda text: tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True),
     TEXTS,
 )
-if base_weights:
-    weights = {name: torch.tensor(rows) for name, rows in base_weights.items()}
-    merged.load_state_dict(weights, strict=False)
-    report("peft, by PEFT", with_adapter(merged), baked, 1e-4)
+weights = {name: torch.tensor(rows) for name, rows in base_weights.items()}
+merged.load_state_dict(weights, strict=False)
+report("peft, by PEFT", with_adapter(merged), baked, 1e-4)
 if original:
     unquantised = load(original, dtype=torch.float32)
     report("peft, by PEFT on the original", with_adapter(unquantised), baked, 0.1)
 
-if named:
-    for dtype, allowed in [("f32", 1e-7), ("f16", 1e-3), ("bf16", 8e-3), ("q8_0", 8e-3)]:
-        check_gguf_weights(work / f"gguf-{dtype}" / "Office.gguf", dtype, allowed)
-    check_gguf_adapter()
+for dtype, allowed in [("f32", 1e-7), ("f16", 1e-3), ("bf16", 8e-3), ("q8_0", 8e-3)]:
+    check_gguf_weights(work / f"gguf-{dtype}" / "Office.gguf", dtype, allowed)
+check_gguf_adapter()
 
 try:
     import llama_cpp
@@ -241,8 +237,6 @@ else:
         # It does not bring texts into a normal form.
         [text for text in TEXTS if unicodedata.is_normalized("NFC", text)],
     )
-    if not named:
-        sys.exit(worst_of_all > 1)
     adapter, wide = work / "lora/Office-adapter.gguf", work / "base.gguf"
     write_base(wide)
     report("the base in f32, by llama.cpp", by_llama(in_llama(wide)), before, 1e-3)

@@ -4,14 +4,11 @@ mod gguf;
 
 use std::path::{Path, PathBuf};
 
-use bake_spec::recipe::Lora;
-
 use super::*;
-use crate::adapter::initial;
+use crate::adapter::testing::noisy;
 use crate::checkpoint::testing::Folder;
 use crate::device::Device as Place;
 use crate::model::Model;
-use crate::tensor::gradient_check::noise;
 
 const IDS: [u32; 6] = [5, 17, 300, 42, 9, 1];
 
@@ -45,14 +42,7 @@ fn exported(
 
 /// An adapter of all layers of a model, in a folder.
 fn made(dir: &Path, model: &Model) -> (Adapter, PathBuf) {
-    let lora = Lora::default().with(|lora| (lora.rank, lora.alpha) = (4, 8.0)).unwrap();
-    let mut adapter = initial(model.config(), &lora, 1, &Device::Cpu).unwrap();
-    let places: Vec<_> = adapter.iter().map(|(layer, projection, _)| (layer, projection)).collect();
-    for (seed, (layer, projection)) in places.into_iter().enumerate() {
-        let change = adapter.change_mut(layer, projection).unwrap();
-        let numbers = noise(change.b.dims(), seed as u64).to_dtype(candle_core::DType::F32);
-        change.b = (numbers.unwrap() * 0.1).unwrap();
-    }
+    let adapter = noisy(model.config(), &Device::Cpu);
     let folder = dir.join("adapter");
     adapter.save(&folder, "base").unwrap();
     (adapter, folder)

@@ -20,20 +20,39 @@ bake! {
         train { epochs 2; teacher anyway; }
     }
 
+    // A quantised model with random weights.
+    bake Small {
+        model "tests/fixtures/gguf/llama-tied-q8_0.gguf";
+        anchors none;
+        outline 0;
+        unanswerable 0;
+        target keys from "tests/docs/keys.md" {
+            questions ["I lost my key", "Where is my key?"];
+            ask 0;
+            max_tokens 3;
+            expect "My key is lost" => contains "Bob";
+        }
+        lora { rank 4; }
+        train { epochs 2; teacher anyway; }
+    }
+
     bake Unbaked {
         target keys from "tests/docs/keys.md"
     }
 }
 
 /// What a program could do with each of its bakes.
-fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String, bool)>> {
+fn bake_and_evaluate<D: Declaration>(
+    store: &Store,
+    model: &str,
+) -> bake::Result<Vec<(String, bool)>> {
     let options = BakeOptions::new().store(store.clone()).progress(Silent);
     let baked = bake::<D>(&options)?;
     let loader = Loader::<D>::new().store(store.clone());
     let from_folder = Loader::<D>::new().adapter(&baked.adapter).load()?;
     // The model can be elsewhere, but must be the one that was baked into.
     let at = |folder: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let elsewhere = loader.clone().model(at("models/tiny")).load()?;
+    let elsewhere = loader.clone().model(at(model)).load()?;
     let other = loader.clone().model(at("tests/fixtures/models/llama")).load().unwrap_err();
     assert!(other.is_not_baked(), "{other}");
     for refused in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
@@ -92,9 +111,13 @@ fn bake_and_evaluate<D: Declaration>(store: &Store) -> bake::Result<Vec<(String,
 fn any_declaration_is_baked_loaded_and_evaluated() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path());
-    let outcomes = bake_and_evaluate::<Office>(&store).unwrap();
-    assert_eq!(outcomes.len(), 1);
-    assert_eq!(outcomes[0].0, "My key is lost");
+    for outcomes in [
+        bake_and_evaluate::<Office>(&store, "models/tiny").unwrap(),
+        bake_and_evaluate::<Small>(&store, "tests/fixtures/gguf/llama-tied-q8_0.gguf").unwrap(),
+    ] {
+        assert_eq!(outcomes.len(), 1);
+        assert_eq!(outcomes[0].0, "My key is lost");
+    }
 
     let error = Loader::<Unbaked>::new().store(store).load().unwrap_err();
     assert!(error.is_not_baked(), "{error}");

@@ -6,6 +6,7 @@ mod completions;
 mod export;
 mod format;
 mod gc;
+mod gguf;
 mod json;
 mod listings;
 mod mistakes;

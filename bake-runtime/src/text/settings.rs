@@ -15,6 +15,11 @@ use tokenizers::AddedToken;
 use crate::error::{Error, ErrorKind, Result};
 
 const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL: &str = "special_tokens_map.json";
+const ADDED: &str = "added_tokens.json";
+
+/// The most characters of a value that a message repeats.
+const SHOWN: usize = 60;
 
 /// The names of special tokens that every tokenizer may have. Any other key that ends in `_token`
 /// names one too.
@@ -24,6 +29,8 @@ const NAMES: [&str; 7] =
 /// The settings of a tokenizer and of its conversations.
 pub(crate) struct TextSettings {
     folder: String,
+    /// The file that gives the ids of `added`.
+    ids_from: &'static str,
     /// Special tokens by their names, as templates know them.
     special: BTreeMap<String, AddedToken>,
     /// Tokens that the tokenizer must have, with the ids that they must get there.
@@ -47,43 +54,20 @@ impl TextSettings {
         }
         let (template, template_file) = template(files, &config)?;
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
+        let mut keys = Keys::default();
+        keys.read(CONFIG, config);
         if declared.is_none() {
             let map = object(files, SPECIAL, files.special_tokens_map.as_deref())?;
-            config.extend(map.into_iter().filter(|(_, value)| !value.is_null()));
+            keys.read(SPECIAL, map.into_iter().filter(|(_, value)| !value.is_null()));
         }
-        let mut special = BTreeMap::new();
-        for (name, value) in &config {
-            if NAMES.contains(&name.as_str()) || name.ends_with("_token") {
-                let token = special_token(value)
-                    .map_err(|what| error(files, CONFIG, &format!("has a `{name}` that {what}")))?;
-                special.extend(token.map(|token| (name.clone(), token)));
-            }
-        }
-        let mut extra = Vec::new();
-        for key in ["extra_special_tokens", "additional_special_tokens"] {
-            let wrong =
-                |what: &str| error(files, CONFIG, &format!("has a token in `{key}` that {what}"));
-            match config.get(key) {
-                Some(Value::Array(tokens)) => {
-                    for token in tokens {
-                        extra.extend(special_token(token).map_err(|what| wrong(&what))?);
-                    }
-                }
-                Some(Value::Object(named)) => {
-                    for (name, token) in named {
-                        let token = special_token(token).map_err(|what| wrong(&what))?;
-                        special.extend(token.map(|token| (name.clone(), token)));
-                    }
-                }
-                _ => {}
-            }
-        }
+        let (special, extra) = keys.tokens(files)?;
+        let ids_from = if declared.is_some() { CONFIG } else { ADDED };
         let added = match declared {
             Some(tokens) => declared_tokens(files, tokens)?,
             None => listed_tokens(files, &special, &extra)?,
         };
         let (folder, template_name) = (files.origin.to_string(), files.name(template_file));
-        Ok(Self { folder, special, added, extra, template, template_name })
+        Ok(Self { folder, ids_from, special, added, extra, template, template_name })
     }
 
     /// The source of the chat template.
@@ -127,10 +111,11 @@ impl TextSettings {
                 return Err(Error::new(
                     ErrorKind::Tokenizer,
                     format!(
-                        "{}/{CONFIG} gives the token {:?} the id {id}, but in tokenizer.json it is \
-                         {}; the files do not belong together",
+                        "{}/{} gives the token {} the id {id}, but in tokenizer.json it is {}; the \
+                         files do not belong together",
                         self.folder,
-                        token.content,
+                        self.ids_from,
+                        shown(&format!("{:?}", token.content)),
                         got.map_or("missing".to_owned(), |id| id.to_string())
                     ),
                 ));
@@ -146,7 +131,51 @@ impl TextSettings {
     }
 }
 
-const SPECIAL: &str = "special_tokens_map.json";
+/// What the files say that are read together, each key with the file that has it.
+#[derive(Default)]
+struct Keys(BTreeMap<String, (&'static str, Value)>);
+
+/// Special tokens by their names, and those without one.
+type Special = (BTreeMap<String, AddedToken>, Vec<AddedToken>);
+
+impl Keys {
+    /// Adds the keys of a file, in place of those of other files.
+    fn read(&mut self, file: &'static str, keys: impl IntoIterator<Item = (String, Value)>) {
+        self.0.extend(keys.into_iter().map(|(key, value)| (key, (file, value))));
+    }
+
+    fn tokens(&self, files: &Files) -> Result<Special> {
+        let (mut special, mut extra) = Special::default();
+        for (name, (file, value)) in &self.0 {
+            if NAMES.contains(&name.as_str()) || name.ends_with("_token") {
+                let token = special_token(value).map_err(|what| {
+                    error(files, file, &format!("has a `{}` that {what}", shown(name)))
+                })?;
+                special.extend(token.map(|token| (name.clone(), token)));
+            }
+        }
+        for key in ["extra_special_tokens", "additional_special_tokens"] {
+            let Some((file, value)) = self.0.get(key) else { continue };
+            let wrong =
+                |what: &str| error(files, file, &format!("has a token in `{key}` that {what}"));
+            match value {
+                Value::Array(tokens) => {
+                    for token in tokens {
+                        extra.extend(special_token(token).map_err(wrong)?);
+                    }
+                }
+                Value::Object(named) => {
+                    for (name, token) in named {
+                        let token = special_token(token).map_err(wrong)?;
+                        special.extend(token.map(|token| (name.clone(), token)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok((special, extra))
+    }
+}
 
 /// The chat template and its file. One in a separate file has priority, and among several the one
 /// called `default`.
@@ -197,9 +226,10 @@ fn declared_tokens(files: &Files, tokens: Value) -> Result<BTreeMap<u32, AddedTo
     };
     let mut added = BTreeMap::new();
     for (id, token) in tokens {
-        let number = id.parse().map_err(|_| wrong(format!("with the id {id:?}")))?;
+        let number =
+            id.parse().map_err(|_| wrong(format!("with the id {}", shown(&format!("{id:?}")))))?;
         let token = added_token(&token, false)
-            .ok_or_else(|| wrong(format!("whose token {id} has no text")))?;
+            .ok_or_else(|| wrong(format!("whose token {number} has no text")))?;
         added.insert(number, token);
     }
     Ok(added)
@@ -211,11 +241,12 @@ fn listed_tokens(
     special: &BTreeMap<String, AddedToken>,
     extra: &[AddedToken],
 ) -> Result<BTreeMap<u32, AddedToken>> {
-    const LIST: &str = "added_tokens.json";
     let mut added = BTreeMap::new();
-    for (content, id) in object(files, LIST, files.added_tokens.as_deref())? {
+    for (content, id) in object(files, ADDED, files.added_tokens.as_deref())? {
         let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else {
-            return Err(error(files, LIST, &format!("has the id {id} for {content:?}")));
+            let (id, content) = (shown(&id.to_string()), shown(&format!("{content:?}")));
+            let said = format!("has the id {id} for {content}; an id is a whole number");
+            return Err(error(files, ADDED, &said));
         };
         let named = special.values().chain(extra).any(|token| token.content == content);
         added.insert(id, AddedToken::from(content, named));
@@ -230,11 +261,11 @@ fn listed_tokens(
 
 /// A special token, written as a text or as an object; none where the key is something else, such
 /// as a flag. The error says what is wrong.
-fn special_token(value: &Value) -> std::result::Result<Option<AddedToken>, String> {
+fn special_token(value: &Value) -> Result<Option<AddedToken>, &'static str> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Ok(None),
         Value::String(text) => Ok(Some(AddedToken::from(text.clone(), true))),
-        _ => added_token(value, true).map(Some).ok_or_else(|| "has no text".to_owned()),
+        _ => added_token(value, true).map(Some).ok_or("has no text"),
     }
 }
 
@@ -257,10 +288,23 @@ fn same(a: &AddedToken, b: &AddedToken) -> bool {
 /// The JSON object of a file, empty where there is none.
 fn object(files: &Files, file: &str, text: Option<&str>) -> Result<Map<String, Value>> {
     let Some(text) = text else { return Ok(Map::new()) };
-    serde_json::from_str(text).map_err(|e| {
-        let message = format!("{} is not a JSON object", files.name(file));
-        Error::with_source(ErrorKind::Tokenizer, message, e)
-    })
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        // A message of the parser would repeat what there is instead.
+        Ok(_) => Err(error(files, file, "is not a JSON object")),
+        Err(e) => {
+            let message = format!("{} is not a JSON object", files.name(file));
+            Err(Error::with_source(ErrorKind::Tokenizer, message, e))
+        }
+    }
+}
+
+/// What is written in a file, or the beginning of it.
+fn shown(written: &str) -> String {
+    match written.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &written[..end]),
+        None => written.to_owned(),
+    }
 }
 
 fn error(files: &Files, file: &str, what: &str) -> Error {

@@ -210,6 +210,47 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
 }
 
 #[test]
+fn a_mistake_is_in_the_file_that_has_it_and_a_message_is_short() {
+    let long = &*"x".repeat(1 << 20);
+    let refused = |files: &Files| {
+        let error = read(files).err().unwrap().to_string();
+        assert!(error.len() < 400, "{} bytes", error.len());
+        error
+    };
+    let with = |map: Option<Value>, added: Option<Value>| Files {
+        special_tokens_map: map.map(|map| map.to_string().into()),
+        added_tokens: added.map(|added| added.to_string().into()),
+        ..files(&metaspace("never"), &plain_config())
+    };
+    let key = format!("{long}_token");
+    for (map, what) in [
+        (json!({"bos_token": {"content": 1}}), "has a `bos_token` that has no text"),
+        (json!({key: []}), "has a `xxx"),
+        (json!({"additional_special_tokens": [{}]}), "has a token in `additional_special_tokens`"),
+        (json!({"extra_special_tokens": {"a": []}}), "has a token in `extra_special_tokens`"),
+        (json!(long), "is not a JSON object"),
+    ] {
+        let error = refused(&with(Some(map), None));
+        assert!(error.starts_with(&format!("m/special_tokens_map.json {what}")), "{error}");
+    }
+    for (added, what) in [
+        (json!({"<t>": 11}), "gives the token \"<t>\" the id 11, but in tokenizer.json it is 14"),
+        (json!({"a": {"b": long}}), "has the id {\"b\":\"xxx"),
+        (json!({long: null}), "has the id null for \"xxx"),
+        (json!({long: 90}), "gives the token \"xxx"),
+        (json!([long]), "is not a JSON object"),
+    ] {
+        let error = refused(&with(None, Some(added)));
+        assert!(error.starts_with(&format!("m/added_tokens.json {what}")), "{error}");
+    }
+    let mut config = plain_config();
+    config["added_tokens_decoder"] = json!({"11": {"content": long}});
+    assert!(refused(&files(&metaspace("never"), &config)).starts_with("m/tokenizer_config.json"));
+    config["added_tokens_decoder"] = json!({long: {"content": "a"}});
+    assert!(refused(&files(&metaspace("never"), &config)).starts_with("m/tokenizer_config.json"));
+}
+
+#[test]
 fn templates_get_all_special_tokens() {
     let template = "{{ bos_token }}|{{ pad_token }}|{{ image_token }}|{{ sep_token }}";
     let mut config = json!({"bos_token": "<s>", "pad_token": {"content": "</s>"},

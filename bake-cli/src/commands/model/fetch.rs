@@ -120,7 +120,8 @@ fn copy_checked(
                 let damaged =
                     matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
                 let next = if damaged { "it is damaged, so fetch it again" } else { "try again" };
-                bail!("cannot read the model in {shown}: {e}; {next}");
+                let message = format!("cannot read the model in {shown}; {next}");
+                return Err(anyhow::Error::new(e).context(message));
             }
         };
         if read == 0 {
@@ -242,4 +243,33 @@ fn digits(hasher: Sha256) -> String {
 fn cannot_write(path: &Path, e: io::Error) -> anyhow::Error {
     let message = format!("cannot write {}; {}", path.display(), remedy(&e));
     anyhow::Error::new(e).context(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::model::named::NAMED;
+
+    use super::*;
+    use crate::terminal::message;
+
+    /// Malformed archives, and well-formed ones whose names begin with `ok-`: none holds the model.
+    #[test]
+    fn an_archive_without_the_model_is_an_error_that_names_it() {
+        let attacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attacks/archive");
+        let scratch = tempfile::tempdir().unwrap();
+        let mut taken = 0;
+        for entry in fs::read_dir(attacks).unwrap() {
+            let source = entry.unwrap().path();
+            let name = source.file_name().unwrap().to_string_lossy().into_owned();
+            let copy = scratch.path().join(&name);
+            let error = copy_checked(&NAMED[0], &source, &copy, &Interrupt::new()).unwrap_err();
+            let said = message(&error);
+            assert!(said.contains(&name), "{name}: {said}");
+            let read = said.contains("does not hold the model");
+            assert!(name.starts_with("any-") || read == name.starts_with("ok-"), "{name}: {said}");
+            assert!(copy.metadata().map_or(0, |copy| copy.len()) <= 1000, "{name}");
+            taken += 1;
+        }
+        assert!(taken > 15, "only {taken} attacks were found");
+    }
 }

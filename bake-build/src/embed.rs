@@ -15,8 +15,8 @@ use bake_spec::store::copy_folder;
 use bake_spec::syntax::find::{self, Source};
 use bake_spec::{DIR_VARIABLE, Hash, Lock, Store};
 
-use crate::Error;
 use crate::mode::mode;
+use crate::{Error, ErrorKind};
 
 /// The environment variables that a user can set.
 const VARIABLES: [&str; 5] = ["BAKE", "CI", "DOCS_RS", DIR_VARIABLE, "BAKE_COMMAND"];
@@ -125,9 +125,9 @@ impl Environment {
     pub(crate) fn new(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let folder = |name| {
             let missing = || {
-                Error(format!(
-                    "bake_build::embed() must be called from build.rs: {name} is not set"
-                ))
+                let message =
+                    format!("bake_build::embed() must be called from build.rs: {name} is not set");
+                Error::new(ErrorKind::Build, message)
             };
             variable(name).map(PathBuf::from).ok_or_else(missing)
         };
@@ -304,13 +304,16 @@ impl Environment {
         if Store::holds(&to, hash) {
             return Ok(to);
         }
-        copy_folder(from, &to).map_err(|e| Error(e.to_string()))?;
+        copy_folder(from, &to)?;
         match Store::holds(&to, hash) {
             true => Ok(to),
-            false => Err(Error(format!(
-                "{} is not the adapter that bake.lock names; run `cargo bake`",
-                from.display()
-            ))),
+            false => {
+                let message = format!(
+                    "{} is not the adapter that bake.lock names; run `cargo bake`",
+                    from.display()
+                );
+                Err(Error::new(ErrorKind::Store, message))
+            }
         }
     }
 
@@ -360,7 +363,9 @@ fn has_mistakes(source: &Source) -> bool {
 fn text(path: &Path) -> Result<&str, Error> {
     let text = path.to_str().filter(|text| !text.contains(['\r', '\n']));
     text.ok_or_else(|| {
-        Error(format!("the path {path:?} is not UTF-8 text on one line; build in another folder"))
+        let message =
+            format!("the path {path:?} is not UTF-8 text on one line; build in another folder");
+        Error::new(ErrorKind::Build, message)
     })
 }
 

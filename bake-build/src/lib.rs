@@ -43,10 +43,17 @@
 mod embed;
 mod mode;
 
-use std::fmt;
 use std::io::Write as _;
 
 use embed::Environment;
+
+/// Why a build script could not do its work.
+///
+/// Both `Display` and `Debug` print a readable sentence: cargo shows the latter when `main` returns
+/// it.
+pub use bake_spec::Error;
+/// What an [`Error`] is about.
+pub use bake_spec::ErrorKind;
 
 /// Puts the adapters of the package's bakes into the program that is being built. Call it from
 /// `build.rs`.
@@ -58,25 +65,5 @@ pub fn embed() -> Result<(), Error> {
     let lines = embed::lines(&Environment::new(|name| std::env::var_os(name))?)?;
     let mut output = std::io::stdout().lock();
     let written = lines.iter().try_for_each(|line| writeln!(output, "{line}"));
-    written.map_err(|e| Error(format!("cannot tell cargo what was found: {e}")))
+    written.map_err(|e| Error::with_source(ErrorKind::Build, "cannot tell cargo what was found", e))
 }
-
-/// Why a build script could not do its work.
-///
-/// Both `Display` and `Debug` print a readable sentence: cargo shows the latter when `main` returns
-/// it.
-pub struct Error(String);
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for Error {}

@@ -89,7 +89,7 @@ fn metadata(common: &Common) -> Result<Metadata> {
             anyhow!("{}", stderr.trim().trim_start_matches("error: "))
         }
         cargo_metadata::Error::Io(e) => {
-            anyhow!("cargo cannot be started ({e}); install it from https://rustup.rs")
+            anyhow!(e).context("cargo cannot be started; install it from https://rustup.rs")
         }
         other => anyhow!(other),
     })

@@ -287,6 +287,8 @@ fn adapters_that_are_damaged_or_of_another_model() {
         let folder = folder();
         folder.remove(file);
         assert!(refused(&folder).contains(file));
+        let cause = Adapter::load(folder.0.path(), &model).unwrap_err();
+        assert!(cause.get_ref().unwrap().is::<std::io::Error>(), "{cause}");
     }
     let rank = folder();
     rank.edit(CONFIG, |json| json["r"] = json!(json["r"].as_u64().unwrap() * 2));

@@ -5,8 +5,9 @@ use std::fmt;
 
 use crate::diagnostics::Mistake;
 
-/// Why a recipe, a document or the store could not be read or written; in the engine, which wraps
-/// it, also why a model could not be loaded, baked or asked.
+/// Why a recipe, a document or the store could not be read or written, or a build script could not
+/// do its work; in the engine, which wraps it, also why a model could not be loaded, baked or
+/// asked.
 ///
 /// The message names the file and what to do next.
 pub struct Error(Box<Inner>);
@@ -49,6 +50,8 @@ pub enum ErrorKind {
     Source,
     /// The declaration has not been baked yet.
     NotBaked,
+    /// A build script is not run by cargo, or cargo cannot use what it has found.
+    Build,
     /// The work was interrupted.
     Interrupted,
     /// The device does not exist, or cannot be used.
@@ -74,6 +77,18 @@ impl Error {
 
     pub(crate) fn io(kind: ErrorKind, message: impl Into<String>, source: std::io::Error) -> Self {
         Self::with_source(kind, message, source)
+    }
+
+    /// The same error, about something else.
+    pub(crate) fn about(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The same error in other words. Its cause stays as it is.
+    pub(crate) fn reworded(mut self, reword: impl FnOnce(&str) -> String) -> Self {
+        self.0.message = reword(&self.0.message);
+        self
     }
 
     /// What the error is about.
@@ -163,6 +178,12 @@ mod tests {
             assert!(error.get_ref().unwrap().is::<Outer>());
             assert!(error.source().unwrap().is::<std::num::ParseIntError>());
         }
+        let cause = "x".parse::<u8>().unwrap_err();
+        let error = Error::with_source(ErrorKind::Document, "the document is odd", cause);
+        let error = error.about(ErrorKind::Dataset).reworded(|said| said.replace("odd", "none"));
+        assert_eq!(error.kind(), ErrorKind::Dataset);
+        assert_eq!(error.to_string(), "the document is none: invalid digit found in string");
+        assert!(error.get_ref().unwrap().is::<std::num::ParseIntError>());
         assert_eq!(
             format!("{:?}", Error::new(ErrorKind::Lock, "the lock is old")),
             "the lock is old"

@@ -270,8 +270,10 @@ fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     }
     let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", path.display()));
     let Some(text) = read_text(&path)? else { return Ok(None) };
-    let Index { weight_map } = serde_json::from_str(&text)
-        .map_err(|e| error(format!("is not an index of safetensors files: {e}")))?;
+    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| {
+        let message = format!("{} is not an index of safetensors files", path.display());
+        Error::with_source(ErrorKind::Model, message, e)
+    })?;
     if weight_map.is_empty() {
         return Err(error("names no files".into()));
     }

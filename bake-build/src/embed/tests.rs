@@ -322,6 +322,17 @@ fn what_cannot_be_read_is_reported() {
 }
 
 #[test]
+fn what_cannot_be_written_is_an_error_with_its_cause() {
+    let fixture = fixture(&declared(""));
+    fixture.bake();
+    fs::write(&fixture.environment.out, "in the way").unwrap();
+    let error = lines(&fixture.environment).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(error.to_string().contains(&fixture.environment.out.display().to_string()), "{error}");
+    assert!(error.get_ref().unwrap().is::<io::Error>(), "{error}");
+}
+
+#[test]
 fn mistakes_are_left_to_the_compiler() {
     for source in
         ["fn main() { bake! { }}", "bake! { bake Support { target keys form \"docs/keys.md\" } }"]
@@ -338,6 +349,7 @@ fn mistakes_are_left_to_the_compiler() {
         format!("{error:?}"),
         "bake_build::embed() must be called from build.rs: OUT_DIR is not set"
     );
+    assert_eq!(error.kind(), ErrorKind::Build);
     let lines = fixture(&declared("")).lines("frozen");
     assert_eq!(
         told(&lines, "error"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use bake_spec::store::write::{Durability, replace};
 use cargo_metadata::MetadataCommand;
 
@@ -100,9 +100,8 @@ fn make_package(folder: &Path, name: &str) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["new", "--quiet", "--bin", "--edition", "2024", "--name", name]).arg(folder);
-    let output = command
-        .output()
-        .map_err(|e| anyhow!("cargo cannot be started ({e}); install it from https://rustup.rs"))?;
+    let output =
+        command.output().context("cargo cannot be started; install it from https://rustup.rs")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", advice(said.trim().trim_start_matches("error: ")));

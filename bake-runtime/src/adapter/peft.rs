@@ -148,9 +148,8 @@ fn write_error(path: &Path, e: std::io::Error) -> Error {
 pub(super) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Adapter> {
     let path = dir.join(CONFIG);
     let text = std::fs::read_to_string(&path).map_err(|e| {
-        let message =
-            format!("{} cannot be read; name the folder of an adapter: {e}", path.display());
-        Error::new(ErrorKind::Adapter, message)
+        let message = format!("{} cannot be read; name the folder of an adapter", path.display());
+        Error::with_source(ErrorKind::Adapter, message, e)
     })?;
     let weights = Weights::open(&dir.join(WEIGHTS), ErrorKind::Adapter)?;
     parse(&text, &weights, &dir.display().to_string(), config, device)

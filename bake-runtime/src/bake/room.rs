@@ -70,8 +70,8 @@ impl<'a> Room<'a> {
         if !target.examples.is_empty() {
             next += FEWER_EXAMPLES;
         }
-        let refused = self.refused(what, alone, Some(QUESTION_TOKENS));
-        refused.map_err(|e| Error::new(e.kind(), format!("{e}{next}")))
+        let refusal = self.refusal(what, alone, Some(QUESTION_TOKENS))?;
+        Err(Error::new(ErrorKind::Document, refusal + &next))
     }
 
     /// The error where there is no room for a conversation, a question of so many tokens, and an
@@ -82,6 +82,16 @@ impl<'a> Room<'a> {
         conversation: &Conversation,
         question: Option<usize>,
     ) -> Result<()> {
+        Err(Error::new(ErrorKind::Document, self.refusal(what, conversation, question)?))
+    }
+
+    /// What that error says.
+    fn refusal(
+        &self,
+        what: &str,
+        conversation: &Conversation,
+        question: Option<usize>,
+    ) -> Result<String> {
         let (context, answer) = (self.model.config().context(), self.answer);
         let needed = match far_too_long(self.model, conversation) {
             Some(prompt) => Needed { prompt, question: None, answer, at_least: true },
@@ -90,7 +100,7 @@ impl<'a> Room<'a> {
                 Needed { prompt, question, answer, at_least: false }
             }
         };
-        Err(Error::new(ErrorKind::Document, needed.refusal(what, context)))
+        Ok(needed.refusal(what, context))
     }
 }
 

@@ -31,8 +31,8 @@ impl Shards {
         let (threads, pools) = (rayon::current_num_threads(), at_once());
         let pool = |number: usize| {
             let own = threads / pools + usize::from(number < threads % pools);
-            ThreadPoolBuilder::new().num_threads(own).build().map_err(|error| {
-                Error::new(ErrorKind::Training, format!("cannot start {own} threads: {error}"))
+            ThreadPoolBuilder::new().num_threads(own).build().map_err(|e| {
+                Error::with_source(ErrorKind::Training, format!("cannot start {own} threads"), e)
             })
         };
         Ok(Self { pools: (0..pools).map(pool).collect::<Result<_>>()? })

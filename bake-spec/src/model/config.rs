@@ -55,8 +55,9 @@ impl Config {
     /// # Ok::<(), bake_spec::Error>(())
     /// ```
     pub fn parse(json: &str, name: &str) -> Result<Self, Error> {
-        let value = serde_json::from_str(json)
-            .map_err(|e| Error::new(ErrorKind::Model, format!("{name} is not valid JSON: {e}")))?;
+        let value = serde_json::from_str(json).map_err(|e| {
+            Error::with_source(ErrorKind::Model, format!("{name} is not valid JSON"), e)
+        })?;
         let shape = read::shape(&value, name)?;
         Self::try_from(shape)
             .map_err(|what| Error::new(ErrorKind::Model, format!("{name} has {what}")))

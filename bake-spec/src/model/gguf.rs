@@ -103,7 +103,7 @@ impl Header {
     pub fn config(&self) -> Result<Config, Error> {
         let architecture = self.architecture()?;
         Config::parse(&self.config_json()?, self.file())
-            .map_err(|e| Error::new(e.kind(), config::with_own_keys(&e.to_string(), architecture)))
+            .map_err(|e| e.reworded(|said| config::with_own_keys(said, architecture)))
     }
 
     /// What `config.json` would say.

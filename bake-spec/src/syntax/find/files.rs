@@ -54,8 +54,8 @@ pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
 fn declared_targets(manifest: &Path) -> Result<Vec<PathBuf>, Error> {
     let text = fs::read_to_string(manifest).map_err(|e| unreadable(manifest, e))?;
     let table: toml::Table = text.parse().map_err(|e| {
-        let message = format!("{} is not valid TOML: {e}; correct it", manifest.display());
-        Error::new(ErrorKind::Source, message)
+        let message = format!("{} is not valid TOML; correct it", manifest.display());
+        Error::with_source(ErrorKind::Source, message, e)
     })?;
     let lists = LISTS.iter().filter_map(|name| table.get(*name)?.as_array()).flatten();
     let paths = lists.chain(table.get("lib")).filter_map(|target| target.get("path")?.as_str());
@@ -312,8 +312,9 @@ mod tests {
         ]);
         assert_eq!(names(dir.path()), ["demos/b.rs", "source/library.rs", "source/part/deep.rs"]);
         fs::write(dir.path().join("Cargo.toml"), "[[bin]").unwrap();
-        let error = files(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("Cargo.toml is not valid TOML"), "{error}");
+        let error = files(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("Cargo.toml is not valid TOML"), "{error}");
+        assert!(error.get_ref().unwrap().is::<toml::de::Error>(), "{error}");
     }
 
     #[test]

@@ -38,8 +38,7 @@ pub fn read(
     field: &str,
     take: Option<usize>,
 ) -> Result<Questions, Error> {
-    let text = read_text(path, &shown, "dataset")
-        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
+    let text = read_text(path, &shown, "dataset").map_err(|e| e.about(ErrorKind::Dataset))?;
     let questions = match format {
         Format::Lines => Ok(of_lines(&text)),
         Format::JsonLines => of_json_lines(&text, field),
@@ -68,7 +67,7 @@ pub(super) fn numbered<T>(
     of_line: impl Fn(&str) -> Result<T, String>,
 ) -> Result<Vec<Numbered<T>>, Error> {
     let text = read_text(path, &shown, &format!("file of {items}"))
-        .map_err(|e| Error::new(ErrorKind::Dataset, e.to_string()))?;
+        .map_err(|e| e.about(ErrorKind::Dataset))?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
     if lines.is_empty() {

@@ -17,6 +17,16 @@ fn refused(name: &str, text: &str, what: &str) {
 const WANT: [&str; 2] = ["Where is my key?", "Who, \"Bob\"?"];
 
 #[test]
+fn what_the_system_says_of_a_file_is_kept() {
+    // Longer than the name of any file.
+    let error = read(Path::new(&"a".repeat(5000)), "a", Format::Lines, "question", None);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Dataset);
+    assert!(error.to_string().starts_with("cannot read the dataset a: "), "{error}");
+    assert!(error.get_ref().unwrap().is::<std::io::Error>());
+}
+
+#[test]
 fn lines_are_questions() {
     let text = "\u{feff}Where is my key?\r\n\r\n Who, \"Bob\"?\r\n";
     assert_eq!(of("a.txt", text, "").unwrap(), WANT);

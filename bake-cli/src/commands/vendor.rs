@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use bake_spec::Store;
 use bake_spec::lock::{State, VENDOR_DIR};
+use bake_spec::store::write::{Durability, replace};
 use bake_spec::store::{copy_folder, hash_folder};
 
 use crate::args::Common;
@@ -50,11 +51,11 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
 /// Tells git to leave the files as they are: the lock has the hash of their bytes.
 fn keep_line_ends(package: &Package) -> Result<()> {
     let path = package.root.join(VENDOR_DIR).join(".gitattributes");
-    match path.exists() {
-        true => Ok(()),
-        false => std::fs::write(&path, "* -text\n")
-            .with_context(|| format!("cannot write {}", path.display())),
+    // One that somebody has written is theirs; an empty one says nothing.
+    if path.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(());
     }
+    Ok(replace(&path, b"* -text\n", Durability::Disk)?)
 }
 
 /// Replaces the copy of a bake that was made again, or that a killed run left half replaced.

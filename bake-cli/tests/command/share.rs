@@ -46,6 +46,14 @@ fn a_vendored_adapter_is_never_gone_and_a_killed_copy_is_restored() {
     let package = Package::new();
     package.ok(&[]);
     package.ok(&["vendor"]);
+    assert_eq!(package.read("bakes/.gitattributes"), "* -text\n");
+    // As older versions left it when they were killed.
+    package.write("bakes/.gitattributes", "");
+    package.ok(&["vendor"]);
+    assert_eq!(package.read("bakes/.gitattributes"), "* -text\n");
+    package.write("bakes/.gitattributes", "* binary\n");
+    package.ok(&["vendor"]);
+    assert_eq!(package.read("bakes/.gitattributes"), "* binary\n", "it is the user's");
     let folder = package.root().join("bakes/Office");
     let weights = folder.join("adapter_model.safetensors");
     let (place, before) = (folder.metadata().unwrap().ino(), std::fs::read(&weights).unwrap());

@@ -9,6 +9,7 @@ bake! {
     target latin1 from "docs/latin1.md";
     target folder from "docs";
     target absolute from "/docs/keys.md";
+    target backslash from "docs\\keys.md";
 }
 
 fn main() {}

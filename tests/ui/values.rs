@@ -55,7 +55,7 @@ bake! {
     bake Models {
         model "docs";
         target keys from "";
-        target lamp from "docs/keys.md" { ask -1; rollouts 2banana; }
+        target lamp from "docs/keys.md" { ask -1; rollouts 2banana; max_tokens -1; seed -1; }
     }
 }
 

@@ -316,7 +316,7 @@ impl Parser {
         };
         self.no_sign(input, &keyword, scope);
         let (value, ends_in_brace) = match setting.kind {
-            Kind::Count { .. } => (self.count(input)?, false),
+            Kind::Count { .. } => (self.count(input, setting.kind)?, false),
             Kind::Number(_) => (self.number(input)?, false),
             Kind::Text => (Value::Text(self.text(input, "a string")?), false),
             Kind::Texts if input.peek(Ident::peek_any) => {
@@ -351,7 +351,7 @@ impl Parser {
             Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
             Kind::Layers => (self.layers(input)?, false),
             Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
-            Kind::Counted { scope, .. } => self.counted(input, scope, &keyword)?,
+            Kind::Counted { .. } => self.counted(input, setting.kind, &keyword)?,
         };
         Ok((Assignment { keyword, setting, value }, ends_in_brace))
     }

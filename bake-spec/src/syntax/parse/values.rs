@@ -3,7 +3,13 @@
 use super::*;
 
 impl Parser {
-    pub(super) fn count(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
+    /// A whole number; one that cannot be any is reported with those that it may be.
+    pub(super) fn count(&mut self, input: ParseStream<'_>, kind: Kind) -> Parsed<Value> {
+        let allowed = match kind {
+            Kind::Counted { max, .. } => Kind::Count { min: 0, max },
+            Kind::Count { .. } => kind,
+            _ => Kind::Count { min: 0, max: u64::MAX },
+        };
         let ahead = input.fork();
         let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
             return self.report(
@@ -18,13 +24,16 @@ impl Parser {
             return self.report(
                 Code::Value,
                 literal.span(),
-                format!("`{literal}` is negative; write a whole number of at least 0"),
+                format!("`{literal}` is negative; write {allowed}"),
             );
         }
         self.no_suffix(literal.suffix(), literal.base10_digits(), literal.span())?;
         match literal.base10_parse() {
             Ok(count) => Ok(Value::Count(count, At(literal.span()))),
-            Err(_) => self.report(Code::Value, literal.span(), format!("`{literal}` is too large")),
+            Err(_) => {
+                let message = format!("`{literal}` is too large; write {allowed}");
+                self.report(Code::Value, literal.span(), message)
+            }
         }
     }
 
@@ -32,13 +41,14 @@ impl Parser {
     pub(super) fn counted(
         &mut self,
         input: ParseStream<'_>,
-        scope: Option<Scope>,
+        kind: Kind,
         keyword: &Ident,
     ) -> Parsed<(Value, bool)> {
+        let scope = if let Kind::Counted { scope, .. } = kind { scope } else { None };
         let ends = input.is_empty() || input.peek(Token![;]) || input.peek(token::Brace);
         let (count, at) = match ends {
             true => (None, At(keyword.span())),
-            false => match self.count(input)? {
+            false => match self.count(input, kind)? {
                 Value::Count(count, at) => (Some(count), at),
                 _ => return Err(Reported),
             },
@@ -134,7 +144,9 @@ impl Parser {
     }
 
     pub(super) fn layers(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
-        let Value::Count(start, span) = self.count(input)? else { return Err(Reported) };
+        let Value::Count(start, span) = self.count(input, Kind::Layers)? else {
+            return Err(Reported);
+        };
         if input.peek(Token![..=]) {
             return self.report(
                 Code::Syntax,
@@ -143,7 +155,7 @@ impl Parser {
             );
         }
         self.syn(input.parse::<Token![..]>())?;
-        let Value::Count(end, _) = self.count(input)? else { return Err(Reported) };
+        let Value::Count(end, _) = self.count(input, Kind::Layers)? else { return Err(Reported) };
         Ok(Value::Span(start, end, span))
     }
 

@@ -269,7 +269,8 @@
 //! Subscribers of the crate `tracing` get a span `bake` for each bake and in it a span `stage` for
 //! each of its stages, with the fields `stage`, `bake.target`, `total` and `unit`. An event of
 //! level `INFO` at the end of each says what was done; the last one has the divergences `kl_before`
-//! and `kl_after`. Warnings, which [`Progress::warn`] gets, are events of level `WARN`.
+//! and `kl_after`. What [`Progress::warn`] and [`Progress::note`] get are events too, of the levels
+//! `WARN` and `INFO`, with the field `told`, so that a program that shows both can leave them out.
 //!
 //! # Features
 //!

@@ -19,6 +19,8 @@ mod status;
 mod test;
 mod vendor;
 
+pub(crate) use bake::similar_command;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

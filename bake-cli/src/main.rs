@@ -45,13 +45,29 @@ fn main() -> ExitCode {
 
 /// Prints what is wrong with the command line, or the help that was asked for.
 fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
+    let misspelt = misspelt(error, words);
     if error.use_stderr() && words.iter().any(|word| word == "--json") {
-        json::print_usage_error(&error.to_string());
+        json::print_usage_error(&misspelt.unwrap_or_else(|| error.to_string()));
+        return ExitCode::from(2);
+    }
+    if let Some(misspelt) = misspelt {
+        terminal::error(&anyhow::Error::msg(misspelt));
         return ExitCode::from(2);
     }
     // A closed pipe, as with `head`, is not an error.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// What is wrong where the options of a command come after a word that is like its name. For clap
+/// such a word is the name of a bake, so it only finds the options strange.
+fn misspelt(error: &clap::Error, words: &[OsString]) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::UnknownArgument {
+        return None;
+    }
+    let word = words.get(1)?.to_str()?;
+    let verb = commands::similar_command(word)?;
+    Some(format!("`{word}` is not a command; did you mean `cargo bake {verb}`?"))
 }
 
 /// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.

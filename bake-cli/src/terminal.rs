@@ -1,10 +1,12 @@
 //! Words on the terminal, as cargo says them: progress goes to the standard error stream, results
 //! to the standard output.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
+use bake_runtime::{Bars, Progress};
 
+use crate::args::Common;
 use crate::mistakes::Mistakes;
 
 const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
@@ -37,6 +39,44 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
         }
     }
     message
+}
+
+/// The engine's progress. Where it would be lines, and `-v` says when each stage ends, none says
+/// that it begins.
+pub(crate) struct ShownProgress {
+    bars: Bars,
+    stages: bool,
+}
+
+impl ShownProgress {
+    pub(crate) fn new(common: &Common) -> Self {
+        let stages = common.verbose == 0 || std::io::stderr().is_terminal();
+        Self { bars: Bars::default(), stages }
+    }
+}
+
+impl Progress for ShownProgress {
+    fn begin(&self, stage: &str, total: usize, unit: &str) {
+        if self.stages {
+            self.bars.begin(stage, total, unit);
+        }
+    }
+
+    fn advance(&self, steps: usize, note: &str) {
+        self.bars.advance(steps, note);
+    }
+
+    fn end(&self) {
+        self.bars.end();
+    }
+
+    fn warn(&self, message: &str) {
+        self.bars.warn(message);
+    }
+
+    fn note(&self, message: &str) {
+        self.bars.note(message);
+    }
 }
 
 /// What to do next, for people.

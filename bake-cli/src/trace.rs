@@ -3,31 +3,42 @@
 use std::fmt::{Debug, Write as _};
 use std::time::Instant;
 
+use bake_spec::diagnostics::noun;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::terminal::{seconds, status};
 
-/// Says what the engine does, if asked to: once for people, twice for developers of bake.
+/// Says what the engine does, if asked to: once for people, twice for developers of bake. What the
+/// engine's progress is told is shown anyway.
 pub(crate) fn start(verbose: u8) {
     match verbose {
         0 => {}
         // Nothing else in this program has set another.
         1 => set_global_default(Registry::default().with(Lines)).expect("it is the first"),
-        _ => tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::DEBUG)
-            .with_span_events(FmtSpan::CLOSE)
-            .without_time()
-            .with_ansi(false)
-            .with_writer(std::io::stderr)
-            .init(),
+        _ => {
+            let lines = tracing_subscriber::fmt::layer()
+                .with_span_events(FmtSpan::CLOSE)
+                .without_time()
+                .with_ansi(false)
+                .with_writer(std::io::stderr)
+                .with_filter(filter_fn(|metadata| {
+                    *metadata.level() <= Level::DEBUG && !is_told(metadata)
+                }));
+            set_global_default(Registry::default().with(lines)).expect("it is the first");
+        }
     }
+}
+
+/// Whether an event repeats what the engine's progress is told.
+fn is_told(metadata: &Metadata<'_>) -> bool {
+    metadata.fields().field("told").is_some()
 }
 
 /// Prints the engine's events.
@@ -41,8 +52,9 @@ struct Stage {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        // Warnings are printed anyway.
-        *metadata.level() == Level::INFO && metadata.target().starts_with("bake")
+        *metadata.level() == Level::INFO
+            && metadata.target().starts_with("bake")
+            && !is_told(metadata)
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
@@ -70,6 +82,7 @@ fn line(mut fields: Fields, stage: Option<&Stage>) -> String {
     {
         let time = seconds(begin.elapsed().as_secs_f64());
         // Writing to a string cannot fail.
+        let unit = noun(total.parse().unwrap_or_default(), unit);
         let _ = write!(line, " {done} of {total} {unit} in {time}");
     }
     if let Some(error) = fields.take("error") {
@@ -121,6 +134,8 @@ mod tests {
         let ended = [("message", "rollouts on keys: finished"), ("done", "2"), ("total", "3")];
         let said = line(fields(&ended), Some(&stage));
         assert!(said.starts_with("rollouts on keys: finished 2 of 3 answers in 0.0 s"), "{said}");
+        let one = [("message", "rollouts on keys: finished"), ("done", "1"), ("total", "1")];
+        assert!(line(fields(&one), Some(&stage)).contains(" 1 of 1 answer in "));
         let failed = [&ended[..], &[("error", "interrupted")]].concat();
         assert!(line(fields(&failed), Some(&stage)).ends_with(" s (interrupted)"));
         let ready = [("bake.target", "keys"), ("message", "ready"), ("stimuli", "2"), ("cut", "0")];

@@ -129,8 +129,8 @@ impl Adapter {
         let finite = self.iter().all(|(_, _, change)| (change.scale as f32).is_finite());
         if !strength.is_finite() || strength < 0.0 || !finite {
             let message = format!(
-                "the strength of an adapter is a number from 0 (the base model) over 1 (as it was \
-                 baked) upwards; this is {strength:?}"
+                "the strength of an adapter is a number of at least 0: 0 gives the base model, 1 \
+                 the adapter as it was baked; this is {strength:?}"
             );
             return Err(Error::new(ErrorKind::Adapter, message));
         }

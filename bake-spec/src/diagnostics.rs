@@ -53,8 +53,17 @@ pub enum Code {
     Fit = 19,
     /// A prompt whose file cannot be read, or whose turns are not in order.
     Prompt = 20,
-    /// A pattern that is no regular expression.
+    /// A pattern that is not a regular expression.
     Pattern = 21,
+}
+
+/// The noun for so many, of its plural.
+pub fn noun(count: usize, plural: &str) -> &str {
+    match (count, plural) {
+        (1, "stimuli") => "stimulus",
+        (1, plural) => plural.strip_suffix('s').unwrap_or(plural),
+        _ => plural,
+    }
 }
 
 impl Code {

@@ -18,7 +18,7 @@ use clap::CommandFactory as _;
 use super::figures::{self, PromptedBy};
 use super::{checkpoint, test, vendor};
 use crate::args::{Bake, Cli, Common};
-use crate::terminal::{bytes, error, next_step, say, seconds, status};
+use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
 pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
@@ -71,9 +71,19 @@ enum Outcome {
 
 /// The error for a name that is like a command's.
 fn misspelt(name: &str) -> Option<anyhow::Error> {
-    let command = Cli::command();
-    let verb = similar(name, command.get_subcommands().map(|verb| verb.get_name()))?;
+    let verb = similar_command(name)?;
     Some(anyhow!("there is no command or bake `{name}`; did you mean `cargo bake {verb}`?"))
+}
+
+/// A command with a similar name, unless one has this name.
+pub(crate) fn similar_command(name: &str) -> Option<String> {
+    let command = Cli::command();
+    let mut verbs = command.get_subcommands().map(clap::Command::get_name);
+    if verbs.any(|verb| verb == name) {
+        return None;
+    }
+    let verbs = command.get_subcommands().map(clap::Command::get_name);
+    similar(name, verbs).map(str::to_owned)
 }
 
 /// Makes a bake unless it is up to date.
@@ -234,7 +244,11 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
 fn options(args: &Bake, common: &Common) -> BakeOptions {
     let options = BakeOptions::new().device(common.device).interrupt(Interrupt::on_ctrl_c());
     let options = if args.fresh { options.fresh() } else { options };
-    if common.quiet { options.progress(Silent) } else { options }
+    if common.quiet {
+        options.progress(Silent)
+    } else {
+        options.progress(ShownProgress::new(common))
+    }
 }
 
 /// Bakes one, and returns what the lock should record of it; nothing where it is below its gate.

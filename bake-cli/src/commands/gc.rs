@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
+use bake_spec::diagnostics::noun;
 use bake_spec::store::gc::Share;
 use bake_spec::{Hash, Lock, Store};
 use serde::Serialize;
@@ -77,8 +78,8 @@ fn in_use(args: &Gc, common: &Common, store: &Store) -> Result<Vec<Hash>> {
     } else if !args.by_use && !args.dry_run {
         bail!(
             "there is no package here whose locks say what is in use; run this in one, or add \
-             --by-use to go by when things were used, and by the locks of the {} packages that \
-             have used the store",
+             --by-use to go by when things were used, and by the locks of packages that have used \
+             the store ({})",
             packages.len()
         );
     }
@@ -105,13 +106,17 @@ impl Kind {
 
     fn line(&self) -> String {
         format!(
-            "{:>5} {:<12} {:>10}, unused for up to {} days",
+            "{:>5} {:<12} {:>10}, unused for up to {}",
             self.count,
-            self.kind,
+            noun(self.count, self.kind),
             bytes(self.bytes),
-            self.oldest_days
+            days(self.oldest_days)
         )
     }
+}
+
+fn days(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "day" } else { "days" })
 }
 
 fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
@@ -122,6 +127,7 @@ fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
     }
     let used = match days {
         0 => "is in use".to_owned(),
+        1 => "was used in the last day".to_owned(),
         days => format!("was used in the last {days} days"),
     };
     format!("to remove: everything in {store} is named by a bake.lock, or {used}")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 use bake_runtime::{
-    Adapter, Bars, Interrupt, KeptCheckpoint, Progress, Report, Silent, Verdict, load_model,
+    Adapter, Interrupt, KeptCheckpoint, Progress, Report, Silent, Verdict, load_model,
 };
 use bake_spec::check::Gate;
 use bake_spec::lock::{Locked, LockedDrift, LockedRecall, State};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{checkpoint, figures};
 use crate::args::{Common, Test};
 use crate::json;
-use crate::terminal::{next_step, rated, say, warning};
+use crate::terminal::{ShownProgress, next_step, rated, say, warning};
 use crate::workspace::{Models, packages, select};
 
 /// The most missed expectations that are shown after a bake.
@@ -127,8 +127,8 @@ pub(super) fn verdict(recipe: &Recipe, adapter: &Path, common: &Common) -> Resul
     }
     let model = load_model(recipe, common.device)?;
     let adapter = Arc::new(Adapter::load(adapter, &model)?);
-    let bars = Bars::default();
-    let progress: &dyn Progress = if common.quiet { &Silent } else { &bars };
+    let shown = ShownProgress::new(common);
+    let progress: &dyn Progress = if common.quiet { &Silent } else { &shown };
     Ok(Verdict::of(recipe, model, adapter, progress, &Interrupt::on_ctrl_c())?)
 }
 

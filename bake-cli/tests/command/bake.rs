@@ -15,6 +15,9 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     // What the engine says is in words.
     assert!(baked.contains("rollouts on keys: finished 2 of 2 "), "{baked}");
     assert!(!baked.contains("INFO") && !baked.contains("bake.target"), "{baked}");
+    for stage in ["rollouts on keys: ", "target `keys`: "] {
+        assert_eq!(baked.matches(stage).count(), 1, "{stage}: {baked}");
+    }
     assert_eq!(package.states(), ["fresh"; 3]);
     package.ok(&["check"]);
     let lock = package.read("bake.lock");

@@ -131,6 +131,9 @@ fn errors_are_json_where_json_is_asked_for() {
     };
     assert_eq!(error(&["status", "Ofice", "--json"], 101)["kind"], "other");
     assert_eq!(error(&["status", "--no-such", "--json"], 2)["kind"], "usage");
+    let misspelt = error(&["stauts", "--json"], 2);
+    let meant = "`stauts` is not a command; did you mean `cargo bake status`?";
+    assert_eq!((&misspelt["kind"], &misspelt["message"]), (&"usage".into(), &meant.into()));
     package.write("bake.lock", "damaged");
     assert_eq!(error(&["status", "--json"], 101)["kind"], "lock");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();

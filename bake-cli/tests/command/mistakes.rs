@@ -11,6 +11,17 @@ fn mistakes_are_reported_with_the_next_step() {
     package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0021");
     package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
     package.fails(&["stauts"], 101, "did you mean");
+    for (args, verb) in [
+        (&["stauts", "--json"][..], "status"),
+        (&["gcc", "--dry-run"], "gc"),
+        (&["chekc", "--json", "Office"], "check"),
+    ] {
+        let meant = format!("is not a command; did you mean `cargo bake {verb}`?");
+        package.fails(args, 2, &meant);
+        assert!(!said(&package.run(args)).contains("as a value"), "{args:?}");
+    }
+    package.fails(&["status", "--jsn"], 2, "unexpected argument '--jsn'");
+    package.fails(&["Office", "--dry-run"], 2, "unexpected argument '--dry-run'");
     package.fails(&["show", "nothing"], 2, "possible values: stimuli, rollouts, metrics");
     assert!(package.ok(&["explain", "b0007"]).starts_with("# B0007: "));
     assert!(

@@ -106,11 +106,15 @@ impl AnswerReport {
     pub fn left_out(&self) -> Option<String> {
         let mut parts: Vec<String> =
             self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        if self.own > 0 {
-            parts.push(format!("{} answers are put in their place", self.own));
+        match self.own {
+            0 => {}
+            1 => parts.push("1 answer is put in their place".to_owned()),
+            own => parts.push(format!("{own} answers are put in their place")),
         }
-        if self.unanswered > 0 {
-            parts.push(format!("{} stimuli have no answer to learn", self.unanswered));
+        match self.unanswered {
+            0 => {}
+            1 => parts.push("1 stimulus has no answer to learn".to_owned()),
+            unanswered => parts.push(format!("{unanswered} stimuli have no answer to learn")),
         }
         (!parts.is_empty()).then(|| parts.join(", "))
     }
@@ -346,7 +350,12 @@ mod tests {
         assert_eq!((report.learned, report.own, report.unanswered), (2, 1, 1));
         assert_eq!(
             report.left_out().unwrap(),
-            "2 cut off, 1 empty, 1 answers are put in their place, 1 stimuli have no answer to \
+            "2 cut off, 1 empty, 1 answer is put in their place, 1 stimulus has no answer to learn"
+        );
+        let more = AnswerReport { own: 2, unanswered: 3, ..report };
+        assert_eq!(
+            more.left_out().unwrap(),
+            "2 cut off, 1 empty, 2 answers are put in their place, 3 stimuli have no answer to \
              learn"
         );
         assert_eq!(AnswerReport::default().left_out(), None);

@@ -46,7 +46,8 @@ impl NewFolder {
         fs::create_dir_all(parent).map_err(failed)?;
         let Some(name) = to.file_name() else {
             check_free(to, replace)?;
-            let message = format!("{} is no name for a folder; name a new one", to.display());
+            let message =
+                format!("{} cannot be the name of a folder; name a new one", to.display());
             return Err(Error::new(ErrorKind::Export, message));
         };
         workplace::clear(parent, name, to);

@@ -50,14 +50,14 @@ impl Monitor<'_> {
 
     /// Warns of something that is probably not intended.
     pub(crate) fn warn(&self, message: &str) {
-        tracing::warn!("{message}");
+        tracing::warn!(told = true, "{message}");
         self.progress.warn(message);
     }
 
     /// Says something that is worth knowing.
     #[cfg(feature = "train")]
     pub(crate) fn note(&self, message: &str) {
-        tracing::info!("{message}");
+        tracing::info!(told = true, "{message}");
         self.progress.note(message);
     }
 

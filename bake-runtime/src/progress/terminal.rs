@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
+use bake_spec::diagnostics::noun;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Interrupt, Progress};
@@ -21,7 +22,7 @@ impl Progress for Bars {
             ProgressDrawTarget::stderr_with_hz(8),
         );
         if bar.is_hidden() {
-            eprintln!("{stage}: {total} {unit}");
+            eprintln!("{stage}: {total} {}", noun(total, unit));
         }
         let template = format!(
             "{{prefix:<30}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  \

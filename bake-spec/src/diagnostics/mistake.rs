@@ -33,7 +33,7 @@ pub enum Mistake<'a> {
     },
     /// A text without a word in it.
     Blank(&'static str),
-    /// A text that is no regular expression.
+    /// A text that is not a regular expression.
     NotAPattern {
         /// The text.
         text: &'a str,

@@ -32,7 +32,7 @@ impl Blocks {
     pub(super) fn new(dtype: GgmlDType, bytes: &[u8], dims: [usize; 2]) -> Result<Self> {
         let (numbers, block) = (dims[0] * dims[1], dtype.block_size());
         if !dims[1].is_multiple_of(block) || bytes.len() != numbers / block * dtype.type_size() {
-            candle_core::bail!("{} bytes are no matrix {dims:?} of {dtype:?}", bytes.len());
+            candle_core::bail!("{} bytes are not a matrix {dims:?} of {dtype:?}", bytes.len());
         }
         let blocks = match dtype {
             GgmlDType::Q4_0 => read::<BlockQ4_0>(bytes),

@@ -1,4 +1,5 @@
-//! Any bytes as a file of questions, in each format: a question is never empty.
+//! Any bytes as a file of questions, in each format, of expectations or of worked examples: a
+//! question is never empty, and neither is an answer.
 
 #![no_main]
 
@@ -12,5 +13,15 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(read) = dataset::read(&path, "a", format, "question", None) {
             assert!(read.questions.iter().all(|question| !question.trim().is_empty()));
         }
+    }
+    let path = bake_fuzz::folder().join("a");
+    for (number, expect) in dataset::expectations(&path, "a").unwrap_or_default() {
+        assert!(number > 0);
+        assert!(expect.is_err() || expect.is_ok_and(|expect| !expect.question.trim().is_empty()));
+    }
+    for (number, example) in dataset::examples(&path, "a").unwrap_or_default() {
+        assert!(number > 0);
+        let said = |text: &str| !text.trim().is_empty();
+        assert!(example.is_err() || example.is_ok_and(|example| example.texts().all(said)));
     }
 });

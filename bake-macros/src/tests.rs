@@ -6,6 +6,19 @@ use std::path::Path;
 use crate::expand::expand;
 
 #[test]
+fn generated_code_names_documents_and_has_none_of_their_text() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(package.join("tests/docs/keys.md")).unwrap();
+    let source = "target keys from \"tests/docs/keys.md\"; target tone prompt \"Be kind.\";";
+    let items = expand(source.parse().unwrap(), package, |_| None).to_string();
+    assert!(items.contains("tests/docs/keys.md") && items.contains("Be kind."), "{items}");
+    assert!(!items.contains("compile_error"), "{items}");
+    for line in text.lines().map(|line| line.trim_start_matches(['#', ' '])) {
+        assert!(line.is_empty() || !items.contains(line), "{line}: {items}");
+    }
+}
+
+#[test]
 fn a_macro_that_fails_still_gives_the_items_and_asks_to_report_it() {
     for (source, names) in [
         (

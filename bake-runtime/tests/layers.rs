@@ -99,6 +99,20 @@ fn operations_know_neither_block_nor_decoder() {
     }
 }
 
+/// So that the same program computes in the same place, whatever it was built with.
+#[test]
+fn only_devices_know_the_feature_of_gpus() {
+    assert_eq!(bake_runtime::Device::default(), bake_runtime::Device::Cpu);
+    let mut named = Vec::new();
+    for part in parts() {
+        let files = files(&part).into_iter().filter(|file| !of_tests(file));
+        if files.into_iter().any(|file| code(&file).contains("feature = \"cuda\"")) {
+            named.push(part);
+        }
+    }
+    assert_eq!(named, ["device"]);
+}
+
 /// The name that a line declares a type by.
 fn declared(line: &str) -> Option<&str> {
     let words = line.split_whitespace();

@@ -1,11 +1,15 @@
-use bake_spec::Store;
 use bake_spec::recipe::{Document, DocumentFields, Recipe, Role, TargetFields, WorkedExample};
 use bake_spec::text::document;
+use bake_spec::{Hash, Store};
 
 use super::*;
+use crate::bake::answers::Judge;
+use crate::bake::rollout::Rollouts;
 use crate::bake::room::{check_target, layouts};
 use crate::bake::tests::recipe;
+use crate::bake::trajectory::trajectories;
 use crate::device::Device;
+use crate::generate::Completion;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
 
@@ -96,6 +100,32 @@ fn what_nothing_answers_is_declined_without_the_document() {
         let text = reading.conversation(&stimulus).unwrap().prompt.system.to_string();
         assert!(text.contains(DECLINE) && !text.contains("Bob"), "{text}");
         assert!(!reading.reads_document(&stimulus).unwrap());
+    });
+}
+
+/// A text can be written in many rows of tokens, of which a tokenizer makes only one.
+#[test]
+fn what_was_sampled_is_kept_and_learned_token_by_token() {
+    with_context(None, |stages, inputs| {
+        let target = &stages.recipe.targets[0];
+        let reading = Reading::new(stages, target, inputs, Layout::System).unwrap();
+        let (said, tokenizer) = ("Ask Bob in the blue office.", stages.model.tokenizer());
+        let encode = |text: &str| tokenizer.encode(text).unwrap();
+        let ids: Vec<u32> = said.chars().flat_map(|c| encode(&c.to_string())).collect();
+        assert_eq!(stages.model.decode(&ids).unwrap(), said);
+        assert_ne!(encode(said), ids);
+
+        let key = Hash::of(b"an answer");
+        let rollouts = vec![Completion { ids: ids.clone(), ended: true }];
+        stages.keep("rollouts", &key, &rollouts).unwrap();
+        let kept: Rollouts = stages.kept("rollouts", &key).unwrap().unwrap();
+        let span = inputs.passages[0].span.clone();
+        let stimulus = Stimulus::new("Who has my key?", span, GeneratorKind::Ask);
+        let judge = Judge::new(stages, target, inputs, &reading);
+        let answers = [judge.answers(&stimulus, &kept).unwrap()];
+        let learned = trajectories(&answers);
+        assert_eq!(learned.len(), 1);
+        assert_eq!((learned[0].answer, learned[0].own), (&*ids, None));
     });
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub(crate) bake: Bake,
+    pub(crate) bake: BakeArgs,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -120,7 +120,7 @@ impl Color {
 }
 
 #[derive(Args)]
-pub(crate) struct Bake {
+pub(crate) struct BakeArgs {
     /// The bakes to make; by default all of the package
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,

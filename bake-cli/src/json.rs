@@ -27,10 +27,10 @@ pub(crate) fn print(value: impl Serialize) -> Result<()> {
 /// The state of bakes: `{"version":1,"bakes":[…]}`.
 pub(crate) fn print_bakes<T: Serialize>(bakes: &[T]) -> Result<()> {
     #[derive(Serialize)]
-    struct Listing<'a, T> {
+    struct Bakes<'a, T> {
         bakes: &'a [T],
     }
-    print(Listing { bakes })
+    print(Bakes { bakes })
 }
 
 #[derive(Serialize)]

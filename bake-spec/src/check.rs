@@ -25,11 +25,11 @@ use crate::recipe::parts::is_blank;
 use crate::recipe::training::check_beta;
 use crate::recipe::{self, Recipe, RecipeFields, Schedule};
 use crate::settings::Scope;
-use crate::syntax::ast::{Bake, Item, Target, Value};
+use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use expected::Expected;
 use lookup::Settings;
 pub use state::{Mode, states};
-use target::{Shared, Source};
+use target::{ReadTarget, Shared};
 
 /// The package that contains the declarations.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +97,7 @@ pub struct Name {
 
 /// Checks declarations of a package, and adds what is wrong to `diagnostics`.
 pub fn check(
-    bakes: Vec<Bake>,
+    bakes: Vec<WrittenBake>,
     package: Package<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Declared> {
@@ -186,7 +186,7 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn declared_twice(&mut self, first: &Declared, second: &Bake) {
+    fn declared_twice(&mut self, first: &Declared, second: &WrittenBake) {
         let name = &second.name;
         let conditions = |cfgs: Vec<String>| match cfgs.is_empty() {
             true => "always".to_owned(),
@@ -208,7 +208,7 @@ impl Checker<'_> {
         self.report(Code::SameName, name.span(), message);
     }
 
-    fn bake(&mut self, bake: Bake) -> Declared {
+    fn bake(&mut self, bake: WrittenBake) -> Declared {
         let (mut libraries, mut models, mut targets, mut anchors) =
             (vec![], vec![], vec![], vec![]);
         let (mut expects, mut assignments) = (vec![], vec![]);
@@ -264,7 +264,7 @@ impl Checker<'_> {
         self.room(&recipe, &model, &sources);
         let keywords =
             bake.keywords().into_iter().map(|(scope, keyword)| (scope, keyword.clone())).collect();
-        let Bake { attributes, visibility, name, .. } = bake;
+        let WrittenBake { attributes, visibility, name, .. } = bake;
         let library = libraries.first().map(|(_, path)| (*path).clone());
         let embed = match settings.word("embed").as_str() {
             "release" => Embed::Release,
@@ -291,15 +291,15 @@ impl Checker<'_> {
     /// The recipe. What was reported is left out, or replaced by something valid.
     fn recipe(
         &mut self,
-        bake: &Bake,
+        bake: &WrittenBake,
         model: recipe::ModelSource,
         shared: &Shared<'_>,
-        sources: &[Source],
+        sources: &[ReadTarget],
         mut expects: Vec<recipe::Expect>,
         lora: recipe::Lora,
     ) -> Recipe {
         let mut targets: Vec<recipe::Target> = Vec::new();
-        for Source { target, .. } in sources {
+        for ReadTarget { target, .. } in sources {
             if !targets.iter().any(|other| other.name == target.name) {
                 targets.push(target.clone());
             }
@@ -347,7 +347,7 @@ impl Checker<'_> {
 
     /// The targets' names in Rust. One that cannot be a name, or is taken already, is replaced by
     /// one that can.
-    fn names(&mut self, targets: &[&Target], anchors: &[&Target]) -> Vec<Name> {
+    fn names(&mut self, targets: &[&WrittenTarget], anchors: &[&WrittenTarget]) -> Vec<Name> {
         let mut names: Vec<Name> = Vec::new();
         for (i, anchor) in anchors.iter().enumerate() {
             if targets

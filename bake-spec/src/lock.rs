@@ -48,7 +48,7 @@ pub struct Lock {
 /// The file as written: a list, so that a name that appears twice is noticed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct LockFile {
     version: u32,
     #[serde(default, rename = "bake")]
     bakes: Vec<Locked>,
@@ -103,10 +103,10 @@ impl Lock {
         let Version { version } = toml::from_str(text).map_err(damaged)?;
         let read: Vec<Locked> = match version {
             1 => {
-                let file: format1::File = toml::from_str(text).map_err(damaged)?;
+                let file: format1::Format1File = toml::from_str(text).map_err(damaged)?;
                 file.bakes.into_iter().map(Locked::from).collect()
             }
-            VERSION => toml::from_str::<File>(text).map_err(damaged)?.bakes,
+            VERSION => toml::from_str::<LockFile>(text).map_err(damaged)?.bakes,
             version => {
                 return Err(format!(
                     "has format {version}, but this version of bake reads only the formats 1 and \
@@ -164,7 +164,7 @@ impl Lock {
     }
 
     fn to_text(&self) -> String {
-        let file = File { version: VERSION, bakes: self.bakes.values().cloned().collect() };
+        let file = LockFile { version: VERSION, bakes: self.bakes.values().cloned().collect() };
         // Numbers, hashes and names always have a TOML form.
         format!("{HEADER}{}", toml::to_string(&file).expect("a lock has a TOML form"))
     }

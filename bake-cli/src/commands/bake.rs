@@ -17,11 +17,11 @@ use clap::CommandFactory as _;
 
 use super::figures::{self, PromptedBy};
 use super::{checkpoint, test, vendor};
-use crate::args::{Bake, Cli, Common};
+use crate::args::{BakeArgs, Cli, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
-pub(crate) fn run(args: &Bake, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
     let packages = match packages(common) {
         Ok(packages) => packages,
         // A misspelt command is reported even without a package.
@@ -91,7 +91,7 @@ fn bake_if_stale(
     package: &Package,
     found: Found<'_>,
     models: &mut Models,
-    args: &Bake,
+    args: &BakeArgs,
     common: &Common,
 ) -> Result<Outcome> {
     let name = found.name();
@@ -144,7 +144,7 @@ fn bake_if_stale(
 fn judge_again(
     package: &Package,
     found: Found<'_>,
-    args: &Bake,
+    args: &BakeArgs,
     common: &Common,
 ) -> Result<Outcome> {
     let (name, recipe) = (found.name(), &found.declared.recipe);
@@ -241,7 +241,7 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     Ok(())
 }
 
-fn options(args: &Bake, common: &Common) -> BakeOptions {
+fn options(args: &BakeArgs, common: &Common) -> BakeOptions {
     let options = BakeOptions::new().device(common.device).interrupt(Interrupt::on_ctrl_c());
     let options = if args.fresh { options.fresh() } else { options };
     if common.quiet {
@@ -255,7 +255,7 @@ fn options(args: &Bake, common: &Common) -> BakeOptions {
 fn bake(
     package: &Package,
     found: Found<'_>,
-    args: &Bake,
+    args: &BakeArgs,
     common: &Common,
 ) -> Result<Option<Locked>> {
     let recipe = &found.declared.recipe;
@@ -375,7 +375,11 @@ fn say_targets(report: &Report, common: &Common) {
 }
 
 /// Bakes some targets of one declaration into a separate adapter, which no lock names.
-fn scratch(selected: &[(&Package, Found<'_>)], args: &Bake, common: &Common) -> Result<ExitCode> {
+fn scratch(
+    selected: &[(&Package, Found<'_>)],
+    args: &BakeArgs,
+    common: &Common,
+) -> Result<ExitCode> {
     let has = |found: &Found<'_>, name: &String| {
         found.declared.recipe.targets.iter().any(|target| *target.name == **name)
     };

@@ -132,3 +132,18 @@ fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
     };
     format!("to remove: everything in {store} is named by a bake.lock, or {used}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_something_is_one() {
+        let line = |count, oldest_days| {
+            let bytes = 10;
+            Kind { kind: "leftovers", count, bytes, oldest_days }.line()
+        };
+        assert_eq!(line(1, 1), "    1 leftover       10 bytes, unused for up to 1 day");
+        assert_eq!(line(2, 0), "    2 leftovers      10 bytes, unused for up to 0 days");
+    }
+}

@@ -11,7 +11,7 @@ use crate::terminal::say;
 use crate::workspace::{declared_packages, select};
 
 #[derive(Serialize)]
-struct Bake {
+struct ListedBake {
     name: String,
     package: String,
     file: String,
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
             document: target.document.as_ref().map(|document| document.path.to_string()),
             share,
         };
-        bakes.push(Bake {
+        bakes.push(ListedBake {
             name: recipe.name.to_string(),
             package: package.name.clone(),
             file: found.file.display().to_string(),
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for bake in bakes {
-        let Bake { name, package, file, conditions, model, .. } = &bake;
+        let ListedBake { name, package, file, conditions, model, .. } = &bake;
         let under = match conditions[..] {
             [] => String::new(),
             _ => format!(", only under {}", conditions.join(" ")),

@@ -16,7 +16,7 @@ use crate::json;
 use crate::terminal::{bytes, say, status};
 
 #[derive(Serialize)]
-struct Listing {
+struct ModelListing {
     folder: String,
     models: Vec<Model>,
 }
@@ -89,7 +89,7 @@ fn list(args: &Json) -> Result<()> {
         });
     }
     if args.json {
-        return json::print(&Listing { folder: folder.display().to_string(), models });
+        return json::print(&ModelListing { folder: folder.display().to_string(), models });
     }
     for Model { name, about, bytes: size, licence, context, here, .. } in models {
         let here = if here { "on this machine" } else { "not on this machine" };

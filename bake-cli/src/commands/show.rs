@@ -15,7 +15,7 @@ use crate::terminal::{self, say};
 use crate::workspace::{Found, Package, packages, select};
 
 #[derive(Serialize)]
-struct Bake<T> {
+struct ShownBake<T> {
     name: String,
     #[serde(flatten)]
     shown: T,
@@ -53,12 +53,12 @@ fn products(
                 (stimulus.rollouts, stimulus.own) = (None, None);
             }
         }
-        bakes.push(Bake { name: found.name().to_owned(), shown: Products { targets } });
+        bakes.push(ShownBake { name: found.name().to_owned(), shown: Products { targets } });
     }
     if as_json {
         return json::print_bakes(&bakes);
     }
-    for Bake { name, shown } in &bakes {
+    for ShownBake { name, shown } in &bakes {
         for target in &shown.targets {
             show_target(name, target, with_rollouts);
         }
@@ -123,12 +123,12 @@ fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
             .with_context(|| format!("cannot read {}", path.display()))?;
         let report: Report = serde_json::from_str(&text)
             .with_context(|| format!("{} is not the report of a bake", path.display()))?;
-        bakes.push(Bake { name: found.name().to_owned(), shown: report });
+        bakes.push(ShownBake { name: found.name().to_owned(), shown: report });
     }
     if as_json {
         return json::print_bakes(&bakes);
     }
-    for Bake { name, shown: report } in &bakes {
+    for ShownBake { name, shown: report } in &bakes {
         say!(
             "{name}: {:.3} nats per token from the teacher before, {:.4} after",
             report.kl_before,

@@ -15,7 +15,7 @@ use crate::terminal::{self, say};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
-struct Bake {
+struct BakeStatus {
     package: String,
     #[serde(flatten)]
     state: BakeState,
@@ -39,14 +39,14 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
+fn states(names: &[String], common: &Common) -> Result<Vec<BakeStatus>> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut states = Vec::new();
     for (package, found) in select(&packages, names)? {
         let locked = package.lock.bakes.get(found.name());
         let adapter =
             locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
-        states.push(Bake {
+        states.push(BakeStatus {
             package: package.name.clone(),
             state: package.state(found, &mut models)?,
             expects: locked.and_then(|locked| locked.expects),
@@ -69,7 +69,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<Bake>> {
             let state =
                 BakeState { name: name.clone(), state: State::Stale, why, targets: Vec::new() };
             let package = package.name.clone();
-            states.push(Bake {
+            states.push(BakeStatus {
                 package,
                 state,
                 expects: None,
@@ -119,8 +119,9 @@ pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::from(1))
 }
 
-fn say(bake: &Bake) {
-    let Bake { package, state: bake, expects, recall, drift, checkpoints, prompted_by } = bake;
+fn say(bake: &BakeStatus) {
+    let BakeStatus { package, state: bake, expects, recall, drift, checkpoints, prompted_by } =
+        bake;
     let word = |state: State| match state {
         State::Fresh => terminal::rated("fresh", true),
         State::Stale => terminal::rated("stale", false),

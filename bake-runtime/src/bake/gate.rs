@@ -59,7 +59,7 @@ pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
     };
     stages.monitor.note(&format!("target `{}`: {report}", target.name));
     let expects = probing.of_expects_with_room(chosen.layout)?;
-    let mut all = Compared { probes, teacher: chosen.answers, base };
+    let mut all = ComparedAnswers { probes, teacher: chosen.answers, base };
     all.teacher.extend(probing.teacher(chosen.layout, &expects)?.unwrap_or_default());
     all.base.extend(probing.base(&expects)?.unwrap_or_default());
     all.probes.extend(expects);
@@ -120,13 +120,13 @@ fn check_probes_end(probing: &Probing<'_>, answers: &[Probed]) -> Result<()> {
 }
 
 /// Probes, answered by the teacher and by the base model.
-struct Compared<'a> {
+struct ComparedAnswers<'a> {
     probes: Vec<Probe<'a>>,
     teacher: Vec<Probed>,
     base: Vec<Probed>,
 }
 
-impl Compared<'_> {
+impl ComparedAnswers<'_> {
     /// A teacher must be clearly better than the model without anything to read.
     fn check(&self, stages: &Stages<'_>, target: &Target) -> Result<()> {
         let (teacher, base, all) = (right(&self.teacher), right(&self.base), self.probes.len());
@@ -204,7 +204,7 @@ fn changes_something(probing: &Probing<'_>) -> Result<()> {
     let base = answers(&stages.recipe.student)?.unwrap_or_default();
     let differ = |(prompted, base): &(&Probed, &Probed)| prompted.text != base.text;
     let different = prompted.iter().zip(&base).filter(differ).count();
-    let compared = Compared { probes: asked, teacher: prompted, base };
+    let compared = ComparedAnswers { probes: asked, teacher: prompted, base };
     let all = compared.probes.len();
     if is_clearly_better(different, 0, all) {
         return compared.check_behaviour(stages, target);

@@ -10,7 +10,7 @@ use syn::ext::IdentExt as _;
 use super::{Checker, Name};
 use crate::diagnostics::{Code, did_you_mean};
 use crate::recipe::{self, ExpectFields, normalised_question};
-use crate::syntax::ast::{Answer, Expect};
+use crate::syntax::ast::{WrittenAnswer, WrittenExpect};
 use crate::text::dataset;
 
 /// Something that is expected, and where that is written.
@@ -42,7 +42,7 @@ impl Checker<'_> {
     /// What an `expect` says: one expectation, or those of a file.
     pub(super) fn expect(
         &mut self,
-        expect: &Expect,
+        expect: &WrittenExpect,
         target: Option<&Ident>,
         names: &[Name],
         anywhere: bool,
@@ -54,14 +54,14 @@ impl Checker<'_> {
         }
         let target = target.map(|target| target.unraw().to_string());
         let answer = match &expect.answer {
-            Answer::FromFile(_) => {
+            WrittenAnswer::FromFile(_) => {
                 return self.of_file(&expect.question, target.as_deref(), names, anywhere, files);
             }
-            Answer::Contains(words) => {
+            WrittenAnswer::Contains(words) => {
                 self.not_blank(words, recipe::Answer::WORDS);
                 recipe::Answer::Contains(words.value().into())
             }
-            Answer::ContainsAny(any) => {
+            WrittenAnswer::ContainsAny(any) => {
                 if any.is_empty() {
                     let message = "the list of `contains` is empty; write what an answer may \
                                    contain, or `declines`";
@@ -70,23 +70,23 @@ impl Checker<'_> {
                 any.iter().for_each(|words| self.not_blank(words, recipe::Answer::WORDS));
                 recipe::Answer::contains_any(any.iter().map(LitStr::value))
             }
-            Answer::StartsWith(words) => {
+            WrittenAnswer::StartsWith(words) => {
                 self.not_blank(words, recipe::Answer::BEGINNING);
                 recipe::Answer::StartsWith(words.value().into())
             }
-            Answer::EndsWith(words) => {
+            WrittenAnswer::EndsWith(words) => {
                 self.not_blank(words, recipe::Answer::END);
                 recipe::Answer::EndsWith(words.value().into())
             }
-            Answer::Matches(pattern) => match self.pattern(pattern) {
+            WrittenAnswer::Matches(pattern) => match self.pattern(pattern) {
                 Some(pattern) => recipe::Answer::Matches(pattern),
                 None => return Vec::new(),
             },
-            Answer::Equals(words) => {
+            WrittenAnswer::Equals(words) => {
                 self.not_blank(words, recipe::Answer::WHOLE);
                 recipe::Answer::Equals(words.value().into())
             }
-            Answer::Declines(_) => recipe::Answer::Declines,
+            WrittenAnswer::Declines(_) => recipe::Answer::Declines,
         };
         self.not_blank(&expect.question, "a question");
         let (target, question) = (target.map(Into::into), expect.question.value().into());

@@ -15,10 +15,10 @@ use crate::model::config::Config;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
 use crate::recipe;
 use crate::recipe::training::{check_layers, check_module};
-use crate::syntax::ast::{At, Bake, ModelSource, Value};
+use crate::syntax::ast::{At, Value, WrittenBake, WrittenModel};
 
 /// What is known of a base model.
-pub(super) struct Model {
+pub(super) struct DeclaredModel {
     pub(super) source: recipe::ModelSource,
     /// What it has room for, unless that is unknown because of a mistake that was reported.
     pub(super) limits: Option<Limits>,
@@ -27,34 +27,34 @@ pub(super) struct Model {
 impl Checker<'_> {
     pub(super) fn model(
         &mut self,
-        bake: &Bake,
-        source: Option<&ModelSource>,
+        bake: &WrittenBake,
+        source: Option<&WrittenModel>,
         files: &mut Vec<String>,
-    ) -> Model {
+    ) -> DeclaredModel {
         match source {
-            Some(ModelSource::Path(path)) => {
+            Some(WrittenModel::Path(path)) => {
                 let source = recipe::ModelSource::at(path.value());
                 let limits = match &source {
                     recipe::ModelSource::Gguf(_) => self.limits_of_gguf(bake, path),
                     _ => self.limits(bake, path, files),
                 };
-                Model { source, limits }
+                DeclaredModel { source, limits }
             }
-            Some(ModelSource::Named(model, _)) => {
+            Some(WrittenModel::Named(model, _)) => {
                 let config = Config::parse(model.config(), model.name());
                 let limits = config.ok().map(|config| Limits::of(&config));
-                Model { source: recipe::ModelSource::Named(model), limits }
+                DeclaredModel { source: recipe::ModelSource::Named(model), limits }
             }
-            Some(ModelSource::Hub { keyword, name, revision }) => {
+            Some(WrittenModel::Hub { keyword, name, revision }) => {
                 for text in [Some(name), revision.as_ref()].into_iter().flatten() {
                     self.not_blank(text, "the name of a model");
                 }
                 let message = "models from the hub are not supported yet; fetch the \
                     model, and write the path of its folder";
                 self.report(Code::NotYet, keyword.span(), message);
-                Model { source: recipe::ModelSource::Tiny, limits: None }
+                DeclaredModel { source: recipe::ModelSource::Tiny, limits: None }
             }
-            _ => Model {
+            _ => DeclaredModel {
                 source: recipe::ModelSource::Tiny,
                 limits: Config::parse(TINY_CONFIG, "models/tiny/config.json")
                     .ok()
@@ -65,7 +65,12 @@ impl Checker<'_> {
 
     /// The limits of the model in a folder; if the folder is not on this machine, what the lock
     /// says of it.
-    fn limits(&mut self, bake: &Bake, folder: &LitStr, files: &mut Vec<String>) -> Option<Limits> {
+    fn limits(
+        &mut self,
+        bake: &WrittenBake,
+        folder: &LitStr,
+        files: &mut Vec<String>,
+    ) -> Option<Limits> {
         let declared = folder.value();
         let file = format!("{}/config.json", declared.trim_end_matches('/'));
         let path = self.package.root.join(&file);
@@ -91,7 +96,7 @@ impl Checker<'_> {
 
     /// The limits of the model in a GGUF file, of which only the header is read; if it is not on
     /// this machine, what the lock says of it.
-    fn limits_of_gguf(&mut self, bake: &Bake, file: &LitStr) -> Option<Limits> {
+    fn limits_of_gguf(&mut self, bake: &WrittenBake, file: &LitStr) -> Option<Limits> {
         let declared = file.value();
         let path = self.package.root.join(&declared);
         if let Some(limits) = self.locked_limits(bake, &path, &declared) {
@@ -111,7 +116,7 @@ impl Checker<'_> {
     }
 
     /// What the lock says of a model that is not on this machine.
-    fn locked_limits(&self, bake: &Bake, path: &Path, declared: &str) -> Option<Limits> {
+    fn locked_limits(&self, bake: &WrittenBake, path: &Path, declared: &str) -> Option<Limits> {
         let name = bake.name.unraw().to_string();
         let locked = self.package.lock.and_then(|lock| lock.bakes.get(&name))?;
         let there = path.exists() || locked.model.source != declared;

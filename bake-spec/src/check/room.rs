@@ -1,8 +1,8 @@
 //! The token budget: whether document, question and answer fit the model's context.
 
 use super::Checker;
-use super::model::Model;
-use super::target::Source;
+use super::model::DeclaredModel;
+use super::target::ReadTarget;
 use crate::diagnostics::Code;
 use crate::lock::Locked;
 use crate::model::Identity;
@@ -17,7 +17,7 @@ impl Checker<'_> {
     /// Checks the room of every target, in which a document is read passage by passage. A text of
     /// fewer bytes than there is room for tokens fits without being counted, since no token is
     /// shorter than a byte; and what was baked before fitted.
-    pub(super) fn room(&mut self, recipe: &Recipe, model: &Model, sources: &[Source]) {
+    pub(super) fn room(&mut self, recipe: &Recipe, model: &DeclaredModel, sources: &[ReadTarget]) {
         let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =
             (limits.context, tokenizer::Tokenizer::new(self.package.root, &model.source));

@@ -10,12 +10,12 @@ use syn::ext::IdentExt as _;
 use super::Checker;
 use super::expected::Expected;
 use super::lookup::Settings;
-use super::target::{Shared, Source};
+use super::target::{ReadTarget, Shared};
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
 use crate::recipe::{self, Format, Generator, GeneratorKind, Recipe, normalised_question};
 use crate::settings::Scope;
-use crate::syntax::ast::{Bake, Item, Target, Value};
+use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use crate::text::dataset;
 
 /// The share of the loss that everyday requests get in a bake that declares no anchor.
@@ -26,11 +26,11 @@ impl Checker<'_> {
     /// declares an anchor or says `anchors none`.
     pub(super) fn everyday_anchor(
         &mut self,
-        bake: &Bake,
+        bake: &WrittenBake,
         shared: &Shared<'_>,
-        sources: &[Source],
+        sources: &[ReadTarget],
         files: &mut Vec<String>,
-    ) -> Option<Source> {
+    ) -> Option<ReadTarget> {
         let anchored = sources.iter().any(|source| source.target.anchor);
         // A behaviour changes the answers to everyday requests, which an anchor would keep.
         let documents = sources.iter().all(|source| source.target.document.is_some());
@@ -40,7 +40,7 @@ impl Checker<'_> {
         let free = |name: &String| sources.iter().all(|source| *source.target.name != **name);
         let names = (2..).map(|number| format!("everyday_{number}"));
         let name = std::iter::once("everyday".to_owned()).chain(names).find(free)?;
-        let anchor = Target {
+        let anchor = WrittenTarget {
             keyword: Ident::new("anchor", Span::call_site()),
             name: Ident::new(&name, bake.name.span()),
             head: Vec::new(),
@@ -52,12 +52,12 @@ impl Checker<'_> {
         let weight = others * EVERYDAY_SHARE / (1.0 - EVERYDAY_SHARE);
         // More than the largest weight can only be where the others have it already.
         let target = source.target.with(|target| target.weight = weight.min(1e6)).ok()?;
-        Some(Source { target, ..source })
+        Some(ReadTarget { target, ..source })
     }
 
     /// Reports generators of a target that need a document, and settings that say how one is read,
     /// where there is none. Those of the bake are meant for targets that have one.
-    pub(super) fn documents_for(&mut self, target: &Target, body: &Settings<'_>) {
+    pub(super) fn documents_for(&mut self, target: &WrittenTarget, body: &Settings<'_>) {
         let name = target.name.unraw().to_string();
         for assignment in &body.given {
             let made = !matches!(assignment.value, Value::Counted(Some(0), ..));
@@ -79,7 +79,7 @@ impl Checker<'_> {
     /// been read.
     pub(super) fn stimuli(
         &mut self,
-        target: &Target,
+        target: &WrittenTarget,
         body: &Settings<'_>,
         (declares_document, has_document): (bool, bool),
         shared: &Shared<'_>,
@@ -174,7 +174,7 @@ impl Checker<'_> {
     }
 
     /// What makes questions from a document without the model.
-    fn of_document(&mut self, target: &Target, body: &Settings<'_>) -> Vec<Generator> {
+    fn of_document(&mut self, target: &WrittenTarget, body: &Settings<'_>) -> Vec<Generator> {
         let (mut generators, span) = (Vec::new(), target.name.span());
         if let Some(count) = body.amount("outline").count(true) {
             let outline = recipe::Outline::new(recipe::OutlineFields { count });
@@ -200,7 +200,7 @@ impl Checker<'_> {
     /// What the model writes, by default about a document.
     fn by_model(
         &mut self,
-        target: &Target,
+        target: &WrittenTarget,
         body: &Settings<'_>,
         has_document: bool,
         anywhere: bool,
@@ -269,9 +269,9 @@ impl Checker<'_> {
     }
 
     /// Checks that holding the questions of `expect` out leaves each target some.
-    pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[Source]) {
+    pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[ReadTarget]) {
         let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
-        for Source { target, questions: read, span, .. } in sources {
+        for ReadTarget { target, questions: read, span, .. } in sources {
             let questions = target.stimuli.questions().iter().map(|question| &**question);
             let all = || questions.clone().chain(read.iter().map(String::as_str));
             if target.stimuli.generators.iter().all(|it| it.kind().is_written())
@@ -290,7 +290,7 @@ impl Checker<'_> {
 
     /// Warns of questions that are listed twice, or that are listed although an `expect` holds them
     /// out.
-    pub(super) fn questions_that_count(&mut self, expected: &[Expected], bake: &Bake) {
+    pub(super) fn questions_that_count(&mut self, expected: &[Expected], bake: &WrittenBake) {
         let asked = |one: &Expected| (normalised_question(&one.expect.question), one.place());
         // The first that asks is named.
         let held_out: HashMap<String, String> = expected.iter().rev().map(asked).collect();

@@ -11,7 +11,7 @@ use super::sources::leaves;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
 use crate::recipe::{self, Prompt, WorkedExample};
-use crate::syntax::ast::{Item, Target, Value};
+use crate::syntax::ast::{Item, Value, WrittenTarget};
 use crate::text::document;
 
 /// What a bake says about the questions of its targets. Anchors do not inherit it: they would
@@ -32,7 +32,7 @@ pub(super) struct Shared<'a> {
 }
 
 /// A target, and what was read for it.
-pub(super) struct Source {
+pub(super) struct ReadTarget {
     pub(super) target: recipe::Target,
     /// The document's text.
     pub(super) document: Option<String>,
@@ -59,10 +59,10 @@ impl Checker<'_> {
 
     pub(super) fn target(
         &mut self,
-        target: &Target,
+        target: &WrittenTarget,
         shared: &Shared<'_>,
         files: &mut Vec<String>,
-    ) -> Source {
+    ) -> ReadTarget {
         let (head_scope, body_scope) = target.scopes();
         let head = self.settings(target.head.iter().collect(), head_scope);
         let body = target.body.iter().filter_map(|item| match item {
@@ -151,7 +151,7 @@ impl Checker<'_> {
             rollout: self.part(recipe::Rollout::new(rollout), target.name.span()),
         };
         let target_recipe = self.part(recipe::Target::new(fields), target.name.span());
-        Source {
+        ReadTarget {
             target: target_recipe,
             document: text,
             questions,
@@ -189,10 +189,10 @@ impl Checker<'_> {
     }
 
     /// Warns of targets that learn the same.
-    pub(super) fn documents_of_their_own(&mut self, sources: &[Source]) {
+    pub(super) fn documents_of_their_own(&mut self, sources: &[ReadTarget]) {
         for (i, source) in sources.iter().enumerate() {
             let Some(document) = &source.target.document else { continue };
-            let same = |other: &&Source| {
+            let same = |other: &&ReadTarget| {
                 other.target.prompt == source.target.prompt
                     && other.target.document.as_ref().is_some_and(|d| d.hash == document.hash)
             };

@@ -48,16 +48,16 @@ impl Hashes {
 /// The file of format 1.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct Format1File {
     #[allow(dead_code, reason = "it was read before")]
     version: u32,
     #[serde(default, rename = "bake")]
-    pub(super) bakes: Vec<Bake>,
+    pub(super) bakes: Vec<Format1Bake>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Bake {
+pub(super) struct Format1Bake {
     name: String,
     recipe: Hash,
     adapter: Hash,
@@ -65,13 +65,13 @@ pub(super) struct Bake {
     kl_before: f64,
     kl_after: f64,
     shared: BTreeMap<String, Hash>,
-    model: Model,
+    model: Format1Model,
     targets: BTreeMap<String, BakedTarget>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Model {
+struct Format1Model {
     source: String,
     hash: Hash,
     files: Hash,
@@ -130,8 +130,8 @@ struct BakedTarget {
     answers: usize,
 }
 
-impl From<Bake> for Locked {
-    fn from(bake: Bake) -> Self {
+impl From<Format1Bake> for Locked {
+    fn from(bake: Format1Bake) -> Self {
         let settings =
             bake.targets.iter().map(|(name, target)| (name.clone(), target.settings)).collect();
         let targets = bake.targets.into_iter().map(|(name, target)| {

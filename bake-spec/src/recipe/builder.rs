@@ -12,7 +12,10 @@ use crate::check::{Package, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, entry};
-use crate::syntax::ast::{self, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::syntax::ast::{
+    Assignment, At, Item, Value, WrittenAnswer, WrittenBake, WrittenExpect, WrittenModel,
+    WrittenTarget,
+};
 
 /// Methods that record a setting.
 macro_rules! settings {
@@ -93,14 +96,14 @@ impl RecipeBuilder {
     /// A base model by its path: a folder in the Hugging Face format, or a GGUF file. The one in
     /// the library unless it is set.
     pub fn model(mut self, path: impl AsRef<str>) -> Self {
-        let source = ModelSource::Path(text(path.as_ref()));
+        let source = WrittenModel::Path(text(path.as_ref()));
         self.items.push(Item::Model { keyword: word("model"), source });
         self
     }
 
     /// A base model that has a [name](crate::model::named).
     pub fn named_model(mut self, model: &'static NamedModel) -> Self {
-        let source = ModelSource::Named(model, word(model.name()));
+        let source = WrittenModel::Named(model, word(model.name()));
         self.items.push(Item::Model { keyword: word("model"), source });
         self
     }
@@ -165,20 +168,20 @@ impl RecipeBuilder {
     /// when the bake is evaluated.
     pub fn expect(mut self, target: Option<&str>, question: &str, answer: Answer) -> Self {
         let target = target.map(|name| self.named(name, "target", "iphone"));
-        let expect = Expect {
+        let expect = WrittenExpect {
             keyword: word("expect"),
             target,
             question: text(question),
             answer: match answer {
-                Answer::Contains(words) => ast::Answer::Contains(text(&words)),
+                Answer::Contains(words) => WrittenAnswer::Contains(text(&words)),
                 Answer::ContainsAny(any) => {
-                    ast::Answer::ContainsAny(any.iter().map(|words| text(words)).collect())
+                    WrittenAnswer::ContainsAny(any.iter().map(|words| text(words)).collect())
                 }
-                Answer::StartsWith(words) => ast::Answer::StartsWith(text(&words)),
-                Answer::EndsWith(words) => ast::Answer::EndsWith(text(&words)),
-                Answer::Matches(pattern) => ast::Answer::Matches(text(&pattern)),
-                Answer::Equals(words) => ast::Answer::Equals(text(&words)),
-                Answer::Declines => ast::Answer::Declines(word("declines")),
+                Answer::StartsWith(words) => WrittenAnswer::StartsWith(text(&words)),
+                Answer::EndsWith(words) => WrittenAnswer::EndsWith(text(&words)),
+                Answer::Matches(pattern) => WrittenAnswer::Matches(text(&pattern)),
+                Answer::Equals(words) => WrittenAnswer::Equals(text(&words)),
+                Answer::Declines => WrittenAnswer::Declines(word("declines")),
             },
         };
         self.items.push(Item::Expect(expect));
@@ -188,8 +191,9 @@ impl RecipeBuilder {
     /// The expectations of a JSON Lines file, which are about this target where one is named.
     pub fn expect_from(mut self, target: Option<&str>, path: &str) -> Self {
         let target = target.map(|name| self.named(name, "target", "iphone"));
-        let answer = ast::Answer::FromFile(word("from"));
-        let expect = Expect { keyword: word("expect"), target, question: text(path), answer };
+        let answer = WrittenAnswer::FromFile(word("from"));
+        let expect =
+            WrittenExpect { keyword: word("expect"), target, question: text(path), answer };
         self.items.push(Item::Expect(expect));
         self
     }
@@ -228,7 +232,7 @@ impl RecipeBuilder {
     fn checked(mut self) -> (Recipe, Diagnostics) {
         let declared = self.name.clone();
         let name = self.named(&declared, "bake", "Support");
-        let bake = Bake {
+        let bake = WrittenBake {
             attributes: Vec::new(),
             visibility: Visibility::Inherited,
             name,
@@ -243,7 +247,7 @@ impl RecipeBuilder {
     fn push(&mut self, keyword: &str, name: &str, head: Vec<Assignment>, body: Vec<Item>) {
         let name = self.named(name, keyword, "iphone");
         let keyword = word(keyword);
-        self.items.push(Item::Target(Target { keyword, name, head, body, broken: false }));
+        self.items.push(Item::Target(WrittenTarget { keyword, name, head, body, broken: false }));
     }
 
     /// A name, which must be valid in Rust.

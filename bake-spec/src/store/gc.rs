@@ -17,7 +17,7 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(3600);
 
 /// What a thing in a store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum GarbageKind {
     /// An adapter.
     Adapter,
     /// Questions, answers or teacher states.
@@ -28,7 +28,7 @@ pub enum Kind {
     LeftOver,
 }
 
-impl Kind {
+impl GarbageKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Adapter, Self::Product, Self::Checkpoint, Self::LeftOver];
 
@@ -54,7 +54,7 @@ pub struct Garbage {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
     /// The kind.
-    pub kind: Kind,
+    pub kind: GarbageKind,
     /// How many things.
     pub count: usize,
     /// Their bytes.
@@ -65,7 +65,7 @@ pub struct Share {
 
 #[derive(Debug)]
 struct Thing {
-    kind: Kind,
+    kind: GarbageKind,
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
@@ -77,7 +77,7 @@ impl Garbage {
     /// How much there is of each kind, without empty kinds.
     pub fn shares(&self) -> Vec<Share> {
         let mut shares = Vec::new();
-        for kind in Kind::ALL {
+        for kind in GarbageKind::ALL {
             let things = || self.things.iter().filter(|thing| thing.kind == kind);
             if let Some(oldest) = things().map(|thing| thing.used).min() {
                 let bytes = things().map(|thing| thing.bytes).sum();
@@ -100,14 +100,14 @@ impl Store {
         self.old_adapters(keep, &mut garbage)?;
         for stage in entries(&self.root.join("keys"))? {
             if !stage.ends_with(ADAPTERS) {
-                garbage.add_old_files(Kind::Product, entries(&stage)?);
+                garbage.add_old_files(GarbageKind::Product, entries(&stage)?);
             }
         }
         for folder in entries(&self.root.join("blobs"))? {
-            garbage.add_old_files(Kind::Product, entries(&folder)?);
+            garbage.add_old_files(GarbageKind::Product, entries(&folder)?);
         }
         for stage in entries(&self.root.join("latest"))? {
-            garbage.add_old_files(Kind::Checkpoint, entries(&stage)?);
+            garbage.add_old_files(GarbageKind::Checkpoint, entries(&stage)?);
         }
         self.leftovers(&mut garbage)?;
         Ok(garbage)
@@ -129,14 +129,14 @@ impl Store {
                 of_this.map(|(_, key)| key.clone()).chain([used.clone()]).collect();
             if !kept {
                 let noted = beside.iter().filter_map(|path| modified(path)).max();
-                garbage.add(Kind::Adapter, dir, noted, beside);
+                garbage.add(GarbageKind::Adapter, dir, noted, beside);
             }
         }
         // A key whose adapter is gone names nothing.
         let there = |name: &String| self.root.join(ARTIFACTS).join(name).is_dir();
         let kept = |name: &String| keep.iter().any(|hash| hash.to_string() == *name);
         let gone = names.into_iter().filter(|(name, _)| !there(name) && !kept(name));
-        garbage.add_old_files(Kind::LeftOver, gone.map(|(_, key)| key));
+        garbage.add_old_files(GarbageKind::LeftOver, gone.map(|(_, key)| key));
         Ok(())
     }
 
@@ -144,17 +144,17 @@ impl Store {
         let young = SystemTime::now().checked_sub(WRITTEN_WITHIN);
         for path in entries(&self.root.join("tmp"))? {
             if newest(&path).is_some_and(|used| young.is_some_and(|young| used < young)) {
-                garbage.add(Kind::LeftOver, path, None, Vec::new());
+                garbage.add(GarbageKind::LeftOver, path, None, Vec::new());
             }
         }
         if let Some(_gate) = self.closed_gate() {
             let locks = entries(&self.root.join("locks"))?;
             let free = locks.into_iter().filter(|lock| !lock::is_held(lock));
-            garbage.add_old_files(Kind::LeftOver, free);
+            garbage.add_old_files(GarbageKind::LeftOver, free);
         }
         let notes = entries(&self.root.join("packages"))?;
         let past = notes.into_iter().filter(|note| packages::is_of_the_past(note));
-        garbage.add_old_files(Kind::LeftOver, past);
+        garbage.add_old_files(GarbageKind::LeftOver, past);
         Ok(())
     }
 
@@ -197,14 +197,20 @@ impl Store {
 }
 
 impl Garbage {
-    fn add_old_files(&mut self, kind: Kind, paths: impl IntoIterator<Item = PathBuf>) {
+    fn add_old_files(&mut self, kind: GarbageKind, paths: impl IntoIterator<Item = PathBuf>) {
         for path in paths {
             self.add(kind, path, None, Vec::new());
         }
     }
 
     /// Adds a thing, unless it was used since. `noted` is when its use was recorded elsewhere.
-    fn add(&mut self, kind: Kind, path: PathBuf, noted: Option<SystemTime>, beside: Vec<PathBuf>) {
+    fn add(
+        &mut self,
+        kind: GarbageKind,
+        path: PathBuf,
+        noted: Option<SystemTime>,
+        beside: Vec<PathBuf>,
+    ) {
         // If it is gone meanwhile, another process removed it.
         let Some(used) = newest(&path).max(noted).filter(|used| *used < self.unused_since) else {
             return;

@@ -8,7 +8,7 @@ use crate::settings::{Kind, Scope, Setting};
 
 /// One `bake Name { … }`, or bare items.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bake {
+pub struct WrittenBake {
     /// Attributes and documentation before it.
     pub attributes: Vec<Attribute>,
     /// Its visibility.
@@ -21,7 +21,7 @@ pub struct Bake {
     pub broken: bool,
 }
 
-impl Bake {
+impl WrittenBake {
     /// The keywords of all settings, and where they are.
     pub fn keywords(&self) -> Vec<(Scope, &Ident)> {
         let mut found = Vec::new();
@@ -78,19 +78,19 @@ pub enum Item {
         /// The keyword.
         keyword: Ident,
         /// What follows it.
-        source: ModelSource,
+        source: WrittenModel,
     },
     /// `target name … { … }` or `anchor name … { … }`
-    Target(Target),
+    Target(WrittenTarget),
     /// `expect …`
-    Expect(Expect),
+    Expect(WrittenExpect),
     /// A setting and its value.
     Setting(Assignment),
 }
 
 /// Where a base model comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ModelSource {
+pub enum WrittenModel {
     /// `tiny`
     Tiny(Ident),
     /// A model that has a name, and where that is.
@@ -110,7 +110,7 @@ pub enum ModelSource {
 
 /// `target name weight 1.0 from "…" { … }`, or an anchor, which has no document and no prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Target {
+pub struct WrittenTarget {
     /// The keyword.
     pub keyword: Ident,
     /// Its name.
@@ -123,7 +123,7 @@ pub struct Target {
     pub broken: bool,
 }
 
-impl Target {
+impl WrittenTarget {
     /// Whether it is an anchor.
     pub fn is_anchor(&self) -> bool {
         self.keyword == "anchor"
@@ -190,7 +190,7 @@ pub enum Value {
 
 /// `expect target "question" => contains "words"`
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expect {
+pub struct WrittenExpect {
     /// The keyword.
     pub keyword: Ident,
     /// The target whose document contains the answer.
@@ -198,12 +198,12 @@ pub struct Expect {
     /// The question; of `expect from "…"`, the file that contains questions and answers.
     pub question: LitStr,
     /// What the answer must be.
-    pub answer: Answer,
+    pub answer: WrittenAnswer,
 }
 
 /// What an answer must be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum WrittenAnswer {
     /// `contains "…"`
     Contains(LitStr),
     /// `contains ["…", "…"]`: any of these.

@@ -75,9 +75,9 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
                 ..,
             ] => 4 + close,
             [
-                Piece { kind: Kind::Word, .. },
+                Piece { kind: PieceKind::Word, .. },
                 Piece { text: "!", .. },
-                Piece { kind: Kind::Open, close, .. },
+                Piece { kind: PieceKind::Open, close, .. },
                 ..,
             ] => 3 + close,
             _ => 1,
@@ -128,7 +128,7 @@ fn reprinted(
 
 /// A token or a comment.
 struct Piece<'a> {
-    kind: Kind,
+    kind: PieceKind,
     /// As in the source.
     text: &'a str,
     /// The byte at which it begins.
@@ -140,7 +140,7 @@ struct Piece<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum PieceKind {
     Word,
     /// An operator of one or several characters.
     Mark,
@@ -165,7 +165,7 @@ impl Piece<'_> {
         let keyword =
             || Scope::ALL.into_iter().flat_map(keywords).any(|keyword| keyword == self.text);
         matches!(self.text, "#" | "pub" | "bake")
-            || self.kind == Kind::Doc
+            || self.kind == PieceKind::Doc
             || find(Scope::TargetHead, self.text).is_none() && keyword()
     }
 }
@@ -178,23 +178,23 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
             // A documentation comment becomes several tokens, all of them at its place.
             Some(tree) if tree.span().byte_range().start < pieces.last().map_or(0, Piece::end) => {}
             Some(TokenTree::Group(group)) => {
-                push(text, &mut pieces, Kind::Open, group.span_open().byte_range());
+                push(text, &mut pieces, PieceKind::Open, group.span_open().byte_range());
                 groups.push((group.stream().into_iter(), Some((pieces.len(), group.span_close()))));
             }
             Some(tree) => {
                 let (range, mark) = (tree.span().byte_range(), matches!(tree, TokenTree::Punct(_)));
                 let kind = if !mark {
-                    Kind::Word
+                    PieceKind::Word
                 } else if range.len() > 1 {
-                    Kind::Doc
+                    PieceKind::Doc
                 } else {
-                    Kind::Mark
+                    PieceKind::Mark
                 };
                 push(text, &mut pieces, kind, range);
             }
             None => {
                 let Some((inside, span)) = opened.take() else { break };
-                push(text, &mut pieces, Kind::Close, span.byte_range());
+                push(text, &mut pieces, PieceKind::Close, span.byte_range());
                 let close = pieces.len() - inside;
                 pieces.get_mut(inside - 1).into_iter().for_each(|open| open.close = close);
                 groups.pop();
@@ -206,23 +206,25 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
 
 /// Adds a token, and the comments before it: between two tokens there are only comments and white
 /// space.
-fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: Kind, range: Range<usize>) {
+fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: PieceKind, range: Range<usize>) {
     if let Some(last) = pieces.last_mut()
-        && (last.kind, token, last.end()) == (Kind::Mark, Kind::Mark, range.start)
+        && (last.kind, token, last.end()) == (PieceKind::Mark, PieceKind::Mark, range.start)
         && let Some(joint) = text
             .get(last.start..range.end)
             .filter(|joint| !joint.contains([';', ',']) && *joint != "=:")
     {
         return last.text = joint;
     }
-    let mut added = Kind::Comment;
-    while added == Kind::Comment {
+    let mut added = PieceKind::Comment;
+    while added == PieceKind::Comment {
         let end = pieces.last().map_or(0, Piece::end);
         let gap = text.get(end..range.start).unwrap_or_default();
         let (white, comment) = gap.split_at(gap.find('/').unwrap_or(gap.len()));
         let (kind, text) = match comment.get(..2) {
-            Some("//") => (Kind::Comment, comment.lines().next().unwrap_or(comment).trim_end()),
-            Some(_) => (Kind::Comment, block_comment(comment)),
+            Some("//") => {
+                (PieceKind::Comment, comment.lines().next().unwrap_or(comment).trim_end())
+            }
+            Some(_) => (PieceKind::Comment, block_comment(comment)),
             None => (token, text.get(range.clone()).unwrap_or_default().trim_end_matches('\r')),
         };
         pieces.push(Piece { kind, text, start: end + white.len(), white, close: 0 });
@@ -247,16 +249,19 @@ fn block_comment(text: &str) -> &str {
 
 /// Whether there is no space between two pieces.
 fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
-    let (after_word, before_word) = (left.kind == Kind::Word, right.kind == Kind::Word);
+    let (after_word, before_word) = (left.kind == PieceKind::Word, right.kind == PieceKind::Word);
     match (left.text, right.text) {
-        _ if right.kind == Kind::Comment => false,
+        _ if right.kind == PieceKind::Comment => false,
         (_, ";" | "," | ")" | "]") | ("(" | "[", _) | ("{", "}") | ("#" | "#!", "[") => true,
         (";" | "," | "=" | "=>" | "{" | "}", _) | (_, "=" | "=>" | "{" | "}") => false,
         ("::" | ".." | "..=", _) if before_word => true,
         (_, "::" | ".." | "..=" | "!" | "(") if after_word => true,
         ("-", number) if number.starts_with(|c: char| c.is_ascii_digit()) => true,
         // With other operators, the author knows better.
-        _ => right.white.is_empty() && (left.kind == Kind::Mark || right.kind == Kind::Mark),
+        _ => {
+            right.white.is_empty()
+                && (left.kind == PieceKind::Mark || right.kind == PieceKind::Mark)
+        }
     }
 }
 
@@ -296,7 +301,7 @@ impl<'a> Printer<'a> {
             if let Some(left) = left {
                 self.at_start |= items
                     && piece.begins_line()
-                    && (left.kind != Kind::Mark || left.text == ",")
+                    && (left.kind != PieceKind::Mark || left.text == ",")
                     && piece.begins_item();
                 self.space(i, left, piece);
             }
@@ -305,24 +310,24 @@ impl<'a> Printer<'a> {
             if items
                 && self.at_start
                 && !of_attribute
-                && matches!(piece.kind, Kind::Word | Kind::Mark | Kind::Open)
+                && matches!(piece.kind, PieceKind::Word | PieceKind::Mark | PieceKind::Open)
             {
                 let head = self.up_to(i, &[";", "{", "}", "[", "]"]);
-                self.long =
-                    head.iter().any(|piece| piece.kind == Kind::Comment) || !self.fits(0, head);
+                self.long = head.iter().any(|piece| piece.kind == PieceKind::Comment)
+                    || !self.fits(0, head);
                 self.at_start = false;
                 let head = matches!(piece.text, "target" | "anchor");
                 self.head = head.then_some(self.layouts.len());
             }
             let mut in_head = false;
             match piece.kind {
-                Kind::Open => {
+                PieceKind::Open => {
                     let clause = self.head == Some(self.layouts.len())
                         && left.is_some_and(|left| matches!(left.text, "prompt" | "student"));
                     self.clauses.push(clause);
                     self.layouts.push(self.layout(i, piece, of_attribute));
                 }
-                Kind::Close => {
+                PieceKind::Close => {
                     self.layouts.pop();
                     in_head = self.clauses.pop() == Some(true);
                     if in_head {
@@ -349,13 +354,13 @@ impl<'a> Printer<'a> {
             .pieces
             .iter()
             .skip(i)
-            .find(|piece| piece.kind != Kind::Comment)
-            .is_none_or(|piece| piece.kind == Kind::Close);
+            .find(|piece| piece.kind != PieceKind::Comment)
+            .is_none_or(|piece| piece.kind == PieceKind::Close);
         let continued = self.layouts.last() == Some(&Layout::Items) && !self.at_start && !ends;
         let groups = self.layouts.iter().filter(|layout| **layout != Layout::Line).count();
-        let depth = groups + usize::from(continued) - usize::from(piece.kind == Kind::Close);
-        let empty_line = left.kind != Kind::Open
-            && piece.kind != Kind::Close
+        let depth = groups + usize::from(continued) - usize::from(piece.kind == PieceKind::Close);
+        let empty_line = left.kind != PieceKind::Open
+            && piece.kind != PieceKind::Close
             && piece.white.matches('\n').count() > 1;
         self.printed += &self.line_end.repeat(1 + usize::from(empty_line));
         self.printed += self.indent;
@@ -366,20 +371,20 @@ impl<'a> Printer<'a> {
     /// Whether a line ends between two pieces.
     fn breaks(&self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) -> bool {
         let first = piece.begins_line();
-        let ends_line = piece.kind == Kind::Comment
+        let ends_line = piece.kind == PieceKind::Comment
             && !first
             && self.pieces.get(i + 1).is_some_and(Piece::begins_line);
         match self.layouts.last() {
             None | Some(Layout::Line) => false,
             _ if ends_line => false,
-            _ if left.kind == Kind::Open || piece.kind == Kind::Close => true,
+            _ if left.kind == PieceKind::Open || piece.kind == PieceKind::Close => true,
             _ if left.text.starts_with("//")
-                || left.kind == Kind::Doc
-                || piece.kind == Kind::Comment && first =>
+                || left.kind == PieceKind::Doc
+                || piece.kind == PieceKind::Comment && first =>
             {
                 true
             }
-            _ if glued(left, piece) || left.kind == Kind::Comment && !first => false,
+            _ if glued(left, piece) || left.kind == PieceKind::Comment && !first => false,
             Some(Layout::Items) => self.at_start || self.long && first,
             Some(Layout::List) => first || !self.fits(1, self.up_to(i, &[",", ")", "]", "}"])),
         }
@@ -400,7 +405,9 @@ impl<'a> Printer<'a> {
             Some(Layout::Line) => Layout::Line,
             _ if room
                 && !bake
-                && !group.iter().any(|piece| matches!(piece.kind, Kind::Comment | Kind::Doc)) =>
+                && !group
+                    .iter()
+                    .any(|piece| matches!(piece.kind, PieceKind::Comment | PieceKind::Doc)) =>
             {
                 Layout::Line
             }

@@ -18,10 +18,13 @@ use super::tokens::{
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
 use crate::model::named::{NAMED, NamedModel};
 use crate::settings::{Kind, Scope, find, keywords};
-use crate::syntax::ast::{Answer, Assignment, At, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::syntax::ast::{
+    Assignment, At, Item, Value, WrittenAnswer, WrittenBake, WrittenExpect, WrittenModel,
+    WrittenTarget,
+};
 
 /// The declarations in the tokens of `bake! { … }`, and what is wrong with their syntax.
-pub fn parse(tokens: TokenStream) -> (Vec<Bake>, Diagnostics) {
+pub fn parse(tokens: TokenStream) -> (Vec<WrittenBake>, Diagnostics) {
     let mut parser = Parser { diagnostics: Vec::new() };
     let bakes = (|input: ParseStream<'_>| Ok(parser.file(input))).parse2(tokens);
     let bakes = bakes.unwrap_or_else(|e| {
@@ -41,12 +44,12 @@ struct Reported;
 type Parsed<T> = Result<T, Reported>;
 
 impl Parser {
-    fn file(&mut self, input: ParseStream<'_>) -> Vec<Bake> {
+    fn file(&mut self, input: ParseStream<'_>) -> Vec<WrittenBake> {
         if !begins_named(input) {
             let name = Ident::new("Bake", Span::call_site());
             let items = self.items(input, Scope::Bake);
             let broken = !self.diagnostics.is_empty();
-            return vec![Bake {
+            return vec![WrittenBake {
                 attributes: Vec::new(),
                 visibility: Visibility::Inherited,
                 name,
@@ -67,7 +70,7 @@ impl Parser {
         bakes
     }
 
-    fn bake(&mut self, input: ParseStream<'_>) -> Parsed<Bake> {
+    fn bake(&mut self, input: ParseStream<'_>) -> Parsed<WrittenBake> {
         let attributes = self.syn(input.call(Attribute::parse_outer))?;
         let visibility = self.syn(input.parse())?;
         let keyword = self.word(input, "`bake`")?;
@@ -96,7 +99,7 @@ impl Parser {
         let mistakes = self.diagnostics.len();
         let items = self.items(&content, Scope::Bake);
         let broken = self.diagnostics.len() > mistakes;
-        Ok(Bake { attributes, visibility, name, items, broken })
+        Ok(WrittenBake { attributes, visibility, name, items, broken })
     }
 
     /// Everything up to the end of the stream.
@@ -171,13 +174,13 @@ impl Parser {
         }
     }
 
-    fn model(&mut self, input: ParseStream<'_>) -> Parsed<ModelSource> {
+    fn model(&mut self, input: ParseStream<'_>) -> Parsed<WrittenModel> {
         if input.peek(LitStr) {
-            return Ok(ModelSource::Path(self.syn(input.parse())?));
+            return Ok(WrittenModel::Path(self.syn(input.parse())?));
         }
         let word = self.word(input, "the name of a model, or the path of a folder or file")?;
         match word.to_string().as_str() {
-            "tiny" => Ok(ModelSource::Tiny(word)),
+            "tiny" => Ok(WrittenModel::Tiny(word)),
             "hub" => {
                 let name = self.text(input, "the model's name")?;
                 let revision = match input.fork().call(Ident::parse_any) {
@@ -187,11 +190,11 @@ impl Parser {
                     }
                     _ => None,
                 };
-                Ok(ModelSource::Hub { keyword: word, name, revision })
+                Ok(WrittenModel::Hub { keyword: word, name, revision })
             }
             other => {
                 if let Some(model) = NamedModel::find(other) {
-                    return Ok(ModelSource::Named(model, word));
+                    return Ok(WrittenModel::Named(model, word));
                 }
                 let names: Vec<&str> =
                     ["tiny"].into_iter().chain(NAMED.iter().map(NamedModel::name)).collect();
@@ -252,10 +255,15 @@ impl Parser {
         }
         // After a mistake, a missing semicolon is not a separate mistake.
         let ends = braced || broken || ends_in_brace;
-        Ok((Item::Target(Target { keyword, name, head, body, broken }), ends))
+        Ok((Item::Target(WrittenTarget { keyword, name, head, body, broken }), ends))
     }
 
-    fn expect(&mut self, input: ParseStream<'_>, keyword: Ident, scope: Scope) -> Parsed<Expect> {
+    fn expect(
+        &mut self,
+        input: ParseStream<'_>,
+        keyword: Ident,
+        scope: Scope,
+    ) -> Parsed<WrittenExpect> {
         // `from` is not the name of a target here, unless a second word or a question's arrow says
         // so.
         let from = |input: ParseStream<'_>| {
@@ -270,7 +278,12 @@ impl Parser {
         if from(input) {
             let word = self.word(input, "`from`")?;
             let question = self.text(input, "the path of a file")?;
-            return Ok(Expect { keyword, target, question, answer: Answer::FromFile(word) });
+            return Ok(WrittenExpect {
+                keyword,
+                target,
+                question,
+                answer: WrittenAnswer::FromFile(word),
+            });
         }
         let question = self.text(input, "the question")?;
         self.syn(input.parse::<Token![=>]>())?;
@@ -278,23 +291,25 @@ impl Parser {
         let answer = match what.to_string().as_str() {
             "contains" if input.peek(token::Bracket) => {
                 let words = "words that the answer may contain";
-                Answer::ContainsAny(self.list(input, |parser, input| parser.text(input, words))?)
+                WrittenAnswer::ContainsAny(
+                    self.list(input, |parser, input| parser.text(input, words))?,
+                )
             }
             "contains" => {
-                Answer::Contains(self.text(input, "the words that the answer must contain")?)
+                WrittenAnswer::Contains(self.text(input, "the words that the answer must contain")?)
             }
-            "starts_with" => {
-                Answer::StartsWith(self.text(input, "the words that the answer must begin with")?)
-            }
-            "ends_with" => {
-                Answer::EndsWith(self.text(input, "the words that the answer must end with")?)
-            }
+            "starts_with" => WrittenAnswer::StartsWith(
+                self.text(input, "the words that the answer must begin with")?,
+            ),
+            "ends_with" => WrittenAnswer::EndsWith(
+                self.text(input, "the words that the answer must end with")?,
+            ),
             "matches" => {
                 let what = "the regular expression that the answer must match";
-                Answer::Matches(self.text(input, what)?)
+                WrittenAnswer::Matches(self.text(input, what)?)
             }
-            "equals" => Answer::Equals(self.text(input, "the answer")?),
-            "declines" => Answer::Declines(what),
+            "equals" => WrittenAnswer::Equals(self.text(input, "the answer")?),
+            "declines" => WrittenAnswer::Declines(what),
             other => {
                 let known =
                     ["contains", "starts_with", "ends_with", "matches", "equals", "declines"];
@@ -302,7 +317,7 @@ impl Parser {
                 return self.report(Code::UnknownKeyword, what.span(), message);
             }
         };
-        Ok(Expect { keyword, target, question, answer })
+        Ok(WrittenExpect { keyword, target, question, answer })
     }
 
     fn assignment(

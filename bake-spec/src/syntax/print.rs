@@ -3,14 +3,16 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 
-use crate::syntax::ast::{Answer, Assignment, Bake, Expect, Item, ModelSource, Target, Value};
+use crate::syntax::ast::{
+    Assignment, Item, Value, WrittenAnswer, WrittenBake, WrittenExpect, WrittenModel, WrittenTarget,
+};
 
 /// The declarations as the tokens of `bake! { … }`. Parsing them gives the same declarations.
-pub fn print(bakes: &[Bake]) -> TokenStream {
+pub fn print(bakes: &[WrittenBake]) -> TokenStream {
     bakes.iter().map(ToTokens::to_token_stream).collect()
 }
 
-impl ToTokens for Bake {
+impl ToTokens for WrittenBake {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { attributes, visibility, name, items, broken: _ } = self;
         tokens.extend(quote!(#(#attributes)* #visibility bake #name { #(#items)* }));
@@ -29,7 +31,7 @@ impl ToTokens for Item {
     }
 }
 
-impl ToTokens for ModelSource {
+impl ToTokens for WrittenModel {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         tokens.extend(match self {
             Self::Tiny(word) | Self::Named(_, word) => word.to_token_stream(),
@@ -42,7 +44,7 @@ impl ToTokens for ModelSource {
     }
 }
 
-impl ToTokens for Target {
+impl ToTokens for WrittenTarget {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { keyword, name, head, body, broken: _ } = self;
         tokens.extend(quote!(#keyword #name #(#head)* { #(#body)* }));
@@ -92,18 +94,18 @@ impl ToTokens for Value {
     }
 }
 
-impl ToTokens for Expect {
+impl ToTokens for WrittenExpect {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { keyword, target, question, answer } = self;
         let (arrow, what) = match answer {
-            Answer::Contains(words) => (quote!(=>), quote!(contains #words)),
-            Answer::ContainsAny(any) => (quote!(=>), quote!(contains [#(#any),*])),
-            Answer::StartsWith(words) => (quote!(=>), quote!(starts_with #words)),
-            Answer::EndsWith(words) => (quote!(=>), quote!(ends_with #words)),
-            Answer::Matches(pattern) => (quote!(=>), quote!(matches #pattern)),
-            Answer::Equals(words) => (quote!(=>), quote!(equals #words)),
-            Answer::Declines(word) => (quote!(=>), word.to_token_stream()),
-            Answer::FromFile(word) => {
+            WrittenAnswer::Contains(words) => (quote!(=>), quote!(contains #words)),
+            WrittenAnswer::ContainsAny(any) => (quote!(=>), quote!(contains [#(#any),*])),
+            WrittenAnswer::StartsWith(words) => (quote!(=>), quote!(starts_with #words)),
+            WrittenAnswer::EndsWith(words) => (quote!(=>), quote!(ends_with #words)),
+            WrittenAnswer::Matches(pattern) => (quote!(=>), quote!(matches #pattern)),
+            WrittenAnswer::Equals(words) => (quote!(=>), quote!(equals #words)),
+            WrittenAnswer::Declines(word) => (quote!(=>), word.to_token_stream()),
+            WrittenAnswer::FromFile(word) => {
                 tokens.extend(quote!(#keyword #target #word #question));
                 return;
             }

@@ -48,7 +48,7 @@ const CELL: usize = 6;
 /// ```
 pub fn leads(text: &str) -> Vec<Lead> {
     let options = Options::ENABLE_TABLES | Options::ENABLE_DEFINITION_LIST;
-    let mut reader = Reader::default();
+    let mut reader = OutlineReader::default();
     for event in Parser::new_ext(text, options) {
         reader.read(event);
     }
@@ -57,7 +57,7 @@ pub fn leads(text: &str) -> Vec<Lead> {
 
 /// What is known while a text is read.
 #[derive(Default)]
-struct Reader {
+struct OutlineReader {
     found: Vec<Lead>,
     seen: HashSet<String>,
     /// The words of the heading, paragraph, term or cell that is being read.
@@ -73,7 +73,7 @@ struct Reader {
     in_code: bool,
 }
 
-impl Reader {
+impl OutlineReader {
     fn read(&mut self, event: Event<'_>) {
         match event {
             Event::Start(tag) => self.start(&tag),

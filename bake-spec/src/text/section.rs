@@ -91,7 +91,8 @@ impl Section {
 /// ```
 pub fn sections(text: &str) -> Vec<Section> {
     let markdown = Markdown::parse(text);
-    let mut outline = Outline { text, markdown: &markdown, titles: Vec::new(), found: Vec::new() };
+    let mut outline =
+        SectionOutline { text, markdown: &markdown, titles: Vec::new(), found: Vec::new() };
     let mut start = markdown.front_matter_end();
     if let Some(level) = repeated_level(&markdown.headings) {
         for heading in markdown.headings.iter().filter(|heading| heading.level <= level) {
@@ -118,7 +119,7 @@ fn repeated_level(headings: &[Heading]) -> Option<usize> {
 }
 
 /// The sections of a document as far as they were found.
-struct Outline<'t> {
+struct SectionOutline<'t> {
     text: &'t str,
     markdown: &'t Markdown,
     /// The headings above the next section.
@@ -126,7 +127,7 @@ struct Outline<'t> {
     found: Vec<Section>,
 }
 
-impl Outline<'_> {
+impl SectionOutline<'_> {
     /// Adds a part of the text, unless all of it is hidden.
     fn section(&mut self, range: Range<usize>) {
         let body = self.shown(range.clone());

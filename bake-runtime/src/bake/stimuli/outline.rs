@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use super::phrases::Phrases;
 use crate::inputs::Passage;
 use casing::Casing;
-use form::Form;
+use form::LeadForm;
 use frames::{capitalised, facts, fill, frames};
 use keywords::Keywords;
 use variation::Variation;
@@ -45,9 +45,9 @@ const TRIES: usize = 8;
 /// What is asked about a passage.
 struct Subject {
     /// What it is mainly about: its heading, or its first question.
-    main: Option<Form>,
+    main: Option<LeadForm>,
     /// What else stands out in it.
-    others: Vec<Form>,
+    others: Vec<LeadForm>,
     /// What its text tells, as frames around the main lead.
     facts: Vec<&'static str>,
     /// The words of the main lead, for the facts.
@@ -133,14 +133,14 @@ impl Subject {
         let kinds = |kind: LeadKind| found.iter().filter(move |lead| lead.kind == kind);
         let ordered =
             [LeadKind::Question, LeadKind::Heading, LeadKind::Term, LeadKind::Cell, LeadKind::Link];
-        let form = |lead: &Lead| Form::of(&casing.within_sentence(&lead.words));
-        let mut others: Vec<Form> = ordered.into_iter().flat_map(kinds).map(form).collect();
+        let form = |lead: &Lead| LeadForm::of(&casing.within_sentence(&lead.words));
+        let mut others: Vec<LeadForm> = ordered.into_iter().flat_map(kinds).map(form).collect();
         let most = if main.is_none() && others.is_empty() { PHRASES_ALONE } else { PHRASES };
         let known: Vec<String> =
             found.iter().chain(&main).map(|lead| normalised_question(&lead.words)).collect();
         let new = |phrase: &&String| !known.iter().any(|lead| lead.contains(phrase.as_str()));
         let phrases_left = phrases.iter().filter(new).take(most);
-        others.extend(phrases_left.map(|phrase| Form::Topic(casing.within_sentence(phrase))));
+        others.extend(phrases_left.map(|phrase| LeadForm::Topic(casing.within_sentence(phrase))));
         let words = main
             .as_ref()
             .map_or_else(|| phrases.join(", "), |lead| lead.words.trim_end_matches('?').to_owned());
@@ -168,7 +168,7 @@ struct Phrasing {
 
 impl Phrasing {
     /// Adds so many questions about a form; returns how many it added.
-    fn ask(&mut self, form: &Form, subject: &Subject, count: usize) -> usize {
+    fn ask(&mut self, form: &LeadForm, subject: &Subject, count: usize) -> usize {
         let before = self.found.len();
         let (_, words) = frames(form);
         if count > 0 {
@@ -213,7 +213,7 @@ impl Phrasing {
 
     /// The sentences in which a form is asked about: those of its own frames, those of what is
     /// behind it, and of the main lead what the text tells.
-    fn sentences(&mut self, form: &Form, subject: &Subject) -> Vec<String> {
+    fn sentences(&mut self, form: &LeadForm, subject: &Subject) -> Vec<String> {
         let mut sentences = Vec::new();
         let behind = form.behind();
         for form in std::iter::once(form).chain(&behind) {
@@ -222,8 +222,8 @@ impl Phrasing {
         }
         if subject.main.as_ref() == Some(form) {
             sentences.extend(subject.facts.iter().map(|frame| fill(frame, &subject.words)));
-        } else if let Some(Form::Topic(of)) = &subject.main
-            && let Form::Topic(words) = form
+        } else if let Some(LeadForm::Topic(of)) = &subject.main
+            && let LeadForm::Topic(words) = form
         {
             // What is asked within a chapter is often asked with its name.
             sentences.push(format!("{} - {}?", capitalised(of), words));

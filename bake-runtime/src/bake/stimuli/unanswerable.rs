@@ -13,7 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::outline::casing::Casing;
-use super::outline::form::Form;
+use super::outline::form::LeadForm;
 use crate::bake::support::ContentWords;
 use crate::inputs::Passage;
 use tables::{ATTRIBUTES, NOT_A_SUBJECT, THING_FRAMES, THINGS};
@@ -90,7 +90,7 @@ pub(crate) fn things(passages: &[Passage]) -> Vec<String> {
     let mut found = Vec::new();
     for lead in passages.iter().flat_map(|passage| leads(&passage.own)) {
         let words = casing.within_sentence(&lead.words);
-        if let Form::Topic(words) = Form::of(&words)
+        if let LeadForm::Topic(words) = LeadForm::of(&words)
             && words.split(' ').count() <= 3
         {
             found.push(words);

@@ -88,7 +88,7 @@ fn cached_rows(
     run_tasks(
         tasks,
         read,
-        Scratch::default,
+        AttentionScratch::default,
         |scratch, Tile { sequence, first, count, head, out }| {
             // What no new token sees is left where it is.
             let slots = &slots[sequence];
@@ -184,13 +184,13 @@ fn causal_rows_backward<T: Real>(
 }
 
 #[derive(Default)]
-struct Scratch<T> {
+struct AttentionScratch<T> {
     keys: Vec<T>,
     values: Vec<T>,
     scores: Vec<T>,
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: Real> AttentionScratch<T> {
     /// Gathers one head's keys and values from the slots.
     fn gather(&mut self, heads: Heads, slots: &[u32], head: usize, k: &[T], v: &[T]) {
         let row = heads.keys * heads.width;

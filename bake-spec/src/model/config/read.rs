@@ -15,11 +15,11 @@ use crate::error::Error;
 /// The shape that a configuration describes; `name` is the file's name in messages.
 pub(super) fn shape(value: &Value, name: &str) -> Result<Shape, Error> {
     let fields = Fields { value, name };
-    Reader { fields, family: family(fields)? }.shape()
+    ConfigReader { fields, family: family(fields)? }.shape()
 }
 
 /// The keys of a configuration, and what they mean in its family.
-struct Reader<'a> {
+struct ConfigReader<'a> {
     fields: Fields<'a>,
     family: &'static Family,
 }
@@ -53,7 +53,7 @@ fn family(fields: Fields<'_>) -> Result<&'static Family, Error> {
     }
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn shape(&self) -> Result<Shape, Error> {
         let (fields, defaults) = (self.fields, self.family.defaults);
         let hidden_size = fields.size("hidden_size")?;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::architecture::{Architecture, HeadCounts};
 use super::keys;
-use super::metadata::{self, Metadata};
+use super::metadata::{Metadata, MetadataValue};
 use super::rope;
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
@@ -293,7 +293,7 @@ impl Keys<'_> {
         };
         let key = self.key("attention.sliding_window_pattern");
         let sliding: Vec<bool> = match self.metadata.get(&key) {
-            Some(metadata::Value::Flags(all)) if all.len() >= layers => all[..layers].to_vec(),
+            Some(MetadataValue::Flags(all)) if all.len() >= layers => all[..layers].to_vec(),
             _ => {
                 let pattern = self.metadata.count(&key)?.unwrap_or(GEMMA_PATTERN);
                 (0..layers.min(shape::MOST_LAYERS)).map(|layer| sliding(layer, pattern)).collect()

@@ -5,7 +5,7 @@
 //! are refused unless they are known here, or are off.
 
 use super::architecture::Architecture;
-use super::metadata::{Metadata, Value};
+use super::metadata::{Metadata, MetadataValue};
 use crate::error::{Error, ErrorKind};
 
 /// Keys of architectures that are read or change nothing, after the architecture's name.
@@ -61,7 +61,7 @@ pub(super) fn check(metadata: &Metadata, architecture: Architecture) -> Result<(
         } else if let Some(rest) = key.strip_prefix("general.") {
             known_of_file(rest, value)
         } else if let Some(rest) = key.strip_prefix("split.") {
-            rest != "count" || *value == Value::Integer(1)
+            rest != "count" || *value == MetadataValue::Integer(1)
         } else {
             true
         };
@@ -80,11 +80,11 @@ pub(super) fn check(metadata: &Metadata, architecture: Architecture) -> Result<(
     Ok(())
 }
 
-fn known_of_architecture(key: &str, value: &Value, architecture: Architecture) -> bool {
+fn known_of_architecture(key: &str, value: &MetadataValue, architecture: Architecture) -> bool {
     match key {
-        "attention.causal" => *value == Value::Flag(true),
-        "rope.scaling.attn_factor" => *value == Value::Float(1.0),
-        "tensor_data_layout" => *value == Value::Text("reference".into()),
+        "attention.causal" => *value == MetadataValue::Flag(true),
+        "rope.scaling.attn_factor" => *value == MetadataValue::Float(1.0),
+        "tensor_data_layout" => *value == MetadataValue::Text("reference".into()),
         _ => {
             ARCHITECTURE.contains(&key)
                 || architecture == Architecture::Gemma3 && GEMMA.contains(&key)
@@ -92,11 +92,11 @@ fn known_of_architecture(key: &str, value: &Value, architecture: Architecture) -
     }
 }
 
-fn known_of_file(key: &str, value: &Value) -> bool {
+fn known_of_file(key: &str, value: &MetadataValue) -> bool {
     match key {
-        "type" => *value == Value::Text("model".into()),
+        "type" => *value == MetadataValue::Text("model".into()),
         // Of quantised blocks, which had another layout before.
-        "quantization_version" => *value == Value::Integer(2),
+        "quantization_version" => *value == MetadataValue::Integer(2),
         _ => true,
     }
 }

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 
 /// A value of the metadata. All integers are one type, and so are all floats.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum MetadataValue {
     Integer(i128),
     Float(f64),
     Flag(bool),
@@ -17,7 +17,7 @@ pub(super) enum Value {
     Texts(Vec<String>),
 }
 
-impl Value {
+impl MetadataValue {
     fn kind(&self) -> &'static str {
         match self {
             Self::Integer(_) => "a whole number",
@@ -46,7 +46,7 @@ impl Value {
     }
 }
 
-impl std::fmt::Display for Value {
+impl std::fmt::Display for MetadataValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Integer(n) => write!(f, "{n}"),
@@ -62,12 +62,12 @@ impl std::fmt::Display for Value {
 #[derive(Debug)]
 pub(super) struct Metadata {
     file: String,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, MetadataValue>,
 }
 
 impl Metadata {
     /// `file` is for messages.
-    pub(super) fn new(file: String, values: BTreeMap<String, Value>) -> Self {
+    pub(super) fn new(file: String, values: BTreeMap<String, MetadataValue>) -> Self {
         Self { file, values }
     }
 
@@ -75,32 +75,32 @@ impl Metadata {
         &self.file
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&MetadataValue> {
         self.values.get(key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &MetadataValue)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
         self.typed(key, "a text", |value| match value {
-            Value::Text(text) => Some(text.as_str()),
+            MetadataValue::Text(text) => Some(text.as_str()),
             _ => None,
         })
     }
 
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, Error> {
         self.typed(key, "true or false", |value| match value {
-            Value::Flag(flag) => Some(*flag),
+            MetadataValue::Flag(flag) => Some(*flag),
             _ => None,
         })
     }
 
     pub(super) fn number(&self, key: &str) -> Result<Option<f64>, Error> {
         self.typed(key, "a finite number", |value| match value {
-            Value::Float(x) => Some(*x).filter(|x| x.is_finite()),
-            Value::Integer(n) => Some(*n as f64),
+            MetadataValue::Float(x) => Some(*x).filter(|x| x.is_finite()),
+            MetadataValue::Integer(n) => Some(*n as f64),
             _ => None,
         })
     }
@@ -108,7 +108,7 @@ impl Metadata {
     /// A whole number that is not negative.
     pub(super) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
         self.typed(key, "a whole number", |value| match value {
-            Value::Integer(n) => usize::try_from(*n).ok(),
+            MetadataValue::Integer(n) => usize::try_from(*n).ok(),
             _ => None,
         })
     }
@@ -116,8 +116,8 @@ impl Metadata {
     /// A whole number, or one for each layer that is the same for all.
     pub(super) fn same_count(&self, key: &str) -> Result<Option<usize>, Error> {
         self.typed(key, "one whole number for all layers", |value| match value {
-            Value::Integer(n) => usize::try_from(*n).ok(),
-            Value::Integers(all) => {
+            MetadataValue::Integer(n) => usize::try_from(*n).ok(),
+            MetadataValue::Integers(all) => {
                 let first = all.first().filter(|first| all.iter().all(|n| n == *first))?;
                 usize::try_from(*first).ok()
             }
@@ -127,21 +127,21 @@ impl Metadata {
 
     pub(super) fn texts(&self, key: &str) -> Result<Option<&[String]>, Error> {
         self.typed(key, "a list of texts", |value| match value {
-            Value::Texts(all) => Some(all.as_slice()),
+            MetadataValue::Texts(all) => Some(all.as_slice()),
             _ => None,
         })
     }
 
     pub(super) fn integers(&self, key: &str) -> Result<Option<&[i64]>, Error> {
         self.typed(key, "a list of whole numbers", |value| match value {
-            Value::Integers(all) => Some(all.as_slice()),
+            MetadataValue::Integers(all) => Some(all.as_slice()),
             _ => None,
         })
     }
 
     pub(super) fn floats(&self, key: &str) -> Result<Option<&[f64]>, Error> {
         self.typed(key, "a list of numbers", |value| match value {
-            Value::Floats(all) => Some(all.as_slice()),
+            MetadataValue::Floats(all) => Some(all.as_slice()),
             _ => None,
         })
     }
@@ -163,7 +163,7 @@ impl Metadata {
         &'a self,
         key: &str,
         expected: &str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
+        read: impl FnOnce(&'a MetadataValue) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
         match read(value) {

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::metadata::{Metadata, Value};
+use super::metadata::{Metadata, MetadataValue};
 use super::tensor::{self, DIMENSIONS, TensorInfo, TensorType};
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
@@ -29,19 +29,19 @@ pub(super) fn header(path: &Path) -> Result<Header, Error> {
     check_regular(path)?;
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    let mut reader = Reader { file: BufReader::new(file), name, at: 0, size };
+    let mut reader = HeaderReader { file: BufReader::new(file), name, at: 0, size };
     reader.header()
 }
 
 /// Where a file has been read to.
-struct Reader {
+struct HeaderReader {
     file: BufReader<File>,
     name: String,
     at: u64,
     size: u64,
 }
 
-impl Reader {
+impl HeaderReader {
     fn header(&mut self) -> Result<Header, Error> {
         self.start()?;
         let (tensor_count, key_count) = (self.u64()?, self.u64()?);
@@ -95,16 +95,16 @@ impl Reader {
         }
     }
 
-    fn value(&mut self, kind: u32, key: &str) -> Result<Value, Error> {
+    fn value(&mut self, kind: u32, key: &str) -> Result<MetadataValue, Error> {
         Ok(match kind {
-            7 => Value::Flag(self.flag(key)?),
-            6 => Value::Float(shortest(f32::from_le_bytes(self.bytes()?))),
-            12 => Value::Float(f64::from_le_bytes(self.bytes()?)),
-            8 => Value::Text(self.text(LONGEST_TEXT, &format!("`{key}`"))?),
+            7 => MetadataValue::Flag(self.flag(key)?),
+            6 => MetadataValue::Float(shortest(f32::from_le_bytes(self.bytes()?))),
+            12 => MetadataValue::Float(f64::from_le_bytes(self.bytes()?)),
+            8 => MetadataValue::Text(self.text(LONGEST_TEXT, &format!("`{key}`"))?),
             9 => self.array(key)?,
-            10 => Value::Integer(self.u64()?.into()),
+            10 => MetadataValue::Integer(self.u64()?.into()),
             other => match self.integer(other)? {
-                Some(n) => Value::Integer(n.into()),
+                Some(n) => MetadataValue::Integer(n.into()),
                 None => {
                     let what = format!("has `{key}` of a type {other}, which GGUF does not have");
                     return Err(self.error(what));
@@ -113,7 +113,7 @@ impl Reader {
         })
     }
 
-    fn array(&mut self, key: &str) -> Result<Value, Error> {
+    fn array(&mut self, key: &str) -> Result<MetadataValue, Error> {
         let (kind, count) = (self.u32()?, self.u64()?);
         let size = match kind {
             0 | 1 | 7 => 1,
@@ -135,16 +135,18 @@ impl Reader {
         Ok(match kind {
             8 => {
                 let text = |_| self.text(LONGEST_TEXT, &what);
-                Value::Texts((0..count).map(text).collect::<Result<_, _>>()?)
+                MetadataValue::Texts((0..count).map(text).collect::<Result<_, _>>()?)
             }
-            7 => Value::Flags((0..count).map(|_| self.flag(key)).collect::<Result<_, _>>()?),
+            7 => {
+                MetadataValue::Flags((0..count).map(|_| self.flag(key)).collect::<Result<_, _>>()?)
+            }
             6 => {
                 let float = |_| Ok(f32::from_le_bytes(self.bytes()?).into());
-                Value::Floats((0..count).map(float).collect::<Result<_, Error>>()?)
+                MetadataValue::Floats((0..count).map(float).collect::<Result<_, Error>>()?)
             }
             12 => {
                 let float = |_| Ok(f64::from_le_bytes(self.bytes()?));
-                Value::Floats((0..count).map(float).collect::<Result<_, Error>>()?)
+                MetadataValue::Floats((0..count).map(float).collect::<Result<_, Error>>()?)
             }
             _ => {
                 let mut all = Vec::new();
@@ -156,7 +158,7 @@ impl Reader {
                     let too_large = || self.error(format!("has a number in `{key}` over 2^63"));
                     all.push(n.ok_or_else(too_large)?);
                 }
-                Value::Integers(all)
+                MetadataValue::Integers(all)
             }
         })
     }

@@ -7,16 +7,16 @@
 use std::collections::HashMap;
 
 /// A token that can be made of others.
-pub(super) struct Piece<'a> {
+pub(super) struct ScoredPiece<'a> {
     pub(super) id: usize,
     pub(super) text: &'a str,
     pub(super) score: f64,
 }
 
 /// The pairs that are joined, the first first.
-pub(super) fn merges<'a>(pieces: &[Piece<'a>]) -> Vec<(&'a str, &'a str)> {
+pub(super) fn merges<'a>(pieces: &[ScoredPiece<'a>]) -> Vec<(&'a str, &'a str)> {
     let ids: HashMap<&str, usize> = pieces.iter().map(|piece| (piece.text, piece.id)).collect();
-    let mut order: Vec<&Piece<'_>> = pieces.iter().collect();
+    let mut order: Vec<&ScoredPiece<'_>> = pieces.iter().collect();
     order.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
     let mut merges = Vec::new();
     for piece in order {
@@ -43,7 +43,7 @@ mod tests {
         let pieces: Vec<_> = texts
             .iter()
             .enumerate()
-            .map(|(id, (text, score))| Piece { id, text, score: *score })
+            .map(|(id, (text, score))| ScoredPiece { id, text, score: *score })
             .collect();
         let want = [("b", "a"), ("a", "b"), ("a", "ba"), ("ab", "a")];
         assert_eq!(merges(&pieces), want);

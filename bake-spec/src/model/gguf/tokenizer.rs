@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::architecture::Architecture;
 use super::metadata::Metadata;
 use super::pre_tokenizer::PreTokenizer;
-use super::sentencepiece::{Piece, merges};
+use super::sentencepiece::{ScoredPiece, merges};
 use crate::error::{Error, ErrorKind};
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -48,7 +48,7 @@ const SPECIAL: [(&str, &str); 4] = [
 
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Normal,
     Unknown,
     Control,
@@ -60,7 +60,7 @@ enum Kind {
 
 struct Tokens<'a> {
     texts: Vec<Cow<'a, str>>,
-    kinds: Vec<Kind>,
+    kinds: Vec<TokenKind>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +108,7 @@ impl Serialize for Vocabulary<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (id, text, kind) in self.0.iter() {
-            if kind != Kind::Filler {
+            if kind != TokenKind::Filler {
                 map.serialize_entry(text, &id)?;
             }
         }
@@ -189,13 +189,14 @@ fn sentencepiece<'a>(
     let mut pieces = Vec::new();
     for (id, text, kind) in tokens.iter() {
         match kind {
-            Kind::Normal => pieces.push(Piece { id, text, score: scores[id] }),
+            TokenKind::Normal => pieces.push(ScoredPiece { id, text, score: scores[id] }),
             // SentencePiece never takes these apart, whatever their scores.
-            Kind::UserDefined => pieces.push(Piece { id, text, score: f64::INFINITY }),
+            TokenKind::UserDefined => pieces.push(ScoredPiece { id, text, score: f64::INFINITY }),
             _ => {}
         }
     }
-    let unknown = tokens.iter().find(|(.., kind)| *kind == Kind::Unknown).map(|(_, text, _)| text);
+    let unknown =
+        tokens.iter().find(|(.., kind)| *kind == TokenKind::Unknown).map(|(_, text, _)| text);
     let prefixed = metadata.flag(PREFIX)?.unwrap_or(true);
     // Mistral's later tokenizers have tokens for its turns, and mark the start of a text only, not
     // what follows a token.
@@ -236,7 +237,7 @@ fn sentencepiece<'a>(
         ..TokenizerJson::new(Bpe {
             unk_token: unknown,
             fuse_unk: true,
-            byte_fallback: tokens.kinds.contains(&Kind::Byte),
+            byte_fallback: tokens.kinds.contains(&TokenKind::Byte),
             merges: merges(&pieces),
             ..Bpe::new(tokens)
         })
@@ -269,8 +270,8 @@ pub(super) fn generation(metadata: &Metadata) -> Result<Value, Error> {
         ends.extend(special(metadata, key)?.map(|(id, _)| id));
     }
     let tokens = Tokens::read(metadata)?;
-    let is_end = |(_, text, kind): &(usize, &str, Kind)| {
-        matches!(kind, Kind::Control | Kind::UserDefined) && ENDS.contains(text)
+    let is_end = |(_, text, kind): &(usize, &str, TokenKind)| {
+        matches!(kind, TokenKind::Control | TokenKind::UserDefined) && ENDS.contains(text)
     };
     ends.extend(tokens.iter().filter(is_end).map(|(id, ..)| id));
     Ok(json!({"eos_token_id": ends}))
@@ -311,22 +312,22 @@ impl<'a> Tokens<'a> {
         let spaces = metadata.text(MODEL)? == Some("llama");
         for (id, (text, number)) in texts.iter().zip(types).enumerate() {
             let kind = match number {
-                1 => Kind::Normal,
-                2 => Kind::Unknown,
-                3 => Kind::Control,
-                4 => Kind::UserDefined,
-                5 if *text == format!("[PAD{id}]") => Kind::Filler,
-                5 => Kind::Normal,
-                6 => Kind::Byte,
+                1 => TokenKind::Normal,
+                2 => TokenKind::Unknown,
+                3 => TokenKind::Control,
+                4 => TokenKind::UserDefined,
+                5 if *text == format!("[PAD{id}]") => TokenKind::Filler,
+                5 => TokenKind::Normal,
+                6 => TokenKind::Byte,
                 other => {
                     let what = format!("has a token {id} of the type {other} in `{TYPES}`");
                     return Err(error(metadata, what));
                 }
             };
             // Nothing can be written with nothing.
-            let kind = if text.is_empty() { Kind::Filler } else { kind };
+            let kind = if text.is_empty() { TokenKind::Filler } else { kind };
             // Conversion writes the spaces of these as they are in texts.
-            let written = spaces && kind == Kind::UserDefined && text.contains(' ');
+            let written = spaces && kind == TokenKind::UserDefined && text.contains(' ');
             tokens.texts.push(match written {
                 true => text.replace(' ', &SPACE.to_string()).into(),
                 false => text.as_str().into(),
@@ -340,7 +341,7 @@ impl<'a> Tokens<'a> {
     fn check_unique(&self, metadata: &Metadata) -> Result<(), Error> {
         let mut seen = HashMap::new();
         for (id, text, kind) in self.iter() {
-            if kind == Kind::Filler {
+            if kind == TokenKind::Filler {
                 continue;
             }
             if let Some(other) = seen.insert(text, id) {
@@ -354,21 +355,21 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    fn iter(&self) -> impl Iterator<Item = (usize, &str, Kind)> {
+    fn iter(&self) -> impl Iterator<Item = (usize, &str, TokenKind)> {
         let all = self.texts.iter().zip(&self.kinds).enumerate();
         all.map(|(id, (text, kind))| (id, &**text, *kind))
     }
 
     fn has_control(&self, wanted: &str) -> bool {
-        self.iter().any(|(_, text, kind)| kind == Kind::Control && text == wanted)
+        self.iter().any(|(_, text, kind)| kind == TokenKind::Control && text == wanted)
     }
 
     /// The tokens that are looked for before a text is cut into words. Some swallow the white space
     /// after them.
     fn added(&self, swallows: impl Fn(&str) -> bool) -> Vec<AddedToken<'_>> {
         let added = |(id, text, kind)| {
-            let special = matches!(kind, Kind::Control | Kind::Unknown);
-            (special || kind == Kind::UserDefined).then(|| AddedToken {
+            let special = matches!(kind, TokenKind::Control | TokenKind::Unknown);
+            (special || kind == TokenKind::UserDefined).then(|| AddedToken {
                 id,
                 content: text,
                 single_word: false,

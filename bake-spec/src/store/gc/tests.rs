@@ -31,7 +31,7 @@ fn age(path: &Path, age: Duration) {
 }
 
 /// Removes what was not used for thirty days, and says how many of each kind.
-fn clean(store: &Store, keep: &[Hash]) -> Vec<(Kind, usize)> {
+fn clean(store: &Store, keep: &[Hash]) -> Vec<(GarbageKind, usize)> {
     let garbage = store.garbage(30 * DAY, keep).unwrap();
     store.remove(&garbage).unwrap();
     garbage.shares().iter().map(|share| (share.kind, share.count)).collect()
@@ -52,7 +52,12 @@ fn old_products_are_removed_and_kept_or_recent_ones_stay() {
     let garbage = store.garbage(30 * DAY, &[locked]).unwrap();
     let shares = garbage.shares();
     let counts: Vec<_> = shares.iter().map(|share| (share.kind, share.count)).collect();
-    let want = [(Kind::Adapter, 1), (Kind::Product, 2), (Kind::Checkpoint, 1), (Kind::LeftOver, 1)];
+    let want = [
+        (GarbageKind::Adapter, 1),
+        (GarbageKind::Product, 2),
+        (GarbageKind::Checkpoint, 1),
+        (GarbageKind::LeftOver, 1),
+    ];
     assert_eq!(counts, want);
     assert_eq!(shares[0].bytes, keys[1].short().len() as u64);
     assert!(shares[0].oldest.elapsed().unwrap() > 39 * DAY);
@@ -96,7 +101,7 @@ fn every_way_of_finding_an_adapter_counts_as_use() {
     let (_dir, store) = store();
     let hash = put(&store, &key, "weights");
     age(&store.root, 40 * DAY);
-    assert_eq!(clean(&store, &[]), [(Kind::Adapter, 1)]);
+    assert_eq!(clean(&store, &[]), [(GarbageKind::Adapter, 1)]);
     assert_eq!(store.artifact(&hash), None);
 }
 
@@ -116,7 +121,7 @@ fn checkpoints_stay_as_long_as_their_adapter() {
     age(&store.root, 40 * DAY);
     let shares = store.garbage(30 * DAY, &[locked]).unwrap().shares();
     assert_eq!(shares.iter().map(|share| share.bytes).collect::<Vec<_>>(), [8]);
-    assert_eq!(clean(&store, &[locked]), [(Kind::Adapter, 1)]);
+    assert_eq!(clean(&store, &[locked]), [(GarbageKind::Adapter, 1)]);
     assert!(early(&locked).is_file() && !store.artifact_path(&old).exists());
     store.artifact(&locked).unwrap();
     assert_eq!(clean(&store, &[]), [], "a use of the adapter counts for them too");
@@ -162,7 +167,7 @@ fn a_lock_that_is_held_or_being_taken_stays() {
     assert!(path(&free).exists());
 
     drop(taking);
-    assert_eq!(clean(&store, &[]), [(Kind::LeftOver, 1)]);
+    assert_eq!(clean(&store, &[]), [(GarbageKind::LeftOver, 1)]);
     assert!(!path(&free).exists() && path(&held).exists());
     assert!(store.try_lock(&held).unwrap().is_none(), "it is held as before");
     drop(lock);
@@ -179,7 +184,7 @@ fn notes_of_packages_go_only_when_the_packages_are_gone() {
     assert_eq!(clean(&store, &[]), []);
     assert_eq!(store.packages().unwrap().len(), 1);
     fs::remove_dir(&package).unwrap();
-    assert_eq!(clean(&store, &[]), [(Kind::LeftOver, 1)]);
+    assert_eq!(clean(&store, &[]), [(GarbageKind::LeftOver, 1)]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
             format!("{} contains no Cargo.toml; name the folder of a package", package.display());
         return Err(Error::new(ErrorKind::Source, message));
     }
-    let mut files = Files { sources: package.join("src"), ..Files::default() };
+    let mut files = SourceFiles { sources: package.join("src"), ..SourceFiles::default() };
     for path in declared_targets(&manifest)? {
         files.root(package.join(path));
     }
@@ -67,7 +67,7 @@ fn unreadable(path: &Path, e: std::io::Error) -> Error {
 }
 
 #[derive(Default)]
-struct Files {
+struct SourceFiles {
     /// The folder `src`.
     sources: PathBuf,
     /// What was found already, with links resolved.
@@ -75,7 +75,7 @@ struct Files {
     found: Vec<PathBuf>,
 }
 
-impl Files {
+impl SourceFiles {
     /// The targets that cargo finds in a folder.
     fn targets(&mut self, folder: &Path) -> Result<(), Error> {
         let mut paths = Vec::new();
@@ -162,7 +162,7 @@ fn without_detours(path: &Path) -> PathBuf {
 struct Modules<'a> {
     /// The folder of the file.
     beside: &'a Path,
-    /// Files that may belong to them, with the folders of their own modules.
+    /// SourceFiles that may belong to them, with the folders of their own modules.
     found: &'a mut Vec<(PathBuf, PathBuf)>,
 }
 

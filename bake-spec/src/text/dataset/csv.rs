@@ -74,7 +74,7 @@ fn column(header: &StringRecord, field: &str) -> Result<usize, String> {
 /// Checks what the reader tolerates, so that it would take several fields for one: a quote that is
 /// not closed, and text beside quotes.
 fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
-    enum At {
+    enum QuoteState {
         Start,
         Spaces,
         Plain,
@@ -83,7 +83,7 @@ fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
         /// After what may have been its end.
         Closed,
     }
-    let (mut at, mut line) = (At::Start, 1);
+    let (mut at, mut line) = (QuoteState::Start, 1);
     // The reader skips empty lines.
     let (mut lines, mut is_first) = (Vec::new(), true);
     let wrong = |line, what: &str| Err(Wrong { line, what: what.to_owned() });
@@ -91,31 +91,31 @@ fn lines_of_records(text: &str) -> Result<Vec<usize>, Wrong> {
         if is_first && c != '\n' {
             lines.push(line);
         }
-        is_first = c == '\n' && !matches!(at, At::Quoted(_));
+        is_first = c == '\n' && !matches!(at, QuoteState::Quoted(_));
         at = match (at, c) {
-            (At::Quoted(_), '"') => At::Closed,
-            (At::Quoted(line), _) => At::Quoted(line),
-            (At::Closed, '"') => At::Quoted(line),
-            (_, ',' | '\n') => At::Start,
-            (At::Start, '"') => At::Quoted(line),
-            (At::Spaces, '"') => {
+            (QuoteState::Quoted(_), '"') => QuoteState::Closed,
+            (QuoteState::Quoted(line), _) => QuoteState::Quoted(line),
+            (QuoteState::Closed, '"') => QuoteState::Quoted(line),
+            (_, ',' | '\n') => QuoteState::Start,
+            (QuoteState::Start, '"') => QuoteState::Quoted(line),
+            (QuoteState::Spaces, '"') => {
                 return wrong(line, "there are spaces before a quote; delete them");
             }
-            (At::Closed, c) if !c.is_whitespace() => {
+            (QuoteState::Closed, c) if !c.is_whitespace() => {
                 return wrong(
                     line,
                     "there is text after a closing quote; write a quote within quotes twice \
                      (\"\"), or close the one that opens before it",
                 );
             }
-            (At::Start | At::Spaces, ' ' | '\t') => At::Spaces,
-            (At::Closed, _) => At::Closed,
-            _ => At::Plain,
+            (QuoteState::Start | QuoteState::Spaces, ' ' | '\t') => QuoteState::Spaces,
+            (QuoteState::Closed, _) => QuoteState::Closed,
+            _ => QuoteState::Plain,
         };
         line += usize::from(c == '\n');
     }
     match at {
-        At::Quoted(line) => wrong(line, "the quote that opens here is not closed"),
+        QuoteState::Quoted(line) => wrong(line, "the quote that opens here is not closed"),
         _ => Ok(lines),
     }
 }

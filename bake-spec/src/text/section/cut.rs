@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Outline, Section, Title};
+use super::{Section, SectionOutline, Title};
 use crate::text::markdown::Markdown;
 
 /// A section of at most this many words stays whole.
@@ -27,7 +27,8 @@ const PART_WORDS: usize = 110;
 /// ```
 pub fn passages(text: &str) -> Vec<Section> {
     let markdown = Markdown::parse(text);
-    let mut outline = Outline { text, markdown: &markdown, titles: Vec::new(), found: Vec::new() };
+    let mut outline =
+        SectionOutline { text, markdown: &markdown, titles: Vec::new(), found: Vec::new() };
     for section in super::sections(text) {
         outline.titles.clone_from(&section.titles);
         outline.cut(section);
@@ -35,7 +36,7 @@ pub fn passages(text: &str) -> Vec<Section> {
     outline.found
 }
 
-impl Outline<'_> {
+impl SectionOutline<'_> {
     /// Adds a section, or its parts if it is long.
     fn cut(&mut self, section: Section) {
         if words(&section.body) <= MOST_WORDS {

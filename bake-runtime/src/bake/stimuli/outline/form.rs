@@ -7,7 +7,7 @@ use super::lexicon::{
 
 /// What the words of a lead are, and those that its frames repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::bake::stimuli) enum Form {
+pub(in crate::bake::stimuli) enum LeadForm {
     /// A thing: "battery life".
     Topic(String),
     /// What is wrong, or what is the case: "my phone won't turn on".
@@ -26,34 +26,34 @@ pub(in crate::bake::stimuli) enum Form {
 }
 
 /// The words that a question begins with, and what the rest of it is.
-type Beginning = (&'static str, fn(String) -> Form);
+type Beginning = (&'static str, fn(String) -> LeadForm);
 
 const BEGINNINGS: &[Beginning] = &[
-    ("how do i ", Form::Action),
-    ("how can i ", Form::Action),
-    ("how should i ", Form::Action),
-    ("how do you ", Form::Action),
-    ("how to ", Form::Action),
-    ("what is the best way to ", Form::Action),
-    ("can i ", Form::Wish),
-    ("may i ", Form::Wish),
-    ("could i ", Form::Wish),
-    ("is it possible to ", Form::Wish),
-    ("am i allowed to ", Form::Wish),
-    ("do i have to ", Form::Wish),
-    ("do i need to ", Form::Wish),
-    ("what happens if ", Form::Clause),
-    ("what should i do if ", Form::Clause),
-    ("what do i do if ", Form::Clause),
-    ("what is ", Form::Topic),
-    ("what are ", Form::Topic),
-    ("what about ", Form::Topic),
-    ("where is ", Form::Topic),
-    ("where are ", Form::Topic),
-    ("where do i find ", Form::Topic),
+    ("how do i ", LeadForm::Action),
+    ("how can i ", LeadForm::Action),
+    ("how should i ", LeadForm::Action),
+    ("how do you ", LeadForm::Action),
+    ("how to ", LeadForm::Action),
+    ("what is the best way to ", LeadForm::Action),
+    ("can i ", LeadForm::Wish),
+    ("may i ", LeadForm::Wish),
+    ("could i ", LeadForm::Wish),
+    ("is it possible to ", LeadForm::Wish),
+    ("am i allowed to ", LeadForm::Wish),
+    ("do i have to ", LeadForm::Wish),
+    ("do i need to ", LeadForm::Wish),
+    ("what happens if ", LeadForm::Clause),
+    ("what should i do if ", LeadForm::Clause),
+    ("what do i do if ", LeadForm::Clause),
+    ("what is ", LeadForm::Topic),
+    ("what are ", LeadForm::Topic),
+    ("what about ", LeadForm::Topic),
+    ("where is ", LeadForm::Topic),
+    ("where are ", LeadForm::Topic),
+    ("where do i find ", LeadForm::Topic),
 ];
 
-impl Form {
+impl LeadForm {
     /// The form of a lead, whose words are in lower case where they can be.
     pub(in crate::bake::stimuli) fn of(lead: &str) -> Self {
         let lead = lead.trim_end_matches(['.', '!', ':']);
@@ -126,7 +126,7 @@ const STATES: &[(&str, Option<&str>)] = &[
     ("wrong", None),
 ];
 
-impl Form {
+impl LeadForm {
     /// What else a form can be asked as: what a question is about, or what happened to a thing
     /// whose state is named: of "lost key", "my key is lost" and "I lost my key".
     pub(super) fn behind(&self) -> Vec<Self> {
@@ -140,7 +140,7 @@ impl Form {
     }
 }
 
-fn asked_about(question: &str) -> Option<Form> {
+fn asked_about(question: &str) -> Option<LeadForm> {
     let of = |beginning: &str| {
         let start = question.get(..beginning.len())?;
         start.eq_ignore_ascii_case(beginning).then(|| question[beginning.len()..].to_owned())
@@ -148,7 +148,7 @@ fn asked_about(question: &str) -> Option<Form> {
     BEGINNINGS.iter().find_map(|(beginning, form)| Some(form(of(beginning)?)))
 }
 
-fn happened(topic: &str) -> Vec<Form> {
+fn happened(topic: &str) -> Vec<LeadForm> {
     let Some((state, thing)) = topic.split_once(' ') else { return Vec::new() };
     let named = |(known, _): &&(&str, _)| state.eq_ignore_ascii_case(known);
     let Some((state, did)) = STATES.iter().find(named) else { return Vec::new() };
@@ -156,8 +156,8 @@ fn happened(topic: &str) -> Vec<Form> {
     if thing.split(' ').any(|word| matches!(word, "and" | "or")) || begins_object(thing) {
         return Vec::new();
     }
-    let is = Form::Clause(format!("my {thing} is {state}"));
-    let did = did.map(|did| Form::Clause(format!("I {did} my {thing}")));
+    let is = LeadForm::Clause(format!("my {thing} is {state}"));
+    let did = did.map(|did| LeadForm::Clause(format!("I {did} my {thing}")));
     [Some(is), did].into_iter().flatten().collect()
 }
 
@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn leads_have_the_form_in_which_they_are_written() {
-        let topic = |words: &str| Form::Topic(words.to_owned());
-        let clause = |words: &str| Form::Clause(words.to_owned());
-        let action = |words: &str| Form::Action(words.to_owned());
+        let topic = |words: &str| LeadForm::Topic(words.to_owned());
+        let clause = |words: &str| LeadForm::Clause(words.to_owned());
+        let action = |words: &str| LeadForm::Action(words.to_owned());
         for (lead, want) in [
             ("battery life", topic("battery life")),
             ("return policy", topic("return policy")),
@@ -214,32 +214,32 @@ mod tests {
             ("install updates", action("install updates")),
             ("how to return a parcel", action("return a parcel")),
             ("return a parcel", action("return a parcel")),
-            ("zooping the scale", Form::Doing("zooping the scale".into())),
-            ("if you lose the key", Form::Condition("if I lose the key".into())),
-            ("what is covered", Form::Question("what is covered?".into())),
-            ("can I swim with it?", Form::Question("can I swim with it?".into())),
-            ("when is it open", Form::Question("when is it open?".into())),
-            ("when it rains a lot", Form::Condition("when it rains a lot".into())),
+            ("zooping the scale", LeadForm::Doing("zooping the scale".into())),
+            ("if you lose the key", LeadForm::Condition("if I lose the key".into())),
+            ("what is covered", LeadForm::Question("what is covered?".into())),
+            ("can I swim with it?", LeadForm::Question("can I swim with it?".into())),
+            ("when is it open", LeadForm::Question("when is it open?".into())),
+            ("when it rains a lot", LeadForm::Condition("when it rains a lot".into())),
         ] {
-            assert_eq!(Form::of(lead), want, "{lead}");
+            assert_eq!(LeadForm::of(lead), want, "{lead}");
         }
     }
 
     #[test]
     fn a_question_is_about_something_and_a_state_has_happened() {
-        let clause = |words: &str| Form::Clause(words.to_owned());
+        let clause = |words: &str| LeadForm::Clause(words.to_owned());
         for (question, want) in [
-            ("How do I reset it?", vec![Form::Action("reset it".into())]),
-            ("can I swim with it?", vec![Form::Wish("swim with it".into())]),
-            ("What is the fee?", vec![Form::Topic("the fee".into())]),
+            ("How do I reset it?", vec![LeadForm::Action("reset it".into())]),
+            ("can I swim with it?", vec![LeadForm::Wish("swim with it".into())]),
+            ("What is the fee?", vec![LeadForm::Topic("the fee".into())]),
             ("Who pays?", vec![]),
             ("lost key", vec![clause("my key is lost"), clause("I lost my key")]),
             ("frozen screen", vec![clause("my screen is frozen")]),
             ("lost and found", vec![]),
             ("late", vec![]),
         ] {
-            assert_eq!(Form::of(question).behind(), want, "{question}");
+            assert_eq!(LeadForm::of(question).behind(), want, "{question}");
         }
-        assert_eq!(Form::of("the fee").behind(), []);
+        assert_eq!(LeadForm::of("the fee").behind(), []);
     }
 }

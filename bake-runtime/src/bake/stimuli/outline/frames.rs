@@ -2,7 +2,7 @@
 //!
 //! `{}` is the lead. What begins with `{}` and has nothing before it begins with a capital.
 
-use super::form::Form;
+use super::form::LeadForm;
 
 /// About a thing.
 const TOPIC: &[&str] = &[
@@ -149,15 +149,15 @@ const FACTS: &[(&[&str], &str)] = &[
 ];
 
 /// The frames of a form, and the words in their gaps.
-pub(super) fn frames(form: &Form) -> (&'static [&'static str], &str) {
+pub(super) fn frames(form: &LeadForm) -> (&'static [&'static str], &str) {
     match form {
-        Form::Topic(words) => (TOPIC, words),
-        Form::Clause(words) => (CLAUSE, words),
-        Form::Action(words) => (ACTION, words),
-        Form::Doing(words) => (DOING, words),
-        Form::Condition(words) => (CONDITION, words),
-        Form::Wish(words) => (WISH, words),
-        Form::Question(words) => (QUESTION, words),
+        LeadForm::Topic(words) => (TOPIC, words),
+        LeadForm::Clause(words) => (CLAUSE, words),
+        LeadForm::Action(words) => (ACTION, words),
+        LeadForm::Doing(words) => (DOING, words),
+        LeadForm::Condition(words) => (CONDITION, words),
+        LeadForm::Wish(words) => (WISH, words),
+        LeadForm::Question(words) => (QUESTION, words),
     }
 }
 

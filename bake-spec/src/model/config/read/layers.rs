@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Reader;
+use super::ConfigReader;
 use super::rope::{FULL, SLIDING};
 use crate::error::Error;
 use crate::model::config::family::{Biases, Windows};
@@ -17,7 +17,7 @@ const INTERVAL: usize = 4;
 /// What Gemma 3 puts in the place of the heads' width.
 const QUERY_SCALAR: f64 = 256.0;
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     pub(super) fn layers(&self, count: usize, head_dim: usize) -> Result<Vec<Layer>, Error> {
         let turned = self.turned(count)?;
         let windows = self.windows(&turned)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Fields, Reader};
+use super::{ConfigReader, Fields};
 use crate::error::Error;
 use crate::model::config::{Rope, RopeScaling};
 
@@ -12,7 +12,7 @@ const LOCAL_THETA: f64 = 10_000.0;
 pub(super) const FULL: &str = "full_attention";
 pub(super) const SLIDING: &str = "sliding_attention";
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// The rotation of all layers; or that of layers which see everything, and that of layers with
     /// a window.
     pub(super) fn ropes(&self, context: usize) -> Result<Vec<Rope>, Error> {

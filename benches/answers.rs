@@ -5,6 +5,8 @@
 //! is timed up to the first token of an answer; each further token is a pass over the cache, alone
 //! and for eight questions at once.
 
+#[path = "../examples/shared/memory.rs"]
+mod memory;
 #[path = "shared/random.rs"]
 mod random;
 
@@ -35,10 +37,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         return arguments.iter().try_for_each(|dir| in_own_process(dir, dir));
     }
     let dir = tempfile::tempdir()?;
-    let random = dir.path().join("random-135m");
-    random::model(&random, random::SHAPE_135M)?;
     in_own_process("tiny", "")?;
-    in_own_process("135M, random", &random.to_string_lossy())
+    for (name, shape) in [("135M", random::SHAPE_135M), ("0.5B", random::SHAPE_05B)] {
+        let folder = dir.path().join(name);
+        random::model(&folder, shape)?;
+        in_own_process(&format!("{name}, random"), &folder.to_string_lossy())?;
+    }
+    Ok(())
 }
 
 fn in_own_process(name: &str, model: &str) -> Result<(), Box<dyn Error>> {
@@ -83,11 +88,11 @@ fn measure(name: &str, model: &str) -> Result<(), Box<dyn Error>> {
         eight.push(further as f64 / (begin.elapsed().as_secs_f64() - read));
     }
     println!(
-        "| {name} | {load:.2} s | {prompt} | {:.0} | {:.0} | {:.0} | {} |",
+        "| {name} | {load:.2} s | {prompt} | {:.0} | {:.0} | {:.0} | {} MB |",
         median(reading),
         median(single),
         median(eight),
-        peak_memory()
+        memory::peak_bytes() / 1_000_000
     );
     Ok(())
 }
@@ -99,13 +104,6 @@ fn answer(chat: &Chat, question: &str) -> bake::Result<usize> {
         piece?;
     }
     Ok(stream.tokens())
-}
-
-fn peak_memory() -> String {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    kilobytes.map_or("unknown".to_owned(), |kilobytes| format!("{:.0} MB", kilobytes * 1.024e-3))
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {

@@ -1,11 +1,14 @@
-//! Which share of a training step the distillation loss takes on the processor:
-//! `cargo bench --bench step`.
+//! What a training step takes on the processor: `cargo bench --bench step`, or with files of
+//! models, `cargo bench --bench step -- MODEL.gguf`.
 //!
-//! A short bake of `tiny`, and two of a random model in bf16 in the shape of a 135M one (30 layers,
-//! width 576, vocabulary 49152), are timed step by step. The loss of as many answer tokens as a
-//! step has is timed by itself, as it is and in the plain form: both logits, two log-softmaxes, and
-//! candle's own backward pass through the student's side of them. The step with the plain form is
-//! the measured step with one exchanged for the other.
+//! Short bakes are timed step by step, each in a process of its own, whose peak memory is read
+//! before anything else is measured: of `tiny`, and of random models in bf16 in the shapes of a
+//! 135M one (30 layers, width 576, vocabulary 49152) and of a 0.5B one (24 layers, width 896,
+//! vocabulary 151936). A second table has what the bake took beside what its plan said.
+//!
+//! The loss of as many answer tokens as a step has is timed by itself, as it is and in the plain
+//! form: both logits, two log-softmaxes, and candle's own backward pass through the student's side
+//! of them. The step with the plain form is the measured step with one exchanged for the other.
 //!
 //! Last comes the same step under candle's autograd: as many tokens in as many sequences through as
 //! many blocks of the same widths, written in candle's own operations, with changes on all seven
@@ -13,11 +16,14 @@
 
 #[path = "step/autograd.rs"]
 mod autograd;
+#[path = "../examples/shared/memory.rs"]
+mod memory;
 #[path = "shared/random.rs"]
 mod random;
 
 use std::error::Error;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -26,7 +32,7 @@ use bake::recipe::{
     Generator, Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
     Target, TargetFields, Train, TrainFields,
 };
-use bake::{BakeOptions, Interrupt, Message, Progress, Role, Store};
+use bake::{BakeOptions, Interrupt, Message, Plan, Progress, Role, Store};
 use bake_runtime::bake_recipe;
 use bake_spec::{Config, Projection};
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -34,40 +40,16 @@ use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 
 const ROUNDS: usize = 9;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let dir = tempfile::tempdir()?;
-    random::model(&dir.path().join("random-135m"), random::SHAPE_135M)?;
-    println!(
-        "| model | sequences a step | their tokens | answer tokens | a step | loss | share | plain \
-         loss | its share of a step with it | the step under autograd | times ours |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    let random = || ModelSource::Folder("random-135m".into());
-    let [tiny, short, long] = [
-        Job { model: ModelSource::Tiny, batch: 16, answer: 24, chatter: 0 },
-        Job { model: random(), batch: 4, answer: 24, chatter: 0 },
-        Job { model: random(), batch: 8, answer: 60, chatter: 4 },
-    ];
-    for (name, job) in [("tiny", tiny), ("135M, random", short), ("135M, random", long)] {
-        let recipe = job.recipe(dir.path())?;
-        let (step_ms, tokens) = step(&recipe, dir.path())?;
-        let (loss_ms, plain_ms) = losses(&recipe, tokens)?;
-        let (autograd_ms, read) = autograd_step(&recipe, tokens)?;
-        let (share, plain_share) =
-            (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
-        println!(
-            "| {name} | {} | {read} | {tokens} | {step_ms:.1} ms | {loss_ms:.1} ms | {share:.0} % \
-             | {plain_ms:.1} ms | {plain_share:.0} % | {autograd_ms:.1} ms | {:.2} |",
-            recipe.train.batch,
-            autograd_ms / step_ms
-        );
-    }
-    Ok(())
+/// A model, by the file or folder that it is in (none for `tiny`), and what it is trained on.
+struct Row<'a> {
+    name: &'a str,
+    model: &'a str,
+    size: Size,
 }
 
-/// What is trained.
-struct Job {
-    model: ModelSource,
+/// What a step has.
+#[derive(Clone, Copy)]
+struct Size {
     /// Sequences a step.
     batch: usize,
     /// Tokens that an answer has at most.
@@ -76,9 +58,108 @@ struct Job {
     chatter: usize,
 }
 
-impl Job {
-    fn recipe(self, root: &Path) -> bake::Result<Recipe> {
-        let Self { model, batch, answer, chatter } = self;
+const SHORT: Size = Size { batch: 4, answer: 24, chatter: 0 };
+const LONG: Size = Size { batch: 8, answer: 60, chatter: 4 };
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [flag, name, model, numbers @ ..] = arguments.as_slice()
+        && flag == "--measure"
+        && let [batch, answer, chatter] = numbers
+    {
+        let size =
+            Size { batch: batch.parse()?, answer: answer.parse()?, chatter: chatter.parse()? };
+        return measure(&Row { name, model, size });
+    }
+    println!(
+        "| model | sequences a step | their tokens | answer tokens | a step | tokens/s | peak \
+         memory | loss | share | plain loss | its share of a step with it | the step under \
+         autograd | times ours |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    let dir = tempfile::tempdir()?;
+    let random = |name: &str, shape| -> Result<String, Box<dyn Error>> {
+        let folder = dir.path().join(name);
+        random::model(&folder, shape)?;
+        Ok(folder.to_str().ok_or("the folder for temporary files has no UTF-8 name")?.to_owned())
+    };
+    let mut plans = Vec::new();
+    if arguments.is_empty() {
+        let small = random("random-135m", random::SHAPE_135M)?;
+        let large = random("random-0.5b", random::SHAPE_05B)?;
+        for row in [
+            Row { name: "tiny", model: "", size: Size { batch: 16, ..SHORT } },
+            Row { name: "135M, random", model: &small, size: SHORT },
+            Row { name: "135M, random", model: &small, size: LONG },
+            Row { name: "0.5B, random", model: &large, size: SHORT },
+        ] {
+            plans.push(in_own_process(&row)?);
+        }
+    }
+    for model in &arguments {
+        let name = Path::new(model).file_stem().and_then(|name| name.to_str()).unwrap_or(model);
+        plans.push(in_own_process(&Row { name, model, size: LONG })?);
+    }
+    println!("\n| model | steps | planned | the bake took | planned | its peak memory |");
+    println!("|---|---|---|---|---|---|");
+    plans.iter().for_each(|plan| println!("{plan}"));
+    Ok(())
+}
+
+/// Measures a row and prints it; returns that of the second table.
+fn in_own_process(row: &Row<'_>) -> Result<String, Box<dyn Error>> {
+    let Size { batch, answer, chatter } = row.size;
+    let numbers = [batch, answer, chatter].map(|number| number.to_string());
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--measure", row.name, row.model])
+        .args(numbers)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let mut lines = said.lines();
+    match (output.status.success(), lines.next(), lines.next()) {
+        (true, Some(first), Some(second)) => {
+            println!("{first}");
+            Ok(second.to_owned())
+        }
+        _ => Err(format!("{}: {}", row.name, output.status).into()),
+    }
+}
+
+fn measure(row: &Row<'_>) -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let recipe = row.size.recipe(row.model, dir.path())?;
+    let Step { ms: step_ms, answers, steps, planned, took, peak } = step(&recipe, dir.path())?;
+    let (loss_ms, plain_ms) = losses(&recipe, answers)?;
+    let (autograd_ms, tokens) = autograd_step(&recipe, answers)?;
+    let (share, plain_share) =
+        (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
+    let (name, batch) = (row.name, recipe.train.batch);
+    println!(
+        "| {name} | {batch} | {tokens} | {answers} | {step_ms:.1} ms | {:.0} | {peak} MB | \
+         {loss_ms:.1} ms | {share:.0} % | {plain_ms:.1} ms | {plain_share:.0} % | \
+         {autograd_ms:.1} ms | {:.2} |",
+        1e3 * tokens as f64 / step_ms,
+        autograd_ms / step_ms
+    );
+    println!(
+        "| {name} | {steps} | {:.1} s | {took:.1} s | {} | {peak} MB |",
+        planned.seconds.sum(),
+        planned.memory()
+    );
+    Ok(())
+}
+
+impl Size {
+    /// A bake of this model.
+    fn recipe(self, model: &str, root: &Path) -> bake::Result<Recipe> {
+        let Self { batch, answer, chatter } = self;
+        let model = match model {
+            "" => ModelSource::Tiny,
+            file if file.ends_with(".gguf") => ModelSource::Gguf(file.to_owned().into()),
+            folder => ModelSource::Folder(folder.to_owned().into()),
+        };
         let chatter = " Please take your time and say it in your own words.".repeat(chatter);
         let questions: Vec<_> = (0..2 * batch)
             .map(|i| format!("What is said about room {i}?{chatter}").into())
@@ -158,19 +239,39 @@ impl Progress for Steps {
     }
 }
 
-/// The median time of a training step in milliseconds, and the answer tokens that it has.
-fn step(recipe: &Recipe, dir: &Path) -> Result<(f64, usize), Box<dyn Error>> {
+/// A step, and the bake that it is one of.
+struct Step {
+    /// Its median time in milliseconds.
+    ms: f64,
+    /// The answer tokens that it has.
+    answers: usize,
+    /// How many there were.
+    steps: usize,
+    planned: Plan,
+    /// Seconds of the bake, with loading the model.
+    took: f64,
+    /// The most memory of the process, in MB.
+    peak: u64,
+}
+
+/// Bakes, step by step.
+fn step(recipe: &Recipe, dir: &Path) -> Result<Step, Box<dyn Error>> {
     let steps = Steps::default();
     let options = BakeOptions::new()
         .store(Store::new(dir.join("store")))
         .progress(steps.clone())
         .interrupt(Interrupt::new());
+    let planned = bake::plan(recipe, &options)?;
+    let begin = Instant::now();
     let report = bake_recipe(recipe, &options)?.report;
+    let (took, peak) = (begin.elapsed().as_secs_f64(), memory::peak_bytes() / 1_000_000);
+    let done = steps.with(|(_, times)| times.len());
     let times = steps.with(|(_, times)| {
         times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64() * 1e3).collect()
     });
     let steps_an_epoch = report.targets[0].rollouts.div_ceil(recipe.train.batch);
-    Ok((median(times), report.targets[0].tokens / steps_an_epoch))
+    let answers = report.targets[0].tokens / steps_an_epoch;
+    Ok(Step { ms: median(times), answers, steps: done, planned, took, peak })
 }
 
 /// The median times of the loss and of its plain form, in milliseconds.

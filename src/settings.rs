@@ -475,7 +475,7 @@ pub mod train {
     ///
     /// `epochs`, in `train`: a whole number from 1 to 1000000. Default: `16`.
     pub const epochs: () = ();
-    /// The highest learning rate; by default 0.75 / the model's hidden size.
+    /// The highest learning rate; by default 1.5 / the model's hidden size.
     ///
     /// `lr`, in `train`: a number above 0 and at most 1000000.
     pub const lr: () = ();
@@ -508,7 +508,7 @@ pub mod train {
     ///
     /// `clip`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const clip: () = ();
-    /// AdamW's weight decay.
+    /// How much weights decay, times the learning rate, at each step.
     ///
     /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
     pub const weight_decay: () = ();

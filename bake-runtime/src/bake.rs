@@ -53,7 +53,10 @@ use crate::inputs::{Inputs, check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage};
-use crate::train::{Checkpoints, StudentSequence, Trained, Training, TrainingSet, measure};
+use crate::tensor::matrix::bf16::Bf16Unit;
+use crate::train::{
+    Checkpoints, StudentSequence, Trained, Training, TrainingRoom, TrainingSet, measure,
+};
 use drift::Drift;
 use gate::Chosen;
 pub use options::BakeOptions;
@@ -94,12 +97,12 @@ pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
     let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
     check_sources(recipe)?;
     let model = load_model(recipe, options.device)?;
-    let activation_bytes = options.room_for_activations();
+    let room = TrainingRoom::of(&model, options.device, options.room_for_activations());
     let hash = recipe.hash(model.hash());
     let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = %hash);
     let _entered = span.enter();
     let (store, model) = (&store, &model);
-    let baking = Baking { recipe, options, store, monitor, model, hash, activation_bytes };
+    let baking = Baking { recipe, options, store, monitor, model, hash, room };
     // What exists can be used without a lock, even in a read-only store.
     if let Some(bake) = baking.made()? {
         return Ok(bake);
@@ -120,7 +123,7 @@ struct Baking<'a> {
     model: &'a Model,
     hash: Hash,
     /// As much as a plan has said: what is free is looked at as soon as the model is loaded.
-    activation_bytes: usize,
+    room: TrainingRoom,
 }
 
 impl Baking<'_> {
@@ -221,11 +224,13 @@ impl Baking<'_> {
 
     /// Trains an adapter. The first round is 0; one that was finished is not trained again.
     fn train(&self, training_set: &TrainingSet, adapter: Adapter, round: usize) -> Result<Trained> {
+        let student = self.room.student(self.model)?;
         let training = Training {
             model: self.model,
+            student: &student,
             recipe: self.recipe,
             training_set,
-            activation_bytes: self.activation_bytes,
+            activation_bytes: self.room.activations,
             checkpoints: &self.checkpoints(round),
             monitor: self.monitor,
         };
@@ -245,9 +250,10 @@ impl Baking<'_> {
 
     /// The checkpoints of a round, which stay there until the bake is done.
     fn checkpoints(&self, round: usize) -> Checkpoints<'_> {
+        let of_device = || device_kind(self.options.device, self.model);
         let key = KeyHasher::new("checkpoints", 3)
             .field("recipe", &self.hash)
-            .field("device", device_kind(self.options.device, self.model));
+            .field("device", self.room.unit().map_or_else(of_device, Bf16Unit::name));
         let key = if round > 0 { key.field("round", &round) } else { key };
         Checkpoints::new(self.store, key.finish(), &self.recipe.train)
     }

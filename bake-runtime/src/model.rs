@@ -26,6 +26,7 @@ use crate::checkpoint::generation::Generation;
 use crate::checkpoint::{self, Checkpoint};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::Precision;
 use crate::text::settings::TextSettings;
 #[cfg(feature = "train")]
@@ -226,6 +227,12 @@ impl Model {
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
         adapter.check_fits(self.config())?;
         Ok(Self { decoder: self.decoder.folded(adapter)?, text: self.text.clone() })
+    }
+
+    /// The model with the matrices of its blocks multiplied in bf16, from copies in the unit's
+    /// orders.
+    pub(crate) fn packed(&self, unit: Bf16Unit) -> Result<Self> {
+        Ok(Self { decoder: self.decoder.packed(unit)?, text: self.text.clone() })
     }
 
     pub(crate) fn decoder(&self) -> &Decoder {

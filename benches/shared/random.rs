@@ -28,6 +28,16 @@ pub(crate) const SHAPE_135M: Shape = Shape {
     vocabulary: 49_152,
 };
 
+/// Those of Qwen2.5-0.5B.
+pub(crate) const SHAPE_05B: Shape = Shape {
+    layers: 24,
+    hidden: 896,
+    intermediate: 4864,
+    heads: 14,
+    kv_heads: 2,
+    vocabulary: 151_936,
+};
+
 /// A folder with a model of random weights in bf16, and the tokenizer of `tiny`.
 pub(crate) fn model(dir: &Path, shape: Shape) -> Result<(), Box<dyn Error>> {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny");

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
+use crate::train::TrainingRoom;
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Shape, Speed};
@@ -145,10 +146,10 @@ impl TargetPlan {
 /// When the model, a document or the store cannot be read, or the device cannot be used.
 pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let (model, store) = (load_model(recipe, options.device)?, options.open_store()?);
-    let room = options.room_for_activations();
     let interrupt = Interrupt::new();
     let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
     let BakeOptions { device, fresh, .. } = *options;
+    let room = TrainingRoom::of(&model, device, options.room_for_activations());
     let stages = Stages { recipe, model: &model, device, store: &store, fresh, monitor };
     let adapter_kept = !fresh && store.adapter(&recipe.hash(model.hash()))?.is_some();
     let mut works = Vec::new();
@@ -161,7 +162,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
     let trained_on: usize = works.iter().map(|work| work.sequences().count).sum();
     let seconds = match adapter_kept {
         true => PlannedSeconds::default(),
-        false => seconds(&model, recipe, &works, room)?,
+        false => seconds(&model, recipe, &works, &room)?,
     };
     let plan = Plan {
         adapter_kept,
@@ -189,7 +190,7 @@ fn seconds(
     model: &Model,
     recipe: &Recipe,
     works: &[TargetWork],
-    room: usize,
+    room: &TrainingRoom,
 ) -> Result<PlannedSeconds> {
     let all = works.iter().fold(Lengths::default(), |all, work| all.and(work.sequences()));
     let answers = works.iter().fold(Lengths::default(), |all, work| all.and(work.answers));

@@ -106,6 +106,22 @@ impl Decoder {
         Ok(folded)
     }
 
+    /// The decoder with the matrices of its blocks multiplied in bf16, from copies in the unit's
+    /// orders.
+    pub(crate) fn packed(&self, unit: Bf16Unit) -> Result<Self> {
+        let mut packed = self.clone();
+        for linear in packed.blocks.iter_mut().flat_map(|block| &mut block.projections) {
+            *linear = linear.packed(unit)?;
+        }
+        Ok(packed)
+    }
+
+    /// The memory that the copies of [`Self::packed`] take.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let projections = self.blocks.iter().flat_map(|block| &block.projections);
+        projections.map(|linear| linear.weight().packed_bytes()).sum()
+    }
+
     /// Whether all of its matrices are in f32, so that an adapter can be folded in: one in 16 bits
     /// would partly round it away, and a quantised one has no room for it.
     pub(crate) fn in_f32(&self) -> bool {

@@ -8,6 +8,7 @@ use candle_core::{Result, Tensor};
 use crate::adapter::{LowRank, LowRankGradient};
 use crate::device::gpu::Gpu;
 pub(crate) use crate::tensor::matrix::Sums;
+use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::slices::{in_real, tensor};
 use crate::tensor::weight::Weight;
 
@@ -74,6 +75,11 @@ impl Linear {
             return gpu::backward(&gpu, self, x, dy, change, wanted);
         }
         in_real!(x, T => cpu::backward::<T>(self, x, dy, change, wanted))
+    }
+
+    /// The layer with its weight multiplied in bf16, from copies in the unit's orders.
+    pub(crate) fn packed(&self, unit: Bf16Unit) -> Result<Self> {
+        Ok(Self { weight: self.weight.packed(unit)?, bias: self.bias.clone() })
     }
 
     /// The layer with the change folded into its weight, which is in f32 then, unless it is in

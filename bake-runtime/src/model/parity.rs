@@ -21,6 +21,7 @@ use crate::model::block::WeightView;
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::{Form, Precision};
 use crate::text::template::{Message, Role};
+use crate::train::{TrainingRoom, Trial};
 use crate::{Adapter, Model};
 
 const TOLERANCE: f32 = 1e-4;
@@ -241,7 +242,8 @@ fn a_quantised_model_stays_so_and_learns() {
             (model.decoder().weight_bytes(), wide.decoder().weight_bytes() / size_of::<f32>());
         assert!(10 * bytes <= 7 * numbers, "{bytes} bytes for {numbers} numbers");
         let recipe = crate::bake::tests::recipe();
-        let trial = crate::train::Trial::new(&model, &recipe, 11, 10).unwrap();
+        let room = TrainingRoom::of(&model, crate::Device::CpuF32, 0);
+        let trial = Trial::new(&model, &recipe, &room, [11, 10]).unwrap();
         assert_eq!(trial.tokens(), ids.len());
         trial.learn(0).unwrap();
         assert_eq!(model.decoder().weight_bytes(), bytes);

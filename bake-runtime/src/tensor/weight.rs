@@ -15,7 +15,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 use crate::tensor::elementary::Real;
-use crate::tensor::matrix::bf16::{self, Bf16Unit, Orientation};
+use crate::tensor::matrix::bf16::{self, Bf16Unit, Orientation, Packed, Unpacked};
 use crate::tensor::matrix::{
     FEW_ROWS, Matrix, Rows as _, Sums, Threads, multiply, multiply_into, row_by_row, times,
 };
@@ -29,6 +29,8 @@ pub(crate) struct Weight {
     numbers: Numbers,
     /// What multiplies them in bf16.
     unit: Option<Bf16Unit>,
+    /// Copies in the orders that the unit wants, for `x Wᵀ` and for `dy W`.
+    packed: Option<Arc<[Packed; 2]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,14 +98,14 @@ impl Weight {
         if !matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
             candle_core::bail!("a weight may be in f32, bf16 or f16, not in {:?}", matrix.dtype());
         }
-        Ok(Self { numbers: Numbers::Plain(matrix.contiguous()?), unit: None })
+        Ok(Self { numbers: Numbers::Plain(matrix.contiguous()?), unit: None, packed: None })
     }
 
     /// A weight of quantised blocks, from their bytes; it stays on the processor. Rows are whole
     /// blocks.
     pub(crate) fn quantised(dtype: GgmlDType, bytes: &[u8], dims: [usize; 2]) -> Result<Self> {
         let numbers = Numbers::Quantised(Arc::new(Blocks::new(dtype, bytes, dims)?));
-        Ok(Self { numbers, unit: None })
+        Ok(Self { numbers, unit: None, packed: None })
     }
 
     /// The weight with products in bf16, where it is in bf16 or quantised: others would be rounded.
@@ -113,6 +115,28 @@ impl Weight {
             Numbers::Quantised(_) => true,
         };
         Self { unit: unit.filter(|_| rounded), ..self }
+    }
+
+    /// The weight with products in bf16 from copies in the orders that the unit wants, which take
+    /// [`Self::packed_bytes`] more. It is rounded to bf16 for that.
+    pub(crate) fn packed(&self, unit: Bf16Unit) -> Result<Self> {
+        let pack = |w: Narrow<'_>| {
+            [Orientation::Transposed, Orientation::Plain].map(|order| Packed::new(unit, w, order))
+        };
+        let packed = match &self.numbers {
+            Numbers::Plain(matrix) if matrix.dtype() == DType::F32 => {
+                let inputs = self.dims().1;
+                with_slice(&matrix.to_dtype(DType::BF16)?, |w| pack(Narrow::Bf16(w, inputs)))?
+            }
+            _ => self.with_narrow(pack)?,
+        };
+        Ok(Self { unit: Some(unit), packed: Some(Arc::new(packed)), ..self.clone() })
+    }
+
+    /// The memory that the copies of [`Self::packed`] take.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        let (outputs, inputs) = self.dims();
+        2 * Packed::bytes([outputs, inputs])
     }
 
     /// What multiplies it in bf16; none where its products are in f32.
@@ -267,7 +291,12 @@ impl Weight {
         let (Some(unit), Some(out), Some(x)) = (self.unit, T::f32s_mut(out), x.f32s()) else {
             return Ok(false);
         };
-        self.with_narrow(|w| bf16::multiply(unit, out, add, x, w, orientation))?;
+        match &self.packed {
+            Some(packed) => bf16::multiply(unit, out, add, x, &packed[orientation as usize]),
+            None => self.with_narrow(|w| {
+                bf16::multiply(unit, out, add, x, Unpacked::new(w, orientation));
+            })?,
+        }
         Ok(true)
     }
 

@@ -47,7 +47,7 @@ impl<'a> Checkpoints<'a> {
         let Some((held_out, data)) = numbers(rest) else { return Ok(()) };
         let last: Vec<Tensor> = matrices(&state.adapter).cloned().collect();
         let best: &[Tensor] = if held_out.is_empty() { &[] } else { &last };
-        let moments: Vec<Tensor> = state.optimizer.state().1.cloned().collect();
+        let moments: Vec<Tensor> = state.optimizer.moments().cloned().collect();
         let shaped: Vec<&Tensor> = best.iter().chain(&last).chain(&moments).collect();
         let Some(tensors) = tensors(data, &shaped)? else { return Ok(()) };
         let mut tensors = tensors.into_iter();
@@ -57,7 +57,7 @@ impl<'a> Checkpoints<'a> {
             state.best = Some(adapter);
         }
         replace(&mut state.adapter, &mut tensors);
-        state.optimizer.resume(losses.len() as i32, tensors);
+        state.optimizer.resume(tensors);
         (state.losses, state.held_out) = (losses, held_out);
         Ok(())
     }
@@ -116,7 +116,7 @@ impl<'a> Checkpoints<'a> {
 
     fn save(&self, state: &TrainingState) -> Result<()> {
         let best = state.best.iter().flat_map(matrices);
-        let (_, moments) = state.optimizer.state();
+        let moments = state.optimizer.moments();
         let tensors: Vec<&Tensor> = best.chain(matrices(&state.adapter)).chain(moments).collect();
         let elements: usize = tensors.iter().map(|tensor| tensor.elem_count()).sum();
         let divergences = state.losses.len() + state.held_out.len();

@@ -2,7 +2,7 @@
 
 use bake_spec::recipe::Recipe;
 
-use super::optimizer::{self, AdamW, AdamWSettings};
+use super::optimizer::{self, Muon};
 use super::shards::Shards;
 use super::step::{Student, measure};
 use super::{Checkpoints, TrainingSet, schedule};
@@ -14,7 +14,7 @@ use crate::progress::{Monitor, Stage};
 
 /// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
 /// each weight may move less (Yang et al. 2022, arXiv 2203.03466).
-const RATE_TIMES_HIDDEN: f64 = 0.75;
+const RATE_TIMES_HIDDEN: f64 = 1.5;
 
 /// A training of one adapter.
 ///
@@ -24,6 +24,8 @@ const RATE_TIMES_HIDDEN: f64 = 0.75;
 #[derive(Clone, Copy)]
 pub(crate) struct Training<'a> {
     pub(crate) model: &'a Model,
+    /// The same as it is multiplied in a step.
+    pub(crate) student: &'a Model,
     pub(crate) recipe: &'a Recipe,
     pub(crate) training_set: &'a TrainingSet,
     pub(crate) activation_bytes: usize,
@@ -34,7 +36,7 @@ pub(crate) struct Training<'a> {
 /// What changes from step to step.
 pub(super) struct TrainingState {
     pub(super) adapter: Adapter,
-    pub(super) optimizer: AdamW,
+    pub(super) optimizer: Muon,
     /// The loss of each finished step.
     pub(super) losses: Vec<f64>,
     /// The divergence on what is held out, after each finished epoch.
@@ -58,7 +60,7 @@ impl Training<'_> {
     /// that of the epoch after which what is held out was nearest.
     pub(crate) fn run(self, adapter: Adapter) -> Result<Trained> {
         let settings = &self.recipe.train;
-        let optimizer = AdamW::new(&adapter, AdamWSettings::new(settings.weight_decay))?;
+        let optimizer = Muon::new(&adapter, settings.weight_decay)?;
         let (losses, held_out) = (Vec::new(), Vec::new());
         let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
         let steps_per_epoch = self.steps_per_epoch();
@@ -166,7 +168,7 @@ impl Training<'_> {
     ) -> Result<(f64, Gradients)> {
         let settings = &self.recipe.train;
         let student = Student {
-            model: self.model,
+            model: self.student,
             adapter,
             settings,
             dropout: self.recipe.lora.dropout,

@@ -1,130 +1,127 @@
-//! AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+//! Muon: a momentum whose matrices are made orthogonal (Jordan et al. 2024,
+//! <https://kellerjordan.github.io/posts/muon>), for both factors of each change.
+//!
+//! All directions in which a factor should move get the same weight, those of few stimuli too. To
+//! the same divergence that takes half of AdamW's steps, and it keeps one moment instead of two.
 
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::adapter::{Adapter, Gradients};
+use crate::adapter::{Adapter, Gradients, LowRank};
 use crate::tensor::elementary::{sum2, vectorised};
 use crate::tensor::in_place;
 use crate::tensor::slices::with_slice;
 
-/// The settings of AdamW, apart from the learning rate of each step.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AdamWSettings {
-    /// How much of the mean of the gradients is kept at each step.
-    pub(crate) beta1: f64,
-    /// How much of the mean of their squares is kept.
-    pub(crate) beta2: f64,
-    pub(crate) eps: f64,
-    pub(crate) weight_decay: f64,
-}
+/// How much of the mean of the gradients is kept at each step.
+const MOMENTUM: f64 = 0.9;
 
-impl AdamWSettings {
-    /// With a shorter mean of the squares than the paper's 0.999: at rates as high as an adapter's
-    /// it must follow when gradients grow, or some steps are far too large.
-    pub(crate) fn new(weight_decay: f64) -> Self {
-        Self { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay }
-    }
-}
+/// The root of the mean square of a step at a learning rate of 1: about that of AdamW, whose rates
+/// can be used so (Liu et al. 2025, arXiv 2502.16982).
+const STEP: f64 = 0.2;
+
+/// The polynomial `a x + b x³ + c x⁵` that brings singular values between 0 and 1 near to 1, and
+/// how often it is applied.
+const POLYNOMIAL: [f64; 3] = [3.4445, -4.7750, 2.0315];
+const TIMES: usize = 5;
+
+/// What is taken for the square of the length of a matrix of zeros.
+const LEAST_SQUARE: f64 = 1e-30;
 
 /// The optimiser of an adapter.
-pub(crate) struct AdamW {
-    /// Means of the gradients and of their squares, for A and B of each change in the order of the
-    /// adapter.
-    moments: Vec<[(Tensor, Tensor); 2]>,
-    steps: i32,
-    settings: AdamWSettings,
+pub(crate) struct Muon {
+    /// Means of the gradients for A and B of each change, in the order of the adapter.
+    moments: Vec<[Tensor; 2]>,
+    weight_decay: f64,
 }
 
-impl AdamW {
-    pub(crate) fn new(adapter: &Adapter, settings: AdamWSettings) -> Result<Self> {
-        let zeros = |t: &Tensor| Ok::<_, candle_core::Error>((t.zeros_like()?, t.zeros_like()?));
-        let moments = adapter
-            .iter()
-            .map(|(_, _, change)| Ok([zeros(&change.a)?, zeros(&change.b)?]))
-            .collect::<Result<_>>()?;
-        Ok(Self { moments, steps: 0, settings })
+impl Muon {
+    pub(crate) fn new(adapter: &Adapter, weight_decay: f64) -> Result<Self> {
+        let zeros =
+            |(.., change): (_, _, &LowRank)| Ok([change.a.zeros_like()?, change.b.zeros_like()?]);
+        Ok(Self { moments: adapter.iter().map(zeros).collect::<Result<_>>()?, weight_decay })
     }
 
-    /// The steps so far, and the moments in their order.
-    pub(super) fn state(&self) -> (i32, impl Iterator<Item = &Tensor>) {
-        (self.steps, self.moments.iter().flatten().flat_map(|(mean, square)| [mean, square]))
+    /// The moments in their order.
+    pub(super) fn moments(&self) -> impl Iterator<Item = &Tensor> {
+        self.moments.iter().flatten()
     }
 
-    /// Resumes from a [`state`](Self::state) with moments of the same number and shapes.
-    pub(super) fn resume(&mut self, steps: i32, moments: impl IntoIterator<Item = Tensor>) {
-        self.steps = steps;
-        let places = self.moments.iter_mut().flatten().flat_map(|(mean, square)| [mean, square]);
+    /// Resumes from [`moments`](Self::moments) of the same number and shapes.
+    pub(super) fn resume(&mut self, moments: impl IntoIterator<Item = Tensor>) {
+        let places = self.moments.iter_mut().flatten();
         places.zip(moments).for_each(|(place, moment)| *place = moment);
     }
 
     /// Moves the adapter against the gradients, one for each of its changes.
-    pub(crate) fn step(&mut self, adapter: &Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
-        self.steps += 1;
-        let (steps, settings) = (self.steps, self.settings);
+    pub(crate) fn step(&self, adapter: &Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
         let mut moves = Vec::with_capacity(2 * self.moments.len());
-        for ((layer, projection, gradient), [a_moments, b_moments]) in
-            gradients.iter().zip(&self.moments)
-        {
+        for ((layer, projection, gradient), [of_a, of_b]) in gradients.iter().zip(&self.moments) {
             let Some(change) = adapter.change(layer, projection) else { continue };
-            moves.push((&change.a, &gradient.a, a_moments));
-            moves.push((&change.b, &gradient.b, b_moments));
+            moves.push((&change.a, &gradient.a, of_a));
+            moves.push((&change.b, &gradient.b, of_b));
         }
-        let step = |(x, gradient, moments): (&Tensor, &Tensor, &_)| {
-            settings.step(steps, x, gradient, moments, lr)
+        let step = |(x, gradient, moment): (&Tensor, &Tensor, &Tensor)| {
+            self.step_of(x, gradient, moment, lr)
         };
         if moves.iter().all(|(x, ..)| x.device().is_cpu()) {
             return moves.into_par_iter().try_for_each(step);
         }
         moves.into_iter().try_for_each(step)
     }
-}
 
-impl AdamWSettings {
-    /// With bias-corrected moments m̂ and v̂: `x ← x (1 − lr · decay) − lr · m̂ / (√v̂ + ε)`.
+    /// `m ← β m + (1 − β) g`, and `x ← x (1 − lr · decay) − lr · s · O(β m + (1 − β) g)`, where O
+    /// makes orthogonal, and s gives the step its size.
     ///
     /// The numbers change where they are. New tensors would end up among those of a step, and what
     /// lies between them could not serve the next one, which may be larger.
-    fn step(
-        &self,
-        steps: i32,
-        x: &Tensor,
-        gradient: &Tensor,
-        (mean, square): &(Tensor, Tensor),
-        lr: f64,
-    ) -> Result<()> {
-        let &Self { beta1, beta2, eps, weight_decay } = self;
-        let (corrected1, corrected2) = (1.0 - beta1.powi(steps), 1.0 - beta2.powi(steps));
-        let kept = 1.0 - lr * weight_decay;
+    fn step_of(&self, x: &Tensor, gradient: &Tensor, moment: &Tensor, lr: f64) -> Result<()> {
+        let (rows, columns) = x.dims2()?;
+        let kept = 1.0 - lr * self.weight_decay;
+        let size = lr * STEP * (rows.max(columns) as f64).sqrt();
+        let ahead = |m: &Tensor| (m * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?;
         if x.device().is_cpu() {
-            let [keep1, new1, keep2, new2] =
-                [beta1, 1.0 - beta1, beta2, 1.0 - beta2].map(|share| share as f32);
-            let [over1, over2] = [corrected1, corrected2].map(|share| (1.0 / share) as f32);
-            let [eps, kept, lr] = [eps, kept, lr].map(|number| number as f32);
+            let [keep, new] = [MOMENTUM, 1.0 - MOMENTUM].map(|share| share as f32);
+            let [kept, size] = [kept, size].map(|number| number as f32);
             in_place::update(
-                mean,
+                moment,
                 gradient,
                 #[inline(always)]
-                |mean, g| mean * keep1 + g * new1,
+                |m, g| m * keep + g * new,
             )?;
-            in_place::update(
-                square,
-                gradient,
-                #[inline(always)]
-                |square, g| square * keep2 + g * g * new2,
-            )?;
-            return in_place::update2(
+            return in_place::update(
                 x,
-                [mean, square],
+                &orthogonal(&ahead(moment)?)?,
                 #[inline(always)]
-                |x, mean, square| x * kept - mean * over1 / ((square * over2).sqrt() + eps) * lr,
+                |x, o| x * kept - o * size,
             );
         }
-        replace(mean, ((mean * beta1)? + (gradient * (1.0 - beta1))?)?)?;
-        replace(square, ((square * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?)?;
-        let (mean, square) = ((mean / corrected1)?, (square / corrected2)?);
-        replace(x, ((x * kept)? - ((mean / (square.sqrt()? + eps)?)? * lr)?)?)
+        replace(moment, ahead(moment)?)?;
+        replace(x, ((x * kept)? - (orthogonal(&ahead(moment)?)? * size)?)?)
     }
+}
+
+/// The matrix with singular values near 1 (between 0.6 and 1.3), apart from those that are nearly
+/// 0 beside the largest.
+///
+/// Newton and Schulz: `X ← (a + b G + c G²) X` with `G = X Xᵀ`, from `X / ‖X‖` on. All of these
+/// factors are polynomials of the first G, which is as small as the rank; so they are multiplied
+/// with each other first, and with X once.
+fn orthogonal(x: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = x.dims2()?;
+    let is_wide = rows <= columns;
+    let square = (x.sqr()?.sum_all()? + LEAST_SQUARE)?;
+    let gram = if is_wide { x.matmul(&x.t()?)? } else { x.t()?.matmul(x)? };
+    let mut gram = gram.broadcast_div(&square)?;
+    let [a, b, c] = POLYNOMIAL;
+    let one = Tensor::eye(rows.min(columns), x.dtype(), x.device())?;
+    let mut product = one.clone();
+    for _ in 0..TIMES {
+        let factor = (((&one * a)? + (&gram * b)?)? + (gram.matmul(&gram)? * c)?)?;
+        product = factor.matmul(&product)?;
+        gram = factor.matmul(&gram)?.matmul(&factor)?;
+    }
+    let x = if is_wide { product.matmul(x)? } else { x.matmul(&product)? };
+    x.broadcast_div(&square.sqrt()?)
 }
 
 /// Writes new numbers into a tensor.
@@ -164,90 +161,110 @@ fn squared(numbers: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use bake_spec::Projection;
-    use candle_core::{Device, Var};
-    use candle_nn::{Optimizer as _, ParamsAdamW};
+    use candle_core::Device;
 
     use super::*;
-    use crate::adapter::{LowRank, LowRankGradient};
+    use crate::adapter::LowRankGradient;
     use crate::tensor::gradient_check::noise;
 
-    fn tensor(value: &[f32]) -> Tensor {
-        Tensor::new(value, &Device::Cpu).unwrap()
+    fn of(shape: [usize; 2], seed: u64) -> Tensor {
+        noise(&shape, seed).to_dtype(DType::F32).unwrap()
     }
 
-    fn gradients(a: &[f32], b: &[f32]) -> Gradients {
+    fn gradients(a: Tensor, b: Tensor) -> Gradients {
         let mut gradients = Gradients::default();
-        gradients.set(0, Projection::Query, LowRankGradient { a: tensor(a), b: tensor(b) });
+        gradients.set(0, Projection::Query, LowRankGradient { a, b });
         gradients
     }
 
-    #[test]
-    fn steps_are_those_of_the_paper() {
+    fn adapter(a: Tensor, b: Tensor) -> Adapter {
         let mut adapter = Adapter::empty(1);
-        adapter.set(
-            0,
-            Projection::Query,
-            LowRank { a: tensor(&[1.0, -2.0]), b: tensor(&[0.0]), scale: 1.0 },
-        );
-        let a = |adapter: &Adapter| {
-            adapter.change(0, Projection::Query).unwrap().a.to_vec1::<f32>().unwrap()
-        };
-        let settings = AdamWSettings { beta1: 0.9, beta2: 0.99, eps: 1e-30, weight_decay: 0.1 };
-        let mut optimizer = AdamW::new(&adapter, settings).unwrap();
-        let place = adapter.change(0, Projection::Query).unwrap().a.id();
-        // The first step is lr · sign(g), after the weight has decayed.
-        optimizer.step(&adapter, &gradients(&[0.5, -3.0], &[1.0]), 0.01).unwrap();
-        let first = a(&adapter);
-        assert!(
-            (first[0] - (0.999 - 0.01)).abs() < 1e-6 && (first[1] - (-1.998 + 0.01)).abs() < 1e-6,
-            "{first:?}"
-        );
-        optimizer.step(&adapter, &gradients(&[0.0, 0.0], &[1.0]), 0.01).unwrap();
-        let mean: f64 = 0.9 * 0.05 / (1.0 - 0.81);
-        let square: f64 = 0.99 * 0.0025 / (1.0 - 0.9801);
-        let want = 0.989 * 0.999 - 0.01 * mean / square.sqrt();
-        assert!((f64::from(a(&adapter)[0]) - want).abs() < 1e-6);
-        // The numbers changed where they were.
-        assert_eq!(adapter.change(0, Projection::Query).unwrap().a.id(), place);
+        adapter.set(0, Projection::Query, LowRank { a, b, scale: 1.0 });
+        adapter
+    }
+
+    fn scalar(x: &Tensor) -> f32 {
+        x.to_scalar().unwrap()
+    }
+
+    /// How far `x xᵀ` is from the identity, element by element; of the smaller product.
+    fn far_from_orthogonal(x: &Tensor) -> f32 {
+        let (rows, columns) = x.dims2().unwrap();
+        let x = if rows <= columns { x.clone() } else { x.t().unwrap() };
+        let gram = x.matmul(&x.t().unwrap()).unwrap();
+        let one = Tensor::eye(rows.min(columns), DType::F32, &Device::Cpu).unwrap();
+        scalar(&(gram - one).unwrap().abs().unwrap().max_all().unwrap())
     }
 
     #[test]
-    fn steps_are_those_of_candle() {
-        let numbers = |count: usize, seed| {
-            noise(&[count], seed).to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap()
-        };
-        let (a, b) = (tensor(&numbers(40, 1)), tensor(&numbers(24, 2)));
-        let variables = [&a, &b].map(|t| Var::from_tensor(t).unwrap());
-        let mut adapter = Adapter::empty(1);
-        adapter.set(0, Projection::Query, LowRank { a, b, scale: 1.0 });
-        let mut ours = AdamW::new(&adapter, AdamWSettings::new(0.03)).unwrap();
-        let params =
-            ParamsAdamW { lr: 0.01, weight_decay: 0.03, beta2: 0.95, ..ParamsAdamW::default() };
-        let mut oracle = candle_nn::AdamW::new(variables.to_vec(), params).unwrap();
-        for step in 0..5 {
-            let (da, db) = (numbers(40, 10 + step), numbers(24, 20 + step));
-            ours.step(&adapter, &gradients(&da, &db), 0.01).unwrap();
-            // A function whose slopes are those gradients.
-            let [x, y] = [(&variables[0], &da), (&variables[1], &db)]
-                .map(|(x, slope)| (x.as_tensor() * tensor(slope)).unwrap().sum_all().unwrap());
-            oracle.backward_step(&(x + y).unwrap()).unwrap();
-            let change = adapter.change(0, Projection::Query).unwrap();
-            for (got, want) in [&change.a, &change.b].into_iter().zip(&variables) {
-                let far = (got - want.as_tensor()).unwrap().abs().unwrap().max_all().unwrap();
-                assert!(far.to_scalar::<f32>().unwrap() < 1e-6, "step {step}");
+    fn matrices_become_orthogonal_and_point_the_same_way() {
+        for shape in [[4, 48], [48, 4], [8, 256], [1, 9]] {
+            let x = of(shape, 1);
+            assert!(far_from_orthogonal(&x) > 0.5);
+            for x in [x.clone(), (&x * 1e-6).unwrap(), (&x * 1e3).unwrap()] {
+                let o = orthogonal(&x).unwrap();
+                assert!(far_from_orthogonal(&o) < 0.6, "{shape:?}");
+                assert!(scalar(&(x * o).unwrap().sum_all().unwrap()) > 0.0, "{shape:?}");
             }
         }
+        let zeros = Tensor::zeros((3, 5), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(orthogonal(&zeros).unwrap().to_vec2::<f32>().unwrap(), [[0.0; 5]; 3]);
+    }
+
+    #[test]
+    fn it_is_the_iteration_on_the_whole_matrix() {
+        for shape in [[6, 40], [40, 6]] {
+            let x = noise(&shape, 3);
+            let mut want = (&x
+                / x.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt())
+            .unwrap();
+            let [a, b, c] = POLYNOMIAL;
+            for _ in 0..TIMES {
+                let gram = want.matmul(&want.t().unwrap()).unwrap();
+                let once = gram.matmul(&want).unwrap();
+                let twice = gram.matmul(&once).unwrap();
+                want = ((want * a).unwrap() + (once * b).unwrap() + (twice * c).unwrap()).unwrap();
+            }
+            let got = orthogonal(&x.to_dtype(DType::F32).unwrap()).unwrap();
+            let far = (got.to_dtype(DType::F64).unwrap() - want).unwrap().abs().unwrap();
+            assert!(far.max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_step_has_its_size_and_weights_decay() {
+        let (a, b) = (of([4, 64], 1), of([32, 4], 2));
+        let adapter = adapter(a.copy().unwrap(), b.copy().unwrap());
+        let optimizer = Muon::new(&adapter, 0.5).unwrap();
+        let places = adapter.change(0, Projection::Query).map(|change| change.a.id());
+        optimizer.step(&adapter, &gradients(of([4, 64], 3), of([32, 4], 4)), 0.01).unwrap();
+        let change = adapter.change(0, Projection::Query).unwrap();
+        for (before, after) in [(&a, &change.a), (&b, &change.b)] {
+            let moved = ((before * (1.0 - 0.01 * 0.5)).unwrap() - after).unwrap();
+            let mean = moved.sqr().unwrap().mean_all().unwrap();
+            let root = scalar(&mean).sqrt();
+            assert!((0.6..1.3).contains(&(root / (0.01 * STEP as f32))), "{root}");
+        }
+        // The numbers changed where they were.
+        assert_eq!(Some(change.a.id()), places);
+        // What has no gradient any more goes on for a while, by its momentum.
+        let before = change.a.copy().unwrap();
+        let zeros = gradients(a.zeros_like().unwrap(), b.zeros_like().unwrap());
+        optimizer.step(&adapter, &zeros, 0.01).unwrap();
+        let moved = (&before - &change.a).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(scalar(&moved) > 1e-4);
     }
 
     #[test]
     fn long_gradients_are_cut_and_short_ones_kept() {
         let b = |gradients: &Gradients| {
-            gradients.iter().next().unwrap().2.b.to_vec1::<f32>().unwrap()[0]
+            gradients.iter().next().unwrap().2.b.to_vec2::<f32>().unwrap()[0][0]
         };
-        let mut cut = gradients(&[3.0], &[4.0]);
+        let one = |number: f32| Tensor::new(&[[number]], &Device::Cpu).unwrap();
+        let mut cut = gradients(one(3.0), one(4.0));
         assert_eq!(clip(&mut cut, 1.0).unwrap(), 5.0);
         assert!((b(&cut) - 0.8).abs() < 1e-6);
-        let mut kept = gradients(&[3.0], &[4.0]);
+        let mut kept = gradients(one(3.0), one(4.0));
         assert_eq!(clip(&mut kept, 10.0).unwrap(), 5.0);
         assert_eq!(b(&kept), 4.0);
     }

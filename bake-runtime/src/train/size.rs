@@ -1,7 +1,7 @@
 //! How much memory a training takes.
 
-use super::shards;
 use super::step::{LOSS, kept_blocks};
+use super::{TrainingRoom, shards};
 use crate::adapter::Adapter;
 use crate::distill;
 use crate::model::Model;
@@ -21,14 +21,14 @@ pub(crate) struct TrainingSize<'a> {
     pub(crate) accumulate: usize,
     /// Whether something is held out, so that the best adapter is kept beside the last.
     pub(crate) holds_out: bool,
-    pub(crate) activation_bytes: usize,
+    pub(crate) room: TrainingRoom,
 }
 
 impl TrainingSize<'_> {
     /// The most memory that the training takes beside the model, the adapter and the teacher's
     /// states.
     pub(crate) fn bytes(&self) -> usize {
-        self.step().max(self.checkpoint()).max(self.measure())
+        self.room.packed + self.step().max(self.checkpoint()).max(self.measure())
     }
 
     /// A step: the optimiser's moments and the gradients of the adapter, those of each shard, the
@@ -43,7 +43,7 @@ impl TrainingSize<'_> {
         let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
         let (layers, lowest) = (config.layers(), self.adapter.lowest_layer());
         let block = Activations::bytes(config, tokens);
-        let kept = kept_blocks(config, tokens, self.activation_bytes).min(layers - lowest);
+        let kept = kept_blocks(config, tokens, self.room.activations).min(layers - lowest);
         let inputs = (layers - lowest - kept) * state(tokens);
         // One that is computed again has its activations there when those above are gone.
         let losses = at_once * self.loss(answers.div_ceil(at_once));
@@ -72,7 +72,7 @@ impl TrainingSize<'_> {
     /// What stays between steps beside the adapter, each as large as it is: the optimiser's
     /// moments, and the best adapter.
     fn states(&self) -> usize {
-        2 + usize::from(self.holds_out)
+        1 + usize::from(self.holds_out)
     }
 
     fn adapter_bytes(&self) -> usize {

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::shards::{self, Shards};
-use super::{Batch, StudentSequence, TrainingSet};
+use super::{Batch, StudentSequence, TrainingRoom, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
 use crate::distill::{Compared, Divergence, Options, compare};
 use crate::error::Result;
@@ -210,6 +210,7 @@ impl DropoutMasks for Masks<'_> {
 /// A batch of made-up sequences, to see how long work on such takes.
 pub(crate) struct Trial<'a> {
     model: &'a Model,
+    student: Model,
     recipe: &'a Recipe,
     adapter: Adapter,
     training_set: TrainingSet,
@@ -224,9 +225,10 @@ impl<'a> Trial<'a> {
     pub(crate) fn new(
         model: &'a Model,
         recipe: &'a Recipe,
-        prompt: usize,
-        answer: usize,
+        room: &TrainingRoom,
+        [prompt, answer]: [usize; 2],
     ) -> Result<Self> {
+        let student = room.student(model)?;
         let decoder = model.decoder();
         let adapter = crate::adapter::initial(model.config(), &recipe.lora, 0, decoder.device())?;
         let count = recipe.train.batch.min(TRIED_TOGETHER);
@@ -244,7 +246,7 @@ impl<'a> Trial<'a> {
         let shape = (count * answer, model.config().hidden_size());
         let states = Tensor::zeros(shape, DType::F32, decoder.device())?;
         let training_set = TrainingSet { sequences, held_out: Vec::new(), states };
-        Ok(Self { model, recipe, adapter, training_set })
+        Ok(Self { model, student, recipe, adapter, training_set })
     }
 
     /// The tokens of its sequences.
@@ -256,7 +258,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn learn(&self, activation_bytes: usize) -> Result<()> {
         let sequences = &self.training_set.sequences;
         let student = Student {
-            model: self.model,
+            model: &self.student,
             adapter: &self.adapter,
             settings: &self.recipe.train,
             dropout: self.recipe.lora.dropout,

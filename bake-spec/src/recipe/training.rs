@@ -101,7 +101,7 @@ part! {
 pub struct TrainFields {
     /// Passes over all answers.
     pub epochs: usize,
-    /// The highest learning rate; if there is none, 0.75 / the model's hidden size.
+    /// The highest learning rate; if there is none, 1.5 / the model's hidden size.
     pub lr: Option<f64>,
     /// Answers in one forward and backward pass.
     pub batch: usize,
@@ -117,7 +117,7 @@ pub struct TrainFields {
     pub temperature: f64,
     /// The largest norm of a gradient; a larger one is scaled down to it.
     pub clip: f64,
-    /// AdamW's weight decay.
+    /// How much weights decay, times the learning rate, at each step.
     pub weight_decay: f64,
     /// Seeds the adapter's first weights and the order of the answers.
     pub seed: u64,

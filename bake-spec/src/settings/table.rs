@@ -312,7 +312,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::positive(),
         "",
-        "the highest learning rate; by default 0.75 / the model's hidden size",
+        "the highest learning rate; by default 1.5 / the model's hidden size",
     ),
     count("batch", &[Train], 1, 1 << 20, "8", "answers in one forward and backward pass"),
     count(
@@ -358,7 +358,13 @@ pub const SETTINGS: &[Setting] = &[
         "1.0",
         "the largest norm of a gradient; a larger one is scaled down to it",
     ),
-    number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "AdamW's weight decay"),
+    number(
+        "weight_decay",
+        &[Train],
+        Range::up_to(Range::MOST),
+        "0.0",
+        "how much weights decay, times the learning rate, at each step",
+    ),
     count(
         "checkpoint_every",
         &[Train],

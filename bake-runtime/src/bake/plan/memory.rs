@@ -10,18 +10,18 @@ use crate::generate::size::read_bytes;
 use crate::generate::together;
 use crate::inputs::mapped_bytes;
 use crate::model::Model;
-use crate::train::TrainingSize;
+use crate::train::{TrainingRoom, TrainingSize};
 
 /// What a tokenizer takes for each of its tokens, in its tables of tokens and of merges.
 const TOKEN_BYTES: usize = 256;
 
-/// The most memory that is held at once, with room for so many bytes of activations.
+/// The most memory that is held at once, with this room for training.
 pub(super) fn memory_bytes(
     model: &Model,
     recipe: &Recipe,
     works: &[TargetWork],
     adapter: &Adapter,
-    room: usize,
+    room: TrainingRoom,
 ) -> Result<u64> {
     let (mut states, mut most, mut all) = (0, 0, Lengths::default());
     let mut answers = Lengths::default();
@@ -46,7 +46,7 @@ pub(super) fn memory_bytes(
         measured: largest(measured),
         accumulate: recipe.train.accumulate,
         holds_out: works.iter().any(|work| work.held_out > 0),
-        activation_bytes: room,
+        room,
     };
     most = most.max(states + training.bytes());
     let most = (most + adapter.parameters() * size_of::<f32>()) as u64;

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::model::decoder::Run;
-use crate::train::Trial;
+use crate::train::{TrainingRoom, Trial};
 
 /// Seconds.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +43,12 @@ const READ: usize = 512;
 const LEAST: Duration = Duration::from_millis(200);
 
 impl Speed {
-    /// Does a little of each kind of work, with this room for activations.
+    /// Does a little of each kind of work, with this room for training.
     pub(super) fn measure(
         model: &Model,
         recipe: &Recipe,
         shape: Shape,
-        room: usize,
+        room: &TrainingRoom,
     ) -> Result<Self> {
         let context = model.config().context();
         let before = shape.before.min(context / 2);
@@ -56,13 +56,13 @@ impl Speed {
         let read = extended(model, before, 8, run.max(1))?;
         let (one, all) = (extended(model, before, 1, 1)?, shape.answers.max(2));
         let token = ((extended(model, before, all, 1)? - one) / (all - 1) as f64).max(0.0);
-        let trial = Trial::new(model, recipe, shape.prompt.max(1), shape.answer.max(1))?;
+        let trial = Trial::new(model, recipe, room, [shape.prompt.max(1), shape.answer.max(1)])?;
         let tokens = trial.tokens() as f64;
         Ok(Self {
             read: read / (8 * run.max(1)) as f64,
             step: (one - token).max(0.0),
             token,
-            learned: timed(&mut || trial.learn(room))? / tokens,
+            learned: timed(&mut || trial.learn(room.activations))? / tokens,
             measured: timed(&mut || trial.measure())? / tokens,
         })
     }

@@ -2,9 +2,10 @@
 //! instructions for them.
 //!
 //! `x` is rounded to the nearest bf16, and the weight, in bf16 or widened from blocks, is put into
-//! the order that the instructions want, panel by panel, wherever it is multiplied: that costs
-//! about a tenth of the product of a training step, and a copy in that order would cost the
-//! weight's memory again, twice, since `x Wᵀ` and `dy W` want different orders.
+//! the order that the instructions want, panel by panel, wherever it is multiplied. A training, in
+//! which each weight is multiplied thousands of times, has a copy in that order where there is room
+//! for it ([`Packed`]): 4 bytes a number, since `x Wᵀ` and `dy W` want different orders. The bits
+//! of the result are the same.
 //!
 //! An element of the result is summed in an order that depends on the inner size only, so a row's
 //! bits depend neither on the rows beside it nor on the number of threads.
@@ -16,6 +17,7 @@ mod avx512;
 #[cfg(test)]
 mod emulated;
 mod pack;
+mod right;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,8 @@ use rayon::prelude::*;
 
 use crate::tensor::matrix::Matrix;
 use pack::{LINE, Line, TILE, WIDTH};
+pub(crate) use right::{Bf16Rows, Orientation, Packed, Unpacked};
+use right::{RightSide, Scratch};
 
 /// The instructions for products of bf16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,32 +166,6 @@ impl Bf16Unit {
     }
 }
 
-/// A weight in bf16, or one that is widened to it.
-pub(crate) trait Bf16Rows: Copy + Sync {
-    /// Rows and columns.
-    fn dims(&self) -> [usize; 2];
-
-    /// Columns can be handed out from each multiple of this number on.
-    fn together(&self) -> usize;
-
-    /// Some columns of some rows, and how far apart the rows begin. The scratch may be used.
-    fn part<'a>(
-        &'a self,
-        rows: Range<usize>,
-        columns: Range<usize>,
-        scratch: &'a mut Vec<bf16>,
-    ) -> (&'a [bf16], usize);
-}
-
-/// Which side of the product the inner size is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Orientation {
-    /// `x Wᵀ`.
-    Transposed,
-    /// `x W`.
-    Plain,
-}
-
 /// The inner size that is summed before the next: its panels stay in the caches.
 const INNER: usize = 2048;
 
@@ -197,20 +175,15 @@ const GROUP: usize = 256 << 10;
 /// Multiplications, counted as if there were at least 32 rows, that are worth a second thread.
 const WORTH_WAKING: usize = 1 << 23;
 
-/// `out (+)= x Wᵀ` or `x W`, with factors rounded to bf16. `out` has rows one after the other.
+/// `out (+)= x · right`, with factors rounded to bf16. `out` has rows one after the other.
 pub(crate) fn multiply(
     unit: Bf16Unit,
     out: &mut [f32],
     add: bool,
     x: Matrix<'_, f32>,
-    w: impl Bf16Rows,
-    orientation: Orientation,
+    right: impl RightSide,
 ) {
-    let [rows, columns] = w.dims();
-    let (k, n) = match orientation {
-        Orientation::Transposed => (columns, rows),
-        Orientation::Plain => (rows, columns),
-    };
+    let [k, n] = right.dims();
     let m = x.rows();
     assert_eq!(x.cols(), k, "the inner sizes differ");
     assert_eq!(out.len(), m * n, "the result has a different size");
@@ -221,8 +194,7 @@ pub(crate) fn multiply(
         out.fill(0.0);
     }
     let parallel = n * k * m.max(32) > WORTH_WAKING;
-    for inner in (0..k).step_by(INNER) {
-        let inner = inner..(inner + INNER).min(k);
+    for inner in parts(k) {
         let steps = inner.len().div_ceil(LINE);
         let mut rounded = vec![Line::ZERO; m.div_ceil(TILE) * TILE * steps];
         let round = |(block, lines): (usize, &mut [Line])| {
@@ -232,9 +204,9 @@ pub(crate) fn multiply(
             true => rounded.par_chunks_mut(TILE * steps).enumerate().for_each(round),
             false => rounded.chunks_mut(TILE * steps).enumerate().for_each(round),
         }
-        let columns = columns_together(n, inner.len(), &w, orientation);
+        let columns = columns_together(n, inner.len(), right.together());
         let add = add || inner.start > 0;
-        let part = Part { unit, m, n, x: &rounded, w, orientation, inner, add };
+        let part = Part { unit, m, n, x: &rounded, right: &right, inner, add };
         let out = Output(out.as_mut_ptr());
         let groups = n.div_ceil(columns);
         let group = |scratch: &mut Scratch, group: usize| {
@@ -252,14 +224,15 @@ pub(crate) fn multiply(
     }
 }
 
+/// The parts of an inner size.
+fn parts(inner: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..inner).step_by(INNER).map(move |first| first..(first + INNER).min(inner))
+}
+
 /// How many columns a task takes: as many as the caches hold, but not so many that a thread waits.
-fn columns_together(n: usize, inner: usize, w: &impl Bf16Rows, orientation: Orientation) -> usize {
-    let unit = match orientation {
-        Orientation::Transposed => WIDTH,
-        Orientation::Plain => w.together().next_multiple_of(WIDTH),
-    };
+fn columns_together(n: usize, inner: usize, together: usize) -> usize {
     let even = n.div_ceil(4 * rayon::current_num_threads());
-    (GROUP / inner.max(1)).min(even).next_multiple_of(unit)
+    (GROUP / inner.max(1)).min(even).next_multiple_of(together)
 }
 
 /// The result, of which each task writes its own columns.
@@ -270,12 +243,6 @@ struct Output(*mut f32);
 unsafe impl Send for Output {}
 // SAFETY: as above.
 unsafe impl Sync for Output {}
-
-#[derive(Default)]
-struct Scratch {
-    panels: Vec<Line>,
-    numbers: Vec<bf16>,
-}
 
 /// Rounds some columns of up to 16 rows from `first` on, into tiles.
 fn round_rows(
@@ -300,36 +267,32 @@ fn round_rows(
 }
 
 /// The part of a product that belongs to a part of the inner size.
-struct Part<'a, W> {
+struct Part<'a, R> {
     unit: Bf16Unit,
     m: usize,
     n: usize,
     /// Tiles of 16 rows of the part, rounded.
     x: &'a [Line],
-    w: W,
-    orientation: Orientation,
+    right: &'a R,
     inner: Range<usize>,
     add: bool,
 }
 
-impl<W: Bf16Rows> Part<'_, W> {
+impl<R: RightSide> Part<'_, R> {
     /// Some columns of the result.
     ///
     /// # Safety
     /// `out` has `m` rows of `n` elements, and nothing else uses these columns.
     unsafe fn columns(&self, columns: Range<usize>, out: Output, scratch: &mut Scratch) {
         let steps = self.inner.len().div_ceil(LINE);
-        let panel = 2 * TILE * steps;
-        let Scratch { panels, numbers } = scratch;
-        panels.resize(columns.len().div_ceil(WIDTH) * panel, Line::ZERO);
-        self.pack(columns.clone(), panels, numbers);
+        let panels = self.right.panels(self.unit, self.inner.clone(), columns.clone(), scratch);
         // SAFETY: this is the only place where a thread is prepared, and nothing below comes here
         // again.
         let _ready = unsafe { self.unit.prepare() };
         for (block, x) in self.x.chunks(2 * TILE * steps).enumerate() {
             let first = block * 2 * TILE;
             let rows = (self.m - first).min(x.len() / steps);
-            for (i, w) in panels.chunks_exact(panel).enumerate() {
+            for (i, w) in panels.chunks_exact(2 * TILE * steps).enumerate() {
                 let column = columns.start + i * WIDTH;
                 let width = WIDTH.min(columns.end - column);
                 // SAFETY: the element is one of `out`, whose rows are `n` apart.
@@ -367,61 +330,6 @@ impl<W: Bf16Rows> Part<'_, W> {
             // SAFETY: the row is there, and nothing else uses it.
             let after = unsafe { std::slice::from_raw_parts_mut(c.add(r * self.n), width) };
             after.copy_from_slice(&row[..width]);
-        }
-    }
-
-    /// Puts columns of the right side into panels of 32: for each of the two halves of a panel, one
-    /// tile for each step of 32 of the inner size.
-    fn pack(&self, columns: Range<usize>, panels: &mut [Line], numbers: &mut Vec<bf16>) {
-        let steps = self.inner.len().div_ceil(LINE);
-        match self.orientation {
-            Orientation::Transposed => {
-                let halves = panels.chunks_exact_mut(TILE * steps);
-                for (half, tiles) in halves.enumerate() {
-                    let first = (columns.start + half * TILE).min(columns.end);
-                    let rows = first..(first + TILE).min(columns.end);
-                    self.pack_outputs(rows, tiles, numbers);
-                }
-            }
-            Orientation::Plain => self.pack_inputs(columns, panels, numbers),
-        }
-    }
-
-    /// Half a panel of `wᵀ`: up to 16 rows of `w`.
-    fn pack_outputs(&self, rows: Range<usize>, tiles: &mut [Line], numbers: &mut Vec<bf16>) {
-        let (count, inner) = (rows.len(), self.inner.len());
-        let (w, stride) = self.w.part(rows, self.inner.clone(), numbers);
-        for (step, tile) in tiles.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
-            let (first, width) = (step * LINE, LINE.min(inner - step * LINE));
-            if count == TILE && width == LINE {
-                self.unit.pack_transposed(&w[first..], stride, tile);
-            } else {
-                let part = pack::padded(w, stride, 0..count, first..first + width);
-                self.unit.pack_transposed(&part, LINE, tile);
-            }
-        }
-    }
-
-    /// Panels of `w`: some columns of all rows of the part.
-    fn pack_inputs(&self, columns: Range<usize>, panels: &mut [Line], numbers: &mut Vec<bf16>) {
-        let (width, inner) = (columns.len(), self.inner.len());
-        let steps = inner.div_ceil(LINE);
-        for step in 0..steps {
-            let (first, count) = (step * LINE, LINE.min(inner - step * LINE));
-            let rows = self.inner.start + first..self.inner.start + first + count;
-            let (w, stride) = self.w.part(rows, columns.clone(), numbers);
-            for (i, panel) in panels.chunks_exact_mut(2 * TILE * steps).enumerate() {
-                let (low, high) = panel.split_at_mut(TILE * steps);
-                let tiles = [low, high].map(|half| &mut half.as_chunks_mut::<TILE>().0[step]);
-                let column = i * WIDTH;
-                if count == LINE && column + WIDTH <= width {
-                    self.unit.pack_plain(&w[column..], stride, tiles);
-                } else {
-                    let part = column..(column + WIDTH).min(width);
-                    let part = pack::padded(w, stride, 0..count, part);
-                    self.unit.pack_plain(&part, LINE, tiles);
-                }
-            }
         }
     }
 }

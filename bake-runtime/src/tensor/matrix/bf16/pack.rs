@@ -20,7 +20,7 @@ pub(super) const WIDTH: usize = 2 * TILE;
 /// Numbers that lie in one line of the caches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Line(pub(super) [bf16; LINE]);
+pub(crate) struct Line(pub(super) [bf16; LINE]);
 
 impl Line {
     pub(super) const ZERO: Self = Self([bf16::ZERO; LINE]);

@@ -73,7 +73,11 @@ impl Product {
             Orientation::Plain => Matrix::new(&self.w, self.k, self.n),
         };
         let mut out = before.map_or(vec![f32::NAN; rows.len() * self.n], <[f32]>::to_vec);
-        multiply(unit, &mut out, before.is_some(), x, w, self.orientation);
+        let mut packed = out.clone();
+        multiply(unit, &mut out, before.is_some(), x, Unpacked::new(w, self.orientation));
+        multiply(unit, &mut packed, before.is_some(), x, &Packed::new(unit, w, self.orientation));
+        let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!(bits(&out) == bits(&packed), "a packed weight gives other bits");
         out
     }
 }

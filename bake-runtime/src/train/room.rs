@@ -1,0 +1,53 @@
+//! What the memory that a training may take is used for.
+
+use crate::device::Device;
+use crate::error::Result;
+use crate::model::Model;
+use crate::tensor::matrix::bf16::Bf16Unit;
+
+/// Models whose matrices in f32 take no more bytes than this are trained in bf16 too.
+const SMALL: usize = 64 << 20;
+
+/// The memory for activations and for copies of the frozen weights in the order in which they are
+/// multiplied.
+///
+/// A model whose products are in bf16 has such copies where they leave half of the room for
+/// activations; the bits of the result do not depend on it. A small model in f32 always has them,
+/// and they take no room: how far it is from the teacher is still computed in f32, as is what it
+/// answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TrainingRoom {
+    /// What multiplies the frozen weights from their copies; none where there are none.
+    unit: Option<Bf16Unit>,
+    /// Bytes for the copies, and for activations.
+    pub(crate) packed: usize,
+    pub(crate) activations: usize,
+}
+
+impl TrainingRoom {
+    /// Of these many bytes, for a model that is on this device.
+    pub(crate) fn of(model: &Model, device: Device, bytes: usize) -> Self {
+        let without = Self { unit: None, packed: 0, activations: bytes };
+        let decoder = model.decoder();
+        let (Device::Cpu, Some(unit)) = (device, device.precision().unit) else { return without };
+        let packed = decoder.packed_bytes();
+        let with = Self { unit: Some(unit), packed, ..without };
+        match decoder.in_f32() {
+            true if decoder.weight_bytes() <= SMALL => with,
+            false if decoder.bf16_unit().is_some() && packed <= bytes / 2 => {
+                Self { activations: bytes - packed, ..with }
+            }
+            _ => without,
+        }
+    }
+
+    /// What multiplies the frozen weights from their copies, if there are any.
+    pub(crate) fn unit(&self) -> Option<Bf16Unit> {
+        self.unit
+    }
+
+    /// The model whose adapter learns.
+    pub(crate) fn student(&self, model: &Model) -> Result<Model> {
+        self.unit.map_or_else(|| Ok(model.clone()), |unit| model.packed(unit))
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bake_runtime::{Device, ExportDtype, ExportFormat};
+use bake_runtime::{BakeOptions, Device, ExportDtype, ExportFormat};
 use bake_spec::model::named::{NAMED, NamedModel};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -48,9 +48,8 @@ impl Cli {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Some(Command::List(json)) => json.json,
-            Some(Command::Status(args) | Command::Plan(args) | Command::Check(args)) => {
-                args.json.json
-            }
+            Some(Command::Status(args) | Command::Check(args)) => args.json.json,
+            Some(Command::Plan(args)) => args.bakes.json.json,
             Some(Command::Test(args)) => args.bakes.json.json,
             Some(Command::Show(args)) => args.json.json,
             Some(Command::Explain(args)) => args.json.json,
@@ -133,6 +132,34 @@ pub(crate) struct BakeArgs {
     /// Let bake.lock name also what is below its `gate`
     #[arg(long, conflicts_with_all = ["target", "locked", "frozen"])]
     pub(crate) accept: bool,
+    #[command(flatten)]
+    pub(crate) room: Room,
+}
+
+#[derive(Args)]
+pub(crate) struct Room {
+    /// Keep at most this much of a training's activations, such as 512MB, and compute the rest
+    /// twice; by default half of the memory that is free
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) activations: Option<usize>,
+}
+
+impl Room {
+    pub(crate) fn set(&self, options: BakeOptions) -> BakeOptions {
+        match self.activations {
+            Some(bytes) => options.activation_bytes(bytes),
+            None => options,
+        }
+    }
+}
+
+/// Bytes from a number with a unit.
+fn size(text: &str) -> Result<usize, String> {
+    const UNITS: [(&str, usize); 3] = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let number =
+        unit.and_then(|(number, bytes)| number.trim().parse::<usize>().ok()?.checked_mul(*bytes));
+    number.ok_or_else(|| "write a number and kB, MB or GB, as in 512MB".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -142,7 +169,7 @@ pub(crate) enum Command {
     /// Say which bakes are stale, and why
     Status(Listing),
     /// Say what baking will take: stages, tokens, time and memory
-    Plan(Listing),
+    Plan(PlanArgs),
     /// For CI: exit with 1 unless every bake is fresh
     Check(Listing),
     /// Ask what is expected of what was baked, and exit with 1 where it is below its gate
@@ -201,6 +228,14 @@ pub(crate) struct Listing {
     pub(crate) names: Names,
     #[command(flatten)]
     pub(crate) json: Json,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) bakes: Listing,
+    #[command(flatten)]
+    pub(crate) room: Room,
 }
 
 #[derive(Args)]

@@ -243,7 +243,7 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
 
 fn options(args: &BakeArgs, common: &Common) -> BakeOptions {
     let options = BakeOptions::new().device(common.device).interrupt(Interrupt::on_ctrl_c());
-    let options = if args.fresh { options.fresh() } else { options };
+    let options = args.room.set(if args.fresh { options.fresh() } else { options });
     if common.quiet {
         options.progress(Silent)
     } else {

@@ -7,9 +7,9 @@ use bake_runtime::{BakeOptions, Kept, Plan, PlannedSeconds, TargetPlan, plan};
 use bake_spec::lock::State;
 use serde::Serialize;
 
-use crate::args::{Common, Listing};
+use crate::args::{Common, PlanArgs};
 use crate::json;
-use crate::terminal::{say, seconds};
+use crate::terminal::{bytes, say, seconds};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
@@ -20,17 +20,18 @@ struct Bake {
     plan: Plan,
 }
 
-pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
     let (packages, mut models) = (packages(common)?, Models::default());
     let mut bakes = Vec::new();
-    for (package, found) in select(&packages, &args.names.names)? {
+    let options = args.room.set(BakeOptions::new().device(common.device));
+    for (package, found) in select(&packages, &args.bakes.names.names)? {
         let state = package.state(found, &mut models)?.state;
-        let plan = plan(&found.declared.recipe, &BakeOptions::new().device(common.device))?;
+        let plan = plan(&found.declared.recipe, &options)?;
         // An adapter that is only in the package need not be made either.
         let plan = if state == State::Fresh { plan.with_adapter() } else { plan };
         bakes.push(Bake { name: found.name().to_owned(), state, plan });
     }
-    if args.json.json {
+    if args.bakes.json.json {
         json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,11 +51,13 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
         plan.targets.iter().for_each(say_target);
         say_seconds(&plan.seconds);
         say!(
-            "    {} steps of an adapter of {} numbers; about {} and {} of memory",
+            "    {} steps of an adapter of {} numbers; about {} and {} of memory; activations are \
+             kept up to {}",
             plan.steps,
             plan.adapter_parameters,
             seconds(plan.seconds.sum()),
             plan.memory(),
+            bytes(plan.activation_bytes),
         );
     }
     Ok(ExitCode::SUCCESS)

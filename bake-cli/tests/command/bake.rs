@@ -23,8 +23,10 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     let lock = package.read("bake.lock");
     assert!(said(&package.run(&["--locked"])).contains("Fresh Office"));
 
-    // The same bake with another store, as on another machine, writes the same lock.
-    let other = run(&package.root(), &package.dir.path().join("other"), &["--fresh"]);
+    // The same bake with another store and less memory, as on another machine, writes the same
+    // lock.
+    let args = ["--fresh", "--activations", "20kB"];
+    let other = run(&package.root(), &package.dir.path().join("other"), &args);
     assert!(other.status.success(), "{}", said(&other));
     assert_eq!(package.read("bake.lock"), lock);
 

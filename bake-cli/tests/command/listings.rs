@@ -17,7 +17,14 @@ fn listings_say_what_there_is() {
     assert!(seconds.values().all(|seconds| seconds.as_f64().unwrap() >= 0.0));
     assert!(plan["bakes"][0]["memory_bytes"].as_u64().unwrap() > 20_000_000);
     assert_eq!(plan["bakes"][0]["targets"][0]["rollouts"]["to_make"], 2);
-    assert!(package.ok(&["plan"]).contains("rollouts 0 kept, 2 to make"));
+    // Half of what is free, and at least this.
+    assert!(plan["bakes"][0]["activation_bytes"].as_u64().unwrap() >= 256 << 20);
+    let little = json(&["plan", "--activations", "20kB", "--json"]);
+    assert_eq!(little["bakes"][0]["activation_bytes"], 20_000);
+    package.fails(&["plan", "--activations", "20"], 2, "a number and kB, MB or GB, as in 512MB");
+    let shown = package.ok(&["plan", "--activations", "20kB"]);
+    assert!(shown.contains("rollouts 0 kept, 2 to make"), "{shown}");
+    assert!(shown.contains("activations are kept up to 20.0 kB"), "{shown}");
     assert!(package.ok(&["show", "rollouts"]).contains("not kept here"));
     package.ok(&[]);
     // The products that it was made from are not needed any more.

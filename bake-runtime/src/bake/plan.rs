@@ -42,6 +42,10 @@ pub struct Plan {
     pub adapter_parameters: usize,
     /// The most memory that is held at once, in bytes, apart from the program itself.
     pub memory_bytes: u64,
+    /// The most bytes of activations that the training keeps at once: those that were set
+    /// ([`BakeOptions::activation_bytes`]) or half of what is free, less what copies of the weights
+    /// take.
+    pub activation_bytes: u64,
     /// The time that it will take, estimated from a short trial on this machine.
     pub seconds: PlannedSeconds,
 }
@@ -172,6 +176,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
             * trained_on.div_ceil(train.batch * train.accumulate),
         adapter_parameters: adapter.parameters(),
         memory_bytes: memory_bytes(&model, recipe, &works, &adapter, room)?,
+        activation_bytes: room.activations as u64,
         seconds,
         targets: works.into_iter().map(|work| work.plan).collect(),
     };

@@ -1,4 +1,4 @@
-//! The commands in README exist.
+//! What README names exists.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,6 +61,35 @@ fn the_verbs_of_cargo_bake_exist() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-bake"));
         let output = command.args(["bake", &verb, "--help"]).output().unwrap();
         assert!(output.status.success(), "there is no `cargo bake {verb}`");
+    }
+}
+
+/// The code of the engine, with its tests.
+fn code(folder: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => self::code(&path, code),
+            false => code.push_str(&std::fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn the_tests_of_models_exist() {
+    let (readme, mut code) = (readme(), String::new());
+    self::code(&root().join("bake-runtime/src"), &mut code);
+    let begin = readme.find("| family (`model_type`)").unwrap();
+    let section = &readme[begin..begin + readme[begin..].find("How tokens are drawn").unwrap()];
+    let others = ["model_type", "gemma3_text", "repetition_penalty"];
+    let named: Vec<_> = quoted(section)
+        .into_iter()
+        .filter(|name| name.contains('_') && name.chars().all(|c| c == '_' || c.is_alphanumeric()))
+        .filter(|name| !others.contains(&name.as_str()))
+        .collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(code.contains(&format!("#[test]\nfn {name}() {{")), "no test {name}");
     }
 }
 

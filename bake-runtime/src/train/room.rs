@@ -27,9 +27,13 @@ pub(crate) struct TrainingRoom {
 impl TrainingRoom {
     /// Of these many bytes, for a model that is on this device.
     pub(crate) fn of(model: &Model, device: Device, bytes: usize) -> Self {
+        let unit = device.precision().unit.filter(|_| device == Device::Cpu);
+        Self::with(unit, model, bytes)
+    }
+
+    fn with(unit: Option<Bf16Unit>, model: &Model, bytes: usize) -> Self {
         let without = Self { unit: None, packed: 0, activations: bytes };
-        let decoder = model.decoder();
-        let (Device::Cpu, Some(unit)) = (device, device.precision().unit) else { return without };
+        let (Some(unit), decoder) = (unit, model.decoder()) else { return without };
         let packed = decoder.packed_bytes();
         let with = Self { unit: Some(unit), packed, ..without };
         match decoder.in_f32() {
@@ -49,5 +53,33 @@ impl TrainingRoom {
     /// The model whose adapter learns.
     pub(crate) fn student(&self, model: &Model) -> Result<Model> {
         self.unit.map_or_else(|| Ok(model.clone()), |unit| model.packed(unit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::tensor::weight::{Form, Precision};
+
+    #[test]
+    fn a_small_model_is_packed_and_another_where_there_is_room() {
+        let unit = Some(Bf16Unit::Emulated);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/models/qwen2");
+        let of = |form| {
+            let precision = Precision { form: Some(form), unit };
+            Model::load_at(&folder, &candle_core::Device::Cpu, precision).unwrap()
+        };
+        let (small, stored) = (of(Form::Wide), of(Form::Stored));
+        let packed = small.decoder().packed_bytes();
+        let room = |model: &Model, bytes| TrainingRoom::with(unit, model, bytes);
+        assert_eq!(room(&small, 0), TrainingRoom { unit, packed, activations: 0 });
+        let whole = TrainingRoom { unit, packed, activations: packed };
+        assert_eq!(room(&stored, 2 * packed), whole);
+        let none = TrainingRoom { unit: None, packed: 0, activations: 2 * packed - 1 };
+        assert_eq!(room(&stored, 2 * packed - 1), none);
+        // Who wants products in f32 gets them.
+        assert_eq!(TrainingRoom::of(&small, Device::CpuF32, 1 << 30).unit(), None);
     }
 }

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::adapter::{LowRank, initial};
 use crate::device::gpu::testing::on_gpus;
+use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::Precision;
 use bake_spec::recipe::{Divergence, Lora, LoraFields, TrainFields};
 use candle_core::{Device, IndexOp as _};
@@ -292,4 +293,36 @@ fn blocks_below_the_adapter_are_left_alone() {
             .iter()
             .any(|x| *x != 0.0))
     );
+}
+
+/// The gradient of a model whose frozen weights are multiplied in bf16 points where that in f32
+/// does.
+#[test]
+fn packed_weights_give_nearly_the_same_gradient() {
+    for model in models() {
+        let packed = model.packed(Bf16Unit::Emulated).unwrap();
+        let (adapter, batch, settings) =
+            (adapter(&model, 4), batch(&model), settings(Divergence::ForwardKl));
+        let of = |model: &Model| {
+            student(model, &adapter, &settings, 0.0, 1 << 28)
+                .gradients(&batch, 1.0, (0, 0))
+                .unwrap()
+        };
+        let ((loss, exact), (near, rounded)) = (of(&model), of(&packed));
+        assert!((loss / near - 1.0).abs() < 0.02, "{loss} {near}");
+        let (mut along, mut lengths) = (0.0, [0.0; 2]);
+        for ((.., exact), (.., rounded)) in exact.iter().zip(rounded.iter()) {
+            for (exact, rounded) in [(&exact.a, &rounded.a), (&exact.b, &rounded.b)] {
+                let dot = |a: &Tensor, b: &Tensor| {
+                    let sum = (a * b).unwrap().sum_all().unwrap();
+                    f64::from(sum.to_scalar::<f32>().unwrap())
+                };
+                along += dot(exact, rounded);
+                lengths[0] += dot(exact, exact);
+                lengths[1] += dot(rounded, rounded);
+            }
+        }
+        let cosine = along / (lengths[0] * lengths[1]).sqrt();
+        assert!(cosine > 0.99 && cosine < 1.0, "{cosine}");
+    }
 }

@@ -18,6 +18,7 @@ mod excerpt;
 mod freed;
 mod gate;
 mod held_out;
+mod inputs;
 pub(crate) mod layout;
 mod numbered;
 mod on_policy;
@@ -48,8 +49,9 @@ use bake_spec::recipe::Recipe;
 use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
 
 use crate::adapter::Adapter;
+use crate::bake::inputs::Inputs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Inputs, check_sources, load_model};
+use crate::inputs::{check_sources, load_model};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Parts of `src`, and what their code must not name.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     ("tensor", &["adapter", "bake", "device", "distill", "generate", "handle", "model", "train"]),
     ("device", &["adapter", "bake", "distill", "generate", "handle", "model", "train"]),
     ("distill", &["adapter", "bake", "generate", "handle", "model", "train"]),
@@ -33,6 +33,7 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
         ],
     ),
     ("checkpoint", &["adapter", "bake", "distill", "eval", "generate", "handle", "train"]),
+    ("inputs", &["adapter", "bake", "distill", "eval", "generate", "handle", "train"]),
     ("export", &["bake", "distill", "eval", "generate", "handle", "train"]),
 ];
 

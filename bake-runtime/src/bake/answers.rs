@@ -15,11 +15,11 @@ use super::rollout::Rollouts;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
 use super::support::{ContentWords, Support};
+use crate::bake::inputs::Inputs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
 use crate::generate::Completion;
-use crate::inputs::Inputs;
 
 /// Words in a row that an answer may not have [`TIMES`] times.
 const ROW: usize = 4;
@@ -290,7 +290,7 @@ fn repeats(said: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inputs::Passage;
+    use crate::bake::inputs::Passage;
 
     fn passage() -> Passage {
         Passage {

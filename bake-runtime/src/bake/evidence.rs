@@ -3,8 +3,8 @@
 use bake_spec::recipe::Answer;
 
 use super::retrieval::Index;
+use crate::bake::inputs::Inputs;
 use crate::eval::grade::meets;
-use crate::inputs::Inputs;
 
 /// The passages of a document.
 pub(super) struct Evidence<'a> {
@@ -51,7 +51,7 @@ fn has(passage: &str, expected: &Answer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inputs::Passage;
+    use crate::bake::inputs::Passage;
 
     fn passage(text: &str) -> Passage {
         Passage { text: text.into(), ..Passage::default() }

@@ -6,8 +6,8 @@ use bake_spec::text::unwrap::{fence_mark, item_text, stays_alone};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::support::ContentWords;
+use crate::bake::inputs::Passage;
 use crate::eval::words::words;
-use crate::inputs::Passage;
 
 /// The most words of an excerpt, unless its only sentence has more.
 const MOST_WORDS: usize = 45;

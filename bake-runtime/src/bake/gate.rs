@@ -9,8 +9,8 @@ use super::room::{self, described};
 use super::stages::Stages;
 use super::stimuli::general::GENERAL;
 use super::stimuli::spread;
+use crate::bake::inputs::Inputs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Inputs;
 
 /// One probe in so many must be right with the document and wrong without it.
 const CLEARLY: usize = 5;

@@ -16,12 +16,12 @@ use super::room::Room;
 use super::stages::Stages;
 use super::stimuli::{Phrases, is_english, spread};
 use super::support::{ContentWords, Support};
+use crate::bake::inputs::{Inputs, Passage};
 use crate::error::Result;
 use crate::eval::grade::meets;
 use crate::eval::refusal::declines;
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
-use crate::inputs::{Inputs, Passage};
 use crate::model::block::WeightView;
 use crate::progress::Stage;
 

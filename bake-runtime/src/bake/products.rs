@@ -13,9 +13,10 @@ use super::stages::Stages;
 use super::stimuli::{self, Collected, Dropped, Stimulus};
 use super::teacher::Taught;
 use super::trajectory::trajectories;
+use crate::bake::inputs::Inputs;
 use crate::device::Device;
 use crate::error::Result;
-use crate::inputs::{Inputs, load_model};
+use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
 

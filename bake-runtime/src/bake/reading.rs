@@ -11,8 +11,8 @@ use super::room::{self, Room};
 use super::spans::with_headings;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
+use crate::bake::inputs::Inputs;
 use crate::error::Result;
-use crate::inputs::Inputs;
 
 /// The most passages that are found for a question.
 const MOST_FOUND: usize = 3;

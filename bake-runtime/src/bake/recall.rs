@@ -12,12 +12,12 @@ use super::stimuli::{Stimulus, spread};
 use super::support::{ContentWords, Support};
 use super::verdict::{RUNGS, Score};
 use crate::adapter::Adapter;
+use crate::bake::inputs::{Inputs, Passage};
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::question::{Attempt, Question, Rung};
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
-use crate::inputs::{Inputs, Passage};
 
 /// The most questions about one target, from all over its document.
 pub(super) const MOST_ASKED: usize = 48;

@@ -8,8 +8,8 @@ use super::layout::{Conversation, Layout, worked};
 use super::reading::Reading;
 use super::stages::Stages;
 use super::stimuli::Stimulus;
+use crate::bake::inputs::Inputs;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::text::template::Message;
 

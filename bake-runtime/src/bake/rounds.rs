@@ -10,8 +10,8 @@ use super::on_policy::OnPolicy;
 use super::recall::{about, unknown};
 use super::stages::{Further, Prepared, Stages};
 use crate::adapter::Adapter;
+use crate::bake::inputs::Inputs;
 use crate::error::Result;
-use crate::inputs::Inputs;
 use crate::train::lowest;
 
 /// How a further round went.

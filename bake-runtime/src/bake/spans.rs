@@ -11,8 +11,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::layout::{Layout, worked};
 use super::room::Room;
+use crate::bake::inputs::{Inputs, Passage};
 use crate::error::Result;
-use crate::inputs::{Inputs, Passage};
 use crate::model::Model;
 
 /// Cuts the passages that leave no room for a question and an answer. One with a sentence that is

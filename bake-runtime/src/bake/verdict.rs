@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Evidence;
 use super::spans::cut_long_passages;
 use crate::adapter::Adapter;
+use crate::bake::inputs::Inputs;
 use crate::error::Result;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::question::{Question, Rung};
-use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::progress::{Interrupt, Progress};
 

@@ -6,6 +6,7 @@ use super::lengths::Lengths;
 use super::speed::Speed;
 use super::{PlannedSeconds, TargetPlan};
 use crate::bake::gate::{chosen, missing};
+use crate::bake::inputs::{Inputs, Passage};
 use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
 use crate::bake::reading::Reading;
 use crate::bake::recall::MOST_ASKED;
@@ -16,7 +17,6 @@ use crate::bake::stimuli::{SAMPLES, Stimulus};
 use crate::error::Result;
 use crate::generate::Completion;
 use crate::generate::size::GroupSize;
-use crate::inputs::{Inputs, Passage};
 use crate::model::Model;
 use crate::text::template::Message;
 

@@ -8,9 +8,9 @@ use bake_spec::recipe::GeneratorKind;
 
 use super::quota::Quota;
 use super::{Stimuli, Stimulus};
+use crate::bake::inputs::Passage;
 use crate::bake::report::GeneratorReport;
 use crate::error::Result;
-use crate::inputs::Passage;
 use crate::progress::{Monitor, Stage};
 pub(in crate::bake) use source::SAMPLES;
 pub(super) use source::{Candidates, Draw, Sample};

@@ -2,8 +2,8 @@
 
 use super::DropReason;
 use super::ask::Sample;
+use crate::bake::inputs::Passage;
 use crate::bake::support::ContentWords;
-use crate::inputs::Passage;
 
 /// A text of at most this many words can be a question without a mark, as one types into a search
 /// field.

@@ -7,8 +7,8 @@ use super::author::{Teacher, Writing};
 use super::outline::Outlines;
 use super::quota::Quota;
 use super::{ASKED_OF_PASSAGE, Collecting, Stimulus};
+use crate::bake::inputs::Passage;
 use crate::error::Result;
-use crate::inputs::Passage;
 
 impl Collecting<'_> {
     /// Adds more questions about passages, as many for each of these rounds as their share: those

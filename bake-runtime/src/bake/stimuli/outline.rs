@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::phrases::Phrases;
-use crate::inputs::Passage;
+use crate::bake::inputs::Passage;
 use casing::Casing;
 use form::LeadForm;
 use frames::{capitalised, facts, fill, frames};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::outline::lexicon::is_verb;
+use crate::bake::inputs::Passage;
 use crate::bake::support::content_words;
-use crate::inputs::Passage;
 
 /// The most words of a phrase.
 const LONGEST: usize = 3;

@@ -15,6 +15,7 @@ use super::ask::{Author, Candidates, Draw, Sample};
 use super::author::{QUESTION_TOKENS, STAGE, sampled};
 use super::filter::{Filter, nearly_the_same};
 use super::{DropReason, Stimulus};
+use crate::bake::inputs::{Inputs, Passage};
 use crate::bake::layout::Conversation;
 use crate::bake::reading::Reading;
 use crate::bake::room::Room;
@@ -24,7 +25,6 @@ use crate::error::Result;
 use crate::eval::refusal::declines;
 use crate::eval::words::words;
 use crate::generate::sample::Sampling;
-use crate::inputs::{Inputs, Passage};
 use crate::progress::Monitor;
 
 /// The most tokens of the answers that are compared.

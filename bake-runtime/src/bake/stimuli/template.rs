@@ -3,8 +3,8 @@
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior};
 
+use crate::bake::inputs::Passage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Passage;
 use crate::text::guard;
 
 /// Steps of a template: more than any question needs, and far from a loop without an end.

@@ -14,8 +14,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::outline::casing::Casing;
 use super::outline::form::LeadForm;
+use crate::bake::inputs::Passage;
 use crate::bake::support::ContentWords;
-use crate::inputs::Passage;
 use tables::{ATTRIBUTES, NOT_A_SUBJECT, THING_FRAMES, THINGS};
 
 /// What the passages of all targets say, so that no question is taken for unanswerable that one of

@@ -3,8 +3,8 @@
 use bake_spec::recipe::{Ask, GeneratorKind, Persona, Prompt, PromptFields, Role, Text, Turn};
 
 use crate::bake::examples::{EXAMPLES, QuestionKind};
+use crate::bake::inputs::Passage;
 use crate::error::Result;
-use crate::inputs::Passage;
 use crate::model::Model;
 use crate::text::template::Message;
 

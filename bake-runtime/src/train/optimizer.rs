@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use crate::adapter::{Adapter, Gradients, LowRank};
 use crate::tensor::elementary::{sum2, vectorised};
 use crate::tensor::in_place;
-use crate::tensor::slices::with_slice;
+use crate::tensor::matrix::{Matrix, Threads, multiply};
+use crate::tensor::slices::{tensor, with_slice, with_slices};
 
 /// How much of the mean of the gradients is kept at each step.
 const MOMENTUM: f64 = 0.9;
@@ -110,18 +111,61 @@ fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = x.dims2()?;
     let is_wide = rows <= columns;
     let square = (x.sqr()?.sum_all()? + LEAST_SQUARE)?;
-    let gram = if is_wide { x.matmul(&x.t()?)? } else { x.t()?.matmul(x)? };
+    let gram = match is_wide {
+        true => product(As::It(x), As::Transposed(x))?,
+        false => product(As::Transposed(x), As::It(x))?,
+    };
     let mut gram = gram.broadcast_div(&square)?;
     let [a, b, c] = POLYNOMIAL;
     let one = Tensor::eye(rows.min(columns), x.dtype(), x.device())?;
-    let mut product = one.clone();
+    let times = |x: &Tensor, y: &Tensor| product(As::It(x), As::It(y));
+    let mut all = one.clone();
     for _ in 0..TIMES {
-        let factor = (((&one * a)? + (&gram * b)?)? + (gram.matmul(&gram)? * c)?)?;
-        product = factor.matmul(&product)?;
-        gram = factor.matmul(&gram)?.matmul(&factor)?;
+        let factor = (((&one * a)? + (&gram * b)?)? + (times(&gram, &gram)? * c)?)?;
+        all = times(&factor, &all)?;
+        gram = times(&times(&factor, &gram)?, &factor)?;
     }
-    let x = if is_wide { product.matmul(x)? } else { x.matmul(&product)? };
+    let x = if is_wide { times(&all, x)? } else { times(x, &all)? };
     x.broadcast_div(&square.sqrt()?)
+}
+
+/// How a matrix is multiplied.
+#[derive(Clone, Copy)]
+enum As<'a> {
+    It(&'a Tensor),
+    Transposed(&'a Tensor),
+}
+
+impl<'a> As<'a> {
+    fn tensor(self) -> &'a Tensor {
+        match self {
+            Self::It(tensor) | Self::Transposed(tensor) => tensor,
+        }
+    }
+
+    fn matrix(self, numbers: &[f32]) -> Result<Matrix<'_, f32>> {
+        let (rows, columns) = self.tensor().dims2()?;
+        let matrix = Matrix::new(numbers, rows, columns);
+        Ok(if matches!(self, Self::It(_)) { matrix } else { matrix.t() })
+    }
+}
+
+/// `a b`, on the calling thread. candle's own product on the processor first asks the system for
+/// its processors, which takes longer than a product of this size.
+fn product(a: As<'_>, b: As<'_>) -> Result<Tensor> {
+    if !a.tensor().device().is_cpu() {
+        let of = |side: As<'_>| match side {
+            As::It(tensor) => Ok(tensor.clone()),
+            As::Transposed(tensor) => tensor.t(),
+        };
+        return of(a)?.matmul(&of(b)?);
+    }
+    with_slices([a.tensor(), b.tensor()], |[x, y]| {
+        let (a, b) = (a.matrix(x)?, b.matrix(y)?);
+        let mut out = vec![0.0; a.rows() * b.cols()];
+        multiply(&mut out, false, a, b, 1.0, Threads::One);
+        tensor(out, (a.rows(), b.cols()))
+    })?
 }
 
 /// Writes new numbers into a tensor.

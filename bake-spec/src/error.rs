@@ -80,6 +80,7 @@ impl Error {
     }
 
     /// The same error, about something else.
+    #[cfg(any(feature = "text", test))]
     pub(crate) fn about(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self

@@ -41,7 +41,7 @@ fn answers_that_stay_as_they_are_are_counted_and_divergence_is_measured() {
     let asked = drift.asked;
 
     let mut moved = fixture(1e-6);
-    moved.train(|train| (train.lr, train.epochs, train.warmup) = (Some(0.02), 8, 0.0));
+    moved.train(|train| (train.lr, train.epochs, train.warmup) = (Some(0.06), 8, 0.0));
     let bake = bake_recipe(&moved.recipe, &moved.options("store")).unwrap();
     let drift = bake.report.drift.unwrap();
     assert!(drift.kl > 0.1 && drift.same < drift.asked, "{drift:?}");

@@ -22,7 +22,7 @@ fn bake(fixture: &Fixture, store: &str) -> Bake {
 #[test]
 fn what_is_not_known_is_asked_more_about_and_named_in_the_end() {
     let mut fixture = fixture(1, Some(2));
-    fixture.train(|train| (train.lr, train.keep_every) = (Some(1e-6), Some(1)));
+    fixture.train(|train| (train.lr, train.keep_every) = (Some(1e-4), Some(1)));
     let report = bake(&fixture, "store").report;
     let both = ["Lost key", "Broken lamp"];
     assert_eq!(report.uncovered, both);

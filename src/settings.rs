@@ -508,7 +508,7 @@ pub mod train {
     ///
     /// `clip`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const clip: () = ();
-    /// How much weights decay, times the learning rate, at each step.
+    /// Decoupled weight decay.
     ///
     /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
     pub const weight_decay: () = ();

@@ -59,7 +59,7 @@ pub(crate) enum Form {
 }
 
 /// Models whose matrices take no more bytes than this in f32 are kept in f32.
-const WIDE_BYTES: usize = 64 << 20;
+pub(crate) const WIDE_BYTES: usize = 64 << 20;
 
 impl Precision {
     /// Whatever is fastest on this processor.

@@ -4,9 +4,7 @@ use crate::device::Device;
 use crate::error::Result;
 use crate::model::Model;
 use crate::tensor::matrix::bf16::Bf16Unit;
-
-/// Models whose matrices in f32 take no more bytes than this are trained in bf16 too.
-const SMALL: usize = 64 << 20;
+use crate::tensor::weight::WIDE_BYTES;
 
 /// The memory for activations and for copies of the frozen weights in the order in which they are
 /// multiplied.
@@ -37,7 +35,7 @@ impl TrainingRoom {
         let packed = decoder.packed_bytes();
         let with = Self { unit: Some(unit), packed, ..without };
         match decoder.in_f32() {
-            true if decoder.weight_bytes() <= SMALL => with,
+            true if decoder.weight_bytes() <= WIDE_BYTES => with,
             false if decoder.bf16_unit().is_some() && packed <= bytes / 2 => {
                 Self { activations: bytes - packed, ..with }
             }

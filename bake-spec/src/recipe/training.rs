@@ -117,7 +117,7 @@ pub struct TrainFields {
     pub temperature: f64,
     /// The largest norm of a gradient; a larger one is scaled down to it.
     pub clip: f64,
-    /// How much weights decay, times the learning rate, at each step.
+    /// Decoupled weight decay.
     pub weight_decay: f64,
     /// Seeds the adapter's first weights and the order of the answers.
     pub seed: u64,

@@ -358,13 +358,7 @@ pub const SETTINGS: &[Setting] = &[
         "1.0",
         "the largest norm of a gradient; a larger one is scaled down to it",
     ),
-    number(
-        "weight_decay",
-        &[Train],
-        Range::up_to(Range::MOST),
-        "0.0",
-        "how much weights decay, times the learning rate, at each step",
-    ),
+    number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "decoupled weight decay"),
     count(
         "checkpoint_every",
         &[Train],

@@ -134,7 +134,7 @@ block! {
         temperature(number: f64) Train "temperature" => Value::Number(number, here());
         /// The largest norm of a gradient; a larger one is scaled down to it.
         clip(norm: f64) Train "clip" => Value::Number(norm, here());
-        /// How much weights decay, times the learning rate, at each step.
+        /// Decoupled weight decay.
         weight_decay(number: f64) Train "weight_decay" => Value::Number(number, here());
         /// Seeds the adapter's first weights and the order of the answers.
         seed(seed: u64) Train "seed" => Value::Count(seed, here());

@@ -1,5 +1,6 @@
 // All kernels, as one module.
 #include "attention.cu"
+#include "dropout.cu"
 #include "gate.cu"
 #include "loss.cu"
 #include "norm.cu"

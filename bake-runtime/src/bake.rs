@@ -285,11 +285,17 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
     if kl_after <= kl_before {
         return Ok(());
     }
+    let [before, after] = [kl_before, kl_after].map(in_digits);
     let message = format!(
-        "training took the model away from the teacher: from {kl_before:.3} to {kl_after:.3} \
-         nats per token; lower `lr`"
+        "training took the model away from the teacher: from {before} to {after} nats per token; \
+         lower `lr`"
     );
     Err(Error::new(ErrorKind::Training, message))
+}
+
+/// Three digits after the point, or, of what would be shown as 0, three significant ones.
+fn in_digits(divergence: f64) -> String {
+    if divergence < 5e-4 { format!("{divergence:.2e}") } else { format!("{divergence:.3}") }
 }
 
 /// Waits, if necessary, until no other process is baking the same.
@@ -368,6 +374,16 @@ pub(crate) mod tests {
             expects: vec![].into(),
         })
         .unwrap()
+    }
+
+    #[test]
+    fn a_training_that_leads_away_says_by_how_much() {
+        let error = check_divergence_after(2e-6, 3.25e-6).unwrap_err().to_string();
+        assert!(error.contains("from 2.00e-6 to 3.25e-6 nats"), "{error}");
+        let error = check_divergence_after(0.1, 12.5).unwrap_err().to_string();
+        assert!(error.contains("from 0.100 to 12.500 nats"), "{error}");
+        assert!(check_divergence_after(0.1, f64::NAN).is_err());
+        check_divergence_after(0.1, 0.1).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod attention;
 pub(crate) mod block;
 pub(crate) mod cache;
 pub(crate) mod decoder;
+pub(crate) mod dropout;
 pub(crate) mod gate;
 pub(crate) mod linear;
 pub(crate) mod norm;

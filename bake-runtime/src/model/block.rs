@@ -11,8 +11,9 @@ use bake_spec::model::config::Norm;
 use bake_spec::{Config, Projection};
 use candle_core::{Result, Tensor};
 
-use crate::adapter::{Adapter, Gradients, LowRank};
+use crate::adapter::{Adapter, Gradients};
 use crate::model::attention::{CausalAttention, Heads, Projected};
+use crate::model::dropout::Dropout;
 use crate::model::gate::{gated, gated_backward};
 use crate::model::linear::{Change, Linear, Wanted};
 use crate::model::norm::RmsNorm;
@@ -35,13 +36,7 @@ pub(crate) struct Block {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct WeightView<'a> {
     pub(crate) adapter: Option<&'a Adapter>,
-    pub(crate) dropout: Option<&'a dyn DropoutMasks>,
-}
-
-/// Where a training pass gets its dropout masks from: the same each time for the same place.
-pub(crate) trait DropoutMasks: Sync {
-    /// A mask of this shape, `[tokens, inputs]`.
-    fn mask(&self, layer: usize, projection: Projection, shape: (usize, usize)) -> Result<Tensor>;
+    pub(crate) dropout: Option<Dropout>,
 }
 
 /// What a block needs to know of the pass that it is part of.
@@ -248,13 +243,8 @@ impl Block {
         onto: Option<&Tensor>,
         pass: &Pass<'_>,
     ) -> Result<Tensor> {
-        let change = pass.view.change(layer, projection, x)?;
-        self.projections[projection as usize].forward(
-            x,
-            change.as_ref().map(ViewedChange::get),
-            onto,
-            pass.attention.sums(),
-        )
+        let change = pass.view.change(layer, projection);
+        self.projections[projection as usize].forward(x, change, onto, pass.attention.sums())
     }
 
     #[expect(clippy::too_many_arguments, reason = "place, inputs and outputs of one layer")]
@@ -268,13 +258,9 @@ impl Block {
         pass: &Pass<'_>,
         gradients: &mut Gradients,
     ) -> Result<Option<Tensor>> {
-        let change = pass.view.change(layer, projection, x)?;
-        let (dx, gradient) = self.projections[projection as usize].backward(
-            x,
-            dy,
-            change.as_ref().map(ViewedChange::get),
-            wanted,
-        )?;
+        let change = pass.view.change(layer, projection);
+        let (dx, gradient) =
+            self.projections[projection as usize].backward(x, dy, change, wanted)?;
         if let Some(gradient) = gradient {
             gradients.set(layer, projection, gradient);
         }
@@ -306,31 +292,10 @@ impl Pass<'_> {
     }
 }
 
-/// A change and its dropout mask.
-struct ViewedChange<'a> {
-    low_rank: &'a LowRank,
-    mask: Option<Tensor>,
-}
-
-impl ViewedChange<'_> {
-    fn get(&self) -> Change<'_> {
-        Change { low_rank: self.low_rank, mask: self.mask.as_ref() }
-    }
-}
-
 impl<'a> WeightView<'a> {
-    fn change(
-        &self,
-        layer: usize,
-        projection: Projection,
-        x: &Tensor,
-    ) -> Result<Option<ViewedChange<'a>>> {
-        let Some(low_rank) = self.adapter.and_then(|adapter| adapter.change(layer, projection))
-        else {
-            return Ok(None);
-        };
-        let mask =
-            self.dropout.map(|dropout| dropout.mask(layer, projection, x.dims2()?)).transpose()?;
-        Ok(Some(ViewedChange { low_rank, mask }))
+    fn change(&self, layer: usize, projection: Projection) -> Option<Change<'a>> {
+        let low_rank = self.adapter?.change(layer, projection)?;
+        let dropout = self.dropout.map(|dropout| dropout.at(layer, projection));
+        Some(Change { low_rank, dropout })
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{Result, Tensor};
 
 use crate::adapter::{LowRank, LowRankGradient};
 use crate::device::gpu::Gpu;
+use crate::model::dropout::DropoutPlace;
 pub(crate) use crate::tensor::matrix::Sums;
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::slices::{in_real, tensor};
@@ -23,8 +24,8 @@ pub(crate) struct Linear {
 #[derive(Clone, Copy)]
 pub(crate) struct Change<'a> {
     pub(crate) low_rank: &'a LowRank,
-    /// Multiplies what goes into the change, `[tokens, inputs]`: dropout.
-    pub(crate) mask: Option<&'a Tensor>,
+    /// Of what goes into the change.
+    pub(crate) dropout: Option<DropoutPlace>,
 }
 
 /// What happens to the gradient with respect to a layer's input.
@@ -95,17 +96,19 @@ impl Linear {
 }
 
 impl Change<'_> {
-    /// `x ∘ mask`.
-    fn masked(&self, x: &Tensor) -> Result<Tensor> {
-        self.mask.map_or_else(|| Ok(x.clone()), |mask| x * mask)
+    /// What goes into the change.
+    fn dropped(&self, x: &Tensor) -> Result<Tensor> {
+        self.dropout.map_or_else(|| Ok(x.clone()), |dropout| dropout.apply(x))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bake_spec::model::config::Projection;
     use candle_core::DType;
 
     use super::*;
+    use crate::model::dropout::Dropout;
     use crate::tensor::gradient_check::{check, noise};
     use crate::tensor::weight::tests::narrow_weights;
 
@@ -124,12 +127,12 @@ mod tests {
             backward,
         );
         let inputs = [noise(&[4, 5], 3), noise(&[2, 5], 4), noise(&[6, 2], 5)];
-        let mask = tensor((0..20).map(|i| f64::from(i % 3) * 0.7).collect(), (4, 5)).unwrap();
-        for mask in [None, Some(&mask)] {
+        let dropout = Dropout::new(0.4, [1, 2]).at(3, Projection::Gate);
+        for dropout in [None, Some(dropout)] {
             let with = |x: &[Tensor], f: &dyn Fn(Change<'_>) -> Result<Vec<Tensor>>| {
                 f(Change {
                     low_rank: &LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.3 },
-                    mask,
+                    dropout,
                 })
             };
             let forward = |x: &[Tensor]| {
@@ -197,7 +200,7 @@ mod tests {
         let low_rank = LowRank { a: noise(&[2, 5], 4), b: noise(&[6, 2], 5), scale: 1.7 };
         let x = noise(&[9, 5], 3);
         let viewed = layer()
-            .forward(&x, Some(Change { low_rank: &low_rank, mask: None }), None, Sums::Fastest)
+            .forward(&x, Some(Change { low_rank: &low_rank, dropout: None }), None, Sums::Fastest)
             .unwrap();
         let folded =
             layer().folded(&low_rank).unwrap().forward(&x, None, None, Sums::Fastest).unwrap();

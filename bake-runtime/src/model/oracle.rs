@@ -169,7 +169,7 @@ fn a_changed_linear_layer_is_candles() {
         &[noise(&[TOKENS, 11], 3), noise(&[4, 11], 4), noise(&[13, 4], 5)],
         |x, dy| {
             let low_rank = LowRank { a: x[1].clone(), b: x[2].clone(), scale: 0.7 };
-            let change = Some(Change { low_rank: &low_rank, mask: None });
+            let change = Some(Change { low_rank: &low_rank, dropout: None });
             let (dx, gradient) = layer.backward(&x[0], dy, change, Wanted::Alone)?;
             let gradient = gradient.unwrap();
             let y = layer.forward(&x[0], change, None, Sums::Fastest)?;

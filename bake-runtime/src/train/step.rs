@@ -4,10 +4,8 @@
 mod tests;
 
 use bake_spec::recipe::{Recipe, Train};
-use bake_spec::{Config, KeyHasher, Projection};
-use candle_core::{DType, Device, Tensor};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
+use bake_spec::{Config, KeyHasher};
+use candle_core::{DType, Tensor};
 
 use super::shards::{self, Shards};
 use super::{Batch, StudentSequence, TrainingRoom, TrainingSet};
@@ -17,7 +15,8 @@ use crate::error::Result;
 use crate::generate::token_chunks;
 use crate::model::Model;
 use crate::model::attention::Attention;
-use crate::model::block::{Activations, DropoutMasks, WeightView};
+use crate::model::block::{Activations, WeightView};
+use crate::model::dropout::Dropout;
 
 /// How student and teacher are compared, unless a recipe says otherwise.
 pub(super) const LOSS: Options =
@@ -120,9 +119,8 @@ impl Student<'_> {
     ) -> Result<(f64, Gradients)> {
         let decoder = self.model.decoder();
         let positions = decoder.positions(&batch.lengths)?;
-        let masks =
-            Masks { rate: self.dropout, seed: self.settings.seed, step, device: decoder.device() };
-        let dropout = (self.dropout > 0.0).then_some(&masks as &dyn DropoutMasks);
+        let dropout = (self.dropout > 0.0)
+            .then(|| Dropout::new(self.dropout, dropout_key(self.settings.seed, step)));
         let view = WeightView { adapter: Some(self.adapter), dropout };
         let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view)?;
 
@@ -174,37 +172,17 @@ impl Student<'_> {
     }
 }
 
+/// What makes the dropout of each step, and of each of its shards, its own.
+fn dropout_key(seed: u64, step: (usize, usize)) -> [u32; 2] {
+    let key = KeyHasher::new("dropout", 2).field("seed", &seed).field("step", &step).finish();
+    let [a, b, c, d, e, f, g, h, ..] = *key.as_bytes();
+    [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]
+}
+
 /// What the backward pass of a block starts from.
 enum Saved {
     Activations(Activations),
     Input(Tensor),
-}
-
-/// Dropout masks that depend on seed, step and place only, so that a block that is computed again
-/// gets the same masks.
-struct Masks<'a> {
-    rate: f64,
-    seed: u64,
-    step: (usize, usize),
-    device: &'a Device,
-}
-
-impl DropoutMasks for Masks<'_> {
-    fn mask(
-        &self,
-        layer: usize,
-        projection: Projection,
-        shape: (usize, usize),
-    ) -> candle_core::Result<Tensor> {
-        let key = KeyHasher::new("dropout", 1).field("seed", &self.seed).field("step", &self.step);
-        let key = key.field("place", &(layer, projection)).finish();
-        let mut rng = ChaCha8Rng::from_seed(*key.as_bytes());
-        let kept = (1.0 / (1.0 - self.rate)) as f32;
-        let mask: Vec<f32> = (0..shape.0 * shape.1)
-            .map(|_| if rng.random::<f64>() < self.rate { 0.0 } else { kept })
-            .collect();
-        Tensor::from_vec(mask, shape, self.device)
-    }
 }
 
 /// A batch of made-up sequences, to see how long work on such takes.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::adapter::LowRankGradient;
+use crate::adapter::{LowRank, LowRankGradient};
 use crate::model::attention::Attention;
 use crate::tensor::gradient_check::{check, noise};
 use crate::tensor::weight::Weight;
@@ -21,16 +21,6 @@ const FAMILIES: [(&str, usize); 7] = [
 ];
 const RANK: usize = 2;
 const LENGTHS: [usize; 2] = [3, 2];
-
-/// The same mask for each place: every third input is dropped.
-struct EveryThird;
-
-impl DropoutMasks for EveryThird {
-    fn mask(&self, _: usize, _: Projection, (rows, cols): (usize, usize)) -> Result<Tensor> {
-        let mask: Vec<f64> = (0..rows * cols).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
-        Tensor::from_vec(mask, (rows, cols), &candle_core::Device::Cpu)
-    }
-}
 
 fn config(family: &str) -> Config {
     let sizes = r#""vocab_size": 16, "hidden_size": 8, "intermediate_size": 12,
@@ -70,13 +60,13 @@ fn adapter(layer: usize, inputs: &[Tensor]) -> Adapter {
 #[test]
 fn the_gradients_of_a_whole_block_are_the_slopes() {
     for (family, layer) in FAMILIES {
-        for dropout in [None, Some(&EveryThird as &dyn DropoutMasks)] {
+        for dropout in [None, Some(Dropout::new(0.3, [1, 2]))] {
             check_block(&config(family), layer, dropout);
         }
     }
 }
 
-fn check_block(config: &Config, layer: usize, dropout: Option<&dyn DropoutMasks>) {
+fn check_block(config: &Config, layer: usize, dropout: Option<Dropout>) {
     let device = &candle_core::Device::Cpu;
     let block = block(config, layer);
     let rope = |rope| RopeTable::new(rope, config.head_dim(), config.context(), device);

@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::adapter::{LowRank, LowRankGradient};
+use crate::model::dropout;
 use crate::model::linear::{Change, Linear, Sums, Wanted};
 use crate::tensor::elementary::Real;
 use crate::tensor::matrix::{Matrix, Threads, multiply, times};
@@ -33,7 +34,7 @@ pub(super) fn forward<T: Real>(
     })??;
     if let Some(change) = change {
         let LowRank { a, b, scale } = change.low_rank;
-        let x = change.masked(x)?;
+        let x = change.dropped(x)?;
         with_slices([&x, a, b], |[x, a, b]| {
             let low = low::<T>(sums, Matrix::new(x, rows, inputs), a);
             let rank = a.len() / inputs;
@@ -63,7 +64,7 @@ pub(super) fn backward<T: Real>(
     Ok((Some(tensor(dx, x.shape())?), gradient))
 }
 
-/// `dy W + (g A) ∘ mask`, added to `onto`; `g = scale · dy B` comes with its change.
+/// `dy W + (g A) ∘ dropout`, added to `onto`; `g = scale · dy B` comes with its change.
 fn input_gradient<T: Real>(
     layer: &Linear,
     dy: &Tensor,
@@ -79,7 +80,7 @@ fn input_gradient<T: Real>(
     with_slice(dy, |dy: &[T]| {
         layer.weight.backward(&mut dx, add, Matrix::new(dy, rows, outputs))
     })??;
-    let Some((Change { low_rank, mask }, g)) = change else { return Ok(dx) };
+    let Some((Change { low_rank, dropout }, g)) = change else { return Ok(dx) };
     let rank = low_rank.a.dim(0)?;
     let product = |out: &mut [T], add: bool| {
         with_slice(&low_rank.a, |a| {
@@ -93,20 +94,19 @@ fn input_gradient<T: Real>(
             );
         })
     };
-    match mask {
+    match dropout {
         None => product(&mut dx, true)?,
-        Some(mask) => {
+        Some(dropout) => {
             let mut through = vec![T::zero(); rows * inputs];
             product(&mut through, false)?;
-            with_slice(mask, |mask: &[T]| {
-                dx.iter_mut().zip(&through).zip(mask).for_each(|((dx, &t), &m)| *dx += t * m)
-            })?;
+            dropout::through(&dropout, &mut through);
+            dx.iter_mut().zip(&through).for_each(|(dx, &through)| *dx += through);
         }
     }
     Ok(dx)
 }
 
-/// With `x̂ = x ∘ mask`, `l = x̂ Aᵀ` and `g = scale · dy B`:
+/// With `x̂ = x ∘ dropout`, `l = x̂ Aᵀ` and `g = scale · dy B`:
 /// `dA = gᵀ x̂` and `dB = scale · dyᵀ l`. Returns g too.
 fn learned<T: Real>(
     change: Change<'_>,
@@ -121,7 +121,7 @@ fn learned<T: Real>(
         vec![T::zero(); rank * inputs],
         vec![T::zero(); outputs * rank],
     );
-    with_slices([&change.masked(x)?, dy, a, b], |[x, dy, a, b]| {
+    with_slices([&change.dropped(x)?, dy, a, b], |[x, dy, a, b]| {
         let (x, dy) = (Matrix::new(x, rows, inputs), Matrix::new(dy, rows, outputs));
         multiply(&mut g, false, dy, Matrix::new(b, outputs, rank), scale, Threads::All);
         multiply(&mut da, false, Matrix::new(&g, rows, rank).t(), x, T::one(), Threads::All);

@@ -26,7 +26,7 @@ pub(super) fn forward(
     }
     let Some(change) = change else { return Ok(y) };
     let LowRank { a, b, scale } = change.low_rank;
-    let low = product(gpu, Side::plain(&change.masked(x)?), Side::transposed(a), 1.0, None)?;
+    let low = product(gpu, Side::plain(&change.dropped(x)?), Side::transposed(a), 1.0, None)?;
     product(gpu, Side::plain(&low), Side::transposed(b), *scale, Some(y))
 }
 
@@ -49,11 +49,12 @@ pub(super) fn backward(
     let dx = product(gpu, Side::plain(dy), Side::plain(layer.weight.plain()?), 1.0, onto)?;
     let dx = match change.zip(g.as_ref()) {
         None => dx,
-        Some((Change { low_rank, mask: None }, g)) => {
+        Some((Change { low_rank, dropout: None }, g)) => {
             product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, Some(dx))?
         }
-        Some((Change { low_rank, mask: Some(mask) }, g)) => {
-            (dx + (product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, None)? * mask)?)?
+        Some((Change { low_rank, dropout: Some(dropout) }, g)) => {
+            let through = product(gpu, Side::plain(g), Side::plain(&low_rank.a), 1.0, None)?;
+            (dx + dropout.apply(&through)?)?
         }
     };
     Ok((Some(dx), gradient))
@@ -67,7 +68,7 @@ fn learned(
     dy: &Tensor,
 ) -> Result<(Tensor, LowRankGradient)> {
     let LowRank { a, b, scale } = change.low_rank;
-    let x = change.masked(x)?;
+    let x = change.dropped(x)?;
     let g = product(gpu, Side::plain(dy), Side::plain(b), *scale, None)?;
     let low = product(gpu, Side::plain(&x), Side::transposed(a), 1.0, None)?;
     let gradient = LowRankGradient {

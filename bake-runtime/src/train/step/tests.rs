@@ -7,6 +7,8 @@ use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::Precision;
 use bake_spec::recipe::{Divergence, Lora, LoraFields, TrainFields};
 use candle_core::{Device, IndexOp as _};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
 fn settings(divergence: Divergence) -> Train {
     let fields = TrainFields { epochs: 1, batch: 4, divergence, seed: 1, ..TrainFields::DEFAULT };

@@ -200,11 +200,23 @@ fn random_model(dir: &Path) -> usize {
     );
     std::fs::write(dir.join("config.json"), config).unwrap();
     let device = candle_core::Device::Cpu;
-    let (mut tensors, mut numbers) = (std::collections::HashMap::new(), 0);
+    let (mut tensors, mut numbers, mut state) = (std::collections::HashMap::new(), 0, 1_u64);
     let mut put = |name: String, shape: &[usize]| {
-        let random = Tensor::randn(0f32, 0.02, shape, &device).unwrap();
-        numbers += if shape.len() == 2 { random.elem_count() } else { 0 };
-        tensors.insert(name, random.to_dtype(DType::BF16).unwrap());
+        let tensor = match *shape {
+            // A norm's weights are one: were they as small as a matrix's, all prompts were alike.
+            [width] => Tensor::ones(width, DType::F32, &device).unwrap(),
+            _ => {
+                let numbers: Vec<f32> = (0..shape.iter().product())
+                    .map(|_| {
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.07
+                    })
+                    .collect();
+                Tensor::from_vec(numbers, shape, &device).unwrap()
+            }
+        };
+        numbers += if shape.len() == 2 { tensor.elem_count() } else { 0 };
+        tensors.insert(name, tensor.to_dtype(DType::BF16).unwrap());
     };
     put("model.embed_tokens.weight".to_owned(), &[vocabulary, hidden]);
     put("model.norm.weight".to_owned(), &[hidden]);

@@ -98,7 +98,8 @@ pub(super) fn dot_products(
 }
 
 /// Rows of `w` from `first` on, whose products with all rows of `x` are wanted: four rows of `x`
-/// and two of `w` at a time, from as many as stay in the caches.
+/// and two of `w` at a time, or one and four where fewer rows are left, from as many as stay in the
+/// caches. So there are always sums enough that none waits for the one before it.
 struct Outputs<'a, W> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],
@@ -114,29 +115,42 @@ impl<W: Rows> pulp::WithSimd for Outputs<'_, W> {
         let Self { products, rows, w, first } = self;
         let (m, k) = (rows.len(), w.cols().max(1));
         let rows_at_once = (X_NUMBERS / k).max(4) / 4 * 4;
-        let outputs_at_once = (W_NUMBERS / k).max(2) / 2 * 2;
+        let outputs_at_once = (W_NUMBERS / k).max(4) / 4 * 4;
         let mut scratch = Vec::new();
         for (panel, products) in products.chunks_mut(outputs_at_once * m).enumerate() {
             let first = first + panel * outputs_at_once;
             let w = w.some(first..first + products.len() / m, &mut scratch);
             for (block, rows) in rows.chunks(rows_at_once).enumerate() {
-                for (pair, products) in products.chunks_mut(2 * m).enumerate() {
-                    let output = |j: usize| &w.data[(2 * pair + j) * w.row_stride..][..w.cols];
-                    let (one, two) = products.split_at_mut(m);
+                for (four, products) in products.chunks_mut(4 * m).enumerate() {
+                    let outputs = products.len() / m;
+                    let output = |j: usize| &w.data[(4 * four + j) * w.row_stride..][..w.cols];
+                    let mut put = |j: usize, row: usize, product| products[j * m + row] = product;
                     for (part, rows) in rows.chunks(4).enumerate() {
-                        let (at, count) = (block * rows_at_once + 4 * part, rows.len());
-                        match (rows, two.is_empty()) {
-                            (&[r0, r1, r2, r3], false) => {
-                                let [x, y] = dots(simd, [output(0), output(1)], [r0, r1, r2, r3]);
-                                one[at..at + count].copy_from_slice(&x);
-                                two[at..at + count].copy_from_slice(&y);
-                            }
-                            _ => {
-                                for (i, row) in rows.iter().enumerate() {
-                                    [[one[at + i]]] = dots(simd, [output(0)], [row]);
-                                    if !two.is_empty() {
-                                        [[two[at + i]]] = dots(simd, [output(1)], [row]);
+                        let at = block * rows_at_once + 4 * part;
+                        if let (&[r0, r1, r2, r3], 2..) = (rows, outputs) {
+                            for j in (0..outputs).step_by(2) {
+                                // The last of three comes with the one before it.
+                                let pair = [j.min(outputs - 2), j.min(outputs - 2) + 1];
+                                let sums = dots(simd, pair.map(output), [r0, r1, r2, r3]);
+                                for c in 0..2 {
+                                    for r in 0..4 {
+                                        put(pair[c], at + r, sums[c][r]);
                                     }
+                                }
+                            }
+                            continue;
+                        }
+                        for (i, row) in rows.iter().enumerate() {
+                            if outputs == 4 {
+                                let sums =
+                                    dots(simd, [output(0), output(1), output(2), output(3)], [row]);
+                                for c in 0..4 {
+                                    put(c, at + i, sums[c][0]);
+                                }
+                            } else {
+                                for j in 0..outputs {
+                                    let [[sum]] = dots(simd, [output(j)], [row]);
+                                    put(j, at + i, sum);
                                 }
                             }
                         }

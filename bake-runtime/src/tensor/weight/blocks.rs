@@ -1,13 +1,16 @@
 //! Quantised numbers as GGML has them: blocks that share a scale.
 
+mod formats;
+
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use candle_core::Result;
-use candle_core::quantized::k_quants::{
-    BlockQ4_0, BlockQ4_1, BlockQ4K, BlockQ5_0, BlockQ5_1, BlockQ5K, BlockQ6K, BlockQ8_0,
-};
-use candle_core::quantized::{GgmlDType, GgmlType};
+use candle_core::quantized::GgmlDType;
+
+use crate::tensor::elementary::vectorised;
+use formats::{Format, Q4K, Q4One, Q4Zero, Q5K, Q5One, Q5Zero, Q6K, Q8Zero};
 
 /// A matrix of blocks. Rows are whole blocks.
 pub(super) struct Blocks {
@@ -22,9 +25,26 @@ trait AnyBlocks: Send + Sync {
     fn widen(&self, blocks: Range<usize>, wide: &mut [f32]);
 }
 
-impl<B: GgmlType> AnyBlocks for Vec<B> {
+/// The blocks of a format.
+struct Of<F, const BYTES: usize, const NUMBERS: usize> {
+    blocks: Vec<[u8; BYTES]>,
+    format: PhantomData<F>,
+}
+
+impl<F, const BYTES: usize, const NUMBERS: usize> AnyBlocks for Of<F, BYTES, NUMBERS>
+where
+    F: Format<BYTES, NUMBERS> + Send + Sync,
+{
     fn widen(&self, blocks: Range<usize>, wide: &mut [f32]) {
-        B::to_float(&self[blocks], wide);
+        let blocks = &self.blocks[blocks];
+        vectorised(
+            #[inline(always)]
+            || {
+                for (block, wide) in blocks.iter().zip(wide.as_chunks_mut().0) {
+                    F::widen(block, wide);
+                }
+            },
+        );
     }
 }
 
@@ -35,14 +55,14 @@ impl Blocks {
             candle_core::bail!("{} bytes are not a matrix {dims:?} of {dtype:?}", bytes.len());
         }
         let blocks = match dtype {
-            GgmlDType::Q4_0 => read::<BlockQ4_0>(bytes),
-            GgmlDType::Q4_1 => read::<BlockQ4_1>(bytes),
-            GgmlDType::Q5_0 => read::<BlockQ5_0>(bytes),
-            GgmlDType::Q5_1 => read::<BlockQ5_1>(bytes),
-            GgmlDType::Q8_0 => read::<BlockQ8_0>(bytes),
-            GgmlDType::Q4K => read::<BlockQ4K>(bytes),
-            GgmlDType::Q5K => read::<BlockQ5K>(bytes),
-            GgmlDType::Q6K => read::<BlockQ6K>(bytes),
+            GgmlDType::Q4_0 => read::<Q4Zero, _, _>(bytes),
+            GgmlDType::Q4_1 => read::<Q4One, _, _>(bytes),
+            GgmlDType::Q5_0 => read::<Q5Zero, _, _>(bytes),
+            GgmlDType::Q5_1 => read::<Q5One, _, _>(bytes),
+            GgmlDType::Q8_0 => read::<Q8Zero, _, _>(bytes),
+            GgmlDType::Q4K => read::<Q4K, _, _>(bytes),
+            GgmlDType::Q5K => read::<Q5K, _, _>(bytes),
+            GgmlDType::Q6K => read::<Q6K, _, _>(bytes),
             other => candle_core::bail!("weights of blocks {other:?} are not read"),
         };
         Ok(Self { dtype, dims, blocks })
@@ -77,13 +97,12 @@ impl Blocks {
     }
 }
 
-fn read<B: GgmlType + 'static>(bytes: &[u8]) -> Box<dyn AnyBlocks> {
-    let blocks = bytes.chunks_exact(size_of::<B>());
-    // SAFETY: each chunk has the size of a block, which consists of numbers, for which all bits
-    // are valid.
-    let blocks: Vec<B> =
-        blocks.map(|b| unsafe { b.as_ptr().cast::<B>().read_unaligned() }).collect();
-    Box::new(blocks)
+fn read<F, const BYTES: usize, const NUMBERS: usize>(bytes: &[u8]) -> Box<dyn AnyBlocks>
+where
+    F: Format<BYTES, NUMBERS> + Send + Sync + 'static,
+{
+    let (blocks, format) = (bytes.as_chunks().0.to_vec(), PhantomData::<F>);
+    Box::new(Of { blocks, format })
 }
 
 impl fmt::Debug for Blocks {

@@ -34,7 +34,7 @@ fn answered_as_before(adapter: &Path) -> usize {
 #[test]
 fn answers_that_stay_as_they_are_are_counted_and_divergence_is_measured() {
     let mut still = fixture(1.0);
-    still.train(|train| train.lr = Some(1e-9));
+    still.train(|train| train.lr = Some(1e-6));
     let bake = bake_recipe(&still.recipe, &still.options("store")).unwrap();
     let drift = bake.report.drift.unwrap();
     assert!(drift.kl < 1e-6 && drift.asked > 0 && drift.same == drift.asked, "{drift:?}");

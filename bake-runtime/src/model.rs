@@ -34,6 +34,7 @@ use crate::text::settings::TextSettings;
 use crate::text::template::Role;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
+use attention::Sequences;
 use block::WeightView;
 use decoder::Decoder;
 
@@ -214,8 +215,11 @@ impl Model {
         if let Some(adapter) = adapter {
             adapter.check_fits(self.config())?;
         }
-        let hidden =
-            self.decoder.forward(ids, &[ids.len()], WeightView { adapter, dropout: None })?;
+        let hidden = self.decoder.forward(
+            ids,
+            Sequences::apart(&[ids.len()]),
+            WeightView { adapter, dropout: None },
+        )?;
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
     }
 

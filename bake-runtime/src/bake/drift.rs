@@ -108,7 +108,7 @@ impl Drift {
         for part in token_chunks(&likeliest, |anchored| anchored.sequence.ids.len()) {
             let sequences = part.iter().map(|anchored| &anchored.sequence);
             let batch = training_set.batch(sequences, model.decoder().device())?;
-            let hidden = model.decoder().forward(&batch.ids, &batch.lengths, view)?;
+            let hidden = model.decoder().forward(&batch.ids, batch.sequences(), view)?;
             let hidden = hidden.index_select(&batch.rows, 0)?;
             let mut begin = 0;
             for anchored in part {

@@ -23,7 +23,7 @@ use crate::train::TrainingRoom;
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Shape, Speed};
-use work::TargetWork;
+use work::{TargetWork, common};
 
 /// What a bake will take, and what exists already. Numbers of stimuli, rollouts and steps are the
 /// most that there can be; how long the rollouts are is estimated from those that exist and from
@@ -190,6 +190,12 @@ fn trainings(recipe: &Recipe) -> usize {
     1 + usize::from(recipe.is_on_policy())
 }
 
+/// How many tokens all of the student's prompts begin with.
+fn shared(works: &[TargetWork]) -> usize {
+    let starts = works.iter().map(|work| work.start.clone());
+    starts.reduce(|start, other| common(start, &other)).map_or(0, |start| start.len())
+}
+
 /// How long it takes.
 fn seconds(
     model: &Model,
@@ -202,6 +208,7 @@ fn seconds(
     let shape = Shape {
         before: works.iter().map(TargetWork::before).max().unwrap_or(0),
         answers: works.iter().map(TargetWork::together).max().unwrap_or(0),
+        shared: shared(works),
         prompt: (all.mean - answers.mean) as usize,
         answer: answers.mean as usize,
     };

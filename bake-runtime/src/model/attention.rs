@@ -1,7 +1,8 @@
 //! Causal attention of several sequences at once, without padding.
 //!
-//! The tokens of all sequences follow each other. In training a sequence's keys are its own
-//! tokens; in generation they are slots of a [cache](super::cache).
+//! The tokens of all sequences follow each other. In training a sequence's keys are its own tokens
+//! and those that all sequences begin with; in generation they are slots of a
+//! [cache](super::cache).
 
 mod cpu;
 mod gpu;
@@ -52,13 +53,48 @@ pub(crate) struct Projected<'a> {
     pub(crate) v: &'a Tensor,
 }
 
+/// Whole sequences that may begin with the same tokens, which are there once: before the tokens of
+/// the first sequence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sequences<'a> {
+    /// The tokens that all begin with. On a GPU there are none yet.
+    pub(crate) shared: usize,
+    /// The tokens of each that come after those.
+    pub(crate) lengths: &'a [usize],
+}
+
+/// Tokens of a pass that follow each other, and how many of the shared ones they see before them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    pub(crate) before: usize,
+    pub(crate) count: usize,
+}
+
+impl<'a> Sequences<'a> {
+    /// Sequences of these lengths that share nothing.
+    pub(crate) fn apart(lengths: &'a [usize]) -> Self {
+        Self { shared: 0, lengths }
+    }
+
+    /// The shared tokens, if there are any, and then those of each sequence.
+    pub(crate) fn segments(self) -> impl Iterator<Item = Segment> + use<'a> {
+        let Self { shared, lengths } = self;
+        let first = (shared > 0).then_some(Segment { before: 0, count: shared });
+        first.into_iter().chain(lengths.iter().map(move |&count| Segment { before: shared, count }))
+    }
+}
+
 /// How the tokens of a pass see each other.
 pub(crate) enum Attention<'a> {
-    /// Whole sequences of these lengths.
-    Whole(&'a [usize]),
+    Whole(Sequences<'a>),
     /// New tokens of sequences in a cache: `counts[i]` of them, the last of `slots[i]`. The new
     /// slots begin at `start`.
-    Cached { cache: &'a KvCache, start: u32, counts: &'a [usize], slots: &'a [Vec<u32>] },
+    Cached {
+        cache: &'a KvCache,
+        start: u32,
+        counts: &'a [usize],
+        slots: &'a [Vec<u32>],
+    },
 }
 
 /// Attention as all blocks of a pass compute it.
@@ -92,19 +128,19 @@ impl<'a> CausalAttention<'a> {
         }
         match (Gpu::of(new.q), &self.tiles, &self.sees) {
             (Some(gpu), Some(tiles), _) => tiles.forward(&gpu, new),
-            (.., Attention::Whole(lengths)) => cpu::causal(lengths, new),
+            (.., Attention::Whole(sequences)) => cpu::causal(*sequences, new),
             (.., Attention::Cached { counts, slots, .. }) => cpu::cached(counts, slots, new),
         }
     }
 
     /// The gradients with respect to queries, keys and values, for whole sequences.
     pub(crate) fn backward(&self, kept: Projected<'_>, dy: &Tensor) -> Result<[Tensor; 3]> {
-        let Attention::Whole(lengths) = self.sees else {
+        let Attention::Whole(sequences) = self.sees else {
             candle_core::bail!("a pass over a cache has no backward pass")
         };
         match (Gpu::of(dy), &self.tiles) {
             (Some(gpu), Some(tiles)) => tiles.backward(&gpu, kept, dy),
-            _ => cpu::causal_backward(lengths, kept, dy),
+            _ => cpu::causal_backward(sequences, kept, dy),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::adapter::Adapter;
 use crate::checkpoint::Checkpoint;
 use crate::checkpoint::stored::Stored;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::attention::{Attention, CausalAttention};
+use crate::model::attention::{Attention, CausalAttention, Sequences};
 use crate::model::block::{Activations, Block, Pass, WeightView};
 use crate::model::cache::KvCache;
 use crate::model::linear::{Linear, Sums};
@@ -182,10 +182,11 @@ impl Decoder {
         if self.embedding_scale == 1.0 { Ok(rows) } else { Ok((rows * self.embedding_scale)?) }
     }
 
-    /// Positions `0..length` for each sequence, one after the other.
-    pub(crate) fn positions(&self, lengths: &[usize]) -> Result<Vec<u32>> {
-        self.check_context(lengths.iter().copied().max().unwrap_or(0))?;
-        Ok(lengths.iter().flat_map(|&length| 0..length as u32).collect())
+    /// The position in its sequence of each token.
+    pub(crate) fn positions(&self, sequences: Sequences<'_>) -> Result<Vec<u32>> {
+        let segments = || sequences.segments().map(|s| s.before..s.before + s.count);
+        self.check_context(segments().map(|positions| positions.end).max().unwrap_or(0))?;
+        Ok(segments().flatten().map(|position| position as u32).collect())
     }
 
     /// A pass over tokens at these positions.
@@ -209,11 +210,11 @@ impl Decoder {
     pub(crate) fn forward(
         &self,
         ids: &[u32],
-        lengths: &[usize],
+        sequences: Sequences<'_>,
         view: WeightView<'_>,
     ) -> Result<Tensor> {
-        let positions = self.positions(lengths)?;
-        self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(lengths), view)?)
+        let positions = self.positions(sequences)?;
+        self.through(self.embed(ids)?, &self.pass(&positions, Attention::Whole(sequences), view)?)
     }
 
     /// The final hidden states `[tokens, hidden]` of the new tokens of several sequences, whose

@@ -6,7 +6,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::ops::{log_softmax, rms_norm_slow};
 
 use crate::adapter::{Adapter, Gradients, LowRank};
-use crate::model::attention::{Attention, CausalAttention, Heads, Projected};
+use crate::model::attention::{Attention, CausalAttention, Heads, Projected, Sequences};
 use crate::model::block::{Block, Pass, WeightView};
 use crate::model::gate::{gated, gated_backward};
 use crate::model::linear::{Change, Linear, Sums, Wanted};
@@ -118,7 +118,8 @@ fn the_rotation_is_candles() {
 
 #[test]
 fn attention_is_candles() {
-    let ours = CausalAttention::new(Attention::Whole(&LENGTHS), &Device::Cpu).unwrap();
+    let ours =
+        CausalAttention::new(Attention::Whole(Sequences::apart(&LENGTHS)), &Device::Cpu).unwrap();
     // Without the rotation: all angles are 0.
     let mut shape = shape(HEADS, DType::F64);
     let [cos, sin] = &shape.turns;
@@ -262,7 +263,10 @@ impl Fixture {
             config: &self.config,
             ropes: &self.rope,
             positions: Positions::new(&positions, &Device::Cpu)?,
-            attention: CausalAttention::new(Attention::Whole(&LENGTHS), &Device::Cpu)?,
+            attention: CausalAttention::new(
+                Attention::Whole(Sequences::apart(&LENGTHS)),
+                &Device::Cpu,
+            )?,
             view: WeightView { adapter: Some(adapter), ..WeightView::default() },
         };
         let (y, kept) = self.ours.forward(0, x, &pass)?;

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
+use crate::model::attention::Sequences;
 
 /// One answer of the teacher, as the student sees it.
 #[derive(Clone, Debug)]
@@ -33,9 +34,12 @@ pub(crate) struct TrainingSet {
     pub(crate) states: Tensor,
 }
 
-/// Some sequences, one after the other without padding.
+/// Some sequences, one after the other without padding, after the tokens that all begin with.
 pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
+    /// The tokens that all begin with, at least the student's prompt; none on a GPU.
+    pub(crate) shared: usize,
+    /// The tokens of each after those.
     pub(crate) lengths: Vec<usize>,
     /// The rows of `ids` that predict answer tokens.
     pub(crate) rows: Tensor,
@@ -45,6 +49,23 @@ pub(crate) struct Batch {
     pub(crate) weights: Vec<f64>,
 }
 
+impl Batch {
+    pub(crate) fn sequences(&self) -> Sequences<'_> {
+        Sequences { shared: self.shared, lengths: &self.lengths }
+    }
+}
+
+/// The tokens that all of several sequences begin with, before those that predict answers.
+fn shared_start(sequences: &[&StudentSequence]) -> usize {
+    let [first, others @ ..] = sequences else { return 0 };
+    let before = |sequence: &StudentSequence| sequence.ids.len() - sequence.answer;
+    let same = |other: &&StudentSequence| {
+        let same = first.ids.iter().zip(&other.ids).take_while(|(a, b)| a == b).count();
+        same.min(before(other))
+    };
+    others.iter().map(same).min().map_or(0, |same| same.min(before(first)))
+}
+
 impl TrainingSet {
     /// Some of its sequences as one batch.
     pub(crate) fn batch<'a>(
@@ -52,14 +73,17 @@ impl TrainingSet {
         sequences: impl IntoIterator<Item = &'a StudentSequence>,
         device: &Device,
     ) -> Result<Batch> {
-        let (mut ids, mut lengths, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut rows, mut states, mut end) = (Vec::new(), Vec::new(), 0);
+        let sequences: Vec<&StudentSequence> = sequences.into_iter().collect();
+        let shared = if device.is_cpu() { shared_start(&sequences) } else { 0 };
+        let first = sequences.first().map_or(&[][..], |sequence| &sequence.ids[..shared]);
+        let (mut ids, mut lengths, mut weights) = (first.to_vec(), Vec::new(), Vec::new());
+        let (mut rows, mut states) = (Vec::new(), Vec::new());
         for sequence in sequences {
-            ids.extend_from_slice(&sequence.ids);
-            lengths.push(sequence.ids.len());
+            let own = &sequence.ids[shared..];
+            ids.extend_from_slice(own);
+            lengths.push(own.len());
             weights.extend(std::iter::repeat_n(sequence.token_weight, sequence.answer));
-            end += sequence.ids.len();
-            rows.extend((end - sequence.answer) as u32..end as u32);
+            rows.extend((ids.len() - sequence.answer) as u32..ids.len() as u32);
             states.extend(
                 sequence.first_state as u32..(sequence.first_state + sequence.answer) as u32,
             );
@@ -68,7 +92,7 @@ impl TrainingSet {
             .states
             .index_select(&Tensor::new(states, self.states.device())?, 0)?
             .to_device(device)?;
-        Ok(Batch { ids, lengths, rows: Tensor::new(rows, device)?, teacher, weights })
+        Ok(Batch { ids, shared, lengths, rows: Tensor::new(rows, device)?, teacher, weights })
     }
 
     /// The order of the sequences in an epoch.
@@ -80,5 +104,43 @@ impl TrainingSet {
         let mut order: Vec<usize> = (0..self.sequences.len()).collect();
         order.shuffle(&mut ChaCha8Rng::from_seed(*key.as_bytes()));
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(ids: &[u32], answer: usize, first_state: usize) -> StudentSequence {
+        StudentSequence { ids: ids.to_vec(), answer, first_state, token_weight: 0.1 }
+    }
+
+    #[test]
+    fn what_all_begin_with_is_there_once_but_not_what_predicts_an_answer() {
+        let states: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let states = Tensor::from_vec(states, (12, 1), &Device::Cpu).unwrap();
+        let sequences = vec![
+            sequence(&[7, 8, 1, 2, 3, 4], 3, 0),
+            sequence(&[7, 8, 1, 5, 6], 2, 3),
+            sequence(&[7, 8, 1, 2, 3, 9], 1, 5),
+        ];
+        let set = TrainingSet { sequences, held_out: Vec::new(), states };
+        let ids_of = |batch: &Batch| {
+            let rows: Vec<u32> = batch.rows.to_vec1().unwrap();
+            rows.iter().map(|&row| batch.ids[row as usize]).collect::<Vec<_>>()
+        };
+        let all = set.batch(&set.sequences, &Device::Cpu).unwrap();
+        assert_eq!((all.shared, &all.lengths[..]), (3, &[3, 2, 3][..]));
+        assert_eq!(all.ids, [7, 8, 1, 2, 3, 4, 5, 6, 2, 3, 9]);
+        assert_eq!(ids_of(&all), [2, 3, 4, 5, 6, 9]);
+        assert_eq!(all.teacher.to_vec2::<f32>().unwrap().concat(), [0., 1., 2., 3., 4., 5.]);
+
+        // The same answer twice: it stays with each.
+        let twice = [&set.sequences[0], &set.sequences[0]];
+        let twice = set.batch(twice, &Device::Cpu).unwrap();
+        assert_eq!((twice.shared, &twice.lengths[..]), (3, &[3, 3][..]));
+        let one = set.batch(&set.sequences[..1], &Device::Cpu).unwrap();
+        assert_eq!((one.shared, &one.lengths[..]), (0, &[6][..]));
+        assert_eq!(ids_of(&one), [2, 3, 4]);
     }
 }

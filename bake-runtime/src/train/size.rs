@@ -11,8 +11,9 @@ use crate::model::block::{Activations, Block};
 pub(crate) struct TrainingSize<'a> {
     pub(crate) model: &'a Model,
     pub(crate) adapter: &'a Adapter,
-    /// Sequences of a batch.
+    /// Sequences of a batch, and the tokens that all begin with.
     pub(crate) sequences: usize,
+    pub(crate) shared: usize,
     /// Tokens of the largest batch, and those of the answers in it.
     pub(crate) batch: [usize; 2],
     /// The same of the largest group of sequences that are measured together.
@@ -40,6 +41,9 @@ impl TrainingSize<'_> {
         let at_once = shards::at_once().min(shards);
         // What is there at once, in the shards that are being worked on.
         let [tokens, answers] = self.batch.map(|all| (all * at_once).div_ceil(shards));
+        let once = if device.is_cpu() { self.shared } else { 0 };
+        let again = (self.sequences * at_once).div_ceil(shards).saturating_sub(at_once);
+        let tokens = tokens.saturating_sub(again * once).max(answers);
         let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
         let (layers, lowest) = (config.layers(), self.adapter.lowest_layer());
         let block = Activations::bytes(config, tokens);

@@ -35,7 +35,7 @@ pub(crate) fn measure(
         let batch = training_set.batch(sequences, model.decoder().device())?;
         let hidden = model
             .decoder()
-            .forward(&batch.ids, &batch.lengths, view)?
+            .forward(&batch.ids, batch.sequences(), view)?
             .index_select(&batch.rows, 0)?;
         let (loss, _) = compared(model, settings, &batch, &hidden, 1.0)?;
         total += loss;
@@ -118,11 +118,11 @@ impl Student<'_> {
         step: (usize, usize),
     ) -> Result<(f64, Gradients)> {
         let decoder = self.model.decoder();
-        let positions = decoder.positions(&batch.lengths)?;
+        let positions = decoder.positions(batch.sequences())?;
         let dropout = (self.dropout > 0.0)
             .then(|| Dropout::new(self.dropout, dropout_key(self.settings.seed, step)));
         let view = WeightView { adapter: Some(self.adapter), dropout };
-        let pass = decoder.pass(&positions, Attention::Whole(&batch.lengths), view)?;
+        let pass = decoder.pass(&positions, Attention::Whole(batch.sequences()), view)?;
 
         // Below the lowest changed block nothing is trained, so nothing is kept. Of the other
         // blocks, as many upper ones as there is room for keep their activations, and the lower
@@ -199,11 +199,12 @@ const TRIED_TOGETHER: usize = 16;
 
 impl<'a> Trial<'a> {
     /// A batch as the recipe has it, or a part of it, of sequences with a prompt and an answer of
-    /// these many tokens.
+    /// these many tokens, of which the first `shared` are the same in all.
     pub(crate) fn new(
         model: &'a Model,
         recipe: &'a Recipe,
         room: &TrainingRoom,
+        shared: usize,
         [prompt, answer]: [usize; 2],
     ) -> Result<Self> {
         let student = room.student(model)?;
@@ -213,7 +214,8 @@ impl<'a> Trial<'a> {
         let (length, vocabulary) = (prompt + answer - 1, model.config().vocab_size() as u32);
         let mut sequences = Vec::with_capacity(count);
         for number in 0..count as u32 {
-            let ids = (0..length as u32).map(|i| (i * 7919 + number * 104_729) % vocabulary);
+            let own = |i: u32| if i < shared as u32 { 0 } else { (1 + number) * 104_729 };
+            let ids = (0..length as u32).map(|i| (i * 7919 + own(i)) % vocabulary);
             sequences.push(StudentSequence {
                 ids: ids.collect(),
                 answer,

@@ -3,6 +3,7 @@
 use bake_spec::recipe::Recipe;
 
 use super::lengths::Lengths;
+use super::shared;
 use super::work::TargetWork;
 use crate::adapter::Adapter;
 use crate::error::Result;
@@ -42,6 +43,7 @@ pub(super) fn memory_bytes(
         model,
         adapter,
         sequences: recipe.train.batch,
+        shared: shared(works),
         batch: largest(recipe.train.batch),
         measured: largest(measured),
         accumulate: recipe.train.accumulate,

@@ -31,6 +31,8 @@ pub(super) struct Shape {
     pub(super) before: usize,
     /// Answers that grow together.
     pub(super) answers: usize,
+    /// Tokens that all of the student's prompts begin with.
+    pub(super) shared: usize,
     /// Tokens of the student's prompt and of an answer.
     pub(super) prompt: usize,
     pub(super) answer: usize,
@@ -56,7 +58,8 @@ impl Speed {
         let read = extended(model, before, 8, run.max(1))?;
         let (one, all) = (extended(model, before, 1, 1)?, shape.answers.max(2));
         let token = ((extended(model, before, all, 1)? - one) / (all - 1) as f64).max(0.0);
-        let trial = Trial::new(model, recipe, room, [shape.prompt.max(1), shape.answer.max(1)])?;
+        let lengths = [shape.prompt.max(1), shape.answer.max(1)];
+        let trial = Trial::new(model, recipe, room, shape.shared, lengths)?;
         let tokens = trial.tokens() as f64;
         Ok(Self {
             read: read / (8 * run.max(1)) as f64,

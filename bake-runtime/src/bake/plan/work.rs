@@ -41,6 +41,8 @@ pub(super) struct TargetWork {
     writers: Lengths,
     /// What the student reads before an answer.
     pub(super) student: Lengths,
+    /// The tokens that all of it begins with.
+    pub(super) start: Vec<u32>,
     /// All rollouts.
     pub(super) answers: Lengths,
     /// About how many of them are not trained on.
@@ -101,6 +103,7 @@ impl TargetWork {
             writers: writers(stages, inputs, readers[1])?,
             readers,
             student: student(stages, &kept, &stand_ins)?,
+            start: start_of_prompts(stages, &kept)?,
             answers: answers(&kept, &tried, max_tokens),
             held_out: held_out * learned_of_each(target, inputs),
             examined: if inputs.document.is_some() { held_out.min(MOST_ASKED) } else { 0 },
@@ -314,6 +317,32 @@ fn student(stages: &Stages<'_>, kept: &KeptOfTarget, stand_ins: &[Stimulus]) -> 
     let known = Lengths::of(known.map(length).collect::<Result<Vec<_>>>()?);
     let guessed = Lengths::of(stand_ins.iter().map(length).collect::<Result<Vec<_>>>()?);
     Ok(known.and(guessed.times(kept.stimuli.to_make)))
+}
+
+/// The tokens that all of the student's prompts begin with.
+fn start_of_prompts(stages: &Stages<'_>, kept: &KeptOfTarget) -> Result<Vec<u32>> {
+    let known = kept.answered.iter().map(|(stimulus, _)| stimulus).chain(&kept.unanswered);
+    let made = match kept.stimuli.to_make {
+        0 => &[][..],
+        // Two that have nothing in common.
+        _ => &[STAND_IN, "Yes"],
+    };
+    let mut start: Option<Vec<u32>> = None;
+    for text in known.map(|stimulus| stimulus.text.as_str()).chain(made.iter().copied()) {
+        let prompt = stages.model.encode(&Message::question(&stages.recipe.student, text))?;
+        start = Some(match start {
+            Some(start) => common(start, &prompt),
+            None => prompt,
+        });
+    }
+    Ok(start.unwrap_or_default())
+}
+
+/// The first of some tokens, as far as others begin with them.
+pub(super) fn common(mut start: Vec<u32>, other: &[u32]) -> Vec<u32> {
+    let same = start.iter().zip(other).take_while(|(one, other)| one == other).count();
+    start.truncate(same);
+    start
 }
 
 /// The lengths of rollouts: those that exist, and those that were tried out, of which one that was

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Tensor};
 
-use crate::model::attention::{Heads, Projected};
+use crate::model::attention::{Heads, Projected, Segment, Sequences};
 use crate::tensor::elementary::{Real, dot, softmax, vectorised};
 use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row, weighted_sums};
 use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
@@ -16,28 +16,30 @@ use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
 /// keys.
 const QUERY_BLOCK: usize = 64;
 
-/// Attention within sequences of the given lengths: each token sees its own and earlier tokens of
-/// its sequence, as far as the window reaches.
+/// Attention within sequences: each token sees its own and earlier tokens of its sequence, as far
+/// as the window reaches.
 ///
 /// The result has the shape of the queries.
-pub(super) fn causal(lengths: &[usize], projected: Projected<'_>) -> Result<Tensor> {
+pub(super) fn causal(sequences: Sequences<'_>, projected: Projected<'_>) -> Result<Tensor> {
     let Projected { heads, q, k, v } = projected;
+    let segments: Vec<Segment> = sequences.segments().collect();
     in_real!(q, T => {
-        let y = with_slices([q, k, v], |[q, k, v]| causal_rows::<T>(heads, lengths, q, k, v))?;
+        let y = with_slices([q, k, v], |[q, k, v]| causal_rows::<T>(heads, &segments, q, k, v))?;
         tensor(y, q.shape())
     })
 }
 
 /// The gradients of [`causal`] with respect to queries, keys and values.
 pub(super) fn causal_backward(
-    lengths: &[usize],
+    sequences: Sequences<'_>,
     projected: Projected<'_>,
     dy: &Tensor,
 ) -> Result<[Tensor; 3]> {
     let Projected { heads, q, k, v } = projected;
+    let segments: Vec<Segment> = sequences.segments().collect();
     in_real!(q, T => {
         let [dq, dk, dv] = with_slices([q, k, v, dy], |[q, k, v, dy]| {
-            causal_rows_backward::<T>(heads, lengths, q, k, v, dy)
+            causal_rows_backward::<T>(heads, &segments, q, k, v, dy)
         })?;
         Ok([tensor(dq, q.shape())?, tensor(dk, k.shape())?, tensor(dv, v.shape())?])
     })
@@ -59,19 +61,21 @@ pub(super) fn cached(
     )
 }
 
-fn causal_rows<T: Real>(heads: Heads, lengths: &[usize], q: &[T], k: &[T], v: &[T]) -> Vec<T> {
+fn causal_rows<T: Real>(heads: Heads, segments: &[Segment], q: &[T], k: &[T], v: &[T]) -> Vec<T> {
     let mut out = vec![T::zero(); q.len()];
-    let tasks = tiles(&mut out, lengths, heads.keys, heads.group() * heads.width);
-    run_tasks(tasks, q.len(), Vec::new, |scores, Tile { first, count, head, out, .. }| {
-        let keys = columns(k, first, count, head, heads.keys, heads.width);
-        let values = columns(v, first, count, head, heads.keys, heads.width);
+    let counts: Vec<usize> = segments.iter().map(|segment| segment.count).collect();
+    let tasks = tiles(&mut out, &counts, heads.keys, heads.group() * heads.width);
+    let scratch = AttentionScratch::new;
+    run_tasks(tasks, q.len(), scratch, |scratch, Tile { sequence, first, count, head, out }| {
+        let AttentionScratch { seen, scores } = scratch;
+        let [keys, values] = seen.of(heads, segments[sequence], first, head, [k, v]);
         for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
             let q =
                 columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
             attend(q, keys, values, heads, scores, out);
         }
     });
-    interleave(heads, lengths, out, heads.queries)
+    interleave(heads, &counts, out, heads.queries)
 }
 
 fn cached_rows(
@@ -88,18 +92,18 @@ fn cached_rows(
     run_tasks(
         tasks,
         read,
-        AttentionScratch::default,
+        AttentionScratch::new,
         |scratch, Tile { sequence, first, count, head, out }| {
             // What no new token sees is left where it is.
             let slots = &slots[sequence];
             let slots = &slots[heads.first_seen(slots.len() - count)..];
-            scratch.gather(heads, slots, head, k, v);
-            let keys = Matrix::new(&scratch.keys, slots.len(), heads.width);
-            let values = Matrix::new(&scratch.values, slots.len(), heads.width);
+            let AttentionScratch { seen, scores } = scratch;
+            let slots = slots.iter().map(|&slot| slot as usize);
+            let [keys, values] = seen.gather(heads, slots, head, [k, v]);
             for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
                 let member = head * heads.group() + member;
                 let q = columns(q, first, count, member, heads.queries, heads.width);
-                attend_row_by_row(q, keys, values, heads, &mut scratch.scores, out);
+                attend_row_by_row(q, keys, values, heads, scores, out);
             }
         },
     );
@@ -111,38 +115,43 @@ fn cached_rows(
 /// `dQ = scale · dS K`, `dK = scale · dSᵀ Q`.
 fn causal_rows_backward<T: Real>(
     heads: Heads,
-    lengths: &[usize],
+    segments: &[Segment],
     q: &[T],
     k: &[T],
     v: &[T],
     dy: &[T],
 ) -> [Vec<T>; 3] {
     let scale = T::real(heads.scale);
-    let (mut dq, mut dk, mut dv) =
-        (vec![T::zero(); q.len()], vec![T::zero(); k.len()], vec![T::zero(); v.len()]);
-    let tasks = tiles(&mut dq, lengths, heads.keys, heads.group() * heads.width)
+    let counts: Vec<usize> = segments.iter().map(|segment| segment.count).collect();
+    // Each segment has gradients of its own for the shared tokens, which are added up in the end.
+    let key_counts: Vec<usize> = segments.iter().map(|s| s.before + s.count).collect();
+    let keys = key_counts.iter().sum::<usize>() * heads.keys * heads.width;
+    let mut dq = vec![T::zero(); q.len()];
+    let (mut dk, mut dv) = (vec![T::zero(); keys], vec![T::zero(); keys]);
+    let tasks = tiles(&mut dq, &counts, heads.keys, heads.group() * heads.width)
         .into_iter()
-        .zip(tiles(&mut dk, lengths, heads.keys, heads.width))
-        .zip(tiles(&mut dv, lengths, heads.keys, heads.width))
+        .zip(tiles(&mut dk, &key_counts, heads.keys, heads.width))
+        .zip(tiles(&mut dv, &key_counts, heads.keys, heads.width))
         .collect::<Vec<_>>();
-    let scratch = || (Vec::new(), Vec::new());
+    let scratch = || (AttentionScratch::new(), Vec::new());
     run_tasks(
         tasks,
         q.len(),
         scratch,
-        |(p, dp),
+        |(scratch, dp),
          (
-            (Tile { first, count, head, out: dq, .. }, Tile { out: dk, .. }),
+            (Tile { sequence, first, count, head, out: dq }, Tile { out: dk, .. }),
             Tile { out: dv, .. },
         )| {
-            let keys = columns(k, first, count, head, heads.keys, heads.width);
-            let values = columns(v, first, count, head, heads.keys, heads.width);
+            let AttentionScratch { seen: room, scores: p } = scratch;
+            let segment = segments[sequence];
+            let [keys, values] = room.of(heads, segment, first, head, [k, v]);
             for (member, dq) in dq.chunks_exact_mut(count * heads.width).enumerate() {
                 let head = head * heads.group() + member;
                 let q = columns(q, first, count, head, heads.queries, heads.width);
                 let dy = columns(dy, first, count, head, heads.queries, heads.width);
                 for block in blocks(count) {
-                    let seen = heads.first_seen(block.start)..block.end;
+                    let seen = seen(&block, segment.before, heads);
                     let (q, dy) = (q.narrow(block.clone()), dy.narrow(block.clone()));
                     let (keys, values) = (keys.narrow(seen.clone()), values.narrow(seen.clone()));
                     probabilities(q, keys, heads, p);
@@ -179,29 +188,66 @@ fn causal_rows_backward<T: Real>(
             }
         },
     );
-    [(dq, heads.queries), (dk, heads.keys), (dv, heads.keys)]
-        .map(|(tiles, per_token)| interleave(heads, lengths, tiles, per_token))
+    [
+        interleave(heads, &counts, dq, heads.queries),
+        summed(heads, segments, &dk),
+        summed(heads, segments, &dv),
+    ]
 }
 
-#[derive(Default)]
 struct AttentionScratch<T> {
-    keys: Vec<T>,
-    values: Vec<T>,
+    seen: SeenKeys<T>,
     scores: Vec<T>,
 }
 
-impl<T: Real> AttentionScratch<T> {
-    /// Gathers one head's keys and values from the slots.
-    fn gather(&mut self, heads: Heads, slots: &[u32], head: usize, k: &[T], v: &[T]) {
+/// Room for one head's keys and values.
+struct SeenKeys<T> {
+    keys: Vec<T>,
+    values: Vec<T>,
+}
+
+impl<T> AttentionScratch<T> {
+    const fn new() -> Self {
+        let seen = SeenKeys { keys: Vec::new(), values: Vec::new() };
+        Self { seen, scores: Vec::new() }
+    }
+}
+
+impl<T: Real> SeenKeys<T> {
+    /// One head's keys and values of the tokens that a segment sees, its own among them. They are
+    /// gathered where others come before its own.
+    fn of<'a>(
+        &'a mut self,
+        heads: Heads,
+        segment: Segment,
+        first: usize,
+        head: usize,
+        data: [&'a [T]; 2],
+    ) -> [Matrix<'a, T>; 2] {
+        let Segment { before, count } = segment;
+        if before == 0 {
+            return data.map(|data| columns(data, first, count, head, heads.keys, heads.width));
+        }
+        self.gather(heads, (0..before).chain(first..first + count), head, data)
+    }
+
+    /// Gathers one head's keys and values from these rows.
+    fn gather(
+        &mut self,
+        heads: Heads,
+        rows: impl Iterator<Item = usize> + Clone,
+        head: usize,
+        data: [&[T]; 2],
+    ) -> [Matrix<'_, T>; 2] {
         let row = heads.keys * heads.width;
-        for (out, from) in [(&mut self.keys, k), (&mut self.values, v)] {
+        for (out, from) in [&mut self.keys, &mut self.values].into_iter().zip(data) {
             out.clear();
-            for &slot in slots {
-                out.extend_from_slice(
-                    &from[slot as usize * row + head * heads.width..][..heads.width],
-                );
+            for number in rows.clone() {
+                out.extend_from_slice(&from[number * row + head * heads.width..][..heads.width]);
             }
         }
+        let of = |data| Matrix::new(data, self.keys.len() / heads.width, heads.width);
+        [of(&self.keys), of(&self.values)]
     }
 }
 
@@ -305,6 +351,27 @@ fn interleave<T: Real>(heads: Heads, counts: &[usize], tiles: Vec<T>, per_token:
             }
         });
         start += count;
+    }
+    out
+}
+
+/// The gradients of keys or values, `[token][head][width]`, from tiles
+/// `[segment][head][row][width]` that have rows for the shared tokens too.
+fn summed<T: Real>(heads: Heads, segments: &[Segment], mut tiles: &[T]) -> Vec<T> {
+    let row = heads.keys * heads.width;
+    let tokens: usize = segments.iter().map(|segment| segment.count).sum();
+    let (mut out, mut first) = (vec![T::zero(); tokens * row], 0);
+    for &Segment { before, count } in segments {
+        for head in 0..heads.keys {
+            let (tile, rest) = tiles.split_at((before + count) * heads.width);
+            let places = (0..before).chain(first..first + count);
+            for (from, place) in tile.chunks_exact(heads.width).zip(places) {
+                let to = &mut out[place * row + head * heads.width..][..heads.width];
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to += from);
+            }
+            tiles = rest;
+        }
+        first += count;
     }
     out
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::{Arg, Gpu, Grid, Lane, Launch, address, expect_f32, unwritten};
-use crate::model::attention::{Attention, Heads, Projected};
+use crate::model::attention::{Attention, Heads, Projected, Sequences};
 
 /// As in `kernels/attention.cu`.
 const ATTENTION_THREADS: usize = 128;
@@ -27,7 +27,10 @@ pub(super) struct Tiles {
 impl Tiles {
     pub(super) fn new(sees: &Attention<'_>, device: &Device) -> Result<Self> {
         let (counts, slots) = match sees {
-            Attention::Whole(lengths) => (*lengths, None),
+            Attention::Whole(Sequences { shared: 0, lengths }) => (*lengths, None),
+            Attention::Whole(_) => {
+                candle_core::bail!("the kernels know no tokens that sequences share")
+            }
             Attention::Cached { counts, slots, .. } => (*counts, Some(*slots)),
         };
         let (mut sequences, mut tiles, mut query, mut key) = (Vec::new(), Vec::new(), 0, 0);
@@ -168,10 +171,11 @@ mod tests {
             let (q, dy) = (of(heads.queries, heads.width, 1), of(heads.queries, heads.width, 2));
             let (k, v) = (of(heads.keys, heads.width, 3), of(heads.keys, heads.width, 4));
             let projected = Projected { heads, q: &q, k: &k, v: &v };
-            let y = causal(lengths, projected).unwrap();
-            let gradients = causal_backward(lengths, projected, &dy).unwrap();
+            let sequences = Sequences::apart(lengths);
+            let y = causal(sequences, projected).unwrap();
+            let gradients = causal_backward(sequences, projected, &dy).unwrap();
             on_gpus(|device| {
-                let tiles = Tiles::new(&Attention::Whole(lengths), device).unwrap();
+                let tiles = Tiles::new(&Attention::Whole(sequences), device).unwrap();
                 let [q, k, v, dy] = [&q, &k, &v, &dy].map(|t| t.to_device(device).unwrap());
                 let projected = Projected { heads, q: &q, k: &k, v: &v };
                 let got = tiles.forward(&gpu(device), projected).unwrap();
@@ -217,7 +221,7 @@ mod tests {
         let heads = heads(1, 1, WIDEST_HEAD + 1, None);
         let x = floats(&[1, heads.width], 1);
         on_gpus(|device| {
-            let tiles = Tiles::new(&Attention::Whole(&[1]), device).unwrap();
+            let tiles = Tiles::new(&Attention::Whole(Sequences::apart(&[1])), device).unwrap();
             let x = x.to_device(device).unwrap();
             let projected = Projected { heads, q: &x, k: &x, v: &x };
             let error = tiles.forward(&gpu(device), projected).unwrap_err();

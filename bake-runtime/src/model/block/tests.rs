@@ -1,6 +1,6 @@
 use super::*;
 use crate::adapter::{LowRank, LowRankGradient};
-use crate::model::attention::Attention;
+use crate::model::attention::{Attention, Sequences};
 use crate::tensor::gradient_check::{check, noise};
 use crate::tensor::weight::Weight;
 
@@ -87,7 +87,7 @@ fn check_block(config: &Config, layer: usize, dropout: Option<Dropout>) {
             config,
             ropes: &ropes,
             positions: Positions::new(&positions, device)?,
-            attention: CausalAttention::new(Attention::Whole(&LENGTHS), device)?,
+            attention: CausalAttention::new(Attention::Whole(Sequences::apart(&LENGTHS)), device)?,
             view,
         })
     };
@@ -126,7 +126,8 @@ fn activations_take_as_many_bytes_as_they_say() {
             config: &config,
             ropes: &ropes,
             positions: Positions::new(&[0, 1, 2, 0, 1], device).unwrap(),
-            attention: CausalAttention::new(Attention::Whole(&LENGTHS), device).unwrap(),
+            attention: CausalAttention::new(Attention::Whole(Sequences::apart(&LENGTHS)), device)
+                .unwrap(),
             view: WeightView::default(),
         };
         let x = noise(&[5, config.hidden_size()], 3);

@@ -219,7 +219,7 @@ fn a_quantised_model_stays_so_and_learns() {
         assert!(10 * bytes <= 7 * numbers, "{bytes} bytes for {numbers} numbers");
         let recipe = crate::bake::tests::recipe();
         let room = TrainingRoom::of(&model, crate::Device::CpuF32, 0);
-        let trial = Trial::new(&model, &recipe, &room, [11, 10]).unwrap();
+        let trial = Trial::new(&model, &recipe, &room, 3, [11, 10]).unwrap();
         assert_eq!(trial.tokens(), IDS.len());
         trial.learn(0).unwrap();
         assert_eq!(model.decoder().weight_bytes(), bytes);

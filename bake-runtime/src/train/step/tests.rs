@@ -45,6 +45,7 @@ fn batch(model: &Model) -> Batch {
     Batch {
         ids,
         // The second is longer than a window.
+        shared: 0,
         lengths: vec![8, 22],
         rows: Tensor::new(rows, &Device::Cpu).unwrap(),
         teacher,
@@ -139,11 +140,11 @@ fn activations_that_are_computed_again_give_the_same_bits() {
     assert_ne!(bits(0, 0.0), bits(0, 0.5));
 }
 
-/// A training set of sequences that are divided into shards.
+/// A training set of sequences that are divided into shards, and begin with the same tokens.
 fn long_set(model: &Model) -> TrainingSet {
     let lengths: Vec<usize> = (0..12).map(|i| 30 + i * 13 % 40).collect();
     let sequence = |(number, &length): (usize, &usize)| StudentSequence {
-        ids: (0..length).map(|i| ((i * 37 + number * 11) % 300) as u32).collect(),
+        ids: (0..length).map(|i| ((i * 37 + i / 9 * number * 11) % 300) as u32).collect(),
         answer: 5,
         first_state: 5 * number,
         token_weight: 1.0 / 60.0,
@@ -154,7 +155,7 @@ fn long_set(model: &Model) -> TrainingSet {
 }
 
 #[test]
-fn shards_have_the_gradients_of_the_whole_and_the_same_bits_on_any_number_of_threads() {
+fn shards_have_the_gradients_of_each_sequence_and_the_same_bits_on_any_number_of_threads() {
     let model = Model::tiny().unwrap();
     let (adapter, set) = (adapter(&model, 4), long_set(&model));
     let settings = settings(Divergence::ForwardKl);
@@ -180,8 +181,15 @@ fn shards_have_the_gradients_of_the_whole_and_the_same_bits_on_any_number_of_thr
     };
     let (loss, sum) = added(1);
     assert_eq!((loss, sum.clone()), added(3));
-    let batch = set.batch(&set.sequences, &Device::Cpu).unwrap();
-    let (whole, gradients) = student.gradients(&batch, 1.0, (0, 0)).unwrap();
+    assert_eq!(set.batch(&set.sequences, &Device::Cpu).unwrap().shared, 9);
+    let (mut whole, mut gradients) = (0.0, Gradients::default());
+    for sequence in &set.sequences {
+        let batch = set.batch([sequence], &Device::Cpu).unwrap();
+        assert_eq!(batch.shared, 0);
+        let (own, gradient) = student.gradients(&batch, 1.0, (0, 0)).unwrap();
+        gradients.add(gradient).unwrap();
+        whole += own;
+    }
     assert!((loss - whole).abs() < 1e-5 * whole, "{loss} {whole}");
     let largest = sum.iter().fold(0f32, |largest, g| largest.max(g.abs()));
     for (got, want) in sum.iter().zip(numbers(&gradients)) {
@@ -225,9 +233,10 @@ fn check_on_gpus(
         for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
             there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
         }
-        let Batch { ids, lengths, rows, teacher, weights } = &batch;
+        let Batch { ids, shared, lengths, rows, teacher, weights } = &batch;
         let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
-        let batch = Batch { ids, lengths, rows: to(rows), teacher: to(teacher), weights };
+        let (shared, rows, teacher) = (*shared, to(rows), to(teacher));
+        let batch = Batch { ids, shared, lengths, rows, teacher, weights };
         let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
             .gradients(&batch, 2.0, (0, 0))
             .unwrap();
@@ -251,7 +260,7 @@ fn a_student_that_is_the_teacher_has_nothing_to_learn() {
     let model = Model::tiny().unwrap();
     let mut batch = batch(&model);
     let hidden =
-        model.decoder().forward(&batch.ids, &batch.lengths, WeightView::default()).unwrap();
+        model.decoder().forward(&batch.ids, batch.sequences(), WeightView::default()).unwrap();
     batch.teacher = hidden.index_select(&batch.rows, 0).unwrap();
     let unchanged = initial(model.config(), &lora(2, 2.0), 0, &Device::Cpu).unwrap();
     let (loss, gradients) = student(&model, &unchanged, &settings(Divergence::ForwardKl), 0.0, 0)

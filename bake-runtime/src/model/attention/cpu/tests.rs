@@ -15,8 +15,56 @@ fn windowed(window: usize) -> Heads {
 #[test]
 fn gradients_are_the_slopes() {
     for heads in [HEADS, windowed(1), windowed(2), windowed(9)] {
-        check_gradients(heads, &[1, 4, 3], &inputs(8));
+        check_gradients(heads, Sequences::apart(&[1, 4, 3]), &inputs(8));
+        check_gradients(heads, Sequences { shared: 2, lengths: &[1, 3, 2] }, &inputs(8));
     }
+}
+
+/// The rows of sequences that share their first ones, each with those before its own.
+fn apart(sequences: Sequences<'_>) -> (Vec<u32>, Vec<usize>) {
+    let Sequences { shared, lengths } = sequences;
+    let (mut rows, mut first) = (Vec::new(), shared);
+    for &length in lengths {
+        rows.extend((0..shared).chain(first..first + length).map(|row| row as u32));
+        first += length;
+    }
+    (rows, lengths.iter().map(|length| shared + length).collect())
+}
+
+#[test]
+fn what_sequences_share_is_computed_once_with_the_gradients_of_all() {
+    let sequences = Sequences { shared: 70, lengths: &[3, 67, 1] };
+    let (rows, lengths) = apart(sequences);
+    let rows = Tensor::new(rows, &Device::Cpu).unwrap();
+    let (together, dy) = (inputs(141), noise(&[141, 12], 4));
+    let each = together.each_ref().map(|t| t.index_select(&rows, 0).unwrap());
+    for heads in [HEADS, windowed(5), windowed(69), windowed(100)] {
+        let one = causal(sequences, projected(heads, &together)).unwrap();
+        let want = causal(Sequences::apart(&lengths), projected(heads, &each)).unwrap();
+        same(&one.index_select(&rows, 0).unwrap(), &want, heads);
+
+        // What the shared rows are asked for is asked of the first sequence alone.
+        let asked = dy.index_select(&rows, 0).unwrap().to_vec2::<f64>().unwrap();
+        let is_again = |row: usize| [73..143, 210..280].iter().any(|again| again.contains(&row));
+        let asked: Vec<Vec<f64>> = asked
+            .into_iter()
+            .enumerate()
+            .map(|(row, dy)| if is_again(row) { vec![0.0; 12] } else { dy })
+            .collect();
+        let asked = Tensor::new(asked, &Device::Cpu).unwrap();
+        let got = causal_backward(sequences, projected(heads, &together), &dy).unwrap();
+        let want = causal_backward(Sequences::apart(&lengths), projected(heads, &each), &asked);
+        for (got, want) in got.iter().zip(want.unwrap()) {
+            let sums = got.zeros_like().unwrap().index_add(&rows, &want, 0).unwrap();
+            same(got, &sums, heads);
+        }
+    }
+}
+
+fn same(got: &Tensor, want: &Tensor, heads: Heads) {
+    let difference = (got - want).unwrap().abs().unwrap().max_all().unwrap();
+    let difference = difference.to_scalar::<f64>().unwrap();
+    assert!(difference < 1e-12, "{heads:?}: {difference}");
 }
 
 #[test]
@@ -25,15 +73,15 @@ fn gradients_cross_blocks_of_queries() {
     let inputs: Vec<Tensor> = (1..=3).map(|seed| noise(&[QUERY_BLOCK + 2, 2], seed)).collect();
     for window in [None, Some(7)] {
         let heads = Heads { queries: 1, keys: 1, width: 2, scale: 0.8, window };
-        check_gradients(heads, &[QUERY_BLOCK + 2], &inputs);
+        check_gradients(heads, Sequences::apart(&[QUERY_BLOCK + 2]), &inputs);
     }
 }
 
-fn check_gradients(heads: Heads, lengths: &[usize], inputs: &[Tensor]) {
+fn check_gradients(heads: Heads, sequences: Sequences<'_>, inputs: &[Tensor]) {
     let backward = |x: &[Tensor], dy: &Tensor| {
-        causal_backward(lengths, projected(heads, x), dy).map(Vec::from)
+        causal_backward(sequences, projected(heads, x), dy).map(Vec::from)
     };
-    check(inputs, |x| causal(lengths, projected(heads, x)), backward);
+    check(inputs, |x| causal(sequences, projected(heads, x)), backward);
 }
 
 fn projected(heads: Heads, inputs: &[Tensor]) -> Projected<'_> {
@@ -73,7 +121,7 @@ fn sequences_see_themselves_and_the_past_only() {
     let lengths = [3, 1, 100, 7];
     let inputs = inputs(111);
     for heads in [HEADS, windowed(1), windowed(5), windowed(64), windowed(90), windowed(100)] {
-        let got = causal(&lengths, projected(heads, &inputs)).unwrap();
+        let got = causal(Sequences::apart(&lengths), projected(heads, &inputs)).unwrap();
         let got: Vec<f64> = got.flatten_all().unwrap().to_vec1().unwrap();
         for (got, want) in got.iter().zip(reference(heads, &lengths, &inputs)) {
             assert!((got - want).abs() < 1e-12, "{heads:?}");
@@ -99,7 +147,7 @@ fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
     let (k, v, q) =
         (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
     for heads in [HEADS, windowed(1), windowed(4), windowed(19)] {
-        let whole = causal(&[20], projected(heads, &inputs)).unwrap();
+        let whole = causal(Sequences::apart(&[20]), projected(heads, &inputs)).unwrap();
         let mut last = Vec::new();
         for count in [1, 5, 20] {
             let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();

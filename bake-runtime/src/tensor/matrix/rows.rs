@@ -46,13 +46,17 @@ pub(crate) fn row_by_row(
 ) {
     let [m, n, k] = sizes(out, w.rows(), [x.rows, x.cols], [w.cols(), w.rows()]);
     assert!(x.col_stride == 1, "rows are not contiguous");
-    let threads = threads.for_work(m * n * k);
+    // However few rows there are, all of `w` is read, and mostly widened.
+    let threads = threads.for_work(m.max(READ_AS_ROWS) * n * k);
     for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {
         let first = part * AT_ONCE;
         let rows = x.narrow(first..(first + AT_ONCE).min(m));
         dot_products(out, n, add, rows, w, scale, threads);
     }
 }
+
+/// Reading `w` takes about as long as multiplying this many rows with it.
+const READ_AS_ROWS: usize = 16;
 
 /// Rows of `x` that are multiplied with all of `w` before the next are.
 const AT_ONCE: usize = 64;

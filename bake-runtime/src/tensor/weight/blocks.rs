@@ -41,7 +41,9 @@ where
             #[inline(always)]
             || {
                 for (block, wide) in blocks.iter().zip(wide.as_chunks_mut().0) {
-                    F::widen(block, wide);
+                    // Vectors are to be made of the numbers of one block: made of one number of
+                    // each of several blocks, they are read and written in pieces.
+                    F::widen(std::hint::black_box(block), wide);
                 }
             },
         );

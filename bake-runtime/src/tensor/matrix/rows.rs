@@ -128,33 +128,28 @@ impl<W: Rows> pulp::WithSimd for Outputs<'_, W> {
                 for (four, products) in products.chunks_mut(4 * m).enumerate() {
                     let outputs = products.len() / m;
                     let output = |j: usize| &w.data[(4 * four + j) * w.row_stride..][..w.cols];
-                    let mut put = |j: usize, row: usize, product| products[j * m + row] = product;
                     for (part, rows) in rows.chunks(4).enumerate() {
                         let at = block * rows_at_once + 4 * part;
                         if let (&[r0, r1, r2, r3], 2..) = (rows, outputs) {
                             for j in (0..outputs).step_by(2) {
                                 // The last of three comes with the one before it.
-                                let pair = [j.min(outputs - 2), j.min(outputs - 2) + 1];
-                                let sums = dots(simd, pair.map(output), [r0, r1, r2, r3]);
-                                for c in 0..2 {
-                                    for r in 0..4 {
-                                        put(pair[c], at + r, sums[c][r]);
-                                    }
+                                let j = j.min(outputs - 2);
+                                let sums = dots(simd, [output(j), output(j + 1)], [r0, r1, r2, r3]);
+                                for (c, sums) in sums.iter().enumerate() {
+                                    products[(j + c) * m + at..][..4].copy_from_slice(sums);
                                 }
                             }
                             continue;
                         }
-                        for (i, row) in rows.iter().enumerate() {
+                        for (i, row) in (at..).zip(rows) {
                             if outputs == 4 {
-                                let sums =
-                                    dots(simd, [output(0), output(1), output(2), output(3)], [row]);
-                                for c in 0..4 {
-                                    put(c, at + i, sums[c][0]);
+                                let four = [output(0), output(1), output(2), output(3)];
+                                for (c, [sum]) in dots(simd, four, [row]).into_iter().enumerate() {
+                                    products[c * m + i] = sum;
                                 }
                             } else {
                                 for j in 0..outputs {
-                                    let [[sum]] = dots(simd, [output(j)], [row]);
-                                    put(j, at + i, sum);
+                                    [[products[j * m + i]]] = dots(simd, [output(j)], [row]);
                                 }
                             }
                         }

@@ -69,11 +69,7 @@ impl Format<20, 32> for Q4One {
 #[inline(always)]
 fn fifth_bits(bits: &[u8; 4]) -> [u8; 32] {
     let bits = u32::from_le_bytes(*bits);
-    let mut fifth = [0; 32];
-    for j in 0..32 {
-        fifth[j] = ((bits >> j & 1) << 4) as u8;
-    }
-    fifth
+    std::array::from_fn(|j| ((bits >> j & 1) << 4) as u8)
 }
 
 impl Format<22, 32> for Q5Zero {

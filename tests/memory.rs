@@ -203,16 +203,17 @@ fn random_model(dir: &Path) -> usize {
     let (mut tensors, mut numbers, mut state) = (std::collections::HashMap::new(), 0, 1_u64);
     let mut put = |name: String, shape: &[usize]| {
         let tensor = match *shape {
-            // A norm's weights are one: were they as small as a matrix's, all prompts were alike.
+            // A norm's weights are one: were they as small as a matrix's, all prompts would
+            // be alike.
             [width] => Tensor::ones(width, DType::F32, &device).unwrap(),
             _ => {
-                let numbers: Vec<f32> = (0..shape.iter().product())
+                let random: Vec<f32> = (0..shape.iter().product())
                     .map(|_| {
                         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                         ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 0.07
                     })
                     .collect();
-                Tensor::from_vec(numbers, shape, &device).unwrap()
+                Tensor::from_vec(random, shape, &device).unwrap()
             }
         };
         numbers += if shape.len() == 2 { tensor.elem_count() } else { 0 };

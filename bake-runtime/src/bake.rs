@@ -253,7 +253,7 @@ impl Baking<'_> {
     /// The checkpoints of a round, which stay there until the bake is done.
     fn checkpoints(&self, round: usize) -> Checkpoints<'_> {
         let of_device = || device_kind(self.options.device, self.model);
-        let key = KeyHasher::new("checkpoints", 3)
+        let key = KeyHasher::new("checkpoints", 4)
             .field("recipe", &self.hash)
             .field("device", self.room.unit().map_or_else(of_device, Bf16Unit::name));
         let key = if round > 0 { key.field("round", &round) } else { key };
@@ -382,8 +382,6 @@ pub(crate) mod tests {
         assert!(error.contains("from 2.00e-6 to 3.25e-6 nats"), "{error}");
         let error = check_divergence_after(0.1, 12.5).unwrap_err().to_string();
         assert!(error.contains("from 0.100 to 12.500 nats"), "{error}");
-        assert!(check_divergence_after(0.1, f64::NAN).is_err());
-        check_divergence_after(0.1, 0.1).unwrap();
     }
 
     #[test]

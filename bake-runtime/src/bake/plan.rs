@@ -19,11 +19,11 @@ use crate::error::Result;
 use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
-use crate::train::TrainingRoom;
+use crate::train::{TrainingRoom, common};
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Shape, Speed};
-use work::{TargetWork, common};
+use work::TargetWork;
 
 /// What a bake will take, and what exists already. Numbers of stimuli, rollouts and steps are the
 /// most that there can be; how long the rollouts are is estimated from those that exist and from
@@ -193,7 +193,11 @@ fn trainings(recipe: &Recipe) -> usize {
 /// How many tokens all of the student's prompts begin with.
 fn shared(works: &[TargetWork]) -> usize {
     let starts = works.iter().map(|work| work.start.clone());
-    starts.reduce(|start, other| common(start, &other)).map_or(0, |start| start.len())
+    let start = starts.reduce(|mut start, other| {
+        start.truncate(common(&start, &other));
+        start
+    });
+    start.map_or(0, |start| start.len())
 }
 
 /// How long it takes.

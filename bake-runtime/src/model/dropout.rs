@@ -3,7 +3,7 @@
 //! What is dropped depends on the numbers of the step, of the place and of the element alone, by
 //! the counter-based generator Philox4x32-10 (Salmon et al. 2011, SC'11). So nothing is kept from
 //! the forward pass to the backward pass, elements are drawn in parallel, and a block that is
-//! computed again drops the same; processor and GPU agree in every bit.
+//! computed again drops the same. Processor and GPU drop the same elements of a matrix.
 
 mod cpu;
 mod gpu;

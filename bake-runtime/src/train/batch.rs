@@ -6,6 +6,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
+use crate::device::gpu::Gpu;
 use crate::error::Result;
 use crate::model::attention::Sequences;
 
@@ -37,7 +38,7 @@ pub(crate) struct TrainingSet {
 /// Some sequences, one after the other without padding, after the tokens that all begin with.
 pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
-    /// The tokens that all begin with, at least the student's prompt; none on a GPU.
+    /// The tokens that all begin with, as a rule the student's prompt; see [`shared_start`].
     pub(crate) shared: usize,
     /// The tokens of each after those.
     pub(crate) lengths: Vec<usize>,
@@ -55,15 +56,21 @@ impl Batch {
     }
 }
 
-/// The tokens that all of several sequences begin with, before those that predict answers.
-fn shared_start(sequences: &[&StudentSequence]) -> usize {
+/// How many tokens all of several sequences begin with, before those that predict answers. On a
+/// GPU they share nothing: its kernels know no such tokens.
+pub(super) fn shared_start(device: &Device, sequences: &[&StudentSequence]) -> usize {
     let [first, others @ ..] = sequences else { return 0 };
+    if Gpu::of_device(device).is_some() {
+        return 0;
+    }
     let before = |sequence: &StudentSequence| sequence.ids.len() - sequence.answer;
-    let same = |other: &&StudentSequence| {
-        let same = first.ids.iter().zip(&other.ids).take_while(|(a, b)| a == b).count();
-        same.min(before(other))
-    };
+    let same = |other: &&StudentSequence| common(&first.ids, &other.ids).min(before(other));
     others.iter().map(same).min().map_or(0, |same| same.min(before(first)))
+}
+
+/// How many tokens two sequences begin with.
+pub(crate) fn common(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 impl TrainingSet {
@@ -74,7 +81,7 @@ impl TrainingSet {
         device: &Device,
     ) -> Result<Batch> {
         let sequences: Vec<&StudentSequence> = sequences.into_iter().collect();
-        let shared = if device.is_cpu() { shared_start(&sequences) } else { 0 };
+        let shared = shared_start(device, &sequences);
         let first = sequences.first().map_or(&[][..], |sequence| &sequence.ids[..shared]);
         let (mut ids, mut lengths, mut weights) = (first.to_vec(), Vec::new(), Vec::new());
         let (mut rows, mut states) = (Vec::new(), Vec::new());
@@ -139,6 +146,9 @@ mod tests {
         let twice = [&set.sequences[0], &set.sequences[0]];
         let twice = set.batch(twice, &Device::Cpu).unwrap();
         assert_eq!((twice.shared, &twice.lengths[..]), (3, &[3, 3][..]));
+        // The last of one is the first token of the other's answer.
+        let other = set.batch([&set.sequences[2], &set.sequences[0]], &Device::Cpu).unwrap();
+        assert_eq!((other.shared, &other.lengths[..]), (3, &[3, 3][..]));
         let one = set.batch(&set.sequences[..1], &Device::Cpu).unwrap();
         assert_eq!((one.shared, &one.lengths[..]), (0, &[6][..]));
         assert_eq!(ids_of(&one), [2, 3, 4]);

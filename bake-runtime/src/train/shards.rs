@@ -12,10 +12,16 @@ use candle_core::Device;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::StudentSequence;
+use super::batch::shared_start;
+use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The fewest tokens that make a shard: so many that products still fill the registers.
+/// The fewest tokens of its own that make a shard: so many that products still fill the registers.
 const FEWEST_TOKENS: usize = 96;
+
+/// How many times as many they are at least as those that all sequences share, which each shard
+/// computes again.
+const TIMES_SHARED: usize = 8;
 
 /// The most shards. Each has gradients of its own.
 const MOST: usize = 4;
@@ -38,8 +44,11 @@ impl Shards {
         Ok(Self { pools: (0..pools).map(pool).collect::<Result<_>>()? })
     }
 
-    /// What `work` makes of each shard, in their order.
+    /// What `work` makes of each shard, in their order. One alone has all threads.
     pub(super) fn run<T: Send>(&self, shards: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        if shards == 1 {
+            return vec![work(0)];
+        }
         let mut done: Vec<Option<T>> = (0..shards).map(|_| None).collect();
         let mut places: Vec<Vec<(usize, &mut Option<T>)>> =
             self.pools.iter().map(|_| Vec::new()).collect();
@@ -68,11 +77,12 @@ fn side_by_side<W: Send>(pools: &[ThreadPool], mut works: Vec<Vec<W>>, run: &(im
     });
 }
 
-/// How many shards there are for so many tokens in so many sequences: on a GPU, whose threads share
-/// each product, one.
-pub(super) fn count(device: &Device, tokens: usize, sequences: usize) -> usize {
-    let most = if device.is_cpu() { MOST } else { 1 };
-    (tokens / FEWEST_TOKENS).clamp(1, most.min(sequences.max(1)))
+/// How many shards there are for so many sequences that share their first tokens, and have so many
+/// of their own: on a GPU, whose threads share each product, one.
+pub(super) fn count(device: &Device, sequences: usize, shared: usize, own: usize) -> usize {
+    let most = if Gpu::of_device(device).is_none() { MOST } else { 1 };
+    let fewest = FEWEST_TOKENS.max(TIMES_SHARED * shared);
+    (own / fewest).clamp(1, most.min(sequences.max(1)))
 }
 
 /// How many shards run at once.
@@ -86,9 +96,10 @@ pub(super) fn divide<'a>(
     device: &Device,
     sequences: &[&'a StudentSequence],
 ) -> Vec<Vec<&'a StudentSequence>> {
-    let tokens = |place: usize| sequences[place].ids.len();
-    let all = (0..sequences.len()).map(tokens).sum();
-    let mut shards = vec![(0, Vec::new()); count(device, all, sequences.len())];
+    let shared = shared_start(device, sequences);
+    let tokens = |place: usize| sequences[place].ids.len() - shared;
+    let own = (0..sequences.len()).map(tokens).sum();
+    let mut shards = vec![(0, Vec::new()); count(device, sequences.len(), shared, own)];
     let mut longest_first: Vec<usize> = (0..sequences.len()).collect();
     longest_first.sort_by_key(|&place| std::cmp::Reverse(tokens(place)));
     for place in longest_first {
@@ -110,7 +121,7 @@ mod tests {
 
     fn sequences(lengths: &[usize]) -> Vec<StudentSequence> {
         let sequence = |(number, &length): (usize, &usize)| StudentSequence {
-            ids: vec![0; length],
+            ids: vec![number as u32; length],
             answer: 1,
             first_state: number,
             token_weight: 1.0,
@@ -144,6 +155,18 @@ mod tests {
             let all: Vec<_> = sequences.iter().collect();
             assert_eq!(divide(&Device::Cpu, &all).len(), want, "{lengths:?}");
         }
+    }
+
+    #[test]
+    fn what_sequences_share_is_not_computed_by_many_shards() {
+        let with_prompt = |prompt: usize| {
+            let mut sequences = sequences(&[60; 8]);
+            for sequence in &mut sequences {
+                sequence.ids.splice(0..0, vec![99; prompt]);
+            }
+            divide(&Device::Cpu, &sequences.iter().collect::<Vec<_>>()).len()
+        };
+        assert_eq!([0, 12, 27, 500].map(with_prompt), [4, 4, 2, 1]);
     }
 
     #[test]

@@ -37,13 +37,16 @@ impl TrainingSize<'_> {
     fn step(&self) -> usize {
         let config = self.model.config();
         let device = self.model.decoder().device();
-        let shards = shards::count(device, self.batch[0], self.sequences);
+        let shared = if device.is_cpu() { self.shared } else { 0 };
+        let own = self.batch[0].saturating_sub(self.sequences * shared);
+        let shards = shards::count(device, self.sequences, shared, own);
         let at_once = shards::at_once().min(shards);
         // What is there at once, in the shards that are being worked on.
-        let [tokens, answers] = self.batch.map(|all| (all * at_once).div_ceil(shards));
-        let once = if device.is_cpu() { self.shared } else { 0 };
-        let again = (self.sequences * at_once).div_ceil(shards).saturating_sub(at_once);
-        let tokens = tokens.saturating_sub(again * once).max(answers);
+        let [own, answers] = [own, self.batch[1]].map(|all| (all * at_once).div_ceil(shards));
+        let tokens = own + at_once * shared;
+        // Each sequence has gradients of its own for the keys and values that all share.
+        let sequences = (self.sequences * at_once).div_ceil(shards);
+        let of_shared = 2 * sequences * shared * config.kv_size() * size_of::<f32>();
         let state = |tokens: usize| tokens * config.hidden_size() * size_of::<f32>();
         let (layers, lowest) = (config.layers(), self.adapter.lowest_layer());
         let block = Activations::bytes(config, tokens);
@@ -51,7 +54,7 @@ impl TrainingSize<'_> {
         let inputs = (layers - lowest - kept) * state(tokens);
         // One that is computed again has its activations there when those above are gone.
         let losses = at_once * self.loss(answers.div_ceil(at_once));
-        let beside = losses.max(Block::backward_bytes(config, tokens));
+        let beside = losses.max(Block::backward_bytes(config, tokens) + of_shared);
         let gradients = shards + usize::from(self.accumulate > 1);
         (self.states() + gradients) * self.adapter_bytes()
             + 2 * state(tokens)

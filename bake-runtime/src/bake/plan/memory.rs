@@ -42,7 +42,7 @@ pub(super) fn memory_bytes(
     let training = TrainingSize {
         model,
         adapter,
-        sequences: recipe.train.batch,
+        sequences: recipe.train.batch.min(all.count),
         shared: shared(works),
         batch: largest(recipe.train.batch),
         measured: largest(measured),

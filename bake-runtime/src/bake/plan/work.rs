@@ -19,6 +19,7 @@ use crate::generate::Completion;
 use crate::generate::size::GroupSize;
 use crate::model::Model;
 use crate::text::template::Message;
+use crate::train::common;
 
 /// Rollouts that are made to see how long they become, and the most tokens of each.
 const TRIED: usize = 16;
@@ -98,12 +99,13 @@ impl TargetWork {
             Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
         };
         let readers = readers(&teachers, shared, &kept, &stand_ins, prompt_tokens)?;
+        let (student_lengths, start) = student(stages, &kept, &stand_ins)?;
         let mut work = Self {
             probes: Lengths::of(missing(stages, target, inputs)?),
             writers: writers(stages, inputs, readers[1])?,
             readers,
-            student: student(stages, &kept, &stand_ins)?,
-            start: start_of_prompts(stages, &kept)?,
+            student: student_lengths,
+            start,
             answers: answers(&kept, &tried, max_tokens),
             held_out: held_out * learned_of_each(target, inputs),
             examined: if inputs.document.is_some() { held_out.min(MOST_ASKED) } else { 0 },
@@ -308,41 +310,24 @@ fn readers(
     Ok(readers)
 }
 
-fn student(stages: &Stages<'_>, kept: &KeptOfTarget, stand_ins: &[Stimulus]) -> Result<Lengths> {
-    let length = |stimulus: &Stimulus| -> Result<usize> {
-        let messages = Message::question(&stages.recipe.student, &stimulus.text);
-        Ok(stages.model.encode(&messages)?.len())
-    };
+/// What the student reads before an answer, and the tokens that all of it begins with.
+fn student(
+    stages: &Stages<'_>,
+    kept: &KeptOfTarget,
+    stand_ins: &[Stimulus],
+) -> Result<(Lengths, Vec<u32>)> {
+    let prompt = |text: &str| stages.model.encode(&Message::question(&stages.recipe.student, text));
     let known = kept.answered.iter().map(|(stimulus, _)| stimulus).chain(&kept.unanswered);
-    let known = Lengths::of(known.map(length).collect::<Result<Vec<_>>>()?);
-    let guessed = Lengths::of(stand_ins.iter().map(length).collect::<Result<Vec<_>>>()?);
-    Ok(known.and(guessed.times(kept.stimuli.to_make)))
-}
-
-/// The tokens that all of the student's prompts begin with.
-fn start_of_prompts(stages: &Stages<'_>, kept: &KeptOfTarget) -> Result<Vec<u32>> {
-    let known = kept.answered.iter().map(|(stimulus, _)| stimulus).chain(&kept.unanswered);
-    let made = match kept.stimuli.to_make {
-        0 => &[][..],
-        // Two that have nothing in common.
-        _ => &[STAND_IN, "Yes"],
-    };
-    let mut start: Option<Vec<u32>> = None;
-    for text in known.map(|stimulus| stimulus.text.as_str()).chain(made.iter().copied()) {
-        let prompt = stages.model.encode(&Message::question(&stages.recipe.student, text))?;
-        start = Some(match start {
-            Some(start) => common(start, &prompt),
-            None => prompt,
-        });
-    }
-    Ok(start.unwrap_or_default())
-}
-
-/// The first of some tokens, as far as others begin with them.
-pub(super) fn common(mut start: Vec<u32>, other: &[u32]) -> Vec<u32> {
-    let same = start.iter().zip(other).take_while(|(one, other)| one == other).count();
-    start.truncate(same);
-    start
+    let known: Vec<_> = known.map(|s| prompt(&s.text)).collect::<Result<_>>()?;
+    let guessed: Vec<_> = stand_ins.iter().map(|s| prompt(&s.text)).collect::<Result<_>>()?;
+    // Questions that are not known yet have no word in common.
+    let other = if guessed.is_empty() { None } else { Some(prompt("Yes")?) };
+    let mut prompts = known.iter().chain(&guessed).chain(&other);
+    let mut start = prompts.next().cloned().unwrap_or_default();
+    prompts.for_each(|prompt| start.truncate(common(&start, prompt)));
+    let [known, guessed] =
+        [known, guessed].map(|prompts| Lengths::of(prompts.iter().map(Vec::len)));
+    Ok((known.and(guessed.times(kept.stimuli.to_make)), start))
 }
 
 /// The lengths of rollouts: those that exist, and those that were tried out, of which one that was

@@ -1,4 +1,4 @@
-//! Attention on the processor: a task for each sequence and group of heads, queries in blocks.
+//! Attention on the processor: a task for each segment and group of heads, queries in blocks.
 
 #[cfg(test)]
 mod tests;
@@ -66,9 +66,9 @@ fn causal_rows<T: Real>(heads: Heads, segments: &[Segment], q: &[T], k: &[T], v:
     let counts: Vec<usize> = segments.iter().map(|segment| segment.count).collect();
     let tasks = tiles(&mut out, &counts, heads.keys, heads.group() * heads.width);
     let scratch = AttentionScratch::new;
-    run_tasks(tasks, q.len(), scratch, |scratch, Tile { sequence, first, count, head, out }| {
-        let AttentionScratch { seen, scores } = scratch;
-        let [keys, values] = seen.of(heads, segments[sequence], first, head, [k, v]);
+    run_tasks(tasks, q.len(), scratch, |scratch, Tile { segment, first, count, head, out }| {
+        let AttentionScratch { gathered, scores } = scratch;
+        let [keys, values] = gathered.of(heads, segments[segment], first, head, [k, v]);
         for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
             let q =
                 columns(q, first, count, head * heads.group() + member, heads.queries, heads.width);
@@ -93,13 +93,13 @@ fn cached_rows(
         tasks,
         read,
         AttentionScratch::new,
-        |scratch, Tile { sequence, first, count, head, out }| {
+        |scratch, Tile { segment, first, count, head, out }| {
             // What no new token sees is left where it is.
-            let slots = &slots[sequence];
+            let slots = &slots[segment];
             let slots = &slots[heads.first_seen(slots.len() - count)..];
-            let AttentionScratch { seen, scores } = scratch;
+            let AttentionScratch { gathered, scores } = scratch;
             let slots = slots.iter().map(|&slot| slot as usize);
-            let [keys, values] = seen.gather(heads, slots, head, [k, v]);
+            let [keys, values] = gathered.gather(heads, slots, head, [k, v]);
             for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
                 let member = head * heads.group() + member;
                 let q = columns(q, first, count, member, heads.queries, heads.width);
@@ -140,12 +140,12 @@ fn causal_rows_backward<T: Real>(
         scratch,
         |(scratch, dp),
          (
-            (Tile { sequence, first, count, head, out: dq }, Tile { out: dk, .. }),
+            (Tile { segment, first, count, head, out: dq }, Tile { out: dk, .. }),
             Tile { out: dv, .. },
         )| {
-            let AttentionScratch { seen: room, scores: p } = scratch;
-            let segment = segments[sequence];
-            let [keys, values] = room.of(heads, segment, first, head, [k, v]);
+            let AttentionScratch { gathered, scores: p } = scratch;
+            let segment = segments[segment];
+            let [keys, values] = gathered.of(heads, segment, first, head, [k, v]);
             for (member, dq) in dq.chunks_exact_mut(count * heads.width).enumerate() {
                 let head = head * heads.group() + member;
                 let q = columns(q, first, count, head, heads.queries, heads.width);
@@ -196,24 +196,24 @@ fn causal_rows_backward<T: Real>(
 }
 
 struct AttentionScratch<T> {
-    seen: SeenKeys<T>,
+    gathered: GatheredKeys<T>,
     scores: Vec<T>,
 }
 
 /// Room for one head's keys and values.
-struct SeenKeys<T> {
+struct GatheredKeys<T> {
     keys: Vec<T>,
     values: Vec<T>,
 }
 
 impl<T> AttentionScratch<T> {
     const fn new() -> Self {
-        let seen = SeenKeys { keys: Vec::new(), values: Vec::new() };
-        Self { seen, scores: Vec::new() }
+        let gathered = GatheredKeys { keys: Vec::new(), values: Vec::new() };
+        Self { gathered, scores: Vec::new() }
     }
 }
 
-impl<T: Real> SeenKeys<T> {
+impl<T: Real> GatheredKeys<T> {
     /// One head's keys and values of the tokens that a segment sees, its own among them. They are
     /// gathered where others come before its own.
     fn of<'a>(
@@ -388,10 +388,12 @@ fn columns<T>(
     Matrix::strided(&data[first * heads * width + head * width..], count, width, heads * width)
 }
 
-/// The part of a result that one task writes: some heads of one sequence.
+/// The part of a result that one task writes: some heads of one segment, or of the new tokens of a
+/// sequence in a cache.
 struct Tile<'a, T> {
-    sequence: usize,
-    /// The sequence's first token, and how many it has.
+    /// Its number.
+    segment: usize,
+    /// Its first token, and how many it has.
     first: usize,
     count: usize,
     /// The key head.
@@ -399,7 +401,7 @@ struct Tile<'a, T> {
     out: &'a mut [T],
 }
 
-/// Divides a buffer into a tile for each sequence and key head, in this order.
+/// Divides a buffer into a tile for each segment and key head, in this order.
 fn tiles<'a, T>(
     mut buffer: &'a mut [T],
     counts: &[usize],
@@ -407,10 +409,10 @@ fn tiles<'a, T>(
     per_token: usize,
 ) -> Vec<Tile<'a, T>> {
     let (mut tiles, mut first) = (Vec::with_capacity(counts.len() * keys), 0);
-    for (sequence, &count) in counts.iter().enumerate() {
+    for (segment, &count) in counts.iter().enumerate() {
         for head in 0..keys {
             let (out, rest) = std::mem::take(&mut buffer).split_at_mut(count * per_token);
-            tiles.push(Tile { sequence, first, count, head, out });
+            tiles.push(Tile { segment, first, count, head, out });
             buffer = rest;
         }
         first += count;

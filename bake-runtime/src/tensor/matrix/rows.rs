@@ -46,7 +46,7 @@ pub(crate) fn row_by_row(
 ) {
     let [m, n, k] = sizes(out, w.rows(), [x.rows, x.cols], [w.cols(), w.rows()]);
     assert!(x.col_stride == 1, "rows are not contiguous");
-    // However few rows there are, all of `w` is read, and mostly widened.
+    // However few rows there are, all of `w` is read, and widened where it is narrow.
     let threads = threads.for_work(m.max(READ_AS_ROWS) * n * k);
     for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {
         let first = part * AT_ONCE;
@@ -84,7 +84,7 @@ pub(super) fn dot_products(
     let mut products = vec![0.0; n * m];
     let outputs = match threads {
         Threads::One => n,
-        Threads::All => n.div_ceil(4 * rayon::current_num_threads()),
+        Threads::All => n.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(4),
     };
     let part = |(part, products)| {
         pulp::Arch::new().dispatch(Outputs { products, rows: &rows, w, first: part * outputs })
@@ -103,7 +103,7 @@ pub(super) fn dot_products(
 
 /// Rows of `w` from `first` on, whose products with all rows of `x` are wanted: four rows of `x`
 /// and two of `w` at a time, or one and four where fewer rows are left, from as many as stay in the
-/// caches. So there are always sums enough that none waits for the one before it.
+/// caches. So there are mostly sums enough that none waits for the one before it.
 struct Outputs<'a, W> {
     products: &'a mut [f32],
     rows: &'a [&'a [f32]],

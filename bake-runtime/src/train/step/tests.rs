@@ -44,8 +44,8 @@ fn batch(model: &Model) -> Batch {
     let weights = vec![0.1, 0.2, 0.1, 0.0, 0.3, 0.2, 0.1];
     Batch {
         ids,
-        // The second is longer than a window.
         shared: 0,
+        // The second is longer than a window.
         lengths: vec![8, 22],
         rows: Tensor::new(rows, &Device::Cpu).unwrap(),
         teacher,

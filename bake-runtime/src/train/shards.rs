@@ -16,11 +16,11 @@ use super::batch::shared_start;
 use crate::device::gpu::Gpu;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The fewest tokens of its own that make a shard: so many that products still fill the registers.
+/// About the fewest tokens that make a shard: so many that products still fill the registers.
 const FEWEST_TOKENS: usize = 96;
 
-/// How many times as many they are at least as those that all sequences share, which each shard
-/// computes again.
+/// How many times as many a shard's own tokens are at least as those that all sequences share,
+/// which each shard computes again.
 const TIMES_SHARED: usize = 8;
 
 /// The most shards. Each has gradients of its own.
@@ -81,8 +81,10 @@ fn side_by_side<W: Send>(pools: &[ThreadPool], mut works: Vec<Vec<W>>, run: &(im
 /// of their own: on a GPU, whose threads share each product, one.
 pub(super) fn count(device: &Device, sequences: usize, shared: usize, own: usize) -> usize {
     let most = if Gpu::of_device(device).is_none() { MOST } else { 1 };
-    let fewest = FEWEST_TOKENS.max(TIMES_SHARED * shared);
-    (own / fewest).clamp(1, most.min(sequences.max(1)))
+    let fewest = FEWEST_TOKENS.saturating_sub(shared).max(TIMES_SHARED * shared);
+    // Of three, one of two threads would have two.
+    let shards = (own / fewest).clamp(1, most).next_power_of_two();
+    shards.min(sequences.max(1))
 }
 
 /// How many shards run at once.
@@ -148,9 +150,14 @@ mod tests {
 
     #[test]
     fn few_tokens_are_one_shard_and_many_are_not_more_than_there_are_sequences() {
-        for (lengths, want) in
-            [(&[][..], 1), (&[30, 40], 1), (&[5000], 1), (&[5000, 9], 2), (&[900; 9], MOST)]
-        {
+        for (lengths, want) in [
+            (&[][..], 1),
+            (&[30, 40], 1),
+            (&[5000], 1),
+            (&[5000, 9], 2),
+            (&[30; 10], MOST),
+            (&[900; 9], MOST),
+        ] {
             let sequences = sequences(lengths);
             let all: Vec<_> = sequences.iter().collect();
             assert_eq!(divide(&Device::Cpu, &all).len(), want, "{lengths:?}");

@@ -10,7 +10,7 @@ mod shards;
 mod size;
 mod step;
 
-pub(crate) use batch::{Batch, StudentSequence, TrainingSet, common};
+pub(crate) use batch::{Batch, StudentSequence, TrainingSet, common_start};
 pub(crate) use checkpoint::Checkpoints;
 pub(crate) use epochs::{Trained, Training, lowest};
 pub(crate) use room::TrainingRoom;

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
-use crate::train::{TrainingRoom, common};
+use crate::train::{TrainingRoom, common_start};
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Shape, Speed};
@@ -194,7 +194,7 @@ fn trainings(recipe: &Recipe) -> usize {
 fn shared(works: &[TargetWork]) -> usize {
     let starts = works.iter().map(|work| work.start.clone());
     let start = starts.reduce(|mut start, other| {
-        start.truncate(common(&start, &other));
+        start.truncate(common_start(&start, &other));
         start
     });
     start.map_or(0, |start| start.len())

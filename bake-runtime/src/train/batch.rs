@@ -56,20 +56,25 @@ impl Batch {
     }
 }
 
-/// How many tokens all of several sequences begin with, before those that predict answers. On a
-/// GPU they share nothing: its kernels know no such tokens.
+/// Whether a device computes what sequences begin with once: the kernels of a GPU do not yet.
+pub(super) fn can_share(device: &Device) -> bool {
+    Gpu::of_device(device).is_none()
+}
+
+/// How many tokens all of several sequences begin with, before those that predict answers; none
+/// where they [cannot be shared](can_share).
 pub(super) fn shared_start(device: &Device, sequences: &[&StudentSequence]) -> usize {
     let [first, others @ ..] = sequences else { return 0 };
-    if Gpu::of_device(device).is_some() {
+    if !can_share(device) {
         return 0;
     }
     let before = |sequence: &StudentSequence| sequence.ids.len() - sequence.answer;
-    let same = |other: &&StudentSequence| common(&first.ids, &other.ids).min(before(other));
+    let same = |other: &&StudentSequence| common_start(&first.ids, &other.ids).min(before(other));
     others.iter().map(same).min().map_or(0, |same| same.min(before(first)))
 }
 
 /// How many tokens two sequences begin with.
-pub(crate) fn common(one: &[u32], other: &[u32]) -> usize {
+pub(crate) fn common_start(one: &[u32], other: &[u32]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 

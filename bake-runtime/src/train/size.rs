@@ -1,5 +1,6 @@
 //! How much memory a training takes.
 
+use super::batch::can_share;
 use super::step::{LOSS, kept_blocks};
 use super::{TrainingRoom, shards};
 use crate::adapter::Adapter;
@@ -37,7 +38,7 @@ impl TrainingSize<'_> {
     fn step(&self) -> usize {
         let config = self.model.config();
         let device = self.model.decoder().device();
-        let shared = if device.is_cpu() { self.shared } else { 0 };
+        let shared = if can_share(device) { self.shared } else { 0 };
         let own = self.batch[0].saturating_sub(self.sequences * shared);
         let shards = shards::count(device, self.sequences, shared, own);
         let at_once = shards::at_once().min(shards);

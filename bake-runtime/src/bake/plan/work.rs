@@ -19,7 +19,7 @@ use crate::generate::Completion;
 use crate::generate::size::GroupSize;
 use crate::model::Model;
 use crate::text::template::Message;
-use crate::train::common;
+use crate::train::common_start;
 
 /// Rollouts that are made to see how long they become, and the most tokens of each.
 const TRIED: usize = 16;
@@ -324,7 +324,7 @@ fn student(
     let other = if guessed.is_empty() { None } else { Some(prompt("Yes")?) };
     let mut prompts = known.iter().chain(&guessed).chain(&other);
     let mut start = prompts.next().cloned().unwrap_or_default();
-    prompts.for_each(|prompt| start.truncate(common(&start, prompt)));
+    prompts.for_each(|prompt| start.truncate(common_start(&start, prompt)));
     let [known, guessed] =
         [known, guessed].map(|prompts| Lengths::of(prompts.iter().map(Vec::len)));
     Ok((known.and(guessed.times(kept.stimuli.to_make)), start))

@@ -26,12 +26,12 @@ trait AnyBlocks: Send + Sync {
 }
 
 /// The blocks of a format.
-struct Of<F, const BYTES: usize, const NUMBERS: usize> {
+struct FormatBlocks<F, const BYTES: usize, const NUMBERS: usize> {
     blocks: Vec<[u8; BYTES]>,
     format: PhantomData<F>,
 }
 
-impl<F, const BYTES: usize, const NUMBERS: usize> AnyBlocks for Of<F, BYTES, NUMBERS>
+impl<F, const BYTES: usize, const NUMBERS: usize> AnyBlocks for FormatBlocks<F, BYTES, NUMBERS>
 where
     F: Format<BYTES, NUMBERS> + Send + Sync,
 {
@@ -104,7 +104,7 @@ where
     F: Format<BYTES, NUMBERS> + Send + Sync + 'static,
 {
     let (blocks, format) = (bytes.as_chunks().0.to_vec(), PhantomData::<F>);
-    Box::new(Of { blocks, format })
+    Box::new(FormatBlocks { blocks, format })
 }
 
 impl fmt::Debug for Blocks {

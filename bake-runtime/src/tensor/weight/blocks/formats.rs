@@ -119,17 +119,23 @@ fn scale_and_minimum(scales: &[u8; 12], group: usize) -> [f32; 2] {
     [scale, minimum].map(f32::from)
 }
 
+/// Scales and minima of two neighbouring groups, as they are: each part times that of the block,
+/// with which a block begins.
+#[inline(always)]
+fn scales_of_pair(block: &[u8], pair: usize) -> [[f32; 2]; 2] {
+    let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
+    [2 * pair, 2 * pair + 1].map(|group| {
+        let [s, t] = scale_and_minimum(part(block, 4), group);
+        [d * s, m * t]
+    })
+}
+
 impl Format<144, 256> for Q4K {
     #[inline(always)]
     fn widen(block: &[u8; 144], wide: &mut [f32; 256]) {
-        let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
-        let scales = part(block, 4);
         for (pair, wide) in wide.as_chunks_mut::<64>().0.iter_mut().enumerate() {
             let q = part::<32>(block, 16 + 32 * pair);
-            let [s, t] = scale_and_minimum(scales, 2 * pair);
-            let [low, low_minimum] = [d * s, m * t];
-            let [s, t] = scale_and_minimum(scales, 2 * pair + 1);
-            let [high, high_minimum] = [d * s, m * t];
+            let [[low, low_minimum], [high, high_minimum]] = scales_of_pair(block, pair);
             for j in 0..32 {
                 wide[j] = low * i32::from(q[j] & 15) as f32 - low_minimum;
                 wide[j + 32] = high * i32::from(q[j] >> 4) as f32 - high_minimum;
@@ -141,14 +147,10 @@ impl Format<144, 256> for Q4K {
 impl Format<176, 256> for Q5K {
     #[inline(always)]
     fn widen(block: &[u8; 176], wide: &mut [f32; 256]) {
-        let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
-        let (scales, fifth) = (part(block, 4), part::<32>(block, 16));
+        let fifth = part::<32>(block, 16);
         for (pair, wide) in wide.as_chunks_mut::<64>().0.iter_mut().enumerate() {
             let q = part::<32>(block, 48 + 32 * pair);
-            let [s, t] = scale_and_minimum(scales, 2 * pair);
-            let [low, low_minimum] = [d * s, m * t];
-            let [s, t] = scale_and_minimum(scales, 2 * pair + 1);
-            let [high, high_minimum] = [d * s, m * t];
+            let [[low, low_minimum], [high, high_minimum]] = scales_of_pair(block, pair);
             for j in 0..32 {
                 let [one, two] = [fifth[j] >> (2 * pair) & 1, fifth[j] >> (2 * pair + 1) & 1];
                 wide[j] = low * i32::from(q[j] & 15 | one << 4) as f32 - low_minimum;

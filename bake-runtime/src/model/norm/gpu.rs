@@ -83,9 +83,11 @@ mod tests {
                 let got = forward(&gpu(device), &to(&x), &to(&weight), 1e-5).unwrap();
                 same(&got, &y, 1e-6, "norm");
                 let (onto, gpu) = (to(&onto), gpu(device));
+                // At width 1 the gradient is what two nearly equal numbers leave of each other.
+                let tolerance = if width == 1 { 1e-3 } else { 1e-5 };
                 for (onto, want) in [(None, &alone), (Some(&onto), &added)] {
                     let got = backward(&gpu, &to(&x), &to(&dy), &to(&weight), onto, 1e-5).unwrap();
-                    same(&got, want, 1e-5, "its gradient");
+                    same(&got, want, tolerance, "its gradient");
                 }
             });
         }

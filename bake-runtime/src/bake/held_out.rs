@@ -6,6 +6,7 @@ use bake_spec::recipe::GeneratorKind;
 use bake_spec::{Hash, KeyHasher};
 
 use super::stimuli::Stimulus;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Whether each stimulus is held out: of those that were made from one passage, and of general
 /// requests, this share, rounded down. What somebody wrote is never held out.
@@ -36,6 +37,19 @@ pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool>
         }
     }
     held_out
+}
+
+/// Refuses a target of which only what is held out has answers to learn: there would be nothing to
+/// train on. `tokens` are those of the answers that are trained on, and of those that are held out.
+pub(super) fn check_trained_on(target: &str, [trained_on, held_out]: [usize; 2]) -> Result<()> {
+    if trained_on > 0 || held_out == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "only held-out stimuli of target `{target}` have an answer to learn, so there is nothing \
+         to train on; raise `max_tokens`, ask more questions, or set `held_out` to 0"
+    );
+    Err(Error::new(ErrorKind::Model, message))
 }
 
 #[cfg(test)]
@@ -84,5 +98,14 @@ mod tests {
         let (few, many) = (held_out(&stimuli(60), 0.1, 1), held_out(&stimuli(61), 0.1, 1));
         let changed = few.iter().zip(&many).filter(|(few, many)| few != many).count();
         assert!(changed <= 2, "{changed}");
+    }
+
+    #[test]
+    fn what_has_nothing_to_train_on_is_refused() {
+        for tokens in [[0, 0], [5, 0], [5, 5]] {
+            check_trained_on("polite", tokens).unwrap();
+        }
+        let error = check_trained_on("polite", [0, 5]).unwrap_err().to_string();
+        assert!(error.starts_with("only held-out stimuli of target `polite`"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use super::answers::{AnswerReport, Judge};
 use super::drift::Anchored;
 use super::freed::give_back;
 use super::gate::{self, Chosen};
-use super::held_out::held_out;
+use super::held_out::{check_trained_on, held_out};
 use super::on_policy::OnPolicy;
 use super::reading::Reading;
 use super::recall::Examination;
@@ -207,7 +207,7 @@ impl Stages<'_> {
         };
         let before = (gathered.sequences.len(), gathered.held_out.len());
         report.stimulus_tokens =
-            self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
+            self.add_sequences(target, &stimuli, &held_out, &trajectories, share, gathered)?;
         if target.anchor {
             let new = [&gathered.sequences[before.0..], &gathered.held_out[before.1..]];
             gathered.anchored.extend(Anchored::of(&trajectories, &rollouts, &held_out, new));
@@ -230,6 +230,7 @@ impl Stages<'_> {
     /// adds to a prompt.
     fn add_sequences(
         &self,
+        target: &Target,
         stimuli: &[Stimulus],
         held_out: &[bool],
         trajectories: &[Trajectory<'_>],
@@ -240,6 +241,7 @@ impl Stages<'_> {
         for Trajectory { stimulus, answer, times, .. } in trajectories {
             tokens[usize::from(held_out[*stimulus])] += answer.len() * times;
         }
+        check_trained_on(&target.name, tokens)?;
         let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;

@@ -532,7 +532,8 @@ pub mod train {
     ///
     /// `held_out`, in `train`: a number from 0 to 0.5. Default: `0.1`.
     pub const held_out: () = ();
-    /// Epochs without a new lowest held-out divergence after which training ends.
+    /// Epochs without a new lowest held-out divergence after which the learning rate falls to zero
+    /// over as many epochs again, and training ends.
     ///
     /// `patience`, in `train`: a whole number from 1 to 1000000. Default: `4`.
     pub const patience: () = ();

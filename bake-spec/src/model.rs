@@ -16,7 +16,7 @@ use crate::recipe::ModelSource;
 use crate::text::with_unix_lines;
 
 /// The hash of the model `tiny`, all of its files.
-pub const TINY_HASH: &str = "e2885182c5a1764d1cbeab56a16f1f42a43fda57ae76d9b85e815ce1c49ee809";
+pub const TINY_HASH: &str = "e039a19d029225075486a844c4d2bfb27c164a5907eeda66eb33674ac42db680";
 
 /// The configuration of the model `tiny`.
 #[cfg(feature = "syntax")]

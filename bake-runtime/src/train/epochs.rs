@@ -3,9 +3,10 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, Muon};
+use super::schedule::Course;
 use super::shards::Shards;
 use super::step::{Student, measure};
-use super::{Checkpoints, TrainingSet, schedule};
+use super::{Checkpoints, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -56,8 +57,8 @@ pub(crate) struct Trained {
 
 impl Training<'_> {
     /// Trains an adapter, which changes nothing yet, until all epochs are done, the divergence is
-    /// low enough, or what is held out has stopped getting nearer to the teacher. The adapter is
-    /// that of the epoch after which what is held out was nearest.
+    /// low enough, or what is held out has stopped getting nearer to the teacher and the rate has
+    /// fallen to zero. The adapter is that of the epoch after which what is held out was nearest.
     pub(crate) fn run(self, adapter: Adapter) -> Result<Trained> {
         let settings = &self.recipe.train;
         let optimizer = Muon::new(&adapter, settings.weight_decay)?;
@@ -78,7 +79,7 @@ impl Training<'_> {
                 let skipped = state.losses.len() - epoch * steps_per_epoch;
                 let order = self.training_set.order(settings.seed, epoch);
                 for sequences in order.chunks(self.sequences_per_step()).skip(skipped) {
-                    let loss = self.step(&shards, &mut state, sequences, [steps, done])?;
+                    let loss = self.step(&shards, &mut state, sequences, done)?;
                     let ends_epoch = state.losses.len().is_multiple_of(steps_per_epoch);
                     if ends_epoch {
                         self.measure_held_out(&mut state)?;
@@ -126,7 +127,11 @@ impl Training<'_> {
                 .or(epoch.map(mean))
                 .is_some_and(|divergence| divergence < limit)
         });
-        low_enough || epochs_since_lowest(&state.held_out) >= settings.patience
+        low_enough || state.losses.len() >= self.course(state).end * steps_per_epoch
+    }
+
+    fn course(&self, state: &TrainingState) -> Course {
+        Course::of(&self.recipe.train, &state.held_out)
     }
 
     /// Learns from these sequences; returns their loss. `first` is the first step that this process
@@ -136,7 +141,7 @@ impl Training<'_> {
         shards: &Shards,
         state: &mut TrainingState,
         sequences: &[usize],
-        [steps, first]: [usize; 2],
+        first: usize,
     ) -> Result<f64> {
         let settings = &self.recipe.train;
         let step = state.losses.len();
@@ -151,7 +156,8 @@ impl Training<'_> {
             );
             return Err(Error::new(ErrorKind::Training, message));
         }
-        let rate = self.highest_rate() * schedule::share_of_rate(settings, step, steps);
+        let share = self.course(state).share_of_rate(settings, step, self.steps_per_epoch());
+        let rate = self.highest_rate() * share;
         state.optimizer.step(&state.adapter, &gradients, rate)?;
         state.losses.push(loss);
         Ok(loss)
@@ -219,7 +225,7 @@ pub(crate) fn lowest(divergences: &[f64]) -> Option<usize> {
 }
 
 /// How many measurements follow the lowest one.
-fn epochs_since_lowest(held_out: &[f64]) -> usize {
+pub(super) fn epochs_since_lowest(held_out: &[f64]) -> usize {
     lowest(held_out).map_or(held_out.len(), |place| held_out.len() - 1 - place)
 }
 

@@ -1,10 +1,57 @@
 //! The learning rate at each step.
 
+use std::ops::Range;
+
 use bake_spec::recipe::{Schedule, Train};
+
+use super::epochs::epochs_since_lowest;
+
+/// The epochs of a training of which so much is known.
+///
+/// What is held out often stops getting nearer to the teacher only because the learning rate is
+/// still high. So when patience has run out, the rate falls to zero in a straight line over as many
+/// epochs again, if the training has more left than that. A constant rate does not fall: then
+/// training ends at once.
+pub(crate) struct Course {
+    /// Where training ends.
+    pub(crate) end: usize,
+    /// Over which epochs the rate falls, if it does so sooner than the schedule says.
+    pub(crate) early_fall: Option<Range<usize>>,
+}
+
+impl Course {
+    /// After each finished epoch, what is held out was so far from the teacher.
+    pub(crate) fn of(train: &Train, held_out: &[f64]) -> Self {
+        let patience = train.patience;
+        let ran_out = (1..=held_out.len())
+            .find(|&epochs| epochs_since_lowest(&held_out[..epochs]) >= patience);
+        match (ran_out, train.schedule) {
+            (Some(epoch), Schedule::Constant) => Self { end: epoch, early_fall: None },
+            (Some(epoch), _) if epoch + patience < train.epochs => {
+                let end = epoch + patience;
+                Self { end, early_fall: Some(epoch..end) }
+            }
+            _ => Self { end: train.epochs, early_fall: None },
+        }
+    }
+
+    /// The share of the highest learning rate at step `step`, counted from 0.
+    pub(crate) fn share_of_rate(&self, train: &Train, step: usize, per_epoch: usize) -> f64 {
+        let steps = train.epochs * per_epoch;
+        match &self.early_fall {
+            Some(fall) if step >= fall.start * per_epoch => {
+                let (start, end) = (fall.start * per_epoch, fall.end * per_epoch);
+                let left = end.saturating_sub(step) as f64 / (end - start) as f64;
+                left * share_of_rate(train, start, steps)
+            }
+            _ => share_of_rate(train, step, steps),
+        }
+    }
+}
 
 /// The share of the highest learning rate at step `step` of `steps`, counted from 0: it rises in a
 /// straight line over the warm-up and then falls as the schedule says.
-pub(crate) fn share_of_rate(train: &Train, step: usize, steps: usize) -> f64 {
+fn share_of_rate(train: &Train, step: usize, steps: usize) -> f64 {
     let warmup = (train.warmup * steps as f64).round();
     let at = step as f64;
     if at < warmup {
@@ -25,6 +72,51 @@ mod tests {
 
     fn train(schedule: Schedule) -> Train {
         Train::new(TrainFields { schedule, ..TrainFields::DEFAULT }).unwrap()
+    }
+
+    /// Divergences of which the lowest is after the second epoch.
+    fn since_the_second(epochs: usize) -> Vec<f64> {
+        let mut held_out = vec![0.5; epochs];
+        held_out[1] = 0.4;
+        held_out
+    }
+
+    #[test]
+    fn when_patience_has_run_out_the_rate_falls_sooner() {
+        // Sixteen epochs and a patience of four: it runs out after the sixth.
+        let linear = train(Schedule::Linear);
+        let course = Course::of(&linear, &since_the_second(5));
+        assert_eq!((course.end, course.early_fall), (16, None));
+        for known in 6..=10 {
+            let course = Course::of(&linear, &since_the_second(known));
+            assert_eq!((course.end, &course.early_fall), (10, &Some(6..10)));
+            let rates: Vec<f64> =
+                (0..100).map(|step| course.share_of_rate(&linear, step, 10)).collect();
+            assert!(rates[..60] == *full(&linear).get(..60).unwrap());
+            assert!((rates[60] - full(&linear)[60]).abs() < 1e-9);
+            assert!(rates[60..].is_sorted_by(|one, next| one > next) && rates[99] > 0.0);
+            assert!((rates[80] - rates[60] / 2.0).abs() < 1e-9);
+        }
+    }
+
+    /// The rates of a training of ten steps an epoch whose patience does not run out.
+    fn full(train: &Train) -> Vec<f64> {
+        (0..160).map(|step| share_of_rate(train, step, 160)).collect()
+    }
+
+    #[test]
+    fn near_the_end_the_rate_falls_as_the_schedule_says() {
+        // Lowest after the eighth epoch of sixteen, so that a patience of four runs out after the
+        // twelfth.
+        let held_out: Vec<f64> = (0..16).map(|epoch| f64::from(8 - epoch.min(7))).collect();
+        let course = Course::of(&train(Schedule::Linear), &held_out);
+        assert_eq!((course.end, course.early_fall), (16, None));
+    }
+
+    #[test]
+    fn a_constant_rate_does_not_fall() {
+        let course = Course::of(&train(Schedule::Constant), &since_the_second(6));
+        assert_eq!((course.end, course.early_fall), (6, None));
     }
 
     #[test]

@@ -404,7 +404,7 @@ fn a_question_that_is_expected_is_not_trained_on() {
 fn a_prompt_alone_can_be_baked() {
     let mut fixture = Fixture::new();
     fixture.target(|target| (target.document, target.prompt) = (None, KEYS.into()));
-    fixture.train(|train| (train.epochs, train.accumulate) = (24, 1));
+    fixture.train(|train| (train.epochs, train.accumulate) = (48, 1));
     let baked = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     assert!(baked.report.kl_after < 0.5 * baked.report.kl_before);
     let model = Model::tiny().unwrap();

@@ -251,7 +251,7 @@ fn a_prompt_that_changes_next_to_nothing_is_not_baked() {
     let mut fixture = Fixture::new();
     fixture.written_only();
     // The small model mostly says that it does not know, whatever it reads but a document.
-    for prompt in ["The sea is wide.", "Answer like a pirate."] {
+    for prompt in ["Be polite.", "Be friendly."] {
         fixture.target(|target| (target.document, target.prompt) = (None, prompt.into()));
         let error = fixture.error().to_string();
         assert!(

@@ -399,7 +399,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1_000_000,
         "4",
-        "epochs without a new lowest held-out divergence after which training ends",
+        "epochs without a new lowest held-out divergence after which the learning rate falls to \
+         zero over as many epochs again, and training ends",
     ),
     number(
         "stop_at_kl",

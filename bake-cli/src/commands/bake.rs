@@ -342,7 +342,7 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
         status("", format_args!("kept {}", checkpoint::line(report.checkpoints.len())));
     }
     if *kl_after > FAR {
-        let trained_to_the_end = report.best_epoch() == report.epochs.len();
+        let trained_to_the_end = report.best_epoch() == recipe.train.epochs;
         let help = if trained_to_the_end {
             "more `epochs`, or more questions, help"
         } else {

@@ -533,7 +533,7 @@ pub mod train {
     /// `held_out`, in `train`: a number from 0 to 0.5. Default: `0.1`.
     pub const held_out: () = ();
     /// Epochs without a new lowest held-out divergence after which the learning rate falls to zero
-    /// over as many epochs again, and training ends.
+    /// over as many epochs again, and training ends; at once if the rate is constant.
     ///
     /// `patience`, in `train`: a whole number from 1 to 1000000. Default: `4`.
     pub const patience: () = ();

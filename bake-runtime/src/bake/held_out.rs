@@ -39,15 +39,17 @@ pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool>
     held_out
 }
 
-/// Refuses a target of which only what is held out has answers to learn: there would be nothing to
-/// train on. `tokens` are those of the answers that are trained on, and of those that are held out.
-pub(super) fn check_trained_on(target: &str, [trained_on, held_out]: [usize; 2]) -> Result<()> {
-    if trained_on > 0 || held_out == 0 {
-        return Ok(());
-    }
+/// Refuses a target that leaves nothing to train on. `tokens` are those of the answers that are
+/// trained on, and of those that are held out.
+pub(super) fn check_trained_on(target: &str, tokens: [usize; 2]) -> Result<()> {
+    let of = match tokens {
+        [0, 0] => "no stimuli",
+        [0, _] => "only held-out stimuli",
+        _ => return Ok(()),
+    };
     let message = format!(
-        "only held-out stimuli of target `{target}` have an answer to learn, so there is nothing \
-         to train on; raise `max_tokens`, ask more questions, or set `held_out` to 0"
+        "{of} of target `{target}` have an answer to learn, so there is nothing to train on; raise \
+         `max_tokens`, ask more questions, or set `held_out` to 0"
     );
     Err(Error::new(ErrorKind::Model, message))
 }
@@ -102,10 +104,12 @@ mod tests {
 
     #[test]
     fn what_has_nothing_to_train_on_is_refused() {
-        for tokens in [[0, 0], [5, 0], [5, 5]] {
+        for tokens in [[5, 0], [5, 5]] {
             check_trained_on("polite", tokens).unwrap();
         }
-        let error = check_trained_on("polite", [0, 5]).unwrap_err().to_string();
-        assert!(error.starts_with("only held-out stimuli of target `polite`"), "{error}");
+        for (held_out, of) in [(5, "only held-out stimuli"), (0, "no stimuli")] {
+            let error = check_trained_on("polite", [0, held_out]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{of} of target `polite`")), "{error}");
+        }
     }
 }

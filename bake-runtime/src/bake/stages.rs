@@ -181,6 +181,7 @@ impl Stages<'_> {
                 student.replace(self, target, &stimuli, &held_out, &mut answers)?;
         }
         let trajectories = trajectories(&answers);
+        check_trained_on(&target.name, divided(&trajectories, &held_out))?;
         let taught = Taught {
             stages: self,
             target,
@@ -207,7 +208,7 @@ impl Stages<'_> {
         };
         let before = (gathered.sequences.len(), gathered.held_out.len());
         report.stimulus_tokens =
-            self.add_sequences(target, &stimuli, &held_out, &trajectories, share, gathered)?;
+            self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
         if target.anchor {
             let new = [&gathered.sequences[before.0..], &gathered.held_out[before.1..]];
             gathered.anchored.extend(Anchored::of(&trajectories, &rollouts, &held_out, new));
@@ -230,18 +231,13 @@ impl Stages<'_> {
     /// adds to a prompt.
     fn add_sequences(
         &self,
-        target: &Target,
         stimuli: &[Stimulus],
         held_out: &[bool],
         trajectories: &[Trajectory<'_>],
         share: f64,
         gathered: &mut Gathered,
     ) -> Result<usize> {
-        let mut tokens = [0, 0];
-        for Trajectory { stimulus, answer, times, .. } in trajectories {
-            tokens[usize::from(held_out[*stimulus])] += answer.len() * times;
-        }
-        check_trained_on(&target.name, tokens)?;
+        let tokens = divided(trajectories, held_out);
         let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;
@@ -305,6 +301,15 @@ impl Stages<'_> {
         self.store.put_product(stage, key, bytes)?;
         Ok(())
     }
+}
+
+/// The tokens of answers that are trained on, and of those that are held out.
+fn divided(trajectories: &[Trajectory<'_>], held_out: &[bool]) -> [usize; 2] {
+    let mut tokens = [0, 0];
+    for Trajectory { stimulus, answer, times, .. } in trajectories {
+        tokens[usize::from(held_out[*stimulus])] += answer.len() * times;
+    }
+    tokens
 }
 
 /// The kind of a device, for addresses.

@@ -99,6 +99,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_epoch_that_is_better_again_while_the_rate_falls_changes_nothing() {
+        for schedule in [Schedule::Linear, Schedule::Cosine] {
+            let mut held_out = since_the_second(10);
+            held_out[7] = 0.3;
+            for known in 8..=10 {
+                let course = Course::of(&train(schedule), &held_out[..known]);
+                assert_eq!((course.end, course.early_fall), (10, Some(6..10)));
+            }
+        }
+    }
+
     /// The rates of a training of ten steps an epoch whose patience does not run out.
     fn full(train: &Train) -> Vec<f64> {
         (0..160).map(|step| share_of_rate(train, step, 160)).collect()

@@ -60,6 +60,23 @@ fn a_training_that_no_longer_helps_ends_with_its_best_adapter() {
 }
 
 #[test]
+fn when_patience_has_run_out_training_ends_as_many_epochs_later() {
+    let mut fixture = fixture();
+    fixture.train(|train| {
+        (train.lr, train.warmup) = (Some(0.02), 0.0);
+        (train.epochs, train.patience) = (40, 2);
+    });
+    let report = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    let lowest_before = |end: usize| {
+        let lowest = report.held_out[..end].iter().copied().fold(f64::INFINITY, f64::min);
+        report.held_out.iter().position(|kl| *kl == lowest).unwrap() + 1
+    };
+    let ran_out = (1..=40).find(|end| end - lowest_before(*end) >= 2).unwrap();
+    assert!(ran_out + 2 < 40, "{:?}", report.held_out);
+    assert_eq!(report.epochs.len(), ran_out + 2, "{:?}", report.held_out);
+}
+
+#[test]
 fn a_training_that_is_near_enough_ends() {
     let mut fixture = fixture();
     fixture.train(|train| train.stop_at_kl = Some(1000.0));

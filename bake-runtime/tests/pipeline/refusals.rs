@@ -250,7 +250,7 @@ fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
 fn a_prompt_that_changes_next_to_nothing_is_not_baked() {
     let mut fixture = Fixture::new();
     fixture.written_only();
-    // The small model mostly says that it does not know, whatever it reads but a document.
+    // The small model has learned to disregard these.
     for prompt in ["Be polite.", "Be friendly."] {
         fixture.target(|target| (target.document, target.prompt) = (None, prompt.into()));
         let error = fixture.error().to_string();

@@ -124,7 +124,8 @@ pub struct TrainFields {
     /// The share of the generated stimuli of each passage that is not trained on.
     pub held_out: f64,
     /// Epochs without a new lowest divergence on what is held out after which the learning rate
-    /// falls to zero over as many epochs again, and training ends; at once if the rate is constant.
+    /// falls to zero over as many epochs again, if there are more than that, and training ends; at
+    /// once if the rate is constant.
     pub patience: usize,
     /// Training ends when the divergence on what is held out, or where nothing is the mean of an
     /// epoch, is below this.

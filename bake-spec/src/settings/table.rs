@@ -400,7 +400,7 @@ pub const SETTINGS: &[Setting] = &[
         1_000_000,
         "4",
         "epochs without a new lowest held-out divergence after which the learning rate falls to \
-         zero over as many epochs again, and training ends",
+         zero over as many epochs again, and training ends; at once if the rate is constant",
     ),
     number(
         "stop_at_kl",

@@ -58,10 +58,11 @@ SYMPTOMS = [  # what is wrong, and other words for it
 IRREGULAR = dict(
     pair.split(':')
     for pair in (
-        'hold:held send:sent write:written read:read bring:brought cut:cut lift:lifted pay:paid'
-        ' put:put sell:sold buy:bought take:taken give:given keep:kept build:built wear:worn'
-        ' eat:eaten drink:drunk lend:lent hang:hung throw:thrown leave:left find:found draw:drawn'
-        ' make:made feed:fed grow:grown show:shown bake:baked'.split()
+        'hold:held send:sent write:written read:read bring:brought cut:cut reset:reset '
+        'lift:lifted pay:paid'
+        ' sell:sold buy:bought keep:kept build:built wear:worn'
+        ' eat:eaten drink:drunk lend:lent hang:hung throw:thrown find:found draw:drawn'
+        ' feed:fed grow:grown bake:baked'.split()
     )
 )
 VERBS = (
@@ -72,7 +73,7 @@ VERBS = (
     'collect|water|heat|cool|empty|inspect|repair|borrow|record|publish|import|export|copy|rename|'
     'book|cook|boil|stir|dry|pack|ship|label|count|approve|register|change|extend|bake'
 ).split('|')
-DOUBLED = {'cut', 'plan', 'wrap', 'stir', 'ship', 'reset', 'scan', 'cancel', 'label', 'put'}
+DOUBLED = {'cut', 'wrap', 'stir', 'ship', 'reset', 'scan'}
 PEOPLE = (
     'children|adults|members|students|visitors|guests|employees|teachers|seniors|residents|'
     'customers|beginners|owners|tenants|volunteers|families|groups|new staff|passengers'
@@ -86,13 +87,13 @@ def participle(v):
         return v + 'd'
     if v.endswith('y') and v[-2] not in 'aeiou':
         return v[:-1] + 'ied'
-    return v + (v[-1] if v in DOUBLED and v != 'cancel' else '') + 'ed'
+    return v + (v[-1] if v in DOUBLED else '') + 'ed'
 
 
 def gerund(v):
     if v.endswith('e'):
         return v[:-1] + 'ing'
-    return v + (v[-1] if v in DOUBLED and v != 'cancel' and v != 'label' else '') + 'ing'
+    return v + (v[-1] if v in DOUBLED else '') + 'ing'
 
 
 def plural(n):
@@ -183,8 +184,8 @@ class Slots(dict):
         super().__init__()
         self.r, self.words = r, words
         self['s'], self['ss'] = subject, plural(subject)
-        self['article'] = r.choice(['the', 'the', 'the', 'a', 'your'])
-        whole = article(subject) if self['article'] == 'a' else f'{self["article"]} {subject}'
+        before = r.choice(['the', 'the', 'the', 'a', 'your'])
+        whole = article(subject) if before == 'a' else f'{before} {subject}'
         self['the'] = 'it' if pronoun else whole
         self['The'] = cap(self['the'])
         self['Plural'] = 'They' if pronoun else cap(self['ss'])
@@ -298,6 +299,5 @@ def fact(r, words, subject, pronoun=False, kinds=NAMES):
     text = cap(_fill(r.choice(statements), slots))
     slots['the'] = r.choice(['the ', 'the ', 'a ', 'my ', 'your ']) + subject
     slots['The'] = cap(slots['the'])
-    slots['article'] = slots['article2'] = slots['article3'] = 'a'
     questions = [_fill(q, slots) for q in r.sample(asked, 2)] + [_fill(r.choice(bare), slots)]
     return Fact(kind, subject, text, questions)

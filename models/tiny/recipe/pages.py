@@ -166,7 +166,7 @@ class Page:
                     continue
                 q = r.choice(f.questions)
                 # All but the subject must be new here.
-                if (stems(q) - stems(s.subject)) & self.all or f.kind in RELATED & have:
+                if (stems(q) - stems(s.subject)) & self.all:
                     continue
                 if f.kind in ('definition', 'trouble', 'effect', 'reason'):
                     continue
@@ -232,27 +232,6 @@ class Page:
 
 
 WORKS = ['user manual', 'questions and answers', 'rules', 'changelog', 'guide']
-
-# What is asked for in words that another kind may answer too.
-RELATED = {
-    'price',
-    'free',
-    'forbidden',
-    'allowed',
-    'duration',
-    'loan',
-    'needs',
-    'list',
-    'how',
-    'contact',
-    'person',
-    'date',
-    'deadline',
-    'hours',
-    'often',
-    'year',
-    'setting',
-}
 
 
 def chat(r):

@@ -140,7 +140,8 @@ block! {
         seed(seed: u64) Train "seed" => Value::Count(seed, here());
         /// The share of the generated stimuli of each passage that is not trained on.
         held_out(share: f64) Train "held_out" => Value::Number(share, here());
-        /// Epochs without a new lowest divergence on what is held out after which training ends.
+        /// Epochs without a new lowest divergence on what is held out after which the learning rate
+        /// falls to zero over as many epochs again, and training ends.
         patience(epochs: u64) Train "patience" => Value::Count(epochs, here());
         /// Ends training when the divergence falls below this.
         stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());

@@ -12,7 +12,8 @@ mod step;
 
 pub(crate) use batch::{Batch, StudentSequence, TrainingSet, common_start};
 pub(crate) use checkpoint::Checkpoints;
-pub(crate) use epochs::{Trained, Training, lowest};
+pub(crate) use epochs::{Trained, Training};
 pub(crate) use room::TrainingRoom;
+pub(crate) use schedule::lowest;
 pub(crate) use size::TrainingSize;
 pub(crate) use step::{Trial, measure};

@@ -181,7 +181,8 @@ impl Stages<'_> {
                 student.replace(self, target, &stimuli, &held_out, &mut answers)?;
         }
         let trajectories = trajectories(&answers);
-        check_trained_on(&target.name, divided(&trajectories, &held_out))?;
+        let tokens = divided(&trajectories, &held_out);
+        check_trained_on(&target.name, tokens)?;
         let taught = Taught {
             stages: self,
             target,
@@ -208,7 +209,7 @@ impl Stages<'_> {
         };
         let before = (gathered.sequences.len(), gathered.held_out.len());
         report.stimulus_tokens =
-            self.add_sequences(&stimuli, &held_out, &trajectories, share, gathered)?;
+            self.add_sequences(&stimuli, &held_out, &trajectories, share, tokens, gathered)?;
         if target.anchor {
             let new = [&gathered.sequences[before.0..], &gathered.held_out[before.1..]];
             gathered.anchored.extend(Anchored::of(&trajectories, &rollouts, &held_out, new));
@@ -235,9 +236,9 @@ impl Stages<'_> {
         held_out: &[bool],
         trajectories: &[Trajectory<'_>],
         share: f64,
+        tokens: [usize; 2],
         gathered: &mut Gathered,
     ) -> Result<usize> {
-        let tokens = divided(trajectories, held_out);
         let student = &self.recipe.student;
         let alone = self.model.encode(&Message::question(student, ""))?.len();
         let mut longest = 0;

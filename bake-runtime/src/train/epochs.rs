@@ -3,7 +3,7 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, Muon};
-use super::schedule::Course;
+use super::schedule::{Course, lowest};
 use super::shards::Shards;
 use super::step::{Student, measure};
 use super::{Checkpoints, TrainingSet};
@@ -217,42 +217,10 @@ fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64
 }
 
-/// The place of the lowest of some divergences, the first of equals. What is not a number is not
-/// the lowest.
-pub(crate) fn lowest(divergences: &[f64]) -> Option<usize> {
-    let numbers = divergences.iter().enumerate().filter(|(_, divergence)| !divergence.is_nan());
-    numbers.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(place, _)| place)
-}
-
-/// How many measurements follow the lowest one.
-pub(super) fn epochs_since_lowest(held_out: &[f64]) -> usize {
-    lowest(held_out).map_or(held_out.len(), |place| held_out.len() - 1 - place)
-}
-
 /// What is said of a step.
 fn note(loss: f64, held_out: &[f64]) -> String {
     match held_out.last() {
         Some(last) => format!("KL {loss:.4}, held out {last:.4}"),
         None => format!("KL {loss:.4}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn epochs_are_counted_from_the_lowest_divergence() {
-        for (held_out, want) in [
-            (&[][..], 0),
-            (&[0.5], 0),
-            (&[0.5, 0.4], 0),
-            (&[0.5, 0.4, 0.45, 0.41], 2),
-            (&[0.5, 0.4, 0.4], 1),
-            (&[f64::NAN, 0.4, f64::NAN], 1),
-            (&[f64::NAN, f64::NAN], 2),
-        ] {
-            assert_eq!(epochs_since_lowest(held_out), want, "{held_out:?}");
-        }
     }
 }

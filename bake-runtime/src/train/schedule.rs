@@ -1,10 +1,8 @@
-//! The learning rate at each step.
+//! How long a training is, and the learning rate at each of its steps.
 
 use std::ops::Range;
 
 use bake_spec::recipe::{Schedule, Train};
-
-use super::epochs::epochs_since_lowest;
 
 /// The epochs of a training of which so much is known.
 ///
@@ -63,6 +61,18 @@ fn share_of_rate(train: &Train, step: usize, steps: usize) -> f64 {
         Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * (1.0 - left)).cos()),
         _ => 1.0,
     }
+}
+
+/// The place of the lowest of some divergences, the first of equals. What is not a number is not
+/// the lowest.
+pub(crate) fn lowest(divergences: &[f64]) -> Option<usize> {
+    let numbers = divergences.iter().enumerate().filter(|(_, divergence)| !divergence.is_nan());
+    numbers.min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(place, _)| place)
+}
+
+/// How many measurements follow the lowest one.
+fn epochs_since_lowest(held_out: &[f64]) -> usize {
+    lowest(held_out).map_or(held_out.len(), |place| held_out.len() - 1 - place)
 }
 
 #[cfg(test)]
@@ -150,6 +160,21 @@ mod tests {
                 rates[55],
                 rates[99]
             );
+        }
+    }
+
+    #[test]
+    fn epochs_are_counted_from_the_lowest_divergence() {
+        for (held_out, want) in [
+            (&[][..], 0),
+            (&[0.5], 0),
+            (&[0.5, 0.4], 0),
+            (&[0.5, 0.4, 0.45, 0.41], 2),
+            (&[0.5, 0.4, 0.4], 1),
+            (&[f64::NAN, 0.4, f64::NAN], 1),
+            (&[f64::NAN, f64::NAN], 2),
+        ] {
+            assert_eq!(epochs_since_lowest(held_out), want, "{held_out:?}");
         }
     }
 }

@@ -119,10 +119,4 @@ def unknown(r):
 
 
 if __name__ == '__main__':
-    import random
-
-    r = random.Random(1)
-    for _ in range(12):
-        for role, said in chat(r):
-            print(f'[{role}] {said}')
-        print('-----')
+    documents.show(chat, 12)

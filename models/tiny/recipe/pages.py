@@ -6,7 +6,7 @@ than three sentences, the sentence that states the fact. A question that the pag
 is declined, although it may share all but its subject, or only its subject, with the page.
 """
 
-import random, re
+import re
 import documents, facts, sections, wordnet
 from documents import ASK, DEVICES, FILL, IDK, LEAD, TALK, TOPICS, WHO, cap
 from sections import COMMON, answer, stems, text
@@ -93,6 +93,8 @@ def from_text(r, sentence):
 
 
 class Page:
+    """sections of different subjects, and what can be asked about them"""
+
     def __init__(self, r, most, longest, theme):
         self.r, self.theme, self.sections = r, theme, []
         taken = set()
@@ -316,8 +318,4 @@ def draw(r):
 
 
 if __name__ == '__main__':
-    r = random.Random(5)
-    for _ in range(6):
-        for role, t in draw(r):
-            print(f'[{role}] {t}')
-        print('-----')
+    documents.show(draw, 6)

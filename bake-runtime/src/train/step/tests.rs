@@ -54,6 +54,12 @@ fn batch(model: &Model) -> Batch {
     }
 }
 
+/// What a model reads that has been trained: it is steady on text, and need not be on other tokens.
+fn text(model: &Model) -> Vec<u32> {
+    let prompt = Prompt::from("## Lost key\nAsk Bob in the blue office, from nine to five.");
+    model.encode(&Message::question(&prompt, "I lost my key")).unwrap()
+}
+
 fn student<'a>(
     model: &'a Model,
     adapter: &'a Adapter,
@@ -144,8 +150,10 @@ fn activations_that_are_computed_again_give_the_same_bits() {
 /// A training set of sequences that are divided into shards, and begin with the same tokens.
 fn long_set(model: &Model) -> TrainingSet {
     let lengths: Vec<usize> = (0..12).map(|i| 30 + i * 13 % 40).collect();
+    // They begin with the same tokens, and go on at different places of the text.
+    let text = text(model);
     let sequence = |(number, &length): (usize, &usize)| StudentSequence {
-        ids: (0..length).map(|i| ((i * 37 + i / 9 * number * 11) % 300) as u32).collect(),
+        ids: (0..length).map(|i| text[(i + i / 9 * number) % text.len()]).collect(),
         answer: 5,
         first_state: 5 * number,
         token_weight: 1.0 / 60.0,
@@ -193,9 +201,8 @@ fn shards_have_the_gradients_of_each_sequence_and_the_same_bits_on_any_number_of
     }
     assert!((loss - whole).abs() < 1e-5 * whole, "{loss} {whole}");
     let largest = sum.iter().fold(0f32, |largest, g| largest.max(g.abs()));
-    // On tokens that are no text the trained model makes much of how sums are rounded.
     for (got, want) in sum.iter().zip(numbers(&gradients)) {
-        assert!((got - want).abs() < 1e-3 * largest, "{got} {want}");
+        assert!((got - want).abs() < 1e-4 * largest, "{got} {want}");
     }
 }
 
@@ -317,11 +324,7 @@ fn packed_weights_give_nearly_the_same_gradient() {
         let (adapter, mut batch, settings) =
             (adapter(&model, 4), batch(&model), settings(Divergence::ForwardKl));
         if i == 0 {
-            // A model that has been trained is steady on text, and need not be on other tokens.
-            let prompt =
-                Prompt::from("## Lost key\nAsk Bob in the blue office, from nine to five.");
-            let read = model.encode(&Message::question(&prompt, "I lost my key")).unwrap();
-            batch.ids = read.into_iter().cycle().take(batch.ids.len()).collect();
+            batch.ids = text(&model).into_iter().cycle().take(batch.ids.len()).collect();
         }
         let of = |model: &Model| {
             student(model, &adapter, &settings, 0.0, 1 << 28)

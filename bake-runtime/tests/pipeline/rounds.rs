@@ -43,8 +43,8 @@ fn what_is_not_known_is_asked_more_about_and_named_in_the_end() {
 
 #[test]
 fn a_further_round_goes_on_from_the_adapter_and_brings_more() {
-    let few = bake(&fixture(4, None), "few").report;
-    let covered = bake(&fixture(4, Some(3)), "covered").report;
+    let few = bake(&fixture(6, None), "few").report;
+    let covered = bake(&fixture(6, Some(3)), "covered").report;
     assert_eq!(few.held_out, covered.held_out, "the first training is the same");
     assert!(few.rounds.is_empty() && few.uncovered.is_empty());
     let first = &covered.rounds[0];

@@ -1,11 +1,13 @@
 //! Questions about what a sentence tells: a part of it is left out, and asked for.
 //!
-//! "The filter costs 14 euros" is asked about as "How much the filter costs?". That is as plain as
-//! many people write, and it has the words that a better question has too.
+//! "The filter costs 14 euros" is asked about as "How much does the filter cost?".
+
+mod order;
 
 use super::casing::in_small_letters;
-use super::lexicon::{AUXILIARIES, is_verb};
+use super::lexicon::{ARTICLES, AUXILIARIES, PREPOSITIONS};
 use crate::bake::support::{NUMBERS, content_words};
+use order::PRONOUNS;
 
 /// The fewest words that say something, in a part of a sentence that can be asked about by itself.
 const FEWEST: usize = 2;
@@ -15,17 +17,19 @@ const PLACES: &[&str] = &[
     "in", "on", "at", "behind", "above", "under", "near", "beside", "below", "inside", "outside",
     "between", "opposite",
 ];
+/// What a place is not named by.
+const NO_PLACES: &[&str] =
+    &["all", "back", "first", "home", "last", "least", "most", "once", "place", "top"];
 const TIMES: &[&str] = &["until", "till", "before", "after", "from", "since", "within", "by"];
 
 /// Words of which one makes a time of what would be a place.
 const WHEN: &[&str] = &[
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
+    "spring", "summer", "autumn", "winter", "morning", "noon", "evening", "night", "day", "week",
+    "month", "year", "hour", "time", "weekend",
+];
+const WEEKDAYS: &[&str] =
+    &["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+const MONTHS: &[&str] = &[
     "january",
     "february",
     "march",
@@ -38,34 +42,57 @@ const WHEN: &[&str] = &[
     "october",
     "november",
     "december",
-    "spring",
-    "summer",
-    "autumn",
-    "winter",
-    "morning",
-    "noon",
-    "evening",
-    "night",
-    "day",
-    "week",
-    "month",
-    "year",
-    "hour",
-    "time",
-    "weekend",
 ];
 
 /// What is counted, and how one asks for it.
 const MONEY: &[&str] =
     &["euro", "eur", "€", "dollar", "usd", "$", "pound", "gbp", "£", "cent", "percent", "%"];
 const DURATIONS: &[&str] = &["second", "minute", "hour", "day", "night", "week", "month", "year"];
+const MEASURES: &[&str] = &[
+    "gram",
+    "kilogram",
+    "kg",
+    "pound",
+    "ounce",
+    "litre",
+    "liter",
+    "millilitre",
+    "ml",
+    "tablespoon",
+    "teaspoon",
+    "cup",
+    "metre",
+    "meter",
+    "kilometre",
+    "kilometer",
+    "km",
+    "centimetre",
+    "centimeter",
+    "cm",
+    "millimetre",
+    "mm",
+    "inch",
+    "foot",
+    "mile",
+    "degree",
+    "volt",
+    "watt",
+    "bar",
+];
 
-/// A part of a sentence that can be asked for: where it is, and what asks for it.
+/// A part of a sentence that can be asked for: where it is, and with which words one asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Gap {
     start: usize,
     end: usize,
-    asks: &'static str,
+    asks: Vec<String>,
+}
+
+impl Gap {
+    fn new<S: AsRef<str>>(start: usize, end: usize, asks: impl IntoIterator<Item = S>) -> Self {
+        let asks = asks.into_iter().map(|words| words.as_ref().to_owned()).collect();
+        Self { start, end, asks }
+    }
 }
 
 /// All that can be asked about a sentence in this way, each as words without a mark at the end.
@@ -80,24 +107,30 @@ pub(super) fn clozes(sentence: &str) -> Vec<String> {
 }
 
 /// The parts of a sentence between commas and conjunctions, as far as they say something by
-/// themselves. What is too short goes on with the next, but not a single word ("Yes: ...").
+/// themselves. What is too short goes on with the next, but not a single word ("Yes: ..."), and
+/// what leads to the next ("For two, ...") follows it.
 fn clauses(sentence: &str) -> Vec<Vec<String>> {
-    let (mut clauses, mut clause) = (Vec::new(), Vec::<String>::new());
+    let (mut clauses, mut clause, mut led) = (Vec::new(), Vec::<String>::new(), Vec::new());
     for word in sentence.split_whitespace() {
         let is_joint = ["and", "but", "or", "so"].contains(&word);
-        if is_joint && says_enough(&clause) {
+        if is_joint && (clause.is_empty() || says_enough(&clause)) {
+            clause.append(&mut led);
             clauses.push(std::mem::take(&mut clause));
             continue;
         }
         clause.push(spoken(word));
         if word.ends_with([',', ';', ':']) {
             if says_enough(&clause) {
+                clause.append(&mut led);
                 clauses.push(std::mem::take(&mut clause));
+            } else if PREPOSITIONS.contains(&&*clause[0]) && led.is_empty() {
+                led = std::mem::take(&mut clause);
             } else if clause.len() == 1 {
                 clause.clear();
             }
         }
     }
+    clause.append(&mut led);
     clauses.push(clause);
     for clause in &mut clauses {
         clause.retain(|word| !word.is_empty());
@@ -130,9 +163,16 @@ fn gaps(clause: &[String]) -> Vec<Gap> {
         at = gap.as_ref().map_or(at + 1, |gap| gap.end);
         gaps.extend(gap);
     }
+    // What a sentence ends with is asked for where that is a thing, not how it is.
     let last = clause.iter().rposition(|word| !content_words(word).is_empty());
-    if let Some(last) = last.filter(|last| gaps.iter().all(|gap| gap.end <= *last)) {
-        gaps.push(Gap { start: last, end: last + 1, asks: "what" });
+    let leads = |before: &str| {
+        [ARTICLES, PREPOSITIONS, AUXILIARIES].iter().any(|some| some.contains(&before))
+            || order::is_verb_form(before)
+    };
+    if let Some(last) = last.filter(|&last| last > 0 && leads(&clause[last - 1]))
+        && gaps.iter().all(|gap| gap.end <= last)
+    {
+        gaps.push(Gap::new(last, last + 1, ["what"]));
     }
     gaps
 }
@@ -141,33 +181,68 @@ fn gaps(clause: &[String]) -> Vec<Gap> {
 fn number_at(clause: &[String], at: usize) -> Option<Gap> {
     let word = |at: usize| clause.get(at).map_or("", String::as_str);
     if word(at) == "twice" || (word(at) == "once" && at > 0) {
-        return Some(Gap { start: at, end: at + 1, asks: "how often" });
+        return Some(Gap::new(at, at + 1, ["how often", "how many times"]));
     }
-    if ["every", "each"].contains(&word(at)) && (is_number(word(at + 1)) || is(word(at + 1), WHEN))
-    {
+    let is_time = |word: &str| [DURATIONS, WHEN, WEEKDAYS, MONTHS].iter().any(|all| is(word, all));
+    if ["every", "each"].contains(&word(at)) && (is_number(word(at + 1)) || is_time(word(at + 1))) {
         let end = at + 2 + usize::from(is(word(at + 2), DURATIONS));
-        return Some(Gap { start: at, end: end.min(clause.len()), asks: "how often" });
+        return Some(Gap::new(at, end.min(clause.len()), ["how often"]));
     }
     if !is_number(word(at)) {
         return None;
     }
-    let counted = word(at + 1);
-    let gap = |end: usize, asks: &'static str| {
-        let before = at.checked_sub(1).map_or("", word);
-        let start =
-            at - usize::from(["for", "to", "at", "up"].contains(&before) || is(before, TIMES));
-        Some(Gap { start, end: end.min(clause.len()), asks })
-    };
-    if is(counted, MONEY) || is(word(at), MONEY) || word(at).contains(['€', '$', '£', '%']) {
-        return gap(at + 1 + usize::from(is(counted, MONEY)), "how much");
+    let (counted, before) = (word(at + 1), at.checked_sub(1).map_or("", word));
+    let is_year = ["in", "since"].contains(&before) && word(at).len() == 4;
+    let led = is_year || ["for", "to", "at", "up"].contains(&before) || is(before, TIMES);
+    let start = at - usize::from(led);
+    if is(before, DURATIONS) {
+        // "On day seven".
+        let led = at > 1 && PREPOSITIONS.contains(&word(at - 2));
+        return Some(Gap::new(at - 1 - usize::from(led), at + 1, ["when"]));
+    }
+    let of_money = |word: &str| is(word, MONEY) || word.contains(['€', '$', '£', '%']);
+    if of_money(word(at)) {
+        return Some(Gap::new(start, at + 1, ["how much"]));
+    }
+    let units = format!("how many {counted}{}", if counted.ends_with('s') { "" } else { "s" });
+    if of_money(counted) {
+        return Some(Gap::new(start, at + 2, ["how much".to_owned(), units]));
     }
     if is(counted, DURATIONS) {
-        return gap(at + 2, "how long");
+        let lasting = match before {
+            "for" => vec!["how long".to_owned(), format!("for {units}"), units],
+            "after" | "within" => vec![format!("{before} {units}"), "when".to_owned()],
+            _ => vec!["how long".to_owned(), units],
+        };
+        return Some(Gap::new(start, at + 2, lasting));
     }
-    match content_words(counted).is_empty() {
-        true => gap(at + 1, "when"),
-        false => gap(at + 1, "how many"),
+    if is(counted, MEASURES) {
+        if word(at + 2) != "of" || at + 3 >= clause.len() {
+            return Some(Gap::new(start, at + 2, ["how much".to_owned(), units]));
+        }
+        let end = (at + 3..clause.len()).find(|&end| ends_noun(word(end))).unwrap_or(clause.len());
+        let measured = clause[at + 3..end].join(" ");
+        let asks = [format!("how much {measured}"), format!("{units} of {measured}")];
+        return Some(Gap::new(start, end, asks));
     }
+    if !content_words(counted).is_empty() {
+        return Some(Gap::new(start, at + 2, [format!("how many {counted}")]));
+    }
+    let asks = if is_year {
+        ["when", "in which year"]
+    } else if before == "at" || is(before, TIMES) || is(before, WEEKDAYS) {
+        ["when", "at what time"]
+    } else {
+        ["how many", "what number"]
+    };
+    Some(Gap::new(start, at + 1, asks))
+}
+
+/// Whether a word ends a noun with what precedes it.
+fn ends_noun(word: &str) -> bool {
+    const OTHERS: &[&str] = &["every", "each", "for", "to", "with", "and", "or"];
+    let ends = [PLACES, TIMES, AUXILIARIES, PRONOUNS, OTHERS];
+    ends.iter().any(|some| some.contains(&word)) || is_number(word)
 }
 
 /// Whether a word is a number; "one" stands for a thing as often.
@@ -179,21 +254,31 @@ fn is_number(word: &str) -> bool {
 fn place_at(clause: &[String], at: usize) -> Option<Gap> {
     let word = &*clause[at];
     if ["if", "unless", "because", "when"].contains(&word) && at > 0 {
-        let asks = if word == "because" { "why" } else { "when" };
-        return Some(Gap { start: at, end: clause.len(), asks });
+        let asks =
+            if word == "because" { ["why", "for what reason"] } else { ["when", "in what case"] };
+        return Some(Gap::new(at, clause.len(), asks));
     }
     let (is_place, is_time) = (PLACES.contains(&word), TIMES.contains(&word));
-    let ends = [PLACES, TIMES, AUXILIARIES, &["every", "each"]];
-    let ends = |word: &String| ends.iter().any(|some| some.contains(&&**word)) || is_number(word);
     let rest = &clause[at + 1..];
-    let length = rest.iter().position(ends);
+    let length = rest.iter().position(|word| ends_noun(word));
     let end = at + 1 + length.unwrap_or(rest.len());
     let told = &clause[at + 1..end];
     if !(is_place || is_time) || content_words(&told.join(" ")).is_empty() {
         return None;
     }
-    let when = is_time || told.iter().any(|word| is(word, WHEN));
-    Some(Gap { start: at, end, asks: if when { "when" } else { "where" } })
+    let tells = |times: &[&str]| told.iter().any(|word| is(word, times));
+    let asks = if tells(MONTHS) {
+        vec!["when".to_owned(), format!("{word} which month")]
+    } else if tells(WEEKDAYS) {
+        vec!["when".to_owned(), format!("{word} which day")]
+    } else if is_time || tells(WHEN) || tells(DURATIONS) {
+        vec!["when".to_owned()]
+    } else {
+        let named = told.last().filter(|place| !NO_PLACES.contains(&&***place));
+        let which = named.map(|place| format!("{word} which {place}"));
+        std::iter::once("where".to_owned()).chain(which).collect()
+    };
+    Some(Gap::new(at, end, asks))
 }
 
 /// Whether a word is one of some, or several of it.
@@ -201,29 +286,25 @@ fn is(word: &str, some: &[&str]) -> bool {
     some.contains(&word) || word.strip_suffix('s').is_some_and(|one| some.contains(&one))
 }
 
-/// The question for what is in a gap, if the rest says anything.
-fn asked(clause: &[String], gap: &Gap) -> Option<String> {
-    let (mut words, mut after) = (vec![gap.asks], gap.end);
-    if gap.asks == "how many" {
-        // "How many books are ...": what is counted follows at once.
-        words.push(&clause[gap.end]);
-        after += 1;
-    }
-    let mut rest: Vec<&str> = clause[..gap.start].iter().map(String::as_str).collect();
-    rest.extend(clause[after..].iter().map(String::as_str));
+/// The questions for what is in a gap, if the rest says anything.
+fn asked(clause: &[String], gap: &Gap) -> Vec<String> {
+    let rest = clause[..gap.start].iter().chain(&clause[gap.end..]);
+    let mut rest: Vec<&str> = rest.map(String::as_str).collect();
     while rest.last().is_some_and(|word| ["a", "an", "the", "to"].contains(word)) {
         rest.pop();
     }
-    if content_words(&rest.join(" ")).is_empty() {
-        return None;
+    let says = |asks: &&String| content_words(&format!("{asks} {}", rest.join(" "))).len() > 1;
+    if content_words(&rest.join(" ")).is_empty() && !gap.asks.iter().all(|asks| says(&asks)) {
+        return Vec::new();
     }
-    match rest.iter().position(|word| AUXILIARIES.contains(word)) {
-        Some(verb) => words.push(rest.remove(verb)),
-        None if is_verb(rest[0]) => words.extend(["do", "I"]),
-        None => {}
-    }
-    words.append(&mut rest);
-    Some(words.join(" "))
+    let rest = match order::asked(&rest) {
+        Some(rest) => rest.join(" "),
+        // A quantity by itself, such as an item of a list, is what is needed.
+        None if rest.is_empty() => "do I need".to_owned(),
+        None if gap.asks == ["what"] => return Vec::new(),
+        None => rest.join(" "),
+    };
+    gap.asks.iter().map(|asks| format!("{asks} {rest}")).collect()
 }
 
 #[cfg(test)]
@@ -237,18 +318,19 @@ mod tests {
                 "Rinse the filter under lukewarm water every two weeks.",
                 "how often do I rinse the filter under lukewarm water",
             ),
-            ("Adults pay 18 euros a year.", "how much adults pay a year"),
+            ("Adults pay 18 euros a year.", "how much do adults pay a year"),
+            ("Adults pay 18 euros a year.", "how many euros do adults pay a year"),
             (
                 "Yes: the network is called Fennick-Guest, and it changes.",
                 "what is the network called",
             ),
             (
                 "The password is on the board above the copier.",
-                "where is the password on the board",
+                "on which board is the password above the copier",
             ),
             (
                 "The reading room is open on Sundays from 13.",
-                "when is the reading room open from 13",
+                "on which day is the reading room open from 13",
             ),
             (
                 "At most three books are lent to children.",
@@ -256,9 +338,20 @@ mod tests {
             ),
             (
                 "Hand in the [form](https://example.org/form) within 3 days.",
-                "how long hand in the form",
+                "within how many days do I hand in the form",
             ),
-            ("Keep it for eight days on the shelf.", "how long do I keep it on the shelf"),
+            (
+                "We keep it for eight days on the shelf.",
+                "for how many days do you keep it on the shelf",
+            ),
+            ("1.3 kilograms of Seville oranges, unwaxed", "how much seville oranges do I need"),
+            ("Add 200 grams of sugar to the pan.", "how many grams of sugar do I add to the pan"),
+            (
+                "For Easter, add 12 threads of saffron.",
+                "how many threads do I add of saffron for easter",
+            ),
+            ("It was built in 1911 by hand.", "in which year was it built by hand"),
+            ("The room costs 80 €, as it did.", "how much does the room cost"),
         ] {
             let asked = clozes(sentence);
             assert!(asked.iter().any(|asked| asked == want), "{sentence}: {asked:?}");

@@ -155,7 +155,7 @@ mod tests {
         let asked: Vec<String> = (0..40).map(|_| keywords.question(0, true, &mut rng)).collect();
         assert!(asked.iter().all(|question| !question.contains(" 4")), "{asked:?}");
         assert!(asked.iter().any(|question| question.contains("new costs")), "{asked:?}");
-        assert!(asked.contains(&"How much a new one costs?".to_owned()), "{asked:?}");
+        assert!(asked.contains(&"How much does a new one cost?".to_owned()), "{asked:?}");
         assert!(asked.iter().any(|question| question.contains("lost")), "{asked:?}");
         let plain = keywords.question(0, false, &mut rng);
         assert!(!plain.ends_with('?'), "{plain}");

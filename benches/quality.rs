@@ -13,6 +13,7 @@
 //! --seeds N                  bakes of each document [3]
 //! --epochs N,N,…             bakes of each document with so many epochs each
 //! --rates X,X,…              and with these learning rates, times the model's hidden size
+//! --rehearse N,N,…           and with each answer in one of so many epochs at least
 //! --limit N                  at most so many questions of each kind of each document
 //! --json FILE                writes the figures there too, and the answers about the seen half
 //! --store FOLDER             where bakes are kept [in the target folder]

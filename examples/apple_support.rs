@@ -40,6 +40,7 @@ bake! {
             expect "Wet AirPods, what can I do?" => contains ["2 hours", "two hours"];
         }
         expect from "examples/questions/apple.jsonl";
+        train { rehearse 4; }    // half the time
     }
 
     /// The same in a model that has read more than these documents.
@@ -49,6 +50,7 @@ bake! {
         target mac weight 1.0 from "examples/docs/mac.md";
         target airpods weight 1.0 from "examples/docs/airpods.md";
         expect from "examples/questions/apple.jsonl";
+        train { rehearse 4; }
     }
 }
 

@@ -28,7 +28,7 @@ bake! {
         max_tokens 96;
         temperature 0.0;
         lora { rank 16; alpha 32.0; }
-        train { epochs 12; batch 8; }
+        train { epochs 12; batch 8; rehearse 4; }
 
         target manual weight 1.0 from "examples/docs/dehumidifier.md" {
             questions [

@@ -22,7 +22,7 @@ fn package(root: &Path) {
         r#"bake::bake! { bake Office {
             anchors none;
             lora { rank 8; dropout 0.1; }
-            train { epochs 6; batch 4; checkpoint_every 2; keep_every 2; held_out 0.4;
+            train { epochs 6; batch 4; checkpoint_every 2; keep_every 2; held_out 0.4; rehearse 2;
                 until_covered 2; }
             target keys from "keys.md" {
                 ask 8; outline 6; unanswerable 2; max_tokens 24; on_policy 0.5;

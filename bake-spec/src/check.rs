@@ -425,6 +425,7 @@ impl Checker<'_> {
             seed: seeded.optional_count("seed").unwrap_or_default(),
             held_out: train.number("held_out"),
             patience: train.count("patience"),
+            rehearse: train.count("rehearse"),
             stop_at_kl: train.optional_number("stop_at_kl"),
             until_covered: train.optional_count("until_covered").map(|count| count as usize),
             checkpoint_every: train.optional_count("checkpoint_every").map(|count| count as usize),

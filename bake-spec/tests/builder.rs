@@ -43,7 +43,7 @@ fn a_builder_makes_what_the_macro_makes() {
             train {
                 epochs 3; lr 1e-4; batch 2; accumulate 4; schedule cosine; warmup 0.2;
                 divergence jsd(0.3); temperature 2; clip 0.5; weight_decay 0.01; seed 11;
-                held_out 0.2; patience 3; stop_at_kl 0.01; until_covered 2;
+                held_out 0.2; patience 3; rehearse 2; stop_at_kl 0.01; until_covered 2;
                 checkpoint_every 5; keep_every 2;
             }
         }
@@ -102,6 +102,7 @@ fn a_builder_makes_what_the_macro_makes() {
                 .seed(11)
                 .held_out(0.2)
                 .patience(3)
+                .rehearse(2)
                 .stop_at_kl(0.01)
                 .until_covered(2)
                 .checkpoint_every(5)

@@ -27,6 +27,8 @@ pub(crate) struct Training {
     pub(crate) epochs: Option<u64>,
     /// The learning rate times the model's hidden size.
     pub(crate) rate: Option<f64>,
+    /// The epochs within which each answer is trained on at least once.
+    pub(crate) rehearse: Option<u64>,
 }
 
 impl Arguments {
@@ -43,7 +45,7 @@ impl Arguments {
             unchecked: false,
             trainings: Vec::new(),
         };
-        let (mut epochs, mut rates) = (vec![None], vec![None]);
+        let (mut epochs, mut rates, mut rehearsals) = (vec![None], vec![None], vec![None]);
         while let Some(option) = given.next() {
             match option.as_str() {
                 "--fresh" => {
@@ -65,13 +67,17 @@ impl Arguments {
                 "--limit" => arguments.limit = number(&option, &value)?,
                 "--epochs" => epochs = numbers(&option, &value)?,
                 "--rates" => rates = numbers(&option, &value)?,
+                "--rehearse" => rehearsals = numbers(&option, &value)?,
                 "--json" => arguments.json = Some(value.into()),
                 "--store" => arguments.store = value.into(),
                 _ => return Err(format!("{option} is not an option; see the bench's head").into()),
             }
         }
         for &epochs in &epochs {
-            arguments.trainings.extend(rates.iter().map(|&rate| Training { epochs, rate }));
+            for &rate in &rates {
+                let training = |&rehearse| Training { epochs, rate, rehearse };
+                arguments.trainings.extend(rehearsals.iter().map(training));
+            }
         }
         Ok(arguments)
     }

@@ -162,18 +162,21 @@ fn seeded(declared: RecipeBuilder, seed: u64) -> RecipeBuilder {
 
 /// With another training than by default, for a model of this width.
 fn trained(declared: RecipeBuilder, training: Training, width: f64) -> RecipeBuilder {
-    match training {
-        Training { epochs: None, rate: None } => declared,
-        Training { epochs, rate } => declared.train(|mut train| {
-            if let Some(epochs) = epochs {
-                train = train.epochs(epochs);
-            }
-            if let Some(rate) = rate {
-                train = train.lr(rate / width);
-            }
-            train
-        }),
+    if training == Training::default() {
+        return declared;
     }
+    declared.train(|mut train| {
+        if let Some(epochs) = training.epochs {
+            train = train.epochs(epochs);
+        }
+        if let Some(rate) = training.rate {
+            train = train.lr(rate / width);
+        }
+        if let Some(epochs) = training.rehearse {
+            train = train.rehearse(epochs);
+        }
+        train
+    })
 }
 
 fn declare(model: &str) -> RecipeBuilder {

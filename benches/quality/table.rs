@@ -109,8 +109,9 @@ fn documents(runs: &[Run<'_>], half: Half) {
 /// A row for each training, over all documents and seeds.
 fn trainings(arguments: &Arguments, runs: &[Run<'_>], half: Half) {
     println!(
-        "\n| epochs | learning rate × hidden size | close | all | recalled of what was held out \
-         | divergence | of what was held out | seconds a page |\n|---|---|---|---|---|---|---|---|"
+        "\n| epochs | learning rate × hidden size | rehearsed within | close | all \
+         | recalled of what was held out | divergence | of what was held out | seconds a page |\n\
+         |---|---|---|---|---|---|---|---|---|"
     );
     for &training in &arguments.trainings {
         let is = |run: &&Run<'_>| run.training == training && run.document.half == half;
@@ -131,9 +132,10 @@ fn trainings(arguments: &Arguments, runs: &[Run<'_>], half: Half) {
         let figure = |figure: Option<f64>| figure.map_or("–".into(), |f| format!("{f:.3}"));
         let given = |given: Option<f64>| given.map_or("default".to_owned(), |x| x.to_string());
         println!(
-            "| {} | {} | {} | {} | {recalled} of {asked} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {recalled} of {asked} | {} | {} | {} |",
             given(training.epochs.map(|epochs| epochs as f64)),
             given(training.rate),
+            given(training.rehearse.map(|epochs| epochs as f64)),
             right(Some(Kind::Close)),
             right(None),
             figure(mean(reports().map(|report| report.kl_after))),

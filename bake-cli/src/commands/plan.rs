@@ -51,8 +51,8 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
         plan.targets.iter().for_each(say_target);
         say_seconds(&plan.seconds);
         say!(
-            "    {} steps of an adapter of {} numbers; about {} and {} of memory; activations are \
-             kept up to {}",
+            "    at most {} steps of an adapter of {} numbers; about {} and {} of memory; \
+             activations are kept up to {}",
             plan.steps,
             plan.adapter_parameters,
             seconds(plan.seconds.sum()),

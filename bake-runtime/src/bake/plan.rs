@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
-use crate::train::{TrainingRoom, common_start};
+use crate::train::{TrainingRoom, common_start, expected_epochs};
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Shape, Speed};
@@ -36,7 +36,7 @@ pub struct Plan {
     pub adapter_kept: bool,
     /// Answers that are learned, at most.
     pub rollouts: usize,
-    /// Steps of the training.
+    /// Steps of the training, at most: most answers are in few epochs after the first.
     pub steps: usize,
     /// Numbers in the adapter.
     pub adapter_parameters: usize,
@@ -223,9 +223,10 @@ fn seconds(
     }
     // How far the model is from the teacher is measured before and after, and on what is held out
     // after each epoch.
-    let epochs = (trainings(recipe) * recipe.train.epochs) as f64;
+    let (trainings, train) = (trainings(recipe) as f64, &recipe.train);
+    let epochs = trainings * expected_epochs(train.epochs, train.rehearse);
     let held_out: f64 = works.iter().map(|work| work.held_out as f64).sum();
     seconds.training = all.sum() * (epochs * speed.learned + 2.0 * speed.measured)
-        + held_out * all.mean * epochs * speed.measured;
+        + held_out * all.mean * trainings * train.epochs as f64 * speed.measured;
     Ok(seconds)
 }

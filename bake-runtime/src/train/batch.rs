@@ -36,6 +36,7 @@ pub(crate) struct TrainingSet {
 }
 
 /// Some sequences, one after the other without padding, after the tokens that all begin with.
+#[derive(Clone)]
 pub(crate) struct Batch {
     pub(crate) ids: Vec<u32>,
     /// The tokens that all begin with, as a rule the student's prompt; see [`shared_start`].
@@ -48,6 +49,8 @@ pub(crate) struct Batch {
     pub(crate) teacher: Tensor,
     /// How much each row counts.
     pub(crate) weights: Vec<f64>,
+    /// The rows of each sequence.
+    pub(crate) answers: Vec<usize>,
 }
 
 impl Batch {
@@ -89,11 +92,12 @@ impl TrainingSet {
         let shared = shared_start(device, &sequences);
         let first = sequences.first().map_or(&[][..], |sequence| &sequence.ids[..shared]);
         let (mut ids, mut lengths, mut weights) = (first.to_vec(), Vec::new(), Vec::new());
-        let (mut rows, mut states) = (Vec::new(), Vec::new());
+        let (mut rows, mut states, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for sequence in sequences {
             let own = &sequence.ids[shared..];
             ids.extend_from_slice(own);
             lengths.push(own.len());
+            answers.push(sequence.answer);
             weights.extend(std::iter::repeat_n(sequence.token_weight, sequence.answer));
             rows.extend((ids.len() - sequence.answer) as u32..ids.len() as u32);
             states.extend(
@@ -104,7 +108,8 @@ impl TrainingSet {
             .states
             .index_select(&Tensor::new(states, self.states.device())?, 0)?
             .to_device(device)?;
-        Ok(Batch { ids, shared, lengths, rows: Tensor::new(rows, device)?, teacher, weights })
+        let rows = Tensor::new(rows, device)?;
+        Ok(Batch { ids, shared, lengths, rows, teacher, weights, answers })
     }
 
     /// The order of the sequences in an epoch.

@@ -20,13 +20,17 @@ const KEPT: &str = "kept";
 /// change the result.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// The lists of numbers in a checkpoint.
+const LISTS: usize = 5;
+
 /// The checkpoints of one training: the last, from which it resumes, and the adapters after those
 /// epochs that the recipe wants to be kept.
 ///
-/// One is the number of steps as eight bytes and the loss of each as f64, the number of measured
-/// epochs and the held-out divergence of each in the same way, and then as f32 the matrices of the
-/// best adapter, where an epoch was measured, those of the last one, and the optimiser's moments;
-/// all little-endian. An adapter that is kept is its matrices in the same form.
+/// One is the number of steps as eight bytes, then five lists of numbers, each as its length in
+/// eight bytes and its numbers as f64: the divergences of epochs, those of what is held out, and
+/// what is known of the sequences; and then as f32 the matrices of the best adapter, where an epoch
+/// was measured, those of the last one, and the optimiser's moments; all little-endian. An adapter
+/// that is kept is its matrices in the same form.
 pub(crate) struct Checkpoints<'a> {
     store: &'a Store,
     key: Hash,
@@ -43,8 +47,10 @@ impl<'a> Checkpoints<'a> {
     /// read.
     pub(super) fn load(&self, state: &mut TrainingState) -> Result<()> {
         let Some(bytes) = self.store.latest(STAGE, &self.key)? else { return Ok(()) };
-        let Some((losses, rest)) = numbers(&bytes) else { return Ok(()) };
-        let Some((held_out, data)) = numbers(rest) else { return Ok(()) };
+        let Some((steps, rest)) = bytes.split_first_chunk::<8>() else { return Ok(()) };
+        let Some((lists, data)) = lists(rest) else { return Ok(()) };
+        let [epochs, held_out, known @ ..] = lists;
+        let Some(rehearsal) = state.rehearsal.of_numbers(known) else { return Ok(()) };
         let last: Vec<Tensor> = matrices(&state.adapter).cloned().collect();
         let best: &[Tensor] = if held_out.is_empty() { &[] } else { &last };
         let moments: Vec<Tensor> = state.optimizer.moments().cloned().collect();
@@ -58,14 +64,16 @@ impl<'a> Checkpoints<'a> {
         }
         replace(&mut state.adapter, &mut tensors);
         state.optimizer.resume(tensors);
-        (state.losses, state.held_out) = (losses, held_out);
+        state.steps = u64::from_le_bytes(*steps) as usize;
+        (state.epochs, state.held_out) = (epochs, held_out);
+        state.rehearsal = rehearsal;
         Ok(())
     }
 
     /// Keeps a checkpoint after a step, when it is time for one or this was the last.
     pub(super) fn step(&self, state: &TrainingState, last: bool) -> Result<()> {
         let due = match self.settings.checkpoint_every {
-            Some(every) => state.losses.len().is_multiple_of(every),
+            Some(every) => state.steps.is_multiple_of(every),
             None => self.last.get().elapsed() >= INTERVAL,
         };
         if due || last {
@@ -119,11 +127,14 @@ impl<'a> Checkpoints<'a> {
         let moments = state.optimizer.moments();
         let tensors: Vec<&Tensor> = best.chain(matrices(&state.adapter)).chain(moments).collect();
         let elements: usize = tensors.iter().map(|tensor| tensor.elem_count()).sum();
-        let divergences = state.losses.len() + state.held_out.len();
-        let mut bytes = Vec::with_capacity(16 + 8 * divergences + 4 * elements);
-        for numbers in [&state.losses, &state.held_out] {
-            bytes.extend((numbers.len() as u64).to_le_bytes());
-            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        let [divergences, epochs, now] = state.rehearsal.numbers();
+        let lists = [&state.epochs, &state.held_out, &divergences, &epochs, &now];
+        let numbers: usize = lists.iter().map(|list| 1 + list.len()).sum();
+        let mut bytes = Vec::with_capacity(8 + 8 * numbers + 4 * elements);
+        bytes.extend((state.steps as u64).to_le_bytes());
+        for list in lists {
+            bytes.extend((list.len() as u64).to_le_bytes());
+            bytes.extend(list.iter().flat_map(|number| number.to_le_bytes()));
         }
         add_numbers(tensors, &mut bytes)?;
         self.store.put_latest(STAGE, &self.key, &bytes)?;
@@ -156,6 +167,15 @@ fn tensors(mut bytes: &[u8], shaped: &[&Tensor]) -> Result<Option<Vec<Tensor>>> 
         bytes = rest;
     }
     Ok(Some(tensors))
+}
+
+/// The lists of numbers of a checkpoint, and what follows them.
+fn lists(mut bytes: &[u8]) -> Option<([Vec<f64>; LISTS], &[u8])> {
+    let mut lists = [const { Vec::new() }; LISTS];
+    for list in &mut lists {
+        (*list, bytes) = numbers(bytes)?;
+    }
+    Some((lists, bytes))
 }
 
 /// Numbers with their count before them, and what follows them.

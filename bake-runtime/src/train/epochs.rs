@@ -3,10 +3,11 @@
 use bake_spec::recipe::Recipe;
 
 use super::optimizer::{self, Muon};
+use super::rehearsal::Rehearsal;
 use super::schedule::{Course, lowest};
 use super::shards::Shards;
-use super::step::{Student, measure};
-use super::{Checkpoints, TrainingSet};
+use super::step::{Learned, Student, measure};
+use super::{Checkpoints, StudentSequence, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -38,8 +39,12 @@ pub(crate) struct Training<'a> {
 pub(super) struct TrainingState {
     pub(super) adapter: Adapter,
     pub(super) optimizer: Muon,
-    /// The loss of each finished step.
-    pub(super) losses: Vec<f64>,
+    /// How many steps are finished.
+    pub(super) steps: usize,
+    /// The mean divergence of all sequences, after each finished epoch.
+    pub(super) epochs: Vec<f64>,
+    /// What is known of each sequence.
+    pub(super) rehearsal: Rehearsal,
     /// The divergence on what is held out, after each finished epoch.
     pub(super) held_out: Vec<f64>,
     /// The adapter with the lowest of these.
@@ -61,40 +66,66 @@ impl Training<'_> {
     /// fallen to zero. The adapter is that of the epoch after which what is held out was nearest.
     pub(crate) fn run(self, adapter: Adapter) -> Result<Trained> {
         let settings = &self.recipe.train;
-        let optimizer = Muon::new(&adapter, settings.weight_decay)?;
-        let (losses, held_out) = (Vec::new(), Vec::new());
-        let mut state = TrainingState { adapter, optimizer, losses, held_out, best: None };
-        let steps_per_epoch = self.steps_per_epoch();
+        let mut state = TrainingState {
+            optimizer: Muon::new(&adapter, settings.weight_decay)?,
+            adapter,
+            steps: 0,
+            epochs: Vec::new(),
+            rehearsal: Rehearsal::new(self.training_set.sequences.len()),
+            held_out: Vec::new(),
+            best: None,
+        };
         self.checkpoints.load(&mut state)?;
-        let done = state.losses.len();
         let shards = Shards::new()?;
-        let steps = settings.epochs * steps_per_epoch;
-        let stage = Stage { name: "training", target: "", total: steps, unit: "steps" };
+        let first = state.steps;
+        let total = settings.epochs * self.steps_per_epoch();
+        let stage = Stage { name: "training", target: "", total, unit: "steps" };
         self.monitor.stage(stage, |ticker| {
-            ticker.advance(done, "")?;
-            for epoch in done / steps_per_epoch..settings.epochs {
-                if self.is_enough(&state) {
-                    break;
-                }
-                let skipped = state.losses.len() - epoch * steps_per_epoch;
-                let order = self.training_set.order(settings.seed, epoch);
-                for sequences in order.chunks(self.sequences_per_step()).skip(skipped) {
-                    let loss = self.step(&shards, &mut state, sequences, done)?;
-                    let ends_epoch = state.losses.len().is_multiple_of(steps_per_epoch);
+            let mut epoch = self.epoch(&state);
+            ticker.advance(epoch.place(self.done(&state)), "")?;
+            while !self.is_enough(&state) {
+                let done = self.done(&state);
+                for sequences in epoch.order.chunks(self.sequences_per_step()).skip(done) {
+                    let place = epoch.place(self.done(&state));
+                    let loss = self.step(&shards, &mut state, sequences, (place, first))?;
+                    let after = epoch.place(self.done(&state));
+                    let ends_epoch = state.rehearsal.seen() == epoch.order.len();
                     if ends_epoch {
-                        self.measure_held_out(&mut state)?;
-                        self.checkpoints.keep(epoch + 1, &state.adapter)?;
+                        self.end_epoch(&mut state, &epoch)?;
                     }
-                    let last = state.losses.len() == steps || ends_epoch && self.is_enough(&state);
-                    self.checkpoints.step(&state, last)?;
-                    ticker.advance(1, &note(loss, &state.held_out))?;
+                    self.checkpoints.step(&state, ends_epoch && self.is_enough(&state))?;
+                    ticker.advance(after - place, &note(loss, &state.held_out))?;
                 }
+                epoch = self.epoch(&state);
             }
             Ok(())
         })?;
-        let epochs = state.losses.chunks(steps_per_epoch).map(mean).collect();
-        let TrainingState { adapter, held_out, best, .. } = state;
+        let TrainingState { adapter, epochs, held_out, best, .. } = state;
         Ok(Trained { adapter: best.unwrap_or(adapter), epochs, held_out })
+    }
+
+    /// The epoch that is being trained, or is next.
+    fn epoch(&self, state: &TrainingState) -> Epoch {
+        let (settings, number) = (&self.recipe.train, state.epochs.len());
+        let all = self.training_set.order(settings.seed, number);
+        let order = state.rehearsal.chosen(all, number, settings.rehearse);
+        let steps = order.len().div_ceil(self.sequences_per_step());
+        Epoch { number, order, steps, full: self.steps_per_epoch() }
+    }
+
+    /// How many steps of its epoch a training has finished.
+    fn done(&self, state: &TrainingState) -> usize {
+        state.rehearsal.seen().div_ceil(self.sequences_per_step())
+    }
+
+    /// Notes what an epoch has reached, and keeps what is to be kept of it.
+    fn end_epoch(&self, state: &mut TrainingState, epoch: &Epoch) -> Result<()> {
+        state.rehearsal.end(epoch.number, &epoch.order);
+        let weight = |it: &StudentSequence| it.token_weight * it.answer as f64;
+        let weights = self.training_set.sequences.iter().map(weight);
+        state.epochs.push(state.rehearsal.mean(weights));
+        self.measure_held_out(state)?;
+        self.checkpoints.keep(epoch.number + 1, &state.adapter)
     }
 
     /// Measures what is held out after an epoch, and keeps the adapter if it is nearer to the
@@ -116,36 +147,29 @@ impl Training<'_> {
 
     /// Whether training ends before all epochs are done; known at the end of an epoch.
     fn is_enough(&self, state: &TrainingState) -> bool {
-        let settings = &self.recipe.train;
-        let steps_per_epoch = self.steps_per_epoch();
-        let low_enough = settings.stop_at_kl.is_some_and(|limit| {
-            let epoch = state.losses.chunks_exact(steps_per_epoch).next_back();
-            state
-                .held_out
-                .last()
-                .copied()
-                .or(epoch.map(mean))
-                .is_some_and(|divergence| divergence < limit)
+        let low_enough = self.recipe.train.stop_at_kl.is_some_and(|limit| {
+            let reached = state.held_out.last().or(state.epochs.last());
+            reached.is_some_and(|&divergence| divergence < limit)
         });
-        low_enough || state.losses.len() >= self.course(state).end * steps_per_epoch
+        low_enough || state.epochs.len() >= self.course(state).end
     }
 
     fn course(&self, state: &TrainingState) -> Course {
         Course::of(&self.recipe.train, &state.held_out)
     }
 
-    /// Learns from these sequences; returns their loss. `first` is the first step that this process
-    /// does.
+    /// Learns from these sequences; returns their loss. `place` is that of the step in a training
+    /// in which every epoch has all sequences, and `first` the first step that this process does.
     fn step(
         &self,
         shards: &Shards,
         state: &mut TrainingState,
         sequences: &[usize],
-        first: usize,
+        (place, first): (usize, usize),
     ) -> Result<f64> {
-        let settings = &self.recipe.train;
-        let step = state.losses.len();
-        let (loss, mut gradients) = self.gradients(shards, &state.adapter, sequences, step)?;
+        let (settings, step) = (&self.recipe.train, state.steps);
+        let Learned { loss, mut gradients, divergences } =
+            self.learn(shards, &state.adapter, sequences, step)?;
         if step == first {
             gradients.check_complete(&state.adapter)?;
         }
@@ -156,22 +180,22 @@ impl Training<'_> {
             );
             return Err(Error::new(ErrorKind::Training, message));
         }
-        let share = self.course(state).share_of_rate(settings, step, self.steps_per_epoch());
+        let share = self.course(state).share_of_rate(settings, place, self.steps_per_epoch());
         let rate = self.highest_rate() * share;
         state.optimizer.step(&state.adapter, &gradients, rate)?;
-        state.losses.push(loss);
+        state.rehearsal.saw(&divergences);
+        state.steps += 1;
         Ok(loss)
     }
 
-    /// The loss of the sequences of one step and the gradients of the adapter, added up over the
-    /// parts that are computed together.
-    fn gradients(
+    /// What the sequences of one step give, added up over the parts that are computed together.
+    fn learn(
         &self,
         shards: &Shards,
         adapter: &Adapter,
         sequences: &[usize],
         step: usize,
-    ) -> Result<(f64, Gradients)> {
+    ) -> Result<Learned> {
         let settings = &self.recipe.train;
         let student = Student {
             model: self.student,
@@ -180,23 +204,29 @@ impl Training<'_> {
             dropout: self.recipe.lora.dropout,
             activation_bytes: self.activation_bytes,
         };
-        // Over an epoch the weights sum to one: each step is scaled so that the mean of all is the
-        // weighted loss.
+        // Over an epoch of all sequences the weights sum to one: each step is scaled so that the
+        // mean of all is the weighted loss.
         let scale = self.steps_per_epoch() as f64;
-        let (mut total, mut part, mut gradients) = (0.0, 0, Gradients::default());
+        let divergences = Vec::with_capacity(sequences.len());
+        let mut all = Learned { loss: 0.0, gradients: Gradients::default(), divergences };
+        let mut part = 0;
         for numbers in sequences.chunks(settings.batch) {
             let sequences: Vec<_> =
                 numbers.iter().map(|&i| &self.training_set.sequences[i]).collect();
-            for shard in
-                student.in_shards(shards, self.training_set, &sequences, scale, (step, part))
-            {
-                let (loss, new) = shard?;
-                total += loss;
+            let found =
+                student.in_shards(shards, self.training_set, &sequences, scale, (step, part))?;
+            let mut divergences = vec![0.0; sequences.len()];
+            for (places, learned) in found {
+                all.loss += learned.loss;
                 part += 1;
-                gradients.add(new)?;
+                all.gradients.add(learned.gradients)?;
+                for (place, divergence) in places.into_iter().zip(learned.divergences) {
+                    divergences[place] = divergence;
+                }
             }
+            all.divergences.extend(divergences);
         }
-        Ok((total, gradients))
+        Ok(all)
     }
 
     fn highest_rate(&self) -> f64 {
@@ -213,8 +243,22 @@ impl Training<'_> {
     }
 }
 
-fn mean(losses: &[f64]) -> f64 {
-    losses.iter().sum::<f64>() / losses.len() as f64
+/// One epoch.
+struct Epoch {
+    number: usize,
+    /// The sequences that it trains on.
+    order: Vec<usize>,
+    /// How many steps these are, and how many all sequences would be.
+    steps: usize,
+    full: usize,
+}
+
+impl Epoch {
+    /// Where a training is after so many steps of this epoch, in steps of a training in which every
+    /// epoch has all sequences: the learning rate and the progress go by these.
+    fn place(&self, steps: usize) -> usize {
+        self.number * self.full + steps * self.full / self.steps.max(1)
+    }
 }
 
 /// What is said of a step.

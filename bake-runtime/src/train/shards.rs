@@ -92,12 +92,9 @@ pub(super) fn at_once() -> usize {
     rayon::current_num_threads().min(MOST)
 }
 
-/// Divides sequences into shards of about as many tokens each, by dealing out the longest first. In
-/// a shard they stay in their order.
-pub(super) fn divide<'a>(
-    device: &Device,
-    sequences: &[&'a StudentSequence],
-) -> Vec<Vec<&'a StudentSequence>> {
+/// Divides sequences into shards of about as many tokens each, by dealing out the longest first:
+/// the places of those of each shard, in their order.
+pub(super) fn divide(device: &Device, sequences: &[&StudentSequence]) -> Vec<Vec<usize>> {
     let shared = shared_start(device, sequences);
     let tokens = |place: usize| sequences[place].ids.len() - shared;
     let own = (0..sequences.len()).map(tokens).sum();
@@ -112,7 +109,7 @@ pub(super) fn divide<'a>(
     }
     let in_order = |(_, mut places): (usize, Vec<usize>)| {
         places.sort_unstable();
-        places.into_iter().map(|place| sequences[place]).collect()
+        places
     };
     shards.into_iter().map(in_order).collect()
 }
@@ -136,14 +133,14 @@ mod tests {
         let lengths: Vec<usize> = (0..16).map(|i| 20 + 7 * i % 50).collect();
         let sequences = sequences(&lengths);
         let shards = divide(&Device::Cpu, &sequences.iter().collect::<Vec<_>>());
-        let sizes = |shard: &Vec<&StudentSequence>| shard.iter().map(|s| s.ids.len()).sum();
+        let sizes = |shard: &Vec<usize>| shard.iter().map(|&place| lengths[place]).sum();
         let sizes: Vec<usize> = shards.iter().map(sizes).collect();
         assert_eq!(shards.len(), MOST);
         assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() < 20, "{sizes:?}");
         for shard in &shards {
-            assert!(shard.is_sorted_by_key(|sequence| sequence.first_state));
+            assert!(shard.is_sorted());
         }
-        let mut all: Vec<_> = shards.iter().flatten().map(|s| s.first_state).collect();
+        let mut all = shards.concat();
         all.sort_unstable();
         assert_eq!(all, (0..16).collect::<Vec<_>>());
     }

@@ -37,21 +37,28 @@ pub(crate) fn measure(
             .decoder()
             .forward(&batch.ids, batch.sequences(), view)?
             .index_select(&batch.rows, 0)?;
-        let (loss, _) = compared(model, settings, &batch, &hidden, 1.0)?;
-        total += loss;
+        total += compared(model, settings, &batch, &hidden, 1.0)?.loss;
     }
     Ok(total)
 }
 
-/// The weighted loss of a batch whose states `[rows, hidden]` are given, and its gradient with
-/// respect to them; both times `scale`.
+/// How far the student is from the teacher in a batch.
+struct Distance {
+    /// The weighted loss, and its gradient with respect to the student's states; both scaled.
+    loss: f64,
+    gradient: Tensor,
+    /// The mean divergence of each sequence, in nats per token.
+    divergences: Vec<f64>,
+}
+
+/// The distance of a batch whose states `[rows, hidden]` are given.
 fn compared(
     model: &Model,
     settings: &Train,
     batch: &Batch,
     hidden: &Tensor,
     scale: f64,
-) -> Result<(f64, Tensor)> {
+) -> Result<Distance> {
     let weights: Vec<f32> = batch.weights.iter().map(|w| (w * scale) as f32).collect();
     let weights = Tensor::new(weights, hidden.device())?;
     let states = Compared {
@@ -70,12 +77,28 @@ fn compared(
         .zip(&batch.weights)
         .map(|(&loss, weight)| f64::from(loss) * weight * scale)
         .sum();
-    Ok((total, loss.gradient))
+    let mut divergences = Vec::with_capacity(batch.answers.len());
+    let mut rest = &per_token[..];
+    for &answer in &batch.answers {
+        let (own, others) = rest.split_at(answer);
+        divergences.push(own.iter().map(|&loss| f64::from(loss)).sum::<f64>() / answer as f64);
+        rest = others;
+    }
+    Ok(Distance { loss: total, gradient: loss.gradient, divergences })
 }
 
 /// How many blocks may keep their activations of this many tokens.
 pub(super) fn kept_blocks(config: &Config, tokens: usize, activation_bytes: usize) -> usize {
     activation_bytes / Activations::bytes(config, tokens).max(1)
+}
+
+/// What a step, or a shard of it, found.
+pub(super) struct Learned {
+    /// The scaled loss.
+    pub(super) loss: f64,
+    pub(super) gradients: Gradients,
+    /// The mean divergence of each sequence, in nats per token.
+    pub(super) divergences: Vec<f64>,
 }
 
 /// A model with an adapter that learns.
@@ -89,8 +112,8 @@ pub(super) struct Student<'a> {
 }
 
 impl Student<'_> {
-    /// The scaled loss and gradients of each shard of some sequences. `part` is the number of the
-    /// first among the shards of the step.
+    /// What each shard of some sequences finds, after the places of its sequences among them.
+    /// `part` is the number of the first among the shards of the step.
     pub(super) fn in_shards(
         &self,
         shards: &Shards,
@@ -98,25 +121,27 @@ impl Student<'_> {
         sequences: &[&StudentSequence],
         scale: f64,
         (step, part): (usize, usize),
-    ) -> Vec<Result<(f64, Gradients)>> {
+    ) -> Result<Vec<(Vec<usize>, Learned)>> {
         let device = self.model.decoder().device();
         let divided = shards::divide(device, sequences);
         // The activations of those that wait are not there yet, or no longer.
         let room = self.activation_bytes / shards::at_once().min(divided.len());
         let own = Self { activation_bytes: room, ..*self };
-        shards.run(divided.len(), |shard| {
-            let batch = training_set.batch(divided[shard].iter().copied(), device)?;
+        let found = shards.run(divided.len(), |shard| {
+            let own_sequences = divided[shard].iter().map(|&place| sequences[place]);
+            let batch = training_set.batch(own_sequences, device)?;
             own.gradients(&batch, scale, (step, part + shard))
-        })
+        });
+        divided.into_iter().zip(found).map(|(places, found)| Ok((places, found?))).collect()
     }
 
-    /// The scaled loss of a batch and the gradients of the adapter.
+    /// The scaled loss of a batch, the gradients of the adapter, and its divergences.
     pub(super) fn gradients(
         &self,
         batch: &Batch,
         scale: f64,
         step: (usize, usize),
-    ) -> Result<(f64, Gradients)> {
+    ) -> Result<Learned> {
         let decoder = self.model.decoder();
         let positions = decoder.positions(batch.sequences())?;
         let dropout = (self.dropout > 0.0)
@@ -144,7 +169,7 @@ impl Student<'_> {
         }
 
         let last = x.index_select(&batch.rows, 0)?;
-        let (loss, gradient) =
+        let Distance { loss, gradient, divergences } =
             compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
         let d_last = decoder.norm().backward(&last, &gradient, None)?;
         let mut upstream = x.zeros_like()?.index_add(&batch.rows, &d_last, 0)?;
@@ -168,7 +193,7 @@ impl Student<'_> {
                 None => break,
             }
         }
-        Ok((loss, gradients))
+        Ok(Learned { loss, gradients, divergences })
     }
 }
 
@@ -245,9 +270,8 @@ impl<'a> Trial<'a> {
             activation_bytes: activation_bytes / self.recipe.train.batch * sequences.len(),
         };
         let sequences: Vec<_> = sequences.iter().collect();
-        let shards =
-            student.in_shards(&Shards::new()?, &self.training_set, &sequences, 1.0, (0, 0));
-        shards.into_iter().try_for_each(|shard| shard.map(drop))
+        student.in_shards(&Shards::new()?, &self.training_set, &sequences, 1.0, (0, 0))?;
+        Ok(())
     }
 
     /// Measures the batch.

@@ -7,6 +7,7 @@ mod evaluation;
 mod held_out;
 mod interrupts;
 mod refusals;
+mod rehearsal;
 mod rephrase;
 mod reuse;
 mod rounds;

@@ -112,7 +112,7 @@ impl GeneratorKind {
     /// such a generator.
     pub const fn version(self) -> u32 {
         match self {
-            Self::Outline => 3,
+            Self::Outline => 4,
             Self::Ask | Self::Unanswerable => 2,
             _ => 1,
         }
@@ -220,6 +220,7 @@ fn train(train: &Train) -> Record {
         .unless(&42, "seed", &train.seed)
         .unless(&0.1, "held_out", &train.held_out)
         .unless(&4, "patience", &train.patience)
+        .unless(&1, "rehearse", &train.rehearse)
         .unless(&None, "stop_at_kl", &train.stop_at_kl)
         .unless(&None, "until_covered", &train.until_covered)
 }

@@ -162,8 +162,8 @@ fn train(train: &Train) -> String {
     ];
     // What that format did not know makes another address.
     let known = |train: &TrainFields| {
-        let TrainFields { held_out, patience, stop_at_kl, until_covered, .. } = *train;
-        (held_out, patience, stop_at_kl, until_covered)
+        let TrainFields { held_out, patience, rehearse, stop_at_kl, until_covered, .. } = *train;
+        (held_out, patience, rehearse, stop_at_kl, until_covered)
     };
     let later = known(train);
     if later != known(&TrainFields::DEFAULT) {

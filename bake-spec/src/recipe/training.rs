@@ -127,6 +127,9 @@ pub struct TrainFields {
     /// falls to zero over as many epochs again, if there are more than that, and training ends; at
     /// once if the rate is constant.
     pub patience: usize,
+    /// The epochs within which each answer is trained on at least once: one that the student gives
+    /// nearer to the teacher than in the mean is left out of the others. With 1 none is.
+    pub rehearse: usize,
     /// Training ends when the divergence on what is held out, or where nothing is the mean of an
     /// epoch, is below this.
     pub stop_at_kl: Option<f64>,
@@ -160,6 +163,7 @@ impl TrainFields {
         seed: 42,
         held_out: 0.1,
         patience: 4,
+        rehearse: 1,
         stop_at_kl: None,
         until_covered: None,
         checkpoint_every: None,
@@ -185,6 +189,7 @@ impl TrainFields {
             ("batch", self.batch),
             ("accumulate", self.accumulate),
             ("patience", self.patience),
+            ("rehearse", self.rehearse),
             ("until_covered", rounds),
             ("checkpoint_every", every),
             ("keep_every", kept),

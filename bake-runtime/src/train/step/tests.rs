@@ -51,6 +51,7 @@ fn batch(model: &Model) -> Batch {
         rows: Tensor::new(rows, &Device::Cpu).unwrap(),
         teacher,
         weights,
+        answers: vec![3, 4],
     }
 }
 
@@ -99,7 +100,7 @@ fn check_slope(model: &Model, divergence: Divergence, dropout: f64) {
     let loss_and_gradients = |adapter: &Adapter, bytes| {
         student(model, adapter, &settings, dropout, bytes).gradients(&batch, 2.0, (0, 0)).unwrap()
     };
-    let (_, gradients) = loss_and_gradients(&adapter, 1 << 28);
+    let Learned { gradients, .. } = loss_and_gradients(&adapter, 1 << 28);
     gradients.check_complete(&adapter).unwrap();
     let squared: f32 = gradients
         .iter()
@@ -113,7 +114,7 @@ fn check_slope(model: &Model, divergence: Divergence, dropout: f64) {
             change.a = (&change.a + (&gradient.a * step).unwrap()).unwrap();
             change.b = (&change.b + (&gradient.b * step).unwrap()).unwrap();
         }
-        loss_and_gradients(&moved, 0).0
+        loss_and_gradients(&moved, 0).loss
     };
     // Far enough that rounding in f32 does not matter, near enough that curvature does not.
     let step = 2e-3 / f64::from(squared).sqrt();
@@ -128,7 +129,7 @@ fn activations_that_are_computed_again_give_the_same_bits() {
     let model = Model::tiny().unwrap();
     let (adapter, batch) = (adapter(&model, 4), batch(&model));
     let bits = |bytes, dropout| {
-        let (loss, gradients) =
+        let Learned { loss, gradients, .. } =
             student(&model, &adapter, &settings(Divergence::ForwardKl), dropout, bytes)
                 .gradients(&batch, 1.0, (3, 1))
                 .unwrap();
@@ -178,26 +179,34 @@ fn shards_have_the_gradients_of_each_sequence_and_the_same_bits_on_any_number_of
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let shards = Shards::new().unwrap();
-            let (mut loss, mut sum, mut count) = (0.0, Gradients::default(), 0);
-            for shard in student.in_shards(&shards, &set, &sequences, 1.0, (0, 0)) {
-                let (own, gradients) = shard.unwrap();
-                sum.add(gradients).unwrap();
-                (loss, count) = (loss + own, count + 1);
+            let (mut loss, mut sum) = (0.0, Gradients::default());
+            let mut divergences = vec![0.0; sequences.len()];
+            let found = student.in_shards(&shards, &set, &sequences, 1.0, (0, 0)).unwrap();
+            assert!(found.len() > 1);
+            for (places, learned) in found {
+                sum.add(learned.gradients).unwrap();
+                loss += learned.loss;
+                for (place, divergence) in places.into_iter().zip(learned.divergences) {
+                    divergences[place] = divergence;
+                }
             }
-            assert!(count > 1);
-            (loss, numbers(&sum))
+            (loss, numbers(&sum), divergences)
         })
     };
-    let (loss, sum) = added(1);
-    assert_eq!((loss, sum.clone()), added(3));
+    let (loss, sum, divergences) = added(1);
+    assert_eq!((loss, sum.clone(), divergences.clone()), added(3));
     assert_eq!(set.batch(&set.sequences, &Device::Cpu).unwrap().shared, 9);
     let (mut whole, mut gradients) = (0.0, Gradients::default());
-    for sequence in &set.sequences {
+    for (sequence, divergence) in set.sequences.iter().zip(divergences) {
         let batch = set.batch([sequence], &Device::Cpu).unwrap();
         assert_eq!(batch.shared, 0);
-        let (own, gradient) = student.gradients(&batch, 1.0, (0, 0)).unwrap();
-        gradients.add(gradient).unwrap();
-        whole += own;
+        let own = student.gradients(&batch, 1.0, (0, 0)).unwrap();
+        gradients.add(own.gradients).unwrap();
+        whole += own.loss;
+        // Its five tokens have the same weight.
+        let mean = own.loss * 60.0 / 5.0;
+        assert!((own.divergences[0] - mean).abs() < 1e-6 * mean, "{mean}");
+        assert!((divergence - mean).abs() < 1e-4 * mean, "{divergence} {mean}");
     }
     assert!((loss - whole).abs() < 1e-5 * whole, "{loss} {whole}");
     let largest = sum.iter().fold(0f32, |largest, g| largest.max(g.abs()));
@@ -232,9 +241,10 @@ fn check_on_gpus(
     let model = load(&Device::Cpu);
     let (adapter, batch) = (adapter(&model, 4), batch(&model));
     let settings = settings(divergence);
-    let (want, expected) = student(&model, &adapter, &settings, dropout, bytes)
-        .gradients(&batch, 2.0, (0, 0))
-        .unwrap();
+    let Learned { loss: want, gradients: expected, .. } =
+        student(&model, &adapter, &settings, dropout, bytes)
+            .gradients(&batch, 2.0, (0, 0))
+            .unwrap();
     let run = |device: &Device| {
         let model = load(device);
         let to = |t: &Tensor| t.to_device(device).unwrap();
@@ -242,11 +252,8 @@ fn check_on_gpus(
         for (layer, projection, LowRank { a, b, scale }) in adapter.iter() {
             there.set(layer, projection, LowRank { a: to(a), b: to(b), scale: *scale });
         }
-        let Batch { ids, shared, lengths, rows, teacher, weights } = &batch;
-        let (ids, lengths, weights) = (ids.clone(), lengths.clone(), weights.clone());
-        let (shared, rows, teacher) = (*shared, to(rows), to(teacher));
-        let batch = Batch { ids, shared, lengths, rows, teacher, weights };
-        let (loss, gradients) = student(&model, &there, &settings, dropout, bytes)
+        let batch = Batch { rows: to(&batch.rows), teacher: to(&batch.teacher), ..batch.clone() };
+        let Learned { loss, gradients, .. } = student(&model, &there, &settings, dropout, bytes)
             .gradients(&batch, 2.0, (0, 0))
             .unwrap();
         assert!((loss - want).abs() <= 1e-5 * want, "{loss} {want}");
@@ -272,10 +279,11 @@ fn a_student_that_is_the_teacher_has_nothing_to_learn() {
         model.decoder().forward(&batch.ids, batch.sequences(), WeightView::default()).unwrap();
     batch.teacher = hidden.index_select(&batch.rows, 0).unwrap();
     let unchanged = initial(model.config(), &lora(2, 2.0), 0, &Device::Cpu).unwrap();
-    let (loss, gradients) = student(&model, &unchanged, &settings(Divergence::ForwardKl), 0.0, 0)
-        .gradients(&batch, 1.0, (0, 0))
-        .unwrap();
-    assert_eq!(loss, 0.0);
+    let Learned { loss, gradients, divergences } =
+        student(&model, &unchanged, &settings(Divergence::ForwardKl), 0.0, 0)
+            .gradients(&batch, 1.0, (0, 0))
+            .unwrap();
+    assert_eq!((loss, divergences), (0.0, vec![0.0; 2]));
     for (.., gradient) in gradients.iter() {
         for tensor in [&gradient.a, &gradient.b] {
             assert!(
@@ -298,9 +306,10 @@ fn blocks_below_the_adapter_are_left_alone() {
             LowRank { a: change.a.clone(), b: change.b.clone(), scale: change.scale },
         );
     }
-    let (_, gradients) = student(&model, &upper, &settings(Divergence::ForwardKl), 0.0, 1 << 28)
-        .gradients(&batch, 1.0, (0, 0))
-        .unwrap();
+    let Learned { gradients, .. } =
+        student(&model, &upper, &settings(Divergence::ForwardKl), 0.0, 1 << 28)
+            .gradients(&batch, 1.0, (0, 0))
+            .unwrap();
     gradients.check_complete(&upper).unwrap();
     assert_eq!(gradients.iter().map(|(layer, ..)| layer).min(), Some(4));
     assert!(
@@ -331,10 +340,11 @@ fn packed_weights_give_nearly_the_same_gradient() {
                 .gradients(&batch, 1.0, (0, 0))
                 .unwrap()
         };
-        let ((loss, exact), (near, rounded)) = (of(&model), of(&packed));
+        let (exact, rounded) = (of(&model), of(&packed));
+        let (loss, near) = (exact.loss, rounded.loss);
         assert!((loss / near - 1.0).abs() < 0.02, "{loss} {near}");
         let (mut along, mut lengths) = (0.0, [0.0; 2]);
-        for ((.., exact), (.., rounded)) in exact.iter().zip(rounded.iter()) {
+        for ((.., exact), (.., rounded)) in exact.gradients.iter().zip(rounded.gradients.iter()) {
             for (exact, rounded) in [(&exact.a, &rounded.a), (&exact.b, &rounded.b)] {
                 let dot = |a: &Tensor, b: &Tensor| {
                     let sum = (a * b).unwrap().sum_all().unwrap();

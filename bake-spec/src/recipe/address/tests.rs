@@ -150,6 +150,7 @@ fn full_train() -> Train {
         seed: 7,
         held_out: 0.2,
         patience: 2,
+        rehearse: 3,
         stop_at_kl: Some(0.01),
         until_covered: None,
         checkpoint_every: Some(5),
@@ -266,7 +267,7 @@ fn the_recorded_settings_are_those_that_were_set() {
         full_train().encoded(),
         [
             r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"#,
-            r#""held_out":0.2,"lr":0.0001,"patience":2,"schedule":"cosine","seed":7,"#,
+            r#""held_out":0.2,"lr":0.0001,"patience":2,"rehearse":3,"schedule":"cosine","seed":7,"#,
             r#""stop_at_kl":0.01,"temperature":2.0,"#,
             r#""warmup":0.2,"weight_decay":0.01}"#,
         ]
@@ -279,7 +280,7 @@ fn every_generator_and_its_settings_are_recorded() {
     assert_eq!(
         full_generators().encoded(),
         [
-            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":3,"persona":20,"#,
+            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":4,"persona":20,"#,
             r#""persona.people":["a child"],"persona.temperature":0.9,"rephrase":"auto","#,
             r#""template":"What is {{ heading }}?","unanswerable":9,"#,
             r#""unanswerable.decline":"No idea.","unanswerable.version":2}"#,
@@ -374,7 +375,7 @@ fn worked_examples_change_an_address_where_they_are_written() {
 fn settings_at_their_defaults_leave_no_trace() {
     let [plain, anchor] = plain_targets();
     let generators = concat!(
-        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":3,"#,
+        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":4,"#,
         r#""unanswerable":"auto","unanswerable.version":2}"#
     );
     assert_eq!(plain.own().encoded(), generators);

@@ -143,6 +143,8 @@ block! {
         /// Epochs without a new lowest divergence on what is held out after which the learning rate
         /// falls to zero over as many epochs again, and training ends.
         patience(epochs: u64) Train "patience" => Value::Count(epochs, here());
+        /// The epochs within which each answer is trained on at least once.
+        rehearse(epochs: u64) Train "rehearse" => Value::Count(epochs, here());
         /// Ends training when the divergence falls below this.
         stop_at_kl(divergence: f64) Train "stop_at_kl" => Value::Number(divergence, here());
         /// At most so many further rounds for passages that are not known after the training.

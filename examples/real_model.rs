@@ -28,7 +28,7 @@ bake! {
         max_tokens 96;
         temperature 0.0;
         lora { rank 16; alpha 32.0; }
-        train { epochs 12; batch 8; rehearse 4; }
+        train { epochs 12; batch 8; }
 
         target manual weight 1.0 from "examples/docs/dehumidifier.md" {
             questions [
@@ -69,7 +69,7 @@ fn main() -> Result<(), bake::Error> {
         BakeOptions::new().fresh().activation_bytes(256 << 20).interrupt(Interrupt::on_ctrl_c());
     let plan = bake::plan(Dehumidifier::RECIPE, &options)?;
     println!(
-        "{} steps; it will take about {:.0} s and {}",
+        "at most {} steps; it will take about {:.0} s and {}",
         plan.steps,
         plan.duration().as_secs_f64(),
         plan.memory(),

@@ -538,8 +538,8 @@ pub mod train {
     /// `patience`, in `train`: a whole number from 1 to 1000000. Default: `4`.
     pub const patience: () = ();
     /// The epochs within which each answer is trained on at least once; one that is nearer to the
-    /// teacher than in the mean is left out of the others: with 4, training takes about half the
-    /// time, and on some documents fewer questions are answered.
+    /// teacher than the mean of all is left out of the others: with 4, training takes about half
+    /// the time, and on some documents fewer questions are answered.
     ///
     /// `rehearse`, in `train`: a whole number from 1 to 1000000. Default: `1`.
     pub const rehearse: () = ();

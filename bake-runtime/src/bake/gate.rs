@@ -79,7 +79,7 @@ pub(super) fn chosen(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
     Ok(best(tried).map_or(layouts[0], |tried| tried.layout))
 }
 
-/// The tokens of the prompts of all probes whose answers are not in the store, if every layout is
+/// The tokens that are read for all probes whose answers are not in the store, if every layout is
 /// tried; with what is expected, of which not all may be asked.
 pub(super) fn missing(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Vec<usize>> {
     let probing = Probing { stages, target, inputs, makes: false };

@@ -36,7 +36,7 @@ pub struct Plan {
     pub adapter_kept: bool,
     /// Answers that are learned, at most.
     pub rollouts: usize,
-    /// Steps of the training, at most: most answers are in few epochs after the first.
+    /// Steps of the training, at most: what is known may be left out of epochs (`rehearse`).
     pub steps: usize,
     /// Numbers in the adapter.
     pub adapter_parameters: usize,

@@ -24,6 +24,7 @@ use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
 use crate::model::block::WeightView;
 use crate::progress::Stage;
+use crate::train::common_start;
 
 /// The name of the stage in the store.
 const STAGE: &str = "probes";
@@ -211,13 +212,21 @@ impl<'a> Probing<'a> {
         probes.iter().map(|probe| probe.read(&reading)).collect()
     }
 
-    /// The tokens of these conversations, if their answers are not in the store.
+    /// The tokens that are read for each of these conversations, if their answers are not in the
+    /// store. What all begin with is read for the first of them.
     pub(super) fn missing(&self, asked: &[Conversation]) -> Result<Vec<usize>> {
         if asked.is_empty() || self.kept(asked)?.is_some() {
             return Ok(Vec::new());
         }
-        let model = self.stages.model;
-        asked.iter().map(|asked| Ok(asked.encode(model)?.len())).collect()
+        let encoded = asked.iter().map(|asked| asked.encode(self.stages.model));
+        let prompts: Vec<Vec<u32>> = encoded.collect::<Result<_>>()?;
+        let start = |prompt: &Vec<u32>| common_start(&prompts[0], prompt);
+        let shared = prompts.iter().map(start).min().unwrap_or(0);
+        let read = prompts.iter().enumerate().map(|(number, prompt)| match number {
+            0 => prompt.len(),
+            _ => prompt.len() - shared,
+        });
+        Ok(read.collect())
     }
 
     fn kept(&self, asked: &[Conversation]) -> Result<Option<Vec<Completion>>> {

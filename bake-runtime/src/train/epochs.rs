@@ -41,7 +41,7 @@ pub(super) struct TrainingState {
     pub(super) optimizer: Muon,
     /// How many steps are finished.
     pub(super) steps: usize,
-    /// The mean divergence of all sequences, after each finished epoch.
+    /// The mean divergence in each finished epoch, of each sequence when it was last trained on.
     pub(super) epochs: Vec<f64>,
     /// What is known of each sequence.
     pub(super) rehearsal: Rehearsal,
@@ -82,6 +82,10 @@ impl Training<'_> {
         let stage = Stage { name: "training", target: "", total, unit: "steps" };
         self.monitor.stage(stage, |ticker| {
             let mut epoch = self.epoch(&state);
+            if state.rehearsal.seen() >= epoch.order.len() {
+                // A checkpoint of a version that chose others.
+                state.rehearsal.restart();
+            }
             ticker.advance(epoch.place(self.done(&state)), "")?;
             while !self.is_enough(&state) {
                 let done = self.done(&state);

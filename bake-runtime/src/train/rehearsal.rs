@@ -29,7 +29,7 @@ impl Rehearsal {
             return all;
         }
         let mean = self.divergences.iter().sum::<f64>() / self.divergences.len() as f64;
-        let is_due = |&i: &usize| self.divergences[i] >= mean || epoch - self.epochs[i] >= every;
+        let is_due = |&i: &usize| self.divergences[i] >= mean || epoch >= every + self.epochs[i];
         match all.iter().any(is_due) {
             true => all.into_iter().filter(is_due).collect(),
             // All are at the mean, but for rounding.
@@ -45,6 +45,11 @@ impl Rehearsal {
     /// How many sequences the current epoch has trained on.
     pub(super) fn seen(&self) -> usize {
         self.now.len()
+    }
+
+    /// Begins the current epoch again.
+    pub(super) fn restart(&mut self) {
+        self.now.clear();
     }
 
     /// Ends an epoch, which has trained on these sequences.

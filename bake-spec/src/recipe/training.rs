@@ -128,7 +128,7 @@ pub struct TrainFields {
     /// once if the rate is constant.
     pub patience: usize,
     /// The epochs within which each answer is trained on at least once: one that the student gives
-    /// nearer to the teacher than in the mean is left out of the others. With 1 none is.
+    /// nearer to the teacher than the mean of all is left out of the others. With 1 none is.
     pub rehearse: usize,
     /// Training ends when the divergence on what is held out, or where nothing is the mean of an
     /// epoch, is below this.

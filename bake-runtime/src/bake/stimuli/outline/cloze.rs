@@ -48,6 +48,7 @@ const MONTHS: &[&str] = &[
 const MONEY: &[&str] =
     &["euro", "eur", "€", "dollar", "usd", "$", "pound", "gbp", "£", "cent", "percent", "%"];
 const DURATIONS: &[&str] = &["second", "minute", "hour", "day", "night", "week", "month", "year"];
+const HALVES_OF_DAY: &[&str] = &["am", "pm", "a.m", "p.m", "o'clock"];
 const MEASURES: &[&str] = &[
     "gram",
     "kilogram",
@@ -195,18 +196,35 @@ fn number_at(clause: &[String], at: usize) -> Option<Gap> {
     let is_year = ["in", "since"].contains(&before) && word(at).len() == 4;
     let led = is_year || ["for", "to", "at", "up"].contains(&before) || is(before, TIMES);
     let start = at - usize::from(led);
-    if is(before, DURATIONS) {
+    let counts = !content_words(counted).is_empty() && !ends_noun(counted);
+    if is(before, DURATIONS) && !counts {
         // "On day seven".
         let led = at > 1 && PREPOSITIONS.contains(&word(at - 2));
         return Some(Gap::new(at - 1 - usize::from(led), at + 1, ["when"]));
+    }
+    if HALVES_OF_DAY.contains(&counted) {
+        return Some(Gap::new(start, at + 2, ["when", "at what time"]));
+    }
+    let units = format!("how many {}", several(counted));
+    let measured = match clause.get(at + 2..).unwrap_or_default() {
+        [of, rest @ ..] if of == "of" && is(counted, MEASURES) => {
+            let end = rest.iter().position(|word| ends_noun(word)).unwrap_or(rest.len());
+            rest[..end].to_vec()
+        }
+        _ => Vec::new(),
+    };
+    if !measured.is_empty() {
+        let (end, measured) = (at + 3 + measured.len(), measured.join(" "));
+        let asks = [format!("how much {measured}"), format!("{units} of {measured}")];
+        return Some(Gap::new(start, end, asks));
     }
     let of_money = |word: &str| is(word, MONEY) || word.contains(['€', '$', '£', '%']);
     if of_money(word(at)) {
         return Some(Gap::new(start, at + 1, ["how much"]));
     }
-    let units = format!("how many {counted}{}", if counted.ends_with('s') { "" } else { "s" });
-    if of_money(counted) {
-        return Some(Gap::new(start, at + 2, ["how much".to_owned(), units]));
+    if of_money(counted) || is(counted, MEASURES) {
+        let by_unit = counted.chars().all(char::is_alphabetic).then_some(units);
+        return Some(Gap::new(start, at + 2, ["how much".to_owned()].into_iter().chain(by_unit)));
     }
     if is(counted, DURATIONS) {
         let lasting = match before {
@@ -216,16 +234,7 @@ fn number_at(clause: &[String], at: usize) -> Option<Gap> {
         };
         return Some(Gap::new(start, at + 2, lasting));
     }
-    if is(counted, MEASURES) {
-        if word(at + 2) != "of" || at + 3 >= clause.len() {
-            return Some(Gap::new(start, at + 2, ["how much".to_owned(), units]));
-        }
-        let end = (at + 3..clause.len()).find(|&end| ends_noun(word(end))).unwrap_or(clause.len());
-        let measured = clause[at + 3..end].join(" ");
-        let asks = [format!("how much {measured}"), format!("{units} of {measured}")];
-        return Some(Gap::new(start, end, asks));
-    }
-    if !content_words(counted).is_empty() {
+    if counts {
         return Some(Gap::new(start, at + 2, [format!("how many {counted}")]));
     }
     let asks = if is_year {
@@ -238,9 +247,23 @@ fn number_at(clause: &[String], at: usize) -> Option<Gap> {
     Some(Gap::new(start, at + 1, asks))
 }
 
+/// A unit as it is counted.
+fn several(unit: &str) -> String {
+    match unit {
+        "foot" => "feet".to_owned(),
+        "inch" => "inches".to_owned(),
+        "percent" | "kg" | "ml" | "km" | "cm" | "mm" => unit.to_owned(),
+        _ if unit.ends_with('s') => unit.to_owned(),
+        _ => format!("{unit}s"),
+    }
+}
+
 /// Whether a word ends a noun with what precedes it.
 fn ends_noun(word: &str) -> bool {
-    const OTHERS: &[&str] = &["every", "each", "for", "to", "with", "and", "or"];
+    const OTHERS: &[&str] = &[
+        "every", "each", "for", "to", "with", "and", "or", "if", "when", "unless", "because",
+        "while", "that", "which", "who",
+    ];
     let ends = [PLACES, TIMES, AUXILIARIES, PRONOUNS, OTHERS];
     ends.iter().any(|some| some.contains(&word)) || is_number(word)
 }
@@ -260,13 +283,28 @@ fn place_at(clause: &[String], at: usize) -> Option<Gap> {
     }
     let (is_place, is_time) = (PLACES.contains(&word), TIMES.contains(&word));
     let rest = &clause[at + 1..];
-    let length = rest.iter().position(|word| ends_noun(word));
-    let end = at + 1 + length.unwrap_or(rest.len());
+    let ends = |at: usize| {
+        let (word, told) = (&*rest[at], &rest[..at]);
+        // "On Mondays the museum ...": what follows an article is another thing.
+        let tells = !content_words(&told.join(" ")).is_empty() || told == ["may"];
+        let is_other = ARTICLES.contains(&word) && tells;
+        is_other || (ends_noun(word) && !(at == 0 && word == "may"))
+    };
+    let mut length = (0..rest.len()).find(|&at| ends(at)).unwrap_or(rest.len());
+    let word_at = |at: usize| rest.get(at).map_or("", String::as_str);
+    let counted = [DURATIONS, MONEY, MEASURES].iter().any(|all| is(word_at(length + 1), all));
+    let names = |place: usize| !NO_PLACES.contains(&word_at(place));
+    let is_numbered = length > 0 && names(length - 1) && is_number(word_at(length)) && !counted;
+    // "In room 12".
+    length += usize::from(is_numbered);
+    let end = at + 1 + length;
     let told = &clause[at + 1..end];
-    if !(is_place || is_time) || content_words(&told.join(" ")).is_empty() {
+    let content = content_words(&told.join(" "));
+    if !(is_place || is_time) || (content.is_empty() && word_at(0) != "may") {
         return None;
     }
-    let tells = |times: &[&str]| told.iter().any(|word| is(word, times));
+    // "On the second floor" is no time.
+    let tells = |times: &[&str]| told.iter().any(|word| word != "second" && is(word, times));
     let asks = if tells(MONTHS) {
         vec!["when".to_owned(), format!("{word} which month")]
     } else if tells(WEEKDAYS) {
@@ -274,8 +312,10 @@ fn place_at(clause: &[String], at: usize) -> Option<Gap> {
     } else if is_time || tells(WHEN) || tells(DURATIONS) {
         vec!["when".to_owned()]
     } else {
-        let named = told.last().filter(|place| !NO_PLACES.contains(&&***place));
-        let which = named.map(|place| format!("{word} which {place}"));
+        // A place is named by what it is only where there are several: "on the second floor".
+        let place = &told[told.len() - 1 - usize::from(is_numbered)];
+        let is_one_of_several = content.len() > 1 && !NO_PLACES.contains(&&**place);
+        let which = is_one_of_several.then(|| format!("{word} which {place}"));
         std::iter::once("where".to_owned()).chain(which).collect()
     };
     Some(Gap::new(at, end, asks))
@@ -295,6 +335,10 @@ fn asked(clause: &[String], gap: &Gap) -> Vec<String> {
     }
     let says = |asks: &&String| content_words(&format!("{asks} {}", rest.join(" "))).len() > 1;
     if content_words(&rest.join(" ")).is_empty() && !gap.asks.iter().all(|asks| says(&asks)) {
+        return Vec::new();
+    }
+    if rest.first().is_some_and(|first| AUXILIARIES.contains(first)) {
+        // What it is about is in the gap too.
         return Vec::new();
     }
     let rest = match order::asked(&rest) {
@@ -326,8 +370,16 @@ mod tests {
             ),
             (
                 "The password is on the board above the copier.",
-                "on which board is the password above the copier",
+                "where is the password on the board",
             ),
+            ("You may eat on the second floor.", "on which floor may I eat"),
+            ("The big copier is in room 12.", "in which room is the big copier"),
+            ("The office is open from 9 until 17.", "at what time is the office open until 17"),
+            ("The library is open until 6 pm.", "at what time is the library open"),
+            ("On Mondays the museum is closed.", "on which day is the museum closed"),
+            ("In May the big pool is closed.", "in which month is the big pool closed"),
+            ("Put the key in the box when you leave.", "in what case do I put the key in the box"),
+            ("Add 2 pounds of flour to it.", "how many pounds of flour do I add to it"),
             (
                 "The reading room is open on Sundays from 13.",
                 "on which day is the reading room open from 13",
@@ -355,6 +407,20 @@ mod tests {
         ] {
             let asked = clozes(sentence);
             assert!(asked.iter().any(|asked| asked == want), "{sentence}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn no_question_has_what_it_asks_for() {
+        for (sentence, leaks) in [
+            ("The main museum is in Berlin.", "berlin"),
+            ("The room costs 80 €, as it did.", "€"),
+            ("The big copier is in room 12.", "12"),
+            ("Add 2 cups of it to the bowl.", "  "),
+        ] {
+            let asked = clozes(sentence);
+            assert!(!asked.is_empty(), "{sentence}");
+            assert!(asked.iter().all(|asked| !asked.contains(leaks)), "{sentence}: {asked:?}");
         }
     }
 

@@ -41,21 +41,34 @@ struct Verb {
 /// text addresses as "you"; none where it is not known which of them is the verb.
 pub(super) fn asked(words: &[&str]) -> Option<Vec<String>> {
     let words = &with_the_subject_first(words);
+    let inside = |at: usize| {
+        words[..at].iter().any(|word| WITHIN.contains(word) || CONJUNCTIONS.contains(word))
+    };
+    // "May" is a month after a preposition.
+    let helps = |at: usize| {
+        AUXILIARIES.contains(&words[at])
+            && !(words[at] == "may" && PREPOSITIONS.contains(&words[at - 1]))
+    };
+    let auxiliary = (1..words.len()).find(|&at| helps(at) && !inside(at));
+    // "Orders are shipped", "visits cost": what begins these is no verb.
+    let is_verb_at = |at: usize| {
+        auxiliary.is_none() && words.get(at + 1).is_none_or(|next| acts(next).is_none())
+    };
     let how = usize::from(words.first().is_some_and(|first| HOW.contains(first)));
-    if words.get(how).is_some_and(|verb| tells(verb)) {
+    if words.get(how).is_some_and(|verb| tells(verb))
+        && words.get(how + 1).is_none_or(|next| !AUXILIARIES.contains(next))
+    {
         return Some([vec!["do".to_owned(), "I".to_owned()], spoken(words, false)].concat());
     }
-    if let Some(first) = words.first()
+    if let Some(first) = words.first().filter(|_| is_verb_at(0))
+        && words.get(1).is_none_or(|next| !tells(next))
         && let Some((helper, base)) = acts(first)
     {
         // What is spoken of was named before.
         let asked = vec![helper.to_owned(), "it".to_owned(), base];
         return Some([asked, spoken(&words[1..], false)].concat());
     }
-    let inside = |at: usize| words[..at].iter().any(|word| WITHIN.contains(word));
-    let auxiliary = (1..words.len()).find(|&at| AUXILIARIES.contains(&words[at]) && !inside(at));
-    let verb = verb(words)
-        .filter(|verb| !inside(verb.at) && auxiliary.is_none_or(|auxiliary| verb.at < auxiliary));
+    let verb = verb(words).filter(|verb| !inside(verb.at) && auxiliary.is_none());
     let (at, helper, base) = match (verb, auxiliary) {
         (Some(Verb { at, helper, base }), _) => (at, helper, Some(base)),
         (None, Some(at)) => match (words[at], words[at - 1]) {
@@ -141,22 +154,26 @@ fn base_of(word: &str, ending: &str) -> Option<String> {
 
 /// Words as the reader says them whom a text calls "you", before their verb or after it.
 fn spoken(words: &[&str], before_verb: bool) -> Vec<String> {
-    let does = |at: usize| {
-        before_verb
-            || at.checked_sub(1).is_some_and(|before| {
-                WITHIN.contains(&words[before]) || CONJUNCTIONS.contains(&words[before])
-            })
-    };
-    let said = words.iter().enumerate().map(|(at, word)| match *word {
-        "you" if does(at) => "I",
-        "you" => "me",
-        "we" | "us" => "you",
-        "your" => "my",
-        "our" => "your",
-        "yourself" => "myself",
-        word => word,
-    });
-    said.map(str::to_owned).collect()
+    let mut said: Vec<String> = Vec::with_capacity(words.len());
+    for (at, word) in words.iter().enumerate() {
+        let before = at.checked_sub(1).map(|before| words[before]);
+        let does = before_verb
+            || before.is_some_and(|word| WITHIN.contains(&word) || CONJUNCTIONS.contains(&word));
+        let is_i = said.last().is_some_and(|last| last == "I");
+        let word = match *word {
+            "you" if does => "I",
+            "you" => "me",
+            "we" | "us" => "you",
+            "your" => "my",
+            "our" => "your",
+            "yourself" => "myself",
+            "are" if is_i => "am",
+            "were" if is_i => "was",
+            word => word,
+        };
+        said.push(word.to_owned());
+    }
+    said
 }
 
 #[cfg(test)]
@@ -176,6 +193,12 @@ mod tests {
             ("the club planted along the road", "did the club plant along the road"),
             ("the shop stopped selling it", "did the shop stop selling it"),
             ("the lock on the door is changed", "is the lock on the door changed"),
+            ("returns are accepted", "are returns accepted"),
+            ("visits cost more", "do visits cost more"),
+            ("rent is due", "is rent due"),
+            ("the door locks are changed", "are the door locks changed"),
+            ("in may the pool is closed", "is in may the pool closed"),
+            ("keep it while you are away", "do I keep it while I am away"),
             ("in a dark cupboard it keeps", "does it keep in a dark cupboard"),
             ("costs more than before", "does it cost more than before"),
             ("never boil it in one pan", "do I never boil it in one pan"),

@@ -409,8 +409,8 @@ pub const SETTINGS: &[Setting] = &[
         1_000_000,
         "1",
         "the epochs within which each answer is trained on at least once; one that is nearer to \
-         the teacher than the mean of all is left out of the others: with 4, training takes about half \
-         the time, and on some documents fewer questions are answered",
+         the teacher than the mean of all is left out of the others: with 4, training takes about \
+         half the time, and on some documents fewer questions are answered",
     ),
     number(
         "stop_at_kl",

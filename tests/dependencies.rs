@@ -37,6 +37,18 @@ fn tokens_are_counted_only_with_the_feature() {
     assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
 }
 
+/// Otherwise whoever checks the fuzz targets compiles all dependencies again.
+#[test]
+fn the_fuzz_targets_compile_their_dependencies_as_the_workspace_does() {
+    let profile = |manifest: &str| {
+        let begins = manifest.find("[profile.dev.package]").unwrap();
+        let rest = &manifest[begins..];
+        rest[..rest.find("\n\n[profile.dev.package.\"*\"]").unwrap()].to_owned()
+    };
+    let [own, fuzz] = [include_str!("../Cargo.toml"), include_str!("../fuzz/Cargo.toml")];
+    assert!(profile(own) == profile(fuzz), "copy `[profile.dev.package]` of Cargo.toml to fuzz");
+}
+
 /// Everything linked by a program that loads an embedded adapter. It is written down so that adding
 /// a package is a decision: put it here, or under a feature that such a program leaves out.
 #[test]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use bake_runtime::{Bake, ErrorKind, KeptCheckpoints, Loader};
+use bake_runtime::{ErrorKind, KeptCheckpoints, Loader};
 use bake_spec::Declaration;
 use bake_spec::recipe::{General, GeneralFields, TargetName};
 use bake_spec::store::{checkpoint_folder, copy_folder, hash_folder};

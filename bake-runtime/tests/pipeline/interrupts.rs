@@ -1,7 +1,5 @@
 //! Bakes that are stopped and resumed.
 
-use bake_runtime::Bake;
-
 use super::*;
 
 #[test]
@@ -50,7 +48,7 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     // Each run does two steps and is then stopped.
     let mut runs = 0;
     let resumed = loop {
-        match two_steps(&fixture, "store") {
+        match bake_for(&fixture, "store", 2).0 {
             Ok(bake) => break bake,
             Err(error) => assert!(error.is_interrupted(), "{error}"),
         }
@@ -71,7 +69,7 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
 
     // An epoch that was kept and is gone is left out; the bake is the same without it.
     while kept(&fixture, "another", "kept") == 0 {
-        assert!(two_steps(&fixture, "another").unwrap_err().is_interrupted());
+        assert!(bake_for(&fixture, "another", 2).0.unwrap_err().is_interrupted());
     }
     let another = fixture.dir.path().join("another");
     std::fs::remove_dir_all(another.join("latest/kept")).unwrap();
@@ -81,45 +79,8 @@ fn a_training_that_was_stopped_goes_on_from_its_checkpoint() {
     assert_eq!(left, [2, 3]);
 }
 
-/// Bakes in a separate store until two steps of the training are done.
-fn two_steps(fixture: &Fixture, store: &str) -> bake_runtime::Result<Bake> {
-    let interrupt = Interrupt::new();
-    let stages = TwoSteps {
-        training: AtomicBool::new(false),
-        left: AtomicUsize::new(2),
-        interrupt: interrupt.clone(),
-    };
-    bake_recipe(&fixture.recipe, &fixture.options(store).progress(stages).interrupt(interrupt))
-}
-
 /// How many files a stage has left in a store of those that training replaces as it goes.
 fn kept(fixture: &Fixture, store: &str, stage: &str) -> usize {
     let folder = fixture.dir.path().join(store).join("latest").join(stage);
     std::fs::read_dir(folder).map_or(0, Iterator::count)
-}
-
-/// Stops a training after some steps.
-struct TwoSteps {
-    training: AtomicBool,
-    left: AtomicUsize,
-    interrupt: Interrupt,
-}
-
-impl Progress for TwoSteps {
-    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
-        self.training.store(stage == "training", Ordering::Relaxed);
-    }
-
-    fn advance(&self, steps: usize, note: &str) {
-        // Steps of an earlier run are counted without a note.
-        if self.training.load(Ordering::Relaxed)
-            && steps > 0
-            && !note.is_empty()
-            && self.left.fetch_sub(1, Ordering::Relaxed) == 1
-        {
-            self.interrupt.set();
-        }
-    }
-
-    fn end(&self) {}
 }

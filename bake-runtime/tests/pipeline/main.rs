@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bake_runtime::{
-    Adapter, BakeOptions, Chat, Error, Interrupt, Model, Progress, Sampling, Silent,
+    Adapter, Bake, BakeOptions, Chat, Error, Interrupt, Model, Progress, Sampling, Silent,
     StimulusProducts, Verdict, bake_recipe, plan,
 };
 use bake_spec::recipe::{
@@ -175,6 +175,46 @@ fn keys_document(text: &str) -> Document {
 
 fn weights(adapter: &Path) -> Vec<u8> {
     std::fs::read(adapter.join("adapter_model.safetensors")).unwrap()
+}
+
+/// Bakes, and counts the steps of the training; it is stopped after so many.
+fn bake_for(fixture: &Fixture, store: &str, most: usize) -> (bake_runtime::Result<Bake>, usize) {
+    let (interrupt, steps) = (Interrupt::new(), Arc::new(AtomicUsize::new(0)));
+    let counting = TrainingSteps {
+        training: AtomicBool::new(false),
+        steps: steps.clone(),
+        most,
+        interrupt: interrupt.clone(),
+    };
+    let options = fixture.options(store).progress(counting).interrupt(interrupt);
+    let bake = bake_recipe(&fixture.recipe, &options);
+    (bake, steps.load(Ordering::Relaxed))
+}
+
+/// Counts the steps of a training, and stops it after the last of so many.
+struct TrainingSteps {
+    training: AtomicBool,
+    steps: Arc<AtomicUsize>,
+    most: usize,
+    interrupt: Interrupt,
+}
+
+impl Progress for TrainingSteps {
+    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
+        self.training.store(stage == "training", Ordering::Relaxed);
+    }
+
+    fn advance(&self, _steps: usize, note: &str) {
+        // Steps of an earlier run are counted without a note.
+        if self.training.load(Ordering::Relaxed)
+            && !note.is_empty()
+            && self.steps.fetch_add(1, Ordering::Relaxed) + 1 == self.most
+        {
+            self.interrupt.set();
+        }
+    }
+
+    fn end(&self) {}
 }
 
 #[test]

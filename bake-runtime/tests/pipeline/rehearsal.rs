@@ -1,7 +1,5 @@
 //! Trainings in which what is known is rehearsed.
 
-use bake_runtime::Bake;
-
 use super::*;
 
 const EPOCHS: usize = 16;
@@ -16,26 +14,11 @@ fn fixture(rehearse: usize) -> Fixture {
     fixture
 }
 
-/// Bakes, and counts the steps of the training; stops after so many.
-fn bake(fixture: &Fixture, store: &str, most: usize) -> (bake_runtime::Result<Bake>, usize) {
-    let interrupt = Interrupt::new();
-    let steps = Arc::new(AtomicUsize::new(0));
-    let counting = Counting {
-        training: AtomicBool::new(false),
-        steps: steps.clone(),
-        most,
-        interrupt: interrupt.clone(),
-    };
-    let options = fixture.options(store).progress(counting).interrupt(interrupt);
-    let bake = bake_recipe(&fixture.recipe, &options);
-    (bake, steps.load(Ordering::Relaxed))
-}
-
 #[test]
 fn what_is_known_takes_fewer_steps_and_is_learned_all_the_same() {
     let (all, some) = (fixture(1), fixture(4));
-    let (every, all_steps) = bake(&all, "all", usize::MAX);
-    let (rehearsed, steps) = bake(&some, "some", usize::MAX);
+    let (every, all_steps) = bake_for(&all, "all", usize::MAX);
+    let (rehearsed, steps) = bake_for(&some, "some", usize::MAX);
     let (every, rehearsed) = (every.unwrap(), rehearsed.unwrap());
     let first = all_steps / EPOCHS;
     assert_eq!((all_steps, every.report.epochs.len()), (EPOCHS * first, EPOCHS));
@@ -53,12 +36,12 @@ fn what_is_known_takes_fewer_steps_and_is_learned_all_the_same() {
 #[test]
 fn a_training_that_was_stopped_knows_what_it_had_rehearsed() {
     let fixture = fixture(3);
-    let (undisturbed, steps) = bake(&fixture, "undisturbed", usize::MAX);
+    let (undisturbed, steps) = bake_for(&fixture, "undisturbed", usize::MAX);
     let undisturbed = undisturbed.unwrap();
     // Three steps at a time, so that it is stopped within epochs and at their ends.
     let (mut done, mut runs) = (0, 0);
     let resumed = loop {
-        let (result, steps) = bake(&fixture, "store", 3);
+        let (result, steps) = bake_for(&fixture, "store", 3);
         (done, runs) = (done + steps, runs + 1);
         match result {
             Ok(bake) => break bake,
@@ -70,30 +53,4 @@ fn a_training_that_was_stopped_knows_what_it_had_rehearsed() {
     assert_eq!(resumed.report, undisturbed.report);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(5).build().unwrap();
     assert!(pool.install(|| fixture.bytes("threads")) == weights(&undisturbed.adapter));
-}
-
-/// Counts the steps of a training.
-struct Counting {
-    training: AtomicBool,
-    steps: Arc<AtomicUsize>,
-    most: usize,
-    interrupt: Interrupt,
-}
-
-impl Progress for Counting {
-    fn begin(&self, stage: &str, _total: usize, _unit: &str) {
-        self.training.store(stage == "training", Ordering::Relaxed);
-    }
-
-    fn advance(&self, _steps: usize, note: &str) {
-        // Steps of an earlier run are counted without a note.
-        if self.training.load(Ordering::Relaxed)
-            && !note.is_empty()
-            && self.steps.fetch_add(1, Ordering::Relaxed) + 1 == self.most
-        {
-            self.interrupt.set();
-        }
-    }
-
-    fn end(&self) {}
 }

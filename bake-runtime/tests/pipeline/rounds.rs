@@ -1,6 +1,6 @@
 //! Further rounds for passages that are not known after a training.
 
-use bake_runtime::{Bake, KeptCheckpoint, RoundReport};
+use bake_runtime::{KeptCheckpoint, RoundReport};
 use bake_spec::recipe::{Outline, OutlineFields};
 
 use super::*;

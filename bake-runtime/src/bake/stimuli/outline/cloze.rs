@@ -3,83 +3,18 @@
 //! "The filter costs 14 euros" is asked about as "How much does the filter cost?".
 
 mod order;
+mod tables;
 
 use super::casing::in_small_letters;
 use super::lexicon::{ARTICLES, AUXILIARIES, PREPOSITIONS};
 use crate::bake::support::{NUMBERS, content_words};
 use order::PRONOUNS;
+use tables::{
+    DURATIONS, HALVES_OF_DAY, MEASURES, MONEY, MONTHS, NO_PLACES, PLACES, TIMES, WEEKDAYS, WHEN,
+};
 
 /// The fewest words that say something, in a part of a sentence that can be asked about by itself.
 const FEWEST: usize = 2;
-
-/// What a place or a time begins with.
-const PLACES: &[&str] = &[
-    "in", "on", "at", "behind", "above", "under", "near", "beside", "below", "inside", "outside",
-    "between", "opposite",
-];
-/// What a place is not named by.
-const NO_PLACES: &[&str] =
-    &["all", "back", "first", "home", "last", "least", "most", "once", "place", "top"];
-const TIMES: &[&str] = &["until", "till", "before", "after", "from", "since", "within", "by"];
-
-/// Words of which one makes a time of what would be a place.
-const WHEN: &[&str] = &[
-    "spring", "summer", "autumn", "winter", "morning", "noon", "evening", "night", "day", "week",
-    "month", "year", "hour", "time", "weekend",
-];
-const WEEKDAYS: &[&str] =
-    &["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-const MONTHS: &[&str] = &[
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-
-/// What is counted, and how one asks for it.
-const MONEY: &[&str] =
-    &["euro", "eur", "€", "dollar", "usd", "$", "pound", "gbp", "£", "cent", "percent", "%"];
-const DURATIONS: &[&str] = &["second", "minute", "hour", "day", "night", "week", "month", "year"];
-const HALVES_OF_DAY: &[&str] = &["am", "pm", "a.m", "p.m", "o'clock"];
-const MEASURES: &[&str] = &[
-    "gram",
-    "kilogram",
-    "kg",
-    "pound",
-    "ounce",
-    "litre",
-    "liter",
-    "millilitre",
-    "ml",
-    "tablespoon",
-    "teaspoon",
-    "cup",
-    "metre",
-    "meter",
-    "kilometre",
-    "kilometer",
-    "km",
-    "centimetre",
-    "centimeter",
-    "cm",
-    "millimetre",
-    "mm",
-    "inch",
-    "foot",
-    "mile",
-    "degree",
-    "volt",
-    "watt",
-    "bar",
-];
 
 /// A part of a sentence that can be asked for: where it is, and with which words one asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -327,7 +327,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::adapter::kept::REPORT;
     use crate::device::Device;
-    use crate::device::gpu::testing::on_gpus;
+    use crate::device::gpu::testing::on_two_gpus;
     use crate::progress::{Interrupt, Silent};
 
     /// A short bake of two answers, with nothing left to chance.
@@ -449,7 +449,7 @@ pub(crate) mod tests {
         };
         let want = bake(Device::Cpu);
         assert!(want.kl_after < want.kl_before && want.epochs.len() == 2);
-        on_gpus(|device| {
+        on_two_gpus(|device| {
             let got = bake(if device.is_cpu() { Device::Cpu } else { Device::Cuda(0) });
             assert_eq!(got.targets, want.targets);
             let numbers = |report: &Report| {

@@ -296,11 +296,16 @@ pub(crate) mod testing {
     /// Runs a test on emulated GPUs, large and small and with their threads in several orders, and
     /// on a GPU where there is one: there must be one where `BAKE_REQUIRE_GPU` is set.
     pub(crate) fn on_gpus(test: impl Fn(&Device) + Send + Sync) {
-        for (limits, order) in
-            [(LARGE, Order::Forward), (LARGE, Order::Stirred(1)), (SMALL, Order::Backward)]
-        {
+        for (limits, order) in [(LARGE, Order::Forward), (LARGE, Order::Stirred(1))] {
             emulated(limits, order, || test(&Device::Cpu));
         }
+        on_two_gpus(test);
+    }
+
+    /// As [`on_gpus`], with one emulated GPU: for what is long, and made of parts that are tested on
+    /// all of them.
+    pub(crate) fn on_two_gpus(test: impl Fn(&Device) + Send + Sync) {
+        emulated(SMALL, Order::Backward, || test(&Device::Cpu));
         #[cfg(feature = "cuda")]
         match crate::device::Device::Cuda(0).open() {
             Ok(device) => test(&device),

@@ -244,8 +244,8 @@
 //! # Ok::<(), bake::Error>(())
 //! ```
 //!
-//! `bake_recipe` bakes it into an adapter, with which a [`Chat`] answers; `Evaluator` compares the
-//! models.
+//! `bake_recipe` bakes it into an adapter, with which [`Chat::baked`] answers; `Evaluator` compares
+//! the models.
 //!
 //! # Errors
 //!

@@ -30,8 +30,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::tensor::weight::Precision;
 use crate::text::settings::TextSettings;
-#[cfg(feature = "train")]
-use crate::text::template::Role;
 use crate::text::template::{ChatTemplate, Message};
 use crate::text::tokenizer::Tokenizer;
 use attention::Sequences;
@@ -43,9 +41,10 @@ use decoder::Decoder;
 /// Cloning is cheap; the weights are shared.
 ///
 /// ```
-/// let model = bake_runtime::Model::tiny()?;
+/// # extern crate bake_runtime as bake;
+/// let model = bake::Model::tiny()?;
 /// assert_eq!(model.config().layers(), 6);
-/// # Ok::<(), bake_runtime::Error>(())
+/// # Ok::<(), bake::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Model {
@@ -174,22 +173,14 @@ impl Model {
     }
 
     /// The token ids of an answer that follows a conversation, as the model itself would write
-    /// them: with the token that ends it.
+    /// them: with the token that ends it. Nothing in the answer is a control token.
     #[cfg(feature = "train")]
     pub(crate) fn encode_answer(&self, messages: &[Message<'_>], answer: &str) -> Result<Vec<u32>> {
         let TextSide { template, tokenizer, generation, .. } = &*self.text;
-        let asked = template.encode(tokenizer, messages, true)?;
-        let mut answered = messages.to_vec();
-        answered.push(Message::new(Role::Assistant, answer));
-        let whole = template.encode(tokenizer, &answered, false)?;
-        // A template may write an answer that was given in another way than one that is asked for.
-        let mut ids = match whole.strip_prefix(&asked[..]) {
-            Some(rest) => rest.to_vec(),
-            None => tokenizer.encode(answer)?,
-        };
-        match ids.iter().position(|id| generation.ends(*id)) {
-            Some(end) => ids.truncate(end + 1),
-            None => ids.push(generation.end()),
+        let mut ids =
+            template.encode_answer(tokenizer, messages, answer, |id| generation.ends(id))?;
+        if !ids.last().is_some_and(|id| generation.ends(*id)) {
+            ids.push(generation.end());
         }
         Ok(ids)
     }

@@ -1,19 +1,16 @@
 //! The typed handle that a declaration gives its users.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use bake_spec::Declaration;
 
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::handle::chat::Chat;
-use crate::inputs::longest_answer;
 use crate::model::Model;
 
-/// A baked model: the adapter is folded into the weights, so that a token costs what it costs with
-/// the base model, and the student prompt of the declaration is set. Where weights are not in f32,
-/// the adapter is viewed on top of them instead: folding it in would round it, or widen them.
+/// A baked model, as [`Chat::baked`] makes it: a token costs what it costs with the base model, and
+/// the student prompt of the declaration is set.
 ///
 /// It is a [`Chat`] to whoever uses it.
 pub struct Baked<D> {
@@ -44,12 +41,7 @@ impl<D> std::fmt::Debug for Baked<D> {
 impl<D: Declaration> Baked<D> {
     /// A model with its adapter folded in, or on top where folding would lose some of it.
     pub(crate) fn new(model: &Model, adapter: Adapter) -> Result<Self> {
-        let student = D::RECIPE.student.clone();
-        let chat = match model.decoder().in_f32() {
-            true => Chat::new(model.folded(&adapter)?, student),
-            false => Chat::new(model.clone(), student).with_adapter(Arc::new(adapter))?,
-        };
-        let tokens = longest_answer(D::RECIPE, model);
-        Ok(Self { chat: chat.with_declared_tokens(tokens), declaration: PhantomData })
+        let chat = Chat::baked(D::RECIPE, model, adapter)?;
+        Ok(Self { chat, declaration: PhantomData })
     }
 }

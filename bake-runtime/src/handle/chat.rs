@@ -8,10 +8,11 @@ use crate::error::Result;
 use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
 use crate::handle::session::{AnswerStream, Session};
+use crate::inputs::longest_answer;
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::text::template::{Message, Role};
-use bake_spec::recipe::Prompt;
+use bake_spec::recipe::{Prompt, Recipe};
 
 /// A model that is ready to be asked: its weights, the adapter viewed on top of them if there is
 /// one, and its prompt.
@@ -22,11 +23,12 @@ use bake_spec::recipe::Prompt;
 /// `spawn_blocking`.
 ///
 /// ```
-/// use bake_runtime::{Chat, Model};
+/// # extern crate bake_runtime as bake;
+/// use bake::{Chat, Model};
 ///
 /// let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
 /// assert_eq!(chat.chat("I lost my key")?, "Ask Bob in the blue office.");
-/// # Ok::<(), bake_runtime::Error>(())
+/// # Ok::<(), bake::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Chat {
@@ -53,6 +55,34 @@ impl Chat {
             declared_tokens: None,
             asked: Arc::default(),
         }
+    }
+
+    /// What a recipe was baked into: a model with its adapter folded into the weights, the student
+    /// prompt, and answers as long as the recipe allows. Where weights are not in f32, the adapter
+    /// is viewed on top of them instead: folding it in would round it, or widen them.
+    ///
+    /// ```no_run
+    /// # extern crate bake_runtime as bake;
+    /// # fn answer(recipe: bake_spec::Recipe) -> Result<(), bake::Error> {
+    /// use bake::{Adapter, BakeOptions, Chat, Model, bake_recipe};
+    ///
+    /// let baked = bake_recipe(&recipe, &BakeOptions::new())?;
+    /// let model = Model::tiny()?;
+    /// let chat = Chat::baked(&recipe, &model, Adapter::load(&baked.adapter, &model)?)?;
+    /// println!("{}", chat.chat("I lost my key")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the adapter is for a model of another shape.
+    pub fn baked(recipe: &Recipe, model: &Model, adapter: Adapter) -> Result<Self> {
+        let student = recipe.student.clone();
+        let chat = match model.decoder().in_f32() {
+            true => Self::new(model.folded(&adapter)?, student),
+            false => Self::new(model.clone(), student).with_adapter(Arc::new(adapter))?,
+        };
+        Ok(chat.with_declared_tokens(longest_answer(recipe, model)))
     }
 
     /// The same with an adapter viewed on top of the weights, in place of any other.
@@ -178,7 +208,8 @@ impl Chat {
     /// system message at its beginning replaces the prompt.
     ///
     /// ```
-    /// use bake_runtime::{Chat, Message, Model, Role};
+    /// # extern crate bake_runtime as bake;
+    /// use bake::{Chat, Message, Model, Role};
     ///
     /// # let chat = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
     /// let history = [
@@ -187,7 +218,7 @@ impl Chat {
     /// ];
     /// let mut session = chat.session_from(history)?;
     /// assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
-    /// # Ok::<(), bake_runtime::Error>(())
+    /// # Ok::<(), bake::Error>(())
     /// ```
     ///
     /// # Errors
@@ -197,16 +228,21 @@ impl Chat {
         history: impl IntoIterator<Item = Message<'static>>,
     ) -> Result<Session> {
         let mut messages: Vec<_> = history.into_iter().collect();
-        let prompt = Message::of_prompt(&self.prompt);
+        let prompt: Vec<_> = Message::of_prompt(&self.prompt)
+            .into_iter()
+            .map(|m| Message::written(m.role, m.content.into_owned()))
+            .collect();
         let systems = messages.iter().take_while(|message| message.role == Role::System).count();
+        let length = prompt.len();
         let given = if messages.starts_with(&prompt) {
-            prompt.len().max(systems)
+            // The declaration wrote these, and not the model.
+            messages.splice(..length, prompt);
+            length.max(systems)
         } else if systems > 0 {
             systems
         } else {
-            let own = prompt.iter().map(|m| Message::new(m.role, m.content.to_string()));
-            messages.splice(0..0, own);
-            prompt.len()
+            messages.splice(..0, prompt);
+            length
         };
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         Session::new(self.clone(), messages, given, self.sampling.stream(number))

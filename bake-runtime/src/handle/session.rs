@@ -25,7 +25,8 @@ pub enum ContextPolicy {
 /// A conversation of several turns. What was read once is not read again.
 ///
 /// ```
-/// use bake_runtime::{Chat, Model};
+/// # extern crate bake_runtime as bake;
+/// use bake::{Chat, Model};
 ///
 /// let document = "## Lost key\nAsk Bob in the blue office.\n\n## Broken lamp\nCall the shop.";
 /// let chat = Chat::new(Model::tiny()?, document);
@@ -33,7 +34,7 @@ pub enum ContextPolicy {
 /// assert_eq!(session.chat("I lost my key")?, "Ask Bob in the blue office.");
 /// assert_eq!(session.chat("My lamp does not work")?, "Call the shop.");
 /// assert_eq!(session.messages().len(), 5);
-/// # Ok::<(), bake_runtime::Error>(())
+/// # Ok::<(), bake::Error>(())
 /// ```
 pub struct Session {
     chat: Chat,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use bake_spec::model::Files;
+use bake_spec::recipe::{Prompt, PromptFields, Turn};
 use serde_json::{Value, json};
 
 use super::settings::TextSettings;
@@ -76,8 +77,9 @@ const FAMILIES: [Family; 5] = [
 ];
 
 impl Family {
-    /// The words of `llama-tied` with the control tokens and the template of this family.
-    fn files(&self) -> Files {
+    /// The words of `llama-tied` with the control tokens and the template of this family, which
+    /// ends with `more`.
+    fn files(&self, more: &str) -> Files {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
         let read = |file: &str| std::fs::read(fixtures.join(file)).unwrap();
         let mut tokenizer: Value =
@@ -95,12 +97,16 @@ impl Family {
         tokenizer["added_tokens"] = added.into();
         let template = read(&format!("chat_templates/{}.jinja", self.template));
         let config = json!({"bos_token": self.tokens[0].0, "eos_token": self.tokens[1].0});
-        let template = Some(Cow::from(String::from_utf8(template).unwrap()));
+        let template = Some(Cow::from(String::from_utf8(template).unwrap() + more));
         Files { template, ..files(&tokenizer, &config) }
     }
 
     fn read(&self) -> (Tokenizer, ChatTemplate) {
-        let files = self.files();
+        self.read_with("")
+    }
+
+    fn read_with(&self, more: &str) -> (Tokenizer, ChatTemplate) {
+        let files = self.files(more);
         let settings = TextSettings::read(&files).unwrap();
         let tokenizer = Tokenizer::parse(&files.tokenizer, &settings, 2000, "m").unwrap();
         let (source, special) = (settings.template(), settings.special_tokens());
@@ -142,6 +148,46 @@ fn control_tokens_in_documents_and_questions_are_text() {
         assert_eq!(control(&tokenizer, &ids), control(&tokenizer, &plain), "{name}");
         let text = tokenizer.decode(&ids).unwrap();
         assert_eq!(text.matches(&evil).count(), 3, "{name}: {text}");
+    }
+}
+
+/// A template may write an answer that was given in another way than one that it asks for, as those
+/// of models do that think.
+#[test]
+fn control_tokens_in_turns_and_answers_that_somebody_wrote_are_text() {
+    const THINKS: &str = "{% if add_generation_prompt %}{{ '<think>' }}{% endif %}";
+    for (family, thinks) in FAMILIES.iter().flat_map(|family| [(family, false), (family, true)]) {
+        let name = family.template;
+        let (tokenizer, template) = match thinks {
+            false => family.read(),
+            true => family.read_with(THINKS),
+        };
+        let evil = family.all_written_out();
+        let prompt = |text: &str| {
+            let turn = |role, text: &str| Turn { role, text: text.to_owned().into() };
+            let turns = vec![turn(Role::User, text), turn(Role::Assistant, text)].into();
+            Prompt::new(PromptFields { system: "".into(), turns }).unwrap()
+        };
+        let [plain, other] = [prompt("Bob."), prompt(&evil)];
+        let [plain, other] = [&plain, &other].map(|prompt| Message::question(prompt, "Who?"));
+        let encode = |turns: &[Message<'_>]| template.encode(&tokenizer, turns, true).unwrap();
+        let controls = |ids: &[u32]| control(&tokenizer, ids);
+        assert_eq!(controls(&encode(&other)), controls(&encode(&plain)), "{name}");
+        // What the template writes after an answer ends it, and nothing in it does.
+        let end = {
+            let (_, template) = family.read();
+            let asked = template.encode(&tokenizer, &plain, true).unwrap();
+            let turns = [&plain[..], &[Message::new(Role::Assistant, "Bob.")]].concat();
+            let whole = template.encode(&tokenizer, &turns, false).unwrap();
+            controls(&whole)[controls(&asked).len()]
+        };
+        let answer =
+            |text: &str| template.encode_answer(&tokenizer, &plain, text, |id| id == end).unwrap();
+        for text in ["Bob.", &evil] {
+            let ids = answer(text);
+            assert_eq!((controls(&ids), ids.last()), (vec![end], Some(&end)), "{name}: {text}");
+            assert!(tokenizer.decode(&ids).unwrap().contains(text), "{name}: {text}");
+        }
     }
 }
 

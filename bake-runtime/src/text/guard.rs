@@ -114,8 +114,8 @@ pub(crate) fn check_template(source: &str) -> Result<(), String> {
         let (code, length) = tag(rest, end);
         if code > LONGEST_TAG {
             return Err(format!(
-                "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, beside \
-                 those of strings"
+                "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, not \
+                 counting strings"
             ));
         }
         line += rest[..length].matches('\n').count();

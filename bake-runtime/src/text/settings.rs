@@ -48,8 +48,8 @@ impl TextSettings {
             return Err(error(
                 files,
                 CONFIG,
-                "sets `split_special_tokens`, by which a chat template makes no control tokens; \
-                 remove it",
+                "sets `split_special_tokens`, with which a chat template makes no control \
+                 tokens; remove it",
             ));
         }
         let (template, template_file) = template(files, &config)?;

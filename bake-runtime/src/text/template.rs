@@ -25,18 +25,37 @@ use crate::text::tokenizer::Tokenizer;
 use turns::{SystemTurn, TurnsShown};
 
 /// A part of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Message<'a> {
     /// Who speaks.
     pub role: Role,
     /// What they say.
     pub content: Cow<'a, str>,
+    /// Whether the model said so itself: it may have thought, for example.
+    #[serde(skip)]
+    pub(super) is_of_model: bool,
 }
 
+/// Whoever wrote them: a history that was saved is the one that was.
+impl PartialEq for Message<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.role, &self.content) == (other.role, &other.content)
+    }
+}
+
+impl Eq for Message<'_> {}
+
 impl<'a> Message<'a> {
-    /// A message of the system, the user or the assistant.
+    /// A message of the system, the user or the assistant, whose words are taken for the model's:
+    /// what its tokenizer knows as tokens, but does not call special, such as `<think>`, are tokens
+    /// there.
     pub fn new(role: Role, content: impl Into<Cow<'a, str>>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), is_of_model: role == Role::Assistant }
+    }
+
+    /// A message in whose text nothing is a control token, whoever speaks.
+    pub(crate) fn written(role: Role, content: impl Into<Cow<'a, str>>) -> Self {
+        Self { role, content: content.into(), is_of_model: false }
     }
 
     /// A prompt and a question.
@@ -52,7 +71,7 @@ impl<'a> Message<'a> {
         if !prompt.system.is_empty() {
             messages.push(Self::new(Role::System, &*prompt.system));
         }
-        messages.extend(prompt.turns.iter().map(|turn| Self::new(turn.role, &*turn.text)));
+        messages.extend(prompt.turns.iter().map(|turn| Self::written(turn.role, &*turn.text)));
         messages
     }
 }
@@ -178,31 +197,59 @@ impl ChatTemplate {
     }
 
     /// The token ids of a conversation. Only the template makes control tokens: one that is written
-    /// out in a message is text. The words of the assistant are its own, and may contain tokens
-    /// such as `<think>`, which its tokenizer does not call special; templates look for them.
+    /// out in a message is text. What the model said itself may contain tokens such as `<think>`,
+    /// which its tokenizer does not call special; templates look for them.
     pub(crate) fn encode(
         &self,
         tokenizer: &Tokenizer,
         messages: &[Message<'_>],
         generation_prompt: bool,
     ) -> Result<Vec<u32>> {
-        if !messages.iter().any(|m| tokenizer.is_marked(&m.content, m.role)) {
+        if !messages.iter().any(|m| tokenizer.is_marked(&m.content, m.is_of_model)) {
             return tokenizer.encode(&self.render(messages, generation_prompt)?);
         }
-        // A private-use character that no message contains marks the tokens that are text.
-        let unused = |c: &char| !messages.iter().any(|m| m.content.contains(*c));
-        let Some(mark) = ('\u{e000}'..='\u{f8ff}').find(unused) else {
-            return Err(Error::new(
-                ErrorKind::Document,
-                "a text contains every private-use character; remove one of them",
-            ));
-        };
+        let mark = unused_in(messages.iter().map(|message| &*message.content))?;
         let marked: Vec<_> = messages
             .iter()
-            .map(|m| Message::new(m.role, tokenizer.mark(&m.content, m.role, mark)))
+            .map(|m| Message::written(m.role, tokenizer.mark(&m.content, m.is_of_model, mark)))
             .collect();
         tokenizer.encode_marked(&self.render(&marked, generation_prompt)?, mark)
     }
+
+    /// The token ids of an answer that follows a conversation, and of what the template writes
+    /// after it, up to the first token for which `ends` holds, if there is any. Nothing in the
+    /// answer is a control token.
+    #[cfg(feature = "train")]
+    pub(crate) fn encode_answer(
+        &self,
+        tokenizer: &Tokenizer,
+        messages: &[Message<'_>],
+        answer: &str,
+        ends: impl Fn(u32) -> bool,
+    ) -> Result<Vec<u32>> {
+        let asked = self.encode(tokenizer, messages, true)?;
+        let mut answered = messages.to_vec();
+        answered.push(Message::written(Role::Assistant, answer));
+        let whole = self.encode(tokenizer, &answered, false)?;
+        if let Some(rest) = whole.strip_prefix(&asked[..]) {
+            let end = rest.iter().position(|id| ends(*id)).map_or(rest.len(), |end| end + 1);
+            return Ok(rest[..end].to_vec());
+        }
+        // It writes an answer that was given in another way than one that is asked for.
+        let mark = unused_in([answer].into_iter())?;
+        let mut ids = tokenizer.encode_marked(&tokenizer.mark(answer, false, mark), mark)?;
+        ids.extend(whole.into_iter().rev().find(|id| ends(*id)));
+        Ok(ids)
+    }
+}
+
+/// A private-use character that no text contains, which marks the tokens that are text.
+fn unused_in<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<char> {
+    let unused = |c: &char| !texts.clone().any(|text| text.contains(*c));
+    ('\u{e000}'..='\u{f8ff}').find(unused).ok_or_else(|| {
+        let message = "a text contains every private-use character; remove one of them";
+        Error::new(ErrorKind::Document, message)
+    })
 }
 
 fn template_error(name: &str, e: &minijinja::Error) -> Error {

@@ -6,7 +6,6 @@ use super::control::AddedTokens;
 use super::settings::TextSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
-use crate::text::template::Role;
 
 /// A tokenizer of the Hugging Face format, and which of its tokens control the conversation.
 pub(crate) struct Tokenizer {
@@ -91,10 +90,11 @@ impl Tokenizer {
         guarded(|| self.added.encode(&self.inner, &text, &breaks))
     }
 
-    /// The text with `mark` inside every token that is text where somebody in this role writes it,
-    /// so that it no longer is that token.
-    pub(crate) fn mark(&self, text: &str, role: Role, mark: char) -> String {
-        let tokens = self.written_as_text(role);
+    /// The text with `mark` inside every token that is text where it is written, so that it no
+    /// longer is that token: every control token, except that what the model said itself may
+    /// contain those that are not called special.
+    pub(crate) fn mark(&self, text: &str, is_of_model: bool, mark: char) -> String {
+        let tokens = self.written_as_text(is_of_model);
         let mut marked = String::with_capacity(text.len());
         for (at, c) in text.char_indices() {
             marked.push(c);
@@ -106,16 +106,14 @@ impl Tokenizer {
     }
 
     /// Whether [`mark`](Self::mark) changes the text.
-    pub(crate) fn is_marked(&self, text: &str, role: Role) -> bool {
-        self.written_as_text(role).iter().any(|token| text.contains(token))
+    pub(crate) fn is_marked(&self, text: &str, is_of_model: bool) -> bool {
+        self.written_as_text(is_of_model).iter().any(|token| text.contains(token))
     }
 
-    /// The tokens that are text where somebody in this role writes them: all control tokens, except
-    /// that the model's own words may contain those that are not called special.
-    fn written_as_text(&self, role: Role) -> Vec<&str> {
-        match role {
-            Role::Assistant => self.added.special().collect(),
-            _ => self.added.control().collect(),
+    fn written_as_text(&self, is_of_model: bool) -> Vec<&str> {
+        match is_of_model {
+            true => self.added.special().collect(),
+            false => self.added.control().collect(),
         }
     }
 

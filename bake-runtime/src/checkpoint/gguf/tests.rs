@@ -147,8 +147,8 @@ fn conversations_are_the_same_tokens() {
 fn tokens(model: &Model, text: &str) -> Vec<u32> {
     let tokenizer = model.tokenizer();
     let mark = '\u{e123}';
-    match tokenizer.is_marked(text, Role::User) {
-        true => tokenizer.encode_marked(&tokenizer.mark(text, Role::User, mark), mark).unwrap(),
+    match tokenizer.is_marked(text, false) {
+        true => tokenizer.encode_marked(&tokenizer.mark(text, false, mark), mark).unwrap(),
         false => tokenizer.encode(text).unwrap(),
     }
 }

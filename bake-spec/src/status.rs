@@ -21,7 +21,8 @@ pub struct Status {
 pub enum Freshness {
     /// It is.
     Fresh,
-    /// It was baked from something else; the program answers from that.
+    /// It was baked from something else; the program answers from that, unless it has been baked
+    /// again on this machine since.
     Stale,
     /// There was no adapter when the program was built.
     Missing,

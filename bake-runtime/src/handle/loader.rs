@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bake_spec::recipe::{AdapterSource, Recipe};
 use bake_spec::store::{VENDOR_DIR, hash_files};
-use bake_spec::{Declaration, Hash, Store};
+use bake_spec::{Declaration, Hash, Status, Store};
 
 use crate::adapter::Adapter;
 use crate::adapter::kept::KeptCheckpoints;
@@ -199,7 +199,7 @@ impl<D: Declaration> Loader<D> {
                 ErrorKind::NotBaked,
                 format!("`{name}` has no adapter in this program: {why}"),
             )),
-            _ => self.read(&found::<D>(model, &Store::user()?)?, model),
+            _ => self.read(&found(D::RECIPE, D::STATUS, model, &Store::user()?)?, model),
         }
     }
 
@@ -230,25 +230,39 @@ fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
 
 /// The folder of the adapter where no build script has set one: the one in the store for the
 /// declaration as it is, else the one that was locked when the program was built.
-fn found<D: Declaration>(model: &Model, store: &Store) -> Result<PathBuf> {
-    let missing = match stored(D::RECIPE, model, store) {
+fn found(recipe: &Recipe, status: &Status, model: &Model, store: &Store) -> Result<PathBuf> {
+    let missing = match stored(recipe, model, store) {
         Err(error) if error.is_not_baked() => error,
         Err(error) => return Err(error),
         Ok(folder) => {
             #[cfg(feature = "text")]
-            crate::inputs::check_folders(D::RECIPE)?;
+            check_folders(recipe, status)?;
             return Ok(folder);
         }
     };
-    let Some(baked) = D::STATUS.baked() else { return Err(missing) };
+    let Some(baked) = status.baked() else { return Err(missing) };
     let Ok(hash) = baked.adapter().parse::<Hash>() else { return Err(missing) };
-    let vendored = Path::new(&*D::RECIPE.root).join(VENDOR_DIR).join(&*D::RECIPE.name);
+    let vendored = Path::new(&*recipe.root).join(VENDOR_DIR).join(&*recipe.name);
     let folder = match Store::holds(&vendored, &hash) {
         true => vendored,
         false => store.artifact(&hash).ok_or(missing)?,
     };
-    check_model(&D::RECIPE.name, model, baked.model_hash())?;
+    check_model(&recipe.name, model, baked.model_hash())?;
     Ok(folder)
+}
+
+/// Fails where a folder of documents has changed since the program was compiled, unless a lock
+/// names what was baked: a stale bake does not stop a program.
+#[cfg(feature = "text")]
+fn check_folders(recipe: &Recipe, status: &Status) -> Result<()> {
+    match crate::inputs::check_folders(recipe) {
+        Err(changed) if status.baked().is_some() => {
+            let name = &recipe.name;
+            tracing::warn!("`{name}` answers from what it was baked from: {changed}");
+            Ok(())
+        }
+        checked => checked,
+    }
 }
 
 /// The folder of the adapter of a recipe in a store.
@@ -287,5 +301,68 @@ impl<D> std::fmt::Debug for Loader<D> {
             .field("checkpoint", &self.checkpoint)
             .field("strength", &self.strength)
             .finish()
+    }
+}
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use bake_spec::document;
+    use bake_spec::recipe::{Document, DocumentFields};
+    use bake_spec::store::{copy_folder, hash_folder};
+    use bake_spec::{BakedFrom, Freshness};
+
+    use super::*;
+    use crate::adapter::initial;
+    use crate::bake::tests::recipe;
+
+    /// Without a build script, what answers is in the store or beside the package.
+    #[test]
+    fn what_the_lock_names_answers_where_nothing_newer_was_baked() {
+        let (dir, model) = (tempfile::tempdir().unwrap(), Model::tiny().unwrap());
+        let docs = dir.path().join("docs");
+        std::fs::create_dir(&docs).unwrap();
+        std::fs::write(docs.join("keys.md"), "Ask Bob.").unwrap();
+        let hash = document::hash(&document::read(&docs, "docs").unwrap());
+        let folder = Document::new(DocumentFields { path: "docs".into(), hash }).unwrap();
+        let target = recipe().targets[0].with(|target| target.document = Some(folder)).unwrap();
+        let declared = recipe().with(|recipe| {
+            recipe.root = dir.path().to_str().unwrap().to_owned().into();
+            recipe.targets = vec![target].into();
+        });
+        let declared = declared.unwrap();
+        let adapter = initial(model.config(), &declared.lora, 1, model.decoder().device()).unwrap();
+        let made = dir.path().join("made");
+        adapter.save(&made, "tiny").unwrap();
+        let adapter = hash_folder(&made).unwrap();
+        let named = |model: String| {
+            let list = Vec::new().into();
+            let adapter = adapter.to_string().into();
+            let baked = BakedFrom::new(adapter, "tiny".into(), model.into(), list, (1.0, 0.5));
+            Status::new(Freshness::Stale, "docs has changed".into(), Some(baked))
+        };
+        let status = named(model.hash().to_string());
+        let store = Store::new(dir.path().join("store"));
+        let find = |status: &Status| found(&declared, status, &model, &store);
+        assert!(find(&Status::UNKNOWN).unwrap_err().is_not_baked());
+        assert!(find(&status).unwrap_err().is_not_baked());
+
+        let vendored = dir.path().join(VENDOR_DIR).join(&*declared.name);
+        copy_folder(&made, &vendored).unwrap();
+        assert_eq!(find(&status).unwrap(), vendored);
+        let other = find(&named("0".repeat(64))).unwrap_err().to_string();
+        assert!(other.contains("into a model other than the current `tiny`"), "{other}");
+        std::fs::remove_dir_all(&vendored).unwrap();
+        let stored = store.adopt(&made, &adapter, &recipe().hash(model.hash())).unwrap();
+        assert_eq!(find(&status).unwrap(), stored);
+        assert!(find(&Status::UNKNOWN).unwrap_err().is_not_baked());
+
+        // What was baked as it is declared comes first, with a new file in its folder too, of which
+        // a program without a lock would otherwise hear nothing.
+        let fresh = store.adopt(&made, &adapter, &declared.hash(model.hash())).unwrap();
+        assert_eq!(find(&Status::UNKNOWN).unwrap(), fresh);
+        std::fs::write(docs.join("lamps.md"), "Ask Ann.").unwrap();
+        let changed = find(&Status::UNKNOWN).unwrap_err().to_string();
+        assert!(changed.contains("docs has changed"), "{changed}");
+        assert_eq!(find(&status).unwrap(), fresh);
     }
 }

@@ -40,10 +40,14 @@ pub(crate) fn expand(
             "`bake!` itself failed on this declaration: {said}; this is a bug in bake, please \
              report it with the declaration"
         );
-        let package = Package { root, lock: None };
-        let items = salvage::declarations(tokens).into_iter();
-        let items = items.map(|declared| items_of(&declared, package, &variable));
-        quote!(::core::compile_error! { #message } #(#items)*)
+        let items = || {
+            let package = Package { root, lock: None };
+            let declared = salvage::declarations(tokens.clone());
+            declared.iter().map(|declared| items_of(declared, package, &variable)).collect()
+        };
+        // What failed may fail here too: then there is the message alone.
+        let items: TokenStream = catch_unwind(AssertUnwindSafe(items)).unwrap_or_default();
+        quote!(::core::compile_error! { #message } #items)
     })
 }
 

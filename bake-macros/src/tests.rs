@@ -41,3 +41,12 @@ fn a_macro_that_fails_still_gives_the_items_and_asks_to_report_it() {
         assert!(!items.contains("Calm") && items.contains("fn load"), "{items}");
     }
 }
+
+#[test]
+fn a_macro_that_fails_again_and_again_still_asks_to_report_it() {
+    let fail = |_: &str| panic!("the lamp is out");
+    let source = "target keys from \"keys.md\";";
+    let items = expand(source.parse().unwrap(), Path::new("."), fail).to_string();
+    syn::parse_str::<syn::File>(&items).unwrap();
+    assert!(items.contains("compile_error") && items.contains("the lamp is out"), "{items}");
+}

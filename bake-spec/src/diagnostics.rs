@@ -150,10 +150,12 @@ fn most_similar<'a>(
 }
 
 /// How similar two words are, from 0 to 1. Words that differ in a single letter, or in two swapped
-/// neighbours, are very similar, however short they are.
+/// neighbours, are very similar, however short they are; of two letters, those that are swapped.
 #[cfg(feature = "syntax")]
 fn likeness(word: &str, candidate: &str) -> f64 {
-    let one_typo = candidate.len() > 2 && strsim::osa_distance(word, candidate) == 1;
+    let swapped = || word.chars().rev().eq(candidate.chars());
+    let one_typo = strsim::osa_distance(word, candidate) == 1
+        && (candidate.len() > 2 || candidate.len() == 2 && swapped());
     strsim::jaro(word, candidate).max(if one_typo { 0.9 } else { 0.0 })
 }
 
@@ -174,6 +176,8 @@ mod tests {
         assert_eq!(similar("akk", known), Some("ask"));
         assert_eq!(similar("wieght", known), Some("weight"));
         assert_eq!(similar("form", known), Some("from"));
+        assert_eq!(similar("rl", ["rollouts", "lr", "layers"]), Some("lr"));
+        assert_eq!(similar("rx", ["lr", "rz"]), None);
         assert_eq!(similar("xyzzy", known), None);
     }
 

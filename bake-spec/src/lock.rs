@@ -19,7 +19,7 @@ pub use entry::{
     AdapterPlace, Locked, LockedDrift, LockedExpects, LockedModel, LockedRecall, LockedTarget,
 };
 pub use limits::Limits;
-pub use settings::Settings;
+pub use settings::ReadableSettings;
 pub use state::{BakeState, KnownModel, State, TargetState, state};
 
 use crate::error::{Error, ErrorKind};

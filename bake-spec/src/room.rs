@@ -35,17 +35,32 @@ impl Needed {
             .question
             .map(|question| format!(", {question} for the longest question"))
             .unwrap_or_default();
-        let rest = context.saturating_sub(self.prompt + self.question.unwrap_or(0));
-        let help = if rest == 0 || self.at_least {
-            "shorten it, or split it into several targets"
-        } else {
-            "shorten it, split it into several targets, or lower `max_tokens`"
-        };
         format!(
             "{what} does not fit the model's context of {context} tokens: {at_least}{} for \
-             it{question}, and {} for an answer; {help}",
-            self.prompt, self.answer
+             it{question}, and {} for an answer; {}",
+            self.prompt,
+            self.answer,
+            self.help(context)
         )
+    }
+
+    /// What makes it fit, or has to be done first.
+    fn help(&self, context: usize) -> &'static str {
+        let question = self.question.unwrap_or(0);
+        let answer_helps = !self.at_least && self.prompt + question < context;
+        if self.answer >= context {
+            "lower `max_tokens`"
+        } else if question + self.answer >= context {
+            if answer_helps {
+                "shorten the question, or lower `max_tokens`"
+            } else {
+                "shorten the question"
+            }
+        } else if answer_helps {
+            "shorten it, split it into several targets, or lower `max_tokens`"
+        } else {
+            "shorten it, or split it into several targets"
+        }
     }
 }
 
@@ -63,5 +78,17 @@ mod tests {
         assert!(text.ends_with("or lower `max_tokens`"), "{text}");
         let text = Needed { question: None, at_least: true, ..needed }.refusal("it", 640);
         assert!(text.contains("at least 787 for it, and 64"), "{text}");
+    }
+
+    #[test]
+    fn what_is_too_long_by_itself_is_what_is_to_be_shortened() {
+        let help = |prompt, question, answer| {
+            let needed = Needed { prompt, question: Some(question), answer, at_least: false };
+            needed.refusal("it", 640).rsplit("; ").next().unwrap().to_owned()
+        };
+        assert_eq!(help(4, 902, 64), "shorten the question");
+        assert_eq!(help(4, 600, 64), "shorten the question, or lower `max_tokens`");
+        assert_eq!(help(500, 20, 640), "lower `max_tokens`");
+        assert_eq!(help(620, 20, 64), "shorten it, or split it into several targets");
     }
 }

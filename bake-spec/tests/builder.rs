@@ -285,6 +285,14 @@ fn names_that_are_not_names_are_refused() {
     ] {
         assert!(error.contains(what), "{error}");
     }
+    for name in ["fn", "_", "Self"] {
+        let bake = Recipe::builder().name(name).root(dir.path());
+        let bake = bake.target("fn", |target| target.document("lamp.md"));
+        let error = bake.lora(|lora| lora.modules(&["q²", "fn"])).build().unwrap_err().to_string();
+        let refused = format!("`{name}` cannot be the name of a bake; use letters");
+        assert!(error.contains(&refused) && !error.contains("name of a target"), "{error}");
+        assert!(error.contains("linear layer"), "{error}");
+    }
 }
 
 #[test]
@@ -392,8 +400,23 @@ fn settings_in_the_syntax_of_other_languages_are_corrected() {
             ways.map(|way| format!("settings are written without `{sign}`; write {way} [B0001]"));
         assert_eq!(said(&items), want);
     }
+    for (written, way) in [
+        ("train { divergence = jsd(0.3); }", "divergence jsd(0.3);"),
+        ("lora { layers = 2..4; modules: [q_proj, v_proj]; }", "layers 2..4;"),
+        ("train { lr = -3.0; }", "lr -3.0;"),
+        ("train = { epochs 3; }", "train { … }"),
+        ("student: \"Hi\" lora { rank 4; }", "student \"Hi\";"),
+        ("model = tiny;", "model tiny;"),
+    ] {
+        let said = said(&format!("{written} target keys from \"keys.md\";"));
+        assert!(said[0].ends_with(&format!("write `{way}` [B0001]")), "{said:?}");
+    }
     assert_eq!(
         said("target keys from \"keys.md\" { aks 40; }"),
         ["unknown keyword `aks`; did you mean `ask`? [B0002]"]
+    );
+    assert_eq!(
+        said("train { rl 3e-4; } target keys from \"keys.md\";"),
+        ["unknown keyword `rl`; did you mean `lr`? [B0002]"]
     );
 }

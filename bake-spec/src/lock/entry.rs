@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::VENDOR_DIR;
 use super::format1::Hashes;
 use super::limits::Limits;
-use super::settings::{Settings, readable};
+use super::settings::{ReadableSettings, readable};
 use crate::hash::Hash;
 use crate::model::Identity;
 use crate::model::config::Config;
@@ -49,7 +49,7 @@ pub struct Locked {
     pub stages: BTreeMap<String, u32>,
     /// The settings that all targets share and that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub settings: Settings,
+    pub settings: ReadableSettings,
     /// The base model.
     pub model: LockedModel,
     /// The targets and anchors, by name.
@@ -157,7 +157,7 @@ pub struct LockedTarget {
     pub answers: usize,
     /// Its own settings that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub settings: Settings,
+    pub settings: ReadableSettings,
 }
 
 impl Locked {
@@ -225,8 +225,8 @@ impl Locked {
             return AdapterPlace::Whole(vendored);
         }
         let changed = format!(
-            "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: one was changed, \
-             added or removed, or its line ends were",
+            "the files in `{VENDOR_DIR}/{}` are not those that bake.lock names: a file is missing, \
+             was added or has changed (version control may have changed its line endings)",
             self.name
         );
         match store.artifact(&self.adapter) {

@@ -6,7 +6,7 @@ use crate::hash::{Hash, Record};
 use crate::settings::{Scope, find};
 
 /// Names and values of settings that are not at their defaults.
-pub type Settings = BTreeMap<String, String>;
+pub type ReadableSettings = BTreeMap<String, String>;
 
 /// A text of more letters is named by its hash and its length.
 const LONGEST: usize = 60;
@@ -15,7 +15,7 @@ const LONGEST: usize = 60;
 const MOST: usize = 200;
 
 /// The settings of a record, as the lock has them.
-pub(super) fn readable(record: &Record) -> Settings {
+pub(super) fn readable(record: &Record) -> ReadableSettings {
     let value = |(name, form): (&str, &str)| (name.to_owned(), readable_value(name, form));
     record.iter().map(value).collect()
 }
@@ -45,10 +45,10 @@ fn readable_value(name: &str, form: &str) -> String {
 }
 
 /// What differs between two sets of settings, a sentence each.
-pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
+pub(super) fn changes(before: &ReadableSettings, now: &ReadableSettings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let differs = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
-    let value = |settings: &Settings, name: &String| {
+    let value = |settings: &ReadableSettings, name: &String| {
         settings.get(name).cloned().or_else(|| unwritten(settings, name))
     };
     differs.map(|name| change(name, value(before, name), value(now, name))).collect()
@@ -56,7 +56,7 @@ pub(super) fn changes(before: &Settings, now: &Settings) -> Vec<String> {
 
 /// How many questions a generator makes that leaves no trace in the settings: none, but that the
 /// first locks had 100 of `ask` for targets.
-fn unwritten(settings: &Settings, name: &str) -> Option<String> {
+fn unwritten(settings: &ReadableSettings, name: &str) -> Option<String> {
     let counted = ["outline", "ask", "persona", "rephrase", "unanswerable", "everyday", "general"];
     let asked = name == "ask" && !settings.contains_key("anchor");
     counted.contains(&name).then(|| if asked { "100" } else { "0" }.to_owned())
@@ -79,7 +79,7 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
     }
 }
 
-/// A value for people: none if it is a list or too long to be shown.
+/// A value for people: none if it is too long to be shown.
 fn value(name: &str, value: Option<&str>) -> Option<String> {
     let default = || {
         // A turn of a prompt.
@@ -99,8 +99,19 @@ fn value(name: &str, value: Option<&str>) -> Option<String> {
     };
     match value {
         None => default(),
-        Some(value) if value.starts_with('[') || value.contains(" letters, ") => None,
-        Some(value) => Some(value.to_owned()),
+        Some(value) if value.contains(" letters, ") => None,
+        Some(value) => Some(as_written(name, value)),
+    }
+}
+
+/// A list as a declaration has it.
+fn as_written(name: &str, value: &str) -> String {
+    match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+        Some(range) if name == "lora.layers" => range.replace(',', ".."),
+        Some(words) if name == "lora.modules" => {
+            format!("[{}]", words.replace('"', "").replace(',', ", "))
+        }
+        _ => value.to_owned(),
     }
 }
 
@@ -163,6 +174,18 @@ mod tests {
         assert_eq!(
             said(asked("Who?"), asked("Where?")),
             "`prompt.user.1` has changed from \"Who?\" to \"Where?\""
+        );
+        let layers = |from: usize, to: usize| Record::new().field("lora.layers", &[from, to]);
+        assert_eq!(said(layers(0, 2), layers(1, 2)), "`lora.layers` has changed from 0..2 to 1..2");
+        let modules = |names: &[&str]| Record::new().field("lora.modules", names);
+        assert_eq!(
+            said(modules(&["q_proj", "v_proj"]), modules(&["q_proj"])),
+            "`lora.modules` has changed from [q_proj, v_proj] to [q_proj]"
+        );
+        let people = |names: &[&str]| Record::new().field("persona.people", names);
+        assert_eq!(
+            said(people(&["a nurse"]), people(&["a clerk"])),
+            "`persona.people` has changed from [\"a nurse\"] to [\"a clerk\"]"
         );
         assert_eq!(said(with(8), with(8)), "");
     }

@@ -43,10 +43,11 @@ impl Recipe {
     /// what the macro makes of the same words, and refuses what the macro refuses.
     ///
     /// ```
+    /// # extern crate bake_spec as bake;
     /// # let dir = tempfile::tempdir()?;
     /// # std::fs::write(dir.path().join("office.md"), "Ask Bob for a key.")?;
-    /// use bake_spec::Recipe;
-    /// use bake_spec::recipe::Answer;
+    /// use bake::Recipe;
+    /// use bake::recipe::Answer;
     ///
     /// let recipe = Recipe::builder()
     ///     .name("Office")
@@ -167,7 +168,7 @@ impl RecipeBuilder {
     /// What the baked model must answer. With the name of a target, the prompted model is asked too
     /// when the bake is evaluated.
     pub fn expect(mut self, target: Option<&str>, question: &str, answer: Answer) -> Self {
-        let target = target.map(|name| self.named(name, "target", "iphone"));
+        let target = target.map(|name| self.target_name(name, "target"));
         let expect = WrittenExpect {
             keyword: word("expect"),
             target,
@@ -190,7 +191,7 @@ impl RecipeBuilder {
 
     /// The expectations of a JSON Lines file, which are about this target where one is named.
     pub fn expect_from(mut self, target: Option<&str>, path: &str) -> Self {
-        let target = target.map(|name| self.named(name, "target", "iphone"));
+        let target = target.map(|name| self.target_name(name, "target"));
         let answer = WrittenAnswer::FromFile(word("from"));
         let expect =
             WrittenExpect { keyword: word("expect"), target, question: text(path), answer };
@@ -231,7 +232,8 @@ impl RecipeBuilder {
 
     fn checked(mut self) -> (Recipe, Diagnostics) {
         let declared = self.name.clone();
-        let name = self.named(&declared, "bake", "Support");
+        // A type has this name, so it must not be a word of the language.
+        let name = self.named(syn::parse_str(&declared), &declared, "bake", "Support");
         let bake = WrittenBake {
             attributes: Vec::new(),
             visibility: Visibility::Inherited,
@@ -245,14 +247,19 @@ impl RecipeBuilder {
     }
 
     fn push(&mut self, keyword: &str, name: &str, head: Vec<Assignment>, body: Vec<Item>) {
-        let name = self.named(name, keyword, "iphone");
+        let name = self.target_name(name, keyword);
         let keyword = word(keyword);
         self.items.push(Item::Target(WrittenTarget { keyword, name, head, body, broken: false }));
     }
 
-    /// A name, which must be valid in Rust.
-    fn named(&mut self, name: &str, what: &str, example: &str) -> Ident {
-        Ident::parse_any.parse_str(name).unwrap_or_else(|_| {
+    /// The name of a target or an anchor.
+    fn target_name(&mut self, name: &str, what: &str) -> Ident {
+        self.named(Ident::parse_any.parse_str(name), name, what, "iphone")
+    }
+
+    /// A name, if it was read as one.
+    fn named(&mut self, read: syn::Result<Ident>, name: &str, what: &str, example: &str) -> Ident {
+        read.unwrap_or_else(|_| {
             let message =
                 format!("`{name}` cannot be the name of a {what}; use letters, as in `{example}`");
             self.mistakes.push(Diagnostic::new(Code::Value, Span::call_site(), message));
@@ -287,7 +294,7 @@ fn word(word: &str) -> Ident {
 /// of a layer either.
 fn module(name: &str) -> Ident {
     Ident::parse_any.parse_str(name).unwrap_or_else(|_| {
-        let letter = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         Ident::new(&format!("_{}", name.chars().map(letter).collect::<String>()), here().0)
     })
 }

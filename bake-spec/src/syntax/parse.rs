@@ -13,7 +13,7 @@ use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 
 use super::tokens::{
     begins_named, begins_next_item, braces, brackets, found, parentheses, recover, recover_to,
-    skip_to_clause,
+    skip_to_clause, written_value,
 };
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
 use crate::model::named::{NAMED, NamedModel};
@@ -161,6 +161,7 @@ impl Parser {
                 Ok((Item::Crate { keyword, path }, false))
             }
             ("model", Scope::Bake) => {
+                self.no_sign(input, &keyword, scope);
                 Ok((Item::Model { keyword, source: self.model(input)? }, false))
             }
             ("target" | "anchor", Scope::Bake) => self.target(input, keyword),
@@ -379,13 +380,10 @@ impl Parser {
         }
         let span = input.span();
         let Ok(sign) = input.parse::<TokenTree>() else { return };
-        let value = match input.fork().parse::<TokenTree>() {
-            Ok(TokenTree::Literal(literal)) => literal.to_string(),
-            Ok(TokenTree::Ident(word)) => word.to_string(),
-            _ => "…".to_owned(),
-        };
+        let value = written_value(&input.fork(), scope);
         let end = match scope {
             Scope::TargetHead | Scope::AnchorHead => "",
+            _ if value.ends_with('}') => "",
             _ => ";",
         };
         let message =

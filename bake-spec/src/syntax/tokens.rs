@@ -92,3 +92,44 @@ pub(super) fn found(input: ParseStream<'_>) -> String {
         Err(_) => "the end".into(),
     }
 }
+
+/// The value that comes next, for a message: `{ … }` for what is in braces, and `…` if there is
+/// none.
+pub(super) fn written_value(input: ParseStream<'_>, scope: Scope) -> String {
+    let ends_here = |input: ParseStream<'_>| {
+        let next = input.fork().call(Ident::parse_any).map(|word| word.to_string());
+        let is_keyword = |word: String| {
+            find(scope, &word).is_some() || keywords(Scope::Bake).any(|other| other == word)
+        };
+        input.peek(token::Brace) || next.is_ok_and(is_keyword)
+    };
+    let mut text = String::new();
+    while !input.peek(Token![;]) && (text.is_empty() || !ends_here(input)) {
+        let Ok(token) = input.parse::<TokenTree>() else { break };
+        write_token(&token, &mut text);
+        if text.ends_with('}') {
+            break;
+        }
+    }
+    if text.is_empty() { "…".to_owned() } else { text }
+}
+
+fn write_token(token: &TokenTree, text: &mut String) {
+    let TokenTree::Group(group) = token else {
+        let apart = text.ends_with(|last: char| last.is_alphanumeric() || "\"_,".contains(last));
+        if apart && !matches!(token, TokenTree::Punct(_)) {
+            text.push(' ');
+        }
+        text.push_str(&token.to_string());
+        return;
+    };
+    let (open, close) = match group.delimiter() {
+        Delimiter::Brace => return text.push_str("{ … }"),
+        Delimiter::Bracket => ("[", "]"),
+        Delimiter::Parenthesis => ("(", ")"),
+        Delimiter::None => ("", ""),
+    };
+    text.push_str(open);
+    group.stream().into_iter().for_each(|token| write_token(&token, text));
+    text.push_str(close);
+}

@@ -196,7 +196,8 @@ impl TargetBuilder {
     /// The turns that the teacher reads before a question. The document follows the system turn.
     ///
     /// ```
-    /// use bake_spec::Recipe;
+    /// # extern crate bake_spec as bake;
+    /// use bake::Recipe;
     ///
     /// let bake = Recipe::builder().target("office", |target| {
     ///     target.prompt_turns(|turns| {
@@ -204,7 +205,7 @@ impl TargetBuilder {
     ///     })
     /// });
     /// assert_eq!(bake.build()?.targets[0].prompt.turns.len(), 2);
-    /// # Ok::<(), bake_spec::Error>(())
+    /// # Ok::<(), bake::Error>(())
     /// ```
     pub fn prompt_turns(self, declare: impl FnOnce(TurnsBuilder) -> TurnsBuilder) -> Self {
         self.prompted(turns(declare))

@@ -162,7 +162,7 @@ fn without_detours(path: &Path) -> PathBuf {
 struct Modules<'a> {
     /// The folder of the file.
     beside: &'a Path,
-    /// SourceFiles that may belong to them, with the folders of their own modules.
+    /// Files that may belong to them, with the folders of their own modules.
     found: &'a mut Vec<(PathBuf, PathBuf)>,
 }
 

@@ -129,7 +129,7 @@ pub(crate) struct BakeArgs {
     /// Make everything again, whatever is in the store
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
-    /// Let bake.lock name also what is below its `gate`
+    /// Let bake.lock also name what is below its `gate`
     #[arg(long, conflicts_with_all = ["target", "locked", "frozen"])]
     pub(crate) accept: bool,
     #[command(flatten)]
@@ -172,7 +172,7 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// For CI: exit with 1 unless every bake is fresh
     Check(Listing),
-    /// Ask what is expected of what was baked, and exit with 1 where it is below its gate
+    /// Ask the baked model what is expected of it, and exit with 1 where it is below its gate
     Test(Test),
     /// Show what a bake was made from
     Show(Show),
@@ -204,8 +204,16 @@ pub(crate) enum Command {
     /// Print shell completions for `cargo bake`
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        shell: Shell,
     },
+}
+
+/// A shell in which `cargo bake` can be completed.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Fish,
+    Zsh,
 }
 
 #[derive(Args)]
@@ -240,7 +248,7 @@ pub(crate) struct PlanArgs {
 
 #[derive(Args)]
 pub(crate) struct Numbered {
-    /// The adapter as it was at this checkpoint, of those that `keep_every` keeps
+    /// The adapter at this checkpoint, one of those that `keep_every` keeps
     #[arg(long, value_name = "NUMBER")]
     pub(crate) checkpoint: Option<usize>,
 }

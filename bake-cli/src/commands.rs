@@ -19,11 +19,11 @@ mod status;
 mod test;
 mod vendor;
 
-pub(crate) use bake::similar_command;
-
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bake_spec::diagnostics::similar;
+use clap::CommandFactory as _;
 
 use crate::args::{Cli, Command};
 
@@ -49,4 +49,39 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Command::Pull(args)) => share::pull(args, common),
         Some(Command::Completions { shell }) => Ok(completions::run(*shell)),
     }
+}
+
+/// A command with a similar name, unless one has this name.
+pub(crate) fn similar_command(name: &str) -> Option<String> {
+    similar_of(&Cli::command(), name)
+}
+
+/// The same of the verbs of a command.
+pub(crate) fn similar_verb(command: &str, name: &str) -> Option<String> {
+    similar_of(Cli::command().find_subcommand(command)?, name)
+}
+
+fn similar_of(command: &clap::Command, name: &str) -> Option<String> {
+    let verbs = || command.get_subcommands().map(clap::Command::get_name);
+    if verbs().any(|verb| verb == name) {
+        return None;
+    }
+    similar(name, verbs()).map(str::to_owned)
+}
+
+/// That a command does not print JSON, and which ones do.
+pub(crate) fn without_json(name: Option<&str>) -> String {
+    let cli = Cli::command();
+    let prints =
+        |command: &clap::Command| command.get_arguments().any(|arg| arg.get_id() == "json");
+    let mut those = Vec::new();
+    for command in cli.get_subcommands() {
+        let verbs = command.get_subcommands().filter(|verb| prints(verb));
+        those.extend(verbs.map(|verb| format!("{} {}", command.get_name(), verb.get_name())));
+        if prints(command) {
+            those.push(command.get_name().to_owned());
+        }
+    }
+    let command = name.map(|name| format!(" {name}")).unwrap_or_default();
+    format!("`cargo bake{command}` does not take `--json`; these do: {}", those.join(", "))
 }

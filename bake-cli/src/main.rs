@@ -15,8 +15,8 @@ mod workspace;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use bake_spec::ErrorKind;
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 fn main() -> ExitCode {
     // Cargo calls `cargo-bake bake …`.
@@ -59,15 +59,41 @@ fn misunderstood(error: &clap::Error, words: &[OsString]) -> ExitCode {
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
-/// What is wrong where the options of a command come after a word that is like its name. For clap
-/// such a word is the name of a bake, so it only finds the options strange.
+/// What is wrong where clap does not see it: for clap a word that is like the name of a command is
+/// the name of a bake if its options follow, verbs of a command are not like others however short
+/// they are, and `--json` may be a value.
 fn misspelt(error: &clap::Error, words: &[OsString]) -> Option<String> {
-    if error.kind() != clap::error::ErrorKind::UnknownArgument {
-        return None;
+    let word = |i: usize| words.get(i)?.to_str();
+    match error.kind() {
+        ErrorKind::UnknownArgument if named(error, ContextKind::InvalidArg) == Some("--json") => {
+            let command = word(1).filter(|word| !word.starts_with('-'));
+            match command.and_then(commands::similar_command) {
+                Some(verb) => Some(not_a_command(word(1)?, &verb)),
+                None => Some(commands::without_json(command)),
+            }
+        }
+        ErrorKind::UnknownArgument => {
+            let command = word(1)?;
+            commands::similar_command(command).map(|verb| not_a_command(command, &verb))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let (command, verb) = (word(1)?, named(error, ContextKind::InvalidSubcommand)?);
+            let meant = commands::similar_verb(command, verb)?;
+            Some(not_a_command(&format!("{command} {verb}"), &format!("{command} {meant}")))
+        }
+        _ => None,
     }
-    let word = words.get(1)?.to_str()?;
-    let verb = commands::similar_command(word)?;
-    Some(format!("`{word}` is not a command; did you mean `cargo bake {verb}`?"))
+}
+
+fn named(error: &clap::Error, what: ContextKind) -> Option<&str> {
+    match error.get(what)? {
+        ContextValue::String(name) => Some(name),
+        _ => None,
+    }
+}
+
+fn not_a_command(word: &str, meant: &str) -> String {
+    format!("`{word}` is not a command; did you mean `cargo bake {meant}`?")
 }
 
 /// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.
@@ -76,5 +102,5 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         (Some(of_engine), _) => Some(of_engine.kind()),
         (None, of_spec) => of_spec.map(bake_spec::Error::kind),
     };
-    if kind == Some(ErrorKind::Interrupted) { 130 } else { 101 }
+    if kind == Some(bake_spec::ErrorKind::Interrupted) { 130 } else { 101 }
 }

@@ -7,17 +7,16 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use bake_runtime::{BakeOptions, Interrupt, Report, Silent, Verdict, bake_recipe};
 use bake_spec::check::Gate;
-use bake_spec::diagnostics::{did_you_mean, similar};
+use bake_spec::diagnostics::did_you_mean;
 use bake_spec::lock::{AdapterPlace, Locked, State, VENDOR_DIR};
 use bake_spec::model::Identity;
 use bake_spec::recipe::Recipe;
 use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
-use clap::CommandFactory as _;
 
 use super::figures::{self, PromptedBy};
-use super::{checkpoint, test, vendor};
-use crate::args::{BakeArgs, Cli, Common};
+use super::{checkpoint, similar_command, test, vendor};
+use crate::args::{BakeArgs, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{Found, Models, Package, packages, select};
 
@@ -73,17 +72,6 @@ enum Outcome {
 fn misspelt(name: &str) -> Option<anyhow::Error> {
     let verb = similar_command(name)?;
     Some(anyhow!("there is no command or bake `{name}`; did you mean `cargo bake {verb}`?"))
-}
-
-/// A command with a similar name, unless one has this name.
-pub(crate) fn similar_command(name: &str) -> Option<String> {
-    let command = Cli::command();
-    let mut verbs = command.get_subcommands().map(clap::Command::get_name);
-    if verbs.any(|verb| verb == name) {
-        return None;
-    }
-    let verbs = command.get_subcommands().map(clap::Command::get_name);
-    similar(name, verbs).map(str::to_owned)
 }
 
 /// Makes a bake unless it is up to date.
@@ -161,7 +149,7 @@ fn judge_again(
     }
     let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked);
     if !shortfalls.is_empty() && !args.accept {
-        refuse(name, &shortfalls, "bake.lock goes on naming it", &adapter);
+        refuse(name, &shortfalls, "bake.lock still names it", &adapter);
         return Ok(Outcome::BelowGate);
     }
     package.update_lock(|lock| {
@@ -288,7 +276,7 @@ fn bake(
         |before: &Locked| before.adapter == locked.adapter && before.judged == locked.judged;
     if !shortfalls.is_empty() && !args.accept && !before.is_some_and(accepted) {
         let kept = match before {
-            Some(_) => "bake.lock goes on naming the one before",
+            Some(_) => "bake.lock still names the one before",
             None => "bake.lock does not name it",
         };
         refuse(&recipe.name, &shortfalls, kept, &baked.adapter);
@@ -344,11 +332,11 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
     if *kl_after > FAR {
         let trained_to_the_end = report.best_epoch() == recipe.train.epochs;
         let help = if trained_to_the_end {
-            "more `epochs`, or more questions, help"
+            "more `epochs`, or more questions, would help"
         } else {
-            "more questions help"
+            "more questions would help"
         };
-        status("", format_args!("more than {FAR} is far: {help}"));
+        status("", format_args!("more than {FAR} is a lot; {help}"));
     }
 }
 

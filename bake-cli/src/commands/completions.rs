@@ -6,9 +6,10 @@
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory as _};
-use clap_complete::Shell;
+use clap_complete::Generator;
+use clap_complete::aot::{Bash, Fish, Zsh};
 
-use crate::args::Cli;
+use crate::args::{Cli, Shell};
 use crate::terminal;
 
 /// Calls the completion of `cargo bake` for its words, and the earlier completion of `cargo` for
@@ -39,7 +40,7 @@ _cargo_bake_names() {
 _cargo_or_bake() {
     if [[ ${COMP_WORDS[1]-} == bake ]] && (( COMP_CWORD > 1 )); then
         _cargo_bake "$@"
-        # What is no option and not the value of one may be the name of a bake.
+        # A word that is neither an option nor the value of one may be the name of a bake.
         if [[ $2 != -* && $3 != -* ]] && {
             (( COMP_CWORD == 2 )) ||
                 [[ " status plan check test show chat vendor push pull export " \
@@ -61,15 +62,14 @@ pub(crate) fn run(shell: Shell) -> ExitCode {
     let script = match shell {
         Shell::Bash => bash(),
         Shell::Fish => fish(),
-        // The completion of cargo for zsh calls `_cargo-bake` by itself; other shells complete the
-        // program.
-        other => generated(other, &mut Cli::command(), "cargo-bake"),
+        // The completion of cargo for zsh calls `_cargo-bake` by itself.
+        Shell::Zsh => generated(Zsh, &mut Cli::command(), "cargo-bake"),
     };
     terminal::print(format_args!("{script}"));
     ExitCode::SUCCESS
 }
 
-fn generated(shell: Shell, command: &mut Command, name: &str) -> String {
+fn generated(shell: impl Generator, command: &mut Command, name: &str) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, command, name, &mut script);
     String::from_utf8_lossy(&script).into_owned()
@@ -82,7 +82,7 @@ fn cargo() -> Command {
 }
 
 fn bash() -> String {
-    let script = generated(Shell::Bash, &mut cargo(), "cargo");
+    let script = generated(Bash, &mut cargo(), "cargo");
     // Only the function of the script is used, under another name.
     let function: String = script
         .split_inclusive('\n')
@@ -93,6 +93,6 @@ fn bash() -> String {
 
 fn fish() -> String {
     // The functions get their own names, apart from those of the completion of `cargo`.
-    let script = generated(Shell::Fish, &mut cargo(), "cargo");
+    let script = generated(Fish, &mut cargo(), "cargo");
     script.replace("__fish_cargo_", "__fish_cargo_bake_")
 }

@@ -36,7 +36,8 @@ fn listings_say_what_there_is() {
     assert_eq!(plan["bakes"][0]["targets"][0]["rollouts"]["to_make"], 0);
     let lock = package.read("bake.lock");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();
-    assert!(package.ok(&["plan"]).contains("Office (the adapter is in the store: it is used"));
+    let reused = "Office (the adapter is in the store: it will be reused";
+    assert!(package.ok(&["plan"]).contains(reused));
     package.write("bake.lock", &lock);
     package.ok(&["--fresh"]);
     let rollouts = json(&["show", "rollouts", "--json"]);
@@ -85,7 +86,7 @@ fn errors_and_settings_are_listed_and_explained() {
     let list: Value = serde_json::from_str(&package.ok(&["explain", "--json"])).unwrap();
     assert_eq!(list["errors"][0]["name"], "B0001");
     package.fails(&["explain", "rnak"], 101, "did you mean `rank`?");
-    package.fails(&["explain", "zzzzzz"], 101, "`cargo bake explain` lists what there is");
+    package.fails(&["explain", "zzzzzz"], 101, "`cargo bake explain` lists them all");
 }
 
 #[test]

@@ -11,6 +11,8 @@ fn mistakes_are_reported_with_the_next_step() {
     package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0021");
     package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
     package.fails(&["stauts"], 101, "did you mean");
+    let get = "`model gte` is not a command; did you mean `cargo bake model get`?";
+    package.fails(&["model", "gte", "smollm2"], 2, get);
     for (args, verb) in [
         (&["stauts", "--json"][..], "status"),
         (&["gcc", "--dry-run"], "gc"),

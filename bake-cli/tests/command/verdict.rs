@@ -114,7 +114,7 @@ fn what_is_below_its_gate_is_not_locked_unless_it_is_accepted() {
     let accepted = said(&package.run(&["--accept"]));
     assert!(accepted.contains("found in the store") && accepted.contains("missed:"), "{accepted}");
     assert_eq!(package.states(), ["fresh"; 3]);
-    package.fails(&["test"], 1, "`gate` wants 100 %");
+    package.fails(&["test"], 1, "`gate` requires 100 %");
     // A lower bar changes nothing that was baked.
     let lower = package.read("src/main.rs").replace("expects 1.0", "expects 0.0");
     package.write("src/main.rs", &lower);
@@ -148,8 +148,8 @@ fn a_fresh_bake_is_judged_again_when_something_else_is_expected() {
     assert!(said(&package.run(&[])).contains("of 2 expectations"));
     assert_ne!(package.read("bake.lock"), lock, "it says by what it was judged");
     expect("expects 0.0", "expects 1.0");
-    package.fails(&[], 3, "bake.lock goes on naming it");
-    package.fails(&[], 3, "`gate` wants 100 %");
+    package.fails(&[], 3, "bake.lock still names it");
+    package.fails(&[], 3, "`gate` requires 100 %");
     package.ok(&["--accept"]);
     package.ok(&[]);
 }
@@ -174,8 +174,8 @@ fn a_fresh_bake_is_judged_again_when_a_file_expects_something_else() {
 #[test]
 fn a_gate_can_limit_the_divergence() {
     let package = package("gate { kl 0.000001; }");
-    package.fails(&[], 3, "nats per token from the teacher, and `gate` wants at most 0.000001");
+    package.fails(&[], 3, "nats per token from the teacher, and `gate` allows at most 0.000001");
     assert!(package.ok(&["--accept", "-q"]).is_empty());
     package.fails(&["test"], 1, "expects nothing");
-    package.fails(&["test"], 1, "wants at most 0.000001");
+    package.fails(&["test"], 1, "allows at most 0.000001");
 }

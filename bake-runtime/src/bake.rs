@@ -159,7 +159,7 @@ impl Baking<'_> {
         let (covering, mut report) = self.learn(&stages, &inputs, &chosen, prepared, adapter)?;
         let Covering { prepared, adapter, .. } = covering;
         let Prepared { training_set, examinations, anchored, .. } = prepared;
-        report.drift = Drift::of(model, &training_set, &anchored, &adapter)?;
+        report.drift = Drift::of(model, &training_set, &anchored, &adapter, monitor)?;
         drop(training_set);
         let adapter = Arc::new(adapter);
         let recalls = recall::recall(&stages, &examinations, Arc::clone(&adapter))?;
@@ -247,7 +247,13 @@ impl Baking<'_> {
         adapter: Option<&Adapter>,
     ) -> Result<f64> {
         let view = WeightView { adapter, dropout: None };
-        measure(self.model, &self.recipe.train, training_set, sequences, view)
+        let whose = if adapter.is_some() { "baked" } else { "base" };
+        let name = &format!("divergence of the {whose} model");
+        let stage = Stage { name, target: "", total: sequences.len(), unit: "answers" };
+        self.monitor.stage(stage, |ticker| {
+            let advance = |done| ticker.advance(done, "");
+            measure(self.model, &self.recipe.train, training_set, sequences, view, &advance)
+        })
     }
 
     /// The checkpoints of a round, which stay there until the bake is done.

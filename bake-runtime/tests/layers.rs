@@ -38,7 +38,7 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
 ];
 
 /// The operations of the decoder, from which blocks are made.
-const OPERATIONS: [&str; 5] = ["attention", "gate", "linear", "norm", "rope"];
+const OPERATIONS: [&str; 6] = ["attention", "dropout", "gate", "linear", "norm", "rope"];
 
 fn files(part: &str) -> Vec<PathBuf> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -154,6 +154,7 @@ const CRATES: [&str; 8] = [
 /// The name that a line declares a type by. A macro makes types of lines such as
 /// `Target of TargetFields`.
 fn declared(line: &str) -> Option<&str> {
+    let indented = line.starts_with(' ');
     let mut line = line.trim_start();
     if let Some(public) = line.strip_prefix("pub") {
         let to_some = public.strip_prefix('(').and_then(|rest| rest.split_once(')'));
@@ -166,7 +167,10 @@ fn declared(line: &str) -> Option<&str> {
     {
         return Some(kind);
     }
-    ["struct", "enum", "trait", "union"].contains(&kind).then_some(())?;
+    // Within a trait or its implementation a `type` is not one more name.
+    let is_type =
+        ["struct", "enum", "trait", "union"].contains(&kind) || kind == "type" && !indented;
+    is_type.then_some(())?;
     name.split(|c: char| !c.is_alphanumeric()).next().filter(|name| !name.is_empty())
 }
 
@@ -177,6 +181,8 @@ fn no_two_types_of_a_crate_have_one_name() {
         ("    pub struct Kept<'a>(&'a str);", Some("Kept")),
         ("pub(crate) unsafe trait Plain: Copy {", Some("Plain")),
         ("    Target of TargetFields", Some("Target")),
+        ("pub(super) type Parsed<T> = Result<T, Reported>;", Some("Parsed")),
+        ("    type Target = Chat;", None),
         ("let part = whole of", None),
         ("publish(struct_of);", None),
         ("pub struct $builder {", None),

@@ -13,6 +13,7 @@ use crate::generate::sample::Sampling;
 use crate::generate::token_chunks;
 use crate::model::Model;
 use crate::model::block::WeightView;
+use crate::progress::{Monitor, Stage, Ticker};
 use crate::train::{StudentSequence, TrainingSet, measure};
 
 /// Tokens of an answer that are compared together.
@@ -89,11 +90,26 @@ impl Drift {
         training_set: &TrainingSet,
         anchored: &[Anchored],
         adapter: &Adapter,
+        monitor: Monitor<'_>,
     ) -> Result<Option<Self>> {
         let tokens: usize = anchored.iter().map(|anchored| anchored.answer.len()).sum();
         if tokens == 0 {
             return Ok(None);
         }
+        let stage = Stage { name: "drift", target: "", total: anchored.len(), unit: "answers" };
+        monitor.stage(stage, |ticker| {
+            Self::measured(model, training_set, anchored, adapter, ticker).map(Some)
+        })
+    }
+
+    fn measured(
+        model: &Model,
+        training_set: &TrainingSet,
+        anchored: &[Anchored],
+        adapter: &Adapter,
+        ticker: &Ticker<'_>,
+    ) -> Result<Self> {
+        let tokens: usize = anchored.iter().map(|anchored| anchored.answer.len()).sum();
         let mut sequences = Vec::with_capacity(anchored.len());
         for Anchored { sequence, .. } in anchored {
             sequences
@@ -101,7 +117,9 @@ impl Drift {
         }
         let view = WeightView { adapter: Some(adapter), dropout: None };
         // Whatever is minimised, and at whatever temperature.
-        let kl = measure(model, &Train::default(), training_set, &sequences, view)?;
+        let settings = Train::default();
+        let check = |_| ticker.advance(0, "");
+        let kl = measure(model, &settings, training_set, &sequences, view, &check)?;
         let mut drift = Self { kl, asked: 0, same: 0 };
         let likeliest: Vec<&Anchored> =
             anchored.iter().filter(|anchored| anchored.likeliest).collect();
@@ -117,8 +135,9 @@ impl Drift {
                 drift.same += usize::from(anchored.is_said_with(model, &states)?);
                 begin += anchored.answer.len();
             }
+            ticker.advance(part.len(), "")?;
         }
-        Ok(Some(drift))
+        Ok(drift)
     }
 }
 

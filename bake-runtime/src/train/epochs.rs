@@ -140,7 +140,9 @@ impl Training<'_> {
             return Ok(());
         }
         let view = WeightView { adapter: Some(&state.adapter), dropout: None };
-        let now = measure(model, &recipe.train, training_set, &training_set.held_out, view)?;
+        let check = |_| self.monitor.check();
+        let held_out = &training_set.held_out;
+        let now = measure(model, &recipe.train, training_set, held_out, view, &check)?;
         state.held_out.push(now);
         if lowest(&state.held_out) == Some(state.held_out.len() - 1) {
             // The optimiser changes the numbers of the other where they are.

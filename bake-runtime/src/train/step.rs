@@ -22,13 +22,15 @@ use crate::model::dropout::Dropout;
 pub(super) const LOSS: Options =
     Options { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: None };
 
-/// The weighted mean divergence over some sequences of a training set, in nats per token.
+/// The weighted mean divergence over some sequences of a training set, in nats per token. How many
+/// of them are done is reported as it goes.
 pub(crate) fn measure(
     model: &Model,
     settings: &Train,
     training_set: &TrainingSet,
     sequences: &[StudentSequence],
     view: WeightView<'_>,
+    advance: &dyn Fn(usize) -> Result<()>,
 ) -> Result<f64> {
     let mut total = 0.0;
     for sequences in token_chunks(sequences, |sequence| sequence.ids.len()) {
@@ -38,6 +40,7 @@ pub(crate) fn measure(
             .forward(&batch.ids, batch.sequences(), view)?
             .index_select(&batch.rows, 0)?;
         total += compared(model, settings, &batch, &hidden, 1.0)?.loss;
+        advance(sequences.len())?;
     }
     Ok(total)
 }
@@ -278,7 +281,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn measure(&self) -> Result<()> {
         let view = WeightView { adapter: Some(&self.adapter), dropout: None };
         let sequences = &self.training_set.sequences;
-        measure(self.model, &self.recipe.train, &self.training_set, sequences, view)?;
+        measure(self.model, &self.recipe.train, &self.training_set, sequences, view, &|_| Ok(()))?;
         Ok(())
     }
 }

@@ -25,10 +25,12 @@ impl Progress for Counts {
 }
 
 impl Counts {
-    /// What was made, without the training.
+    /// What was made, without what every bake does: training, and measuring before and after it.
     fn made(&self) -> BTreeMap<String, usize> {
+        let always =
+            |stage: &str| ["training", "drift"].contains(&stage) || stage.starts_with("divergence");
         let mut made = BTreeMap::new();
-        for (stage, steps) in self.0.lock().unwrap().iter().filter(|(name, _)| name != "training") {
+        for (stage, steps) in self.0.lock().unwrap().iter().filter(|(name, _)| !always(name)) {
             *made.entry(stage.clone()).or_default() += steps;
         }
         made

@@ -79,7 +79,9 @@ fn every_stage_has_a_span_and_ends_with_an_event() {
         assert!(heard(&["span stage", stage, "target=\"keys\"", "total="]), "{stage}: {lines:#?}");
         assert!(heard(&["event INFO", stage, "finished", "done="]), "{stage}: {lines:#?}");
     }
-    assert!(heard(&["span stage", "stage=\"training\""]), "{lines:#?}");
+    for stage in ["divergence of the base model", "training", "divergence of the baked model"] {
+        assert!(heard(&["span stage", &format!("stage={stage:?}")]), "{stage}: {lines:#?}");
+    }
     let after = format!("kl_after={:?}", report.kl_after);
     assert!(heard(&["event INFO", "baked", &after]), "{lines:#?}");
 }

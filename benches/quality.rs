@@ -3,7 +3,7 @@
 //! Each document of `tests/documents` is baked with a declaration that has nothing but its path,
 //! and all its questions are asked of the base model, of the model with the document in its prompt,
 //! of the model with the right passage in its prompt, and of the baked model. The tables say how
-//! many answers are right, with intervals of 95 %, how many are no answers at all, and how long a
+//! many answers are right, with intervals of 95 %, how many are not answers at all, and how long a
 //! bake takes.
 //!
 //! ```text

@@ -18,16 +18,17 @@ pub mod bake {
     ///
     /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
     pub const documents: () = ();
-    /// What of the document the teacher reads to answer a question: the passage that it was made
-    /// from, the whole document, or the passages that have most in common with the question, its
-    /// own among them; by default its passage, and, for a question that was made from none, the
-    /// document, or, where that does not fit, the passages that have most in common with it.
+    /// Which part of the document the teacher reads to answer a question: the passage that it was
+    /// made from, the whole document, or the passages that have the most in common with the
+    /// question, its own among them; by default its passage; for a question that was not made from
+    /// one, the document, or, where that does not fit, the passages that have the most in common
+    /// with it.
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
     /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
-    /// in the same way, here or in a JSON Lines file; by default probes try out whether examples of
-    /// bake help.
+    /// in the same way, here or in a JSON Lines file; by default probes find out whether bake's own
+    /// examples help.
     ///
     /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
     pub const examples: () = ();
@@ -64,7 +65,7 @@ pub mod bake {
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many questions of the same subject are asked that the document does not answer, so that
+    /// How many questions on the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
     ///
     /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
@@ -164,16 +165,17 @@ pub mod target {
 
 /// Settings of a target's braces.
 pub mod target_body {
-    /// What of the document the teacher reads to answer a question: the passage that it was made
-    /// from, the whole document, or the passages that have most in common with the question, its
-    /// own among them; by default its passage, and, for a question that was made from none, the
-    /// document, or, where that does not fit, the passages that have most in common with it.
+    /// Which part of the document the teacher reads to answer a question: the passage that it was
+    /// made from, the whole document, or the passages that have the most in common with the
+    /// question, its own among them; by default its passage; for a question that was not made from
+    /// one, the document, or, where that does not fit, the passages that have the most in common
+    /// with it.
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
     /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
-    /// in the same way, here or in a JSON Lines file; by default probes try out whether examples of
-    /// bake help.
+    /// in the same way, here or in a JSON Lines file; by default probes find out whether bake's own
+    /// examples help.
     ///
     /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
     pub const examples: () = ();
@@ -210,22 +212,22 @@ pub mod target_body {
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many questions of the same subject are asked that the document does not answer, so that
+    /// How many questions on the same subject are asked that the document does not answer, so that
     /// the baked model learns where its knowledge ends; 0 for none.
     ///
     /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
     /// and `{ … }`.
     pub const unanswerable: () = ();
-    /// How many requests of a table of bake are asked that have nothing to do with any document; 0
-    /// for none; by default all of them for an anchor that declares no questions, and otherwise
-    /// none.
+    /// How many of bake's own everyday requests are asked, which have nothing to do with any
+    /// document; 0 for none; by default all of them for an anchor that declares no questions, and
+    /// otherwise none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.
     pub const everyday: () = ();
-    /// How many requests of another table are asked, from which a behaviour is learned: questions
-    /// about the world, things to write, explain, list, compute or decide, small talk; 0 for none;
-    /// by default all of them for a target without a document, and otherwise none.
+    /// How many of bake's own general requests are asked, from which a behaviour is learned:
+    /// questions about the world, things to write, explain, list, compute or decide, small talk; 0
+    /// for none; by default all of them for a target without a document, and otherwise none.
     ///
     /// `general`, in a target's braces: a whole number from 0 to 100000, or nothing.
     pub const general: () = ();
@@ -307,9 +309,9 @@ pub mod anchor_body {
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many requests of a table of bake are asked that have nothing to do with any document; 0
-    /// for none; by default all of them for an anchor that declares no questions, and otherwise
-    /// none.
+    /// How many of bake's own everyday requests are asked, which have nothing to do with any
+    /// document; 0 for none; by default all of them for an anchor that declares no questions, and
+    /// otherwise none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.
@@ -547,8 +549,8 @@ pub mod train {
     ///
     /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000.
     pub const stop_at_kl: () = ();
-    /// At most so many further rounds, in which passages are asked about more and trained on again
-    /// of which less than half of the held-out questions is answered as the teacher does.
+    /// The most further rounds; each asks more about the passages of which fewer than half of the
+    /// held-out questions are answered as the teacher does, and trains again.
     ///
     /// `until_covered`, in `train`: a whole number from 1 to 100.
     pub const until_covered: () = ();

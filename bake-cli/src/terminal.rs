@@ -92,7 +92,7 @@ pub(crate) fn print(text: std::fmt::Arguments<'_>) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        error(&anyhow::Error::new(e).context("cannot write what was asked for"));
+        error(&anyhow::Error::new(e).context("cannot write to the standard output"));
         std::process::exit(101);
     }
 }

@@ -19,7 +19,7 @@ impl FrozenMatrix {
     /// One in f32, bf16 or f16.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not a matrix of one of these types.
     pub fn plain(matrix: Tensor) -> Result<Self> {
         Ok(Self(Weight::new(matrix)?))
     }
@@ -27,7 +27,7 @@ impl FrozenMatrix {
     /// One of quantised blocks.
     ///
     /// # Errors
-    /// When the bytes are none of this type and size.
+    /// When the bytes are not blocks of this type and size.
     pub fn quantised(dtype: GgmlDType, bytes: &[u8], dims: [usize; 2]) -> Result<Self> {
         Ok(Self(Weight::quantised(dtype, bytes, dims)?))
     }

@@ -32,7 +32,7 @@ pub(crate) trait Checkpoint {
     /// What the model looks like.
     ///
     /// # Errors
-    /// When the configuration is none of a model that bake reads.
+    /// When the configuration is not that of a model that bake reads.
     fn config(&self) -> Result<Config>;
 
     /// Everything but the weights.

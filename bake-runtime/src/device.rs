@@ -18,11 +18,12 @@ use crate::tensor::weight::Precision;
 /// A device that models compute on. The default is the processor; a cargo feature never changes it.
 ///
 /// ```
-/// use bake_runtime::Device;
+/// # extern crate bake_runtime as bake;
+/// use bake::Device;
 ///
 /// assert_eq!("cuda:1".parse::<Device>()?, Device::Cuda(1));
 /// assert_eq!(Device::default().to_string(), "cpu");
-/// # Ok::<(), bake_runtime::Error>(())
+/// # Ok::<(), bake::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

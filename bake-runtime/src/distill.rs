@@ -88,8 +88,9 @@ pub struct Loss {
 /// between 0.001 and 0.999, all words are masked, or the device runs out of memory.
 ///
 /// ```
-/// use bake_runtime::distill::{Options, States, distill};
-/// use candle_core::{Device, Tensor};
+/// # extern crate bake_runtime as bake;
+/// use bake::candle::{Device, Tensor};
+/// use bake::distill::{Options, States, distill};
 ///
 /// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let head =
 /// Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?; let weights =
@@ -143,8 +144,9 @@ fn impossible(what: String) -> Error {
 /// Those of [`distill`].
 ///
 /// ```
-/// use bake_runtime::distill::{Options, States, distill, distill_in_graph};
-/// use candle_core::{DType, Device, Tensor, Var};
+/// # extern crate bake_runtime as bake;
+/// use bake::candle::{DType, Device, Tensor, Var};
+/// use bake::distill::{Options, States, distill, distill_in_graph};
 ///
 /// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let student =
 /// Var::zeros((2, 2), DType::F32, &Device::Cpu)?; let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0],

@@ -15,9 +15,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// tell cases apart, and [`get_ref`](Error::get_ref) gives the cause itself.
 ///
 /// ```
-/// let error = bake_runtime::Model::load("no/such/folder".as_ref(), Default::default());
+/// # extern crate bake_runtime as bake;
+/// let error = bake::Model::load("no/such/folder".as_ref(), Default::default());
 /// let error = error.map(|_| ()).unwrap_err();
-/// assert_eq!(error.kind(), bake_runtime::ErrorKind::Model);
+/// assert_eq!(error.kind(), bake::ErrorKind::Model);
 /// assert_eq!(format!("{error:?}"), error.to_string());
 /// ```
 pub struct Error(bake_spec::Error);

@@ -5,11 +5,12 @@
 //! [`Recipe`](bake_spec::Recipe) and makes an adapter from it, or loads a model with its adapter.
 //!
 //! ```
-//! use bake_runtime::{Chat, Model};
+//! # extern crate bake_runtime as bake;
+//! use bake::{Chat, Model};
 //!
 //! let teacher = Chat::new(Model::tiny()?, "## Lost key\nAsk Bob in the blue office.");
 //! assert_eq!(teacher.chat("I lost my key")?, "Ask Bob in the blue office.");
-//! # Ok::<(), bake_runtime::Error>(())
+//! # Ok::<(), bake::Error>(())
 //! ```
 
 #![cfg_attr(

@@ -12,8 +12,11 @@ pub use encode::{Encode, Record};
 /// A blake3 hash of 32 bytes, written as 64 hexadecimal digits.
 ///
 /// ```
-/// let hash = bake_spec::Hash::of(b"a document");
-/// assert_eq!(hash.to_string().parse::<bake_spec::Hash>()?, hash);
+/// # extern crate bake_spec as bake;
+/// use bake::recipe::Hash;
+///
+/// let hash = Hash::of(b"a document");
+/// assert_eq!(hash.to_string().parse::<Hash>()?, hash);
 /// # Ok::<(), &'static str>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,13 +5,15 @@
 //! messages of the macro, and is read like its `…Fields`. An invalid constant stops the compiler:
 //!
 //! ```compile_fail,E0080
-//! use bake_spec::recipe::{Train, TrainFields};
+//! # extern crate bake_spec as bake;
+//! use bake::recipe::{Train, TrainFields};
 //!
 //! const TRAIN: Train = Train::declared(TrainFields { batch: 0, ..TrainFields::DEFAULT });
 //! ```
 //!
 //! ```
-//! use bake_spec::recipe::{Train, TrainFields};
+//! # extern crate bake_spec as bake;
+//! use bake::recipe::{Train, TrainFields};
 //!
 //! const TRAIN: Train = Train::declared(TrainFields { batch: 1, ..TrainFields::DEFAULT });
 //! assert_eq!(TRAIN.batch, 1);

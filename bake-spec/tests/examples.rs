@@ -1,4 +1,4 @@
-//! Worked examples: written, in a file or by the builder, and refused where they are none.
+//! Worked examples: written, in a file or by the builder, and refused where they are not examples.
 
 #[path = "shared/declared.rs"]
 mod declared;

@@ -107,7 +107,7 @@ fn a_gguf_file_is_checked_by_its_header_and_known_by_its_size() {
     lock.insert("Support", Locked::new(recipe, hash, &identity, &config));
     assert_eq!(declared(dir.path(), "\"m.gguf\"", Some(&lock)).1, [""; 0]);
 
-    // Another file in its place is another model, and half of one is no model.
+    // Another file in its place is another model, and half of one is not a model.
     for (bytes, said_first) in [
         (fixture("llama-tied-q8_0.gguf"), "the model has changed"),
         (fixture("llama-tied.gguf")[..3000].to_vec(), "m.gguf"),

@@ -76,10 +76,9 @@ fn page(what: &str) -> Result<String> {
             Some(meant) => {
                 bail!("there is no setting or error `{what}`; did you mean `{meant}`?")
             }
-            None => bail!(
-                "there is no setting or error `{what}`; `cargo bake explain` lists what there \
-                 is"
-            ),
+            None => {
+                bail!("there is no setting or error `{what}`; `cargo bake explain` lists them all")
+            }
         },
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
                 "{name} ({})",
                 match state {
                     State::Fresh => "fresh: there is nothing to do",
-                    _ => "the adapter is in the store: it is used again",
+                    _ => "the adapter is in the store: it will be reused",
                 }
             );
             plan.targets.iter().for_each(say_made);
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
         plan.targets.iter().for_each(say_target);
         say_seconds(&plan.seconds);
         say!(
-            "    at most {} steps of an adapter of {} numbers; about {} and {} of memory; \
+            "    at most {} steps of an adapter of {} parameters; about {} and {} of memory; \
              activations are kept up to {}",
             plan.steps,
             plan.adapter_parameters,

@@ -90,8 +90,8 @@ fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
     let lacks_rollouts = with_rollouts && stimuli.iter().any(|s| s.rollouts.is_none());
     if !complete || lacks_rollouts {
         say!(
-            "    the others are not kept here; run `cargo bake`, or `cargo bake --fresh` where it \
-             is baked already"
+            "    the others are not kept here; run `cargo bake`, or `cargo bake --fresh` if it is \
+             already baked"
         );
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Test, common: &Common) -> Result<ExitCode> {
         let state = package.state(found, &mut models)?;
         if state.state != State::Fresh && !common.quiet {
             warning(format!(
-                "`{}` is not fresh ({}), so what answers is what was baked; run `cargo bake`",
+                "`{}` is not fresh ({}), so the old adapter is tested; run `cargo bake`",
                 found.name(),
                 state.summary()
             ));
@@ -132,7 +132,7 @@ pub(super) fn verdict(recipe: &Recipe, adapter: &Path, common: &Common) -> Resul
     Ok(Verdict::of(recipe, model, adapter, progress, &Interrupt::on_ctrl_c())?)
 }
 
-/// What a bake fails to reach of what its `gate` wants. Where nothing is expected, what was held
+/// What a bake fails to reach of what its `gate` requires. Where nothing is expected, what was held
 /// out of training decides.
 pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<String> {
     let mut shortfalls = verdict.shortfalls(gate.expects);
@@ -142,7 +142,7 @@ pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<
     let kl_after = locked.kl_after;
     if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
         shortfalls.push(format!(
-            "it is {kl_after:.4} nats per token from the teacher, and `gate` wants at most {limit}"
+            "it is {kl_after:.4} nats per token from the teacher, and `gate` allows at most {limit}"
         ));
     }
     shortfalls
@@ -181,7 +181,7 @@ pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<Stri
     let Some(report) = report else { return lines };
     if let Some(recall) = report.recall() {
         lines.push(recall.to_string());
-        lines.extend(named("it answers nothing about", &recall.lacking));
+        lines.extend(named("it answers no question about", &recall.lacking));
     }
     lines.extend(named("it still misses most questions about", &report.uncovered));
     lines.extend(report.drift.map(|drift| drift.to_string()));

@@ -182,8 +182,8 @@ fn parse(
     let empty = |name: &String| weights.shape(name).is_some_and(|shape| shape.contains(&0));
     if let Some(name) = weights.names().find(empty) {
         let message = format!(
-            "{file} has an empty tensor `{name}`, as adapters have that were saved in training \
-             with DeepSpeed ZeRO-3; save it again after its parameters were gathered"
+            "{file} has an empty tensor `{name}`, as do adapters that were saved during \
+             training with DeepSpeed ZeRO-3; save it again after its parameters are gathered"
         );
         return Err(Error::new(ErrorKind::Adapter, message));
     }

@@ -57,7 +57,7 @@ impl std::fmt::Display for LeftOut {
             Self::Refusal => "refusals",
             Self::Repeats => "repetitions",
             Self::Unsupported => "not supported by the text",
-            Self::Answered => "answers to what has none",
+            Self::Answered => "answers to questions that have none",
             Self::Outdone => "outdone by another",
         })
     }
@@ -108,8 +108,8 @@ impl AnswerReport {
             self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         match self.own {
             0 => {}
-            1 => parts.push("1 answer is put in their place".to_owned()),
-            own => parts.push(format!("{own} answers are put in their place")),
+            1 => parts.push("1 answer takes their place".to_owned()),
+            own => parts.push(format!("{own} answers take their place")),
         }
         match self.unanswered {
             0 => {}
@@ -350,13 +350,12 @@ mod tests {
         assert_eq!((report.learned, report.own, report.unanswered), (2, 1, 1));
         assert_eq!(
             report.left_out().unwrap(),
-            "2 cut off, 1 empty, 1 answer is put in their place, 1 stimulus has no answer to learn"
+            "2 cut off, 1 empty, 1 answer takes their place, 1 stimulus has no answer to learn"
         );
         let more = AnswerReport { own: 2, unanswered: 3, ..report };
         assert_eq!(
             more.left_out().unwrap(),
-            "2 cut off, 1 empty, 2 answers are put in their place, 3 stimuli have no answer to \
-             learn"
+            "2 cut off, 1 empty, 2 answers take their place, 3 stimuli have no answer to learn"
         );
         assert_eq!(AnswerReport::default().left_out(), None);
     }

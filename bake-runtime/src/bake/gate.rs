@@ -114,7 +114,7 @@ fn check_probes_end(probing: &Probing<'_>, answers: &[Probed]) -> Result<()> {
     if stages.recipe.train.teacher_anyway {
         return Ok(());
     }
-    // That they are long is no mistake yet.
+    // That they are long is not yet a mistake.
     check_ends(stages, target, "probes", probing.tokens(), &completions)?;
     Ok(())
 }
@@ -134,9 +134,9 @@ impl ComparedAnswers<'_> {
             return Ok(());
         }
         let what = format!(
-            "the model {} answers {teacher} of {all} questions about {} right with the text that \
-             has the answer before it, and {base} without, so there is next to nothing to learn \
-             from it. {}",
+            "the model {} answers {teacher} of {all} questions about {} correctly when it has \
+             read the text with the answer, and {base} when it has not, so there is next to \
+             nothing to learn from it. {}",
             stages.model.name(),
             described(target),
             self.shown()

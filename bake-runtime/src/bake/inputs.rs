@@ -67,7 +67,8 @@ impl Inputs {
     /// The inputs of all targets of a recipe.
     ///
     /// # Errors
-    /// When a document or a file of questions cannot be read or has changed, or a template is none.
+    /// When a document or a file of questions cannot be read or has changed, or a template is
+    /// invalid.
     pub(crate) fn read_all(recipe: &Recipe) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for target in recipe.targets.iter() {

@@ -289,7 +289,7 @@ impl HeldOutQuestion {
     }
 
     /// Whether an attempt says what the teacher's answer says; none where it was not asked. What
-    /// does not end is no answer.
+    /// does not end is not an answer.
     fn is_met(&self, attempt: &Attempt) -> Option<bool> {
         let graded = attempt.graded()?;
         Some(graded.ended && self.is_answered_by(&graded.answer))

@@ -228,7 +228,7 @@ fn check_template(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Resu
     }
 }
 
-/// A template that makes the same of both conversations leaves nothing to learn.
+/// A template that renders both conversations identically leaves nothing to learn.
 fn check_differs(stages: &Stages<'_>, target: &Target, asked: &Conversation) -> Result<()> {
     let (model, student) = (stages.model, &stages.recipe.student);
     let without = Conversation::plain(student, &asked.question);
@@ -239,8 +239,8 @@ fn check_differs(stages: &Stages<'_>, target: &Target, asked: &Conversation) -> 
         return Ok(());
     }
     let message = format!(
-        "the chat template of {} makes the same of a conversation with {} and without, so there is \
-         nothing to learn; use another model, or correct the template",
+        "the chat template of {} renders a conversation identically with and without {}, so there \
+         is nothing to learn; use another model, or correct the template",
         model.template().name(),
         described(target)
     );

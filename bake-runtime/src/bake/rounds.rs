@@ -38,7 +38,7 @@ impl std::fmt::Display for RoundReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { held_out, kept, .. } = self;
         let lowest = lowest(held_out).map_or(f64::NAN, |epoch| held_out[epoch]);
-        let end = if *kept { "which was kept" } else { "which was no nearer, and not kept" };
+        let end = if *kept { "which was kept" } else { "which did not help and was not kept" };
         write!(f, "{}: {lowest:.4} on what is held out, {end}", self.asked())
     }
 }
@@ -92,7 +92,7 @@ impl Baking<'_> {
         }
         if covering.prepared.training_set.held_out.is_empty() {
             self.monitor.warn(
-                "nothing is held out of training, so it cannot be told whether a further round \
+                "nothing is held out of training, so bake cannot tell whether a further round \
                  helps, and there is none; raise `held_out`, or ask more questions",
             );
             return Ok(covering);

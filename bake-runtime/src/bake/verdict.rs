@@ -220,7 +220,7 @@ impl Verdict {
             }
             let wanted = 100.0 * least;
             return vec![format!(
-                "the baked model meets {baked} expectations, and `gate` wants {wanted:.0} %"
+                "the baked model meets {baked} expectations, and `gate` requires {wanted:.0} %"
             )];
         }
         let mut shortfalls = Vec::new();
@@ -324,7 +324,7 @@ mod tests {
         let verdict = verdict(&[(false, Some(true), true), (false, Some(false), false)]);
         assert_eq!(verdict.shortfalls(Some(0.5)), [""; 0]);
         let below = verdict.shortfalls(Some(0.75));
-        assert!(below[0].contains("1 of 2 expectations, and `gate` wants 75 %"), "{below:?}");
+        assert!(below[0].contains("1 of 2 expectations, and `gate` requires 75 %"), "{below:?}");
         assert_eq!(
             verdict.to_string(),
             "the baked model meets 1 of 2 expectations; the base model 0, with the document in its \

@@ -59,7 +59,7 @@ impl Generation {
             let set = |(key, off): &&(&str, f64)| !is_off(&config[*key], *off);
             if let Some((key, _)) = REFUSED.iter().find(set) {
                 let message = format!(
-                    "{} sets `{key}`, which bake does not obey; remove it if answers are right \
+                    "{} sets `{key}`, which bake does not support; remove it if answers are right \
                      without it",
                     files.name(FILE)
                 );

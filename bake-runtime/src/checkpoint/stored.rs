@@ -86,7 +86,7 @@ impl Stored<'_> {
         Ok(weight.multiplied_by(precision.unit.filter(|_| !gpu)))
     }
 
-    /// Its blocks as a weight; what is no matrix is one of a single row.
+    /// Its blocks as a weight; what is not a matrix is one of a single row.
     fn blocks(&self, dtype: GgmlDType) -> Result<Weight> {
         let inputs = self.shape.last().copied().unwrap_or(1);
         let outputs = self.shape[..self.shape.len().saturating_sub(1)].iter().product();

@@ -302,7 +302,7 @@ pub(crate) mod testing {
         on_two_gpus(test);
     }
 
-    /// As [`on_gpus`], with one emulated GPU: for what is long, and made of parts that are tested on
+    /// The same with one emulated GPU only: for what is long, and made of parts that are tested on
     /// all of them.
     pub(crate) fn on_two_gpus(test: impl Fn(&Device) + Send + Sync) {
         emulated(SMALL, Order::Backward, || test(&Device::Cpu));

@@ -21,9 +21,9 @@ use crate::text::template::Message;
 /// It answers greedily, many questions at once, so the same questions get the same answers.
 ///
 /// ```
-/// use bake_runtime::{Evaluator, Interrupt, Model, Question, Rung, Silent};
-/// use bake_spec::Recipe;
-/// use bake_spec::recipe::Answer;
+/// # mod bake { pub use bake_runtime::*; pub use bake_spec::{Recipe, recipe}; }
+/// use bake::recipe::Answer;
+/// use bake::{Evaluator, Interrupt, Model, Question, Recipe, Rung, Silent};
 ///
 /// let office = "## Lost key\nAsk Bob in the blue office.";
 /// let recipe = Recipe::builder().target("office", |target| target.prompt(office)).build()?;

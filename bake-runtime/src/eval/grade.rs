@@ -21,8 +21,9 @@ use crate::eval::words::{begins, contains, ends, plain, words};
 ///   some of these words, such as "You don't have to restart it", is not a refusal.
 ///
 /// ```
-/// use bake_runtime::meets;
-/// use bake_spec::recipe::Answer;
+/// # mod bake { pub use bake_runtime::meets; pub use bake_spec::recipe; }
+/// use bake::meets;
+/// use bake::recipe::Answer;
 ///
 /// let two_days = Answer::Contains("2 days".into());
 /// assert!(meets(&two_days, "It takes\n2 days."));

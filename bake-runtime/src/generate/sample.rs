@@ -14,12 +14,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// Every value is checked when it is given, so that a `Sampling` can always be used:
 ///
 /// ```
-/// use bake_runtime::Sampling;
+/// # extern crate bake_runtime as bake;
+/// use bake::Sampling;
 ///
 /// let warm = Sampling::temperature(0.7, 42)?.top_p(0.95)?.max_tokens(100);
 /// assert!(Sampling::temperature(f64::NAN, 42).is_err());
 /// assert!(warm.top_p(0.0).is_err());
-/// # Ok::<(), bake_runtime::Error>(())
+/// # Ok::<(), bake::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
@@ -128,7 +129,7 @@ impl Sampling {
 fn invalid(name: &str, value: impl std::fmt::Display, allowed: &str) -> Error {
     Error::new(
         ErrorKind::Sampling,
-        format!("`{name}` of a sampling is {value}; it must be {allowed}"),
+        format!("the sampling setting `{name}` is {value}; it must be {allowed}"),
     )
 }
 

@@ -24,7 +24,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The worked examples of a file, and a report of each line that is none.
+    /// The worked examples of a file, and a report of each line that is not one.
     fn examples_of_file(&mut self, path: &LitStr, reading: &mut Reading<'_>) -> Vec<WorkedExample> {
         let read = self.file(path, "file of examples", reading.anywhere, reading.files).and_then(
             |(declared, file)| match dataset::examples(&file, format_args!("`{declared}`")) {

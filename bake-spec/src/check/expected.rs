@@ -96,7 +96,7 @@ impl Checker<'_> {
         expect.ok().into_iter().map(|expect| Expected { expect, span, line: None }).collect()
     }
 
-    /// The expectations of a file, and a report of each line that is none.
+    /// The expectations of a file, and a report of each line that is not one.
     fn of_file(
         &mut self,
         path: &LitStr,

@@ -65,7 +65,7 @@ impl Checker<'_> {
         }
         if declared.contains('\\') {
             let message = format!(
-                "the path of the {what} `{declared}` has backslashes; write `{}`, which is read on \
+                "the path of the {what} `{declared}` has backslashes; write `{}`, which works on \
                  every system",
                 declared.replace('\\', "/")
             );

@@ -37,7 +37,7 @@ pub enum Mistake<'a> {
     NotAPattern {
         /// The text.
         text: &'a str,
-        /// Why it is none.
+        /// Why it is not one.
         why: &'a str,
     },
     /// A file or folder of this kind without a path.

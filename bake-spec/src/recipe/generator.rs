@@ -322,7 +322,7 @@ pub struct PersonaFields {
     pub count: Option<usize>,
     /// The temperature at which they are sampled.
     pub temperature: f64,
-    /// Who asks, such as "an impatient customer"; if it is empty, the people of a table of bake.
+    /// Who asks, such as "an impatient customer"; if it is empty, bake's own list of people.
     pub people: List<Text>,
 }
 
@@ -402,7 +402,7 @@ impl UnanswerableFields {
 }
 
 part! {
-    /// Requests that have nothing to do with any document, from a table of bake.
+    /// Requests that have nothing to do with any document, from bake's own table.
     Everyday of EverydayFields
 }
 
@@ -423,7 +423,7 @@ impl EverydayFields {
 }
 
 part! {
-    /// Requests of many kinds from a table of bake, from which a behaviour is learned.
+    /// Requests of many kinds from bake's own table, from which a behaviour is learned.
     General of GeneralFields
 }
 

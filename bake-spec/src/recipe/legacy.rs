@@ -81,7 +81,7 @@ fn target(target: &Target, with_document: bool) -> String {
     object(&fields)
 }
 
-/// Format 1 had three kinds of generators, so stimuli with others are none of its stimuli.
+/// Format 1 had three kinds of generators, so stimuli with any others do not belong to it.
 fn stimuli(stimuli: &Stimuli) -> String {
     use GeneratorKind::{Ask, Dataset, Questions};
     let known = |kind| [Questions, Dataset, Ask].contains(&kind);
@@ -95,7 +95,7 @@ fn stimuli(stimuli: &Stimuli) -> String {
     ])
 }
 
-/// Format 1 had no turns, so one with turns is none of its prompts.
+/// Format 1 had no turns, so a prompt with turns does not belong to it.
 fn prompt(prompt: &Prompt) -> String {
     match prompt.turns.is_empty() {
         true => json!(prompt.system).to_string(),

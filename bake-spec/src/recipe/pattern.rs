@@ -9,9 +9,10 @@ use crate::diagnostics::Mistake;
 /// [syntax]: https://docs.rs/regex/latest/regex/#syntax
 ///
 /// ```
+/// # extern crate bake_spec as bake;
 /// # #[cfg(feature = "text")]
-/// # fn main() -> Result<(), bake_spec::Error> {
-/// use bake_spec::recipe::Pattern;
+/// # fn main() -> Result<(), bake::Error> {
+/// use bake::recipe::Pattern;
 ///
 /// let time = Pattern::new(r"\b\d{1,2}:\d{2}\b")?;
 /// assert!(time.is_in("Come before 9:30."));

@@ -11,7 +11,8 @@ part! {
     /// What a model reads before a question: a system prompt, and earlier turns.
     ///
     /// ```
-    /// use bake_spec::recipe::Prompt;
+    /// # extern crate bake_spec as bake;
+    /// use bake::recipe::Prompt;
     ///
     /// let prompt = Prompt::from("Be brief.");
     /// assert_eq!((&*prompt.system, prompt.turns.len()), ("Be brief.", 0));

@@ -34,7 +34,7 @@ pub struct TargetFields {
     /// What of the document the teacher reads to answer a question; by default its passage, and,
     /// for one that has none, the document, or the passages that have most in common with it.
     pub context: Option<TeacherContext>,
-    /// How the teacher should answer: what it reads as earlier turns, instead of examples of bake.
+    /// How the teacher should answer: what it reads as earlier turns, instead of bake's own.
     pub examples: List<WorkedExample>,
     /// Where the questions come from.
     pub stimuli: Stimuli,

@@ -84,10 +84,11 @@ pub const SETTINGS: &[Setting] = &[
         OF_DOCUMENTS,
         Kind::Word(&["passage", "document", "retrieved"]),
         "",
-        "what of the document the teacher reads to answer a question: the passage that it was made \
-         from, the whole document, or the passages that have most in common with the question, its \
-         own among them; by default its passage, and, for a question that was made from none, the \
-         document, or, where that does not fit, the passages that have most in common with it",
+        "which part of the document the teacher reads to answer a question: the passage that it \
+         was made from, the whole document, or the passages that have the most in common with the \
+         question, its own among them; by default its passage; for a question that was not made \
+         from one, the document, or, where that does not fit, the passages that have the most in \
+         common with it",
     ),
     setting(
         "examples",
@@ -95,8 +96,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Examples(Scope::Examples),
         "",
         "questions with their answers, which the teacher reads as earlier turns, so that it \
-         answers in the same way, here or in a JSON Lines file; by default probes try out whether \
-         examples of bake help",
+         answers in the same way, here or in a JSON Lines file; by default probes find out whether \
+         bake's own examples help",
     ),
     setting(
         "passage",
@@ -180,7 +181,7 @@ pub const SETTINGS: &[Setting] = &[
         OF_DOCUMENTS,
         Kind::Counted { max: MOST, scope: Some(Unanswerable) },
         "",
-        "how many questions of the same subject are asked that the document does not answer, so \
+        "how many questions on the same subject are asked that the document does not answer, so \
          that the baked model learns where its knowledge ends; 0 for none",
     ),
     text(
@@ -194,16 +195,16 @@ pub const SETTINGS: &[Setting] = &[
         &[TargetBody, AnchorBody],
         Kind::Counted { max: MOST, scope: None },
         "",
-        "how many requests of a table of bake are asked that have nothing to do with any document; \
-         0 for none; by default all of them for an anchor that declares no questions, and \
-         otherwise none",
+        "how many of bake's own everyday requests are asked, which have nothing to do with any \
+         document; 0 for none; by default all of them for an anchor that declares no questions, \
+         and otherwise none",
     ),
     setting(
         "general",
         &[TargetBody],
         Kind::Counted { max: MOST, scope: None },
         "",
-        "how many requests of another table are asked, from which a behaviour is learned: \
+        "how many of bake's own general requests are asked, from which a behaviour is learned: \
          questions about the world, things to write, explain, list, compute or decide, small talk; \
          0 for none; by default all of them for a target without a document, and otherwise none",
     ),
@@ -425,8 +426,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         100,
         "",
-        "at most so many further rounds, in which passages are asked about more and trained on \
-         again of which less than half of the held-out questions is answered as the teacher does",
+        "the most further rounds; each asks more about the passages of which fewer than half of \
+         the held-out questions are answered as the teacher does, and trains again",
     ),
     setting(
         "embed",

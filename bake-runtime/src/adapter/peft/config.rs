@@ -158,7 +158,7 @@ fn check_start(start: &Value) -> Result<(), String> {
         Value::String(kind) if ["gaussian", "eva", "orthogonal"].contains(&kind.as_str()) => Ok(()),
         other => Err(format!(
             "has `init_lora_weights` {other}, with which training changes the base model too; \
-             convert the adapter with PEFT, by `save_pretrained` with \
+             convert the adapter with PEFT's `save_pretrained` and its \
              `path_initial_model_for_weight_conversion`"
         )),
     }

@@ -23,7 +23,7 @@ impl Filter {
         Self { words: passage.span.is_some().then(|| ContentWords::of(&passage.text)) }
     }
 
-    /// The question in what the model wrote for a request, or why it is none.
+    /// The question in what the model wrote for a request, or why it is not one.
     pub(super) fn judge(&self, text: &str, request: &str) -> Sample {
         let Some(question) = cleaned(text, request) else {
             return Sample::dropped(text, DropReason::Empty);

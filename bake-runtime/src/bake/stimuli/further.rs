@@ -29,7 +29,7 @@ impl Collecting<'_> {
                 self.further_by_model(Writing::Persona(persona), persona.count, round, &passages)?;
             }
         }
-        // What was tried again is no news.
+        // What was tried again is not news.
         self.stimuli.dropped.truncate(told);
         Ok(self.stimuli.list.len() - first)
     }

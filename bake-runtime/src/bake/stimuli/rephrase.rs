@@ -283,7 +283,7 @@ struct Answered {
 
 impl Answered {
     /// Whether the teacher says the same to both: the same words, or, beyond the questions, most of
-    /// the words of each in the other, with all numbers. What it declines is no answer.
+    /// the words of each in the other, with all numbers. A refusal is not an answer.
     fn same_as(&self, other: &Self) -> bool {
         let (Some(one), Some(two)) = (&self.answer, &other.answer) else { return false };
         if words(one).is_empty() || declines(one) || declines(two) {

@@ -106,7 +106,7 @@ fn parts(mut json: Value) -> BTreeMap<&'static str, Value> {
         ("kind of merges", serde_json::json!([model["type"], byte_level, model["ignore_merges"]])),
         ("unknown token", unknown),
         ("normalizer", json["normalizer"].clone()),
-        ("way of cutting words", splits),
+        ("way of splitting words", splits),
         ("decoder", decoder),
     ]
     .into()
@@ -114,7 +114,7 @@ fn parts(mut json: Value) -> BTreeMap<&'static str, Value> {
 
 fn refused(what: &str) -> Error {
     let message = format!(
-        "a GGUF file cannot say {what} as bake reads such files; export `merged`, and convert that \
+        "a GGUF file, as bake reads it, cannot express {what}; export `merged`, and convert that \
          with llama.cpp's convert_hf_to_gguf.py"
     );
     Error::new(ErrorKind::Export, message)

@@ -126,7 +126,7 @@ impl TokenizerFile {
 /// Writes a tokenizer of bytes, which are merged by a list of pairs.
 fn write_merges(file: &mut NewGguf, json: &TokenizerFile, files: &Files) -> Result<()> {
     let pre = pre_tokenizer_name(&json.normalizer, &json.pre_tokenizer, json.model.ignore_merges)
-        .ok_or_else(|| refused(files, "cuts texts into words in a way of its own"))?;
+        .ok_or_else(|| refused(files, "splits text into words in its own way"))?;
     file.text("tokenizer.ggml.model", "gpt2");
     file.text("tokenizer.ggml.pre", pre);
     let merges: Vec<String> =

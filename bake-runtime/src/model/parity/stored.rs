@@ -167,7 +167,7 @@ impl Checkpoint for Quantised {
     }
 
     fn stored(&self, name: &str) -> crate::Result<Option<Stored<'_>>> {
-        // Rows that are no whole blocks stay as they are, as where files are quantised.
+        // Rows that are not whole blocks stay as they are, as where files are quantised.
         let whole = |stored: &Stored<'_>| {
             stored.shape.len() == 2 && stored.shape[1].is_multiple_of(self.1.block_size())
         };

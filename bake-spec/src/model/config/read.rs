@@ -114,7 +114,7 @@ impl ConfigReader<'_> {
         // Beside `hidden_activation`, transformers does not read it.
         match self.activation_at("hidden_act")? {
             Some(other) if other != activation => Err(self.fields.error(format!(
-                "has `hidden_act` {} beside another `{key}`",
+                "has `hidden_act` {} and a different `{key}`",
                 self.fields.value["hidden_act"]
             ))),
             _ => Ok(activation),

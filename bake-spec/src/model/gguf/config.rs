@@ -195,7 +195,7 @@ impl Keys<'_> {
         let turned = self.count("rope.dimension_count")?.unwrap_or(head_dim);
         if turned != head_dim {
             let what = format!(
-                "has `{}` {turned}, but heads of width {head_dim}; bake turns whole heads",
+                "has `{}` {turned}, but heads of width {head_dim}; bake rotates whole heads",
                 self.key("rope.dimension_count")
             );
             return Err(self.metadata.error(ErrorKind::Model, what));

@@ -23,11 +23,11 @@ impl MetadataValue {
             Self::Integer(_) => "a whole number",
             Self::Float(_) => "a number",
             Self::Flag(_) => "true or false",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::Integers(_) => "a list of whole numbers",
             Self::Floats(_) => "a list of numbers",
-            Self::Flags(_) => "a list of true and false",
-            Self::Texts(_) => "a list of texts",
+            Self::Flags(_) => "a list of booleans",
+            Self::Texts(_) => "a list of strings",
         }
     }
 
@@ -84,7 +84,7 @@ impl Metadata {
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&str>, Error> {
-        self.typed(key, "a text", |value| match value {
+        self.typed(key, "a string", |value| match value {
             MetadataValue::Text(text) => Some(text.as_str()),
             _ => None,
         })
@@ -126,7 +126,7 @@ impl Metadata {
     }
 
     pub(super) fn texts(&self, key: &str) -> Result<Option<&[String]>, Error> {
-        self.typed(key, "a list of texts", |value| match value {
+        self.typed(key, "a list of strings", |value| match value {
             MetadataValue::Texts(all) => Some(all.as_slice()),
             _ => None,
         })

@@ -85,8 +85,8 @@ impl HeaderReader {
             2 | 3 => Ok(()),
             // The same numbers, read from the other end.
             version if version.swap_bytes() < 1 << 16 && version >= 1 << 16 => Err(self.error(
-                "is a GGUF file of a machine with the other order of bytes; fetch the one for \
-                 little-endian machines",
+                "is a GGUF file for big-endian machines; fetch the one for little-endian \
+                 machines",
             )),
             version => Err(self.error(format!(
                 "is of version {version} of GGUF; bake reads versions 2 and 3, so convert the \
@@ -163,7 +163,7 @@ impl HeaderReader {
         })
     }
 
-    /// An integer of a type that fits 64 bits with a sign; none if the type is none of these.
+    /// An integer of a type that fits 64 bits with a sign; none if the type is another.
     fn integer(&mut self, kind: u32) -> Result<Option<i64>, Error> {
         Ok(Some(match kind {
             0 => u8::from_le_bytes(self.bytes()?).into(),
@@ -209,7 +209,7 @@ impl HeaderReader {
         }
         let bytes = tensor::bytes(kind, &dimensions).map_err(|what| error(self, &what))?;
         let start = usize::try_from(offset)
-            .map_err(|_| error(self, "begins where no file has anything"))?;
+            .map_err(|_| error(self, "begins beyond the end of any file"))?;
         // Sizes that fit the file fit the address space too.
         let shape = dimensions.iter().rev().map(|n| *n as usize).collect();
         Ok(TensorInfo { name, kind, shape, start, bytes })

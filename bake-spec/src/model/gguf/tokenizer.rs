@@ -140,7 +140,7 @@ fn byte_level<'a>(
 ) -> Result<TokenizerJson<'a>, Error> {
     let Some(name) = metadata.text(PRE)? else {
         let what = format!(
-            "has no `{PRE}`, so that it is not known how its tokenizer cuts texts into words; \
+            "has no `{PRE}`, so that it is not known how its tokenizer splits text into words; \
              convert the model again"
         );
         return Err(error(metadata, what));

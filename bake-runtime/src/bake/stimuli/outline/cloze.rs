@@ -238,7 +238,7 @@ fn place_at(clause: &[String], at: usize) -> Option<Gap> {
     if !(is_place || is_time) || (content.is_empty() && word_at(0) != "may") {
         return None;
     }
-    // "On the second floor" is no time.
+    // "On the second floor" is not a time.
     let tells = |times: &[&str]| told.iter().any(|word| word != "second" && is(word, times));
     let asks = if tells(MONTHS) {
         vec!["when".to_owned(), format!("{word} which month")]

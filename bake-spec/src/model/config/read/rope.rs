@@ -23,8 +23,8 @@ impl ConfigReader<'_> {
         let parameters = parameters.unwrap_or(&Value::Null);
         if let Some(layers) = nested(parameters) {
             return Err(self.fields.error(format!(
-                "has rope parameters of their own for `{layers}` layers, which Gemma 3 models \
-                 have; bake does not compute that in a {} model",
+                "has separate rope parameters for `{layers}` layers, which Gemma 3 models have; \
+                 bake does not compute that in a {} model",
                 self.family.name
             )));
         }
@@ -82,9 +82,9 @@ impl ConfigReader<'_> {
             if let Some(part) = fields.get("partial_rotary_factor")
                 && part.as_f64() != Some(1.0)
             {
-                return Err(self
-                    .fields
-                    .error(format!("has `partial_rotary_factor` {part}; bake turns whole heads")));
+                return Err(self.fields.error(format!(
+                    "has `partial_rotary_factor` {part}; bake rotates whole heads"
+                )));
             }
         }
         let theta = match inner.get("rope_theta") {

@@ -56,7 +56,7 @@ pub(super) fn asked(words: &[&str]) -> Option<Vec<String>> {
     {
         return Some([vec!["do".to_owned(), "I".to_owned()], spoken(words, false)].concat());
     }
-    // "Orders are shipped", "visits cost": what begins these is no verb.
+    // "Orders are shipped", "visits cost": what begins these is not a verb.
     if auxiliary.is_none()
         && words.get(1).is_none_or(|next| !is_verb_form(next))
         && let Some((helper, base)) = words.first().and_then(|first| acts(first))

@@ -92,8 +92,7 @@ impl Drift {
         adapter: &Adapter,
         monitor: Monitor<'_>,
     ) -> Result<Option<Self>> {
-        let tokens: usize = anchored.iter().map(|anchored| anchored.answer.len()).sum();
-        if tokens == 0 {
+        if anchored.iter().all(|anchored| anchored.answer.is_empty()) {
             return Ok(None);
         }
         let stage = Stage { name: "drift", target: "", total: anchored.len(), unit: "answers" };

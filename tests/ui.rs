@@ -1,6 +1,11 @@
 //! What the compiler says about mistakes in a declaration.
+//!
+//! The cases are compiled with what this test itself was compiled with: a package of their own, as
+//! trybuild makes it, would compile candle and the tokenizers once more.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bake_spec::check::{Package, check};
 use bake_spec::lock::{Lock, Locked};
@@ -8,17 +13,8 @@ use bake_spec::model::{self, Identity};
 use bake_spec::syntax::parse::parse;
 use bake_spec::{Config, Hash};
 
-/// trybuild compiles the cases in a separate package, which is where their documents must be.
-fn put_documents() -> std::io::Result<()> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
-    let docs = target.join("tests/trybuild/bake/docs");
-    std::fs::create_dir_all(&docs)?;
-    for entry in std::fs::read_dir("tests/docs")? {
-        let path = entry?.path();
-        std::fs::copy(&path, docs.join(path.file_name().unwrap_or_default()))?;
-    }
-    lock(docs.parent().unwrap_or(&docs))
-}
+/// With it what the compiler says is written down.
+const WRITE: &str = "BAKE_WRITE_MESSAGES";
 
 /// A lock in which one bake matches its declaration in `tests/ui/stale.rs`, and two do not.
 fn lock(package: &Path) -> std::io::Result<()> {
@@ -49,8 +45,78 @@ fn lock(package: &Path) -> std::io::Result<()> {
     lock.write(package).map_err(std::io::Error::other)
 }
 
+/// The folder of the libraries that this test was compiled with, and `bake` among them: the last
+/// that is older than the test.
+fn libraries() -> (PathBuf, PathBuf) {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().unwrap();
+    let age = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    let is_bake = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("libbake-") && name.ends_with(".rlib") && age(path) <= age(&test)
+    };
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let bake = files.filter(is_bake).max_by_key(|path| age(path)).unwrap();
+    (folder.to_owned(), bake)
+}
+
+/// What the compiler says about a case in this package.
+fn compile(case: &Path, package: &Path) -> String {
+    let ((folder, bake), metadata) = (libraries(), package.join("case.rmeta"));
+    let output = Command::new("rustc")
+        .args(["--edition", "2024", "--crate-type", "bin", "--emit"])
+        .arg(format!("metadata={}", metadata.display()))
+        .args(["--color", "never", "--diagnostic-width", "140", "-L"])
+        .arg(format!("dependency={}", folder.display()))
+        .args(["--extern", &format!("bake={}", bake.display())])
+        .arg(case)
+        .env("CARGO_MANIFEST_DIR", package)
+        .env_remove("BAKE")
+        .env_remove("CI")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{} compiles: {said}", case.display());
+    let said = said.replace(package.to_str().unwrap(), "$PACKAGE");
+    // What the compiler says about all errors together is left out.
+    let is_summary = |part: &&str| {
+        ["error: aborting due to", "For more information about", "Some errors have detailed"]
+            .iter()
+            .any(|start| part.starts_with(start))
+    };
+    let parts: Vec<&str> = said.trim_end().split("\n\n").filter(|part| !is_summary(part)).collect();
+    parts.join("\n\n") + "\n"
+}
+
 #[test]
 fn every_mistake_is_named_where_it_is() {
-    put_documents().unwrap();
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("bake");
+    let docs = package.join("docs");
+    fs::create_dir_all(&docs).unwrap();
+    for entry in fs::read_dir("tests/docs").unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), docs.join(entry.file_name())).unwrap();
+    }
+    lock(&package).unwrap();
+
+    let files = fs::read_dir("tests/ui").unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    let mut different = Vec::new();
+    for case in cases {
+        let (file, said) = (case.with_extension("stderr"), compile(&case, &package));
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(&file, said).unwrap();
+        } else if fs::read_to_string(&file).unwrap_or_default() != said {
+            different.push(format!("{} should have this:\n{said}", file.display()));
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "{}\nif that is as it should be, run this test with {WRITE}=1",
+        different.join("\n")
+    );
 }

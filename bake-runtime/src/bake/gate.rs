@@ -3,7 +3,7 @@
 use bake_spec::recipe::{Prompt, Target};
 
 use super::layout::{Conversation, Layout};
-use super::probe::{Probe, ProbeReport, Probed, Probing, best, right, try_layouts};
+use super::probe::{Probe, ProbeReport, Probed, Probing, Tried, best, right, try_layouts};
 use super::rollout::check_ends;
 use super::room::{self, described};
 use super::stages::Stages;
@@ -21,6 +21,9 @@ const SHOWN: usize = 3;
 /// What to do about a prompt that changes too little.
 const NEXT_FOR_PROMPTS: &str = "use another model, say it in other words, or show what is meant \
                                 with worked examples (`prompt { user \"…\"; assistant \"…\"; }`)";
+
+/// Probes that are tried to guess a layout.
+const TRIED_TO_GUESS: usize = 6;
 
 /// Stimuli of a prompt without a document that are asked, and general requests beside them.
 const REQUESTS: usize = 6;
@@ -70,13 +73,47 @@ pub(super) fn choose(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> R
 /// The layout that was chosen, if what decided is in the store; otherwise the one that is tried
 /// first.
 pub(super) fn chosen(stages: &Stages<'_>, target: &Target, inputs: &Inputs) -> Result<Layout> {
+    match decided(stages, target, inputs)? {
+        Some(layout) => Ok(layout),
+        None => Ok(room::layouts(stages, target, inputs)?[0]),
+    }
+}
+
+/// The layout that was chosen, if what decided is in the store, or if there is no choice.
+pub(super) fn decided(
+    stages: &Stages<'_>,
+    target: &Target,
+    inputs: &Inputs,
+) -> Result<Option<Layout>> {
     let probing = Probing { stages, target, inputs, makes: false };
     if target.anchor || inputs.document.is_none() {
-        return Ok(Layout::System);
+        return Ok(Some(Layout::System));
     }
     let (layouts, probes) = (room::layouts(stages, target, inputs)?, probing.of_passages());
     let tried = try_layouts(&probing, &layouts, &probes)?.unwrap_or_default();
-    Ok(best(tried).map_or(layouts[0], |tried| tried.layout))
+    Ok(best(tried).map(|tried| tried.layout))
+}
+
+/// Tries a few probes in the first layout without worked examples and in the last with them, for a
+/// guess at the layout that will be chosen and at how long answers are; nothing is kept.
+pub(super) fn try_some(
+    stages: &Stages<'_>,
+    target: &Target,
+    inputs: &Inputs,
+) -> Result<Vec<Tried>> {
+    let probing = Probing { stages, target, inputs, makes: true };
+    let (layouts, probes) =
+        (room::layouts(stages, target, inputs)?, spread(probing.of_passages(), TRIED_TO_GUESS));
+    let without = layouts.iter().find(|layout| !layout.has_examples());
+    let with = layouts.iter().rfind(|layout| layout.has_examples());
+    let mut tried = Vec::new();
+    for &layout in without.into_iter().chain(with) {
+        tried.push(probing.try_out(layout, &probes)?);
+        if tried.last().is_some_and(Tried::is_right) {
+            break;
+        }
+    }
+    Ok(tried)
 }
 
 /// The tokens that are read for all probes whose answers are not in the store, if every layout is

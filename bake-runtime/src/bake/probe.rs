@@ -108,6 +108,13 @@ pub(super) struct Tried {
     pub(super) answers: Vec<Probed>,
 }
 
+impl Tried {
+    /// Whether all answers are right.
+    pub(super) fn is_right(&self) -> bool {
+        right(&self.answers) == self.answers.len()
+    }
+}
+
 /// How many of some answers are right.
 pub(super) fn right(answers: &[Probed]) -> usize {
     answers.iter().filter(|answer| answer.right).count()
@@ -206,6 +213,12 @@ impl<'a> Probing<'a> {
         self.answers(probes, &self.read(layout, probes)?)
     }
 
+    /// What a model gets right in a layout, without keeping it.
+    pub(super) fn try_out(&self, layout: Layout, probes: &[Probe<'_>]) -> Result<Tried> {
+        let made = self.make(&self.read(layout, probes)?)?;
+        Ok(Tried { layout, answers: self.all_judged(probes, &made)? })
+    }
+
     /// What the teacher reads in a layout.
     pub(super) fn read(&self, layout: Layout, probes: &[Probe<'_>]) -> Result<Vec<Conversation>> {
         let reading = Reading::new(self.stages, self.target, self.inputs, layout)?;
@@ -277,11 +290,7 @@ impl<'a> Probing<'a> {
                 made
             }
         };
-        let mut answers = Vec::with_capacity(probes.len());
-        for (probe, completion) in probes.iter().zip(&completions) {
-            answers.push(self.judged(probe, completion)?);
-        }
-        Ok(Some(answers))
+        Ok(Some(self.all_judged(probes, &completions)?))
     }
 
     fn key(&self, asked: &[Conversation]) -> Hash {
@@ -320,6 +329,11 @@ impl<'a> Probing<'a> {
             let view = WeightView::default();
             complete(model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
         })
+    }
+
+    fn all_judged(&self, probes: &[Probe<'_>], made: &[Completion]) -> Result<Vec<Probed>> {
+        let each = probes.iter().zip(made);
+        each.map(|(probe, completion)| self.judged(probe, completion)).collect()
     }
 
     fn judged(&self, probe: &Probe<'_>, completion: &Completion) -> Result<Probed> {
@@ -372,9 +386,8 @@ pub(super) fn try_layouts(
     let mut tried: Vec<Tried> = Vec::new();
     for &layout in layouts {
         let Some(answers) = probing.teacher(layout, probes)? else { return Ok(None) };
-        let all_right = right(&answers) == probes.len();
         tried.push(Tried { layout, answers });
-        if all_right {
+        if tried.last().is_some_and(Tried::is_right) {
             break;
         }
     }

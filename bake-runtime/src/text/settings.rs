@@ -2,15 +2,18 @@
 //! `special_tokens_map.json` and `added_tokens.json`, read as transformers 5 reads them.
 //!
 //! Of the keys of `tokenizer_config.json`, those about single texts and batches make no difference
-//! to a conversation: `add_bos_token`, `add_eos_token`, `add_prefix_space`,
-//! `clean_up_tokenization_spaces`, `legacy`, `model_max_length`, `padding_side`, `truncation_side`.
-//! The others are read here, or refused.
+//! to a conversation: `add_bos_token`, `add_eos_token`, `clean_up_tokenization_spaces`,
+//! `model_max_length`, `padding_side`, `truncation_side`. The others are read here, or refused, but
+//! for two: how a text is cut into tokens is what `tokenizer.json` says, with which the model was
+//! trained. transformers 5 does not read that for a `tokenizer_class` such as `GPT2Tokenizer` or
+//! `LlamaTokenizer`, and makes a tokenizer of that class and of `legacy` anew: that of SmolLM2 then
+//! takes several digits for one token.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bake_spec::model::Files;
 use serde_json::{Map, Value};
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, PreTokenizerWrapper};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,6 +40,8 @@ pub(crate) struct TextSettings {
     added: BTreeMap<u32, AddedToken>,
     /// Special tokens without a name.
     extra: Vec<AddedToken>,
+    /// Whether a byte-level tokenizer puts a space before a text, where that is said.
+    prefix_space: Option<bool>,
     template: String,
     template_name: String,
 }
@@ -53,6 +58,7 @@ impl TextSettings {
             ));
         }
         let (template, template_file) = template(files, &config)?;
+        let prefix_space = config.get("add_prefix_space").and_then(Value::as_bool);
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
         let mut keys = Keys::default();
         keys.read(CONFIG, config);
@@ -67,7 +73,7 @@ impl TextSettings {
             None => listed_tokens(files, &special, &extra)?,
         };
         let (folder, template_name) = (files.origin.to_string(), files.name(template_file));
-        Ok(Self { folder, ids_from, special, added, extra, template, template_name })
+        Ok(Self { folder, ids_from, special, added, extra, prefix_space, template, template_name })
     }
 
     /// The source of the chat template.
@@ -88,6 +94,24 @@ impl TextSettings {
     /// The token that ends a turn, as the tokenizer has it.
     pub(crate) fn eos_token(&self) -> Option<&str> {
         self.special.get("eos_token").map(|token| token.content.as_str())
+    }
+
+    /// Refuses what contradicts a tokenizer: transformers 5 would follow the one or the other,
+    /// according to the `tokenizer_class`.
+    pub(super) fn check(&self, tokenizer: &tokenizers::Tokenizer) -> Result<()> {
+        let there = tokenizer.get_pre_tokenizer().and_then(prefix_space);
+        match (self.prefix_space, there) {
+            (Some(said), Some(there)) if said != there => Err(Error::new(
+                ErrorKind::Tokenizer,
+                format!(
+                    "{}/{CONFIG} sets `add_prefix_space` to {said}, but the byte-level \
+                     pre-tokenizer in tokenizer.json has {there}; make both what the model was \
+                     trained with",
+                    self.folder
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Gives a tokenizer the tokens that it lacks or has differently.
@@ -128,6 +152,15 @@ impl TextSettings {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a byte-level pre-tokenizer puts a space before a text; none if it is another.
+fn prefix_space(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
+    match pre_tokenizer {
+        PreTokenizerWrapper::ByteLevel(bytes) => Some(bytes.add_prefix_space),
+        PreTokenizerWrapper::Sequence(some) => some.as_ref().iter().find_map(prefix_space),
+        _ => None,
     }
 }
 

@@ -210,6 +210,26 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
 }
 
 #[test]
+fn a_space_before_a_text_is_where_the_tokenizer_has_it() {
+    let mut tokenizer = metaspace("never");
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+        "use_regex": true});
+    let digits = json!({"type": "Digits", "individual_digits": true});
+    tokenizer["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [digits, bytes]});
+    let mut config = plain_config();
+    config["add_prefix_space"] = json!(false);
+    read(&files(&tokenizer, &config)).unwrap();
+    config["add_prefix_space"] = json!(true);
+    let error = read(&files(&tokenizer, &config)).err().unwrap().to_string();
+    assert!(
+        error.starts_with("m/tokenizer_config.json sets `add_prefix_space` to true"),
+        "{error}"
+    );
+    // Other pre-tokenizers have a scheme.
+    read(&files(&metaspace("never"), &config)).unwrap();
+}
+
+#[test]
 fn a_mistake_is_in_the_file_that_has_it_and_a_message_is_short() {
     let long = &*"x".repeat(1 << 20);
     let refused = |files: &Files| {

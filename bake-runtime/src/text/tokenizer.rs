@@ -52,6 +52,7 @@ impl Tokenizer {
         // Both are for batches in training, and would truncate or pad every text.
         inner.with_truncation(None).map_err(unusable)?;
         inner.with_padding(None);
+        settings.check(&inner)?;
         settings.add_tokens(&mut inner)?;
         let longest = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(1).max(1);
         let added = AddedTokens::of(&inner, settings.template());

@@ -214,7 +214,8 @@ fn a_plan_says_what_is_there_and_what_is_to_be_made() {
     assert_eq!((target.rollouts.kept, target.rollouts.to_make), (0, 14));
     assert_eq!((target.states.kept, target.states.to_make, target.learned), (0, 7, 7));
     let planned = empty.seconds;
-    for seconds in [planned.stimuli, planned.rollouts, planned.states, planned.training] {
+    let PlannedSeconds { probes, stimuli, rollouts, states, training, .. } = planned;
+    for seconds in [probes, stimuli, rollouts, states, training] {
         assert!(seconds > 0.0, "{planned:?}");
     }
     assert!(!fixture.dir.path().join("store/keys").exists(), "nothing was made");

@@ -5,8 +5,9 @@ use bake_spec::recipe::{GeneratorKind, Target};
 use super::lengths::Lengths;
 use super::speed::Speed;
 use super::{PlannedSeconds, TargetPlan};
-use crate::bake::gate::{chosen, missing};
+use crate::bake::gate::{chosen, decided, missing, try_some};
 use crate::bake::inputs::{Inputs, Passage};
+use crate::bake::probe::best;
 use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
 use crate::bake::reading::Reading;
 use crate::bake::recall::MOST_ASKED;
@@ -34,8 +35,9 @@ const QUESTION: usize = 12;
 /// The work on a target.
 pub(super) struct TargetWork {
     pub(super) plan: TargetPlan,
-    /// What is read before the answers to probes that are missing.
+    /// What is read before the answers to probes that are missing, and some of these answers.
     probes: Lengths,
+    probe_answers: Lengths,
     /// What teachers read that share the whole document, and those that read a passage each.
     readers: [Readers; 2],
     /// What the model reads to write a question.
@@ -68,8 +70,8 @@ struct Readers {
 }
 
 impl TargetWork {
-    /// Looks at what exists. Where rollouts are missing and it `tries`, some are made, and none is
-    /// kept.
+    /// Looks at what exists. Where rollouts are missing and it `tries`, some are made, or some
+    /// probes are answered, and nothing of it is kept.
     pub(super) fn of(
         stages: &Stages<'_>,
         target: &Target,
@@ -77,7 +79,20 @@ impl TargetWork {
         tries: bool,
     ) -> Result<Self> {
         let prompt_tokens = stages.model.encode(&Message::question(&inputs.prompt, ""))?.len();
-        let reading = Reading::new(stages, target, inputs, chosen(stages, target, inputs)?)?;
+        let probed = match decided(stages, target, inputs)? {
+            None if tries => {
+                check_target(stages, target, inputs)?;
+                try_some(stages, target, inputs)?
+            }
+            _ => Vec::new(),
+        };
+        let probe_answers = probed.iter().flat_map(|tried| &tried.answers);
+        let probe_answers = Lengths::of(probe_answers.map(|answer| answer.completion.ids.len()));
+        let (layout, probed) = match best(probed) {
+            Some(best) => (best.layout, best.answers),
+            None => (chosen(stages, target, inputs)?, Vec::new()),
+        };
+        let reading = Reading::new(stages, target, inputs, layout)?;
         let kept = count_kept(stages, target, inputs, &reading)?;
         let teachers = Teachers::new(stages, target, &reading);
         let stand_ins: Vec<Stimulus> = match kept.stimuli.to_make {
@@ -86,6 +101,9 @@ impl TargetWork {
         };
         let max_tokens = target.rollout.max_tokens(stages.model.config().context());
         let tried = match tries {
+            true if !probed.is_empty() => {
+                probed.into_iter().map(|answer| answer.completion).collect()
+            }
             true => {
                 check_target(stages, target, inputs)?;
                 let sample = spread(kept.unanswered.iter().chain(&stand_ins), TRIED);
@@ -98,10 +116,11 @@ impl TargetWork {
         let shared = |stimulus: &Stimulus| {
             Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
         };
-        let readers = readers(&teachers, shared, &kept, &stand_ins, prompt_tokens)?;
+        let readers = readers(&teachers, shared, &kept, &stand_ins)?;
         let (student_lengths, start) = student(stages, &kept, &stand_ins)?;
         let mut work = Self {
             probes: Lengths::of(missing(stages, target, inputs)?),
+            probe_answers,
             writers: writers(stages, inputs, readers[1])?,
             readers,
             student: student_lengths,
@@ -123,6 +142,9 @@ impl TargetWork {
                 learned: kept.learned,
             },
         };
+        if work.probe_answers.count == 0 {
+            work.probe_answers = work.answers;
+        }
         work.answers = work.answers.times(work.plan.rollouts());
         Ok(work)
     }
@@ -160,10 +182,16 @@ impl TargetWork {
                 read * speed.read + grown(speed, made, self.answers.mean, self.answers.longest);
         }
         let all = document.prompts.and(passages.prompts);
-        let states = self.plan.states.to_make as f64 * (all.mean + self.answers.mean)
-            + if self.plan.states.to_make > 0 { document.shared as f64 } else { 0.0 };
-        let answered = |read: f64, answers: usize| {
-            read * speed.read + grown(speed, answers, self.answers.mean, self.answers.longest)
+        let states = match self.plan.states.to_make {
+            0 => 0.0,
+            // Each group reads what its prompts share once.
+            some => {
+                (document.shared + passages.shared) as f64
+                    + some as f64 * (all.mean + self.answers.mean)
+            }
+        };
+        let answered = |read: f64, answers: usize, lengths: Lengths| {
+            read * speed.read + grown(speed, answers, lengths.mean, lengths.longest)
         };
         // The base model and the baked one read what the student reads; another reads the document,
         // and another a passage.
@@ -171,12 +199,12 @@ impl TargetWork {
         let asked =
             (self.plan.prompt_tokens + self.writers.mean as usize) as f64 + 3.0 * self.student.mean;
         PlannedSeconds {
-            probes: answered(self.probes.sum(), self.probes.count),
+            probes: answered(self.probes.sum(), self.probes.count, self.probe_answers),
             stimuli,
             rollouts,
             states: states * speed.read,
             training: 0.0,
-            held_out: answered(examined * asked, 4 * self.examined),
+            held_out: answered(examined * asked, 4 * self.examined, self.answers),
         }
     }
 
@@ -279,35 +307,43 @@ fn readers(
     shared: impl Fn(&Stimulus) -> Result<bool>,
     kept: &KeptOfTarget,
     stand_ins: &[Stimulus],
-    prompt_tokens: usize,
 ) -> Result<[Readers; 2]> {
-    let mut lengths = [Vec::new(), Vec::new()];
-    let mut missing = [0, 0];
+    let (mut known, mut missing) = ([Vec::new(), Vec::new()], [0, 0]);
     let answered = kept.answered.iter().map(|(stimulus, _)| (stimulus, 0));
     for (stimulus, lacks) in answered.chain(kept.unanswered.iter().map(|stimulus| (stimulus, 1))) {
         let group = usize::from(!shared(stimulus)?);
-        lengths[group].push(teachers.prompt(stimulus)?.len());
+        known[group].push(teachers.prompt(stimulus)?);
         missing[group] += lacks;
     }
     let mut guessed = [Vec::new(), Vec::new()];
     for stimulus in stand_ins {
-        let group = usize::from(!shared(stimulus)?);
-        guessed[group].push(teachers.prompt(stimulus)?.len());
+        guessed[usize::from(!shared(stimulus)?)].push(stimulus);
     }
     let mut readers = [Readers::default(); 2];
     for (group, readers) in readers.iter_mut().enumerate() {
-        let unwritten = match guessed[group].is_empty() {
-            true => 0,
-            false => kept.stimuli.to_make,
+        let of = |stimulus: &&Stimulus| teachers.prompt(stimulus);
+        let written: Vec<_> = guessed[group].iter().map(of).collect::<Result<_>>()?;
+        // Questions that are not known yet have no word in common.
+        let other = guessed[group]
+            .first()
+            .map(|stimulus| Stimulus { text: String::from("Yes"), ..(*stimulus).clone() });
+        let other = other.as_ref().map(|stimulus| teachers.prompt(stimulus)).transpose()?;
+        readers.shared = start_of(known[group].iter().chain(&written).chain(&other)).len();
+        let lengths = |prompts: &[Vec<u32>]| {
+            Lengths::of(prompts.iter().map(|prompt| prompt.len() - readers.shared))
         };
-        let shortest = lengths[group].iter().min().copied().unwrap_or(prompt_tokens);
-        readers.shared = if group == 0 { shortest.min(prompt_tokens) } else { 0 };
-        let rest = |length: usize| length.saturating_sub(readers.shared);
-        let guessed = Lengths::of(guessed[group].drain(..).map(rest)).times(unwritten);
-        readers.prompts = Lengths::of(lengths[group].drain(..).map(rest)).and(guessed);
+        let unwritten = if written.is_empty() { 0 } else { kept.stimuli.to_make };
+        readers.prompts = lengths(&known[group]).and(lengths(&written).times(unwritten));
         readers.missing = missing[group] + unwritten;
     }
     Ok(readers)
+}
+
+/// The tokens that all of these begin with.
+fn start_of<'a>(mut prompts: impl Iterator<Item = &'a Vec<u32>>) -> Vec<u32> {
+    let mut start = prompts.next().cloned().unwrap_or_default();
+    prompts.for_each(|prompt| start.truncate(common_start(&start, prompt)));
+    start
 }
 
 /// What the student reads before an answer, and the tokens that all of it begins with.
@@ -322,16 +358,14 @@ fn student(
     let guessed: Vec<_> = stand_ins.iter().map(|s| prompt(&s.text)).collect::<Result<_>>()?;
     // Questions that are not known yet have no word in common.
     let other = if guessed.is_empty() { None } else { Some(prompt("Yes")?) };
-    let mut prompts = known.iter().chain(&guessed).chain(&other);
-    let mut start = prompts.next().cloned().unwrap_or_default();
-    prompts.for_each(|prompt| start.truncate(common_start(&start, prompt)));
+    let start = start_of(known.iter().chain(&guessed).chain(&other));
     let [known, guessed] =
         [known, guessed].map(|prompts| Lengths::of(prompts.iter().map(Vec::len)));
     Ok((known.and(guessed.times(kept.stimuli.to_make)), start))
 }
 
-/// The lengths of rollouts: those that exist, and those that were tried out, of which one that was
-/// cut before it had to end counts as half of what was left to it longer.
+/// The lengths of rollouts: those that exist, and answers that were tried out, of which one that
+/// was cut before it had to end counts as half of what was left to it longer.
 fn answers(kept: &KeptOfTarget, tried: &[Completion], max_tokens: usize) -> Lengths {
     let known = kept.answered.iter().flat_map(|(_, rollouts)| rollouts);
     let known = Lengths::of(known.map(|rollout| rollout.ids.len()));

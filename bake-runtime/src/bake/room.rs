@@ -124,6 +124,7 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
         }
         return Ok(());
     }
+    check_says_something(target, inputs)?;
     let (layout, examples) = (Layout::of(target)[0], worked(target));
     for (number, passage) in inputs.passages.iter().enumerate() {
         let alone = layout.conversation(&target.prompt, &passage.text, "", &examples);
@@ -136,6 +137,20 @@ pub(super) fn check_target(stages: &Stages<'_>, target: &Target, inputs: &Inputs
         layouts(stages, target, inputs)?;
     }
     Ok(())
+}
+
+/// Of a document of headings, and without a prompt, nothing can be learned but to decline.
+fn check_says_something(target: &Target, inputs: &Inputs) -> Result<()> {
+    let is_empty = |text: &str| !text.contains(char::is_alphanumeric);
+    if target.prompt.bytes() > 0 || !inputs.passages.iter().all(|passage| is_empty(&passage.body)) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} says nothing below its headings, so there is nothing to learn from it; write what the \
+         model must know below them",
+        described(target)
+    );
+    Err(Error::new(ErrorKind::Document, message))
 }
 
 /// The layouts in which there is room for whatever the teacher of a target reads, and which the

@@ -58,7 +58,15 @@ impl TextSettings {
             ));
         }
         let (template, template_file) = template(files, &config)?;
-        let prefix_space = config.get("add_prefix_space").and_then(Value::as_bool);
+        let prefix_space = match config.get("add_prefix_space") {
+            None | Some(Value::Null) => None,
+            Some(Value::Bool(said)) => Some(*said),
+            Some(_) => {
+                let what = "has an `add_prefix_space` that is neither true nor false; write one of \
+                            them, or remove it";
+                return Err(error(files, CONFIG, what));
+            }
+        };
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
         let mut keys = Keys::default();
         keys.read(CONFIG, config);

@@ -203,6 +203,7 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
         ("added_tokens_decoder", json!([token]), "is not an object"),
         ("split_special_tokens", json!(true), "`split_special_tokens`"),
         ("pad_token", json!(["</s>"]), "`pad_token`"),
+        ("add_prefix_space", json!("true"), "`add_prefix_space`"),
     ] {
         let error = read(&with(key, value)).err().unwrap().to_string();
         assert!(error.contains("m/tokenizer_config.json") && error.contains(what), "{error}");

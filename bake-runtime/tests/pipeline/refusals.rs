@@ -44,6 +44,12 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
     let error = fixture.error().to_string();
     assert!(error.contains("at least"), "{error}");
 
+    let headings = "# Lost and found\n\n## Lost key\n\n## ...\n\n...";
+    std::fs::write(fixture.dir.path().join("keys.md"), headings).unwrap();
+    fixture.target(|target| target.document = Some(keys_document(headings)));
+    let error = fixture.error().to_string();
+    assert!(error.contains("keys.md (target `keys`) says nothing below its headings"), "{error}");
+
     let mut fixture = Fixture::new();
     fixture.lora(|lora| lora.rank = 4000);
     assert!(fixture.error().to_string().contains("rank 4000 is not between"));

@@ -52,6 +52,8 @@ pub(super) struct TargetWork {
     pub(super) held_out: usize,
     /// About how many of them are asked when the bake is done.
     examined: usize,
+    /// Whether the whole document is read for that, for which there may be no room.
+    examines_document: bool,
     /// Rollouts of a stimulus.
     times: usize,
     /// Answers to a stimulus that are learned.
@@ -128,6 +130,8 @@ impl TargetWork {
             answers: answers(&kept, &tried, max_tokens),
             held_out: held_out * learned_of_each(target, inputs),
             examined: if inputs.document.is_some() { held_out.min(MOST_ASKED) } else { 0 },
+            examines_document: prompt_tokens + student_lengths.longest
+                < stages.model.config().context(),
             times: target.rollout.answers,
             learned_of_each: learned_of_each(target, inputs),
             plan: TargetPlan {
@@ -196,8 +200,8 @@ impl TargetWork {
         // The base model and the baked one read what the student reads; another reads the document,
         // and another a passage.
         let examined = self.examined as f64;
-        let asked =
-            (self.plan.prompt_tokens + self.writers.mean as usize) as f64 + 3.0 * self.student.mean;
+        let document = if self.examines_document { self.plan.prompt_tokens } else { 0 };
+        let asked = (document + self.writers.mean as usize) as f64 + 3.0 * self.student.mean;
         PlannedSeconds {
             probes: answered(self.probes.sum(), self.probes.count, self.probe_answers),
             stimuli,

@@ -56,13 +56,13 @@ fn libraries() -> (PathBuf, PathBuf) {
         name.starts_with("libbake-") && name.ends_with(".rlib") && age(path) <= age(&test)
     };
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let bake = files.filter(is_bake).max_by_key(|path| age(path)).unwrap();
+    let bake = files.filter(is_bake).max_by_key(|path| age(path)).expect("a library in deps");
     (folder.to_owned(), bake)
 }
 
 /// What the compiler says about a case in this package.
-fn compile(case: &Path, package: &Path) -> String {
-    let ((folder, bake), metadata) = (libraries(), package.join("case.rmeta"));
+fn compile(case: &Path, package: &Path, (folder, bake): &(PathBuf, PathBuf)) -> String {
+    let metadata = package.join("case.rmeta");
     let output = Command::new("rustc")
         .args(["--edition", "2024", "--crate-type", "bin", "--emit"])
         .arg(format!("metadata={}", metadata.display()))
@@ -105,9 +105,9 @@ fn every_mistake_is_named_where_it_is() {
         files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect();
     cases.sort();
     assert!(!cases.is_empty());
-    let mut different = Vec::new();
+    let (libraries, mut different) = (libraries(), Vec::new());
     for case in cases {
-        let (file, said) = (case.with_extension("stderr"), compile(&case, &package));
+        let (file, said) = (case.with_extension("stderr"), compile(&case, &package, &libraries));
         if std::env::var_os(WRITE).is_some() {
             fs::write(&file, said).unwrap();
         } else if fs::read_to_string(&file).unwrap_or_default() != said {

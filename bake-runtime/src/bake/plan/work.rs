@@ -81,18 +81,22 @@ impl TargetWork {
         tries: bool,
     ) -> Result<Self> {
         let prompt_tokens = stages.model.encode(&Message::question(&inputs.prompt, ""))?.len();
-        let probed = match decided(stages, target, inputs)? {
-            None if tries => {
-                check_target(stages, target, inputs)?;
-                try_some(stages, target, inputs)?
-            }
+        if tries {
+            check_target(stages, target, inputs)?;
+        }
+        let decided = decided(stages, target, inputs)?;
+        let probed = match decided {
+            None if tries => try_some(stages, target, inputs)?,
             _ => Vec::new(),
         };
         let probe_answers = probed.iter().flat_map(|tried| &tried.answers);
         let probe_answers = Lengths::of(probe_answers.map(|answer| answer.completion.ids.len()));
         let (layout, probed) = match best(probed) {
             Some(best) => (best.layout, best.answers),
-            None => (chosen(stages, target, inputs)?, Vec::new()),
+            None => {
+                let layout = decided.map_or_else(|| chosen(stages, target, inputs), Ok)?;
+                (layout, Vec::new())
+            }
         };
         let reading = Reading::new(stages, target, inputs, layout)?;
         let kept = count_kept(stages, target, inputs, &reading)?;
@@ -107,7 +111,6 @@ impl TargetWork {
                 probed.into_iter().map(|answer| answer.completion).collect()
             }
             true => {
-                check_target(stages, target, inputs)?;
                 let sample = spread(kept.unanswered.iter().chain(&stand_ins), TRIED);
                 teachers.try_out(&sample, TRIED_TOKENS)?
             }

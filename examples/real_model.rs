@@ -20,36 +20,18 @@ bake! {
     pub bake Dehumidifier {
         model smollm2;
         student "";
-        // The questions are written by hand.
+        // Fewer questions than by default, and none that the model writes: it is a large model
+        // for a processor, and a small one to ask sensible questions.
         ask 0;
-        outline 0;
-        unanswerable 0;
+        outline 120;
+        unanswerable 12;
         anchors none;
         max_tokens 96;
         temperature 0.0;
         lora { rank 16; alpha 32.0; }
-        train { epochs 12; batch 8; }
+        train { epochs 6; batch 4; }
 
         target manual weight 1.0 from "examples/docs/dehumidifier.md" {
-            questions [
-                "Where do I put the dehumidifier?", "How far from the wall must it stand?",
-                "Can I switch it on right after I carried it home?",
-                "Should the windows be open while it runs?",
-                "How do I choose the humidity?", "Which humidity is right for a cellar?",
-                "What does the drop button do?", "Why did the fan stop?",
-                "How do I dry laundry with the dehumidifier?", "What is the shirt button for?",
-                "How long does the laundry mode run?", "Does it switch itself off after drying?",
-                "How do I empty the tank?", "Why is the red lamp on?",
-                "How much water does the tank hold?", "Can I water my plants with it?",
-                "Can I connect a hose?", "Which hose do I need?",
-                "How long may the hose be?", "Where is the plug for the hose?",
-                "How do I clean the filter?", "How often must the filter be cleaned?",
-                "Can the filter go into the dishwasher?", "How much is a new filter?",
-                "What does E1 mean?", "What do I do when the display shows E3?",
-                "The display shows E7, what now?", "The coil is frozen. Help!",
-                "How long does the warranty last?", "Does the warranty cover the filter?",
-                "When can I call the service?", "What is the number of the service?",
-            ];
             expect "How far away from furniture should it be?" => contains "30 centimetres";
             expect "How long do I wait after transport?" => contains "four hours";
             expect "What humidity do you recommend for a living room?" => contains "50 percent";

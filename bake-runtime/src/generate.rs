@@ -1,16 +1,18 @@
 //! Generation: many answers at once for bakes, one token after the other for conversations.
 
+pub(crate) mod prefix;
 pub(crate) mod sample;
 #[cfg(feature = "train")]
 pub(crate) mod size;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use candle_core::{IndexOp as _, Tensor};
 use rand_chacha::ChaCha8Rng;
 
 use crate::checkpoint::generation::Repetition;
 use crate::error::{Error, ErrorKind, Result};
+use crate::generate::prefix::{Alike, Prefix, ToRead, alike, common_start};
 use crate::generate::sample::Sampling;
 use crate::model::Model;
 use crate::model::block::WeightView;
@@ -39,55 +41,6 @@ pub(crate) struct Completion {
     pub(crate) ended: bool,
 }
 
-/// A cache of the common beginning of some token sequences.
-pub(crate) struct SharedPrefix {
-    pub(crate) cache: KvCache,
-    /// The slots of the prefix.
-    pub(crate) slots: Vec<u32>,
-}
-
-impl SharedPrefix {
-    /// Reads the longest common prefix of the sequences once, leaving at least `keep` tokens of
-    /// each.
-    pub(crate) fn read(
-        model: &Model,
-        sequences: &[&[u32]],
-        keep: usize,
-        view: WeightView<'_>,
-    ) -> Result<Self> {
-        let Some(first) = sequences.first() else {
-            return Ok(Self { cache: model.decoder().cache(0)?, slots: Vec::new() });
-        };
-        let common = |a: &[u32], b: &[u32]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
-        let shortest = sequences.iter().map(|s| s.len()).min().unwrap_or(0);
-        let length = sequences
-            .iter()
-            .map(|s| common(first, s))
-            .min()
-            .unwrap_or(0)
-            .min(shortest.saturating_sub(keep));
-        let rest: usize = sequences.iter().map(|s| s.len() - length).sum();
-        let mut cache = model.decoder().cache(length + rest.min(TOKENS))?;
-        let mut slots = Vec::with_capacity(length);
-        for part in first[..length].chunks(TOKENS) {
-            let (_, new) =
-                model.decoder().extend(&mut cache, &[Run { ids: part, past: &slots }], view)?;
-            slots.extend(new);
-        }
-        Ok(Self { cache, slots })
-    }
-
-    /// Tokens of the prefix.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Forgets everything but the prefix.
-    pub(crate) fn reset(&mut self) {
-        self.cache.truncate(self.slots.len());
-    }
-}
-
 /// Divides items into parts of at most [`TOKENS`] tokens each, at least one item to a part.
 pub(crate) fn token_chunks<T>(items: &[T], tokens: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let (mut chunks, mut start, mut sum) = (Vec::new(), 0, 0);
@@ -110,8 +63,8 @@ pub(crate) fn together(mean: f64) -> usize {
     ((TOKENS as f64 / mean.max(1.0)) as usize).max(1)
 }
 
-/// Answers all requests. The common beginning of their prompts is read once, and so is a prompt
-/// that several requests share.
+/// Answers all requests. What several prompts begin with is read once for those that are answered
+/// together, and so is a prompt that several requests share.
 ///
 /// `done` is called with the number of answers that have ended since it was last called; an error
 /// that it returns ends the work.
@@ -122,16 +75,30 @@ pub(crate) fn complete(
     view: WeightView<'_>,
     mut done: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Completion>> {
-    let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt).collect();
-    let mut prefix = SharedPrefix::read(model, &prompts, 1, view)?;
-    let (mut completions, mut rest) = (Vec::with_capacity(requests.len()), requests);
+    let mut rest: Vec<(usize, Request<'_>)> = requests.into_iter().enumerate().collect();
+    // Those that are alike are answered together.
+    rest.sort_by_key(|(_, request)| request.prompt);
+    let mut completions = vec![None; rest.len()];
+    let prompts: Vec<&[u32]> = rest.iter().map(|(_, request)| request.prompt).collect();
+    let mut prefix = Prefix::new(model, room(&prompts))?;
     while !rest.is_empty() {
         let tail = rest.split_off(rest.len().min(ROWS));
-        prefix.reset();
-        completions.extend(complete_together(model, &mut prefix, rest, sampling, view, &mut done)?);
+        let (places, requests): (Vec<usize>, Vec<Request<'_>>) = rest.into_iter().unzip();
+        let made = complete_together(model, &mut prefix, requests, sampling, view, &mut done)?;
+        for (place, completion) in places.into_iter().zip(made) {
+            completions[place] = Some(completion);
+        }
         rest = tail;
     }
-    Ok(completions)
+    Ok(completions.into_iter().flatten().collect())
+}
+
+/// Tokens for which a cache has room at first: what all of these sorted prompts begin with, and
+/// what is read after it in one pass.
+fn room(sorted: &[&[u32]]) -> usize {
+    let [first, .., last] = sorted else { return sorted.first().map_or(0, |only| only.len()) };
+    let common = common_start(first, last);
+    common + sorted.iter().map(|prompt| prompt.len() - common).sum::<usize>().min(TOKENS)
 }
 
 /// An answer that is being written.
@@ -161,49 +128,17 @@ impl Row {
 
 fn complete_together(
     model: &Model,
-    prefix: &mut SharedPrefix,
+    prefix: &mut Prefix,
     requests: Vec<Request<'_>>,
     sampling: &Sampling,
     view: WeightView<'_>,
     done: &mut impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Completion>> {
     let decoder = model.decoder();
-    let mut unique: Vec<&[u32]> = Vec::new();
-    let mut place = HashMap::new();
-    for request in &requests {
-        place.entry(request.prompt).or_insert_with(|| {
-            unique.push(request.prompt);
-            unique.len() - 1
-        });
-    }
-    // Each different prompt is read once: the slots of its tokens and the logits after the last.
-    let mut read: Vec<(Vec<u32>, Vec<f32>)> = Vec::with_capacity(unique.len());
-    let common = prefix.len();
-    for chunk in token_chunks(&unique, |prompt| prompt.len() - common) {
-        let runs: Vec<_> = chunk
-            .iter()
-            .map(|prompt| Run { ids: &prompt[common..], past: &prefix.slots })
-            .collect();
-        let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
-        let ends: Vec<u32> = runs
-            .iter()
-            .scan(0, |end, run| {
-                *end += run.ids.len() as u32;
-                Some(*end)
-            })
-            .collect();
-        let last: Vec<u32> = ends.iter().map(|end| end - 1).collect();
-        let logits = decoder
-            .logits(&hidden.index_select(&Tensor::new(last, hidden.device())?, 0)?)?
-            .to_vec2::<f32>()?;
-        for ((run, end), logits) in runs.iter().zip(&ends).zip(logits) {
-            let own = new.start + end - run.ids.len() as u32..new.start + end;
-            read.push((prefix.slots.iter().copied().chain(own).collect(), logits));
-        }
-    }
+    let read = read_prompts(model, prefix, &requests, view)?;
     let mut rows = Vec::with_capacity(requests.len());
     for request in requests {
-        let (slots, logits) = &read[place[request.prompt]];
+        let Read { slots, logits } = &read[request.prompt];
         let limit = answer_limit(model, request.prompt.len(), sampling)?;
         let mut row = Row {
             slots: slots.clone(),
@@ -241,6 +176,57 @@ fn complete_together(
         done(open.iter().filter(|&&i| !rows[i].open()).count())?;
     }
     Ok(rows.into_iter().map(|row| Completion { ids: row.ids, ended: row.ended }).collect())
+}
+
+/// A prompt in the cache.
+struct Read {
+    /// The slots of its tokens.
+    slots: Vec<u32>,
+    /// The logits after the last.
+    logits: Vec<f32>,
+}
+
+/// Reads each different prompt once. What was in the cache is forgotten, but for what the first of
+/// them begins with.
+fn read_prompts<'a>(
+    model: &Model,
+    prefix: &mut Prefix,
+    requests: &[Request<'a>],
+    view: WeightView<'_>,
+) -> Result<BTreeMap<&'a [u32], Read>> {
+    let decoder = model.decoder();
+    let mut prompts: Vec<&[u32]> = requests.iter().map(|request| request.prompt).collect();
+    prompts.sort_unstable();
+    prompts.dedup();
+    let to_read: Vec<_> = prompts.iter().map(|ids| ToRead { ids, own: 1 }).collect();
+    let groups = alike(&to_read);
+    if let Some(Alike { places, common }) = groups.first() {
+        prefix.forget_but(&prompts[places[0]][..*common]);
+    }
+    let mut read = BTreeMap::new();
+    for Alike { places, common } in groups {
+        let past = prefix.read(model, &prompts[places[0]][..common], view)?.to_vec();
+        let runs: Vec<_> = places
+            .iter()
+            .map(|&place| Run { ids: &prompts[place][common..], past: &past })
+            .collect();
+        let (hidden, new) = decoder.extend(&mut prefix.cache, &runs, view)?;
+        let (mut own, mut end) = (Vec::with_capacity(runs.len()), new.start);
+        for run in &runs {
+            let start = end;
+            end += run.ids.len() as u32;
+            own.push(start..end);
+        }
+        let last: Vec<u32> = own.iter().map(|own| own.end - 1 - new.start).collect();
+        let logits = decoder
+            .logits(&hidden.index_select(&Tensor::new(last, hidden.device())?, 0)?)?
+            .to_vec2::<f32>()?;
+        for ((&place, own), logits) in places.iter().zip(own).zip(logits) {
+            let slots = past.iter().copied().chain(own).collect();
+            read.insert(prompts[place], Read { slots, logits });
+        }
+    }
+    Ok(read)
 }
 
 /// The most tokens that an answer to a prompt of this length can have.
@@ -386,9 +372,11 @@ mod tests {
         let view = WeightView::default();
         let decoder = model.decoder();
         let sequences: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        let mut prefix = SharedPrefix::read(model, &sequences, 1, view).unwrap();
-        let common = prefix.len();
-        let mut slots = vec![prefix.slots.clone(); prompts.len()];
+        let common = sequences.iter().map(|ids| common_start(sequences[0], ids)).min().unwrap();
+        let common = common.min(sequences[0].len() - 1);
+        let mut prefix = Prefix::new(model, TOKENS).unwrap();
+        let past = prefix.read(model, &sequences[0][..common], view).unwrap().to_vec();
+        let mut slots = vec![past; prompts.len()];
         let mut ids: Vec<Vec<u32>> = prompts.iter().map(|ids| ids[common..].to_vec()).collect();
         let mut seen = Vec::new();
         for _ in 0..tokens {

@@ -11,7 +11,7 @@ mod shards;
 mod size;
 mod step;
 
-pub(crate) use batch::{Batch, StudentSequence, TrainingSet, common_start};
+pub(crate) use batch::{Batch, StudentSequence, TrainingSet};
 pub(crate) use checkpoint::Checkpoints;
 pub(crate) use epochs::{Trained, Training};
 pub(crate) use rehearsal::expected_epochs;

@@ -9,19 +9,20 @@ use super::support::ContentWords;
 use crate::bake::inputs::Passage;
 use crate::eval::words::words;
 
-/// The most words of an excerpt, unless its only sentence has more.
-const MOST_WORDS: usize = 45;
+/// The most words of an excerpt that is read.
+pub(super) const READ: usize = 45;
 
 /// The sentences in a row that have most in common with a question beyond the heading, and of equal
 /// ones the last: what a question mentions is followed by what answers it. Where none has anything
-/// in common with it, the first ones.
-pub(super) fn excerpt(passage: &Passage, question: &str) -> String {
+/// in common with it, the first ones. They have so many words at most, unless one has more by
+/// itself.
+pub(super) fn excerpt(passage: &Passage, question: &str, most: usize) -> String {
     let heading = ContentWords::of(passage.heading.as_deref().unwrap_or_default());
     let question = ContentWords::of(question);
     let sentences = sentences(&passage.body);
     let mut best = (0, String::new());
     for start in 0..sentences.len() {
-        let row = row(&sentences[start..]).join(" ");
+        let row = row(&sentences[start..], most).join(" ");
         let shared = ContentWords::of(&row).shared_beyond(&question, &heading);
         if best.1.is_empty() || (shared > 0 && shared >= best.0) {
             best = (shared, row);
@@ -31,11 +32,11 @@ pub(super) fn excerpt(passage: &Passage, question: &str) -> String {
 }
 
 /// As many of the first sentences as there is room for, at least one.
-fn row(sentences: &[String]) -> &[String] {
+fn row(sentences: &[String], most: usize) -> &[String] {
     let mut length = 0;
     let fitting = sentences.iter().take_while(|sentence| {
         length += words(sentence).len();
-        length <= MOST_WORDS
+        length <= most
     });
     &sentences[..fitting.count().max(1)]
 }
@@ -99,7 +100,7 @@ mod tests {
                 .into(),
             ..Passage::default()
         };
-        let of = |question| excerpt(&passage, question);
+        let of = |question| excerpt(&passage, question, READ);
         assert_eq!(
             of("The red lamp is on"),
             "When it is full, the machine stops and the red lamp lights up. Pull the tank out by \
@@ -110,14 +111,16 @@ mod tests {
         assert!(of("Emptying the tank").starts_with(first), "{}", of("Emptying the tank"));
         let last = "Do not drink the water, and do not give it to plants or animals.";
         assert_eq!(of("May plants have the water?"), last);
-        assert_eq!(excerpt(&Passage::default(), "Why?"), "");
+        let brief = "When it is full, the machine stops and the red lamp lights up.";
+        assert_eq!(excerpt(&passage, "The red lamp is on", 20), brief);
+        assert_eq!(excerpt(&Passage::default(), "Why?", READ), "");
     }
 
     #[test]
     fn a_long_sentence_is_an_excerpt_by_itself() {
         let body = format!("{} end. Short.", "word ".repeat(60));
         let passage = Passage { body: body.clone(), ..Passage::default() };
-        assert_eq!(excerpt(&passage, "?"), body.trim_end_matches(" Short."));
+        assert_eq!(excerpt(&passage, "?", READ), body.trim_end_matches(" Short."));
     }
 
     #[test]

@@ -20,11 +20,11 @@ use crate::bake::inputs::{Inputs, Passage};
 use crate::error::Result;
 use crate::eval::grade::meets;
 use crate::eval::refusal::declines;
+use crate::generate::prefix::ReadTokens;
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
 use crate::model::block::WeightView;
 use crate::progress::Stage;
-use crate::train::common_start;
 
 /// The name of the stage in the store.
 const STAGE: &str = "probes";
@@ -226,20 +226,16 @@ impl<'a> Probing<'a> {
     }
 
     /// The tokens that are read for each of these conversations, if their answers are not in the
-    /// store. What all begin with is read for the first of them.
+    /// store. What several begin with counts for the first of all.
     pub(super) fn missing(&self, asked: &[Conversation]) -> Result<Vec<usize>> {
         if asked.is_empty() || self.kept(asked)?.is_some() {
             return Ok(Vec::new());
         }
         let encoded = asked.iter().map(|asked| asked.encode(self.stages.model));
-        let prompts: Vec<Vec<u32>> = encoded.collect::<Result<_>>()?;
-        let start = |prompt: &Vec<u32>| common_start(&prompts[0], prompt);
-        let shared = prompts.iter().map(start).min().unwrap_or(0);
-        let read = prompts.iter().enumerate().map(|(number, prompt)| match number {
-            0 => prompt.len(),
-            _ => prompt.len() - shared,
-        });
-        Ok(read.collect())
+        let ReadTokens { shared, mut own, .. } =
+            ReadTokens::of(&encoded.collect::<Result<Vec<_>>>()?);
+        own[0] += shared;
+        Ok(own)
     }
 
     fn kept(&self, asked: &[Conversation]) -> Result<Option<Vec<Completion>>> {

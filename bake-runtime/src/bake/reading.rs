@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bake_spec::recipe::{GeneratorKind, Target, TeacherContext};
 
-use super::excerpt::excerpt;
+use super::excerpt::{READ, excerpt};
 use super::layout::{Conversation, Layout, Worked, worked};
 use super::retrieval::Index;
 use super::room::{self, Room};
@@ -104,7 +104,7 @@ impl<'a> Reading<'a> {
         let mut texts = Vec::with_capacity(numbers.len());
         for &number in numbers {
             let passage = &self.inputs.passages[number];
-            texts.push(with_headings(passage, &excerpt(passage, question)));
+            texts.push(with_headings(passage, &excerpt(passage, question, READ)));
         }
         Some(Cow::Owned(texts.join("\n\n")))
     }

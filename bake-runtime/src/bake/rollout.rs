@@ -22,7 +22,7 @@ use crate::progress::{Stage, Ticker};
 const STAGE: &str = "rollouts";
 
 /// Rollouts that are made before they are kept.
-pub(super) const MADE_TOGETHER: usize = 256;
+const MADE_TOGETHER: usize = 256;
 
 /// Among this many rollouts at least one should end by itself; otherwise something is wrong.
 const ONE_ENDS_OF: usize = 20;

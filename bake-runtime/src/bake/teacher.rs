@@ -11,7 +11,7 @@ use super::stages::Stages;
 use super::stimuli::Stimulus;
 use super::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::generate::{SharedPrefix, token_chunks};
+use crate::generate::prefix::{Alike, Prefix, ToRead, alike};
 use crate::model::Model;
 use crate::model::block::WeightView;
 use crate::model::decoder::Run;
@@ -154,44 +154,45 @@ struct TeacherSequence<'a> {
 
 impl TeacherSequence<'_> {
     /// The tokens that the model reads to predict the whole answer: all but the last.
-    fn read(&self) -> impl Iterator<Item = u32> {
-        self.prompt.iter().chain(&self.answer[..self.answer.len() - 1]).copied()
+    fn read(&self) -> Vec<u32> {
+        [&self.prompt, &self.answer[..self.answer.len() - 1]].concat()
     }
 }
 
 /// Gives `each` the states from which the answer tokens of each sequence are predicted, with the
-/// number of its trajectory. What the prompts have in common at their beginning, such as the
-/// document, is read once.
+/// number of its trajectory. What prompts begin with together, such as the document, is read once.
 fn hidden_states(
     model: &Model,
     sequences: &[TeacherSequence<'_>],
     each: &mut impl FnMut(usize, Vec<f32>) -> Result<()>,
 ) -> Result<()> {
-    if sequences.is_empty() {
-        return Ok(());
-    }
     let view = WeightView::default();
-    let prompts: Vec<&[u32]> = sequences.iter().map(|sequence| &*sequence.prompt).collect();
-    let mut prefix = SharedPrefix::read(model, &prompts, 1, view)?;
-    let common = prefix.len();
-    for chunk in token_chunks(sequences, |sequence| sequence.read().count() - common) {
-        prefix.reset();
-        let texts: Vec<Vec<u32>> =
-            chunk.iter().map(|sequence| sequence.read().skip(common).collect()).collect();
-        let SharedPrefix { cache, slots } = &mut prefix;
-        let runs: Vec<Run<'_>> = texts.iter().map(|ids| Run { ids, past: slots }).collect();
-        let (hidden, _) = model.decoder().extend(cache, &runs, view)?;
+    let width = model.config().hidden_size();
+    let read: Vec<Vec<u32>> = sequences.iter().map(TeacherSequence::read).collect();
+    let answers = sequences.iter().map(|sequence| sequence.answer.len());
+    let to_read: Vec<_> = read.iter().zip(answers).map(|(ids, own)| ToRead { ids, own }).collect();
+    let groups = alike(&to_read);
+    let tokens = |Alike { places, common }: &Alike| {
+        common + places.iter().map(|&place| read[place].len() - common).sum::<usize>()
+    };
+    let mut prefix = Prefix::new(model, groups.iter().map(tokens).max().unwrap_or(0))?;
+    for Alike { places, common } in groups {
+        let start = &read[places[0]][..common];
+        prefix.forget_but(start);
+        let past = prefix.read(model, start, view)?.to_vec();
+        let runs: Vec<Run<'_>> =
+            places.iter().map(|&place| Run { ids: &read[place][common..], past: &past }).collect();
+        let (hidden, _) = model.decoder().extend(&mut prefix.cache, &runs, view)?;
         let (mut rows, mut end) = (Vec::new(), 0);
-        for (sequence, ids) in chunk.iter().zip(&texts) {
-            end += ids.len();
-            rows.extend((end - sequence.answer.len()) as u32..end as u32);
+        for (run, &place) in runs.iter().zip(&places) {
+            end += run.ids.len();
+            rows.extend((end - sequences[place].answer.len()) as u32..end as u32);
         }
         let states = hidden.index_select(&Tensor::new(rows, hidden.device())?, 0)?;
         let mut numbers = states.flatten_all()?.to_vec1::<f32>()?.into_iter();
-        let width = model.config().hidden_size();
-        for sequence in chunk {
-            let own = numbers.by_ref().take(sequence.answer.len() * width).collect();
-            each(sequence.number, own)?;
+        for &place in &places {
+            let TeacherSequence { number, answer, .. } = sequences[place];
+            each(number, numbers.by_ref().take(answer.len() * width).collect())?;
         }
     }
     Ok(())

@@ -49,7 +49,7 @@ pub(crate) struct TextSettings {
 impl TextSettings {
     pub(crate) fn read(files: &Files) -> Result<Self> {
         let mut config = object(files, CONFIG, files.tokenizer_config.as_deref())?;
-        if config.get("split_special_tokens").is_some_and(|v| *v == Value::Bool(true)) {
+        if switch(files, &config, "split_special_tokens")? == Some(true) {
             return Err(error(
                 files,
                 CONFIG,
@@ -58,15 +58,7 @@ impl TextSettings {
             ));
         }
         let (template, template_file) = template(files, &config)?;
-        let prefix_space = match config.get("add_prefix_space") {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(said)) => Some(*said),
-            Some(_) => {
-                let what = "has an `add_prefix_space` that is neither true nor false; write one of \
-                            them, or remove it";
-                return Err(error(files, CONFIG, what));
-            }
-        };
+        let prefix_space = switch(files, &config, "add_prefix_space")?;
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
         let mut keys = Keys::default();
         keys.read(CONFIG, config);
@@ -324,6 +316,21 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
 fn same(a: &AddedToken, b: &AddedToken) -> bool {
     let flags = |t: &AddedToken| (t.single_word, t.lstrip, t.rstrip, t.normalized, t.special);
     a.content == b.content && flags(a) == flags(b)
+}
+
+/// What is either on or off, if `tokenizer_config.json` says which.
+fn switch(files: &Files, config: &Map<String, Value>, key: &str) -> Result<Option<bool>> {
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(is_on)) => Ok(Some(*is_on)),
+        Some(_) => {
+            let what = format!(
+                "has `{key}` as something that is neither true nor false; write one of them, or \
+                 remove it"
+            );
+            Err(error(files, CONFIG, &what))
+        }
+    }
 }
 
 /// The JSON object of a file, empty where there is none.

@@ -201,9 +201,10 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
     for (key, value, what) in [
         ("added_tokens_decoder", json!({"11": token}), "the files do not belong together"),
         ("added_tokens_decoder", json!([token]), "is not an object"),
-        ("split_special_tokens", json!(true), "`split_special_tokens`"),
+        ("split_special_tokens", json!(true), "sets `split_special_tokens`"),
+        ("split_special_tokens", json!("true"), "neither true nor false"),
         ("pad_token", json!(["</s>"]), "`pad_token`"),
-        ("add_prefix_space", json!("true"), "`add_prefix_space`"),
+        ("add_prefix_space", json!("true"), "neither true nor false"),
     ] {
         let error = read(&with(key, value)).err().unwrap().to_string();
         assert!(error.contains("m/tokenizer_config.json") && error.contains(what), "{error}");

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::device::gpu::Gpu;
 use crate::error::Result;
+use crate::generate::prefix::common_start;
 use crate::model::attention::Sequences;
 
 /// One answer of the teacher, as the student sees it.
@@ -74,11 +75,6 @@ pub(super) fn shared_start(device: &Device, sequences: &[&StudentSequence]) -> u
     let before = |sequence: &StudentSequence| sequence.ids.len() - sequence.answer;
     let same = |other: &&StudentSequence| common_start(&first.ids, &other.ids).min(before(other));
     others.iter().map(same).min().map_or(0, |same| same.min(before(first)))
-}
-
-/// How many tokens two sequences begin with.
-pub(crate) fn common_start(one: &[u32], other: &[u32]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 impl TrainingSet {

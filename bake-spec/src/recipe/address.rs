@@ -23,7 +23,7 @@ pub const ROLLOUTS_VERSION: u32 = 3;
 pub const STATES_VERSION: u32 = 2;
 
 /// How an adapter is trained.
-pub const TRAINING_VERSION: u32 = 5;
+pub const TRAINING_VERSION: u32 = 6;
 
 /// The stages of a bake and their versions, in order.
 pub const STAGES: [(&str, u32); 4] = [

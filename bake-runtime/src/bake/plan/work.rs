@@ -11,16 +11,16 @@ use crate::bake::probe::best;
 use crate::bake::products::{KeptOfTarget, count_kept, learned_of_each};
 use crate::bake::reading::Reading;
 use crate::bake::recall::MOST_ASKED;
-use crate::bake::rollout::{MADE_TOGETHER, Teachers};
+use crate::bake::rollout::Teachers;
 use crate::bake::room::check_target;
 use crate::bake::stages::Stages;
 use crate::bake::stimuli::{SAMPLES, Stimulus};
 use crate::error::Result;
 use crate::generate::Completion;
+use crate::generate::prefix::{ReadTokens, common_start};
 use crate::generate::size::GroupSize;
 use crate::model::Model;
 use crate::text::template::Message;
-use crate::train::common_start;
 
 /// Rollouts that are made to see how long they become, and the most tokens of each.
 const TRIED: usize = 16;
@@ -28,6 +28,9 @@ const TRIED_TOKENS: usize = 128;
 
 /// What stands for questions that the model has yet to write.
 const STAND_IN: &str = "What does it say about this?";
+
+/// Prompts with questions that have yet to be written, of which it is looked at what they share.
+const MOST_COUNTED: usize = 1024;
 
 /// The tokens of a sample, from which a question is read.
 const QUESTION: usize = 12;
@@ -63,12 +66,30 @@ pub(super) struct TargetWork {
 /// Teachers that read the same before each question, or something of their own.
 #[derive(Clone, Copy, Debug, Default)]
 struct Readers {
-    /// Tokens that all prompts begin with.
+    /// Tokens that several prompts begin with, and the most of them before any.
     shared: usize,
-    /// The prompts of all stimuli, without what they share.
+    before: usize,
+    /// The prompts of all stimuli, without what they share with others.
+    own: Lengths,
+    /// The same without what all of them share.
     prompts: Lengths,
     /// Stimuli without rollouts.
     missing: usize,
+}
+
+impl Readers {
+    /// Tokens that are read before the answers to so many of the stimuli.
+    fn read(&self, stimuli: usize) -> f64 {
+        self.shared_by(stimuli) as f64 + stimuli as f64 * self.own.mean
+    }
+
+    /// Tokens that several of so many stimuli share.
+    fn shared_by(&self, stimuli: usize) -> usize {
+        match stimuli {
+            0 => 0,
+            _ => (self.shared * stimuli / self.own.count.max(1)).clamp(self.before, self.shared),
+        }
+    }
 }
 
 impl TargetWork {
@@ -121,7 +142,7 @@ impl TargetWork {
         let shared = |stimulus: &Stimulus| {
             Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
         };
-        let readers = readers(&teachers, shared, &kept, &stand_ins)?;
+        let readers = readers(&teachers, shared, &kept, &stand_ins, reading.reads_excerpts())?;
         let (student_lengths, start) = student(stages, &kept, &stand_ins)?;
         let mut work = Self {
             probes: Lengths::of(missing(stages, target, inputs)?),
@@ -164,7 +185,7 @@ impl TargetWork {
 
     /// The most tokens that teachers read before a question.
     pub(super) fn before(&self) -> usize {
-        let longest = |readers: &Readers| readers.shared + readers.prompts.mean as usize;
+        let longest = |readers: &Readers| readers.before + readers.own.mean as usize;
         self.readers.iter().map(longest).max().unwrap_or(0)
     }
 
@@ -181,22 +202,17 @@ impl TargetWork {
         let stimuli = grown(speed, samples, QUESTION as f64, QUESTION)
             + samples as f64 * self.writers.mean * speed.read / 4.0;
         let mut rollouts = 0.0;
-        for Readers { shared, prompts, missing } in [document, passages] {
-            let parts = missing.div_ceil(MADE_TOGETHER.div_ceil(self.times));
-            let read = (parts * shared) as f64 + missing as f64 * prompts.mean;
-            let made = missing * self.times;
-            rollouts +=
-                read * speed.read + grown(speed, made, self.answers.mean, self.answers.longest);
+        for readers in [document, passages] {
+            let made = readers.missing * self.times;
+            rollouts += readers.read(readers.missing) * speed.read
+                + grown(speed, made, self.answers.mean, self.answers.longest);
         }
-        let all = document.prompts.and(passages.prompts);
-        let states = match self.plan.states.to_make {
-            0 => 0.0,
-            // Each group reads what its prompts share once.
-            some => {
-                (document.shared + passages.shared) as f64
-                    + some as f64 * (all.mean + self.answers.mean)
-            }
+        let all = document.own.count + passages.own.count;
+        let states_of = |readers: Readers| {
+            let stimuli = self.plan.states.to_make * readers.own.count / all.max(1);
+            readers.read(stimuli) + stimuli as f64 * self.answers.mean
         };
+        let states = states_of(document) + states_of(passages);
         let answered = |read: f64, answers: usize, lengths: Lengths| {
             read * speed.read + grown(speed, answers, lengths.mean, lengths.longest)
         };
@@ -228,16 +244,16 @@ impl TargetWork {
                 answer_tokens: 2 * QUESTION * samples,
             });
         }
-        for Readers { shared, prompts, missing } in self.readers {
-            let answers = GroupSize::answers_together(missing * self.times);
+        for readers in self.readers {
+            let answers = GroupSize::answers_together(readers.missing * self.times);
             if answers == 0 {
                 continue;
             }
             let different = answers.div_ceil(self.times);
             groups.push(GroupSize {
-                prefix: shared,
+                prefix: readers.shared_by(different),
                 prompts: different,
-                prompt_tokens: prompts.largest_sum(different),
+                prompt_tokens: readers.own.largest_sum(different),
                 answers,
                 answer_tokens: self.answers.largest_sum(answers),
             });
@@ -262,10 +278,10 @@ impl TargetWork {
     /// What teachers read to compute states: the tokens that they share, those of all sequences,
     /// and those of the longest.
     pub(super) fn taught(&self) -> [[usize; 3]; 2] {
-        self.readers.map(|Readers { shared, prompts, .. }| {
-            let learned = prompts.count * self.learned_of_each;
-            let all = prompts.times(learned).followed_by(self.answers.times(self.plan.learned));
-            [shared, all.sum() as usize, all.longest]
+        self.readers.map(|Readers { before, own, .. }| {
+            let learned = own.count * self.learned_of_each;
+            let all = own.times(learned).followed_by(self.answers.times(self.plan.learned));
+            [before, all.sum() as usize, all.longest]
         })
     }
 }
@@ -314,6 +330,7 @@ fn readers(
     shared: impl Fn(&Stimulus) -> Result<bool>,
     kept: &KeptOfTarget,
     stand_ins: &[Stimulus],
+    excerpts: bool,
 ) -> Result<[Readers; 2]> {
     let (mut known, mut missing) = ([Vec::new(), Vec::new()], [0, 0]);
     let answered = kept.answered.iter().map(|(stimulus, _)| (stimulus, 0));
@@ -335,15 +352,48 @@ fn readers(
             .first()
             .map(|stimulus| Stimulus { text: String::from("Yes"), ..(*stimulus).clone() });
         let other = other.as_ref().map(|stimulus| teachers.prompt(stimulus)).transpose()?;
-        readers.shared = start_of(known[group].iter().chain(&written).chain(&other)).len();
-        let lengths = |prompts: &[Vec<u32>]| {
-            Lengths::of(prompts.iter().map(|prompt| prompt.len() - readers.shared))
+        let start = start_of(known[group].iter().chain(&written).chain(&other)).len();
+        let (mut prompts, mut unknown) = (std::mem::take(&mut known[group]), 0);
+        let all_known = prompts.len();
+        if let (Some(first), Some(other)) = (written.first(), &other) {
+            let question = match excerpts {
+                // Each question has its own excerpt.
+                true => first.len() - start,
+                false => first.len() - common_start(first, other),
+            };
+            unknown = kept.stimuli.to_make;
+            prompts.extend(unwritten(&written, question, unknown));
+        }
+        let lengths = |all: &[usize]| {
+            let (known, some) = all.split_at(all_known);
+            let of = |lengths: &[usize]| Lengths::of(lengths.iter().copied());
+            of(known).and(of(some).times(unknown))
         };
-        let unwritten = if written.is_empty() { 0 } else { kept.stimuli.to_make };
-        readers.prompts = lengths(&known[group]).and(lengths(&written).times(unwritten));
-        readers.missing = missing[group] + unwritten;
+        let beyond: Vec<usize> = prompts.iter().map(|prompt| prompt.len() - start).collect();
+        let ReadTokens { shared, before, own } = ReadTokens::of(&prompts);
+        *readers = Readers {
+            shared: shared * (all_known + unknown) / prompts.len().max(1),
+            before,
+            own: lengths(&own),
+            prompts: lengths(&beyond),
+            missing: missing[group] + unknown,
+        };
     }
     Ok(readers)
+}
+
+/// What stands for so many prompts with questions that are not known yet, and as long, or for the
+/// first of them: those of each passage have no token of their last ones in common.
+fn unwritten(written: &[Vec<u32>], question: usize, count: usize) -> Vec<Vec<u32>> {
+    let mut prompts = Vec::with_capacity(count.min(MOST_COUNTED));
+    for number in 0..count.min(MOST_COUNTED) {
+        let mut prompt = written[number * written.len() / count].clone();
+        if let Some(place) = prompt.len().checked_sub(question.max(1)) {
+            prompt[place] = u32::MAX - number as u32;
+        }
+        prompts.push(prompt);
+    }
+    prompts
 }
 
 /// The tokens that all of these begin with.
@@ -426,6 +476,28 @@ mod tests {
         assert_eq!(answers(&kept(&[], 1), &tried, TRIED_TOKENS).longest, TRIED_TOKENS);
         // Nothing is known.
         assert_eq!(answers(&kept(&[], 0), &[], 100).longest, 100);
+    }
+
+    #[test]
+    fn questions_that_are_not_known_share_their_passage_and_nothing_else() {
+        let written = vec![vec![1, 2, 3, 7, 7], vec![1, 2, 4, 7, 7]];
+        let prompts = unwritten(&written, 2, 4);
+        assert!(prompts.iter().all(|prompt| prompt.len() == 5 && prompt[4] == 7), "{prompts:?}");
+        let starts: Vec<&[u32]> = prompts.iter().map(|prompt| &prompt[..3]).collect();
+        assert_eq!(starts, [[1, 2, 3], [1, 2, 3], [1, 2, 4], [1, 2, 4]]);
+        assert_eq!(start_of(prompts[..2].iter()), [1, 2, 3]);
+        // Of many, the first passages have as many as they would have.
+        let many = unwritten(&written, 2, 4 * MOST_COUNTED);
+        assert_eq!((many.len(), &start_of(many.iter())[..]), (MOST_COUNTED, &[1, 2, 3][..]));
+    }
+
+    #[test]
+    fn readers_read_what_they_share_once() {
+        let own = Lengths::of([10; 20]);
+        let readers = Readers { shared: 200, before: 60, own, ..Readers::default() };
+        assert_eq!((readers.read(20), readers.read(10)), (400.0, 200.0));
+        // One still reads what stands before it.
+        assert_eq!((readers.read(1), readers.read(0)), (70.0, 0.0));
     }
 
     #[test]

@@ -1,9 +1,11 @@
-use bake_spec::recipe::{Document, DocumentFields, Recipe, Role, TargetFields, WorkedExample};
+use bake_spec::recipe::{
+    Document, DocumentFields, Recipe, Role, Rollout, RolloutFields, TargetFields, WorkedExample,
+};
 use bake_spec::text::document;
 use bake_spec::{Hash, Store};
 
 use super::*;
-use crate::bake::answers::Judge;
+use crate::bake::answers::{Judge, LeftOut};
 use crate::bake::rollout::Rollouts;
 use crate::bake::room::{check_target, layouts};
 use crate::bake::tests::recipe;
@@ -126,6 +128,35 @@ fn what_was_sampled_is_kept_and_learned_token_by_token() {
         let learned = trajectories(&answers);
         assert_eq!(learned.len(), 1);
         assert_eq!((learned[0].answer, learned[0].own), (&*ids, None));
+    });
+}
+
+#[test]
+fn a_model_that_reads_only_excerpts_is_taught_the_words_of_the_passage() {
+    let longer = |target: &mut TargetFields| {
+        let fields = RolloutFields { max_tokens: Some(32), ..RolloutFields::DEFAULT };
+        target.rollout = Rollout::new(fields).unwrap();
+    };
+    with_target(KEYS, longer, |stages, inputs| {
+        let target = &stages.recipe.targets[0];
+        let ids = stages.model.tokenizer().encode("Bob, in the blue office.").unwrap();
+        let rollouts = vec![Completion { ids: ids.clone(), ended: true }];
+        let span = inputs.passages[0].span.clone();
+        let stimulus = Stimulus::new("Who has my key?", span, GeneratorKind::Ask);
+        let of = |layout, stimulus: &Stimulus| {
+            let reading = Reading::new(stages, target, inputs, layout).unwrap();
+            Judge::new(stages, target, inputs, &reading).answers(stimulus, &rollouts).unwrap()
+        };
+        let strong = of(Layout::Examples, &stimulus);
+        assert_eq!((strong.dropped, strong.learned, strong.own), (vec![None], vec![ids], None));
+        let weak = of(Layout::ExamplesExcerpt, &stimulus);
+        assert_eq!(weak.dropped, [Some(LeftOut::Reworded)]);
+        assert_eq!(weak.own.as_deref(), Some("Ask Bob in the blue office."));
+        let learned = stages.model.decode(&weak.learned[0]).unwrap();
+        assert!(learned.starts_with("Ask Bob in the blue office."), "{learned}");
+        // A question that belongs to no passage is answered by the model itself.
+        let other = Stimulus::new("Who has my key?", None, GeneratorKind::Questions);
+        assert_eq!(of(Layout::ExamplesExcerpt, &other).own, None);
     });
 }
 

@@ -2,15 +2,14 @@
 //!
 //! A rollout is left out if it was cut off, is empty, repeats itself, or is not what the passage
 //! says. Of the others the best supported is kept. Where none is left for a question that was made
-//! from a passage, the passage's own sentences are the answer; so they are where the model reads
-//! nothing longer than excerpts, for what it says of one in its own words is wrong too often.
+//! from a passage, the passage's own sentences are the answer.
 
 use std::collections::BTreeMap;
 
 use bake_spec::recipe::{GeneratorKind, Target};
 use serde::{Deserialize, Serialize};
 
-use super::excerpt::{READ, excerpt};
+use super::excerpt::{READ_WORDS, excerpt};
 use super::reading::{Context, Reading};
 use super::rollout::Rollouts;
 use super::stages::Stages;
@@ -28,9 +27,9 @@ const ROW: usize = 4;
 /// How often a row of words is a repetition.
 const TIMES: usize = 3;
 
-/// The most words of a passage that a model which reads only excerpts is taught to say, unless its
-/// only sentence has more.
-const SAID_BY_WEAK: usize = 24;
+/// The most words of a passage that a model learns that is not asked, unless a sentence has more:
+/// they say one thing.
+const VERBATIM_WORDS: usize = 24;
 
 /// Why a rollout is not learned from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,9 +50,6 @@ pub enum LeftOut {
     Answered,
     /// Another rollout of the same stimulus says more of the passage.
     Outdone,
-    /// It is of a model that reads only excerpts, which is taught what the passage says word for
-    /// word.
-    Reworded,
 }
 
 /// For people, after "rollouts were".
@@ -67,7 +63,6 @@ impl std::fmt::Display for LeftOut {
             Self::Unsupported => "not supported by the text",
             Self::Answered => "answers to questions that have none",
             Self::Outdone => "outdone by another",
-            Self::Reworded => "in the words of a model that reads only excerpts",
         })
     }
 }
@@ -219,10 +214,7 @@ impl<'a> Judge<'a> {
                 answers.learned.push(rollout.ids.clone());
             }
         }
-        let reworded = self.reading.reads_excerpts()
-            && of_passage
-            && stimulus.generator != GeneratorKind::Unanswerable;
-        if (answers.learned.is_empty() || reworded)
+        if answers.learned.is_empty()
             && let Some(sentences) = self.own_sentences(stimulus)
         {
             let told = self.reading.told(stimulus, &sentences)?;
@@ -230,9 +222,6 @@ impl<'a> Judge<'a> {
             let most = self.target.rollout.max_tokens(self.stages.model.config().context());
             if ids.len() <= most {
                 (answers.learned, answers.own) = (vec![ids], Some(sentences));
-                for left_out in &mut answers.dropped {
-                    left_out.get_or_insert(LeftOut::Reworded);
-                }
             }
         }
         Ok(answers)
@@ -248,7 +237,10 @@ impl<'a> Judge<'a> {
             return None;
         }
         let (_, passage) = self.inputs.passage_of(stimulus)?;
-        let most = if self.reading.reads_excerpts() { SAID_BY_WEAK } else { READ };
+        let most = match self.reading.is_verbatim(stimulus) {
+            true => VERBATIM_WORDS,
+            false => READ_WORDS,
+        };
         Some(excerpt(passage, &stimulus.text, most)).filter(|sentences| !sentences.is_empty())
     }
 }

@@ -10,7 +10,7 @@ use crate::bake::inputs::Passage;
 use crate::eval::words::words;
 
 /// The most words of an excerpt that is read.
-pub(super) const READ: usize = 45;
+pub(super) const READ_WORDS: usize = 45;
 
 /// The sentences in a row that have most in common with a question beyond the heading, and of equal
 /// ones the last: what a question mentions is followed by what answers it. Where none has anything
@@ -100,7 +100,7 @@ mod tests {
                 .into(),
             ..Passage::default()
         };
-        let of = |question| excerpt(&passage, question, READ);
+        let of = |question| excerpt(&passage, question, READ_WORDS);
         assert_eq!(
             of("The red lamp is on"),
             "When it is full, the machine stops and the red lamp lights up. Pull the tank out by \
@@ -113,14 +113,14 @@ mod tests {
         assert_eq!(of("May plants have the water?"), last);
         let brief = "When it is full, the machine stops and the red lamp lights up.";
         assert_eq!(excerpt(&passage, "The red lamp is on", 20), brief);
-        assert_eq!(excerpt(&Passage::default(), "Why?", READ), "");
+        assert_eq!(excerpt(&Passage::default(), "Why?", READ_WORDS), "");
     }
 
     #[test]
     fn a_long_sentence_is_an_excerpt_by_itself() {
         let body = format!("{} end. Short.", "word ".repeat(60));
         let passage = Passage { body: body.clone(), ..Passage::default() };
-        assert_eq!(excerpt(&passage, "?", READ), body.trim_end_matches(" Short."));
+        assert_eq!(excerpt(&passage, "?", READ_WORDS), body.trim_end_matches(" Short."));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod lengths;
 mod memory;
+mod readers;
 mod speed;
 mod work;
 

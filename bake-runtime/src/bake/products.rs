@@ -8,7 +8,7 @@ use super::answers::{Answers, Judge, LeftOut};
 use super::gate;
 use super::reading::Reading;
 use super::report::GeneratorReport;
-use super::rollout::{Rollouts, Teachers};
+use super::rollout::Teachers;
 use super::stages::Stages;
 use super::stimuli::{self, Collected, Dropped, Stimulus};
 use super::teacher::Taught;
@@ -125,8 +125,9 @@ pub(super) struct KeptOfTarget {
     pub(super) states: Kept,
     /// Answers that are learned, at most.
     pub(super) learned: usize,
-    /// Stimuli that have their rollouts, with these.
-    pub(super) answered: Vec<(Stimulus, Rollouts)>,
+    /// Stimuli that have their rollouts, with the tokens of these, or of the passage's words where
+    /// those are the answer.
+    pub(super) answered: Vec<(Stimulus, Vec<usize>)>,
     /// Stimuli that exist and have none.
     pub(super) unanswered: Vec<Stimulus>,
 }
@@ -151,14 +152,20 @@ pub(super) fn count_kept(
     let stimuli = Kept { kept: list.len(), to_make: unwritten };
     let teachers = Teachers::new(stages, target, reading);
     let judge = Judge::new(stages, target, inputs, reading);
-    let (mut known, mut rollouts, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
-    let mut answers = Vec::new();
+    let (mut known, mut lengths, mut unanswered) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut answers, mut rollouts) = (Vec::new(), 0);
     for stimulus in list {
         match teachers.kept(&stimulus)? {
             Some(kept) => {
-                answers.push(judge.answers(&stimulus, &kept)?);
+                let answer = judge.answers(&stimulus, &kept)?;
+                rollouts += kept.len();
+                let said: Vec<usize> = match reading.is_verbatim(&stimulus) {
+                    true => answer.learned.iter().map(Vec::len).collect(),
+                    false => kept.iter().map(|rollout| rollout.ids.len()).collect(),
+                };
+                lengths.push(said);
+                answers.push(answer);
                 known.push(stimulus);
-                rollouts.push(kept);
             }
             None => unanswered.push(stimulus),
         }
@@ -171,8 +178,9 @@ pub(super) fn count_kept(
     let to_learn = missing * learned_of_each(target, inputs);
     let learned = trajectories.iter().map(|trajectory| trajectory.times).sum::<usize>() + to_learn;
     let states = Kept { kept: states, to_make: trajectories.len() - states + to_learn };
-    let to_make = missing * target.rollout.answers;
-    let rollouts_kept = Kept { kept: rollouts.iter().map(Vec::len).sum(), to_make };
-    let answered = known.into_iter().zip(rollouts).collect();
-    Ok(KeptOfTarget { stimuli, rollouts: rollouts_kept, states, learned, answered, unanswered })
+    // What is not written yet is about a passage.
+    let asked = if reading.reads_excerpts() { unanswered.len() } else { missing };
+    let rollouts = Kept { kept: rollouts, to_make: asked * target.rollout.answers };
+    let answered = known.into_iter().zip(lengths).collect();
+    Ok(KeptOfTarget { stimuli, rollouts, states, learned, answered, unanswered })
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bake_spec::recipe::{GeneratorKind, Target, TeacherContext};
 
-use super::excerpt::{READ, excerpt};
+use super::excerpt::{READ_WORDS, excerpt};
 use super::layout::{Conversation, Layout, Worked, worked};
 use super::retrieval::Index;
 use super::room::{self, Room};
@@ -104,7 +104,7 @@ impl<'a> Reading<'a> {
         let mut texts = Vec::with_capacity(numbers.len());
         for &number in numbers {
             let passage = &self.inputs.passages[number];
-            texts.push(with_headings(passage, &excerpt(passage, question, READ)));
+            texts.push(with_headings(passage, &excerpt(passage, question, READ_WORDS)));
         }
         Some(Cow::Owned(texts.join("\n\n")))
     }
@@ -128,6 +128,15 @@ impl<'a> Reading<'a> {
     /// Whether it reads the few sentences of a passage that a question is about.
     pub(super) fn reads_excerpts(&self) -> bool {
         self.layout.is_excerpt()
+    }
+
+    /// Whether the answer to a stimulus is what its passage says, word for word, and the teacher is
+    /// not asked: a model that reads nothing longer than excerpts says too often in its own words
+    /// what is not in them.
+    pub(super) fn is_verbatim(&self, stimulus: &Stimulus) -> bool {
+        self.reads_excerpts()
+            && stimulus.passage.is_some()
+            && stimulus.generator != GeneratorKind::Unanswerable
     }
 
     /// How a question is declined that nothing answers.

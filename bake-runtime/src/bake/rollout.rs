@@ -86,8 +86,12 @@ impl<'a> Teachers<'a> {
         Ok(rollouts)
     }
 
-    /// The rollouts of a stimulus that are in the store.
+    /// The rollouts of a stimulus that are in the store, of which one whose answer is its passage's
+    /// own words has none.
     pub(super) fn kept(&self, stimulus: &Stimulus) -> Result<Option<Rollouts>> {
+        if self.reading.is_verbatim(stimulus) {
+            return Ok(Some(Rollouts::new()));
+        }
         let kept: Option<Rollouts> = self.stages.kept(STAGE, &self.key(stimulus)?)?;
         Ok(kept.filter(|kept| {
             kept.len() == self.target.rollout.answers && kept.iter().all(|r| !r.ids.is_empty())

@@ -62,15 +62,12 @@ impl Taught<'_> {
             unit: "rollouts",
         };
         self.stages.monitor.stage(stage, |ticker| {
-            for sequences in self.groups(&missing)? {
-                let mut keep = |number: usize, numbers: Vec<f32>| {
-                    self.keep(number, &numbers)?;
-                    put(number, &numbers);
-                    ticker.advance(1, "")
-                };
-                hidden_states(self.stages.model, &sequences, &mut keep)?;
-            }
-            Ok(())
+            let mut keep = |number: usize, numbers: Vec<f32>| {
+                self.keep(number, &numbers)?;
+                put(number, &numbers);
+                ticker.advance(1, "")
+            };
+            hidden_states(self.stages.model, &self.sequences(&missing)?, &mut keep)
         })
     }
 
@@ -119,28 +116,21 @@ impl Taught<'_> {
         self.stages.keep_bytes(STAGE, &self.key(&self.trajectories[number])?, &bytes)
     }
 
-    /// The sequences of these trajectories, in groups with a common beginning: those whose teacher
-    /// reads the whole document, and the others.
-    fn groups(&self, missing: &[usize]) -> Result<[Vec<TeacherSequence<'_>>; 2]> {
-        let mut groups = [Vec::new(), Vec::new()];
+    /// The sequences of these trajectories.
+    fn sequences(&self, missing: &[usize]) -> Result<Vec<TeacherSequence<'_>>> {
+        let mut sequences = Vec::with_capacity(missing.len());
         let mut last: Option<(usize, Vec<u32>)> = None;
         for &number in missing {
             let trajectory = &self.trajectories[number];
-            let stimulus = &self.stimuli[trajectory.stimulus];
             // The trajectories of one stimulus follow each other.
             let prompt = match last.take() {
                 Some((stimulus, prompt)) if stimulus == trajectory.stimulus => prompt,
                 _ => self.asked(trajectory)?.encode(self.stages.model)?,
             };
             last = Some((trajectory.stimulus, prompt.clone()));
-            let whole = trajectory.own.is_none() && self.reading.reads_document(stimulus)?;
-            groups[usize::from(!whole)].push(TeacherSequence {
-                number,
-                prompt,
-                answer: trajectory.answer,
-            });
+            sequences.push(TeacherSequence { number, prompt, answer: trajectory.answer });
         }
-        Ok(groups)
+        Ok(sequences)
     }
 }
 

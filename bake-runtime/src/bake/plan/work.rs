@@ -3,6 +3,7 @@
 use bake_spec::recipe::{GeneratorKind, Target};
 
 use super::lengths::Lengths;
+use super::readers::{Readers, readers, start_of};
 use super::speed::Speed;
 use super::{PlannedSeconds, TargetPlan};
 use crate::bake::gate::{chosen, decided, missing, try_some};
@@ -17,7 +18,6 @@ use crate::bake::stages::Stages;
 use crate::bake::stimuli::{SAMPLES, Stimulus};
 use crate::error::Result;
 use crate::generate::Completion;
-use crate::generate::prefix::{ReadTokens, common_start};
 use crate::generate::size::GroupSize;
 use crate::model::Model;
 use crate::text::template::Message;
@@ -28,9 +28,6 @@ const TRIED_TOKENS: usize = 128;
 
 /// What stands for questions that the model has yet to write.
 const STAND_IN: &str = "What does it say about this?";
-
-/// Prompts with questions that have yet to be written, of which it is looked at what they share.
-const MOST_COUNTED: usize = 1024;
 
 /// The tokens of a sample, from which a question is read.
 const QUESTION: usize = 12;
@@ -49,7 +46,7 @@ pub(super) struct TargetWork {
     pub(super) student: Lengths,
     /// The tokens that all of it begins with.
     pub(super) start: Vec<u32>,
-    /// All rollouts.
+    /// All rollouts, and what passages say where that is learned.
     pub(super) answers: Lengths,
     /// About how many of them are not trained on.
     pub(super) held_out: usize,
@@ -61,35 +58,6 @@ pub(super) struct TargetWork {
     times: usize,
     /// Answers to a stimulus that are learned.
     learned_of_each: usize,
-}
-
-/// Teachers that read the same before each question, or something of their own.
-#[derive(Clone, Copy, Debug, Default)]
-struct Readers {
-    /// Tokens that several prompts begin with, and the most of them before any.
-    shared: usize,
-    before: usize,
-    /// The prompts of all stimuli, without what they share with others.
-    own: Lengths,
-    /// The same without what all of them share.
-    prompts: Lengths,
-    /// Stimuli without rollouts.
-    missing: usize,
-}
-
-impl Readers {
-    /// Tokens that are read before the answers to so many of the stimuli.
-    fn read(&self, stimuli: usize) -> f64 {
-        self.shared_by(stimuli) as f64 + stimuli as f64 * self.own.mean
-    }
-
-    /// Tokens that several of so many stimuli share.
-    fn shared_by(&self, stimuli: usize) -> usize {
-        match stimuli {
-            0 => 0,
-            _ => (self.shared * stimuli / self.own.count.max(1)).clamp(self.before, self.shared),
-        }
-    }
 }
 
 impl TargetWork {
@@ -132,7 +100,8 @@ impl TargetWork {
                 probed.into_iter().map(|answer| answer.completion).collect()
             }
             true => {
-                let sample = spread(kept.unanswered.iter().chain(&stand_ins), TRIED);
+                let asked = stand_ins.iter().filter(|stimulus| !reading.is_verbatim(stimulus));
+                let sample = spread(kept.unanswered.iter().chain(asked), TRIED);
                 teachers.try_out(&sample, TRIED_TOKENS)?
             }
             false => Vec::new(),
@@ -142,7 +111,7 @@ impl TargetWork {
         let shared = |stimulus: &Stimulus| {
             Ok(inputs.document.is_none() || reading.reads_document(stimulus)?)
         };
-        let readers = readers(&teachers, shared, &kept, &stand_ins, reading.reads_excerpts())?;
+        let readers = readers(&teachers, shared, &kept, &stand_ins, &reading)?;
         let (student_lengths, start) = student(stages, &kept, &stand_ins)?;
         let mut work = Self {
             probes: Lengths::of(missing(stages, target, inputs)?),
@@ -173,7 +142,7 @@ impl TargetWork {
         if work.probe_answers.count == 0 {
             work.probe_answers = work.answers;
         }
-        work.answers = work.answers.times(work.plan.rollouts());
+        work.answers = work.answers.times(work.answers.count.max(work.plan.rollouts()));
         Ok(work)
     }
 
@@ -325,84 +294,6 @@ fn writers(stages: &Stages<'_>, inputs: &Inputs, readers: Readers) -> Result<Len
     Ok(Lengths::of(lengths))
 }
 
-fn readers(
-    teachers: &Teachers<'_>,
-    shared: impl Fn(&Stimulus) -> Result<bool>,
-    kept: &KeptOfTarget,
-    stand_ins: &[Stimulus],
-    excerpts: bool,
-) -> Result<[Readers; 2]> {
-    let (mut known, mut missing) = ([Vec::new(), Vec::new()], [0, 0]);
-    let answered = kept.answered.iter().map(|(stimulus, _)| (stimulus, 0));
-    for (stimulus, lacks) in answered.chain(kept.unanswered.iter().map(|stimulus| (stimulus, 1))) {
-        let group = usize::from(!shared(stimulus)?);
-        known[group].push(teachers.prompt(stimulus)?);
-        missing[group] += lacks;
-    }
-    let mut guessed = [Vec::new(), Vec::new()];
-    for stimulus in stand_ins {
-        guessed[usize::from(!shared(stimulus)?)].push(stimulus);
-    }
-    let mut readers = [Readers::default(); 2];
-    for (group, readers) in readers.iter_mut().enumerate() {
-        let of = |stimulus: &&Stimulus| teachers.prompt(stimulus);
-        let written: Vec<_> = guessed[group].iter().map(of).collect::<Result<_>>()?;
-        // Questions that are not known yet have no word in common.
-        let other = guessed[group]
-            .first()
-            .map(|stimulus| Stimulus { text: String::from("Yes"), ..(*stimulus).clone() });
-        let other = other.as_ref().map(|stimulus| teachers.prompt(stimulus)).transpose()?;
-        let start = start_of(known[group].iter().chain(&written).chain(&other)).len();
-        let (mut prompts, mut unknown) = (std::mem::take(&mut known[group]), 0);
-        let all_known = prompts.len();
-        if let (Some(first), Some(other)) = (written.first(), &other) {
-            let question = match excerpts {
-                // Each question has its own excerpt.
-                true => first.len() - start,
-                false => first.len() - common_start(first, other),
-            };
-            unknown = kept.stimuli.to_make;
-            prompts.extend(unwritten(&written, question, unknown));
-        }
-        let lengths = |all: &[usize]| {
-            let (known, some) = all.split_at(all_known);
-            let of = |lengths: &[usize]| Lengths::of(lengths.iter().copied());
-            of(known).and(of(some).times(unknown))
-        };
-        let beyond: Vec<usize> = prompts.iter().map(|prompt| prompt.len() - start).collect();
-        let ReadTokens { shared, before, own } = ReadTokens::of(&prompts);
-        *readers = Readers {
-            shared: shared * (all_known + unknown) / prompts.len().max(1),
-            before,
-            own: lengths(&own),
-            prompts: lengths(&beyond),
-            missing: missing[group] + unknown,
-        };
-    }
-    Ok(readers)
-}
-
-/// What stands for so many prompts with questions that are not known yet, and as long, or for the
-/// first of them: those of each passage have no token of their last ones in common.
-fn unwritten(written: &[Vec<u32>], question: usize, count: usize) -> Vec<Vec<u32>> {
-    let mut prompts = Vec::with_capacity(count.min(MOST_COUNTED));
-    for number in 0..count.min(MOST_COUNTED) {
-        let mut prompt = written[number * written.len() / count].clone();
-        if let Some(place) = prompt.len().checked_sub(question.max(1)) {
-            prompt[place] = u32::MAX - number as u32;
-        }
-        prompts.push(prompt);
-    }
-    prompts
-}
-
-/// The tokens that all of these begin with.
-fn start_of<'a>(mut prompts: impl Iterator<Item = &'a Vec<u32>>) -> Vec<u32> {
-    let mut start = prompts.next().cloned().unwrap_or_default();
-    prompts.for_each(|prompt| start.truncate(common_start(&start, prompt)));
-    start
-}
-
 /// What the student reads before an answer, and the tokens that all of it begins with.
 fn student(
     stages: &Stages<'_>,
@@ -421,11 +312,10 @@ fn student(
     Ok((known.and(guessed.times(kept.stimuli.to_make)), start))
 }
 
-/// The lengths of rollouts: those that exist, and answers that were tried out, of which one that
+/// The lengths of answers: those that exist, and answers that were tried out, of which one that
 /// was cut before it had to end counts as half of what was left to it longer.
 fn answers(kept: &KeptOfTarget, tried: &[Completion], max_tokens: usize) -> Lengths {
-    let known = kept.answered.iter().flat_map(|(_, rollouts)| rollouts);
-    let known = Lengths::of(known.map(|rollout| rollout.ids.len()));
+    let known = Lengths::of(kept.answered.iter().flat_map(|(_, lengths)| lengths).copied());
     let whole = |rollout: &Completion| match rollout.ended || rollout.ids.len() >= max_tokens {
         true => rollout.ids.len(),
         false => (rollout.ids.len() + max_tokens) / 2,
@@ -448,7 +338,7 @@ mod tests {
     fn kept(rollouts: &[usize], to_make: usize) -> KeptOfTarget {
         let stimulus =
             |i: usize| Stimulus::new(&format!("Why {i}?"), None, GeneratorKind::Questions);
-        let answered = |(i, &length): (usize, &usize)| (stimulus(i), vec![rollout(length, true)]);
+        let answered = |(i, &length): (usize, &usize)| (stimulus(i), vec![length]);
         KeptOfTarget {
             stimuli: Kept { kept: rollouts.len(), to_make: 0 },
             rollouts: Kept { kept: rollouts.len(), to_make },
@@ -476,28 +366,6 @@ mod tests {
         assert_eq!(answers(&kept(&[], 1), &tried, TRIED_TOKENS).longest, TRIED_TOKENS);
         // Nothing is known.
         assert_eq!(answers(&kept(&[], 0), &[], 100).longest, 100);
-    }
-
-    #[test]
-    fn questions_that_are_not_known_share_their_passage_and_nothing_else() {
-        let written = vec![vec![1, 2, 3, 7, 7], vec![1, 2, 4, 7, 7]];
-        let prompts = unwritten(&written, 2, 4);
-        assert!(prompts.iter().all(|prompt| prompt.len() == 5 && prompt[4] == 7), "{prompts:?}");
-        let starts: Vec<&[u32]> = prompts.iter().map(|prompt| &prompt[..3]).collect();
-        assert_eq!(starts, [[1, 2, 3], [1, 2, 3], [1, 2, 4], [1, 2, 4]]);
-        assert_eq!(start_of(prompts[..2].iter()), [1, 2, 3]);
-        // Of many, the first passages have as many as they would have.
-        let many = unwritten(&written, 2, 4 * MOST_COUNTED);
-        assert_eq!((many.len(), &start_of(many.iter())[..]), (MOST_COUNTED, &[1, 2, 3][..]));
-    }
-
-    #[test]
-    fn readers_read_what_they_share_once() {
-        let own = Lengths::of([10; 20]);
-        let readers = Readers { shared: 200, before: 60, own, ..Readers::default() };
-        assert_eq!((readers.read(20), readers.read(10)), (400.0, 200.0));
-        // One still reads what stands before it.
-        assert_eq!((readers.read(1), readers.read(0)), (70.0, 0.0));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use bake_spec::text::document;
 use bake_spec::{Hash, Store};
 
 use super::*;
-use crate::bake::answers::{Judge, LeftOut};
-use crate::bake::rollout::Rollouts;
+use crate::bake::answers::Judge;
+use crate::bake::rollout::{Rollouts, Teachers};
 use crate::bake::room::{check_target, layouts};
 use crate::bake::tests::recipe;
 use crate::bake::trajectory::trajectories;
@@ -143,20 +143,27 @@ fn a_model_that_reads_only_excerpts_is_taught_the_words_of_the_passage() {
         let rollouts = vec![Completion { ids: ids.clone(), ended: true }];
         let span = inputs.passages[0].span.clone();
         let stimulus = Stimulus::new("Who has my key?", span, GeneratorKind::Ask);
-        let of = |layout, stimulus: &Stimulus| {
-            let reading = Reading::new(stages, target, inputs, layout).unwrap();
-            Judge::new(stages, target, inputs, &reading).answers(stimulus, &rollouts).unwrap()
-        };
-        let strong = of(Layout::Examples, &stimulus);
-        assert_eq!((strong.dropped, strong.learned, strong.own), (vec![None], vec![ids], None));
-        let weak = of(Layout::ExamplesExcerpt, &stimulus);
-        assert_eq!(weak.dropped, [Some(LeftOut::Reworded)]);
-        assert_eq!(weak.own.as_deref(), Some("Ask Bob in the blue office."));
-        let learned = stages.model.decode(&weak.learned[0]).unwrap();
+        let with = |layout| Reading::new(stages, target, inputs, layout).unwrap();
+        let (strong, weak) = (with(Layout::Examples), with(Layout::ExamplesExcerpt));
+        let judged = Judge::new(stages, target, inputs, &strong).answers(&stimulus, &rollouts);
+        let judged = judged.unwrap();
+        assert_eq!((judged.dropped, judged.learned, judged.own), (vec![None], vec![ids], None));
+        // It is not asked.
+        assert_eq!(Teachers::new(stages, target, &strong).kept(&stimulus).unwrap(), None);
+        let teachers = Teachers::new(stages, target, &weak);
+        let none = teachers.roll_out(std::slice::from_ref(&stimulus)).unwrap().remove(0);
+        assert!(none.is_empty());
+        let judge = Judge::new(stages, target, inputs, &weak);
+        let judged = judge.answers(&stimulus, &none).unwrap();
+        assert_eq!(judged.own.as_deref(), Some("Ask Bob in the blue office."));
+        let learned = stages.model.decode(&judged.learned[0]).unwrap();
         assert!(learned.starts_with("Ask Bob in the blue office."), "{learned}");
-        // A question that belongs to no passage is answered by the model itself.
+        // What belongs to no passage, or is not answered by any, is asked.
         let other = Stimulus::new("Who has my key?", None, GeneratorKind::Questions);
-        assert_eq!(of(Layout::ExamplesExcerpt, &other).own, None);
+        assert_eq!(teachers.kept(&other).unwrap(), None);
+        let span = inputs.passages[0].span.clone();
+        let declined = Stimulus::new("Who has my cat?", span, GeneratorKind::Unanswerable);
+        assert_eq!(teachers.kept(&declined).unwrap(), None);
     });
 }
 

@@ -5,6 +5,7 @@ mod date;
 #[cfg(test)]
 mod families;
 pub(crate) mod guard;
+mod jinja;
 mod json;
 pub(crate) mod settings;
 pub(crate) mod stream;

@@ -68,7 +68,10 @@ fn products(
 
 fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
     let TargetProducts { target: name, stimuli, dropped, complete, generators } = target;
-    say!("{bake}, {name}: {} stimuli", stimuli.len());
+    match stimuli.len() {
+        1 => say!("{bake}, {name}: 1 stimulus"),
+        count => say!("{bake}, {name}: {count} stimuli"),
+    }
     for report in generators {
         for line in [report.shortfall(), report.dropped()].into_iter().flatten() {
             say!("    {line}");

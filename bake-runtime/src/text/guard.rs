@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::jinja::{self, Piece};
+
 /// The most bytes of one tag of a template apart from its strings. Expressions are parsed and
 /// compiled recursively, as deep as they have operators.
 const LONGEST_TAG: usize = 2048;
@@ -105,44 +107,19 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 
 /// Refuses a template with an expression that is too long to be compiled.
 pub(crate) fn check_template(source: &str) -> Result<(), String> {
-    let mut rest = source;
     let mut line = 1;
-    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-        line += rest[..at].matches('\n').count();
-        rest = &rest[at..];
-        let end = if rest.starts_with("{{") { "}}" } else { "%}" };
-        let (code, length) = tag(rest, end);
+    for piece in jinja::pieces(source) {
+        let (Piece::Text(text) | Piece::Expression(text) | Piece::Block(text)) = piece;
+        let code = if piece == Piece::Text(text) { 0 } else { jinja::code_bytes(text) };
         if code > LONGEST_TAG {
             return Err(format!(
                 "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, not \
                  counting strings"
             ));
         }
-        line += rest[..length].matches('\n').count();
-        rest = &rest[length..];
+        line += text.matches('\n').count();
     }
     Ok(())
-}
-
-/// The bytes of a tag outside its strings, and all of its bytes.
-fn tag(text: &str, end: &str) -> (usize, usize) {
-    let (mut code, mut string, mut escaped) = (0, None, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match string {
-            Some(_) if escaped => escaped = false,
-            Some(_) if byte == b'\\' => escaped = true,
-            Some(quote) if byte == quote => string = None,
-            Some(_) => {}
-            None if text.as_bytes()[at..].starts_with(end.as_bytes()) => {
-                return (code, at + end.len());
-            }
-            None => {
-                code += 1;
-                string = matches!(byte, b'"' | b'\'').then_some(byte);
-            }
-        }
-    }
-    (code, text.len())
 }
 
 #[cfg(test)]
@@ -161,7 +138,11 @@ mod tests {
         }
         let refused = check_template(&format!("\n\n{{% if a{} %}}", ".a".repeat(LONGEST_TAG / 2)));
         assert!(refused.unwrap_err().contains("in line 3"));
-        check_template(&format!("{{{{ {}", "-".repeat(LONGEST_TAG + 1))).unwrap_err();
+        let minuses = "-".repeat(LONGEST_TAG + 1);
+        check_template(&format!("{{{{ {minuses}")).unwrap_err();
+        // The tag goes on behind the end of what is in it, but not that of a comment.
+        check_template(&format!("{{{{ {{'a': {{}}}} {minuses} }}}}")).unwrap_err();
+        check_template(&format!("{{# {{{{ #}} {minuses}")).unwrap();
     }
 
     #[test]

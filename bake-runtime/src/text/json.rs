@@ -1,13 +1,17 @@
 //! The filter `tojson` of chat templates: JSON as Python's `json.dumps` writes it.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 
 /// How deeply values may be nested.
 const DEPTH: usize = 500;
 
 /// With the arguments that transformers gives the filter.
-pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
+pub(super) fn to_json(
+    state: &State<'_, '_>,
+    value: &Value,
+    options: Kwargs,
+) -> Result<String, Error> {
     let indent = match options.get::<Option<Value>>("indent")? {
         None => None,
         Some(text) if text.as_str().is_some() => text.as_str().map(str::to_owned),
@@ -31,7 +35,7 @@ pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     };
     options.assert_all_used()?;
     let mut out = String::new();
-    style.write(&mut out, value, 0)?;
+    style.write(state, &mut out, value, 0)?;
     Ok(out)
 }
 
@@ -46,10 +50,18 @@ struct Style {
 }
 
 impl Style {
-    fn write(&self, out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
+    fn write(
+        &self,
+        state: &State<'_, '_>,
+        out: &mut String,
+        value: &Value,
+        depth: usize,
+    ) -> Result<(), Error> {
         if depth > DEPTH {
             return Err(failed("the value is nested too deeply"));
         }
+        // Lists can share their items: writing each has its price.
+        state.consume_fuel(1 + value.as_str().map_or(0, |text| text.len() as u64 / 64))?;
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -57,7 +69,7 @@ impl Style {
             ValueKind::String => self.text(out, value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<_> = value.try_iter()?.map(|item| (None, item)).collect();
-                self.items(out, ['[', ']'], &items, depth)?;
+                self.items(state, out, ['[', ']'], &items, depth)?;
             }
             ValueKind::Map => {
                 let mut items = Vec::new();
@@ -68,7 +80,7 @@ impl Style {
                 if self.sorted {
                     items.sort_by(|(a, _), (b, _)| a.cmp(b));
                 }
-                self.items(out, ['{', '}'], &items, depth)?;
+                self.items(state, out, ['{', '}'], &items, depth)?;
             }
             kind => return Err(failed(&format!("{kind} cannot be written as JSON"))),
         }
@@ -77,6 +89,7 @@ impl Style {
 
     fn items(
         &self,
+        state: &State<'_, '_>,
         out: &mut String,
         [open, close]: [char; 2],
         items: &[(Option<String>, Value)],
@@ -98,7 +111,7 @@ impl Style {
                 self.text(out, key);
                 out.push_str(&self.key);
             }
-            self.write(out, item, depth + 1)?;
+            self.write(state, out, item, depth + 1)?;
         }
         line(out, depth);
         out.push(close);

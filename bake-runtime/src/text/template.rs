@@ -1,5 +1,6 @@
 //! Conversations as token ids, by the model's own chat template.
 
+mod bounds;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -80,6 +81,10 @@ impl<'a> Message<'a> {
 /// any published one needs.
 const FUEL: u64 = 1_000_000;
 
+/// How deeply macros and blocks may be in one another while a template runs: far deeper than
+/// published ones go.
+const RECURSION: usize = 50;
+
 /// A chat template in Jinja, as Hugging Face models carry it.
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
@@ -105,9 +110,9 @@ impl ChatTemplate {
         environment.set_syntax(syntax.map_err(|e| template_error(&name, &e))?);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_formatter(as_python_prints);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(RECURSION);
+        bounds::add_to(&mut environment);
         environment.add_filter("tojson", to_json);
         environment.add_filter("e", escaped);
         environment.add_filter("escape", escaped);
@@ -117,9 +122,9 @@ impl ChatTemplate {
                 invalid(format!("`strftime_now` does not support `{directive}` in {format:?}"))
             })
         });
-        environment
-            .add_template_owned("chat", prepared(source))
-            .map_err(|e| template_error(&name, &e))?;
+        let source = bounds::bounded(&with_unix_lines(source));
+        let parsed = bounds::on_deep_stack(|| environment.add_template_owned("chat", source))?;
+        parsed.map_err(|e| template_error(&name, &e))?;
         let mut template = Self { environment, special, name, shown: TurnsShown::default() };
         template.shown = TurnsShown::probed(&template);
         Ok(template)
@@ -193,7 +198,8 @@ impl ChatTemplate {
         context.extend(variables);
         let template =
             self.environment.get_template("chat").map_err(|e| template_error(&self.name, &e))?;
-        template.render(context).map_err(|e| template_error(&self.name, &e))
+        let rendered = bounds::on_deep_stack(|| template.render(context))?;
+        rendered.map_err(|e| template_error(&self.name, &e))
     }
 
     /// The token ids of a conversation. Only the template makes control tokens: one that is written
@@ -261,31 +267,6 @@ fn template_error(name: &str, e: &minijinja::Error) -> Error {
 fn as_value(message: &Message<'_>) -> Value {
     let role = Value::from(message.role.name());
     Value::from_pairs([("role", role), ("content", Value::from(&*message.content))])
-}
-
-/// A template as Jinja2 reads it with the extensions of transformers. All line ends become `\n`,
-/// and `{% generation %}`, which marks what the assistant says for training, is a block of its own.
-fn prepared(source: &str) -> String {
-    let source = with_unix_lines(source);
-    let (mut out, mut rest) = (String::with_capacity(source.len()), source.as_str());
-    while let Some(start) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
-        let (before, tag) = rest.split_at(start);
-        out.push_str(before);
-        let close = if tag.starts_with("{#") { "#}" } else { "%}" };
-        let Some(end) = tag[2..].find(close).map(|end| end + 4) else {
-            rest = tag;
-            break;
-        };
-        let name = tag[2..end - 2].trim_matches(['-', '+']).trim();
-        match name {
-            "generation" => out.push_str(&tag[..end].replace(name, "with")),
-            "endgeneration" => out.push_str(&tag[..end].replace(name, "endwith")),
-            _ => out.push_str(&tag[..end]),
-        }
-        rest = &tag[end..];
-    }
-    out.push_str(rest);
-    out
 }
 
 /// Prints values as Python does, where Jinja prints them differently.

@@ -74,7 +74,8 @@ impl Checker<'_> {
                         false => format!("`{}`", d.path),
                     },
                 );
-                let needed = Needed { prompt, question: Some(longest), answer, at_least: false };
+                let question = (longest > 0).then_some(longest);
+                let needed = Needed { prompt, question, answer, at_least: false };
                 let mut message = needed.refusal(&what, context);
                 if whole {
                     message += WITHOUT_CONTEXT;

@@ -19,6 +19,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 use crate::syntax::parse::parse;
+use crate::syntax::tokens::{NESTING, too_deep};
 
 /// One `bake! { … }`.
 #[derive(Clone, Debug)]
@@ -48,16 +49,18 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
             continue;
         }
         let relative = file.strip_prefix(package).unwrap_or(&file);
-        let tokens = match TokenStream::from_str(&text) {
+        let tokens = TokenStream::from_str(&text)
+            .map_err(|e| (e.span(), format!("this is not valid Rust: {e}; make it compile first")))
+            .and_then(|tokens| match too_deep(&tokens) {
+                Some(span) => Err((span, format!("brackets are nested more than {NESTING} deep"))),
+                None => Ok(tokens),
+            });
+        let tokens = match tokens {
             Ok(tokens) => tokens,
             // Without this, a mistake in a source file would look as if nothing were declared any
             // more.
-            Err(e) => {
-                let diagnostics = vec![Diagnostic::new(
-                    Code::Syntax,
-                    e.span(),
-                    format!("this is not valid Rust: {e}; make it compile first"),
-                )];
+            Err((span, message)) => {
+                let diagnostics = vec![Diagnostic::new(Code::Syntax, span, message)];
                 sources.push(Source {
                     file: relative.to_owned(),
                     declared: Vec::new(),

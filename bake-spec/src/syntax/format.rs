@@ -10,6 +10,7 @@ use proc_macro2::{LexError, TokenStream, TokenTree};
 
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, find, keywords};
+use crate::syntax::tokens::{NESTING, too_deep};
 
 /// The default number of columns in a line, the same as rustfmt's.
 pub const WIDTH: usize = 100;
@@ -51,13 +52,18 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
         .strip_prefix("#!")
         .filter(|rest| !rest.trim_start().starts_with('['));
     let (head, text) = source.split_at(interpreter.and(source.find('\n')).unwrap_or(0));
-    let message = |e: LexError| {
-        format!(
-            "line {} cannot be read as Rust; see what `cargo check` says about it",
-            e.span().start().line
-        )
-    };
-    let pieces = lex(text).map_err(|e| Error::new(ErrorKind::Source, message(e)))?;
+    let tokens: TokenStream = text.parse().map_err(|e: LexError| {
+        let line = e.span().start().line;
+        let message =
+            format!("line {line} cannot be read as Rust; see what `cargo check` says about it");
+        Error::new(ErrorKind::Source, message)
+    })?;
+    if let Some(span) = too_deep(&tokens) {
+        let line = span.start().line;
+        let message = format!("line {line} has brackets that are nested more than {NESTING} deep");
+        return Err(Error::new(ErrorKind::Source, message));
+    }
+    let pieces = lex(text, tokens);
     let line_end = if source.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"))
     {
         "\r\n"
@@ -121,7 +127,7 @@ fn reprinted(
         printer.print().split_off(before.len())
     };
     let new = print(body);
-    let again = lex(&new).ok()?;
+    let again = lex(&new, new.parse().ok()?);
     let same = body.iter().map(|p| (p.kind, p.text)).eq(again.iter().map(|p| (p.kind, p.text)));
     (same && print(&again) == new).then_some(new)
 }
@@ -170,9 +176,10 @@ impl Piece<'_> {
     }
 }
 
-fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
+/// The pieces of a text, of which these are the tokens.
+fn lex(text: &str, tokens: TokenStream) -> Vec<Piece<'_>> {
     let mut pieces: Vec<Piece<'_>> = Vec::new();
-    let mut groups = vec![(text.parse::<TokenStream>()?.into_iter(), None)];
+    let mut groups = vec![(tokens.into_iter(), None)];
     while let Some((trees, opened)) = groups.last_mut() {
         match trees.next() {
             // A documentation comment becomes several tokens, all of them at its place.
@@ -201,7 +208,7 @@ fn lex(text: &str) -> Result<Vec<Piece<'_>>, LexError> {
             }
         }
     }
-    Ok(pieces)
+    pieces
 }
 
 /// Adds a token, and the comments before it: between two tokens there are only comments and white

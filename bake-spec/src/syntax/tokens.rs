@@ -1,11 +1,27 @@
 //! Groups of tokens, and where to continue after a mistake.
 
-use proc_macro2::{Delimiter, Ident, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseBuffer, ParseStream};
 use syn::{Attribute, Token, Visibility, braced, bracketed, parenthesized, token};
 
 use crate::settings::{Scope, find, keywords};
+
+/// How many brackets may be open at once. Whoever reads tokens does so recursively.
+pub(super) const NESTING: usize = 200;
+
+/// The first bracket that is nested more than [`NESTING`] deep.
+pub(super) fn too_deep(tokens: &TokenStream) -> Option<Span> {
+    below(tokens, NESTING)
+}
+
+fn below(tokens: &TokenStream, levels: usize) -> Option<Span> {
+    tokens.clone().into_iter().find_map(|tree| match tree {
+        TokenTree::Group(group) if levels == 0 => Some(group.span_open()),
+        TokenTree::Group(group) => below(&group.stream(), levels - 1),
+        _ => None,
+    })
+}
 
 pub(super) fn braces<'a>(input: ParseStream<'a>) -> syn::Result<ParseBuffer<'a>> {
     let content;

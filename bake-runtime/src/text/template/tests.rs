@@ -182,3 +182,58 @@ fn a_template_that_fails_anyway_is_used_as_it_is() {
         failing.check_shows(turns, "keys.md").unwrap();
     }
 }
+
+/// Whatever gets a name is copied, which a template that means no harm does not see.
+#[test]
+fn lists_maps_tuples_and_namespaces_are_what_they_are_in_jinja2() {
+    for (source, expected) in [
+        (
+            "{% set n = namespace(a=[]) %}\
+             {%- for i in range(4) %}{% set n.a = n.a + [i] %}{% endfor %}\
+             {{ n.a }} {{ n.a[1:] | sum }} {{ n.a | length }}",
+            "[0, 1, 2, 3] 6 4",
+        ),
+        (
+            "{% set n = namespace(a=[]) %}\
+             {%- for i in range(99) %}{% set n.a = n.a + n.a %}{% endfor %}\
+             {{ n.a }}",
+            "[]",
+        ),
+        (
+            "{% set n = namespace(a=[1]) %}{% for i in range(9000) %}{% set n.a = n.a[0:] %}\
+             {% endfor %}{{ n.a }}",
+            "[1]",
+        ),
+        ("{% set a = (1, 'b') %}{% set c, d = a %}{{ a }} {{ d }}", "(1, 'b') b"),
+        (
+            "{% set a = {'b': {'c': 1}} %}{% for k, v in a.items() %}{{ k }}{{ v.c }}{% endfor %}",
+            "b1",
+        ),
+        (
+            "{% macro add(n) %}{% set n.a = n.a + 1 %}{% endmacro %}{% set n = namespace(a=1) %}\
+             {{- add(n) }}{{ n.a }}",
+            "2",
+        ),
+        (
+            "{% macro tree(a) %}<{% for b in a %}{{ tree(b) }}{% endfor %}>{% endmacro %}\
+             {{- tree([[], [[]]]) }}",
+            "<<><<>>>",
+        ),
+        (
+            "{% for a in [[1], [2, [3]]] recursive %}\
+             {{- loop(a) if a is iterable else a }}{% endfor %}",
+            "123",
+        ),
+        (
+            "{% set a = messages | selectattr('role', 'eq', 'user') %}\
+             {{- (a | list)[0].content }}",
+            "Who cooks?",
+        ),
+        ("{{ nothing is defined }}{% set a = nothing %}{{ a is defined }}", "FalseFalse"),
+        ("{% set a = 'x' + 'y' if messages else z + 'q' %}{{ a }}", "xy"),
+        ("{{ '{:>4}|{}'.format('a', 12345) }}", "   a|12345"),
+    ] {
+        let got = template(source).render(&[Message::new(Role::User, "Who cooks?")], true);
+        assert_eq!(got.unwrap(), expected, "{source}");
+    }
+}

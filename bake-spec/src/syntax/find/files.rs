@@ -10,6 +10,7 @@ use syn::LitStr;
 
 use super::is;
 use crate::error::{Error, ErrorKind};
+use crate::syntax::tokens::too_deep;
 use crate::text::folder;
 
 /// The keys of `Cargo.toml` that list targets which may have a `path`.
@@ -131,7 +132,10 @@ impl SourceFiles {
             // Most files declare no modules, and those of files in `src` are in `src`.
             let declares = text.contains("mod ")
                 && (!file.starts_with(&self.sources) || text.contains("path"));
-            if declares && let Ok(tokens) = TokenStream::from_str(&text) {
+            if declares
+                && let Ok(tokens) = TokenStream::from_str(&text)
+                && too_deep(&tokens).is_none()
+            {
                 let beside = file.parent().map(Path::to_owned).unwrap_or_default();
                 Modules { beside: &beside, found: &mut waiting }.collect(tokens, &folder, false);
             }

@@ -124,7 +124,7 @@ proptest! {
     ) {
         let source = format!("fn f() {{\n{indent}bake! {{ {body} }} }} // end");
         let formatted = format(&source).unwrap();
-        let (was, is) = (lex(&source).unwrap(), lex(&formatted).unwrap());
+        let [was, is] = [&source, &formatted].map(|text| lex(text, text.parse().unwrap()));
         let [_, _, _, _, _, word, _, declaration @ .., _] = &*was else { unreachable!() };
         let reprinted = reprinted(&source, word, declaration, "\n", WIDTH);
         prop_assert!(reprinted.is_some(), "it stayed as it was:\n{}", source);
@@ -132,4 +132,14 @@ proptest! {
         prop_assert_eq!(format(&formatted).unwrap(), formatted);
         let _ = format(&format!("bake! {{ {strange} }} {strange}"));
     }
+}
+
+#[test]
+fn brackets_that_are_nested_too_deeply_are_refused() {
+    let nested = |depth: usize| {
+        format!("fn main() {{\nbake! {{ {}{} }} }}", "{".repeat(depth), "}".repeat(depth))
+    };
+    let error = format(&nested(NESTING)).unwrap_err().to_string();
+    assert!(error.starts_with("line 2 has brackets that are nested more than 200 deep"), "{error}");
+    format(&nested(NESTING - 2)).unwrap();
 }

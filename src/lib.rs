@@ -209,9 +209,10 @@
 //!
 //! # Handle errors
 //!
-//! Everything returns the same type, [`Error`]. Its message names the file and the next step,
-//! whether it is printed as `{}` or `{:?}`, so that `fn main() -> Result<(), bake::Error>` tells
-//! its user what to do; [`Error::kind`] lets a program tell cases apart.
+//! Whatever loads, bakes or answers returns [`Error`], and what checks a declaration at run time
+//! returns an error that `?` makes one of. Its message names the file and the next step, whether it
+//! is printed as `{}` or `{:?}`, so that `fn main() -> Result<(), bake::Error>` tells its user what
+//! to do; [`Error::kind`] lets a program tell cases apart, and [`Error::get_ref`] is the cause.
 //!
 //! ```no_run
 //! # bake::bake! { bake Support { target iphone from "examples/docs/iphone.md" } }
@@ -246,12 +247,6 @@
 //!
 //! `bake_recipe` bakes it into an adapter, with which [`Chat::baked`] answers; `Evaluator` compares
 //! the models.
-//!
-//! # Errors
-//!
-//! All functions return [`Error`]: a message that names the file and the next step, with its cause.
-//! `fn main() -> Result<(), bake::Error>` prints it as it is. [`Error::kind`] and predicates like
-//! [`Error::is_not_baked`] tell cases apart; [`Error::get_ref`] is the cause itself.
 //!
 //! # Tensors
 //!

@@ -72,8 +72,8 @@ pub mod bake {
     /// and `{ … }`.
     pub const unanswerable: () = ();
     /// Whether a bake whose targets have documents, and that declares no `anchor`, gets one of
-    /// everyday requests with 19 % of the loss, so that the model stays as it is where no document
-    /// is meant.
+    /// everyday requests with 19 % of the loss, so that answers that have nothing to do with the
+    /// documents stay as they are.
     ///
     /// `anchors`, in a bake: `everyday`, `none`. Default: `everyday`.
     pub const anchors: () = ();

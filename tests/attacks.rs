@@ -31,7 +31,7 @@ type Reader = fn(&Path) -> Result<(), String>;
 /// Formats whose readers are not in the library, and which other tests go through.
 const ELSEWHERE: [&str; 1] = ["archive"];
 
-const FORMATS: [(&str, Reader); 22] = [
+const FORMATS: [(&str, Reader); 23] = [
     ("adapter", |file| adapter("adapter_model.safetensors", file)),
     ("adapter_config", |file| adapter("adapter_config.json", file)),
     ("added_tokens", |file| model("added_tokens.json", file)),
@@ -67,6 +67,12 @@ const FORMATS: [(&str, Reader); 22] = [
         fs::copy(file, folder.path().join(LOCK_FILE)).unwrap();
         Lock::read(folder.path()).map(drop).map_err(|e| e.to_string())
     }),
+    ("manifest", |file| {
+        let package = tempfile::tempdir().unwrap();
+        fs::copy(file, package.path().join("Cargo.toml")).unwrap();
+        let found = bake_spec::syntax::find::find(package.path(), None);
+        found.map(drop).map_err(|e| e.to_string())
+    }),
     ("prompt", |file| {
         let recipe = Recipe::builder().root(file.parent().unwrap());
         let recipe = recipe.target("keys", |target| target.prompt_from(shown(file)));
@@ -94,6 +100,7 @@ fn named(format: &str, file: &Path) -> Vec<String> {
         // One names `config.json` as if it contained tensors.
         "index" => vec!["model.safetensors.index.json".into(), "config.json".into()],
         "lock" => vec![LOCK_FILE.into()],
+        "manifest" => vec!["Cargo.toml".into()],
         "report" => vec!["bake.json".into()],
         "source" => vec!["main.rs".into()],
         "template" => vec!["chat_template.jinja".into()],

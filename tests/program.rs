@@ -26,8 +26,8 @@ fn main() -> Result<(), bake::Error> {
     assert_eq!(
         String::from_utf8_lossy(&output.stderr).trim_end(),
         format!(
-            "Error: `Office` has not been baked as it is declared now: {} does not hold it; run \
-             `cargo bake`, or call `Office::bake()`",
+            "Error: `Office` has not been baked as it is declared now: {} has no adapter for it; \
+             run `cargo bake`, or call `Office::bake()`",
             store.path().display()
         )
     );

@@ -113,7 +113,7 @@ impl std::fmt::Display for Code {
 pub fn did_you_mean(word: &str, known: &[&str]) -> String {
     match similar(word, known.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if known.is_empty() => "there is none".to_owned(),
+        None if known.is_empty() => "none is declared".to_owned(),
         None => format!(
             "expected one of {}",
             known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")

@@ -419,7 +419,7 @@ fn cache_folder() -> Option<PathBuf> {
 
 /// What to say where it is not known.
 const NO_FOLDER: &str = if cfg!(feature = "user-store") {
-    "no home directory is known in which to keep baked adapters; set one"
+    "cannot find a home directory to keep baked adapters in; set HOME"
 } else {
     "this program has no store of baked adapters; call `bake_build::embed()` in its build script \
      to embed them, turn on the feature `store` of bake"

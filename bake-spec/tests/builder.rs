@@ -353,7 +353,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "the target `keys` has nothing to learn; give it a document, as in \
          `from \"docs/name.md\"`, or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
-        "`ask` must be above 0 if it is set [B0004]",
+        "`ask` must be at least 1 if it is set [B0004]",
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",
         "a question cannot be empty [B0004]",
         "the list of `questions` cannot be empty [B0004]",

@@ -107,7 +107,7 @@ fn questions_are_said_in_other_words_where_there_are_some() {
     for items in ["ask 0; outline 0; rephrase 3;", "ask 0; outline 0; everyday 3; rephrase;"] {
         let said = of(items).1.concat();
         assert!(
-            said.starts_with("`rephrase` says questions in other words, and `keys` has none; ")
+            said.starts_with("`rephrase` rewords questions, but `keys` has none; ")
                 && said.ends_with("[B0005]"),
             "{items}: {said}"
         );
@@ -138,7 +138,7 @@ fn the_context_of_a_bake_is_that_of_its_documents() {
     let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1.concat();
     assert_eq!(
         said("target tone prompt \"Be kind.\" { context passage; }"),
-        "`context` says what is read of a document, and `tone` has none; leave it out [B0004]"
+        "`context` says what is read of a document, but `tone` has none; leave it out [B0004]"
     );
     let long = said("target long from \"long.md\" { context document; }");
     assert!(

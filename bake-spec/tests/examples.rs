@@ -140,7 +140,7 @@ fn examples_are_of_documents_and_need_room() {
     let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1.concat();
     assert_eq!(
         said(&format!("target tone prompt \"Be kind.\" {{ {WRITTEN} }}")),
-        "`examples` show how to answer from a document, and `tone` has none; write them as turns \
+        "`examples` show how to answer from a document, but `tone` has none; write them as turns \
          of its `prompt` [B0004]"
     );
     let long = said(

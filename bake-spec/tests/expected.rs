@@ -154,7 +154,7 @@ fn mistakes_of_a_file_are_named_with_their_lines() {
         (
             "{\"question\": \"is it lost\", \"contains\": \"Ann\"}",
             Code::Dataset,
-            "`expected.jsonl`, line 3: line 1 of `expected.jsonl` asks this already; keep one",
+            "`expected.jsonl`, line 3: line 1 of `expected.jsonl` already asks this; keep one",
         ),
     ] {
         let dir = package(&format!("{good}\n\n{line}\n"));
@@ -216,7 +216,7 @@ fn questions_that_are_asked_elsewhere_too_are_a_warning() {
         ),
         (
             "questions [\"is it lost\", \"Where?\"];",
-            "line 1 of `expected.jsonl` asks this question, so it is held out of training",
+            "line 1 of `expected.jsonl` also asks this question and so holds it out of training",
         ),
     ] {
         let (_, said) = declared(dir.path(), &format!("{of_file} {more}"));

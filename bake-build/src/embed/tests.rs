@@ -211,7 +211,7 @@ fn an_adapter_that_is_not_on_this_machine_is_reported() {
     fs::remove_dir_all(fixture.environment.package.join("bakes")).unwrap();
     assert_eq!(set(&fixture.lines("locked"), "BAKE_KIND_Support").unwrap(), "embedded");
     fs::remove_dir_all(store.root().join("artifacts")).unwrap();
-    let why = "its adapter is neither in `bakes` nor in the store of this machine; run `cargo \
+    let why = "its adapter is neither in `bakes` nor in this machine's store; run `cargo \
         bake`, or `cargo bake pull DIR` where \
                colleagues share adapters";
     for (mode, severity, other) in [("", "warning", "error"), ("locked", "error", "warning")] {

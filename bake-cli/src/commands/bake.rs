@@ -195,7 +195,7 @@ fn restore(package: &Package, name: &str, adapter: &Path, common: &Common) -> Re
         status(
             "Restored",
             format_args!(
-                "{VENDOR_DIR}/{name} ({}) from the store: it was not what bake.lock names",
+                "{VENDOR_DIR}/{name} ({}) from the store: it did not match bake.lock",
                 package.name
             ),
         );
@@ -276,7 +276,7 @@ fn bake(
         |before: &Locked| before.adapter == locked.adapter && before.judged == locked.judged;
     if !shortfalls.is_empty() && !args.accept && !before.is_some_and(accepted) {
         let kept = match before {
-            Some(_) => "bake.lock still names the one before",
+            Some(_) => "bake.lock still names the previous one",
             None => "bake.lock does not name it",
         };
         refuse(&recipe.name, &shortfalls, kept, &baked.adapter);
@@ -316,8 +316,7 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
         status(
             "",
             format_args!(
-                "on questions that it was not trained on, {lowest:.4} after epoch {} of {}, which \
-                 was kept",
+                "{lowest:.4} on held-out questions after epoch {} of {}, the one that was kept",
                 report.best_epoch(),
                 report.epochs.len()
             ),
@@ -336,7 +335,7 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
         } else {
             "more questions would help"
         };
-        status("", format_args!("more than {FAR} is a lot; {help}"));
+        status("", format_args!("more than {FAR} is high; {help}"));
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
         say_seconds(&plan.seconds);
         say!(
             "    at most {} steps of an adapter of {} parameters; about {} and {} of memory; \
-             activations are kept up to {}",
+             up to {} of activations are kept",
             plan.steps,
             plan.adapter_parameters,
             seconds(plan.seconds.sum()),

@@ -11,10 +11,7 @@ use crate::workspace::{packages, select};
 
 pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
-        bail!(
-            "{} is an address; name a folder, such as one on a mounted drive",
-            args.folder.display()
-        );
+        bail!("{} is a URL; name a folder, such as one on a mounted drive", args.folder.display());
     }
     let (packages, own, shared) = (packages(common)?, Store::user()?, Store::shared(&args.folder));
     for (package, found) in select(&packages, &args.names.names)? {

@@ -93,7 +93,7 @@ fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
     let lacks_rollouts = with_rollouts && stimuli.iter().any(|s| s.rollouts.is_none());
     if !complete || lacks_rollouts {
         say!(
-            "    the others are not kept here; run `cargo bake`, or `cargo bake --fresh` if it is \
+            "    the rest is not in this store; run `cargo bake`, or `cargo bake --fresh` if it is \
              already baked"
         );
     }

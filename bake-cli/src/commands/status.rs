@@ -19,7 +19,7 @@ struct BakeStatus {
     package: String,
     #[serde(flatten)]
     state: BakeState,
-    /// Which expectations were met when it was last asked.
+    /// Which expectations were met when last tested.
     #[serde(skip_serializing_if = "Option::is_none")]
     expects: Option<LockedExpects>,
     /// How it answered what was held out of training.
@@ -153,13 +153,13 @@ fn in_words(expects: &LockedExpects, prompted_by: PromptedBy) -> String {
     let LockedExpects { asked, base, prompted, prompted_asked, baked, .. } = *expects;
     let of = |of: usize| if of == asked { String::new() } else { format!(" of {of}") };
     let mut words = format!(
-        "met {baked} of {asked} expectations when it was last asked; the base model {base}, \
+        "met {baked} of {asked} expectations when last tested; the base model {base}, \
          {prompted_by} {prompted}{}",
         of(prompted_asked.unwrap_or(asked))
     );
     let passage = expects.prompted_with_passage.zip(expects.prompted_with_passage_asked);
     if let Some((right, asked)) = passage.filter(|(_, asked)| *asked > 0) {
-        words += &format!(", with only the right passage there {right}{}", of(asked));
+        words += &format!(", with only the right passage in its prompt {right}{}", of(asked));
     }
     words
 }

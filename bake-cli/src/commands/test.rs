@@ -142,7 +142,7 @@ pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<
     let kl_after = locked.kl_after;
     if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
         shortfalls.push(format!(
-            "it is {kl_after:.4} nats per token from the teacher, and `gate` allows at most {limit}"
+            "it is {kl_after:.4} nats per token from the teacher, but `gate` allows at most {limit}"
         ));
     }
     shortfalls
@@ -159,7 +159,7 @@ pub(super) fn missed(verdict: &Verdict, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for one in verdict.missed().take(most) {
         let answer: String = one.answer.split_whitespace().collect::<Vec<_>>().join(" ");
-        lines.push(format!("missed: {} It answers: {answer:?}", one.question));
+        lines.push(format!("missed: {:?}; it answered {answer:?}", one.question));
     }
     let more = verdict.missed().count().saturating_sub(most);
     if more > 0 {
@@ -181,7 +181,7 @@ pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<Stri
     let Some(report) = report else { return lines };
     if let Some(recall) = report.recall() {
         lines.push(recall.to_string());
-        lines.extend(named("it answers no question about", &recall.lacking));
+        lines.extend(named("it answers none of the questions about", &recall.lacking));
     }
     lines.extend(named("it still misses most questions about", &report.uncovered));
     lines.extend(report.drift.map(|drift| drift.to_string()));

@@ -116,7 +116,7 @@ fn a_damaged_adapter_is_not_called_absent() {
     for folder in artifacts {
         std::fs::write(folder.unwrap().path().join("adapter_model.safetensors"), "x").unwrap();
     }
-    let damaged = "is damaged; `cargo bake` makes it again";
+    let damaged = "is damaged; `cargo bake` will make it again";
     package.fails(&["check"], 1, damaged);
     assert_eq!(package.states(), ["missing"; 3]);
     assert!(said(&package.run(&[])).contains(damaged));

@@ -24,8 +24,8 @@ fn listings_say_what_there_is() {
     package.fails(&["plan", "--activations", "20"], 2, "a number and kB, MB or GB, as in 512MB");
     let shown = package.ok(&["plan", "--activations", "20kB"]);
     assert!(shown.contains("rollouts 0 kept, 2 to make"), "{shown}");
-    assert!(shown.contains("activations are kept up to 20.0 kB"), "{shown}");
-    assert!(package.ok(&["show", "rollouts"]).contains("not kept here"));
+    assert!(shown.contains("up to 20.0 kB of activations are kept"), "{shown}");
+    assert!(package.ok(&["show", "rollouts"]).contains("the rest is not in this store"));
     package.ok(&[]);
     // The products that it was made from are not needed any more.
     std::fs::remove_dir_all(package.store().join("blobs")).unwrap();

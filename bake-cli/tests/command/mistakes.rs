@@ -45,7 +45,7 @@ fn mistakes_are_reported_with_the_next_step() {
         package.fails(&[], 101, part);
     }
     std::fs::remove_file(package.root().join("src/other.rs")).unwrap();
-    package.fails(&["push", "s3://bucket/x"], 101, "is an address");
+    package.fails(&["push", "s3://bucket/x"], 101, "is a URL");
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
     package.fails(&["status"], 101, "merge conflict on line 1");
     std::fs::write(package.root().join("bake.lock"), b"\xff\xfe\0").unwrap();

@@ -41,7 +41,7 @@ fn what_is_not_the_model_is_refused_and_leaves_nothing() {
     package.write("empty.whl", "");
     package.write("cut.whl", "PK\x03\x04 and no directory");
     for (file, why) in [
-        ("small.gguf", "does not hold the model `smollm2`: it has fewer than 98362432 bytes"),
+        ("small.gguf", "is not the model `smollm2`: it has fewer than 98362432 bytes"),
         ("text.gguf", "is neither a GGUF file nor a wheel or zip"),
         ("empty.whl", "is neither a GGUF file nor a wheel or zip"),
         ("cut.whl", "cannot use cut.whl"),

@@ -39,9 +39,9 @@ fn a_bake_says_which_expectations_it_meets() {
     assert_eq!((&expects["asked"], &expects["base"]), (&2.into(), &0.into()));
     assert_eq!(expects["prompted_with_passage_asked"], 2);
     let states = package.ok(&["status"]);
-    assert!(states.contains("of 2 expectations when it was last asked"), "{states}");
+    assert!(states.contains("of 2 expectations when last tested"), "{states}");
     assert!(states.contains("with the document in its prompt"), "{states}");
-    assert!(states.contains("with only the right passage there"), "{states}");
+    assert!(states.contains("with only the right passage in its prompt"), "{states}");
     let tested = said(&package.run(&["test"]));
     assert!(columns(&tested), "{tested}");
 }
@@ -174,7 +174,7 @@ fn a_fresh_bake_is_judged_again_when_a_file_expects_something_else() {
 #[test]
 fn a_gate_can_limit_the_divergence() {
     let package = package("gate { kl 0.000001; }");
-    package.fails(&[], 3, "nats per token from the teacher, and `gate` allows at most 0.000001");
+    package.fails(&[], 3, "nats per token from the teacher, but `gate` allows at most 0.000001");
     assert!(package.ok(&["--accept", "-q"]).is_empty());
     package.fails(&["test"], 1, "expects nothing");
     package.fails(&["test"], 1, "allows at most 0.000001");

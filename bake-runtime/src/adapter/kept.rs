@@ -120,8 +120,8 @@ impl KeptCheckpoints {
         folders.find(|folder| Store::holds(folder, &wanted.adapter)).ok_or_else(|| {
             let message = format!(
                 "checkpoint {number} of `{bake}` is not on this machine, or damaged: checkpoints \
-                 are only where the bake was made, and copies of it have none; `cargo bake \
-                 --fresh` makes it again with them"
+                 exist only on the machine that made the bake; `cargo bake --fresh` makes it again \
+                 with them"
             );
             Error::new(ErrorKind::NotBaked, message)
         })

@@ -61,8 +61,8 @@ impl std::fmt::Display for LeftOut {
             Self::Refusal => "refusals",
             Self::Repeats => "repetitions",
             Self::Unsupported => "not supported by the text",
-            Self::Answered => "answers to questions that have none",
-            Self::Outdone => "outdone by another",
+            Self::Answered => "answers to unanswerable questions",
+            Self::Outdone => "said better by another",
         })
     }
 }

@@ -197,9 +197,9 @@ impl ComparedAnswers<'_> {
             return Ok(());
         }
         let what = format!(
-            "the model {} does not do what {} says: of {new} answers that are expected and that \
-             it does not give by itself, it gives {met} with the prompt, so there is next to \
-             nothing to learn from it. {}",
+            "the model {} does not do what {} says: even with the prompt it gives only {met} of \
+             the {new} expected answers that it does not already give without it, so there is \
+             next to nothing to learn from it. {}",
             stages.model.name(),
             described(target),
             self.shown()
@@ -277,7 +277,8 @@ fn refuse(stages: &Stages<'_>, what: &str, next: &str) -> Result<()> {
         stages.monitor.warn(what.trim_end());
         return Ok(());
     }
-    let message = format!("{what}Next, {next}; `train {{ teacher anyway; }}` bakes it as it is");
+    let message =
+        format!("{what}To go on, {next}; `train {{ teacher anyway; }}` bakes it as it is");
     Err(Error::new(ErrorKind::Model, message))
 }
 

@@ -88,8 +88,8 @@ impl Recall {
             return None;
         }
         Some(format!(
-            "of {asked} questions that it was not trained on, the baked model answers {baked} as \
-             with the document in its prompt, and the base model {base}"
+            "of {asked} questions that it was not trained on, the baked model answers {baked} the \
+             way its teacher does, the base model {base}"
         ))
     }
 }
@@ -99,12 +99,12 @@ impl std::fmt::Display for Recall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { asked, base, prompted, baked, unanswerable, declined, .. } = self;
         let mut known = format!(
-            "of {asked} questions that it was not trained on, it answers {baked} as its teacher \
-             does; the base model {base}"
+            "of {asked} questions that it was not trained on, it answers {baked} the way its \
+             teacher does; the base model {base}"
         );
         let read = [
             (prompted, "with the document in its prompt"),
-            (&self.prompted_with_passage, "with only the right passage there"),
+            (&self.prompted_with_passage, "with only the right passage in its prompt"),
         ];
         for (score, how) in read.into_iter().filter(|(score, _)| score.of > 0) {
             known += &format!(", {how} {}", score.beside(*asked));
@@ -361,8 +361,8 @@ mod tests {
         assert_eq!(Recall::of_all([].iter()), None);
         assert_eq!(
             sum.to_string(),
-            "of 24 questions that it was not trained on, it answers 13 as its teacher does; the \
-             base model 1; of 2 that the document does not answer, it declines 1"
+            "of 24 questions that it was not trained on, it answers 13 the way its teacher does; \
+             the base model 1; of 2 that the document does not answer, it declines 1"
         );
     }
 
@@ -408,7 +408,7 @@ mod tests {
         assert!(
             said.contains(
                 "the base model 0, with the document in its prompt 1 of 1, with only the \
-                           right passage there 1;"
+                           right passage in its prompt 1;"
             ),
             "{said}"
         );

@@ -137,8 +137,8 @@ impl GeneratorReport {
             return None;
         }
         Some(format!(
-            "`{} {}` is less than the {} passages of the document: {without} of them get none of \
-             its questions",
+            "`{} {}` is fewer than the document's {} passages, so {without} get none of its \
+             questions",
             self.generator, self.wanted, self.passages
         ))
     }
@@ -226,7 +226,7 @@ mod tests {
             let new = GeneratorReport::new(GeneratorKind::Ask, true);
             GeneratorReport { wanted, made: wanted, passages, ..new }.passages_without_question()
         };
-        assert!(said(10, 30).unwrap().contains("20 of them"));
+        assert!(said(10, 30).unwrap().contains("so 20 get none"));
         assert_eq!([said(30, 30), said(100, 30), said(0, 30)], [None, None, None]);
     }
 }

@@ -104,13 +104,13 @@ impl std::fmt::Display for DropReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::HeldOut => "an `expect` asks it",
-            Self::Repeated => "it is there already",
+            Self::Repeated => "it repeats another question",
             Self::Empty => "it has no words",
-            Self::Unended => "the model did not end it",
-            Self::NoQuestion => "it asks nothing",
-            Self::OffTopic => "it has no word of its passage",
-            Self::Similar => "another has nearly the same words",
-            Self::OtherAnswer => "the teacher answers it differently from what it rephrases",
+            Self::Unended => "the model did not finish it",
+            Self::NoQuestion => "it is not a question",
+            Self::OffTopic => "it shares no word with its passage",
+            Self::Similar => "it is nearly identical to another",
+            Self::OtherAnswer => "the teacher answers it differently from the original question",
         })
     }
 }

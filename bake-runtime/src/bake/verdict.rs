@@ -220,7 +220,7 @@ impl Verdict {
             }
             let wanted = 100.0 * least;
             return vec![format!(
-                "the baked model meets {baked} expectations, and `gate` requires {wanted:.0} %"
+                "the baked model meets {baked} expectations, but `gate` requires {wanted:.0} %"
             )];
         }
         let mut shortfalls = Vec::new();
@@ -235,7 +235,7 @@ impl Verdict {
         let (prompted, same) = (self.prompted(), Score::of(asked().map(|one| one.baked)));
         if (same.right as f64) < LEAST_OF_PROMPTED * prompted.right as f64 {
             shortfalls.push(format!(
-                "the baked model meets {same} expectations, less than {:.0} % of the {} that the \
+                "the baked model meets {same} expectations, fewer than {:.0} % of the {} that the \
                  model meets {}",
                 100.0 * LEAST_OF_PROMPTED,
                 prompted.right,
@@ -256,7 +256,7 @@ impl std::fmt::Display for Verdict {
             write!(f, ", {} {}", self.read(), prompted.beside(baked.of))?;
         }
         if passage.of > 0 {
-            write!(f, ", with only the right passage there {}", passage.beside(baked.of))?;
+            write!(f, ", with only the right passage in its prompt {}", passage.beside(baked.of))?;
         }
         Ok(())
     }
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(verdict(&[good; 5]).shortfalls(None), [""; 0]);
         assert_eq!(verdict(&[good, good, good, good, bad]).shortfalls(None), [""; 0]);
         let below = verdict(&[good, good, good, bad, bad]).shortfalls(None);
-        assert!(below.len() == 1 && below[0].contains("less than 80 % of the 5"), "{below:?}");
+        assert!(below.len() == 1 && below[0].contains("fewer than 80 % of the 5"), "{below:?}");
         let worse = verdict(&[(true, None, false), good]).shortfalls(None);
         assert_eq!(worse, [""; 0], "one for one");
         let worse = verdict(&[(true, None, false)]).shortfalls(None);
@@ -324,11 +324,11 @@ mod tests {
         let verdict = verdict(&[(false, Some(true), true), (false, Some(false), false)]);
         assert_eq!(verdict.shortfalls(Some(0.5)), [""; 0]);
         let below = verdict.shortfalls(Some(0.75));
-        assert!(below[0].contains("1 of 2 expectations, and `gate` requires 75 %"), "{below:?}");
+        assert!(below[0].contains("1 of 2 expectations, but `gate` requires 75 %"), "{below:?}");
         assert_eq!(
             verdict.to_string(),
             "the baked model meets 1 of 2 expectations; the base model 0, with the document in its \
-             prompt 1, with only the right passage there 1"
+             prompt 1, with only the right passage in its prompt 1"
         );
         assert_eq!(verdict.on_target("lamp").expectations, []);
         assert_eq!(verdict.missed().count(), 1);

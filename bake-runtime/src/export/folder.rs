@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_export_is_never_replaced() {
+    fn only_an_export_is_ever_replaced() {
         let dir = tempfile::tempdir().unwrap();
         for inside in ["thesis.tex", "src/config.json", "model.gguf", "config.json"] {
             let to = dir.path().join(inside.replace(['/', '.'], "-"));

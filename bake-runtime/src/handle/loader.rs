@@ -258,7 +258,9 @@ fn check_folders(recipe: &Recipe, status: &Status) -> Result<()> {
     match crate::inputs::check_folders(recipe) {
         Err(changed) if status.baked().is_some() => {
             let name = &recipe.name;
-            tracing::warn!("`{name}` answers from what it was baked from: {changed}");
+            tracing::warn!(
+                "`{name}` still answers from the documents it was baked from: {changed}"
+            );
             Ok(())
         }
         checked => checked,
@@ -270,8 +272,8 @@ fn stored(recipe: &Recipe, model: &Model, store: &Store) -> Result<PathBuf> {
     store.adapter(&recipe.hash(model.hash()))?.ok_or_else(|| {
         let name = &recipe.name;
         let message = format!(
-            "`{name}` has not been baked as it is declared now: {} does not hold it; run `cargo \
-             bake`, or call `{name}::bake()`",
+            "`{name}` has not been baked as it is declared now: {} has no adapter for it; run \
+             `cargo bake`, or call `{name}::bake()`",
             store.root().display()
         );
         Error::new(ErrorKind::NotBaked, message)

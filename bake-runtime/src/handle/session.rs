@@ -117,7 +117,7 @@ impl Session {
         let mut forgotten = 0;
         loop {
             let (prompt, turns) = (&self.messages[..given], &self.messages[given + forgotten..]);
-            let kept: Vec<_> = prompt.iter().chain(turns).map(borrowed).collect();
+            let kept: Vec<_> = prompt.iter().chain(turns).map(Message::borrowed).collect();
             let prompt = model.encode(&kept)?;
             let room = context.saturating_sub(prompt.len());
             let next_turn = turns.iter().skip(1).position(|message| message.role == Role::User);
@@ -140,10 +140,6 @@ impl Session {
             }
         }
     }
-}
-
-fn borrowed<'a>(message: &'a Message<'static>) -> Message<'a> {
-    Message::new(message.role, &*message.content)
 }
 
 impl std::fmt::Debug for Session {

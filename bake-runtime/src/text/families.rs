@@ -173,6 +173,9 @@ fn control_tokens_in_turns_and_answers_that_somebody_wrote_are_text() {
         let encode = |turns: &[Message<'_>]| template.encode(&tokenizer, turns, true).unwrap();
         let controls = |ids: &[u32]| control(&tokenizer, ids);
         assert_eq!(controls(&encode(&other)), controls(&encode(&plain)), "{name}");
+        // Conversations read their messages where they are kept.
+        let borrowed: Vec<_> = other.iter().map(Message::borrowed).collect();
+        assert_eq!(encode(&borrowed), encode(&other), "{name}");
         // What the template writes after an answer ends it, and nothing in it does.
         let end = {
             let (_, template) = family.read();

@@ -105,7 +105,12 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Refuses a template with an expression that is too long to be compiled.
+/// Statements of Jinja that read other templates. No model comes with several that belong together,
+/// and the library that compiles them takes on trust what follows.
+const READS_OTHERS: [&str; 4] = ["extends", "from", "import", "include"];
+
+/// Refuses a template with an expression that is too long to be compiled, or that reads another
+/// one.
 pub(crate) fn check_template(source: &str) -> Result<(), String> {
     let mut line = 1;
     for piece in jinja::pieces(source) {
@@ -115,6 +120,15 @@ pub(crate) fn check_template(source: &str) -> Result<(), String> {
             return Err(format!(
                 "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, not \
                  counting strings"
+            ));
+        }
+        if let Piece::Block(tag) = piece
+            && let [_, code, _] = jinja::opened(tag)
+            && let Some(word) =
+                code.split_whitespace().next().filter(|it| READS_OTHERS.contains(it))
+        {
+            return Err(format!(
+                "has `{word}` in line {line}, but there is no other template that it could read"
             ));
         }
         line += text.matches('\n').count();
@@ -143,6 +157,16 @@ mod tests {
         // The tag goes on behind the end of what is in it, but not that of a comment.
         check_template(&format!("{{{{ {{'a': {{}}}} {minuses} }}}}")).unwrap_err();
         check_template(&format!("{{# {{{{ #}} {minuses}")).unwrap();
+    }
+
+    #[test]
+    fn a_template_reads_no_other() {
+        let refused = check_template("\n{%- import 'a' as b - c %}").unwrap_err();
+        assert!(refused.starts_with("has `import` in line 2"), "{refused}");
+        for word in READS_OTHERS {
+            check_template(&format!("{{%+ {word} 'a' %}}")).unwrap_err();
+            check_template(&format!("{{{{ {word} }}}}{{% if {word} %}}")).unwrap();
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl TextSettings {
                 ErrorKind::Tokenizer,
                 format!(
                     "{}/{CONFIG} sets `add_prefix_space` to {said}, but the byte-level \
-                     pre-tokenizer in tokenizer.json has {there}; make both what the model was \
+                     pre-tokenizer in tokenizer.json has {there}; set both to what the model was \
                      trained with",
                     self.folder
                 ),

@@ -59,6 +59,11 @@ impl<'a> Message<'a> {
         Self { role, content: content.into(), is_of_model: false }
     }
 
+    /// The same message, with the text where it is.
+    pub(crate) fn borrowed(&self) -> Message<'_> {
+        Message { content: Cow::Borrowed(&self.content), ..*self }
+    }
+
     /// A prompt and a question.
     pub(crate) fn question(prompt: &'a Prompt, question: &'a str) -> Vec<Self> {
         let mut messages = Self::of_prompt(prompt);

@@ -132,7 +132,7 @@ impl Checker<'_> {
                 Entry::Occupied(first) => {
                     let first: &Expected = &found[*first.get()];
                     let what = format!(
-                        "{} asks this already; keep one of them, and where several answers are \
+                        "{} already asks this; keep one of them, and if several answers are \
                          right, give `contains` a list",
                         first.place()
                     );

@@ -119,7 +119,7 @@ impl Checker<'_> {
         match document::read_text(&file, format_args!("`{declared}`"), "prompt") {
             Ok(text) if !is_blank(&text) => Some(text.trim().to_owned()),
             Ok(_) => {
-                let message = format!("the prompt `{declared}` is empty; write the words in it");
+                let message = format!("the prompt `{declared}` is empty; add some text");
                 self.report(Code::Prompt, path.span(), message);
                 None
             }

@@ -310,7 +310,7 @@ impl Checker<'_> {
                 let normalised = normalised_question(&question.value());
                 if let Some(place) = held_out.get(&normalised) {
                     let message = format!(
-                        "{place} asks this question, so it is held out of training; remove it from \
+                        "{place} also asks this question and so holds it out of training; remove \
                          one of the two"
                     );
                     self.warn(Code::Question, question.span(), message);

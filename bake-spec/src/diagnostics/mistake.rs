@@ -211,20 +211,20 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "there is no linear layer `{name}`; {}", did_you_mean(name, &known))
             }
             Self::Repeated(name) => write!(f, "`{name}` is given twice; keep one of them"),
-            Self::ForNone(name) => write!(f, "`{name}` must be above 0 if it is set"),
+            Self::ForNone(name) => write!(f, "`{name}` must be at least 1 if it is set"),
             Self::NeedsDocument { name, generator } => write!(
                 f,
-                "`{generator}` makes its questions from a document, and `{name}` has none; leave \
+                "`{generator}` makes its questions from a document, but `{name}` has none; leave \
                  it out, or write `ask`"
             ),
             Self::NothingToRead { name, setting: "examples" } => write!(
                 f,
-                "`examples` show how to answer from a document, and `{name}` has none; write them \
+                "`examples` show how to answer from a document, but `{name}` has none; write them \
                  as turns of its `prompt`"
             ),
             Self::NothingToRead { name, setting } => write!(
                 f,
-                "`{setting}` says what is read of a document, and `{name}` has none; leave it out"
+                "`{setting}` says what is read of a document, but `{name}` has none; leave it out"
             ),
             Self::NoQuestions { name, anchor } => write!(
                 f,
@@ -234,7 +234,7 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::NothingToRephrase(name) => write!(
                 f,
-                "`rephrase` says questions in other words, and `{name}` has none; write `questions \
+                "`rephrase` rewords questions, but `{name}` has none; write `questions \
                  [\"…\"]`, or let another generator such as `ask` make some"
             ),
             Self::NothingToLearn(name) => write!(

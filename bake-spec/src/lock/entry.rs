@@ -237,15 +237,15 @@ impl Locked {
             Some(folder) => AdapterPlace::Whole(folder),
             None if vendored.is_dir() => AdapterPlace::Unusable(changed),
             None if store.artifact_path(&self.adapter).exists() => AdapterPlace::Unusable(format!(
-                "its adapter in the store of this machine, {}, is damaged; `cargo bake` makes it \
+                "its adapter in this machine's store ({}) is damaged; `cargo bake` will make it \
                  again",
                 store.root().display()
             )),
             None if store.root().is_dir() => AdapterPlace::Unusable(format!(
-                "its adapter is neither in `{VENDOR_DIR}` nor in the store of this machine"
+                "its adapter is neither in `{VENDOR_DIR}` nor in this machine's store"
             )),
             None => AdapterPlace::Unusable(format!(
-                "its adapter is not in `{VENDOR_DIR}`, and there is no store of this machine in {}",
+                "its adapter is not in `{VENDOR_DIR}`, and this machine has no store at {}",
                 store.root().display()
             )),
         }

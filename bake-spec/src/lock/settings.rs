@@ -68,7 +68,7 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
         name => format!("`{name}`"),
     };
     if let Some(generator) = name.strip_suffix(".version") {
-        return format!("this version of bake makes other questions for `{generator}`");
+        return format!("this version of bake makes different questions with `{generator}`");
     }
     if ["questions", "expect"].contains(&name) {
         return format!("{shown}: {}", questions(before.as_deref(), now.as_deref()));
@@ -99,9 +99,16 @@ fn value(name: &str, value: Option<&str>) -> Option<String> {
     };
     match value {
         None => default(),
-        Some(value) if value.contains(" letters, ") => None,
+        Some(value) if is_summary(value) => None,
         Some(value) => Some(as_written(name, value)),
     }
+}
+
+/// Whether this stands for a text that is too long to be kept: the count of its letters and a hash.
+fn is_summary(value: &str) -> bool {
+    value.split_once(" letters, ").is_some_and(|(count, hash)| {
+        count.bytes().all(|b| b.is_ascii_digit()) && hash.bytes().all(|b| b.is_ascii_hexdigit())
+    })
 }
 
 /// A list as a declaration has it.
@@ -132,7 +139,7 @@ fn questions(before: Option<&str>, now: Option<&str>) -> String {
     }
     let were = |count: usize| if count == 1 { "was" } else { "were" };
     match (added, removed.len()) {
-        (0, 0) => "they are in another order".to_owned(),
+        (0, 0) => "they are in a different order".to_owned(),
         (added, 0) => format!("{added} {} added", were(added)),
         (0, removed) => format!("{removed} {} removed", were(removed)),
         (added, removed) => format!("{added} {} added, {removed} removed", were(added)),
@@ -197,7 +204,7 @@ mod tests {
             (&["a", "b", "c"][..], &["a", "d", "e", "c"][..], "2 were added, 1 removed"),
             (&["a"], &["a", "b"], "1 was added"),
             (&["a", "b"], &["b"], "1 was removed"),
-            (&["a", "b"], &["b", "a"], "they are in another order"),
+            (&["a", "b"], &["b", "a"], "they are in a different order"),
             (&["a", "a"], &["a"], "1 was removed"),
         ] {
             assert_eq!(said(with(before), with(now)), format!("`questions`: {want}"));

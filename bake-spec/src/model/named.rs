@@ -143,8 +143,8 @@ impl NamedModel {
             return Ok(path);
         }
         let message = format!(
-            "the model `{}` is not on this machine ({} does not exist); `cargo bake model get {}` \
-             gets it ({:.1} MB, {})",
+            "the model `{}` is not on this machine ({} does not exist); run `cargo bake model get \
+             {}` to download it ({:.1} MB, {})",
             self.name,
             path.display(),
             self.name,
@@ -185,7 +185,7 @@ pub fn model_folder() -> Result<PathBuf, Error> {
     }
     let message = match cfg!(feature = "user-store") {
         true => format!(
-            "no home directory is known in which to keep models; set one, or set \
+            "cannot find a home directory to keep models in; set HOME, or set \
              {MODEL_DIR_VARIABLE} to the folder that keeps them"
         ),
         false => format!(

@@ -214,8 +214,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Word(&["everyday", "none"]),
         "everyday",
         "whether a bake whose targets have documents, and that declares no `anchor`, gets one of \
-         everyday requests with 19 % of the loss, so that the model stays as it is where no \
-         document is meant",
+         everyday requests with 19 % of the loss, so that answers that have nothing to do \
+         with the documents stay as they are",
     ),
     setting(
         "dataset",

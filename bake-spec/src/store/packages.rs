@@ -62,7 +62,14 @@ pub(super) fn is_of_the_past(note: &Path) -> bool {
 fn is_there(package: &Path) -> io::Result<bool> {
     match fs::metadata(package) {
         Ok(found) => Ok(found.is_dir()),
-        Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(false),
+        Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => {
+            // A folder with nothing in it may be where a drive is mounted at other times.
+            let above = package.ancestors().skip(1).find_map(|folder| fs::read_dir(folder).ok());
+            match above.is_some_and(|mut files| files.next().is_none()) {
+                true => Err(e),
+                false => Ok(false),
+            }
+        }
         Err(e) => Err(e),
     }
 }
@@ -134,5 +141,21 @@ mod tests {
         assert!(before.iter().all(|note| !is_of_the_past(note)));
         fs::remove_file(&looped).unwrap();
         assert_eq!(notes().iter().filter(|note| is_of_the_past(note)).count(), 1);
+    }
+
+    #[test]
+    fn a_package_below_an_empty_folder_may_be_on_a_drive_that_is_not_mounted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("store"));
+        let drive = dir.path().join("drive");
+        let package = drive.join("work/office");
+        fs::create_dir(store.root()).unwrap();
+        fs::create_dir_all(&package).unwrap();
+        store.note_package(&package);
+        fs::remove_dir_all(drive.join("work")).unwrap();
+        let error = store.packages().unwrap_err().to_string();
+        assert!(error.contains("office still uses the store"), "{error}");
+        fs::write(drive.join("other"), "").unwrap();
+        assert_eq!(store.packages().unwrap(), [] as [&Path; 0]);
     }
 }

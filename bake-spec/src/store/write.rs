@@ -1,8 +1,9 @@
 //! The only way in which files are written: beside their destination, and then moved there, so that
 //! a reader sees the old file or the new one and never half of it.
 //!
-//! Temporary files are made here and not by the crate `tempfile`, whose files only their owner can
-//! read: a `bake.lock` must be as readable as any other file of its package.
+//! Temporary files are made here, in twenty lines, and not by the crate `tempfile`: every macro
+//! would compile it, and its files are only for their owner unless each caller says otherwise. A
+//! `bake.lock` must be as readable as any other file of its package.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -40,13 +41,13 @@ impl fmt::Display for WriteError {
 pub fn remedy(e: &io::Error) -> &'static str {
     match e.kind() {
         io::ErrorKind::StorageFull => "free some space on its disk",
-        io::ErrorKind::QuotaExceeded => "free some of the space that you may use there",
-        io::ErrorKind::FileTooLarge => "use a file system that holds larger files",
+        io::ErrorKind::QuotaExceeded => "your disk quota is used up; free some space",
+        io::ErrorKind::FileTooLarge => "use a file system that allows larger files",
         io::ErrorKind::ReadOnlyFilesystem => "make its file system writable",
         io::ErrorKind::AlreadyExists
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::IsADirectory
-        | io::ErrorKind::DirectoryNotEmpty => "move what is in its place out of the way",
+        | io::ErrorKind::DirectoryNotEmpty => "move the existing file or folder away",
         _ => "make its folder writable",
     }
 }

@@ -54,8 +54,7 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
     let (head, text) = source.split_at(interpreter.and(source.find('\n')).unwrap_or(0));
     let tokens: TokenStream = text.parse().map_err(|e: LexError| {
         let line = e.span().start().line;
-        let message =
-            format!("line {line} cannot be read as Rust; see what `cargo check` says about it");
+        let message = format!("line {line} is not valid Rust; run `cargo check`");
         Error::new(ErrorKind::Source, message)
     })?;
     if let Some(span) = too_deep(&tokens) {

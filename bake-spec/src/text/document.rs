@@ -41,8 +41,8 @@ pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     };
     if text.is_empty() {
         let message = format!(
-            "the document {shown} is empty (front matter and comments are not read); write in it \
-             what the model must know"
+            "the document {shown} is empty (front matter and comments are not read); add what the \
+             model must know"
         );
         return Err(Error::new(ErrorKind::Document, message));
     }

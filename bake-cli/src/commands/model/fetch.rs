@@ -140,14 +140,14 @@ fn copy_checked(
     if bytes != model.bytes() {
         let is = if bytes > model.bytes() { "more" } else { "fewer" };
         bail!(
-            "{shown} does not hold the model `{name}`: it has {is} than {} bytes; the right \
+            "{shown} is not the model `{name}`: it has {is} than {} bytes; the right \
              file is {wanted}",
             model.bytes()
         );
     }
     if digits(hasher) != model.sha256() {
         bail!(
-            "{shown} does not hold the model `{name}`: its SHA-256 differs; the right file is \
+            "{shown} is not the model `{name}`: its SHA-256 differs; the right file is \
              {wanted}"
         );
     }
@@ -268,7 +268,7 @@ mod tests {
             let error = copy_checked(&NAMED[0], &source, &copy, &Interrupt::new()).unwrap_err();
             let said = message(&error);
             assert!(said.contains(&name), "{name}: {said}");
-            let read = said.contains("does not hold the model");
+            let read = said.contains("is not the model");
             assert!(name.starts_with("any-") || read == name.starts_with("ok-"), "{name}: {said}");
             assert!(copy.metadata().map_or(0, |copy| copy.len()) <= 1000, "{name}");
             taken += 1;

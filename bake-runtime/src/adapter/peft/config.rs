@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use regex::Regex;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// Keys that change nothing when an adapter is used: about its training, its start (see
 /// [`check_start`]), and where it came from.
-const HARMLESS: [&str; 22] = [
+const HARMLESS: [&str; 20] = [
     "auto_mapping",
     "base_model_name_or_path",
     // How a start is found; `init_lora_weights` says whether the base was changed for it.
@@ -19,8 +20,6 @@ const HARMLESS: [&str; 22] = [
     "ensure_weight_tying",
     "ephemeral_gpu_offload",
     "inference_mode",
-    // How modules were chosen: the weights say which ones there are.
-    "layers_pattern",
     "lora_dropout",
     "megatron_core",
     "modules_to_tie",
@@ -34,7 +33,6 @@ const HARMLESS: [&str; 22] = [
     // Checked by name below.
     "bias",
     "init_lora_weights",
-    "exclude_modules",
 ];
 
 /// The settings of an adapter.
@@ -51,10 +49,14 @@ pub(super) struct PeftConfig {
     rank_pattern: Option<Patterns<usize>>,
     #[serde(default)]
     alpha_pattern: Option<Patterns<f64>>,
-    #[serde(default)]
-    target_modules: Value,
+    #[serde(default, deserialize_with = "target_modules")]
+    target_modules: Modules,
+    #[serde(default, deserialize_with = "exclude_modules")]
+    exclude_modules: Modules,
     #[serde(default)]
     layers_to_transform: Value,
+    #[serde(default)]
+    layers_pattern: Value,
     /// Everything else.
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -94,22 +96,33 @@ impl PeftConfig {
         Ok(alpha / if self.use_rslora { (rank as f64).sqrt() } else { rank as f64 })
     }
 
-    /// Whether PEFT would change this module. Where the modules are not a list of names but an
-    /// expression, only the weights tell.
+    /// Whether PEFT would change this module (`check_target_module_exists` of its
+    /// `tuners_utils.py`). An expression decides alone; names only within the layers.
     fn is_target(&self, layer: usize, name: &str) -> bool {
-        let named = |modules: &Value| -> Option<bool> {
-            let modules = modules.as_array()?;
-            Some(modules.iter().filter_map(Value::as_str).any(|module| is_last(name, module)))
-        };
-        let in_layers = match &self.layers_to_transform {
-            Value::Array(layers) if !layers.is_empty() => {
-                layers.iter().any(|n| n.as_u64() == Some(layer as u64))
+        let is_layer = |n: &Value| n.as_u64() == Some(layer as u64);
+        let in_layers = || match &self.layers_to_transform {
+            Value::Array(layers) if layers.is_empty() => true,
+            Value::Array(layers) => layers.iter().any(is_layer) && self.is_in_pattern(layer, name),
+            Value::Number(_) => {
+                is_layer(&self.layers_to_transform) && self.is_in_pattern(layer, name)
             }
-            Value::Number(n) => n.as_u64() == Some(layer as u64),
             _ => true,
         };
-        let excluded = self.rest.get("exclude_modules").and_then(named).unwrap_or(false);
-        in_layers && !excluded && named(&self.target_modules).unwrap_or(true)
+        let expression = matches!(self.target_modules, Modules::Matching(_));
+        let target = self.target_modules.has(name).unwrap_or(true);
+        let excluded = self.exclude_modules.has(name).unwrap_or(false);
+        target && !excluded && (expression || in_layers())
+    }
+
+    /// Whether the list of layers, of which this is one, has a name that `layers_pattern` says.
+    fn is_in_pattern(&self, layer: usize, name: &str) -> bool {
+        let mut lists = self.layers_patterns().peekable();
+        lists.peek().is_none() || lists.any(|list| name.contains(&format!(".{list}.{layer}.")))
+    }
+
+    fn layers_patterns(&self) -> impl Iterator<Item = &str> {
+        let (one, several) = (self.layers_pattern.as_str(), self.layers_pattern.as_array());
+        one.into_iter().chain(several.into_iter().flatten().filter_map(Value::as_str))
     }
 
     /// Refuses every kind of adapter that would not compute `W + scale · B A`.
@@ -121,7 +134,10 @@ impl PeftConfig {
             ));
         }
         if self.r == 0 || !self.lora_alpha.is_finite() {
-            return Err(format!("has rank {} and alpha {}", self.r, self.lora_alpha));
+            return Err(format!(
+                "has rank {} and alpha {}; expected a rank above 0 and a finite alpha",
+                self.r, self.lora_alpha
+            ));
         }
         let ranks = self.rank_pattern.iter().flat_map(Patterns::names);
         let alphas = self.alpha_pattern.iter().flat_map(Patterns::names);
@@ -129,6 +145,11 @@ impl PeftConfig {
             return Err(format!(
                 "has the pattern {pattern:?} in `rank_pattern` or `alpha_pattern`; bake reads \
                  names of layers, not expressions"
+            ));
+        }
+        if let Some(pattern) = self.layers_patterns().find(|pattern| !is_plain(pattern)) {
+            return Err(format!(
+                "has the pattern {pattern:?} in `layers_pattern`; bake reads names, not expressions"
             ));
         }
         match self.rest.get("bias").unwrap_or(&Value::Null) {
@@ -148,6 +169,56 @@ impl PeftConfig {
         }
         Ok(())
     }
+}
+
+/// Which modules are meant.
+#[derive(Default)]
+enum Modules {
+    /// Nothing is said: only the weights tell.
+    #[default]
+    Absent,
+    /// Those that have one of these names, or end with it.
+    Named(Vec<String>),
+    /// Those whose whole names match an expression.
+    Matching(Regex),
+}
+
+impl Modules {
+    /// What the file says under a key: a list of names, or an expression.
+    fn read(key: &str, value: &Value) -> Result<Self, String> {
+        let wrong = || format!("`{key}` {value} is neither a list of modules nor an expression");
+        match value {
+            Value::Null => Ok(Self::Absent),
+            // Every linear layer but the head.
+            Value::String(text) if text.eq_ignore_ascii_case("all-linear") => Ok(Self::Absent),
+            Value::String(text) => match Regex::new(&format!(r"\A(?:{text})\z")) {
+                Ok(whole) => Ok(Self::Matching(whole)),
+                Err(_) => Err(wrong()),
+            },
+            Value::Array(names) => {
+                let name = |name: &Value| name.as_str().map(str::to_owned);
+                names.iter().map(name).collect::<Option<_>>().map(Self::Named).ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    /// Whether a module is one of them, if anything is said.
+    fn has(&self, name: &str) -> Option<bool> {
+        match self {
+            Self::Absent => None,
+            Self::Named(modules) => Some(modules.iter().any(|module| is_last(name, module))),
+            Self::Matching(expression) => Some(expression.is_match(name)),
+        }
+    }
+}
+
+fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Modules, D::Error> {
+    Modules::read("target_modules", &Value::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn exclude_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Modules, D::Error> {
+    Modules::read("exclude_modules", &Value::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 /// Refuses adapters whose training began with a change of the base, which PEFT repeats when it
@@ -269,7 +340,26 @@ mod tests {
         assert_eq!(scale(json!({"target_modules": ["k_proj", "q_proj"]}), 8), Ok(2.0));
         assert_eq!(scale(json!({"target_modules": "all-linear"}), 8), Ok(2.0));
         assert_eq!(scale(json!({"layers_to_transform": [1, 2]}), 8), Ok(2.0));
+        for pattern in [json!("layers"), json!(["blocks", "layers"]), json!([]), json!(null)] {
+            let keys = json!({"layers_to_transform": 1, "layers_pattern": pattern});
+            assert_eq!(scale(keys, 8), Ok(2.0));
+        }
+        // An expression decides alone.
+        let unsloth = r"(?:.*?(?:self_attn|mlp).*?(?:q_proj|down_proj).*?)|(?:\bmodel\.x\b)";
+        assert_eq!(
+            scale(json!({"target_modules": unsloth, "layers_to_transform": [0]}), 8),
+            Ok(2.0)
+        );
+        assert_eq!(
+            scale(json!({"target_modules": r".*q_proj", "exclude_modules": "q_proj"}), 8),
+            Ok(2.0)
+        );
         for keys in [
+            json!({"target_modules": "q_proj"}),
+            json!({"target_modules": r".*\.k_proj|.*\.q_pro"}),
+            json!({"target_modules": r".*q_proj", "exclude_modules": r".*\.1\.self_attn\..*"}),
+            json!({"layers_to_transform": [1], "layers_pattern": "blocks"}),
+            json!({"layers_to_transform": 1, "layers_pattern": ["model.layers"]}),
             json!({"target_modules": ["k_proj"]}),
             json!({"layers_to_transform": [0, 2]}),
             json!({"layers_to_transform": 0}),
@@ -304,6 +394,10 @@ mod tests {
             ("init_lora_weights", json!("loftq")),
             ("init_lora_weights", json!("corda")),
             ("init_lora_weights", json!("lora_ga")),
+            ("target_modules", json!("(q_proj")),
+            ("target_modules", json!({"q_proj": true})),
+            ("exclude_modules", json!("*")),
+            ("layers_pattern", json!("lay|ers")),
             ("rank_pattern", json!({".*q_proj": 4})),
             ("alpha_pattern", json!({"q_proj|k_proj": 4})),
         ] {

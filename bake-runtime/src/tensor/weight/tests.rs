@@ -118,7 +118,7 @@ fn products_are_those_of_the_widened_numbers() {
 }
 
 #[test]
-fn what_is_no_weight_is_refused() {
+fn tensors_that_are_not_weights_are_refused() {
     let error = |weight: Result<Weight>| weight.unwrap_err().to_string();
     assert!(
         error(Weight::new(Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap())).contains("rank")

@@ -35,7 +35,10 @@ pub(super) fn on_deep_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T
             let message = "cannot start a thread for the chat template";
             Error::with_source(ErrorKind::Tokenizer, message, e)
         })?;
-        thread.join().map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+        thread.join().map_err(|_| {
+            let message = "the template engine panicked on a chat template; use another template";
+            Error::new(ErrorKind::Tokenizer, message)
+        })
     })
 }
 
@@ -80,7 +83,7 @@ fn sum(
 fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> JinjaResult {
     let is_namespace = value.as_object().is_some_and(|it| it.type_name().ends_with("::Namespace"));
     if is_namespace && depth > 0 {
-        return Err(invalid("a namespace is kept within another value".to_owned()));
+        return Err(invalid("a namespace cannot be stored inside another value".to_owned()));
     }
     if depth > NESTING {
         return Err(invalid(format!("a value is nested more than {NESTING} deep")));

@@ -331,6 +331,6 @@ fn alignment(metadata: &Metadata) -> Result<u64, Error> {
     if alignment.is_power_of_two() && alignment <= 1 << 30 {
         return Ok(alignment);
     }
-    let what = format!("has `{KEY}` {alignment}; expected a power of two. Fetch it again");
+    let what = format!("has `{KEY}` {alignment}; expected a power of two; fetch it again");
     Err(metadata.error(ErrorKind::Model, what))
 }

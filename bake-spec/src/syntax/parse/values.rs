@@ -116,7 +116,7 @@ impl Parser {
                 Code::Value,
                 span,
                 format!(
-                    "`{digits}{suffix}` is not a number; write `{digits}`, or all of its digits"
+                    "`{digits}{suffix}` is not a number; write `{digits}`, or the number in full"
                 ),
             ),
         }

@@ -110,7 +110,7 @@ mod tests {
         }
         let error = of("\n \n").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Dataset);
-        let empty = "the file of examples `examples.jsonl` is empty; write some in it";
+        let empty = "the file of examples `examples.jsonl` is empty; add some";
         assert_eq!(error.to_string(), empty);
     }
 }

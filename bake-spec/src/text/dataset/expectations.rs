@@ -181,7 +181,7 @@ mod tests {
         let missing = "the file of expectations `expected.jsonl` does not exist";
         assert!(refused().to_string().starts_with(missing), "{}", refused());
         std::fs::write(&path, "\n \n").unwrap();
-        let empty = "the file of expectations `expected.jsonl` is empty; write some in it";
+        let empty = "the file of expectations `expected.jsonl` is empty; add some";
         assert_eq!(refused().to_string(), empty);
     }
 }

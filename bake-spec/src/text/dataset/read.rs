@@ -49,7 +49,7 @@ pub fn read(
     })?;
     questions.truncate(take.unwrap_or(usize::MAX));
     if questions.is_empty() {
-        let message = format!("the dataset {shown} contains no questions; write some in it");
+        let message = format!("the dataset {shown} contains no questions; add some");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     Ok(Questions { questions, hash: Hash::of(text.as_bytes()) })
@@ -71,7 +71,7 @@ pub(super) fn numbered<T>(
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let lines: Vec<_> = lines.map(|(number, line)| (number, of_line(line))).collect();
     if lines.is_empty() {
-        let message = format!("the file of {items} {shown} is empty; write some in it");
+        let message = format!("the file of {items} {shown} is empty; add some");
         return Err(Error::new(ErrorKind::Dataset, message));
     }
     Ok(lines)

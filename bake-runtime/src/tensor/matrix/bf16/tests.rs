@@ -162,7 +162,7 @@ fn the_emulated_unit_gives_the_bits_of_the_real_one() {
 }
 
 #[test]
-fn what_is_no_number_stays_in_its_row_and_column() {
+fn values_that_are_not_numbers_stay_in_their_row_and_column() {
     for mut product in ORIENTATIONS.map(|orientation| Product::new([20, 40, 50], orientation)) {
         product.x[3 * 50 + 7] = f32::NAN;
         product.x[5 * 50 + 49] = f32::INFINITY;

@@ -109,10 +109,13 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 /// and the library that compiles them takes on trust what follows.
 const READS_OTHERS: [&str; 4] = ["extends", "from", "import", "include"];
 
+/// The most `elif`s of a template. Each is compiled within the one before it.
+const MOST_ELIFS: usize = 500;
+
 /// Refuses a template with an expression that is too long to be compiled, or that reads another
 /// one.
 pub(crate) fn check_template(source: &str) -> Result<(), String> {
-    let mut line = 1;
+    let (mut line, mut elifs) = (1, 0);
     for piece in jinja::pieces(source) {
         let (Piece::Text(text) | Piece::Expression(text) | Piece::Block(text)) = piece;
         let code = if piece == Piece::Text(text) { 0 } else { jinja::code_bytes(text) };
@@ -130,6 +133,12 @@ pub(crate) fn check_template(source: &str) -> Result<(), String> {
             return Err(format!(
                 "has `{word}` in line {line}, but there is no other template that it could read"
             ));
+        }
+        if let Piece::Block(tag) = piece {
+            elifs += usize::from(jinja::opened(tag)[1].trim_start().starts_with("elif"));
+        }
+        if elifs > MOST_ELIFS {
+            return Err(format!("has more than {MOST_ELIFS} `elif`s by line {line}"));
         }
         line += text.matches('\n').count();
     }

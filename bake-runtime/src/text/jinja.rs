@@ -18,11 +18,10 @@ pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
         if rest.is_empty() {
             return None;
         }
-        let opens = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min();
-        let at = if std::mem::take(&mut is_raw) { end_of_raw(rest) } else { opens };
+        let at = if std::mem::take(&mut is_raw) { end_of_raw(rest) } else { opening(rest) };
         let (piece, length) = match at {
             Some(0) if rest.starts_with("{#") => {
-                let length = rest.find("#}").map_or(rest.len(), |end| end + 2);
+                let length = rest[2..].find("#}").map_or(rest.len(), |end| end + 4);
                 (Piece::Text(&rest[..length]), length)
             }
             Some(0) if rest.starts_with("{{") => {
@@ -101,12 +100,18 @@ fn tag(text: &str, end: &str) -> usize {
     text.len()
 }
 
+/// Where the first tag or comment begins.
+fn opening(text: &str) -> Option<usize> {
+    text.as_bytes().windows(2).position(|two| matches!(two, b"{{" | b"{%" | b"{#"))
+}
+
 /// Where the tag begins that ends a raw block.
 fn end_of_raw(text: &str) -> Option<usize> {
     let tags = text.match_indices("{%").map(|(at, _)| at);
     let mut ends = tags.filter(|at| {
         let code = text[at + 2..].trim_start_matches(['-', '+']).trim_start();
-        code.starts_with("endraw")
+        let after = code.strip_prefix("endraw").map(str::trim_start);
+        after.is_some_and(|after| after.trim_start_matches(['-', '+']).starts_with("%}"))
     });
     ends.next()
 }
@@ -130,6 +135,11 @@ mod tests {
                 vec![Block("{% raw -%}"), Text("{{ a }}"), Block("{%- endraw %}")],
             ),
             ("{% raw %}{% endraw %}a", vec![Block("{% raw %}"), Block("{% endraw %}"), Text("a")]),
+            ("{#}{{ a #}b", vec![Text("{#}{{ a #}"), Text("b")]),
+            (
+                "{% raw %}{% endrawx %}{%\u{c}endraw%}",
+                vec![Block("{% raw %}"), Text("{% endrawx %}"), Block("{%\u{c}endraw%}")],
+            ),
             ("{% raw %}{{ a", vec![Block("{% raw %}"), Text("{{ a")]),
             ("{{ a", vec![Expression("{{ a")]),
             ("{{", vec![Expression("{{")]),

@@ -3,6 +3,9 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
+/// The most bytes of what is written between values.
+const LONGEST: usize = 64;
+
 /// How deeply values may be nested.
 const DEPTH: usize = 500;
 
@@ -14,14 +17,16 @@ pub(super) fn to_json(
 ) -> Result<String, Error> {
     let indent = match options.get::<Option<Value>>("indent")? {
         None => None,
-        Some(text) if text.as_str().is_some() => text.as_str().map(str::to_owned),
+        Some(text) if text.as_str().is_some() => {
+            text.as_str().filter(|text| text.len() <= LONGEST).map(str::to_owned)
+        }
         Some(width) => Some(" ".repeat(u8::try_from(width)?.min(16).into())),
     };
     let separators = options.get::<Option<Vec<String>>>("separators")?;
     let (item, key) = match (separators, &indent) {
         (Some(both), _) => match <[String; 2]>::try_from(both) {
-            Ok([item, key]) => (item, key),
-            Err(_) => return Err(failed("`separators` are not two strings")),
+            Ok([item, key]) if item.len().max(key.len()) <= LONGEST => (item, key),
+            _ => return Err(failed("`separators` are not two short strings")),
         },
         (None, Some(_)) => (",".to_owned(), ": ".to_owned()),
         (None, None) => (", ".to_owned(), ": ".to_owned()),
@@ -75,7 +80,9 @@ impl Style {
                 let mut items = Vec::new();
                 for key in value.try_iter()? {
                     let item = value.get_item(&key)?;
-                    items.push((Some(key_text(&key)?), item));
+                    let key = key_text(&key)?;
+                    state.consume_fuel(key.len() as u64 / 64)?;
+                    items.push((Some(key), item));
                 }
                 if self.sorted {
                     items.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -127,7 +127,9 @@ impl ChatTemplate {
                 invalid(format!("`strftime_now` does not support `{directive}` in {format:?}"))
             })
         });
-        let source = bounds::bounded(&with_unix_lines(source));
+        let source = bounds::bounded(&with_unix_lines(source)).map_err(|what| {
+            Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
+        })?;
         let parsed = bounds::on_deep_stack(|| environment.add_template_owned("chat", source))?;
         parsed.map_err(|e| template_error(&name, &e))?;
         let mut template = Self { environment, special, name, shown: TurnsShown::default() };
@@ -281,6 +283,10 @@ fn as_python_prints(
     value: &Value,
 ) -> Result<(), minijinja::Error> {
     match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            // The engine charges what it has printed, and not what it is about to.
+            escape_formatter(out, state, &bounds::copied(state, value, 0)?)?;
+        }
         ValueKind::None => out.write_str("None")?,
         ValueKind::Bool => out.write_str(if value.is_true() { "True" } else { "False" })?,
         _ => escape_formatter(out, state, value)?,

@@ -287,8 +287,9 @@ fn a_behaviour_that_the_model_does_not_show_is_not_baked() {
     fixture.change(|recipe| recipe.expects = expect("Yours truly"));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("does not do what the prompt of target `keys` says: of 1 answers")
-            && error.contains("it gives 0 with the prompt")
+        error.contains("does not do what the prompt of target `keys` says: even with the prompt")
+            && error.contains("it gives only 0 of the 1")
+            && error.contains("expected answers that it does not already give")
             && error.contains("\"Hello!\": ")
             && error.contains("`train { teacher anyway; }` bakes it as it is"),
         "{error}"

@@ -173,6 +173,10 @@ mod tests {
             "`student` has changed from \"Be brief.\" to \"Be kind.\""
         );
         assert_eq!(said(student("Hi"), student(&"long ".repeat(30))), "`student` has changed");
+        assert_eq!(
+            said(student("Hi"), student("Ten letters, please.")),
+            "`student` has changed from Hi to \"Ten letters, please.\""
+        );
         let asked = |text: &str| Record::new().field("prompt.user.1", text);
         assert_eq!(
             said(Record::new(), asked("Who?")),

@@ -51,14 +51,36 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.remove_filter("chain");
     environment.add_filter("sum", sum);
     environment.set_unknown_method_callback(|state, value, method, args| {
-        let wide = |text: &str| {
-            text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > WIDTH_DIGITS)
-        };
-        if method == "format" && value.as_str().is_some_and(wide) {
-            return Err(invalid("`format` with a number of more than four digits".to_owned()));
+        match (method, value.as_str()) {
+            ("format", Some(text)) => charge_format(state, text, args)?,
+            ("join", Some(between)) => {
+                let Some(items) = args.first().and_then(|items| items.try_iter().ok()) else {
+                    return Err(invalid("`join` takes a list".to_owned()));
+                };
+                for item in items {
+                    let bytes = between.len() + item.as_str().map_or(0, str::len);
+                    state.consume_fuel(1 + bytes as u64 / 64)?;
+                }
+            }
+            _ => {}
         }
         minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
     });
+}
+
+/// Charges for a text that `format` fills in, before it is made.
+fn charge_format(state: &State<'_, '_>, text: &str, args: &[Value]) -> JinjaResult<()> {
+    let fields = || text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap_or_default());
+    let is_wide = |field: &str| {
+        let widths = field.split(|c: char| !c.is_ascii_digit());
+        field.contains(':') && widths.map(str::len).any(|digits| digits > WIDTH_DIGITS)
+    };
+    if fields().any(is_wide) {
+        return Err(invalid("`format` with a width of more than four digits".to_owned()));
+    }
+    let longest = args.iter().filter_map(Value::as_str).map(str::len).max().unwrap_or(0);
+    let widest = longest.max(if text.contains(':') { 10_000 } else { 0 });
+    state.consume_fuel((fields().count() * widest) as u64 / 64)
 }
 
 type JinjaResult<T = Value> = std::result::Result<T, minijinja::Error>;
@@ -72,33 +94,46 @@ fn sum(
     options: Kwargs,
 ) -> JinjaResult {
     let named = options.peek::<Option<Value>>("start").unwrap_or_default();
-    if start.as_ref().or(named.as_ref()).is_some_and(|start| !start.is_number()) {
+    if start
+        .as_ref()
+        .or(named.as_ref())
+        .is_some_and(|start| !start.is_number() && start.kind() != ValueKind::Bool)
+    {
         return Err(invalid("`sum` adds numbers only".to_owned()));
     }
     filters::sum(state, values, attribute, start, options)
 }
 
+/// Texts are shared, and the longest that cost nothing.
+const SHORT: usize = 4096;
+
 /// A copy that shares no list or map with anything else. A value at depth 0 may be a namespace,
-/// which is not copied.
-fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> JinjaResult {
-    let is_namespace = value.as_object().is_some_and(|it| it.type_name().ends_with("::Namespace"));
-    if is_namespace && depth > 0 {
-        return Err(invalid("a namespace cannot be stored inside another value".to_owned()));
+/// which is not copied; nor are macros, loops and other things that templates do not make.
+pub(super) fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> JinjaResult {
+    let kind_of_object = value.as_object().map_or("", |object| object.type_name());
+    if kind_of_object.ends_with("::Namespace") {
+        return match depth {
+            0 => Ok(value.clone()),
+            _ => Err(invalid("a namespace cannot be stored inside another value".to_owned())),
+        };
     }
     if depth > NESTING {
         return Err(invalid(format!("a value is nested more than {NESTING} deep")));
     }
-    state.consume_fuel(1)?;
+    let text = value.as_str().map_or(0, str::len);
+    state.consume_fuel(1 + if text > SHORT { text as u64 / 64 } else { 0 })?;
     let item = |item: Value| copied(state, &item, depth + 1);
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable => {
             let items = value.try_iter()?.map(item).collect::<JinjaResult<Vec<_>>>()?;
             Ok(match value.is_tuple() {
                 true => Value::from(Tuple::new(items)),
+                // A group of `groupby` has names for its parts.
+                false if kind_of_object.ends_with("GroupTuple") => value.clone(),
                 false => Value::from(items),
             })
         }
-        ValueKind::Map if !is_namespace => {
+        ValueKind::Map if kind_of_object.contains("Map<") => {
             let pair = |key: Value| Ok((item(key.clone())?, item(value.get_item(&key)?)?));
             let pairs = value.try_iter()?.map(pair).collect::<JinjaResult<Vec<_>>>()?;
             Ok(Value::from_pairs(pairs))
@@ -110,7 +145,10 @@ fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> JinjaResult {
 /// The template with every value that gets a name, and every term of a sum, copied.
 /// `{% generation %}`, with which transformers marks what the assistant says, becomes a block that
 /// the engine has.
-pub(super) fn bounded(source: &str) -> String {
+///
+/// # Errors
+/// What is wrong with a template that makes namespaces in another way than by calling `namespace`.
+pub(super) fn bounded(source: &str) -> std::result::Result<String, String> {
     let mut out = String::with_capacity(source.len() * 2);
     for piece in jinja::pieces(source) {
         let (tag, is_block) = match piece {
@@ -125,11 +163,11 @@ pub(super) fn bounded(source: &str) -> String {
         let code = match code.trim() {
             "generation" if is_block => " with ".to_owned(),
             "endgeneration" if is_block => " endwith ".to_owned(),
-            _ => Tag::new(code, is_block).bounded(),
+            _ => Tag::new(code, is_block).bounded()?,
         };
         out.extend([open, &code, close]);
     }
-    out
+    Ok(out)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -163,12 +201,14 @@ impl Lexeme<'_> {
 struct Level {
     /// The first token of the term that is being read.
     term: usize,
-    /// Whether a `+` stands before it.
+    /// Whether a `+` stands before it, or a `*` in it.
     added: bool,
     /// The first token of an argument or of a value that gets a name, and the filter for it.
     bound: Option<(usize, &'static str)>,
     /// The filter for further arguments, within the brackets of a call.
     arguments: Option<&'static str>,
+    /// Whether these are the brackets of parameters.
+    parameters: bool,
 }
 
 /// The code of a tag, without its delimiters.
@@ -187,13 +227,22 @@ impl<'a> Tag<'a> {
             let rest = &code[at..];
             let in_word = |c: char| c.is_alphanumeric() || c == '_';
             let (kind, length) = match first {
-                ' ' | '\t' | '\n' | '\r' => {
-                    at += 1;
+                space if space.is_whitespace() => {
+                    at += space.len_utf8();
                     continue;
                 }
                 '"' | '\'' => (Kind::Literal, jinja::string(rest)),
                 '0'..='9' => {
-                    let digits = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+                    let mut digits = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
+                    // An exponent may have a sign.
+                    let exponent = rest[digits..].strip_prefix(['+', '-']);
+                    if rest[..digits].ends_with(['e', 'E'])
+                        && exponent
+                            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                    {
+                        let after = &rest[digits + 1..];
+                        digits += 1 + after.find(|c| !in_word(c)).unwrap_or(after.len());
+                    }
                     let fraction = rest[digits..].strip_prefix('.').map_or(0, |fraction| {
                         let digits = fraction.find(|c| !in_word(c)).unwrap_or(fraction.len());
                         if fraction.starts_with(|c: char| c.is_ascii_digit()) {
@@ -211,7 +260,19 @@ impl<'a> Tag<'a> {
                     let kind = match &rest[..length] {
                         _ if is_block && tokens.is_empty() => Kind::Keyword,
                         _ if tokens.last().is_some_and(|before| before.text == ".") => Kind::Name,
-                        "and" | "or" | "not" | "if" | "else" | "in" | "is" | "recursive" => {
+                        // Tests bind more tightly than all signs.
+                        "is" if tokens.last().is_some_and(Lexeme::is_operand) => Kind::Sign,
+                        "not" if tokens.last().is_some_and(|before| before.text == "is") => {
+                            Kind::Sign
+                        }
+                        "not" => Kind::Keyword,
+                        "in" if tokens.last().is_some_and(|before| before.text == "not") => {
+                            Kind::Keyword
+                        }
+                        // Where a value is expected, they are names.
+                        "and" | "or" | "if" | "else" | "in" | "recursive"
+                            if tokens.last().is_some_and(Lexeme::is_operand) =>
+                        {
                             Kind::Keyword
                         }
                         _ => Kind::Name,
@@ -231,15 +292,18 @@ impl<'a> Tag<'a> {
     }
 
     /// The code with its copies.
-    fn bounded(mut self) -> String {
+    fn bounded(mut self) -> std::result::Result<String, String> {
+        for (i, token) in self.tokens.iter().enumerate() {
+            let called = self.tokens.get(i + 1).is_some_and(|next| next.text == "(");
+            let attribute = i > 0 && self.tokens[i - 1].text == ".";
+            if token.text == "namespace" && !called && !attribute {
+                return Err("uses `namespace` without calling it".to_owned());
+            }
+        }
         let statement = match self.tokens.first() {
             Some(Lexeme { kind: Kind::Keyword, text, .. }) => *text,
             _ => "",
         };
-        // Their parameters look like arguments.
-        if matches!(statement, "macro" | "raw") {
-            return self.code.to_owned();
-        }
         let mut levels = vec![Level::default()];
         for i in 0..self.tokens.len() {
             self.read(i, statement, &mut levels);
@@ -259,7 +323,7 @@ impl<'a> Tag<'a> {
             at = *place;
         }
         out.push_str(&self.code[at..]);
-        out
+        Ok(out)
     }
 
     fn read(&mut self, i: usize, statement: &str, levels: &mut Vec<Level>) {
@@ -275,10 +339,25 @@ impl<'a> Tag<'a> {
                     Some(Lexeme { text: "namespace", .. }) => WITHIN,
                     _ => COPIED,
                 });
+                // Those of a `macro` and of a `call` are parameters, with or without a default.
+                let parameters =
+                    outermost && (statement == "macro" && i == 2 || statement == "call" && i == 1);
+                let arguments = arguments.filter(|_| !parameters);
                 let bound = arguments.map(|filter| (i + 1, filter));
-                levels.push(Level { term: i + 1, added: false, bound, arguments });
+                levels.push(Level {
+                    term: i + 1,
+                    bound,
+                    arguments,
+                    parameters,
+                    ..Level::default()
+                });
             }
             (Kind::Close, _) if !outermost => {
+                // The engine divides by the number of values, which Jinja2 requires, too.
+                if i >= 2 && ["cycle", "("] == [self.tokens[i - 2].text, self.tokens[i - 1].text] {
+                    let raised = "raise_exception('no items for cycling given')";
+                    self.added.push((token.at, raised.to_owned()));
+                }
                 if let Some(level) = levels.pop() {
                     self.end_term(&level, i, false);
                     self.end_bound(&level, i);
@@ -291,7 +370,9 @@ impl<'a> Tag<'a> {
             }
             (Kind::Sign, "=") => {
                 (level.term, level.added) = (i + 1, false);
-                if outermost && matches!(statement, "set" | "with") {
+                if level.parameters {
+                    level.bound = Some((i + 1, COPIED));
+                } else if outermost && matches!(statement, "set" | "with") {
                     let of_namespace = self.tokens[..i].iter().any(|token| token.text == ".");
                     level.bound = Some((i + 1, if of_namespace { WITHIN } else { COPIED }));
                 } else if let Some((begin, _)) = &mut level.bound {
@@ -311,6 +392,10 @@ impl<'a> Tag<'a> {
                 level.bound = level.bound.map(|(begin, filter)| (begin + 1, filter));
                 level.term = i + 1;
             }
+            // A repeated list is as long as it says, and takes no step.
+            (Kind::Sign, "*") if before.is_some_and(|before| before.is_operand()) => {
+                level.added = true;
+            }
             (Kind::Keyword, _) | (Kind::Sign, ":" | "==" | "!=" | "<" | ">" | "<=" | ">=") => {
                 self.end_term(level, i, false);
                 (level.term, level.added) = (i + 1, false);
@@ -325,10 +410,6 @@ impl<'a> Tag<'a> {
                         _ => {}
                     }
                 }
-            }
-            // The name of a test, as in `is divisibleby 3`.
-            (Kind::Name, _) if before.is_some_and(|before| before.text == "is") => {
-                level.term = i + 1;
             }
             _ => {}
         }
@@ -349,11 +430,15 @@ impl<'a> Tag<'a> {
     }
 
     fn copy(&mut self, begin: usize, end: usize, filter: &str) {
-        let Some(tokens @ [first, ..]) = self.tokens.get(begin..end) else { return };
-        if let [Lexeme { kind: Kind::Literal, .. }] = tokens {
+        let (first, last) = match self.tokens.get(begin..end) {
+            Some([first, .., last]) => (first, last),
+            Some([one]) if one.kind != Kind::Literal => (one, one),
+            _ => return,
+        };
+        // What is not a value is an error of the template.
+        if !last.is_operand() {
             return;
         }
-        let last = tokens[tokens.len() - 1];
         let (from, to) = (first.at, last.at + last.text.len());
         self.added.push((from, "(".to_owned()));
         self.added.push((to, format!(")|{filter}")));
@@ -369,10 +454,13 @@ mod tests {
     fn names_and_the_terms_of_sums_are_copied() {
         for marked in [
             "text {# a + b #} {{ a }} {{- a.b[0](1) | f('x') -}} {% if a is not defined %}",
-            "{% for %}{% endfor %}{% raw %}{{ a + b }}{% endraw %}{% macro m(a, b=[c]) %}",
+            "{% for %}{% endfor %}{% raw %}{{ a + b }}{% endraw %}{% macro m(a, b='c') %}",
+            "{% macro m(a, b=<[c]>, d='e') %}{% call(a, b=<c>) m(<d>) %}{{ <is(<[a]>)> + 1 }}",
             "{{ 1 + 2 - <-1> + 'a' }}{{ + a }}{% set a %}{% set a = 'b' %}{% call(a) m() %}",
-            "{{ {'a': {}} }}{{ -a * b ~ c }}{% include 'a' %}{{ (a) }}{{ [a, b][1:] }}{{ a + b",
-            "{{ <a> + <b> }}{{- <a.b * c(1)> + <'x' ~ d> -}}{{ a['+'] - b }}",
+            "{{ {'a': {}} }}{{ <-a * b ~ c> }}{{ <2 * a.b[<c * d>]> - 'e' }}{% include 'a' %}",
+            "{{ (a) }}{{ [a, b][1:] }}{{ 1e+3 + 2.5e-3 }}{{ a + b",
+            "{%\u{c}set a = <b> %}{{ if(<a>) if in not in or else 1 }}{{ <a> + <b> }}",
+            "{{- <a.b * c(1)> + <'x' ~ d> -}}{{ a['+'] - b }}",
             "{{ <x.if ~ b> + <c | f> == <d> + 1 if <(a - b)> + <e> else <f> + <g> }}",
             "{% set a = <b> %}{% set a, b = <1, c> %}{% set a = <b if c else [d, e]> %}",
             "{% set a = <(<b> + <c>)> %}{% set n.a = <<n.a> + 1!> -%}",
@@ -382,13 +470,16 @@ mod tests {
             "{{ loop(<a.b>) }}{{ m(<a>, b=<c>, d='e', *<f>) }}{{ a | f(<b>, 1) is g(<c>) }}",
             "{% filter join(<a>) %}{% call(a) m(<b>) %}{{ a(<b>)(<c>) }}{{ {'a': <b> + <c>} }}",
             "{% if not (a or b) and a is divisibleby 2 %}{% elif (a) in (b) %}",
+            "{{ <a is defined ~ 'b'> + 'c' }}{{ <a is not b 2> + <c is d> }}{{ not <a> + 1 }}",
         ] {
             let plain = marked.replace(['<', '>'], "").replace('!', "");
             let refused = marked.replace("!>", &format!(")|{WITHIN}"));
             let copied = refused.replace('<', "(").replace('>', &format!(")|{COPIED}"));
-            assert_eq!(bounded(&plain), copied, "{marked}");
+            assert_eq!(bounded(&plain).unwrap(), copied, "{marked}");
         }
+        assert!(bounded("{{ loop.cycle() }}").unwrap().contains("no items for cycling given"));
         let of_transformers = "{%- generation %}said{% endgeneration -%}";
-        assert_eq!(bounded(of_transformers), "{%- with %}said{% endwith -%}");
+        assert_eq!(bounded(of_transformers).unwrap(), "{%- with %}said{% endwith -%}");
+        assert!(bounded("{% set a = (namespace)(b=a) %}").unwrap_err().contains("`namespace`"));
     }
 }

@@ -231,7 +231,24 @@ fn lists_maps_tuples_and_namespaces_are_what_they_are_in_jinja2() {
         ),
         ("{{ nothing is defined }}{% set a = nothing %}{{ a is defined }}", "FalseFalse"),
         ("{% set a = 'x' + 'y' if messages else z + 'q' %}{{ a }}", "xy"),
-        ("{{ '{:>4}|{}'.format('a', 12345) }}", "   a|12345"),
+        ("{{ '{:>4}|{} of 127.0.0.1:12345'.format('a', 1) }}", "   a|1 of 127.0.0.1:12345"),
+        (
+            "{% for g in messages | groupby('role') %}{{ g.grouper }}{{ g.list | length }}\
+             {%- endfor %}",
+            "user1",
+        ),
+        (
+            "{% macro f(a) %}<{{ a }}>{% endmacro %}{% set all = [f] + [f] %}{% set g = f %}\
+             {{- g(1) }}{{ all[1](2) }}",
+            "<1><2>",
+        ),
+        (
+            "{% for a in [1, 2] %}{% set outer = loop %}{% for b in [3] %}\
+             {{- outer.index }}{{ outer.cycle('x', 'y') }}{% endfor %}{% endfor %}",
+            "1x2y",
+        ),
+        ("{{ 'a' is string ~ 'b' + 'c' }}{{ 'a' + 'b' ~ 1 is none }}", "TruebcabFalse"),
+        ("{{ 2 * 1e+3 }} {{ -7 * 2 + 1 }} {{ ('ab' * 2) | upper }}", "2000.0 -13 ABAB"),
     ] {
         let got = template(source).render(&[Message::new(Role::User, "Who cooks?")], true);
         assert_eq!(got.unwrap(), expected, "{source}");

@@ -6,7 +6,6 @@ mod date;
 mod families;
 pub(crate) mod guard;
 mod jinja;
-mod json;
 pub(crate) mod settings;
 pub(crate) mod stream;
 pub(crate) mod template;

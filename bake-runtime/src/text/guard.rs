@@ -125,20 +125,21 @@ pub(crate) fn check_template(source: &str) -> Result<(), String> {
                  counting strings"
             ));
         }
-        if let Piece::Block(tag) = piece
-            && let [_, code, _] = jinja::opened(tag)
-            && let Some(word) =
-                code.split_whitespace().next().filter(|it| READS_OTHERS.contains(it))
-        {
-            return Err(format!(
-                "has `{word}` in line {line}, but there is no other template that it could read"
-            ));
-        }
         if let Piece::Block(tag) = piece {
-            elifs += usize::from(jinja::opened(tag)[1].trim_start().starts_with("elif"));
-        }
-        if elifs > MOST_ELIFS {
-            return Err(format!("has more than {MOST_ELIFS} `elif`s by line {line}"));
+            let code = jinja::opened(tag)[1].trim_start();
+            let word = code.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+            if READS_OTHERS.contains(&word) {
+                return Err(format!(
+                    "has `{word}` in line {line}, but there is no other template that it could read"
+                ));
+            }
+            elifs += usize::from(word == "elif");
+            if elifs > MOST_ELIFS {
+                return Err(format!(
+                    "has more than {MOST_ELIFS} `elif`s; that in line {line} is one \
+                     too many"
+                ));
+            }
         }
         line += text.matches('\n').count();
     }
@@ -176,6 +177,14 @@ mod tests {
             check_template(&format!("{{%+ {word} 'a' %}}")).unwrap_err();
             check_template(&format!("{{{{ {word} }}}}{{% if {word} %}}")).unwrap();
         }
+    }
+
+    #[test]
+    fn each_elif_is_compiled_within_the_one_before_it() {
+        check_template(&"{% elif a %}".repeat(MOST_ELIFS)).unwrap();
+        let refused =
+            check_template(&"{%- elif(a) %}\n{% elif a %}".repeat(MOST_ELIFS)).unwrap_err();
+        assert!(refused.contains("more than 500 `elif`s"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Conversations as token ids, by the model's own chat template.
 
 mod bounds;
+mod json;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -19,10 +21,10 @@ use minijinja::{
 use serde::Serialize;
 
 use super::date::fixed_day;
-use super::json::to_json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
+use json::to_json;
 use turns::{SystemTurn, TurnsShown};
 
 /// A part of a conversation.
@@ -127,10 +129,11 @@ impl ChatTemplate {
                 invalid(format!("`strftime_now` does not support `{directive}` in {format:?}"))
             })
         });
-        let source = bounds::bounded(&with_unix_lines(source)).map_err(|what| {
+        let source = rewrite::with_copies(&with_unix_lines(source)).map_err(|what| {
             Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
         })?;
-        let parsed = bounds::on_deep_stack(|| environment.add_template_owned("chat", source))?;
+        let parsed =
+            bounds::on_deep_stack(&name, || environment.add_template_owned("chat", source))?;
         parsed.map_err(|e| template_error(&name, &e))?;
         let mut template = Self { environment, special, name, shown: TurnsShown::default() };
         template.shown = TurnsShown::probed(&template);
@@ -205,7 +208,7 @@ impl ChatTemplate {
         context.extend(variables);
         let template =
             self.environment.get_template("chat").map_err(|e| template_error(&self.name, &e))?;
-        let rendered = bounds::on_deep_stack(|| template.render(context))?;
+        let rendered = bounds::on_deep_stack(&self.name, || template.render(context))?;
         rendered.map_err(|e| template_error(&self.name, &e))
     }
 

@@ -19,7 +19,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 use crate::syntax::parse::parse;
-use crate::syntax::tokens::{NESTING, too_deep};
+use crate::syntax::tokens::check_nesting;
 
 /// One `bake! { … }`.
 #[derive(Clone, Debug)]
@@ -51,10 +51,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
         let relative = file.strip_prefix(package).unwrap_or(&file);
         let tokens = TokenStream::from_str(&text)
             .map_err(|e| (e.span(), format!("this is not valid Rust: {e}; make it compile first")))
-            .and_then(|tokens| match too_deep(&tokens) {
-                Some(span) => Err((span, format!("brackets are nested more than {NESTING} deep"))),
-                None => Ok(tokens),
-            });
+            .and_then(|tokens| check_nesting(&tokens).map(|()| tokens));
         let tokens = match tokens {
             Ok(tokens) => tokens,
             // Without this, a mistake in a source file would look as if nothing were declared any

@@ -10,7 +10,7 @@ use proc_macro2::{LexError, TokenStream, TokenTree};
 
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, find, keywords};
-use crate::syntax::tokens::{NESTING, too_deep};
+use crate::syntax::tokens::check_nesting;
 
 /// The default number of columns in a line, the same as rustfmt's.
 pub const WIDTH: usize = 100;
@@ -57,11 +57,9 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
         let message = format!("line {line} is not valid Rust; run `cargo check`");
         Error::new(ErrorKind::Source, message)
     })?;
-    if let Some(span) = too_deep(&tokens) {
-        let line = span.start().line;
-        let message = format!("line {line} has brackets that are nested more than {NESTING} deep");
-        return Err(Error::new(ErrorKind::Source, message));
-    }
+    check_nesting(&tokens).map_err(|(span, what)| {
+        Error::new(ErrorKind::Source, format!("line {}: {what}", span.start().line))
+    })?;
     let pieces = lex(text, tokens);
     let line_end = if source.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"))
     {

@@ -12,8 +12,8 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 
 use super::tokens::{
-    NESTING, begins_named, begins_next_item, braces, brackets, found, parentheses, recover,
-    recover_to, skip_to_clause, too_deep, written_value,
+    begins_named, begins_next_item, braces, brackets, check_nesting, found, parentheses, recover,
+    recover_to, skip_to_clause, written_value,
 };
 use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
 use crate::model::named::{NAMED, NamedModel};
@@ -25,8 +25,7 @@ use crate::syntax::ast::{
 
 /// The declarations in the tokens of `bake! { … }`, and what is wrong with their syntax.
 pub fn parse(tokens: TokenStream) -> (Vec<WrittenBake>, Diagnostics) {
-    if let Some(span) = too_deep(&tokens) {
-        let message = format!("brackets are nested more than {NESTING} deep");
+    if let Err((span, message)) = check_nesting(&tokens) {
         return (Vec::new(), vec![Diagnostic::new(Code::Syntax, span, message)]);
     }
     let mut parser = Parser { diagnostics: Vec::new() };

@@ -10,9 +10,12 @@ use crate::settings::{Scope, find, keywords};
 /// How many brackets may be open at once. Whoever reads tokens does so recursively.
 pub(super) const NESTING: usize = 200;
 
-/// The first bracket that is nested more than [`NESTING`] deep.
-pub(super) fn too_deep(tokens: &TokenStream) -> Option<Span> {
-    below(tokens, NESTING)
+/// The first bracket that is nested more than [`NESTING`] deep, and what to say of it.
+pub(super) fn check_nesting(tokens: &TokenStream) -> Result<(), (Span, String)> {
+    match below(tokens, NESTING) {
+        Some(span) => Err((span, format!("brackets are nested more than {NESTING} deep"))),
+        None => Ok(()),
+    }
 }
 
 fn below(tokens: &TokenStream, levels: usize) -> Option<Span> {

@@ -100,13 +100,13 @@ impl PeftConfig {
     /// `tuners_utils.py`). An expression decides alone; names only within the layers.
     fn is_target(&self, layer: usize, name: &str) -> bool {
         let is_layer = |n: &Value| n.as_u64() == Some(layer as u64);
-        let in_layers = || match &self.layers_to_transform {
-            Value::Array(layers) if layers.is_empty() => true,
-            Value::Array(layers) => layers.iter().any(is_layer) && self.is_in_pattern(layer, name),
-            Value::Number(_) => {
-                is_layer(&self.layers_to_transform) && self.is_in_pattern(layer, name)
-            }
-            _ => true,
+        let in_layers = || {
+            let listed = match &self.layers_to_transform {
+                Value::Array(layers) if !layers.is_empty() => layers.iter().any(is_layer),
+                Value::Number(_) => is_layer(&self.layers_to_transform),
+                _ => return true,
+            };
+            listed && self.is_in_pattern(layer, name)
         };
         let expression = matches!(self.target_modules, Modules::Matching(_));
         let target = self.target_modules.has(name).unwrap_or(true);

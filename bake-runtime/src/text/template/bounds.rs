@@ -5,44 +5,55 @@
 //! items, a namespace that contains itself is printed for ever. So whatever gets a name (by `set`,
 //! `with`, `for` or as an argument) and every term of a sum is copied first, item by item, each for
 //! a step. What names mean are then trees, at most [`NESTING`] deep, that were paid for.
+//! [`rewrite`](super::rewrite) writes the calls of the filter that copies.
 
 use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Environment, State, Value, filters};
 
 use super::invalid;
 use crate::error::{Error, ErrorKind, Result};
-use crate::text::jinja::{self, Piece};
 
 /// How deeply a value that has a name may be nested.
 const NESTING: usize = 32;
 
 /// The filter that copies, and its form where a namespace is refused, too.
-const COPIED: &str = "bake_copied";
-const WITHIN: &str = "bake_copied(true)";
+pub(super) const COPIED: &str = "bake_copied";
+pub(super) const WITHIN: &str = "bake_copied(true)";
 
 /// The most digits of a number in a text that `format` fills in: it may be a width.
 const WIDTH_DIGITS: usize = 4;
+
+/// The bytes of text that are worth a step, as the engine counts them.
+const STEP_BYTES: usize = 64;
 
 /// The stack on which templates are parsed and run. The engine goes 150 levels deep, each of which
 /// takes kilobytes in a program that is not optimised.
 const STACK: usize = 32 << 20;
 
+/// Charges for so many bytes of text, and a step for whatever they belong to.
+pub(super) fn charge(state: &State<'_, '_>, bytes: usize) -> JinjaResult<()> {
+    state.consume_fuel(1 + (bytes / STEP_BYTES) as u64)
+}
+
 /// Runs something on a stack that is deep enough for the engine.
-pub(super) fn on_deep_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T> {
+/// `name` is the template's file in messages.
+pub(super) fn on_deep_stack<T: Send>(name: &str, run: impl FnOnce() -> T + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
         let thread = thread.map_err(|e| {
-            let message = "cannot start a thread for the chat template";
+            let message = format!("cannot start a thread for the chat template of {name}");
             Error::with_source(ErrorKind::Tokenizer, message, e)
         })?;
         thread.join().map_err(|_| {
-            let message = "the template engine panicked on a chat template; use another template";
+            let message = format!(
+                "the template engine panicked on the chat template of {name}; use another template"
+            );
             Error::new(ErrorKind::Tokenizer, message)
         })
     })
 }
 
-/// Adds the filter that [`bounded`] uses, and bounds what the engine's own do.
+/// Adds the filter that [`rewrite`](super::rewrite) uses, and bounds what the engine's own do.
 pub(super) fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter(COPIED, |state: &State<'_, '_>, value: Value, within: Option<bool>| {
         copied(state, &value, usize::from(within.unwrap_or(false)))
@@ -59,7 +70,7 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
                 };
                 for item in items {
                     let bytes = between.len() + item.as_str().map_or(0, str::len);
-                    state.consume_fuel(1 + bytes as u64 / 64)?;
+                    charge(state, bytes)?;
                 }
             }
             _ => {}
@@ -80,7 +91,7 @@ fn charge_format(state: &State<'_, '_>, text: &str, args: &[Value]) -> JinjaResu
     }
     let longest = args.iter().filter_map(Value::as_str).map(str::len).max().unwrap_or(0);
     let widest = longest.max(if text.contains(':') { 10_000 } else { 0 });
-    state.consume_fuel((fields().count() * widest) as u64 / 64)
+    charge(state, fields().count() * widest)
 }
 
 type JinjaResult<T = Value> = std::result::Result<T, minijinja::Error>;
@@ -104,7 +115,7 @@ fn sum(
     filters::sum(state, values, attribute, start, options)
 }
 
-/// Texts are shared, and the longest that cost nothing.
+/// The longest text that costs nothing in a copy, which shares it.
 const SHORT: usize = 4096;
 
 /// A copy that shares no list or map with anything else. A value at depth 0 may be a namespace,
@@ -121,7 +132,7 @@ pub(super) fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> Jinj
         return Err(invalid(format!("a value is nested more than {NESTING} deep")));
     }
     let text = value.as_str().map_or(0, str::len);
-    state.consume_fuel(1 + if text > SHORT { text as u64 / 64 } else { 0 })?;
+    charge(state, if text > SHORT { text } else { 0 })?;
     let item = |item: Value| copied(state, &item, depth + 1);
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable => {
@@ -139,347 +150,5 @@ pub(super) fn copied(state: &State<'_, '_>, value: &Value, depth: usize) -> Jinj
             Ok(Value::from_pairs(pairs))
         }
         _ => Ok(value.clone()),
-    }
-}
-
-/// The template with every value that gets a name, and every term of a sum, copied.
-/// `{% generation %}`, with which transformers marks what the assistant says, becomes a block that
-/// the engine has.
-///
-/// # Errors
-/// What is wrong with a template that makes namespaces in another way than by calling `namespace`.
-pub(super) fn bounded(source: &str) -> std::result::Result<String, String> {
-    let mut out = String::with_capacity(source.len() * 2);
-    for piece in jinja::pieces(source) {
-        let (tag, is_block) = match piece {
-            Piece::Text(text) => {
-                out.push_str(text);
-                continue;
-            }
-            Piece::Expression(tag) => (tag, false),
-            Piece::Block(tag) => (tag, true),
-        };
-        let [open, code, close] = jinja::opened(tag);
-        let code = match code.trim() {
-            "generation" if is_block => " with ".to_owned(),
-            "endgeneration" if is_block => " endwith ".to_owned(),
-            _ => Tag::new(code, is_block).bounded()?,
-        };
-        out.extend([open, &code, close]);
-    }
-    Ok(out)
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Name,
-    /// A word that ends an expression.
-    Keyword,
-    Literal,
-    Open,
-    Close,
-    Sign,
-}
-
-#[derive(Clone, Copy)]
-struct Lexeme<'a> {
-    kind: Kind,
-    text: &'a str,
-    /// Where it begins in the tag.
-    at: usize,
-}
-
-impl Lexeme<'_> {
-    /// Whether an operand may end here.
-    fn is_operand(&self) -> bool {
-        matches!(self.kind, Kind::Name | Kind::Literal | Kind::Close)
-    }
-}
-
-/// One bracket, or the whole tag.
-#[derive(Default)]
-struct Level {
-    /// The first token of the term that is being read.
-    term: usize,
-    /// Whether a `+` stands before it, or a `*` in it.
-    added: bool,
-    /// The first token of an argument or of a value that gets a name, and the filter for it.
-    bound: Option<(usize, &'static str)>,
-    /// The filter for further arguments, within the brackets of a call.
-    arguments: Option<&'static str>,
-    /// Whether these are the brackets of parameters.
-    parameters: bool,
-}
-
-/// The code of a tag, without its delimiters.
-struct Tag<'a> {
-    code: &'a str,
-    tokens: Vec<Lexeme<'a>>,
-    /// What is added, and where.
-    added: Vec<(usize, String)>,
-}
-
-impl<'a> Tag<'a> {
-    fn new(code: &'a str, is_block: bool) -> Self {
-        let mut tokens: Vec<Lexeme<'a>> = Vec::new();
-        let mut at = 0;
-        while let Some(first) = code[at..].chars().next() {
-            let rest = &code[at..];
-            let in_word = |c: char| c.is_alphanumeric() || c == '_';
-            let (kind, length) = match first {
-                space if space.is_whitespace() => {
-                    at += space.len_utf8();
-                    continue;
-                }
-                '"' | '\'' => (Kind::Literal, jinja::string(rest)),
-                '0'..='9' => {
-                    let mut digits = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
-                    // An exponent may have a sign.
-                    let exponent = rest[digits..].strip_prefix(['+', '-']);
-                    if rest[..digits].ends_with(['e', 'E'])
-                        && exponent
-                            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-                    {
-                        let after = &rest[digits + 1..];
-                        digits += 1 + after.find(|c| !in_word(c)).unwrap_or(after.len());
-                    }
-                    let fraction = rest[digits..].strip_prefix('.').map_or(0, |fraction| {
-                        let digits = fraction.find(|c| !in_word(c)).unwrap_or(fraction.len());
-                        if fraction.starts_with(|c: char| c.is_ascii_digit()) {
-                            digits + 1
-                        } else {
-                            0
-                        }
-                    });
-                    (Kind::Literal, digits + fraction)
-                }
-                '(' | '[' | '{' => (Kind::Open, 1),
-                ')' | ']' | '}' => (Kind::Close, 1),
-                c if in_word(c) => {
-                    let length = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
-                    let kind = match &rest[..length] {
-                        _ if is_block && tokens.is_empty() => Kind::Keyword,
-                        _ if tokens.last().is_some_and(|before| before.text == ".") => Kind::Name,
-                        // Tests bind more tightly than all signs.
-                        "is" if tokens.last().is_some_and(Lexeme::is_operand) => Kind::Sign,
-                        "not" if tokens.last().is_some_and(|before| before.text == "is") => {
-                            Kind::Sign
-                        }
-                        "not" => Kind::Keyword,
-                        "in" if tokens.last().is_some_and(|before| before.text == "not") => {
-                            Kind::Keyword
-                        }
-                        // Where a value is expected, they are names.
-                        "and" | "or" | "if" | "else" | "in" | "recursive"
-                            if tokens.last().is_some_and(Lexeme::is_operand) =>
-                        {
-                            Kind::Keyword
-                        }
-                        _ => Kind::Name,
-                    };
-                    (kind, length)
-                }
-                c => {
-                    let pair = ["==", "!=", "<=", ">=", "//", "**"].iter();
-                    let is_pair = pair.into_iter().any(|pair| rest.starts_with(pair));
-                    (Kind::Sign, if is_pair { 2 } else { c.len_utf8() })
-                }
-            };
-            tokens.push(Lexeme { kind, text: &rest[..length], at });
-            at += length;
-        }
-        Self { code, tokens, added: Vec::new() }
-    }
-
-    /// The code with its copies.
-    fn bounded(mut self) -> std::result::Result<String, String> {
-        for (i, token) in self.tokens.iter().enumerate() {
-            let called = self.tokens.get(i + 1).is_some_and(|next| next.text == "(");
-            let attribute = i > 0 && self.tokens[i - 1].text == ".";
-            if token.text == "namespace" && !called && !attribute {
-                return Err("uses `namespace` without calling it".to_owned());
-            }
-        }
-        let statement = match self.tokens.first() {
-            Some(Lexeme { kind: Kind::Keyword, text, .. }) => *text,
-            _ => "",
-        };
-        let mut levels = vec![Level::default()];
-        for i in 0..self.tokens.len() {
-            self.read(i, statement, &mut levels);
-        }
-        let end = self.tokens.len();
-        while let Some(level) = levels.pop() {
-            self.end_term(&level, end, false);
-            self.end_bound(&level, end);
-        }
-        // Where several end in one place, the inner one was added first.
-        let mut out = String::with_capacity(self.code.len() * 2);
-        let mut at = 0;
-        self.added.sort_by_key(|(at, _)| *at);
-        for (place, text) in &self.added {
-            out.push_str(&self.code[at..*place]);
-            out.push_str(text);
-            at = *place;
-        }
-        out.push_str(&self.code[at..]);
-        Ok(out)
-    }
-
-    fn read(&mut self, i: usize, statement: &str, levels: &mut Vec<Level>) {
-        let token = self.tokens[i];
-        let before = i.checked_sub(1).map(|before| self.tokens[before]);
-        let outermost = levels.len() == 1;
-        let Some(level) = levels.last_mut() else { return };
-        match (token.kind, token.text) {
-            (Kind::Open, bracket) => {
-                let of_call = bracket == "("
-                    && before.is_some_and(|it| matches!(it.kind, Kind::Name | Kind::Close));
-                let arguments = of_call.then_some(match before {
-                    Some(Lexeme { text: "namespace", .. }) => WITHIN,
-                    _ => COPIED,
-                });
-                // Those of a `macro` and of a `call` are parameters, with or without a default.
-                let parameters =
-                    outermost && (statement == "macro" && i == 2 || statement == "call" && i == 1);
-                let arguments = arguments.filter(|_| !parameters);
-                let bound = arguments.map(|filter| (i + 1, filter));
-                levels.push(Level {
-                    term: i + 1,
-                    bound,
-                    arguments,
-                    parameters,
-                    ..Level::default()
-                });
-            }
-            (Kind::Close, _) if !outermost => {
-                // The engine divides by the number of values, which Jinja2 requires, too.
-                if i >= 2 && ["cycle", "("] == [self.tokens[i - 2].text, self.tokens[i - 1].text] {
-                    let raised = "raise_exception('no items for cycling given')";
-                    self.added.push((token.at, raised.to_owned()));
-                }
-                if let Some(level) = levels.pop() {
-                    self.end_term(&level, i, false);
-                    self.end_bound(&level, i);
-                }
-            }
-            (Kind::Sign, "+" | "-") if before.is_some_and(|before| before.is_operand()) => {
-                let is_sum = token.text == "+";
-                self.end_term(level, i, is_sum);
-                (level.term, level.added) = (i + 1, is_sum);
-            }
-            (Kind::Sign, "=") => {
-                (level.term, level.added) = (i + 1, false);
-                if level.parameters {
-                    level.bound = Some((i + 1, COPIED));
-                } else if outermost && matches!(statement, "set" | "with") {
-                    let of_namespace = self.tokens[..i].iter().any(|token| token.text == ".");
-                    level.bound = Some((i + 1, if of_namespace { WITHIN } else { COPIED }));
-                } else if let Some((begin, _)) = &mut level.bound {
-                    *begin = i + 1;
-                }
-            }
-            (Kind::Sign, ",") => {
-                self.end_term(level, i, false);
-                // Without brackets, `set` makes a tuple.
-                if !(outermost && statement == "set") {
-                    self.end_bound(level, i);
-                    level.bound = level.arguments.map(|filter| (i + 1, filter));
-                }
-                (level.term, level.added) = (i + 1, false);
-            }
-            (Kind::Sign, "*" | "**") if level.bound.is_some_and(|(begin, _)| begin == i) => {
-                level.bound = level.bound.map(|(begin, filter)| (begin + 1, filter));
-                level.term = i + 1;
-            }
-            // A repeated list is as long as it says, and takes no step.
-            (Kind::Sign, "*") if before.is_some_and(|before| before.is_operand()) => {
-                level.added = true;
-            }
-            (Kind::Keyword, _) | (Kind::Sign, ":" | "==" | "!=" | "<" | ">" | "<=" | ">=") => {
-                self.end_term(level, i, false);
-                (level.term, level.added) = (i + 1, false);
-                let is_first = self.tokens[..i].iter().all(|other| other.text != token.text);
-                if outermost && statement == "for" {
-                    match token.text {
-                        "in" if is_first => level.bound = Some((i + 1, COPIED)),
-                        "if" | "recursive" => {
-                            self.end_bound(level, i);
-                            level.bound = None;
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Copies the term before a token, if it is one of a sum.
-    fn end_term(&mut self, level: &Level, end: usize, followed: bool) {
-        if level.added || followed {
-            self.copy(level.term, end, COPIED);
-        }
-    }
-
-    /// Copies the value before a token, if it gets a name.
-    fn end_bound(&mut self, level: &Level, end: usize) {
-        if let Some((begin, filter)) = level.bound {
-            self.copy(begin, end, filter);
-        }
-    }
-
-    fn copy(&mut self, begin: usize, end: usize, filter: &str) {
-        let (first, last) = match self.tokens.get(begin..end) {
-            Some([first, .., last]) => (first, last),
-            Some([one]) if one.kind != Kind::Literal => (one, one),
-            _ => return,
-        };
-        // What is not a value is an error of the template.
-        if !last.is_operand() {
-            return;
-        }
-        let (from, to) = (first.at, last.at + last.text.len());
-        self.added.push((from, "(".to_owned()));
-        self.added.push((to, format!(")|{filter}")));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is copied stands between `<` and `>`, or `!>` where a namespace is refused.
-    #[test]
-    fn names_and_the_terms_of_sums_are_copied() {
-        for marked in [
-            "text {# a + b #} {{ a }} {{- a.b[0](1) | f('x') -}} {% if a is not defined %}",
-            "{% for %}{% endfor %}{% raw %}{{ a + b }}{% endraw %}{% macro m(a, b='c') %}",
-            "{% macro m(a, b=<[c]>, d='e') %}{% call(a, b=<c>) m(<d>) %}{{ <is(<[a]>)> + 1 }}",
-            "{{ 1 + 2 - <-1> + 'a' }}{{ + a }}{% set a %}{% set a = 'b' %}{% call(a) m() %}",
-            "{{ {'a': {}} }}{{ <-a * b ~ c> }}{{ <2 * a.b[<c * d>]> - 'e' }}{% include 'a' %}",
-            "{{ (a) }}{{ [a, b][1:] }}{{ 1e+3 + 2.5e-3 }}{{ a + b",
-            "{%\u{c}set a = <b> %}{{ if(<a>) if in not in or else 1 }}{{ <a> + <b> }}",
-            "{{- <a.b * c(1)> + <'x' ~ d> -}}{{ a['+'] - b }}",
-            "{{ <x.if ~ b> + <c | f> == <d> + 1 if <(a - b)> + <e> else <f> + <g> }}",
-            "{% set a = <b> %}{% set a, b = <1, c> %}{% set a = <b if c else [d, e]> %}",
-            "{% set a = <(<b> + <c>)> %}{% set n.a = <<n.a> + 1!> -%}",
-            "{% set n = <namespace(a=<b!>, c='d', e=<[f]!>)> %}{% set a = <f(<(<b> + <c>)>)> %}",
-            "{% with a = <b>, c = <[d]> %}{% with %}{% set a | trim %}",
-            "{% for a, b in <c.items()> %}{% for a in <b[1:]> if a in c recursive %}",
-            "{{ loop(<a.b>) }}{{ m(<a>, b=<c>, d='e', *<f>) }}{{ a | f(<b>, 1) is g(<c>) }}",
-            "{% filter join(<a>) %}{% call(a) m(<b>) %}{{ a(<b>)(<c>) }}{{ {'a': <b> + <c>} }}",
-            "{% if not (a or b) and a is divisibleby 2 %}{% elif (a) in (b) %}",
-            "{{ <a is defined ~ 'b'> + 'c' }}{{ <a is not b 2> + <c is d> }}{{ not <a> + 1 }}",
-        ] {
-            let plain = marked.replace(['<', '>'], "").replace('!', "");
-            let refused = marked.replace("!>", &format!(")|{WITHIN}"));
-            let copied = refused.replace('<', "(").replace('>', &format!(")|{COPIED}"));
-            assert_eq!(bounded(&plain).unwrap(), copied, "{marked}");
-        }
-        assert!(bounded("{{ loop.cycle() }}").unwrap().contains("no items for cycling given"));
-        let of_transformers = "{%- generation %}said{% endgeneration -%}";
-        assert_eq!(bounded(of_transformers).unwrap(), "{%- with %}said{% endwith -%}");
-        assert!(bounded("{% set a = (namespace)(b=a) %}").unwrap_err().contains("`namespace`"));
     }
 }

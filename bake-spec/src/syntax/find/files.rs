@@ -10,7 +10,7 @@ use syn::LitStr;
 
 use super::is;
 use crate::error::{Error, ErrorKind};
-use crate::syntax::tokens::too_deep;
+use crate::syntax::tokens::check_nesting;
 use crate::text::folder;
 
 /// The keys of `Cargo.toml` that list targets which may have a `path`.
@@ -134,7 +134,7 @@ impl SourceFiles {
                 && (!file.starts_with(&self.sources) || text.contains("path"));
             if declares
                 && let Ok(tokens) = TokenStream::from_str(&text)
-                && too_deep(&tokens).is_none()
+                && check_nesting(&tokens).is_ok()
             {
                 let beside = file.parent().map(Path::to_owned).unwrap_or_default();
                 Modules { beside: &beside, found: &mut waiting }.collect(tokens, &folder, false);

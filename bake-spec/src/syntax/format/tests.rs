@@ -1,4 +1,5 @@
 use super::*;
+use crate::syntax::tokens::NESTING;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 fn becomes(before: &str, after: &str) {
@@ -140,6 +141,6 @@ fn brackets_that_are_nested_too_deeply_are_refused() {
         format!("fn main() {{\nbake! {{ {}{} }} }}", "{".repeat(depth), "}".repeat(depth))
     };
     let error = format(&nested(NESTING)).unwrap_err().to_string();
-    assert!(error.starts_with("line 2 has brackets that are nested more than 200 deep"), "{error}");
+    assert!(error.starts_with("line 2: brackets are nested more than 200 deep"), "{error}");
     format(&nested(NESTING - 2)).unwrap();
 }

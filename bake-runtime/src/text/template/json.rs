@@ -3,6 +3,8 @@
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, State, Value};
 
+use super::bounds::charge;
+
 /// The most bytes of what is written between values.
 const LONGEST: usize = 64;
 
@@ -66,7 +68,7 @@ impl Style {
             return Err(failed("the value is nested too deeply"));
         }
         // Lists can share their items: writing each has its price.
-        state.consume_fuel(1 + value.as_str().map_or(0, |text| text.len() as u64 / 64))?;
+        charge(state, value.as_str().map_or(0, str::len))?;
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -81,7 +83,7 @@ impl Style {
                 for key in value.try_iter()? {
                     let item = value.get_item(&key)?;
                     let key = key_text(&key)?;
-                    state.consume_fuel(key.len() as u64 / 64)?;
+                    charge(state, key.len())?;
                     items.push((Some(key), item));
                 }
                 if self.sorted {

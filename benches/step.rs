@@ -1,5 +1,6 @@
-//! What a training step takes on the processor: `cargo bench --bench step`, or with files of
-//! models, `cargo bench --bench step -- MODEL.gguf`.
+//! What a training step takes: `cargo bench --bench step`, or with files of models, `cargo bench
+//! --bench step -- MODEL.gguf`; on a GPU `cargo bench --features cuda --bench step -- --device
+//! cuda`, which has larger steps too.
 //!
 //! Short bakes are timed step by step, each in a process of its own, whose peak memory is read
 //! before anything else is measured: of `tiny`, and of random models in bf16 in the shapes of a
@@ -32,10 +33,10 @@ use bake::recipe::{
     Generator, Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
     Target, TargetFields, Train, TrainFields,
 };
-use bake::{BakeOptions, Interrupt, Message, Plan, Progress, Role, Store};
+use bake::{BakeOptions, Device, Interrupt, Message, Plan, Progress, Role, Store};
 use bake_runtime::bake_recipe;
 use bake_spec::{Config, Projection};
-use candle_core::{D, DType, Device, Tensor, Var};
+use candle_core::{D, DType, Tensor, Var};
 use candle_nn::{AdamW, Optimizer as _, ParamsAdamW};
 
 const ROUNDS: usize = 9;
@@ -60,17 +61,26 @@ struct Size {
 
 const SHORT: Size = Size { batch: 4, answer: 24, chatter: 0 };
 const LONG: Size = Size { batch: 8, answer: 60, chatter: 4 };
+const LARGE: Size = Size { batch: 32, ..LONG };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> =
+    let mut arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let device: Device = match arguments.as_slice() {
+        [flag, device, ..] if flag == "--device" => {
+            let device = device.parse()?;
+            arguments.drain(..2);
+            device
+        }
+        _ => Device::default(),
+    };
     if let [flag, name, model, numbers @ ..] = arguments.as_slice()
         && flag == "--measure"
         && let [batch, answer, chatter] = numbers
     {
         let size =
             Size { batch: batch.parse()?, answer: answer.parse()?, chatter: chatter.parse()? };
-        return measure(&Row { name, model, size });
+        return measure(&Row { name, model, size }, device);
     }
     println!(
         "| model | sequences a step | their tokens | answer tokens | a step | tokens/s | peak \
@@ -88,18 +98,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     if arguments.is_empty() {
         let small = random("random-135m", random::SHAPE_135M)?;
         let large = random("random-0.5b", random::SHAPE_05B)?;
-        for row in [
+        let mut rows = vec![
             Row { name: "tiny", model: "", size: Size { batch: 16, ..SHORT } },
             Row { name: "135M, random", model: &small, size: SHORT },
             Row { name: "135M, random", model: &small, size: LONG },
             Row { name: "0.5B, random", model: &large, size: SHORT },
-        ] {
-            plans.push(in_own_process(&row)?);
+        ];
+        if let Device::Cuda(_) = device {
+            rows.push(Row { name: "0.5B, random", model: &large, size: LARGE });
+        }
+        for row in &rows {
+            plans.push(in_own_process(row, device)?);
         }
     }
     for model in &arguments {
         let name = Path::new(model).file_stem().and_then(|name| name.to_str()).unwrap_or(model);
-        plans.push(in_own_process(&Row { name, model, size: LONG })?);
+        plans.push(in_own_process(&Row { name, model, size: LONG }, device)?);
     }
     println!("\n| model | steps | planned | the bake took | planned | its peak memory |");
     println!("|---|---|---|---|---|---|");
@@ -108,11 +122,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Measures a row and prints it; returns that of the second table.
-fn in_own_process(row: &Row<'_>) -> Result<String, Box<dyn Error>> {
+fn in_own_process(row: &Row<'_>, device: Device) -> Result<String, Box<dyn Error>> {
     let Size { batch, answer, chatter } = row.size;
     let numbers = [batch, answer, chatter].map(|number| number.to_string());
     let output = Command::new(std::env::current_exe()?)
-        .args(["--measure", row.name, row.model])
+        .args(["--device", &device.to_string(), "--measure", row.name, row.model])
         .args(numbers)
         .stderr(Stdio::inherit())
         .output()?;
@@ -127,12 +141,14 @@ fn in_own_process(row: &Row<'_>) -> Result<String, Box<dyn Error>> {
     }
 }
 
-fn measure(row: &Row<'_>) -> Result<(), Box<dyn Error>> {
+fn measure(row: &Row<'_>, device: Device) -> Result<(), Box<dyn Error>> {
     let dir = tempfile::tempdir()?;
     let recipe = row.size.recipe(row.model, dir.path())?;
-    let Step { ms: step_ms, answers, steps, planned, took, peak } = step(&recipe, dir.path())?;
-    let (loss_ms, plain_ms) = losses(&recipe, answers)?;
-    let (autograd_ms, tokens) = autograd_step(&recipe, answers)?;
+    let Step { ms: step_ms, answers, steps, planned, took, peak } =
+        step(&recipe, dir.path(), device)?;
+    let device = device.open()?;
+    let (loss_ms, plain_ms) = losses(&recipe, answers, &device)?;
+    let (autograd_ms, tokens) = autograd_step(&recipe, answers, &device)?;
     let (share, plain_share) =
         (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
     let (name, batch) = (row.name, recipe.train.batch);
@@ -255,9 +271,10 @@ struct Step {
 }
 
 /// Bakes, step by step.
-fn step(recipe: &Recipe, dir: &Path) -> Result<Step, Box<dyn Error>> {
+fn step(recipe: &Recipe, dir: &Path, device: Device) -> Result<Step, Box<dyn Error>> {
     let steps = Steps::default();
     let options = BakeOptions::new()
+        .device(device)
         .store(Store::new(dir.join("store")))
         .progress(steps.clone())
         .interrupt(Interrupt::new());
@@ -275,13 +292,17 @@ fn step(recipe: &Recipe, dir: &Path) -> Result<Step, Box<dyn Error>> {
 }
 
 /// The median times of the loss and of its plain form, in milliseconds.
-fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> {
-    let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
+fn losses(
+    recipe: &Recipe,
+    tokens: usize,
+    device: &candle_core::Device,
+) -> Result<(f64, f64), Box<dyn Error>> {
+    let model = bake_runtime::load_model(recipe, Device::Cpu)?;
     let (vocabulary, hidden) = (model.config().vocab_size(), model.config().hidden_size());
-    let head = Tensor::randn(0f32, 0.05, (vocabulary, hidden), &Device::Cpu)?;
-    let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), &Device::Cpu)?;
-    let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), &Device::Cpu)?)?;
-    let weights = Tensor::ones(tokens, DType::F32, &Device::Cpu)?;
+    let head = Tensor::randn(0f32, 0.05, (vocabulary, hidden), device)?;
+    let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), device)?;
+    let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), device)?)?;
+    let weights = Tensor::ones(tokens, DType::F32, device)?;
     let states = States {
         teacher: &teacher,
         student: &student,
@@ -293,6 +314,7 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
     for _ in 0..ROUNDS {
         let start = Instant::now();
         distill(states, Options::default())?;
+        device.synchronize()?;
         ours.push(start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
         let student = Var::from_tensor(&student)?;
@@ -302,6 +324,7 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
         };
         let (p, q) = (logs(&teacher)?, logs(&student)?);
         (p.exp()? * (p - q)?)?.sum_all()?.backward()?;
+        device.synchronize()?;
         plain.push(start.elapsed().as_secs_f64() * 1e3);
     }
     Ok((median(ours), median(plain)))
@@ -309,22 +332,26 @@ fn losses(recipe: &Recipe, tokens: usize) -> Result<(f64, f64), Box<dyn Error>> 
 
 /// The median time of a training step under candle's autograd, in milliseconds, and the tokens of
 /// its sequences.
-fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<(f64, usize), Box<dyn Error>> {
-    let model = bake_runtime::load_model(recipe, bake::Device::Cpu)?;
+fn autograd_step(
+    recipe: &Recipe,
+    tokens: usize,
+    device: &candle_core::Device,
+) -> Result<(f64, usize), Box<dyn Error>> {
+    let model = bake_runtime::load_model(recipe, Device::Cpu)?;
     let (config, batch) = (model.config(), recipe.train.batch);
     let question = recipe.targets[0].stimuli.questions()[0].as_ref();
     let question = model.encode(&[Message::new(Role::User, question)])?.len();
     let answer = tokens / batch;
     let lengths = vec![question + answer; batch];
-    let random = |shape: &[usize]| Tensor::randn(0f32, 0.05, shape, &Device::Cpu);
-    let student = Autograd::new(config, recipe.lora.rank, recipe.lora.alpha)?;
+    let random = |shape: &[usize]| Tensor::randn(0f32, 0.05, shape, device);
+    let student = Autograd::new(config, recipe.lora.rank, recipe.lora.alpha, device)?;
     let hidden = config.hidden_size();
     let embedded = random(&[batch * (question + answer), hidden])?;
     let (teacher, head) =
         (random(&[batch * answer, hidden])?, random(&[config.vocab_size(), hidden])?);
-    let weights = Tensor::ones(batch * answer, DType::F32, &Device::Cpu)?;
+    let weights = Tensor::ones(batch * answer, DType::F32, device)?;
     let at = |i: usize| (0..answer).map(move |j| (i * (question + answer) + question + j) as u32);
-    let answers = Tensor::new((0..batch).flat_map(at).collect::<Vec<_>>(), &Device::Cpu)?;
+    let answers = Tensor::new((0..batch).flat_map(at).collect::<Vec<_>>(), device)?;
     let params = ParamsAdamW { lr: 1e-5, weight_decay: 0.0, ..ParamsAdamW::default() };
     let mut optimizer = AdamW::new(student.variables.clone(), params)?;
     let mut times = Vec::new();
@@ -340,6 +367,7 @@ fn autograd_step(recipe: &Recipe, tokens: usize) -> Result<(f64, usize), Box<dyn
         };
         let loss = distill_in_graph(states, Options::default())?.sum_all()?;
         optimizer.backward_step(&loss)?;
+        device.synchronize()?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     Ok((median(times), batch * (question + answer)))
@@ -355,13 +383,18 @@ struct Autograd {
 }
 
 impl Autograd {
-    fn new(config: &Config, rank: usize, alpha: f64) -> candle_core::Result<Self> {
-        let random = |shape: &[usize]| Tensor::randn(0f32, 0.02, shape, &Device::Cpu);
+    fn new(
+        config: &Config,
+        rank: usize,
+        alpha: f64,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<Self> {
+        let random = |shape: &[usize]| Tensor::randn(0f32, 0.02, shape, device);
         let half = config.head_dim() / 2;
         let angles: Vec<f32> = (0..config.context())
             .flat_map(|position| (0..half).map(move |i| position as f32 / (1 + i) as f32))
             .collect();
-        let angles = Tensor::from_vec(angles, (config.context(), half), &Device::Cpu)?;
+        let angles = Tensor::from_vec(angles, (config.context(), half), device)?;
         let shape = autograd::Shape {
             heads: config.heads(),
             kv_heads: config.kv_heads(),

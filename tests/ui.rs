@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bake_spec::check::{Package, check};
+use bake_spec::check::{DeclaringPackage, check};
 use bake_spec::lock::{Lock, Locked};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::parse::parse;
@@ -20,7 +20,8 @@ const WRITE: &str = "BAKE_WRITE_MESSAGES";
 fn lock(package: &Path) -> std::io::Result<()> {
     let recipe = |source: &str| {
         let (bakes, mut mistakes) = parse(source.parse().unwrap());
-        let mut declared = check(bakes, Package { root: package, lock: None }, &mut mistakes);
+        let mut declared =
+            check(bakes, DeclaringPackage { root: package, lock: None }, &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes:?}");
         declared.remove(0).recipe
     };

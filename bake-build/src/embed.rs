@@ -36,8 +36,8 @@ pub(crate) struct Environment {
 }
 
 /// What the sources declare.
-struct Found {
-    bakes: Vec<Bake>,
+struct FoundBakes {
+    bakes: Vec<EmbeddedBake>,
     /// What cargo must watch for what was found to stay true.
     watched: BTreeSet<PathBuf>,
     /// Whether a declaration or the lock has to be fixed before anything can be baked. The macro
@@ -47,14 +47,14 @@ struct Found {
     wrong: Vec<String>,
 }
 
-struct Bake {
+struct EmbeddedBake {
     name: String,
     embed: Embed,
-    adapter: Adapter,
+    adapter: KnownAdapter,
 }
 
 /// What is known of a bake's adapter.
-enum Adapter {
+enum KnownAdapter {
     /// It is in this folder, and these are the hashes of its files and of the model that it was
     /// baked into.
     At { folder: PathBuf, hash: Hash, model: Hash, fresh: bool },
@@ -97,9 +97,9 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
     lines.extend(found.wrong.iter().map(|why| format!("cargo::{severity}={}", one_line(why))));
     let set = |variable: String, value: &str| format!("cargo::rustc-env={variable}={value}");
     lines.push(set(variables::MODE.to_owned(), mode.name()));
-    for Bake { name, embed, adapter } in found.bakes {
+    for EmbeddedBake { name, embed, adapter } in found.bakes {
         let kind = match adapter {
-            Adapter::At { folder, hash, model, fresh: _ } => {
+            KnownAdapter::At { folder, hash, model, fresh: _ } => {
                 let embedded = embed == Embed::Always
                     || (embed == Embed::Release && environment.profile == "release");
                 let folder =
@@ -109,11 +109,11 @@ pub(crate) fn lines(environment: &Environment) -> Result<Vec<String>, Error> {
                 lines.push(set(variables::model(&name), &model.to_string()));
                 if embedded { "embedded".to_owned() } else { "folder".to_owned() }
             }
-            Adapter::NotHere(why) => {
+            KnownAdapter::NotHere(why) => {
                 lines.push(format!("cargo::{severity}=`{name}`: {why} [{}]", Code::NotBaked));
                 why
             }
-            Adapter::None(why) => why,
+            KnownAdapter::None(why) => why,
         };
         lines.push(set(variables::kind(&name), &one_line(&kind)));
     }
@@ -150,7 +150,7 @@ impl Environment {
         self.values.get(name).map_or("", String::as_str)
     }
 
-    fn find(&self, mode: Mode) -> Result<Found, Error> {
+    fn find(&self, mode: Mode) -> Result<FoundBakes, Error> {
         let (lock, damage) = match Lock::read(&self.package) {
             Ok(lock) => (lock, None),
             Err(e) => (None, Some(e.to_string())),
@@ -158,7 +158,7 @@ impl Environment {
         if lock.is_some() {
             self.store.note_package(&self.package);
         }
-        let mut found = Found {
+        let mut found = FoundBakes {
             bakes: Vec::new(),
             watched: self.sources(),
             broken: damage.is_some(),
@@ -186,13 +186,14 @@ impl Environment {
                 found.watched.extend(files.filter(apart));
                 found.watched.extend(inputs);
                 let adapter = match &damage {
-                    _ if mode == Mode::Stub => Adapter::None(
+                    _ if mode == Mode::Stub => KnownAdapter::None(
                         "the program was built without adapters (BAKE=stub)".to_owned(),
                     ),
-                    Some(damage) => Adapter::None(damage.clone()),
+                    Some(damage) => KnownAdapter::None(damage.clone()),
                     None => self.adapter(recipe, lock.as_ref(), mode, &mut found),
                 };
-                let bake = Bake { name: recipe.name.to_string(), embed: declared.embed, adapter };
+                let bake =
+                    EmbeddedBake { name: recipe.name.to_string(), embed: declared.embed, adapter };
                 // One name can have several declarations, under `#[cfg]` or in different files.
                 // It is not known which of them is compiled: there is an adapter only if there is
                 // one for all of them.
@@ -211,22 +212,25 @@ impl Environment {
         recipe: &Recipe,
         lock: Option<&Lock>,
         mode: Mode,
-        found: &mut Found,
-    ) -> Adapter {
+        found: &mut FoundBakes,
+    ) -> KnownAdapter {
         let locked = lock.and_then(|lock| lock.bakes.get(&*recipe.name));
         let identity = Identity::of(&self.package, &recipe.model);
         let state = state(recipe, KnownModel::Identity(identity.as_ref()), locked);
         let Some(locked) = locked else {
-            return Adapter::None(format!("{}; run `cargo bake`", state.summary()));
+            return KnownAdapter::None(format!("{}; run `cargo bake`", state.summary()));
         };
         let fresh = state.state == State::Fresh;
         if !fresh && mode == Mode::Locked {
-            return Adapter::None(format!("it is stale: {}; run `cargo bake`", state.summary()));
+            return KnownAdapter::None(format!(
+                "it is stale: {}; run `cargo bake`",
+                state.summary()
+            ));
         }
         if identity.is_some_and(|identity| !identity.matches(&locked.identity())) {
             let why = "it was baked into a different model from the one declared now; run `cargo \
                        bake`";
-            return Adapter::None(why.to_owned());
+            return KnownAdapter::None(why.to_owned());
         }
         // A stale adapter still answers, and the macro warns at the declaration.
         let adapter_place = locked.adapter_place(&self.package, &self.store);
@@ -236,12 +240,12 @@ impl Environment {
         match adapter_place {
             AdapterPlace::Whole(folder) | AdapterPlace::Elsewhere { folder, .. } => {
                 found.watched.insert(folder.clone());
-                Adapter::At { folder, hash: locked.adapter, model: locked.model.hash, fresh }
+                KnownAdapter::At { folder, hash: locked.adapter, model: locked.model.hash, fresh }
             }
             AdapterPlace::Unusable(why) => {
                 let artifacts = self.store.root().join("artifacts");
                 found.watched.insert(artifacts.join(locked.adapter.to_string()));
-                Adapter::NotHere(format!(
+                KnownAdapter::NotHere(format!(
                     "{why}; run `cargo bake`, or `cargo bake pull DIR` where colleagues share \
                      adapters"
                 ))
@@ -340,13 +344,13 @@ impl Environment {
     }
 }
 
-impl Bake {
+impl EmbeddedBake {
     fn has_adapter(&self) -> bool {
-        matches!(self.adapter, Adapter::At { .. })
+        matches!(self.adapter, KnownAdapter::At { .. })
     }
 
     fn is_fresh(&self) -> bool {
-        matches!(self.adapter, Adapter::At { fresh: true, .. })
+        matches!(self.adapter, KnownAdapter::At { fresh: true, .. })
     }
 }
 

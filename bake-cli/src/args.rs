@@ -133,18 +133,18 @@ pub(crate) struct BakeArgs {
     #[arg(long, conflicts_with_all = ["target", "locked", "frozen"])]
     pub(crate) accept: bool,
     #[command(flatten)]
-    pub(crate) room: Room,
+    pub(crate) room: RoomArgs,
 }
 
 #[derive(Args)]
-pub(crate) struct Room {
+pub(crate) struct RoomArgs {
     /// Keep at most this much of a training's activations, such as 512MB, and compute the rest
     /// twice; by default half of the memory that is free
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) activations: Option<usize>,
 }
 
-impl Room {
+impl RoomArgs {
     pub(crate) fn set(&self, options: BakeOptions) -> BakeOptions {
         match self.activations {
             Some(bytes) => options.activation_bytes(bytes),
@@ -167,19 +167,19 @@ pub(crate) enum Command {
     /// List the bakes that are declared
     List(Json),
     /// Say which bakes are stale, and why
-    Status(Listing),
+    Status(ListArgs),
     /// Say what baking will take: stages, tokens, time and memory
     Plan(PlanArgs),
     /// For CI: exit with 1 unless every bake is fresh
-    Check(Listing),
+    Check(ListArgs),
     /// Ask the baked model what is expected of it, and exit with 1 where it is below its gate
     Test(Test),
     /// Show what a bake was made from
     Show(Show),
     /// Ask the base, the prompted and the baked model
-    Chat(Chat),
+    Chat(ChatArgs),
     /// Write what was baked for other programs: llama.cpp, transformers, PEFT, vLLM
-    Export(Export),
+    Export(ExportArgs),
     /// Explain an error code or a setting; without one, list them all
     Explain(Explain),
     /// Format declarations in place, which rustfmt leaves alone
@@ -196,11 +196,11 @@ pub(crate) enum Command {
     /// Remove from the store what has not been used for a long time
     Gc(Gc),
     /// Copy adapters into the package's folder `bakes`, to commit them
-    Vendor(Names),
+    Vendor(NameArgs),
     /// Copy adapters to a folder that colleagues share
-    Push(Folder),
+    Push(FolderArgs),
     /// Copy adapters from a folder that colleagues share
-    Pull(Folder),
+    Pull(FolderArgs),
     /// Print shell completions for `cargo bake`
     Completions {
         /// The shell
@@ -224,16 +224,16 @@ pub(crate) struct Json {
 }
 
 #[derive(Args)]
-pub(crate) struct Names {
+pub(crate) struct NameArgs {
     /// The bakes; by default all of the package
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 }
 
 #[derive(Args)]
-pub(crate) struct Listing {
+pub(crate) struct ListArgs {
     #[command(flatten)]
-    pub(crate) names: Names,
+    pub(crate) names: NameArgs,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -241,13 +241,13 @@ pub(crate) struct Listing {
 #[derive(Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
-    pub(crate) bakes: Listing,
+    pub(crate) bakes: ListArgs,
     #[command(flatten)]
-    pub(crate) room: Room,
+    pub(crate) room: RoomArgs,
 }
 
 #[derive(Args)]
-pub(crate) struct Numbered {
+pub(crate) struct NumberedArgs {
     /// The adapter at this checkpoint, one of those that `keep_every` keeps
     #[arg(long, value_name = "NUMBER")]
     pub(crate) checkpoint: Option<usize>,
@@ -256,9 +256,9 @@ pub(crate) struct Numbered {
 #[derive(Args)]
 pub(crate) struct Test {
     #[command(flatten)]
-    pub(crate) bakes: Listing,
+    pub(crate) bakes: ListArgs,
     #[command(flatten)]
-    pub(crate) numbered: Numbered,
+    pub(crate) numbered: NumberedArgs,
 }
 
 #[derive(Args)]
@@ -266,7 +266,7 @@ pub(crate) struct Show {
     /// What to show
     pub(crate) what: Shown,
     #[command(flatten)]
-    pub(crate) names: Names,
+    pub(crate) names: NameArgs,
     #[command(flatten)]
     pub(crate) json: Json,
 }
@@ -282,7 +282,7 @@ pub(crate) enum Shown {
 }
 
 #[derive(Args)]
-pub(crate) struct Chat {
+pub(crate) struct ChatArgs {
     /// The bake; may be left out where there is one
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -296,7 +296,7 @@ pub(crate) struct Chat {
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
     #[command(flatten)]
-    pub(crate) numbered: Numbered,
+    pub(crate) numbered: NumberedArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -310,7 +310,7 @@ pub(crate) enum Who {
 }
 
 #[derive(Args)]
-pub(crate) struct Export {
+pub(crate) struct ExportArgs {
     /// The folder to write
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
@@ -319,7 +319,7 @@ pub(crate) struct Export {
     pub(crate) name: Option<String>,
     /// What to write
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) to: Format,
+    pub(crate) to: ExportTo,
     /// How the numbers of a model are stored; by default as in the base model
     #[arg(long, value_name = "DTYPE")]
     pub(crate) dtype: Option<Dtype>,
@@ -327,11 +327,11 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) force: bool,
     #[command(flatten)]
-    pub(crate) numbered: Numbered,
+    pub(crate) numbered: NumberedArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum ExportTo {
     /// The model with the adapter in its weights, as a folder: transformers, vLLM
     Merged,
     /// The same in one GGUF file: llama.cpp
@@ -342,13 +342,13 @@ pub(crate) enum Format {
     Peft,
 }
 
-impl From<Format> for ExportFormat {
-    fn from(format: Format) -> Self {
+impl From<ExportTo> for ExportFormat {
+    fn from(format: ExportTo) -> Self {
         match format {
-            Format::Merged => Self::Merged,
-            Format::Gguf => Self::Gguf,
-            Format::GgufAdapter => Self::GgufAdapter,
-            Format::Peft => Self::Peft,
+            ExportTo::Merged => Self::Merged,
+            ExportTo::Gguf => Self::Gguf,
+            ExportTo::GgufAdapter => Self::GgufAdapter,
+            ExportTo::Peft => Self::Peft,
         }
     }
 }
@@ -443,10 +443,10 @@ pub(crate) struct New {
 }
 
 #[derive(Args)]
-pub(crate) struct Folder {
+pub(crate) struct FolderArgs {
     /// The folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
     #[command(flatten)]
-    pub(crate) names: Names,
+    pub(crate) names: NameArgs,
 }

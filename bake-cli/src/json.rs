@@ -4,7 +4,7 @@ use anyhow::Result;
 use bake_spec::store::write::WriteError;
 use serde::Serialize;
 
-use crate::mistakes::{Mistake, Mistakes};
+use crate::mistakes::{Mistakes, ShownMistake};
 use crate::terminal::{message, say};
 
 /// The version of everything that is printed as JSON. A new field does not change it; a field that
@@ -44,8 +44,8 @@ struct Described<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
-    mistakes: &'a [Mistake],
+    #[serde(skip_serializing_if = "<[ShownMistake]>::is_empty")]
+    mistakes: &'a [ShownMistake],
 }
 
 /// An error, as JSON on the standard output, where a program expects its answer.

@@ -14,12 +14,12 @@ use crate::paths::from_here;
 #[derive(Debug)]
 pub(crate) struct Mistakes {
     pub(crate) package: String,
-    pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) mistakes: Vec<ShownMistake>,
 }
 
 /// A mistake, or something to look at, and its place.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Mistake {
+pub(crate) struct ShownMistake {
     pub(crate) severity: &'static str,
     pub(crate) code: String,
     pub(crate) message: String,
@@ -49,11 +49,11 @@ impl std::error::Error for Mistakes {}
 impl Mistakes {
     /// Prints each with its line of the source.
     pub(crate) fn print(&self) {
-        self.mistakes.iter().for_each(Mistake::print);
+        self.mistakes.iter().for_each(ShownMistake::print);
     }
 }
 
-impl Mistake {
+impl ShownMistake {
     /// The mistakes of a source of the package in a folder.
     pub(crate) fn all_of(source: &Source, root: &Path) -> Vec<Self> {
         if source.diagnostics.is_empty() {

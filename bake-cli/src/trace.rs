@@ -45,7 +45,7 @@ fn is_told(metadata: &Metadata<'_>) -> bool {
 struct Lines;
 
 /// A stage of the engine.
-struct Stage {
+struct Timed {
     begin: Instant,
     unit: String,
 }
@@ -58,26 +58,26 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = SpanFields::default();
         attributes.record(&mut fields);
         if let (Some(span), Some(unit)) = (context.span(id), fields.take("unit")) {
-            span.extensions_mut().insert(Stage { begin: Instant::now(), unit });
+            span.extensions_mut().insert(Timed { begin: Instant::now(), unit });
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
+        let mut fields = SpanFields::default();
         event.record(&mut fields);
         let span = context.event_span(event);
         let extensions = span.as_ref().map(|span| span.extensions());
-        status("", line(fields, extensions.as_ref().and_then(|all| all.get::<Stage>())));
+        status("", line(fields, extensions.as_ref().and_then(|all| all.get::<Timed>())));
     }
 }
 
 /// An event as a line.
-fn line(mut fields: Fields, stage: Option<&Stage>) -> String {
+fn line(mut fields: SpanFields, stage: Option<&Timed>) -> String {
     let mut line = fields.take("message").unwrap_or_default();
-    if let Some(Stage { begin, unit }) = stage
+    if let Some(Timed { begin, unit }) = stage
         && let (Some(done), Some(total)) = (fields.take("done"), fields.take("total"))
     {
         let time = seconds(begin.elapsed().as_secs_f64());
@@ -98,16 +98,16 @@ fn line(mut fields: Fields, stage: Option<&Stage>) -> String {
 
 /// The fields of a span or an event, in order.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, String)>);
+struct SpanFields(Vec<(&'static str, String)>);
 
-impl Fields {
+impl SpanFields {
     fn take(&mut self, name: &str) -> Option<String> {
         let place = self.0.iter().position(|(other, _)| *other == name)?;
         Some(self.0.remove(place).1)
     }
 }
 
-impl Visit for Fields {
+impl Visit for SpanFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.0.push((field.name(), format!("{value:.4}")));
     }
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn events_are_sentences() {
         let fields = |all: &[(&'static str, &str)]| {
-            Fields(all.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
+            SpanFields(all.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
         };
-        let stage = Stage { begin: Instant::now(), unit: "answers".to_owned() };
+        let stage = Timed { begin: Instant::now(), unit: "answers".to_owned() };
         let ended = [("message", "rollouts on keys: finished"), ("done", "2"), ("total", "3")];
         let said = line(fields(&ended), Some(&stage));
         assert!(said.starts_with("rollouts on keys: finished 2 of 3 answers in 0.0 s"), "{said}");

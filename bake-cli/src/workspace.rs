@@ -13,7 +13,7 @@ use bake_spec::{Hash, Store};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::args::Common;
-use crate::mistakes::{Mistake, Mistakes};
+use crate::mistakes::{Mistakes, ShownMistake};
 use crate::terminal;
 
 /// A package that declares bakes.
@@ -26,12 +26,12 @@ pub(crate) struct Package {
 
 /// A bake and the file that declares it.
 #[derive(Clone, Copy)]
-pub(crate) struct Found<'a> {
+pub(crate) struct DeclaredBake<'a> {
     pub(crate) file: &'a Path,
     pub(crate) declared: &'a Declared,
 }
 
-impl Found<'_> {
+impl DeclaredBake<'_> {
     pub(crate) fn name(&self) -> &str {
         &self.declared.recipe.name
     }
@@ -153,7 +153,7 @@ fn find_packages(
 
 impl Package {
     /// The bakes with these names, or all.
-    pub(crate) fn select(&self, names: &[String]) -> Vec<Found<'_>> {
+    pub(crate) fn select(&self, names: &[String]) -> Vec<DeclaredBake<'_>> {
         let wanted = |declared: &Declared| {
             names.is_empty() || names.iter().any(|name| *name == *declared.recipe.name)
         };
@@ -161,7 +161,7 @@ impl Package {
     }
 
     /// The same, but mistakes in the declarations are reported and end the command.
-    pub(crate) fn checked(&self, names: &[String]) -> Result<Vec<Found<'_>>> {
+    pub(crate) fn checked(&self, names: &[String]) -> Result<Vec<DeclaredBake<'_>>> {
         let concerned = |source: &&Source| {
             found(source)
                 .any(|found| names.is_empty() || names.iter().any(|name| name == found.name()))
@@ -170,17 +170,17 @@ impl Package {
         for source in
             self.sources.iter().filter(|source| source.declared.is_empty() || concerned(source))
         {
-            mistakes.extend(Mistake::all_of(source, &self.root));
+            mistakes.extend(ShownMistake::all_of(source, &self.root));
         }
         if mistakes.iter().any(|mistake| mistake.severity == "error") {
             return Err(Mistakes { package: self.name.clone(), mistakes }.into());
         }
-        mistakes.iter().for_each(Mistake::print);
+        mistakes.iter().for_each(ShownMistake::print);
         Ok(self.select(names))
     }
 
     /// The state of a bake, after reading its whole model and looking for its adapter.
-    pub(crate) fn state(&self, found: Found<'_>, models: &mut Models) -> Result<BakeState> {
+    pub(crate) fn state(&self, found: DeclaredBake<'_>, models: &mut Models) -> Result<BakeState> {
         let recipe = &found.declared.recipe;
         let locked = self.lock.bakes.get(found.name());
         let known = models.hash(&self.root, found)?;
@@ -219,8 +219,8 @@ impl Package {
     }
 }
 
-fn found(source: &Source) -> impl Iterator<Item = Found<'_>> {
-    source.declared.iter().map(|declared| Found { file: &source.file, declared })
+fn found(source: &Source) -> impl Iterator<Item = DeclaredBake<'_>> {
+    source.declared.iter().map(|declared| DeclaredBake { file: &source.file, declared })
 }
 
 /// The hashes of models, each read once.
@@ -229,7 +229,7 @@ pub(crate) struct Models(BTreeMap<String, Option<Hash>>);
 
 impl Models {
     /// The hash of a bake's model; none where the model is not on this machine.
-    fn hash(&mut self, root: &Path, found: Found<'_>) -> Result<Option<Hash>> {
+    fn hash(&mut self, root: &Path, found: DeclaredBake<'_>) -> Result<Option<Hash>> {
         let source = &found.declared.recipe.model;
         let key = format!("{} {source:?}", root.display());
         if let Some(hash) = self.0.get(&key) {
@@ -248,7 +248,7 @@ impl Models {
 pub(crate) fn select_one<'a>(
     packages: &'a [Package],
     name: Option<&str>,
-) -> Result<(&'a Package, Found<'a>)> {
+) -> Result<(&'a Package, DeclaredBake<'a>)> {
     let names: Vec<String> = name.map(str::to_owned).into_iter().collect();
     let selected = select(packages, &names)?;
     match selected[..] {
@@ -269,7 +269,7 @@ pub(crate) fn select_one<'a>(
 pub(crate) fn select<'a>(
     packages: &'a [Package],
     names: &[String],
-) -> Result<Vec<(&'a Package, Found<'a>)>> {
+) -> Result<Vec<(&'a Package, DeclaredBake<'a>)>> {
     let mut all = Vec::new();
     for package in packages {
         all.extend(package.checked(names)?.into_iter().map(|found| (package, found)));

@@ -8,7 +8,7 @@ mod salvage;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use bake_spec::check::{Declared, Mode, Package, check, states};
+use bake_spec::check::{Declared, DeclaringPackage, Mode, check, states};
 use bake_spec::diagnostics::{Code, Diagnostic};
 use bake_spec::lock::{LOCK_FILE, Lock};
 use bake_spec::recipe::{ADAPTER_FILES, Recipe, Status, Target, variables};
@@ -41,7 +41,7 @@ pub(crate) fn expand(
              report it with the declaration"
         );
         let items = || {
-            let package = Package { root, lock: None };
+            let package = DeclaringPackage { root, lock: None };
             let declared = salvage::declarations(tokens.clone());
             declared.iter().map(|declared| items_of(declared, package, &variable)).collect()
         };
@@ -61,7 +61,7 @@ fn expand_checked(
         diagnostics.push(Diagnostic::new(Code::Lock, Span::call_site(), e.to_string()));
         None
     });
-    let package = Package { root, lock: lock.as_ref() };
+    let package = DeclaringPackage { root, lock: lock.as_ref() };
     let declared = check(bakes, package, &mut diagnostics);
     let mode = variable(variables::MODE).as_deref().and_then(Mode::from_name);
     // A declaration with mistakes gets no warnings.
@@ -115,7 +115,7 @@ fn subject(code: Code) -> &'static str {
 
 fn items_of(
     declared: &Declared,
-    package: Package<'_>,
+    package: DeclaringPackage<'_>,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> TokenStream {
     let Declared {
@@ -309,7 +309,7 @@ fn adapter(
 /// What the bake was made from, according to the lock and the build script.
 fn status(
     recipe: &Recipe,
-    package: Package<'_>,
+    package: DeclaringPackage<'_>,
     variable: &impl Fn(&str) -> Option<String>,
 ) -> Status {
     let status = Status::of(recipe, package.root, package.lock);

@@ -92,11 +92,17 @@ pub struct Loss {
 /// use bake::candle::{Device, Tensor};
 /// use bake::distill::{Options, States, distill};
 ///
-/// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let head =
-/// Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?; let weights =
-/// Tensor::new(&[1f32, 1.0], &Device::Cpu)?; let same = States { teacher: &states, student:
-/// &states, head: &head, weights: &weights, masked: None }; assert_eq!(distill(same,
-/// Options::default())?.per_token.to_vec1::<f32>()?, [0.0, 0.0]);
+/// let states = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
+/// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
+/// let weights = Tensor::new(&[1f32, 1.0], &Device::Cpu)?;
+/// let same = States {
+///     teacher: &states,
+///     student: &states,
+///     head: &head,
+///     weights: &weights,
+///     masked: None,
+/// };
+/// assert_eq!(distill(same, Options::default())?.per_token.to_vec1::<f32>()?, [0.0, 0.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill(states: States<'_>, options: Options) -> Result<Loss> {
@@ -148,14 +154,23 @@ fn impossible(what: String) -> Error {
 /// use bake::candle::{DType, Device, Tensor, Var};
 /// use bake::distill::{Options, States, distill, distill_in_graph};
 ///
-/// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?; let student =
-/// Var::zeros((2, 2), DType::F32, &Device::Cpu)?; let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0],
-/// [1.0, 1.0]], &Device::Cpu)?; let weights = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?; let
-/// states = States { teacher: &teacher, student: &student, head: &head, weights: &weights, masked:
-/// None }; let gradients = distill_in_graph(states, Options::default())?.sum_all()?.backward()?;
+/// let teacher = Tensor::new(&[[1f32, -2.0], [0.5, 3.0]], &Device::Cpu)?;
+/// let student = Var::zeros((2, 2), DType::F32, &Device::Cpu)?;
+/// let head = Tensor::new(&[[1f32, 0.0], [0.0, 1.0], [1.0, 1.0]], &Device::Cpu)?;
+/// let weights = Tensor::new(&[0.5f32, 0.5], &Device::Cpu)?;
+/// let states = States {
+///     teacher: &teacher,
+///     student: &student,
+///     head: &head,
+///     weights: &weights,
+///     masked: None,
+/// };
+/// let gradients = distill_in_graph(states, Options::default())?.sum_all()?.backward()?;
 /// let expected = distill(states, Options::default())?.gradient;
-/// assert_eq!(gradients.get(&student).map(Tensor::to_vec2::<f32>).transpose()?,
-/// Some(expected.to_vec2()?));
+/// assert_eq!(
+///     gradients.get(&student).map(Tensor::to_vec2::<f32>).transpose()?,
+///     Some(expected.to_vec2()?)
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn distill_in_graph(states: States<'_>, options: Options) -> Result<Tensor> {

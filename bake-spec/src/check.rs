@@ -33,7 +33,7 @@ use target::{ReadTarget, Shared};
 
 /// The package that contains the declarations.
 #[derive(Clone, Copy, Debug)]
-pub struct Package<'a> {
+pub struct DeclaringPackage<'a> {
     /// The folder of its `Cargo.toml`, to which paths are relative.
     pub root: &'a Path,
     /// Its lock, if it has one.
@@ -98,7 +98,7 @@ pub struct Name {
 /// Checks declarations of a package, and adds what is wrong to `diagnostics`.
 pub fn check(
     bakes: Vec<WrittenBake>,
-    package: Package<'_>,
+    package: DeclaringPackage<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Declared> {
     let mut checker = Checker { package, diagnostics };
@@ -181,7 +181,7 @@ fn shown(attribute: &Attribute) -> String {
 }
 
 struct Checker<'a> {
-    package: Package<'a>,
+    package: DeclaringPackage<'a>,
     diagnostics: &'a mut Diagnostics,
 }
 

@@ -261,7 +261,7 @@ pub fn weight_files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 /// The file of each tensor, if the weights of a folder are in several files.
 fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     #[derive(Deserialize)]
-    struct Index {
+    struct WeightIndex {
         weight_map: BTreeMap<String, String>,
     }
     let path = dir.join(WEIGHT_INDEX);
@@ -270,7 +270,7 @@ fn weight_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
     }
     let error = |what: String| Error::new(ErrorKind::Model, format!("{} {what}", path.display()));
     let Some(text) = read_text(&path)? else { return Ok(None) };
-    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| {
+    let WeightIndex { weight_map } = serde_json::from_str(&text).map_err(|e| {
         let message = format!("{} is not an index of safetensors files", path.display());
         Error::with_source(ErrorKind::Model, message, e)
     })?;

@@ -244,7 +244,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::check::{Package, check};
+    use crate::check::{DeclaringPackage, check};
     use crate::lock::{Lock, Locked};
     use crate::model::{Identity, TINY_CONFIG};
     use crate::recipe::Recipe;
@@ -253,7 +253,8 @@ mod tests {
     fn recipe(package: &Path, items: &str) -> Recipe {
         let source = format!("bake Office {{ {items} }}");
         let (bakes, mut mistakes) = crate::syntax::parse::parse(source.parse().unwrap());
-        let mut declared = check(bakes, Package { root: package, lock: None }, &mut mistakes);
+        let mut declared =
+            check(bakes, DeclaringPackage { root: package, lock: None }, &mut mistakes);
         assert!(mistakes.is_empty(), "{mistakes:?}");
         declared.remove(0).recipe
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::str::FromStr as _;
 
-use bake_spec::check::{Declared, Package, check};
+use bake_spec::check::{Declared, DeclaringPackage, check};
 use bake_spec::diagnostics::Code;
 use bake_spec::syntax::parse::parse;
 use proc_macro2::TokenStream;
@@ -31,7 +31,7 @@ fn package() -> tempfile::TempDir {
 fn declared(dir: &Path, source: &str) -> (Vec<Declared>, Vec<(Code, String)>) {
     let (bakes, mut diagnostics) = parse(TokenStream::from_str(source).unwrap());
     let root = dir.join("package");
-    let declared = check(bakes, Package { root: &root, lock: None }, &mut diagnostics);
+    let declared = check(bakes, DeclaringPackage { root: &root, lock: None }, &mut diagnostics);
     (declared, diagnostics.into_iter().map(|found| (found.code, found.message)).collect())
 }
 

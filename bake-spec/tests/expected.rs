@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bake_spec::check::{Declared, Package, check};
+use bake_spec::check::{Declared, DeclaringPackage, check};
 use bake_spec::diagnostics::Code;
 use bake_spec::recipe::{Answer, Expect};
 use bake_spec::{Hash, Recipe};
@@ -22,7 +22,7 @@ fn package(expected: &str) -> tempfile::TempDir {
 /// What a declaration is, and what is said about it.
 fn declared(root: &Path, items: &str) -> (Declared, Vec<(Code, String)>) {
     let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(items.parse().unwrap());
-    let mut declared = check(bakes, Package { root, lock: None }, &mut diagnostics);
+    let mut declared = check(bakes, DeclaringPackage { root, lock: None }, &mut diagnostics);
     (declared.remove(0), diagnostics.into_iter().map(|said| (said.code, said.message)).collect())
 }
 

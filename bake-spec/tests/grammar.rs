@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::str::FromStr as _;
 
-use bake_spec::check::{Declared, Package, check};
+use bake_spec::check::{Declared, DeclaringPackage, check};
 use bake_spec::diagnostics::Diagnostics;
 use bake_spec::settings::{Kind, SETTINGS, Scope, Setting, keywords};
 use bake_spec::syntax::parse::parse;
@@ -42,7 +42,7 @@ fn read(source: &str) -> (Vec<Declared>, Diagnostics) {
 
 fn read_in(root: &Path, tokens: TokenStream) -> (Vec<Declared>, Diagnostics) {
     let (bakes, mut diagnostics) = parse(tokens);
-    (check(bakes, Package { root, lock: None }, &mut diagnostics), diagnostics)
+    (check(bakes, DeclaringPackage { root, lock: None }, &mut diagnostics), diagnostics)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bake_spec::check::{Mode, Package, check, states};
+use bake_spec::check::{DeclaringPackage, Mode, check, states};
 use bake_spec::lock::{KnownModel, Lock, Locked, LockedDrift, State, state};
 use bake_spec::model::{self, Identity, TINY_HASH};
 use bake_spec::{Config, ErrorKind, Hash, Recipe};
@@ -30,7 +30,7 @@ fn package() -> tempfile::TempDir {
 fn recipe(dir: &Path, source: &str) -> Recipe {
     let (bakes, mut diagnostics) =
         bake_spec::syntax::parse::parse(source.parse::<TokenStream>().unwrap());
-    let mut declared = check(bakes, Package { root: dir, lock: None }, &mut diagnostics);
+    let mut declared = check(bakes, DeclaringPackage { root: dir, lock: None }, &mut diagnostics);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     declared.remove(0).recipe
 }
@@ -200,7 +200,7 @@ fn a_clone_without_the_model_is_checked_with_the_lock() {
         let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(
             source.replace("RANK", rank).parse::<TokenStream>().unwrap(),
         );
-        let package = Package { root: dir.path(), lock: Some(&lock) };
+        let package = DeclaringPackage { root: dir.path(), lock: Some(&lock) };
         let declared = check(bakes, package, &mut diagnostics);
         diagnostics.extend(states(&declared, package, Some(Mode::Locked)));
         diagnostics.into_iter().map(|d| format!("{} {}", d.code, d.message)).collect::<Vec<_>>()
@@ -427,7 +427,7 @@ fn a_lock_that_was_edited_by_hand_is_an_error_or_stale() {
                         continue;
                     }
                 };
-                let package = Package { root: dir.path(), lock: Some(&lock) };
+                let package = DeclaringPackage { root: dir.path(), lock: Some(&lock) };
                 let source = OFFICE.replace("lora {", "model \"no/model\"; lora {");
                 let mut diagnostics = Vec::new();
                 for source in [OFFICE, &source] {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bake_spec::check::{Declared, Mode, Package, check, states};
+use bake_spec::check::{Declared, DeclaringPackage, Mode, check, states};
 use bake_spec::lock::{KnownModel, Lock, Locked, State, state};
 use bake_spec::model::named::NamedModel;
 use bake_spec::model::{self, Identity};
@@ -21,7 +21,7 @@ fn declared(root: &Path, model: &str, lock: Option<&Lock>) -> (Vec<Declared>, Ve
     let source = format!("bake Support {{ model {model}; target keys from \"keys.md\"; }}");
     let (bakes, mut diagnostics) =
         bake_spec::syntax::parse::parse(source.parse::<TokenStream>().unwrap());
-    let package = Package { root, lock };
+    let package = DeclaringPackage { root, lock };
     let declared = check(bakes, package, &mut diagnostics);
     if lock.is_some() {
         diagnostics.extend(states(&declared, package, Some(Mode::Locked)));

@@ -6,7 +6,7 @@
 use std::str::FromStr as _;
 use std::sync::Once;
 
-use bake_spec::check::{Package, check};
+use bake_spec::check::{DeclaringPackage, check};
 use bake_spec::syntax::parse::parse;
 use bake_spec::syntax::print::print;
 use libfuzzer_sys::fuzz_target;
@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
         assert!(mistakes.is_empty(), "{mistakes:?}");
         assert_eq!(print(&again).to_string(), print(&bakes).to_string());
     }
-    let package = Package { root: bake_fuzz::folder(), lock: None };
+    let package = DeclaringPackage { root: bake_fuzz::folder(), lock: None };
     check(bakes, package, &mut diagnostics);
 
     let source = format!("bake! {{ {text} }}");

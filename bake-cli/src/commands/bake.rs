@@ -18,7 +18,7 @@ use super::figures::{self, PromptedBy};
 use super::{checkpoint, similar_command, test, vendor};
 use crate::args::{BakeArgs, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
-use crate::workspace::{Found, Models, Package, packages, select};
+use crate::workspace::{DeclaredBake, Models, Package, packages, select};
 
 pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
     let packages = match packages(common) {
@@ -42,9 +42,9 @@ pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
     for package in &packages {
         for (_, found) in selected.iter().filter(|(of, _)| std::ptr::eq(*of, package)) {
             match bake_if_stale(package, *found, &mut models, args, common)? {
-                Outcome::Fresh => {}
-                Outcome::Baked => baked += 1,
-                Outcome::BelowGate => below += 1,
+                Ending::Fresh => {}
+                Ending::Baked => baked += 1,
+                Ending::BelowGate => below += 1,
             }
         }
         forget_undeclared(package, common)?;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
 const BELOW_GATE: u8 = 3;
 
 /// What became of a bake.
-enum Outcome {
+enum Ending {
     /// It was up to date.
     Fresh,
     /// It was made, and the lock names it.
@@ -77,11 +77,11 @@ fn misspelt(name: &str) -> Option<anyhow::Error> {
 /// Makes a bake unless it is up to date.
 fn bake_if_stale(
     package: &Package,
-    found: Found<'_>,
+    found: DeclaredBake<'_>,
     models: &mut Models,
     args: &BakeArgs,
     common: &Common,
-) -> Result<Outcome> {
+) -> Result<Ending> {
     let name = found.name();
     if !common.locked()
         && let Some(AdapterPlace::Elsewhere { folder, .. }) = package.adapter_place(name)?
@@ -100,7 +100,7 @@ fn bake_if_stale(
             }
         }
         return if common.locked() {
-            Ok(Outcome::Fresh)
+            Ok(Ending::Fresh)
         } else {
             judge_again(package, found, args, common)
         };
@@ -120,27 +120,27 @@ fn bake_if_stale(
         status("Baking", format_args!("{name} ({}): {why}", package.name));
     }
     let Some(locked) = bake(package, found, args, common)? else {
-        return Ok(Outcome::BelowGate);
+        return Ok(Ending::BelowGate);
     };
     // What is finished is recorded, whatever happens to the next, alongside what other processes
     // have recorded.
     package.update_lock(|lock| lock.insert(name, locked))?;
-    Ok(Outcome::Baked)
+    Ok(Ending::Baked)
 }
 
 /// Judges a fresh bake by what is expected of it now, if that has changed.
 fn judge_again(
     package: &Package,
-    found: Found<'_>,
+    found: DeclaredBake<'_>,
     args: &BakeArgs,
     common: &Common,
-) -> Result<Outcome> {
+) -> Result<Ending> {
     let (name, recipe) = (found.name(), &found.declared.recipe);
     let judged = judged_by(found);
     let locked = package.lock.bakes.get(name).filter(|locked| locked.judged != Some(judged));
     let adapter =
         locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
-    let Some((locked, adapter)) = locked.zip(adapter) else { return Ok(Outcome::Fresh) };
+    let Some((locked, adapter)) = locked.zip(adapter) else { return Ok(Ending::Fresh) };
     let verdict = test::verdict(recipe, &adapter, common)?;
     if !verdict.expectations.is_empty() && !common.quiet {
         for line in test::after_bake(&verdict, None) {
@@ -150,24 +150,24 @@ fn judge_again(
     let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked);
     if !shortfalls.is_empty() && !args.accept {
         refuse(name, &shortfalls, "bake.lock still names it", &adapter);
-        return Ok(Outcome::BelowGate);
+        return Ok(Ending::BelowGate);
     }
     package.update_lock(|lock| {
         if let Some(locked) = lock.bakes.get_mut(name) {
             test::record(locked, &verdict, judged);
         }
     })?;
-    Ok(Outcome::Fresh)
+    Ok(Ending::Fresh)
 }
 
-fn judged_by(found: Found<'_>) -> Hash {
+fn judged_by(found: DeclaredBake<'_>) -> Hash {
     let Gate { expects, kl } = found.declared.gate;
     found.declared.recipe.judged_by(expects, kl)
 }
 
 /// Notes where the model of a fresh bake is now: one that is declared in another way, but has the
 /// same bytes, is the same model, and builds compare what the lock says of it.
-fn note_model(package: &Package, found: Found<'_>) -> Result<()> {
+fn note_model(package: &Package, found: DeclaredBake<'_>) -> Result<()> {
     let source = &found.declared.recipe.model;
     let Some(now) = Identity::of(&package.root, source) else { return Ok(()) };
     let noted = |locked: &Locked| {
@@ -242,7 +242,7 @@ fn options(args: &BakeArgs, common: &Common) -> BakeOptions {
 /// Bakes one, and returns what the lock should record of it; nothing where it is below its gate.
 fn bake(
     package: &Package,
-    found: Found<'_>,
+    found: DeclaredBake<'_>,
     args: &BakeArgs,
     common: &Common,
 ) -> Result<Option<Locked>> {
@@ -363,11 +363,11 @@ fn say_targets(report: &Report, common: &Common) {
 
 /// Bakes some targets of one declaration into a separate adapter, which no lock names.
 fn scratch(
-    selected: &[(&Package, Found<'_>)],
+    selected: &[(&Package, DeclaredBake<'_>)],
     args: &BakeArgs,
     common: &Common,
 ) -> Result<ExitCode> {
-    let has = |found: &Found<'_>, name: &String| {
+    let has = |found: &DeclaredBake<'_>, name: &String| {
         found.declared.recipe.targets.iter().any(|target| *target.name == **name)
     };
     let with_all: Vec<_> = selected

@@ -12,13 +12,13 @@ use bake_spec::lock::State;
 use bake_spec::recipe::{Recipe, Target};
 
 use super::checkpoint;
-use crate::args::{Chat, Common, Who};
+use crate::args::{ChatArgs, Common, Who};
 use crate::terminal::warning;
 use crate::workspace::{Models, packages, select_one};
 
 const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
 
-pub(crate) fn run(args: &Chat, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
     let (package, found) = select_one(&packages, args.name.as_deref())?;
     let recipe = &found.declared.recipe;

@@ -6,15 +6,15 @@ use anyhow::Result;
 use bake_runtime::{KeptCheckpoint, KeptCheckpoints, Report};
 use bake_spec::Store;
 
-use crate::args::Numbered;
-use crate::workspace::{Found, Package};
+use crate::args::NumberedArgs;
+use crate::workspace::{DeclaredBake, Package};
 
 /// The folder of a bake's adapter, or of the checkpoint of it that is asked for, and what is known
 /// of that.
 pub(super) fn folder(
     bake: &str,
     adapter: PathBuf,
-    numbered: &Numbered,
+    numbered: &NumberedArgs,
 ) -> Result<(PathBuf, Option<KeptCheckpoint>)> {
     let Some(number) = numbered.checkpoint else { return Ok((adapter, None)) };
     let kept = KeptCheckpoints::of(&adapter)?;
@@ -34,7 +34,7 @@ pub(super) fn line(count: usize) -> String {
 }
 
 /// That a fresh bake has none although some are declared: it was made before they were.
-pub(super) fn lacking(package: &Package, found: Found<'_>) -> Option<String> {
+pub(super) fn lacking(package: &Package, found: DeclaredBake<'_>) -> Option<String> {
     let every = found.declared.recipe.train.keep_every?;
     let locked = package.lock.bakes.get(found.name())?;
     let adapter = locked.find_adapter(&package.root, &Store::user().ok()?)?;

@@ -8,11 +8,11 @@ use bake_spec::Store;
 use bake_spec::lock::State;
 
 use super::checkpoint;
-use crate::args::{Common, Export};
+use crate::args::{Common, ExportArgs};
 use crate::terminal::{bytes, status};
 use crate::workspace::{Models, packages, select_one};
 
-pub(crate) fn run(args: &Export, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &ExportArgs, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
     let (package, found) = select_one(&packages, args.name.as_deref())?;
     let state = package.state(found, &mut Models::default())?;

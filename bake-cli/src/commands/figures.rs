@@ -9,12 +9,12 @@ use bake_spec::recipe::Recipe;
 const MODELS: [&str; 4] = ["base", "prompted", "with passage", "baked"];
 
 /// A row of a table: how many of some questions each of [`MODELS`] answers as it should.
-pub(super) struct Row {
+pub(super) struct FigureRow {
     name: String,
     scores: [Score; 4],
 }
 
-impl Row {
+impl FigureRow {
     fn of_verdict(name: impl Into<String>, verdict: &Verdict) -> Self {
         let scores =
             [verdict.base(), verdict.prompted(), verdict.prompted_with_passage(), verdict.baked()];
@@ -30,28 +30,31 @@ impl Row {
 }
 
 /// What is expected: of each target, where there are several, and in all.
-pub(super) fn expected(verdict: &Verdict) -> Vec<Row> {
+pub(super) fn expected(verdict: &Verdict) -> Vec<FigureRow> {
     let (names, mut rows) = (verdict.targets(), Vec::new());
     if names.len() > 1 {
         for name in names {
-            rows.push(Row::of_verdict(format!("expected of {name}"), &verdict.on_target(name)));
+            rows.push(FigureRow::of_verdict(
+                format!("expected of {name}"),
+                &verdict.on_target(name),
+            ));
         }
     }
     if !verdict.expectations.is_empty() {
-        rows.push(Row::of_verdict("expected", verdict));
+        rows.push(FigureRow::of_verdict("expected", verdict));
     }
     rows
 }
 
 /// What was held out of training: of each target, where there are several, and in all.
-pub(super) fn held_out(report: &Report) -> Vec<Row> {
+pub(super) fn held_out(report: &Report) -> Vec<FigureRow> {
     let recalls =
         report.targets.iter().filter_map(|target| Some((target, target.recall.as_ref()?)));
     let recalls: Vec<_> = recalls.filter(|(_, recall)| recall.asked > 0).collect();
     let mut rows = Vec::new();
     if recalls.len() > 1 {
         for (target, recall) in recalls {
-            rows.push(Row::of_recall(format!("held out of {}", target.name), recall));
+            rows.push(FigureRow::of_recall(format!("held out of {}", target.name), recall));
         }
     }
     rows.extend(report.recall().as_ref().and_then(held_out_in_all));
@@ -59,12 +62,12 @@ pub(super) fn held_out(report: &Report) -> Vec<Row> {
 }
 
 /// What was held out of training in all.
-pub(super) fn held_out_in_all(recall: &Recall) -> Option<Row> {
-    (recall.asked > 0).then(|| Row::of_recall("held out", recall))
+pub(super) fn held_out_in_all(recall: &Recall) -> Option<FigureRow> {
+    (recall.asked > 0).then(|| FigureRow::of_recall("held out", recall))
 }
 
 /// The lines of a table; none without rows.
-pub(super) fn table(rows: &[Row]) -> Vec<String> {
+pub(super) fn table(rows: &[FigureRow]) -> Vec<String> {
     if rows.is_empty() {
         return Vec::new();
     }

@@ -23,11 +23,11 @@ struct Removed {
     store: String,
     dry_run: bool,
     locked: usize,
-    removed: Vec<Kind>,
+    removed: Vec<RemovedKind>,
 }
 
 #[derive(Serialize)]
-struct Kind {
+struct RemovedKind {
     kind: &'static str,
     count: usize,
     bytes: u64,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
     if !args.dry_run {
         store.remove(&garbage)?;
     }
-    let removed: Vec<Kind> = garbage.shares().iter().map(Kind::of).collect();
+    let removed: Vec<RemovedKind> = garbage.shares().iter().map(RemovedKind::of).collect();
     if args.json.json {
         json::print(&Removed {
             store: store.root().display().to_string(),
@@ -93,7 +93,7 @@ fn in_use(args: &Gc, common: &Common, store: &Store) -> Result<Vec<Hash>> {
     Ok(adapters)
 }
 
-impl Kind {
+impl RemovedKind {
     fn of(share: &Share) -> Self {
         let age = SystemTime::now().duration_since(share.oldest).unwrap_or_default();
         Self {
@@ -119,7 +119,7 @@ fn days(count: u64) -> String {
     format!("{count} {}", if count == 1 { "day" } else { "days" })
 }
 
-fn total(what: &str, removed: &[Kind], days: u32, store: &Store) -> String {
+fn total(what: &str, removed: &[RemovedKind], days: u32, store: &Store) -> String {
     let store = store.root().display();
     if !removed.is_empty() {
         let sum = removed.iter().map(|kind| kind.bytes).sum();
@@ -141,7 +141,7 @@ mod tests {
     fn one_of_something_is_one() {
         let line = |count, oldest_days| {
             let bytes = 10;
-            Kind { kind: "leftovers", count, bytes, oldest_days }.line()
+            RemovedKind { kind: "leftovers", count, bytes, oldest_days }.line()
         };
         assert_eq!(line(1, 1), "    1 leftover       10 bytes, unused for up to 1 day");
         assert_eq!(line(2, 0), "    2 leftovers      10 bytes, unused for up to 0 days");

@@ -18,11 +18,11 @@ struct ListedBake {
     /// The `#[cfg(…)]` under which it is compiled at all.
     conditions: Vec<String>,
     model: String,
-    targets: Vec<Target>,
+    targets: Vec<ListedTarget>,
 }
 
 #[derive(Serialize)]
-struct Target {
+struct ListedTarget {
     name: String,
     anchor: bool,
     document: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
     let mut bakes = Vec::new();
     for (package, found) in select(&packages, &[])? {
         let recipe = &found.declared.recipe;
-        let target = |(target, share): (&bake_spec::recipe::Target, f64)| Target {
+        let target = |(target, share): (&bake_spec::recipe::Target, f64)| ListedTarget {
             name: target.name.to_string(),
             anchor: target.anchor,
             document: target.document.as_ref().map(|document| document.path.to_string()),
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Json, common: &Common) -> Result<ExitCode> {
             _ => format!(", only under {}", conditions.join(" ")),
         };
         say!("{name} ({package}, {file}), model {model}{under}");
-        for Target { name, anchor, document, share } in bake.targets {
+        for ListedTarget { name, anchor, document, share } in bake.targets {
             let what = document.unwrap_or_else(|| {
                 if anchor { "an anchor".to_owned() } else { "a prompt".to_owned() }
             });

@@ -18,11 +18,11 @@ use crate::terminal::{bytes, say, status};
 #[derive(Serialize)]
 struct ModelListing {
     folder: String,
-    models: Vec<Model>,
+    models: Vec<ListedModel>,
 }
 
 #[derive(Serialize)]
-struct Model {
+struct ListedModel {
     name: &'static str,
     about: &'static str,
     file: &'static str,
@@ -77,7 +77,7 @@ fn list(args: &Json) -> Result<()> {
     let mut models = Vec::new();
     for model in NAMED {
         let (package, version) = model.package();
-        models.push(Model {
+        models.push(ListedModel {
             name: model.name(),
             about: model.about(),
             file: model.file(),
@@ -91,7 +91,7 @@ fn list(args: &Json) -> Result<()> {
     if args.json {
         return json::print(&ModelListing { folder: folder.display().to_string(), models });
     }
-    for Model { name, about, bytes: size, licence, context, here, .. } in models {
+    for ListedModel { name, about, bytes: size, licence, context, here, .. } in models {
         let here = if here { "on this machine" } else { "not on this machine" };
         say!("{name}: {about}; {}, {licence}, {context} tokens of context; {here}", bytes(size));
     }

@@ -13,7 +13,7 @@ use crate::terminal::{bytes, say, seconds};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
-struct Bake {
+struct PlannedBake {
     name: String,
     state: State,
     #[serde(flatten)]
@@ -29,13 +29,13 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
         let plan = plan(&found.declared.recipe, &options)?;
         // An adapter that is only in the package need not be made either.
         let plan = if state == State::Fresh { plan.with_adapter() } else { plan };
-        bakes.push(Bake { name: found.name().to_owned(), state, plan });
+        bakes.push(PlannedBake { name: found.name().to_owned(), state, plan });
     }
     if args.bakes.json.json {
         json::print_bakes(&bakes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for Bake { name, state, plan } in &bakes {
+    for PlannedBake { name, state, plan } in &bakes {
         if plan.adapter_kept {
             say!(
                 "{name} ({})",

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use bake_spec::Store;
 
-use crate::args::{Common, Folder};
+use crate::args::{Common, FolderArgs};
 use crate::terminal::{bytes, status};
 use crate::workspace::{packages, select};
 
-pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
+pub(crate) fn push(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
         bail!("{} is a URL; name a folder, such as one on a mounted drive", args.folder.display());
     }
@@ -35,7 +35,7 @@ pub(crate) fn push(args: &Folder, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn pull(args: &Folder, common: &Common) -> Result<ExitCode> {
+pub(crate) fn pull(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
     if !args.folder.is_dir() {
         bail!(
             "{} is not a folder; name the one that `cargo bake push` has written",

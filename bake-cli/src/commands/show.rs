@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::{Common, Show, Shown};
 use crate::json;
 use crate::terminal::{self, say};
-use crate::workspace::{Found, Package, packages, select};
+use crate::workspace::{DeclaredBake, Package, packages, select};
 
 #[derive(Serialize)]
 struct ShownBake<T> {
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Show, common: &Common) -> Result<ExitCode> {
 }
 
 fn products(
-    selected: &[(&Package, Found<'_>)],
+    selected: &[(&Package, DeclaredBake<'_>)],
     with_rollouts: bool,
     as_json: bool,
     common: &Common,
@@ -106,7 +106,7 @@ fn origin(stimulus: &Stimulus) -> String {
     format!("{:<12} {place:<12}", stimulus.generator.name())
 }
 
-fn metrics(selected: &[(&Package, Found<'_>)], as_json: bool) -> Result<()> {
+fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<()> {
     let store = Store::user()?;
     let mut bakes = Vec::new();
     for (package, found) in selected {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::checkpoint;
 use super::figures::{self, PromptedBy};
-use crate::args::{Common, Listing};
+use crate::args::{Common, ListArgs};
 use crate::json;
 use crate::terminal::{self, say};
 use crate::workspace::{Models, packages, select};
@@ -83,7 +83,7 @@ fn states(names: &[String], common: &Common) -> Result<Vec<BakeStatus>> {
     Ok(states)
 }
 
-pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
+pub(crate) fn run(args: &ListArgs, common: &Common) -> Result<ExitCode> {
     let bakes = states(&args.names.names, common)?;
     if args.json.json {
         json::print_bakes(&bakes)?;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Listing, common: &Common) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn check(args: &Listing, common: &Common) -> Result<ExitCode> {
+pub(crate) fn check(args: &ListArgs, common: &Common) -> Result<ExitCode> {
     let bakes = states(&args.names.names, common)?;
     let fresh = bakes.iter().all(|bake| bake.state.state == State::Fresh);
     if args.json.json {

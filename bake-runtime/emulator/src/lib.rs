@@ -15,7 +15,7 @@
 //! let (product, weights) = (product.as_ptr() as u64, weights.as_ptr() as u64);
 //! let args =
 //!     [product, weights, gradient.as_mut_ptr() as u64, 1, 3, u64::from(0.5f32.to_bits())];
-//! let launch = bake_emulator::Launch { kernel: "loss_finish_f32", ..Default::default() };
+//! let launch = bake_emulator::EmulatedLaunch { kernel: "loss_finish_f32", ..Default::default() };
 //! // SAFETY: these are the kernel's arguments: one row of three numbers, and a factor.
 //! unsafe { bake_emulator::launch(&launch, &args) }?;
 //! assert_eq!(gradient, [1.0, 2.0, 3.0]);
@@ -68,7 +68,7 @@ impl Order {
 
 /// A launch of a kernel.
 #[derive(Clone, Debug)]
-pub struct Launch<'a> {
+pub struct EmulatedLaunch<'a> {
     /// The kernel's name.
     pub kernel: &'a str,
     /// Blocks.
@@ -83,7 +83,7 @@ pub struct Launch<'a> {
     pub order: Order,
 }
 
-impl Default for Launch<'_> {
+impl Default for EmulatedLaunch<'_> {
     fn default() -> Self {
         Self {
             kernel: "",
@@ -153,8 +153,8 @@ extern "C" fn emulator_wait(what: c_int) {
 /// # Safety
 /// The arguments must be those of the kernel, in their order: pointers to memory that is large
 /// enough, and the bits of numbers.
-pub unsafe fn launch(launch: &Launch<'_>, args: &[u64]) -> Result<(), String> {
-    let &Launch { kernel, grid, block, cluster, .. } = launch;
+pub unsafe fn launch(launch: &EmulatedLaunch<'_>, args: &[u64]) -> Result<(), String> {
+    let &EmulatedLaunch { kernel, grid, block, cluster, .. } = launch;
     if block == 0 || !block.is_multiple_of(WARP) || cluster == 0 || !grid.is_multiple_of(cluster) {
         return Err(format!(
             "{kernel} cannot be launched with {grid} blocks of {block} threads in clusters of \
@@ -198,12 +198,12 @@ impl Come {
 type Fiber = Coroutine<(), Wait, (), DefaultStack>;
 
 fn run_cluster(
-    launch: &Launch<'_>,
+    launch: &EmulatedLaunch<'_>,
     function: Kernel,
     first: usize,
     args: &[u64],
 ) -> Result<(), String> {
-    let &Launch { kernel, grid, block, cluster, shared_bytes, order } = launch;
+    let &EmulatedLaunch { kernel, grid, block, cluster, shared_bytes, order } = launch;
     let mut memory: Vec<Vec<u128>> =
         vec![
             vec![u128::from(POISON) << 64 | u128::from(POISON); shared_bytes.div_ceil(16)];
@@ -309,7 +309,8 @@ mod tests {
     fn run(kernel: &str, grid: usize, cluster: usize, order: Order) -> Result<Vec<i32>, String> {
         let x: Vec<i32> = (0..128 * grid as i32).collect();
         let mut y = vec![-1; x.len()];
-        let launch = Launch { kernel, grid, block: 128, cluster, shared_bytes: 1024, order };
+        let launch =
+            EmulatedLaunch { kernel, grid, block: 128, cluster, shared_bytes: 1024, order };
         // SAFETY: both have a number for each thread.
         unsafe { super::launch(&launch, &[x.as_ptr() as u64, y.as_mut_ptr() as u64]) }?;
         Ok(y)
@@ -371,7 +372,8 @@ mod tests {
         x.extend((0..112).map(|i| (i as f32 - 50.0) * 0.317 * 10f32.powi(i % 7 - 3)));
         x[127] = f32::NAN;
         let mut y = vec![0f32; 256];
-        let launch = Launch { kernel: "check_types", block: 128, ..Launch::default() };
+        let launch =
+            EmulatedLaunch { kernel: "check_types", block: 128, ..EmulatedLaunch::default() };
         // SAFETY: a number in and two out for each thread.
         unsafe { super::launch(&launch, &[x.as_ptr() as u64, y.as_mut_ptr() as u64]) }.unwrap();
         for (x, y) in x.into_iter().zip(y.chunks(2)) {

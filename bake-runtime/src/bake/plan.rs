@@ -24,7 +24,7 @@ use crate::progress::{Interrupt, Monitor, Silent};
 use crate::train::{TrainingRoom, expected_epochs};
 use lengths::Lengths;
 use memory::memory_bytes;
-use speed::{Shape, Speed};
+use speed::{Speed, WorkShape};
 use work::TargetWork;
 
 /// What a bake will take, and what exists already. Numbers of stimuli, rollouts and steps are the
@@ -211,7 +211,7 @@ fn seconds(
 ) -> Result<PlannedSeconds> {
     let all = works.iter().fold(Lengths::default(), |all, work| all.and(work.sequences()));
     let answers = works.iter().fold(Lengths::default(), |all, work| all.and(work.answers));
-    let shape = Shape {
+    let shape = WorkShape {
         before: works.iter().map(TargetWork::before).max().unwrap_or(0),
         answers: works.iter().map(TargetWork::together).max().unwrap_or(0),
         shared: shared(works),

@@ -147,7 +147,7 @@ pub(super) fn collect(
         target,
         inputs,
         writes,
-        stimuli: Stimuli::without(stages.recipe.held_out()),
+        stimuli: StimulusList::without(stages.recipe.held_out()),
         reports: Vec::new(),
         complete: true,
     };
@@ -174,7 +174,7 @@ pub(super) fn collect(
     }
     let further = collecting.further(rounds)?;
     let Collecting { stimuli, mut reports, complete, .. } = collecting;
-    let Stimuli { list, dropped, .. } = stimuli;
+    let StimulusList { list, dropped, .. } = stimuli;
     for report in &mut reports {
         let own = dropped.iter().filter(|it| it.stimulus.generator == report.generator);
         for Dropped { why, .. } in own {
@@ -190,7 +190,7 @@ struct Collecting<'a> {
     target: &'a Target,
     inputs: &'a Inputs,
     writes: bool,
-    stimuli: Stimuli,
+    stimuli: StimulusList,
     reports: Vec<GeneratorReport>,
     complete: bool,
 }
@@ -332,14 +332,14 @@ pub(super) fn check_any(
 }
 
 /// Stimuli in the order in which they came, each once.
-pub(super) struct Stimuli {
+pub(super) struct StimulusList {
     list: Vec<Stimulus>,
     dropped: Vec<Dropped>,
     held_out: HashSet<String>,
     seen: HashSet<String>,
 }
 
-impl Stimuli {
+impl StimulusList {
     /// None yet, and never any of these.
     fn without<'a>(held_out: impl Iterator<Item = &'a str>) -> Self {
         let held_out = held_out.map(normalised_question).collect();
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn the_same_question_counts_once_and_held_out_ones_never() {
-        let mut stimuli = Stimuli::without(["How do I reset it?"].into_iter());
+        let mut stimuli = StimulusList::without(["How do I reset it?"].into_iter());
         let mut add = |text| stimuli.add(Stimulus::new(text, None, GeneratorKind::Questions));
         assert!(add("My iPhone won't turn on"));
         assert!(!add("  my iphone won’t turn on!"));

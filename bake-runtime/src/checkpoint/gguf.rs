@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 
 use bake_spec::model::Files;
-use bake_spec::model::gguf::{self, Rows, TensorInfo, TensorType};
+use bake_spec::model::gguf::{self, RowOrder, TensorInfo, TensorType};
 use bake_spec::{Config, Hash};
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
@@ -23,7 +23,7 @@ pub(crate) struct GgufFile {
     files: Files,
     bytes: memmap2::Mmap,
     /// By the names that transformers has.
-    tensors: BTreeMap<String, (TensorInfo, Rows)>,
+    tensors: BTreeMap<String, (TensorInfo, RowOrder)>,
 }
 
 impl GgufFile {
@@ -79,15 +79,15 @@ impl Checkpoint for GgufFile {
             data: self.data(tensor)?.into(),
         };
         match rows {
-            Rows::Same => Ok(Some(stored)),
-            Rows::Neighbours { heads } => match halves(&stored, *heads) {
+            RowOrder::Same => Ok(Some(stored)),
+            RowOrder::Neighbours { heads } => match halves(&stored, *heads) {
                 Some(data) => Ok(Some(Stored { data, ..stored })),
                 None => Err(self.error(&format!(
                     "has {} rows in its tensor `{}`, which {heads} heads cannot share evenly",
                     tensor.shape[0], tensor.name
                 ))),
             },
-            Rows::PlusOne => Ok(Some(minus_one(stored)?)),
+            RowOrder::PlusOne => Ok(Some(minus_one(stored)?)),
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) enum Gpu {
 
 /// What the device of a GPU can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct GpuLimits {
     /// The most shared memory of a block.
     pub(crate) shared_bytes: usize,
     /// The most blocks that can share theirs.
@@ -138,7 +138,7 @@ impl Gpu {
         }
     }
 
-    pub(crate) fn limits(&self) -> Result<Limits> {
+    pub(crate) fn limits(&self) -> Result<GpuLimits> {
         match *self {
             #[cfg(feature = "cuda")]
             Self::Cuda(ref cuda) => cuda.limits(),

@@ -9,7 +9,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::device::gpu::{
-    Arg, Factor, Gpu, Grid, Lane, Launch, Limits, MatrixProduct, address, each, fits, unwritten,
+    Arg, Factor, Gpu, GpuLimits, Grid, Lane, Launch, MatrixProduct, address, each, fits, unwritten,
 };
 use crate::distill::{Compared, Divergence, Loss, Options};
 
@@ -112,7 +112,7 @@ struct RowsLaunch {
 }
 
 impl RowsLaunch {
-    fn new(limits: Limits, vocabulary: usize) -> Self {
+    fn new(limits: GpuLimits, vocabulary: usize) -> Self {
         let bytes = |blocks: usize| {
             JOINING_BYTES + vocabulary.div_ceil(4).div_ceil(blocks) * 4 * 2 * size_of::<f32>()
         };

@@ -136,11 +136,11 @@ fn check_free(to: &Path, replace: bool) -> Result<()> {
 /// The files of the export in a folder; none if there is no export.
 fn listed(folder: &Path) -> Vec<String> {
     #[derive(serde::Deserialize)]
-    struct List {
+    struct FileList {
         files: Vec<String>,
     }
     let list = fs::read(folder.join(LIST)).ok();
-    let list = list.and_then(|list| serde_json::from_slice::<List>(&list).ok());
+    let list = list.and_then(|list| serde_json::from_slice::<FileList>(&list).ok());
     list.map_or_else(Vec::new, |list| list.files)
 }
 

@@ -8,7 +8,7 @@ mod write;
 
 use std::borrow::Cow;
 
-use bake_spec::model::gguf::{Placed, Rows};
+use bake_spec::model::gguf::{Placed, RowOrder};
 use candle_core::Tensor;
 
 use super::folder::NewFolder;
@@ -81,7 +81,7 @@ fn bytes<'a>(
     shape: &[usize],
     dtype: ExportDtype,
 ) -> Result<Cow<'a, [u8]>> {
-    if placed.rows == Rows::Same {
+    if placed.rows == RowOrder::Same {
         return merge.bytes(name, dtype);
     }
     let width = shape.get(1).copied().unwrap_or(1);

@@ -31,9 +31,9 @@ fn model(name: &str) -> Model {
     Model::load(&fixtures("models").join(name), crate::device::Device::Cpu).unwrap()
 }
 
-struct Expected(std::collections::HashMap<String, Tensor>);
+struct References(std::collections::HashMap<String, Tensor>);
 
-impl Expected {
+impl References {
     fn read(dir: &Path) -> Self {
         Self(
             candle_core::safetensors::load(dir.join("expected.safetensors"), &Device::Cpu).unwrap(),
@@ -92,12 +92,12 @@ fn model_on(dir: &Path, device: &Device) -> (Model, f32) {
 fn logits_and_hidden_states_at_every_position() {
     for name in MODELS {
         let dir = fixtures("models").join(name);
-        let want = Expected::read(&dir);
+        let want = References::read(&dir);
         everywhere(|device| check_logits(&dir, &want, device));
     }
 }
 
-fn check_logits(dir: &Path, want: &Expected, device: &Device) {
+fn check_logits(dir: &Path, want: &References, device: &Device) {
     let (model, tolerance) = model_on(dir, device);
     for prompt in want.prompts() {
         let got = model.forward(&want.ids(&format!("input_ids.{prompt}")), None).unwrap();
@@ -131,7 +131,7 @@ fn both_spellings_of_a_configuration_give_one_model() {
 fn cached_decoding() {
     for name in MODELS {
         let dir = fixtures("models").join(name);
-        let want = Expected::read(&dir);
+        let want = References::read(&dir);
         everywhere(|device| {
             let prompts = want.prompts();
             // The emulator of a GPU is slow.
@@ -141,7 +141,7 @@ fn cached_decoding() {
     }
 }
 
-fn check_cached(dir: &Path, want: &Expected, prompts: &[&str], device: &Device) {
+fn check_cached(dir: &Path, want: &References, prompts: &[&str], device: &Device) {
     let (model, tolerance) = model_on(dir, device);
     for prompt in prompts {
         let ids = want.ids(&format!("input_ids.{prompt}"));
@@ -161,7 +161,7 @@ fn check_cached(dir: &Path, want: &Expected, prompts: &[&str], device: &Device) 
 fn greedy_tokens() {
     for name in MODELS {
         let dir = fixtures("models").join(name);
-        let want = Expected::read(&dir);
+        let want = References::read(&dir);
         everywhere(|device| {
             match Gpu::of_device(device) {
                 // More than the windows have.
@@ -174,7 +174,7 @@ fn greedy_tokens() {
 
 /// Fails unless each of the first tokens is the likeliest after those before; where products are
 /// rounded, nearly.
-fn check_greedy(dir: &Path, want: &Expected, prompts: &[&str], first: usize, device: &Device) {
+fn check_greedy(dir: &Path, want: &References, prompts: &[&str], first: usize, device: &Device) {
     let (model, tolerance) = model_on(dir, device);
     let slack = if model.decoder().in_f32() { 0.0 } else { tolerance };
     for prompt in prompts {
@@ -204,7 +204,7 @@ fn longer_prompts_are_continued_as_by_transformers() {
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
     };
     for dir in there("models") {
-        let want = Expected::read(&dir);
+        let want = References::read(&dir);
         let prompts = want.prompts();
         assert!(prompts.len() == 3, "{}", dir.display());
         check_logits(&dir, &want, &Device::Cpu);
@@ -229,7 +229,7 @@ fn adapters_viewed_and_folded() {
 }
 
 fn viewed_and_folded(base: &Model, dir: &Path) {
-    let (want, json, what) = (Expected::read(dir), Expected::json(dir), dir.display());
+    let (want, json, what) = (References::read(dir), References::json(dir), dir.display());
     let adapter = Adapter::load(dir, base).unwrap();
     let folded = base.folded(&adapter).unwrap();
     for (i, prompt) in want.prompts().into_iter().enumerate() {
@@ -267,7 +267,7 @@ fn adapters_survive_a_round_trip() {
 #[test]
 fn tokenizers_and_chat_templates() {
     for name in MODELS {
-        let (model, json) = (model(name), Expected::json(&fixtures("models").join(name)));
+        let (model, json) = (model(name), References::json(&fixtures("models").join(name)));
         for case in json["tokenizer"]["encode"].as_array().unwrap() {
             let text = case["text"].as_str().unwrap();
             let want: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();

@@ -13,14 +13,14 @@ use super::template::{ChatTemplate, Message, Role};
 use super::tests::files;
 use super::tokenizer::Tokenizer;
 
-struct Family {
+struct FamilyFixture {
     template: &'static str,
     /// Its control tokens, and whether the tokenizer calls them special and strips what follows.
     tokens: &'static [(&'static str, bool, bool)],
 }
 
-const FAMILIES: [Family; 5] = [
-    Family {
+const FAMILIES: [FamilyFixture; 5] = [
+    FamilyFixture {
         template: "chatml",
         tokens: &[
             ("<|endoftext|>", true, false),
@@ -31,7 +31,7 @@ const FAMILIES: [Family; 5] = [
             ("</think>", false, false),
         ],
     },
-    Family {
+    FamilyFixture {
         template: "llama3",
         tokens: &[
             ("<|begin_of_text|>", true, false),
@@ -42,7 +42,7 @@ const FAMILIES: [Family; 5] = [
             ("<|python_tag|>", true, false),
         ],
     },
-    Family {
+    FamilyFixture {
         template: "gemma",
         tokens: &[
             ("<bos>", true, false),
@@ -52,7 +52,7 @@ const FAMILIES: [Family; 5] = [
             ("<unused99>", false, false),
         ],
     },
-    Family {
+    FamilyFixture {
         template: "phi3",
         tokens: &[
             ("<s>", true, false),
@@ -64,7 +64,7 @@ const FAMILIES: [Family; 5] = [
             ("<|end|>", true, true),
         ],
     },
-    Family {
+    FamilyFixture {
         template: "mistral",
         tokens: &[
             ("<s>", true, false),
@@ -76,7 +76,7 @@ const FAMILIES: [Family; 5] = [
     },
 ];
 
-impl Family {
+impl FamilyFixture {
     /// The words of `llama-tied` with the control tokens and the template of this family, which
     /// ends with `more`.
     fn files(&self, more: &str) -> Files {

@@ -18,11 +18,11 @@ const CHARACTER_MAP: &str = "precompiled_charsmap";
 #[derive(Debug, Deserialize)]
 pub(crate) struct DeclaredTokens {
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Vec<AddedTokenEntry>,
 }
 
 #[derive(Debug, Deserialize)]
-struct AddedToken {
+struct AddedTokenEntry {
     id: u32,
     content: String,
 }
@@ -30,7 +30,7 @@ struct AddedToken {
 impl DeclaredTokens {
     /// Refuses tokens that do not have the numbers that the file gives them.
     pub(crate) fn check(&self, id_of: impl Fn(&str) -> Option<u32>) -> Result<(), String> {
-        for AddedToken { id, content } in &self.added_tokens {
+        for AddedTokenEntry { id, content } in &self.added_tokens {
             match id_of(content) {
                 Some(other) if other != *id => {
                     return Err(format!(

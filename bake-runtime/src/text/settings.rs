@@ -60,7 +60,7 @@ impl TextSettings {
         let (template, template_file) = template(files, &config)?;
         let prefix_space = switch(files, &config, "add_prefix_space")?;
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
-        let mut keys = Keys::default();
+        let mut keys = SettingsKeys::default();
         keys.read(CONFIG, config);
         if declared.is_none() {
             let map = object(files, SPECIAL, files.special_tokens_map.as_deref())?;
@@ -166,12 +166,12 @@ fn prefix_space(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
 
 /// What the files say that are read together, each key with the file that has it.
 #[derive(Default)]
-struct Keys(BTreeMap<String, (&'static str, Value)>);
+struct SettingsKeys(BTreeMap<String, (&'static str, Value)>);
 
 /// Special tokens by their names, and those without one.
 type Special = (BTreeMap<String, AddedToken>, Vec<AddedToken>);
 
-impl Keys {
+impl SettingsKeys {
     /// Adds the keys of a file, in place of those of other files.
     fn read(&mut self, file: &'static str, keys: impl IntoIterator<Item = (String, Value)>) {
         self.0.extend(keys.into_iter().map(|(key, value)| (key, (file, value))));

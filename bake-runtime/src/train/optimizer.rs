@@ -4,6 +4,8 @@
 //! All directions in which a factor should move get the same weight, those of few stimuli too. To
 //! the same divergence that takes half of AdamW's steps, and it keeps one moment instead of two.
 
+mod gpu;
+
 use candle_core::{DType, Result, Tensor};
 use rayon::prelude::*;
 
@@ -53,52 +55,63 @@ impl Muon {
         places.zip(moments).for_each(|(place, moment)| *place = moment);
     }
 
-    /// Moves the adapter against the gradients, one for each of its changes.
-    pub(crate) fn step(&self, adapter: &Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
-        let mut moves = Vec::with_capacity(2 * self.moments.len());
-        for ((layer, projection, gradient), [of_a, of_b]) in gradients.iter().zip(&self.moments) {
-            let Some(change) = adapter.change(layer, projection) else { continue };
-            moves.push((&change.a, &gradient.a, of_a));
-            moves.push((&change.b, &gradient.b, of_b));
-        }
-        let step = |(x, gradient, moment): (&Tensor, &Tensor, &Tensor)| {
-            self.step_of(x, gradient, moment, lr)
-        };
-        if moves.iter().all(|(x, ..)| x.device().is_cpu()) {
-            return moves.into_par_iter().try_for_each(step);
-        }
-        moves.into_iter().try_for_each(step)
-    }
-
+    /// Moves the adapter against the gradients, one for each of its changes:
     /// `m ← β m + (1 − β) g`, and `x ← x (1 − lr · decay) − lr · s · O(β m + (1 − β) g)`, where O
     /// makes orthogonal, and s gives the step its size.
     ///
     /// The numbers change where they are. New tensors would end up among those of a step, and what
     /// lies between them could not serve the next one, which may be larger.
-    fn step_of(&self, x: &Tensor, gradient: &Tensor, moment: &Tensor, lr: f64) -> Result<()> {
-        let (rows, columns) = x.dims2()?;
-        let kept = 1.0 - lr * self.weight_decay;
-        let size = lr * STEP * (rows.max(columns) as f64).sqrt();
-        let ahead = |m: &Tensor| (m * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?;
-        if x.device().is_cpu() {
-            let [keep, new] = [MOMENTUM, 1.0 - MOMENTUM].map(|share| share as f32);
-            let [kept, size] = [kept, size].map(|number| number as f32);
-            in_place::update(
-                moment,
-                gradient,
-                #[inline(always)]
-                |m, g| m * keep + g * new,
-            )?;
-            return in_place::update(
-                x,
-                &orthogonal(&ahead(moment)?)?,
-                #[inline(always)]
-                |x, o| x * kept - o * size,
-            );
+    pub(crate) fn step(&self, adapter: &Adapter, gradients: &Gradients, lr: f64) -> Result<()> {
+        let mut moves = Vec::with_capacity(2 * self.moments.len());
+        for ((layer, projection, gradient), [of_a, of_b]) in gradients.iter().zip(&self.moments) {
+            let Some(change) = adapter.change(layer, projection) else { continue };
+            moves.push(Move { x: &change.a, gradient: &gradient.a, moment: of_a });
+            moves.push(Move { x: &change.b, gradient: &gradient.b, moment: of_b });
         }
-        replace(moment, ahead(moment)?)?;
-        replace(x, ((x * kept)? - (orthogonal(&ahead(moment)?)? * size)?)?)
+        if moves.iter().all(|one| one.x.device().is_cpu()) {
+            let step = |one: Move<'_>| one.step(lr, self.weight_decay);
+            return moves.into_par_iter().try_for_each(step);
+        }
+        gpu::step(&moves, lr, self.weight_decay)
     }
+}
+
+/// A factor of a change, and what moves it.
+struct Move<'a> {
+    x: &'a Tensor,
+    gradient: &'a Tensor,
+    moment: &'a Tensor,
+}
+
+impl Move<'_> {
+    /// Moves a factor on the processor.
+    fn step(&self, lr: f64, weight_decay: f64) -> Result<()> {
+        let [keep, new] = [MOMENTUM, 1.0 - MOMENTUM].map(|share| share as f32);
+        let kept = (1.0 - lr * weight_decay) as f32;
+        let size = step_size(self.x.dims2()?, lr) as f32;
+        in_place::update(
+            self.moment,
+            self.gradient,
+            #[inline(always)]
+            |m, g| m * keep + g * new,
+        )?;
+        in_place::update(
+            self.x,
+            &orthogonal(&ahead(self.moment, self.gradient)?)?,
+            #[inline(always)]
+            |x, o| x * kept - o * size,
+        )
+    }
+}
+
+/// `β m + (1 − β) g`.
+fn ahead(moment: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    (moment * MOMENTUM)? + (gradient * (1.0 - MOMENTUM))?
+}
+
+/// What an orthogonal matrix of this shape is multiplied by, to be a step.
+fn step_size((rows, columns): (usize, usize), lr: f64) -> f64 {
+    lr * STEP * (rows.max(columns) as f64).sqrt()
 }
 
 /// The matrix with singular values near 1 (between 0.6 and 1.3), apart from those that are nearly
@@ -153,24 +166,12 @@ impl<'a> As<'a> {
 /// `a b`, on the calling thread. candle's own product on the processor first asks the system for
 /// its processors, which takes longer than a product of this size.
 fn product(a: As<'_>, b: As<'_>) -> Result<Tensor> {
-    if !a.tensor().device().is_cpu() {
-        let of = |side: As<'_>| match side {
-            As::It(tensor) => Ok(tensor.clone()),
-            As::Transposed(tensor) => tensor.t(),
-        };
-        return of(a)?.matmul(&of(b)?);
-    }
     with_slices([a.tensor(), b.tensor()], |[x, y]| {
         let (a, b) = (a.matrix(x)?, b.matrix(y)?);
         let mut out = vec![0.0; a.rows() * b.cols()];
         multiply(&mut out, false, a, b, 1.0, Threads::One);
         tensor(out, (a.rows(), b.cols()))
     })?
-}
-
-/// Writes new numbers into a tensor.
-fn replace(tensor: &Tensor, new: Tensor) -> Result<()> {
-    tensor.slice_set(&new, 0, 0)
 }
 
 /// Scales gradients so that their joint norm is at most `limit`; returns the norm before.
@@ -180,9 +181,8 @@ pub(crate) fn clip(gradients: &mut Gradients, limit: f64) -> Result<f64> {
         let squares = |tensor| with_slice(tensor, squared);
         tensors().collect::<Vec<_>>().into_par_iter().map(squares).collect::<Result<_>>()?
     } else {
-        // Collected first, since each number that is read from a GPU has to wait for it.
-        let sums = tensors().map(|tensor| tensor.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
-        Tensor::stack(&sums, 0)?.to_dtype(DType::F64)?.to_vec1()?
+        let all = tensors().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?;
+        vec![Tensor::cat(&all, 0)?.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar()?]
     };
     let norm = sums.into_iter().sum::<f64>().sqrt();
     if norm > limit {
@@ -272,6 +272,35 @@ mod tests {
             let got = orthogonal(&x.to_dtype(DType::F32).unwrap()).unwrap();
             let far = (got.to_dtype(DType::F64).unwrap() - want).unwrap().abs().unwrap();
             assert!(far.max_all().unwrap().to_scalar::<f64>().unwrap() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn factors_of_one_shape_move_together_as_each_does_by_itself() {
+        // The last one's gradient is zero.
+        let shapes = [[4, 40], [32, 4], [4, 40], [4, 4], [32, 4]];
+        let tensors = |seed: u64| -> Vec<Tensor> {
+            let of = |(i, shape): (usize, &[usize; 2])| of(*shape, seed + i as u64);
+            shapes.iter().enumerate().map(of).collect()
+        };
+        let mut gradients = tensors(20);
+        gradients[4] = gradients[4].zeros_like().unwrap();
+        let moved = |together: bool| {
+            let (xs, moments) = (tensors(1), tensors(10));
+            let parts = || xs.iter().zip(&gradients).zip(&moments);
+            let moves: Vec<_> =
+                parts().map(|((x, gradient), moment)| Move { x, gradient, moment }).collect();
+            for _ in 0..3 {
+                match together {
+                    true => gpu::step(&moves, 0.01, 0.5).unwrap(),
+                    false => moves.iter().for_each(|one| one.step(0.01, 0.5).unwrap()),
+                }
+            }
+            [xs, moments].concat()
+        };
+        for (got, want) in moved(true).iter().zip(moved(false)) {
+            let far = (got - want).unwrap().abs().unwrap().max_all().unwrap();
+            assert!(scalar(&far) < 1e-5, "{far}");
         }
     }
 

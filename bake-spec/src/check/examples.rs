@@ -3,7 +3,7 @@
 use syn::LitStr;
 
 use super::Checker;
-use super::prompt::Reading;
+use super::prompt::FileReading;
 use crate::diagnostics::Code;
 use crate::recipe::WorkedExample;
 use crate::syntax::ast::{Assignment, Value};
@@ -14,7 +14,7 @@ impl Checker<'_> {
     pub(super) fn examples(
         &mut self,
         declared: Option<&Assignment>,
-        reading: &mut Reading<'_>,
+        reading: &mut FileReading<'_>,
     ) -> Vec<WorkedExample> {
         let Some(assignment) = declared else { return Vec::new() };
         match &assignment.value {
@@ -25,7 +25,11 @@ impl Checker<'_> {
     }
 
     /// The worked examples of a file, and a report of each line that is not one.
-    fn examples_of_file(&mut self, path: &LitStr, reading: &mut Reading<'_>) -> Vec<WorkedExample> {
+    fn examples_of_file(
+        &mut self,
+        path: &LitStr,
+        reading: &mut FileReading<'_>,
+    ) -> Vec<WorkedExample> {
         let read = self.file(path, "file of examples", reading.anywhere, reading.files).and_then(
             |(declared, file)| match dataset::examples(&file, format_args!("`{declared}`")) {
                 Ok(lines) => Some((declared, lines)),
@@ -49,7 +53,7 @@ impl Checker<'_> {
         &mut self,
         setting: &Assignment,
         parts: &[Assignment],
-        reading: &mut Reading<'_>,
+        reading: &mut FileReading<'_>,
     ) -> Vec<WorkedExample> {
         let (mut examples, mut passage, mut question) = (Vec::new(), None, None);
         for part in parts {
@@ -107,7 +111,7 @@ impl Checker<'_> {
     }
 
     /// Reports what may only seem to be wrong where a mistake hides some of what is declared.
-    fn unless_broken(&mut self, at: &Assignment, message: &str, reading: &Reading<'_>) {
+    fn unless_broken(&mut self, at: &Assignment, message: &str, reading: &FileReading<'_>) {
         if !reading.broken {
             self.report(Code::Prompt, at.keyword.span(), message);
         }

@@ -12,7 +12,7 @@ use crate::syntax::ast::{Assignment, Value};
 use crate::text::document;
 
 /// How files are read.
-pub(super) struct Reading<'a> {
+pub(super) struct FileReading<'a> {
     /// Whether they may be outside the package.
     pub(super) anywhere: bool,
     /// Whether a mistake hides some of what is declared.
@@ -27,7 +27,7 @@ impl Checker<'_> {
         &mut self,
         settings: &Settings<'_>,
         name: &str,
-        reading: &mut Reading<'_>,
+        reading: &mut FileReading<'_>,
     ) -> Prompt {
         let Some(assignment) = settings.given(name) else { return Prompt::default() };
         match &assignment.value {
@@ -42,7 +42,7 @@ impl Checker<'_> {
         &mut self,
         prompt: &Assignment,
         declared: &[Assignment],
-        reading: &mut Reading<'_>,
+        reading: &mut FileReading<'_>,
     ) -> Prompt {
         let (mut system, mut turns, mut in_order) = (None, Vec::new(), true);
         for assignment in declared {
@@ -88,7 +88,7 @@ impl Checker<'_> {
         mistake: Mistake<'_>,
         turn: &Assignment,
         in_order: &mut bool,
-        reading: &Reading<'_>,
+        reading: &FileReading<'_>,
     ) {
         if *in_order && !reading.broken {
             self.report_mistake(mistake, turn.keyword.span());
@@ -101,7 +101,7 @@ impl Checker<'_> {
         &mut self,
         turn: &Assignment,
         what: &'static str,
-        reading: &mut Reading<'_>,
+        reading: &mut FileReading<'_>,
     ) -> String {
         match &turn.value {
             Value::FromFile(path) => self.words_of(path, reading).unwrap_or_else(|| path.value()),
@@ -114,7 +114,7 @@ impl Checker<'_> {
     }
 
     /// The text of a file, without the white space around it.
-    fn words_of(&mut self, path: &LitStr, reading: &mut Reading<'_>) -> Option<String> {
+    fn words_of(&mut self, path: &LitStr, reading: &mut FileReading<'_>) -> Option<String> {
         let (declared, file) = self.file(path, "prompt", reading.anywhere, reading.files)?;
         match document::read_text(&file, format_args!("`{declared}`"), "prompt") {
             Ok(text) if !is_blank(&text) => Some(text.trim().to_owned()),

@@ -20,7 +20,7 @@ impl Checker<'_> {
     pub(super) fn room(&mut self, recipe: &Recipe, model: &DeclaredModel, sources: &[ReadTarget]) {
         let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =
-            (limits.context, tokenizer::Tokenizer::new(self.package.root, &model.source));
+            (limits.context, tokenizer::TokenCounter::new(self.package.root, &model.source));
         for source in sources {
             let target = &source.target;
             let answer = target.rollout.max_tokens(context);
@@ -109,7 +109,7 @@ mod tokenizer {
     use crate::recipe::ModelSource;
 
     /// A model's tokenizer, read when it is first needed.
-    pub(super) enum Tokenizer {
+    pub(super) enum TokenCounter {
         Tiny,
         File(PathBuf, Option<Box<tokenizers::Tokenizer>>),
         /// One that is not read here; baking counts.
@@ -138,7 +138,7 @@ mod tokenizer {
         }
     }
 
-    impl Tokenizer {
+    impl TokenCounter {
         pub(super) fn new(root: &Path, model: &ModelSource) -> Self {
             match model {
                 ModelSource::Tiny => Self::Tiny,
@@ -176,9 +176,9 @@ mod tokenizer {
     use crate::recipe::ModelSource;
 
     /// A stand-in for the tokenizer that this build leaves out.
-    pub(super) struct Tokenizer;
+    pub(super) struct TokenCounter;
 
-    impl Tokenizer {
+    impl TokenCounter {
         pub(super) fn new(_root: &Path, _model: &ModelSource) -> Self {
             Self
         }
@@ -193,13 +193,13 @@ mod tokenizer {
 mod tests {
     use std::path::Path;
 
-    use super::tokenizer::Tokenizer;
+    use super::tokenizer::TokenCounter;
     use crate::recipe::ModelSource;
 
     #[test]
     fn texts_are_counted_without_padding_and_truncation() {
         let text = "Who has the key to the room on the second floor?";
-        let tiny = Tokenizer::new(Path::new(""), &ModelSource::Tiny).count(text).unwrap();
+        let tiny = TokenCounter::new(Path::new(""), &ModelSource::Tiny).count(text).unwrap();
         let mut json: serde_json::Value =
             serde_json::from_str(include_str!("../../../models/tiny/tokenizer.json")).unwrap();
         json["padding"] = serde_json::json!({"strategy": {"Fixed": 512}, "direction": "Right",
@@ -209,6 +209,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
         let folder = ModelSource::Folder(dir.path().display().to_string().into());
-        assert_eq!(Tokenizer::new(Path::new(""), &folder).count(text), Some(tiny));
+        assert_eq!(TokenCounter::new(Path::new(""), &folder).count(text), Some(tiny));
     }
 }

@@ -1,6 +1,6 @@
 //! Whether what is declared is what was baked, reported at the declaration.
 
-use super::{Declared, Package};
+use super::{Declared, DeclaringPackage};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::lock::{KnownModel, State, state};
 use crate::model::Identity;
@@ -40,7 +40,11 @@ impl Mode {
 
 /// What is stale and what is missing. A program that bakes while it runs needs no lock: if there is
 /// no lock and no build script has set a mode, nothing is reported.
-pub fn states(declared: &[Declared], package: Package<'_>, mode: Option<Mode>) -> Diagnostics {
+pub fn states(
+    declared: &[Declared],
+    package: DeclaringPackage<'_>,
+    mode: Option<Mode>,
+) -> Diagnostics {
     let mut diagnostics = Diagnostics::new();
     if mode == Some(Mode::Stub) || (package.lock.is_none() && mode.is_none()) {
         return diagnostics;

@@ -6,7 +6,7 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
-use super::prompt::Reading;
+use super::prompt::FileReading;
 use super::sources::leaves;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::is_blank;
@@ -50,7 +50,7 @@ impl Checker<'_> {
         files: &mut Vec<String>,
     ) -> Shared<'a> {
         let anywhere = settings.word("documents") == "anywhere";
-        let mut reading = Reading { anywhere, broken, files };
+        let mut reading = FileReading { anywhere, broken, files };
         let [student, prompt] =
             ["student", "prompt"].map(|name| self.prompt(settings, name, &mut reading));
         let examples = self.examples(settings.given("examples"), &mut reading);
@@ -83,7 +83,7 @@ impl Checker<'_> {
         let own = match target.is_anchor() {
             true => Prompt::default(),
             false => {
-                let mut reading = Reading { anywhere, broken: target.broken, files };
+                let mut reading = FileReading { anywhere, broken: target.broken, files };
                 self.prompt(&head, "prompt", &mut reading)
             }
         };
@@ -106,7 +106,7 @@ impl Checker<'_> {
         let own = body.given.iter().find(|given| given.setting.name == "examples").copied();
         let mut examples = match own {
             Some(own) => {
-                let mut reading = Reading { anywhere, broken: target.broken, files };
+                let mut reading = FileReading { anywhere, broken: target.broken, files };
                 self.examples(Some(own), &mut reading)
             }
             None => shared.examples.clone(),

@@ -17,7 +17,7 @@ mod tokenizer;
 
 use std::path::Path;
 
-pub use architecture::{Architecture, HeadCounts, Placed, Rows};
+pub use architecture::{Architecture, HeadCounts, Placed, RowOrder};
 pub use rope::rope_divisors;
 pub use tensor::{TensorInfo, TensorType};
 

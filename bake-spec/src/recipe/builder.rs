@@ -8,7 +8,7 @@ use syn::parse::Parser as _;
 use syn::{LitStr, Visibility};
 
 use super::{Answer, NamedModel, Recipe};
-use crate::check::{Package, check};
+use crate::check::{DeclaringPackage, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, entry};
@@ -241,7 +241,7 @@ impl RecipeBuilder {
             items: self.items,
             broken: false,
         };
-        let package = Package { root: Path::new(&self.root), lock: None };
+        let package = DeclaringPackage { root: Path::new(&self.root), lock: None };
         let mut declared = check(vec![bake], package, &mut self.mistakes);
         (declared.remove(0).recipe, self.mistakes)
     }

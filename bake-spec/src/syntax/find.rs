@@ -14,7 +14,7 @@ use std::str::FromStr as _;
 pub use files::files;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use crate::check::{Declared, Package, check};
+use crate::check::{Declared, DeclaringPackage, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
@@ -70,7 +70,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
         invoked(tokens, &mut invocations);
         for tokens in invocations {
             let (bakes, mut diagnostics) = parse(tokens);
-            let declared = check(bakes, Package { root: package, lock }, &mut diagnostics);
+            let declared = check(bakes, DeclaringPackage { root: package, lock }, &mut diagnostics);
             for bake in &declared {
                 // The lock has one entry per name.
                 if let Some(other) = sources

@@ -71,23 +71,23 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
     while !rest.is_empty() {
         let passed = match rest {
             [
-                Piece { text: "macro_rules", .. },
-                Piece { text: "!", .. },
+                FormatPiece { text: "macro_rules", .. },
+                FormatPiece { text: "!", .. },
                 _,
-                Piece { close, .. },
+                FormatPiece { close, .. },
                 ..,
             ] => 4 + close,
             [
-                Piece { kind: PieceKind::Word, .. },
-                Piece { text: "!", .. },
-                Piece { kind: PieceKind::Open, close, .. },
+                FormatPiece { kind: PieceKind::Word, .. },
+                FormatPiece { text: "!", .. },
+                FormatPiece { kind: PieceKind::Open, close, .. },
                 ..,
             ] => 3 + close,
             _ => 1,
         };
         let (invocation, tail) = rest.split_at_checked(passed).unwrap_or((rest, &[]));
-        if let [word @ Piece { text: "bake", .. }, _, body @ ..] = invocation
-            && let [open @ Piece { text: "{", .. }, .., close] = body
+        if let [word @ FormatPiece { text: "bake", .. }, _, body @ ..] = invocation
+            && let [open @ FormatPiece { text: "{", .. }, .., close] = body
             && let Some(new) = reprinted(text, word, body, line_end, width)
         {
             formatted += text.get(done..open.start).unwrap_or_default();
@@ -104,15 +104,15 @@ pub fn format_to(source: &str, width: usize) -> Result<String, Error> {
 /// change, or if formatting again would change it.
 fn reprinted(
     text: &str,
-    word: &Piece<'_>,
-    body: &[Piece<'_>],
+    word: &FormatPiece<'_>,
+    body: &[FormatPiece<'_>],
     line_end: &str,
     width: usize,
 ) -> Option<String> {
     let line = |end: usize| text.get(..end).and_then(|before| before.rsplit('\n').next());
     let (indented, before) = (line(word.start)?, line(body.first()?.start)?);
     let indent = indented.get(..indented.len() - indented.trim_start_matches([' ', '\t']).len())?;
-    let print = |pieces: &[Piece<'_>]| {
+    let print = |pieces: &[FormatPiece<'_>]| {
         let printer = Printer {
             pieces,
             indent,
@@ -130,7 +130,7 @@ fn reprinted(
 }
 
 /// A token or a comment.
-struct Piece<'a> {
+struct FormatPiece<'a> {
     kind: PieceKind,
     /// As in the source.
     text: &'a str,
@@ -153,7 +153,7 @@ enum PieceKind {
     Comment,
 }
 
-impl Piece<'_> {
+impl FormatPiece<'_> {
     fn end(&self) -> usize {
         self.start + self.text.len()
     }
@@ -174,13 +174,14 @@ impl Piece<'_> {
 }
 
 /// The pieces of a text, of which these are the tokens.
-fn lex(text: &str, tokens: TokenStream) -> Vec<Piece<'_>> {
-    let mut pieces: Vec<Piece<'_>> = Vec::new();
+fn lex(text: &str, tokens: TokenStream) -> Vec<FormatPiece<'_>> {
+    let mut pieces: Vec<FormatPiece<'_>> = Vec::new();
     let mut groups = vec![(tokens.into_iter(), None)];
     while let Some((trees, opened)) = groups.last_mut() {
         match trees.next() {
             // A documentation comment becomes several tokens, all of them at its place.
-            Some(tree) if tree.span().byte_range().start < pieces.last().map_or(0, Piece::end) => {}
+            Some(tree)
+                if tree.span().byte_range().start < pieces.last().map_or(0, FormatPiece::end) => {}
             Some(TokenTree::Group(group)) => {
                 push(text, &mut pieces, PieceKind::Open, group.span_open().byte_range());
                 groups.push((group.stream().into_iter(), Some((pieces.len(), group.span_close()))));
@@ -210,7 +211,12 @@ fn lex(text: &str, tokens: TokenStream) -> Vec<Piece<'_>> {
 
 /// Adds a token, and the comments before it: between two tokens there are only comments and white
 /// space.
-fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: PieceKind, range: Range<usize>) {
+fn push<'a>(
+    text: &'a str,
+    pieces: &mut Vec<FormatPiece<'a>>,
+    token: PieceKind,
+    range: Range<usize>,
+) {
     if let Some(last) = pieces.last_mut()
         && (last.kind, token, last.end()) == (PieceKind::Mark, PieceKind::Mark, range.start)
         && let Some(joint) = text
@@ -221,7 +227,7 @@ fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: PieceKind, range:
     }
     let mut added = PieceKind::Comment;
     while added == PieceKind::Comment {
-        let end = pieces.last().map_or(0, Piece::end);
+        let end = pieces.last().map_or(0, FormatPiece::end);
         let gap = text.get(end..range.start).unwrap_or_default();
         let (white, comment) = gap.split_at(gap.find('/').unwrap_or(gap.len()));
         let (kind, text) = match comment.get(..2) {
@@ -231,7 +237,7 @@ fn push<'a>(text: &'a str, pieces: &mut Vec<Piece<'a>>, token: PieceKind, range:
             Some(_) => (PieceKind::Comment, block_comment(comment)),
             None => (token, text.get(range.clone()).unwrap_or_default().trim_end_matches('\r')),
         };
-        pieces.push(Piece { kind, text, start: end + white.len(), white, close: 0 });
+        pieces.push(FormatPiece { kind, text, start: end + white.len(), white, close: 0 });
         added = kind;
     }
 }
@@ -252,7 +258,7 @@ fn block_comment(text: &str) -> &str {
 }
 
 /// Whether there is no space between two pieces.
-fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
+fn glued(left: &FormatPiece<'_>, right: &FormatPiece<'_>) -> bool {
     let (after_word, before_word) = (left.kind == PieceKind::Word, right.kind == PieceKind::Word);
     match (left.text, right.text) {
         _ if right.kind == PieceKind::Comment => false,
@@ -272,7 +278,7 @@ fn glued(left: &Piece<'_>, right: &Piece<'_>) -> bool {
 /// What is between two delimiters: one line, items on a line each, or a list, whose lines are the
 /// author's unless they are too long.
 #[derive(Clone, Copy, PartialEq)]
-enum Layout {
+enum LineLayout {
     Line,
     Items,
     List,
@@ -280,13 +286,13 @@ enum Layout {
 
 #[derive(Default)]
 struct Printer<'a> {
-    pieces: &'a [Piece<'a>],
+    pieces: &'a [FormatPiece<'a>],
     indent: &'a str,
     line_end: &'a str,
     /// The columns of a line.
     width: usize,
     printed: String,
-    layouts: Vec<Layout>,
+    layouts: Vec<LineLayout>,
     /// How deep the head of a target or an anchor is, while it is printed.
     head: Option<usize>,
     /// Whether each of the delimiters around a piece belongs to a clause of such a head.
@@ -299,9 +305,9 @@ struct Printer<'a> {
 
 impl<'a> Printer<'a> {
     fn print(mut self) -> String {
-        let mut left: Option<&Piece<'_>> = None;
+        let mut left: Option<&FormatPiece<'_>> = None;
         for (i, piece) in self.pieces.iter().enumerate() {
-            let items = self.layouts.last() == Some(&Layout::Items);
+            let items = self.layouts.last() == Some(&LineLayout::Items);
             if let Some(left) = left {
                 self.at_start |= items
                     && piece.begins_line()
@@ -343,14 +349,14 @@ impl<'a> Printer<'a> {
             }
             self.at_start |= matches!(piece.text, ";" | "{" | "}")
                 && !in_head
-                && self.layouts.last() == Some(&Layout::Items);
+                && self.layouts.last() == Some(&LineLayout::Items);
             self.printed += piece.text;
             left = Some(piece);
         }
         self.printed
     }
 
-    fn space(&mut self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) {
+    fn space(&mut self, i: usize, left: &FormatPiece<'_>, piece: &FormatPiece<'_>) {
         if !self.breaks(i, left, piece) {
             return self.printed += if glued(left, piece) { "" } else { " " };
         }
@@ -360,8 +366,8 @@ impl<'a> Printer<'a> {
             .skip(i)
             .find(|piece| piece.kind != PieceKind::Comment)
             .is_none_or(|piece| piece.kind == PieceKind::Close);
-        let continued = self.layouts.last() == Some(&Layout::Items) && !self.at_start && !ends;
-        let groups = self.layouts.iter().filter(|layout| **layout != Layout::Line).count();
+        let continued = self.layouts.last() == Some(&LineLayout::Items) && !self.at_start && !ends;
+        let groups = self.layouts.iter().filter(|layout| **layout != LineLayout::Line).count();
         let depth = groups + usize::from(continued) - usize::from(piece.kind == PieceKind::Close);
         let empty_line = left.kind != PieceKind::Open
             && piece.kind != PieceKind::Close
@@ -373,13 +379,13 @@ impl<'a> Printer<'a> {
     }
 
     /// Whether a line ends between two pieces.
-    fn breaks(&self, i: usize, left: &Piece<'_>, piece: &Piece<'_>) -> bool {
+    fn breaks(&self, i: usize, left: &FormatPiece<'_>, piece: &FormatPiece<'_>) -> bool {
         let first = piece.begins_line();
         let ends_line = piece.kind == PieceKind::Comment
             && !first
-            && self.pieces.get(i + 1).is_some_and(Piece::begins_line);
+            && self.pieces.get(i + 1).is_some_and(FormatPiece::begins_line);
         match self.layouts.last() {
-            None | Some(Layout::Line) => false,
+            None | Some(LineLayout::Line) => false,
             _ if ends_line => false,
             _ if left.kind == PieceKind::Open || piece.kind == PieceKind::Close => true,
             _ if left.text.starts_with("//")
@@ -389,48 +395,52 @@ impl<'a> Printer<'a> {
                 true
             }
             _ if glued(left, piece) || left.kind == PieceKind::Comment && !first => false,
-            Some(Layout::Items) => self.at_start || self.long && first,
-            Some(Layout::List) => first || !self.fits(1, self.up_to(i, &[",", ")", "]", "}"])),
+            Some(LineLayout::Items) => self.at_start || self.long && first,
+            Some(LineLayout::List) => first || !self.fits(1, self.up_to(i, &[",", ")", "]", "}"])),
         }
     }
 
-    fn layout(&self, i: usize, open: &Piece<'_>, of_attribute: bool) -> Layout {
+    fn layout(&self, i: usize, open: &FormatPiece<'_>, of_attribute: bool) -> LineLayout {
         let group = self.pieces.get(i..=i + open.close).unwrap_or_default();
-        let [_, .., last, _] = group else { return Layout::Line };
+        let [_, .., last, _] = group else { return LineLayout::Line };
         let brace = open.text == "{";
-        let broken = (brace || last.text == ",") && group.iter().skip(1).any(Piece::begins_line);
+        let broken =
+            (brace || last.text == ",") && group.iter().skip(1).any(FormatPiece::begins_line);
         // A list is followed by a semicolon.
         let room = of_attribute || !broken && self.fits(usize::from(!brace), group);
         let headed = self.pieces.get(i.saturating_sub(2)..=i + open.close).unwrap_or_default();
         let bake = headed.windows(3).any(|pieces| {
-            matches!(pieces, [Piece { text: "bake", .. }, _, Piece { text: "{", close: 2.., .. }])
+            matches!(
+                pieces,
+                [FormatPiece { text: "bake", .. }, _, FormatPiece { text: "{", close: 2.., .. }]
+            )
         });
         match self.layouts.last() {
-            Some(Layout::Line) => Layout::Line,
+            Some(LineLayout::Line) => LineLayout::Line,
             _ if room
                 && !bake
                 && !group
                     .iter()
                     .any(|piece| matches!(piece.kind, PieceKind::Comment | PieceKind::Doc)) =>
             {
-                Layout::Line
+                LineLayout::Line
             }
-            _ if brace => Layout::Items,
-            _ => Layout::List,
+            _ if brace => LineLayout::Items,
+            _ => LineLayout::List,
         }
     }
 
     /// From a piece to the first of these.
-    fn up_to(&self, i: usize, ends: &[&str]) -> &'a [Piece<'a>] {
+    fn up_to(&self, i: usize, ends: &[&str]) -> &'a [FormatPiece<'a>] {
         let rest = self.pieces.get(i..).unwrap_or_default();
         rest.split_inclusive(|piece| ends.contains(&piece.text)).next().unwrap_or_default()
     }
 
     /// Whether there is room for the pieces on the line, after some columns that are printed first.
-    fn fits(&self, before: usize, pieces: &[Piece<'_>]) -> bool {
+    fn fits(&self, before: usize, pieces: &[FormatPiece<'_>]) -> bool {
         let mut column =
             before + self.printed.rsplit('\n').next().map_or(0, |line| line.chars().count());
-        let mut left: Option<&Piece<'_>> = None;
+        let mut left: Option<&FormatPiece<'_>> = None;
         pieces.iter().all(|piece| {
             column += usize::from(left.replace(piece).is_some_and(|left| !glued(left, piece)))
                 + piece.text.chars().count();

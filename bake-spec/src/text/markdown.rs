@@ -10,7 +10,7 @@ pub(super) struct Markdown {
     /// The headings in order, without those in lists and quotations.
     pub(super) headings: Vec<Heading>,
     /// Paragraphs, lists, tables and all else that is not in another block, in order.
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<MarkdownBlock>,
     /// Front matter and HTML comments, in order and not overlapping.
     pub(super) hidden: Vec<Range<usize>>,
     /// The beginning of an HTML comment that is not closed.
@@ -32,7 +32,7 @@ pub(super) struct Heading {
 
 /// A block that is in no other block.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Block {
+pub(super) struct MarkdownBlock {
     pub(super) range: Range<usize>,
     pub(super) is_paragraph: bool,
     /// Where its items begin, if it is a list.
@@ -91,7 +91,11 @@ impl Markdown {
         match event {
             Event::Start(tag) if depth == 0 => {
                 let is_paragraph = matches!(tag, Tag::Paragraph);
-                self.blocks.push(Block { range: range.clone(), is_paragraph, items: Vec::new() });
+                self.blocks.push(MarkdownBlock {
+                    range: range.clone(),
+                    is_paragraph,
+                    items: Vec::new(),
+                });
             }
             Event::Start(Tag::Item) if depth == 1 => {
                 if let Some(list) = self.blocks.last_mut() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bake_spec::Recipe;
-use bake_spec::check::{Package, check};
+use bake_spec::check::{DeclaringPackage, check};
 
 /// A package with documents and questions.
 pub(crate) fn package() -> tempfile::TempDir {
@@ -23,7 +23,8 @@ pub(crate) fn package() -> tempfile::TempDir {
 /// What the macro makes of a declaration, and what it reports.
 pub(crate) fn declared(root: &Path, source: &str) -> (Recipe, Vec<String>) {
     let (bakes, mut diagnostics) = bake_spec::syntax::parse::parse(source.parse().unwrap());
-    let recipe = check(bakes, Package { root, lock: None }, &mut diagnostics).remove(0).recipe;
+    let recipe =
+        check(bakes, DeclaringPackage { root, lock: None }, &mut diagnostics).remove(0).recipe;
     // The macro does not warn about declarations with mistakes.
     let mistakes = diagnostics.iter().filter(|d| !d.warning);
     let said = mistakes.map(|d| format!("{} [{}]", d.message, d.code)).collect();

@@ -33,12 +33,12 @@ struct Service {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct ChatRequest {
     question: String,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct ChatResponse {
     answer: String,
 }
 
@@ -58,8 +58,8 @@ pub fn routes(chat: Chat) -> Router {
 /// A whole answer.
 async fn ask(
     State(service): State<Service>,
-    asked: Result<Json<Asked>, JsonRejection>,
-) -> Result<Json<Answered>, Refusal> {
+    asked: Result<Json<ChatRequest>, JsonRejection>,
+) -> Result<Json<ChatResponse>, Refusal> {
     let question = question(asked)?;
     let permit = service.permit().await?;
     let (sender, receiver) = oneshot::channel();
@@ -73,7 +73,7 @@ async fn ask(
         }
     });
     let answer = receiver.await.map_err(|_| Refusal::internal("the answer was given up"))??;
-    Ok(Json(Answered { answer }))
+    Ok(Json(ChatResponse { answer }))
 }
 
 /// The answer to a question; none if it is given up.
@@ -102,7 +102,7 @@ fn answer(
 /// An answer piece by piece: events without a name, and one named `error` if it fails.
 async fn stream(
     State(service): State<Service>,
-    asked: Result<Json<Asked>, JsonRejection>,
+    asked: Result<Json<ChatRequest>, JsonRejection>,
 ) -> Result<Sse<ReceiverStream<Result<Event, Infallible>>>, Refusal> {
     let question = question(asked)?;
     let permit = service.permit().await?;
@@ -137,8 +137,8 @@ fn one_kind_of_line_end(piece: &str) -> String {
 }
 
 /// The question of a request.
-fn question(asked: Result<Json<Asked>, JsonRejection>) -> Result<String, Refusal> {
-    let Json(Asked { question }) =
+fn question(asked: Result<Json<ChatRequest>, JsonRejection>) -> Result<String, Refusal> {
+    let Json(ChatRequest { question }) =
         asked.map_err(|rejection| Refusal(rejection.status(), rejection.body_text()))?;
     if question.trim().is_empty() {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the question is empty".to_owned()));

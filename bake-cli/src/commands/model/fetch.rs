@@ -27,13 +27,13 @@ const PIPS: [&[&str]; 4] =
     [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
 
 /// A folder for what is on its way, which is removed with all that is in it.
-struct Scratch {
+struct DownloadFolder {
     folder: PathBuf,
     /// Held by the one process that brings a model.
     _lock: Option<File>,
 }
 
-impl Scratch {
+impl DownloadFolder {
     /// A new one in the folder of models, when no other process has one. What killed processes left
     /// behind is removed.
     fn new(models: &Path, interrupt: &Interrupt) -> Result<Self> {
@@ -60,7 +60,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for DownloadFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -75,7 +75,7 @@ pub(super) fn get(
     quiet: bool,
 ) -> Result<bool> {
     let place = model.path()?;
-    let scratch = Scratch::new(place.parent().unwrap_or(Path::new("")), interrupt)?;
+    let scratch = DownloadFolder::new(place.parent().unwrap_or(Path::new("")), interrupt)?;
     if is_whole(model, &place) {
         return Ok(false);
     }

@@ -50,9 +50,9 @@ pub(super) struct PeftConfig {
     #[serde(default)]
     alpha_pattern: Option<Patterns<f64>>,
     #[serde(default, deserialize_with = "target_modules")]
-    target_modules: Modules,
+    target_modules: PeftModules,
     #[serde(default, deserialize_with = "exclude_modules")]
-    exclude_modules: Modules,
+    exclude_modules: PeftModules,
     #[serde(default)]
     layers_to_transform: Value,
     #[serde(default)]
@@ -108,7 +108,7 @@ impl PeftConfig {
             };
             listed && self.is_in_pattern(layer, name)
         };
-        let expression = matches!(self.target_modules, Modules::Matching(_));
+        let expression = matches!(self.target_modules, PeftModules::Matching(_));
         let target = self.target_modules.has(name).unwrap_or(true);
         let excluded = self.exclude_modules.has(name).unwrap_or(false);
         target && !excluded && (expression || in_layers())
@@ -173,7 +173,7 @@ impl PeftConfig {
 
 /// Which modules are meant.
 #[derive(Default)]
-enum Modules {
+enum PeftModules {
     /// Nothing is said: only the weights tell.
     #[default]
     Absent,
@@ -183,7 +183,7 @@ enum Modules {
     Matching(Regex),
 }
 
-impl Modules {
+impl PeftModules {
     /// What the file says under a key: a list of names, or an expression.
     fn read(key: &str, value: &Value) -> Result<Self, String> {
         let wrong = || format!("`{key}` {value} is neither a list of modules nor an expression");
@@ -213,12 +213,14 @@ impl Modules {
     }
 }
 
-fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Modules, D::Error> {
-    Modules::read("target_modules", &Value::deserialize(deserializer)?).map_err(de::Error::custom)
+fn target_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeftModules, D::Error> {
+    PeftModules::read("target_modules", &Value::deserialize(deserializer)?)
+        .map_err(de::Error::custom)
 }
 
-fn exclude_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Modules, D::Error> {
-    Modules::read("exclude_modules", &Value::deserialize(deserializer)?).map_err(de::Error::custom)
+fn exclude_modules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PeftModules, D::Error> {
+    PeftModules::read("exclude_modules", &Value::deserialize(deserializer)?)
+        .map_err(de::Error::custom)
 }
 
 /// Refuses adapters whose training began with a change of the base, which PEFT repeats when it

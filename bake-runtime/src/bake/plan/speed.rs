@@ -26,7 +26,7 @@ pub(super) struct Speed {
 
 /// What the sequences of a bake look like.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct WorkShape {
     /// Tokens that a teacher reads before a question.
     pub(super) before: usize,
     /// Answers that grow together.
@@ -44,12 +44,15 @@ const READ: usize = 512;
 /// Work is repeated for at least this long.
 const LEAST: Duration = Duration::from_millis(200);
 
+/// Work that takes this long is done once.
+const LONG: Duration = Duration::from_secs(1);
+
 impl Speed {
     /// Does a little of each kind of work, with this room for training.
     pub(super) fn measure(
         model: &Model,
         recipe: &Recipe,
-        shape: Shape,
+        shape: WorkShape,
         room: &TrainingRoom,
     ) -> Result<Self> {
         let context = model.config().context();
@@ -89,9 +92,15 @@ fn extended(model: &Model, before: usize, sequences: usize, tokens: usize) -> Re
     })
 }
 
-/// Seconds of a piece of work. The first time is not counted: it warms caches and threads.
+/// Seconds of a piece of work. The first time, which warms caches and threads, is counted only
+/// where it is so long that this does not matter.
 fn timed(work: &mut dyn FnMut() -> Result<()>) -> Result<f64> {
+    let begin = Instant::now();
     work()?;
+    let first = begin.elapsed();
+    if first >= LONG {
+        return Ok(first.as_secs_f64());
+    }
     let (begin, mut times) = (Instant::now(), 0);
     while times == 0 || begin.elapsed() < LEAST {
         work()?;

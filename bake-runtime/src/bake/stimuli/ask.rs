@@ -7,14 +7,14 @@ mod source;
 use bake_spec::recipe::GeneratorKind;
 
 use super::quota::Quota;
-use super::{Stimuli, Stimulus};
+use super::{Stimulus, StimulusList};
 use crate::bake::inputs::Passage;
 use crate::bake::report::GeneratorReport;
 use crate::error::Result;
 use crate::progress::{Monitor, Stage};
 pub(in crate::bake) use source::SAMPLES;
 pub(super) use source::{Candidates, Draw, Sample};
-use source::{Source, accepted, spread};
+use source::{QuestionSource, accepted, spread};
 
 /// Samples that are drawn in one call of the author.
 const DRAWN_TOGETHER: usize = 256;
@@ -59,12 +59,13 @@ pub(super) struct Asking<'a, A> {
 impl<A: Author> Asking<'_, A> {
     /// Adds the questions: from each passage its quota, and then what some passages could not give
     /// from the others.
-    pub(super) fn run(mut self, stimuli: &mut Stimuli) -> Result<Asked> {
+    pub(super) fn run(mut self, stimuli: &mut StimulusList) -> Result<Asked> {
         let quota = Quota::new(self.count, self.passages.len());
-        let mut sources: Vec<Source> =
-            (0..self.passages.len()).map(|passage| Source::new(quota.of(passage))).collect();
+        let mut sources: Vec<QuestionSource> = (0..self.passages.len())
+            .map(|passage| QuestionSource::new(quota.of(passage)))
+            .collect();
         for _ in 0..TURNS {
-            let more = sources.iter().map(Source::owed).collect::<Vec<_>>();
+            let more = sources.iter().map(QuestionSource::owed).collect::<Vec<_>>();
             if !self.turn(&mut sources, &more, "", stimuli)? {
                 break;
             }
@@ -95,10 +96,10 @@ impl<A: Author> Asking<'_, A> {
     /// whether any were wanted.
     fn turn(
         &mut self,
-        sources: &mut [Source],
+        sources: &mut [QuestionSource],
         more: &[usize],
         which: &str,
-        stimuli: &mut Stimuli,
+        stimuli: &mut StimulusList,
     ) -> Result<bool> {
         let mut to_write = Vec::new();
         for (passage, &more) in more.iter().enumerate().filter(|(_, more)| **more > 0) {
@@ -129,7 +130,12 @@ impl<A: Author> Asking<'_, A> {
     }
 
     /// Samples until these passages have what is wanted from them, or no samples are left.
-    fn write(&mut self, sources: &mut [Source], mut open: Vec<usize>, which: &str) -> Result<()> {
+    fn write(
+        &mut self,
+        sources: &mut [QuestionSource],
+        mut open: Vec<usize>,
+        which: &str,
+    ) -> Result<()> {
         let stage = Stage {
             name: &format!("stimuli on {} by `{}`{which}", self.target, self.generator),
             target: self.target,
@@ -215,7 +221,7 @@ mod tests {
             (0..sections).map(|i| Passage { span: Some(i..i + 1), ..Passage::default() }).collect();
         let interrupt = Interrupt::new();
         let monitor = Monitor { progress: &Silent, interrupt: &interrupt };
-        let mut stimuli = Stimuli::without(held_out.iter().copied());
+        let mut stimuli = StimulusList::without(held_out.iter().copied());
         let asking = Asking {
             author: script,
             generator: GeneratorKind::Ask,
@@ -332,7 +338,7 @@ mod tests {
             writes: true,
             monitor: Monitor { progress: &Silent, interrupt: &interrupt },
         };
-        let mut stimuli = Stimuli::without(std::iter::empty());
+        let mut stimuli = StimulusList::without(std::iter::empty());
         assert_eq!(asking.run(&mut stimuli).unwrap().report.made, 3);
         let dropped: Vec<(&str, DropReason)> =
             stimuli.dropped.iter().map(|it| (it.stimulus.text.as_str(), it.why)).collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bake_spec::model::gguf::{Rows, read_header};
+use bake_spec::model::gguf::{RowOrder, read_header};
 use bake_spec::model::named::NamedModel;
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
@@ -229,7 +229,7 @@ fn norms_less_one_are_the_norms_again() {
     let header = read_header(&fixture("gguf/gemma3.gguf")).unwrap();
     let places: Vec<_> = header.places().unwrap().into_iter().flatten().collect();
     for placed in places {
-        assert_eq!(placed.rows == Rows::PlusOne, placed.name.ends_with("norm.weight"));
+        assert_eq!(placed.rows == RowOrder::PlusOne, placed.name.ends_with("norm.weight"));
     }
 }
 

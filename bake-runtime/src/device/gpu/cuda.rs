@@ -7,6 +7,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bake_spec::recipe::Aligned;
 use candle_core::cuda_backend::cudarc::cublas::{result::gemm_ex, sys as blas};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaContext, CudaStream, DevicePtr as _, result, sys,
@@ -14,17 +15,13 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaStorage, CudaStorageSlice, WrapErr as _};
 use candle_core::{CudaDevice, DType, Result};
 
-use super::{Arg, Factor, Grid, Lane, Launch, Limits, MatrixProduct};
+use super::{Arg, Factor, GpuLimits, Grid, Lane, Launch, MatrixProduct};
 
-/// The kernels for GPUs of Hopper, and as PTX, for the driver to translate, for those from sm_80
-/// on.
+/// The kernels for GPUs of Hopper, aligned as the driver wants it, and as PTX, for the driver to
+/// translate, for those from sm_80 on.
 static CUBIN: &Aligned<[u8]> =
     &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/kernels.cubin")));
 static PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels.ptx"));
-
-/// The alignment that the driver wants for a binary.
-#[repr(C, align(64))]
-struct Aligned<T: ?Sized>(T);
 
 /// The capability for which the cubin is made: other devices get the text.
 const CUBIN_CAPABILITY: (i32, i32) = (9, 0);
@@ -44,7 +41,7 @@ pub(crate) struct Cuda {
 struct Loaded {
     module: sys::CUmodule,
     functions: HashMap<String, sys::CUfunction>,
-    limits: Limits,
+    limits: GpuLimits,
     side: Arc<CudaStream>,
 }
 
@@ -59,7 +56,7 @@ impl Cuda {
         Self { device: device.clone() }
     }
 
-    pub(super) fn limits(&self) -> Result<Limits> {
+    pub(super) fn limits(&self) -> Result<GpuLimits> {
         self.loaded(|loaded, _| Ok(loaded.limits))
     }
 
@@ -222,7 +219,7 @@ impl Loaded {
         // SAFETY: the image is what the compiler of CUDA has made.
         let module = unsafe { result::module::load_data(image) }.w()?;
         let shared = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
-        let limits = Limits {
+        let limits = GpuLimits {
             shared_bytes: context.attribute(shared).w()? as usize,
             cluster: if hopper { CLUSTER } else { 1 },
         };

@@ -7,13 +7,13 @@ use bake_emulator::Order;
 use candle_core::{CpuStorage, DType, Result};
 use half::{bf16, f16};
 
-use super::{Arg, Factor, Grid, Launch, Limits, MatrixProduct};
+use super::{Arg, Factor, GpuLimits, Grid, Launch, MatrixProduct};
 use crate::tensor::matrix::{Matrix, Threads};
 
 /// The emulator, as it was asked for on this thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Emulated {
-    limits: Limits,
+    limits: GpuLimits,
     order: Order,
 }
 
@@ -22,15 +22,15 @@ thread_local! {
 }
 
 /// The properties of a Hopper GPU, and of one whose blocks are too small for most rows of logits.
-pub(crate) const LARGE: Limits = Limits { shared_bytes: 227 << 10, cluster: 8 };
-pub(crate) const SMALL: Limits = Limits { shared_bytes: 5 << 10, cluster: 1 };
+pub(crate) const LARGE: GpuLimits = GpuLimits { shared_bytes: 227 << 10, cluster: 8 };
+pub(crate) const SMALL: GpuLimits = GpuLimits { shared_bytes: 5 << 10, cluster: 1 };
 
 impl Emulated {
     pub(super) fn here() -> Option<Self> {
         HERE.get()
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> GpuLimits {
         self.limits
     }
 
@@ -49,8 +49,14 @@ impl Emulated {
             "{launch:?}"
         );
         let Launch { kernel, block, shared_bytes, .. } = launch;
-        let emulated =
-            bake_emulator::Launch { kernel, grid, block, cluster, shared_bytes, order: self.order };
+        let emulated = bake_emulator::EmulatedLaunch {
+            kernel,
+            grid,
+            block,
+            cluster,
+            shared_bytes,
+            order: self.order,
+        };
         let args: Vec<u64> = args.iter().map(|arg| arg.0).collect();
         // SAFETY: the caller answers for the arguments.
         unsafe { bake_emulator::launch(&emulated, &args) }.map_err(candle_core::Error::msg)
@@ -59,7 +65,11 @@ impl Emulated {
 
 /// Runs `f` where the processor's tensors count as an emulated GPU's: on the only thread of a pool,
 /// so that work handed to the pool sees the same GPU.
-pub(crate) fn emulated<R: Send>(limits: Limits, order: Order, f: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn emulated<R: Send>(
+    limits: GpuLimits,
+    order: Order,
+    f: impl FnOnce() -> R + Send,
+) -> R {
     let emulated = Emulated { limits, order };
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)

@@ -1,7 +1,7 @@
 //! Where a model's tensors are in GGUF files of its architecture.
 
 use bake_spec::Config;
-use bake_spec::model::gguf::{Architecture, HeadCounts, Placed, Rows};
+use bake_spec::model::gguf::{Architecture, HeadCounts, Placed, RowOrder};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::export::Base;
@@ -32,11 +32,11 @@ impl GgufLayout {
 }
 
 /// Rows of `width` numbers, in the order of transformers, as a file has them.
-pub(super) fn as_in_file(data: &[f32], width: usize, rows: Rows) -> Vec<f32> {
+pub(super) fn as_in_file(data: &[f32], width: usize, rows: RowOrder) -> Vec<f32> {
     match rows {
-        Rows::Same => data.to_vec(),
-        Rows::PlusOne => data.iter().map(|x| x + 1.0).collect(),
-        Rows::Neighbours { heads } => {
+        RowOrder::Same => data.to_vec(),
+        RowOrder::PlusOne => data.iter().map(|x| x + 1.0).collect(),
+        RowOrder::Neighbours { heads } => {
             let head = data.len() / width / heads;
             let mut out = vec![0.0; data.len()];
             for (row, out) in out.chunks_exact_mut(width).enumerate() {

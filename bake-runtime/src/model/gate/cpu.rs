@@ -4,7 +4,7 @@ use crate::tensor::elementary::{Real, vectorised};
 use crate::tensor::slices::{fill_rows, fill_rows2};
 
 /// An activation `x · σ(z(x))` with `σ(z) = 1 / (1 + e^−z)`.
-pub(super) trait Gate {
+pub(super) trait GateFunction {
     fn z<T: Real>(x: T) -> T;
     /// The derivative of `z`.
     fn slope<T: Real>(x: T) -> T;
@@ -13,7 +13,7 @@ pub(super) trait Gate {
 /// `z = x`.
 pub(super) struct Silu;
 
-impl Gate for Silu {
+impl GateFunction for Silu {
     #[inline(always)]
     fn z<T: Real>(x: T) -> T {
         x
@@ -33,7 +33,7 @@ impl GeluTanh {
     const FACTORS: [f64; 2] = [1.595_769_121_605_730_7, 0.071_354_816_272_600_25];
 }
 
-impl Gate for GeluTanh {
+impl GateFunction for GeluTanh {
     #[inline(always)]
     fn z<T: Real>(x: T) -> T {
         let [a, b] = Self::FACTORS;
@@ -48,7 +48,7 @@ impl Gate for GeluTanh {
 }
 
 /// `activation(gate) · up`.
-pub(super) fn forward<T: Real, G: Gate>(gate: &[T], up: &[T]) -> Vec<T> {
+pub(super) fn forward<T: Real, G: GateFunction>(gate: &[T], up: &[T]) -> Vec<T> {
     let mut y = vec![T::zero(); gate.len()];
     fill_rows(&mut y, 1, |first, y| {
         vectorised(
@@ -65,7 +65,11 @@ pub(super) fn forward<T: Real, G: Gate>(gate: &[T], up: &[T]) -> Vec<T> {
 
 /// With s = σ(z(gate)): `d_up = dy · gate · s` and
 /// `d_gate = dy · up · s · (1 + gate · z′(gate) · (1 − s))`.
-pub(super) fn backward<T: Real, G: Gate>(gate: &[T], up: &[T], dy: &[T]) -> (Vec<T>, Vec<T>) {
+pub(super) fn backward<T: Real, G: GateFunction>(
+    gate: &[T],
+    up: &[T],
+    dy: &[T],
+) -> (Vec<T>, Vec<T>) {
     let (mut d_gate, mut d_up) = (vec![T::zero(); dy.len()], vec![T::zero(); dy.len()]);
     fill_rows2(&mut d_gate, &mut d_up, 1, |first, d_gate, d_up| {
         vectorised(

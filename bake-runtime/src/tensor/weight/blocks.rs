@@ -10,7 +10,7 @@ use candle_core::Result;
 use candle_core::quantized::GgmlDType;
 
 use crate::tensor::elementary::vectorised;
-use formats::{Format, Q4K, Q4One, Q4Zero, Q5K, Q5One, Q5Zero, Q6K, Q8Zero};
+use formats::{BlockFormat, Q4K, Q4One, Q4Zero, Q5K, Q5One, Q5Zero, Q6K, Q8Zero};
 
 /// A matrix of blocks. Rows are whole blocks.
 pub(super) struct Blocks {
@@ -33,7 +33,7 @@ struct FormatBlocks<F, const BYTES: usize, const NUMBERS: usize> {
 
 impl<F, const BYTES: usize, const NUMBERS: usize> AnyBlocks for FormatBlocks<F, BYTES, NUMBERS>
 where
-    F: Format<BYTES, NUMBERS> + Send + Sync,
+    F: BlockFormat<BYTES, NUMBERS> + Send + Sync,
 {
     fn widen(&self, blocks: Range<usize>, wide: &mut [f32]) {
         let blocks = &self.blocks[blocks];
@@ -101,7 +101,7 @@ impl Blocks {
 
 fn read<F, const BYTES: usize, const NUMBERS: usize>(bytes: &[u8]) -> Box<dyn AnyBlocks>
 where
-    F: Format<BYTES, NUMBERS> + Send + Sync + 'static,
+    F: BlockFormat<BYTES, NUMBERS> + Send + Sync + 'static,
 {
     let (blocks, format) = (bytes.as_chunks().0.to_vec(), PhantomData::<F>);
     Box::new(FormatBlocks { blocks, format })

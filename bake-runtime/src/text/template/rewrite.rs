@@ -33,7 +33,7 @@ pub(super) fn with_copies(source: &str) -> Result<String, String> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum TermKind {
     Name,
     /// A word that ends an expression.
     Keyword,
@@ -45,7 +45,7 @@ enum Kind {
 
 #[derive(Clone, Copy)]
 struct Lexeme<'a> {
-    kind: Kind,
+    kind: TermKind,
     text: &'a str,
     /// Where it begins in the tag.
     at: usize,
@@ -54,7 +54,7 @@ struct Lexeme<'a> {
 impl Lexeme<'_> {
     /// Whether an operand may end here.
     fn is_operand(&self) -> bool {
-        matches!(self.kind, Kind::Name | Kind::Literal | Kind::Close)
+        matches!(self.kind, TermKind::Name | TermKind::Literal | TermKind::Close)
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> Tag<'a> {
                     at += space.len_utf8();
                     continue;
                 }
-                '"' | '\'' => (Kind::Literal, jinja::string(rest)),
+                '"' | '\'' => (TermKind::Literal, jinja::string(rest)),
                 '0'..='9' => {
                     let mut digits = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
                     // An exponent may have a sign.
@@ -113,38 +113,40 @@ impl<'a> Tag<'a> {
                             0
                         }
                     });
-                    (Kind::Literal, digits + fraction)
+                    (TermKind::Literal, digits + fraction)
                 }
-                '(' | '[' | '{' => (Kind::Open, 1),
-                ')' | ']' | '}' => (Kind::Close, 1),
+                '(' | '[' | '{' => (TermKind::Open, 1),
+                ')' | ']' | '}' => (TermKind::Close, 1),
                 c if in_word(c) => {
                     let length = rest.find(|c| !in_word(c)).unwrap_or(rest.len());
                     let kind = match &rest[..length] {
-                        _ if is_block && tokens.is_empty() => Kind::Keyword,
-                        _ if tokens.last().is_some_and(|before| before.text == ".") => Kind::Name,
-                        // Tests bind more tightly than all signs.
-                        "is" if tokens.last().is_some_and(Lexeme::is_operand) => Kind::Sign,
-                        "not" if tokens.last().is_some_and(|before| before.text == "is") => {
-                            Kind::Sign
+                        _ if is_block && tokens.is_empty() => TermKind::Keyword,
+                        _ if tokens.last().is_some_and(|before| before.text == ".") => {
+                            TermKind::Name
                         }
-                        "not" => Kind::Keyword,
+                        // Tests bind more tightly than all signs.
+                        "is" if tokens.last().is_some_and(Lexeme::is_operand) => TermKind::Sign,
+                        "not" if tokens.last().is_some_and(|before| before.text == "is") => {
+                            TermKind::Sign
+                        }
+                        "not" => TermKind::Keyword,
                         "in" if tokens.last().is_some_and(|before| before.text == "not") => {
-                            Kind::Keyword
+                            TermKind::Keyword
                         }
                         // Where a value is expected, they are names.
                         "and" | "or" | "if" | "else" | "in" | "recursive"
                             if tokens.last().is_some_and(Lexeme::is_operand) =>
                         {
-                            Kind::Keyword
+                            TermKind::Keyword
                         }
-                        _ => Kind::Name,
+                        _ => TermKind::Name,
                     };
                     (kind, length)
                 }
                 c => {
                     let pair = ["==", "!=", "<=", ">=", "//", "**"].iter();
                     let is_pair = pair.into_iter().any(|pair| rest.starts_with(pair));
-                    (Kind::Sign, if is_pair { 2 } else { c.len_utf8() })
+                    (TermKind::Sign, if is_pair { 2 } else { c.len_utf8() })
                 }
             };
             tokens.push(Lexeme { kind, text: &rest[..length], at });
@@ -163,7 +165,7 @@ impl<'a> Tag<'a> {
             }
         }
         let statement = match self.tokens.first() {
-            Some(Lexeme { kind: Kind::Keyword, text, .. }) => *text,
+            Some(Lexeme { kind: TermKind::Keyword, text, .. }) => *text,
             _ => "",
         };
         let mut levels = vec![Level::default()];
@@ -194,9 +196,9 @@ impl<'a> Tag<'a> {
         let outermost = levels.len() == 1;
         let Some(level) = levels.last_mut() else { return };
         match (token.kind, token.text) {
-            (Kind::Open, bracket) => {
+            (TermKind::Open, bracket) => {
                 let of_call = bracket == "("
-                    && before.is_some_and(|it| matches!(it.kind, Kind::Name | Kind::Close));
+                    && before.is_some_and(|it| matches!(it.kind, TermKind::Name | TermKind::Close));
                 let arguments = of_call.then_some(match before {
                     Some(Lexeme { text: "namespace", .. }) => WITHIN,
                     _ => COPIED,
@@ -214,7 +216,7 @@ impl<'a> Tag<'a> {
                     ..Level::default()
                 });
             }
-            (Kind::Close, _) if !outermost => {
+            (TermKind::Close, _) if !outermost => {
                 // The engine divides by the number of values, which Jinja2 requires, too.
                 if i >= 2 && ["cycle", "("] == [self.tokens[i - 2].text, self.tokens[i - 1].text] {
                     let raised = "raise_exception('no items for cycling given')";
@@ -225,12 +227,12 @@ impl<'a> Tag<'a> {
                     self.end_bound(&level, i);
                 }
             }
-            (Kind::Sign, "+" | "-") if before.is_some_and(|before| before.is_operand()) => {
+            (TermKind::Sign, "+" | "-") if before.is_some_and(|before| before.is_operand()) => {
                 let is_sum = token.text == "+";
                 self.end_term(level, i, is_sum);
                 (level.term, level.copied) = (i + 1, is_sum);
             }
-            (Kind::Sign, "=") => {
+            (TermKind::Sign, "=") => {
                 (level.term, level.copied) = (i + 1, false);
                 if level.parameters {
                     level.bound = Some((i + 1, COPIED));
@@ -241,7 +243,7 @@ impl<'a> Tag<'a> {
                     *begin = i + 1;
                 }
             }
-            (Kind::Sign, ",") => {
+            (TermKind::Sign, ",") => {
                 self.end_term(level, i, false);
                 // Without brackets, `set` makes a tuple.
                 if !(outermost && statement == "set") {
@@ -250,15 +252,16 @@ impl<'a> Tag<'a> {
                 }
                 (level.term, level.copied) = (i + 1, false);
             }
-            (Kind::Sign, "*" | "**") if level.bound.is_some_and(|(begin, _)| begin == i) => {
+            (TermKind::Sign, "*" | "**") if level.bound.is_some_and(|(begin, _)| begin == i) => {
                 level.bound = level.bound.map(|(begin, filter)| (begin + 1, filter));
                 level.term = i + 1;
             }
             // A repeated list is as long as it says, and takes no step.
-            (Kind::Sign, "*") if before.is_some_and(|before| before.is_operand()) => {
+            (TermKind::Sign, "*") if before.is_some_and(|before| before.is_operand()) => {
                 level.copied = true;
             }
-            (Kind::Keyword, _) | (Kind::Sign, ":" | "==" | "!=" | "<" | ">" | "<=" | ">=") => {
+            (TermKind::Keyword, _)
+            | (TermKind::Sign, ":" | "==" | "!=" | "<" | ">" | "<=" | ">=") => {
                 self.end_term(level, i, false);
                 (level.term, level.copied) = (i + 1, false);
                 let is_first = self.tokens[..i].iter().all(|other| other.text != token.text);
@@ -294,7 +297,7 @@ impl<'a> Tag<'a> {
     fn copy(&mut self, begin: usize, end: usize, filter: &str) {
         let (first, last) = match self.tokens.get(begin..end) {
             Some([first, .., last]) => (first, last),
-            Some([one]) if one.kind != Kind::Literal => (one, one),
+            Some([one]) if one.kind != TermKind::Literal => (one, one),
             _ => return,
         };
         // What is not a value is an error of the template.

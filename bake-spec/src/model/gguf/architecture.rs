@@ -23,12 +23,12 @@ pub struct Placed {
     /// The name there, such as `model.layers.0.self_attn.q_proj.weight` in transformers.
     pub name: String,
     /// How the rows of the file differ.
-    pub rows: Rows,
+    pub rows: RowOrder,
 }
 
 /// How the rows of a tensor in a GGUF file differ from those that transformers has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
+pub enum RowOrder {
     /// Not at all.
     Same,
     /// Of each of so many heads, the two rows that are turned together are neighbours, and not half
@@ -187,14 +187,14 @@ impl Architecture {
     }
 
     /// How files have the rows of a module, by its name in transformers.
-    fn rows(self, module: &str, heads: HeadCounts) -> Rows {
+    fn rows(self, module: &str, heads: HeadCounts) -> RowOrder {
         let turned = matches!(self, Self::Llama | Self::SmolLm3);
         match module {
-            "self_attn.q_proj" if turned => Rows::Neighbours { heads: heads.queries },
-            "self_attn.k_proj" if turned => Rows::Neighbours { heads: heads.keys },
+            "self_attn.q_proj" if turned => RowOrder::Neighbours { heads: heads.queries },
+            "self_attn.k_proj" if turned => RowOrder::Neighbours { heads: heads.keys },
             // Gemma multiplies by 1 more than a norm's weight, and its files contain the sum.
-            _ if self == Self::Gemma3 && module.ends_with("norm") => Rows::PlusOne,
-            _ => Rows::Same,
+            _ if self == Self::Gemma3 && module.ends_with("norm") => RowOrder::PlusOne,
+            _ => RowOrder::Same,
         }
     }
 }
@@ -228,14 +228,14 @@ mod tests {
         let (llama, gemma) = (Architecture::Llama, Architecture::Gemma3);
         assert_eq!(
             stored(llama, "self_attn.k_proj"),
-            named("attn_k", Rows::Neighbours { heads: 2 })
+            named("attn_k", RowOrder::Neighbours { heads: 2 })
         );
-        assert_eq!(stored(llama, "post_attention_layernorm"), named("ffn_norm", Rows::Same));
+        assert_eq!(stored(llama, "post_attention_layernorm"), named("ffn_norm", RowOrder::Same));
         assert_eq!(
             stored(gemma, "post_attention_layernorm"),
-            named("post_attention_norm", Rows::PlusOne)
+            named("post_attention_norm", RowOrder::PlusOne)
         );
         assert_eq!(stored(Architecture::Phi3, "mlp.up_proj"), None);
-        assert_eq!(stored(Architecture::Phi3, "mlp.gate_up_proj"), named("ffn_up", Rows::Same));
+        assert_eq!(stored(Architecture::Phi3, "mlp.gate_up_proj"), named("ffn_up", RowOrder::Same));
     }
 }

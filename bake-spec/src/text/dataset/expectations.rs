@@ -15,7 +15,7 @@ const EXAMPLE: &str = r#"{"question": "…", "contains": "…"}"#;
 /// A line of a file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct ExpectationLine {
     question: String,
     target: Option<String>,
     contains: Option<OneOrAny>,
@@ -51,7 +51,7 @@ pub fn expectations(path: &Path, shown: impl Display) -> Result<Vec<NumberedLine
 }
 
 fn of_line(line: &str) -> Result<Expect, String> {
-    let line: Line = object_of(line, EXAMPLE)?;
+    let line: ExpectationLine = object_of(line, EXAMPLE)?;
     let mut answers = Vec::new();
     answers.extend(line.contains.map(|contains| match contains {
         OneOrAny::One(words) => Answer::Contains(words.into()),

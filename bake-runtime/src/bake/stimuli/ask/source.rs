@@ -51,7 +51,7 @@ pub(in crate::bake::stimuli) struct Candidates {
 }
 
 /// A passage in progress.
-pub(super) struct Source {
+pub(super) struct QuestionSource {
     /// Its share of the questions.
     pub(super) quota: usize,
     /// The questions wanted from it so far.
@@ -69,7 +69,7 @@ pub(super) struct Source {
     pub(super) unknown: bool,
 }
 
-impl Source {
+impl QuestionSource {
     pub(super) fn new(quota: usize) -> Self {
         Self {
             quota,
@@ -147,12 +147,12 @@ impl Source {
     }
 }
 
-pub(super) fn accepted(sources: &[Source]) -> usize {
+pub(super) fn accepted(sources: &[QuestionSource]) -> usize {
     sources.iter().map(|source| source.accepted).sum()
 }
 
 /// The shares in `missing` of the passages that can give more, in the order of the passages.
-pub(super) fn spread(sources: &[Source], missing: usize) -> Vec<usize> {
+pub(super) fn spread(sources: &[QuestionSource], missing: usize) -> Vec<usize> {
     let open = sources.iter().filter(|source| !source.exhausted()).count();
     let (quota, mut place, mut shares) = (Quota::new(missing, open), 0, Vec::new());
     for source in sources {

@@ -4,7 +4,7 @@
 //! bits. All is inlined into loops that are compiled with the processor's vector instructions.
 
 /// A format in which `NUMBERS` numbers are `BYTES` bytes.
-pub(super) trait Format<const BYTES: usize, const NUMBERS: usize> {
+pub(super) trait BlockFormat<const BYTES: usize, const NUMBERS: usize> {
     fn widen(block: &[u8; BYTES], wide: &mut [f32; NUMBERS]);
 }
 
@@ -42,7 +42,7 @@ fn part<const N: usize>(block: &[u8], first: usize) -> &[u8; N] {
     block[first..].first_chunk().expect("a block has all of its parts")
 }
 
-impl Format<18, 32> for Q4Zero {
+impl BlockFormat<18, 32> for Q4Zero {
     #[inline(always)]
     fn widen(block: &[u8; 18], wide: &mut [f32; 32]) {
         let (d, q) = (half(*part(block, 0)), part::<16>(block, 2));
@@ -53,7 +53,7 @@ impl Format<18, 32> for Q4Zero {
     }
 }
 
-impl Format<20, 32> for Q4One {
+impl BlockFormat<20, 32> for Q4One {
     #[inline(always)]
     fn widen(block: &[u8; 20], wide: &mut [f32; 32]) {
         let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
@@ -72,7 +72,7 @@ fn fifth_bits(bits: &[u8; 4]) -> [u8; 32] {
     std::array::from_fn(|j| ((bits >> j & 1) << 4) as u8)
 }
 
-impl Format<22, 32> for Q5Zero {
+impl BlockFormat<22, 32> for Q5Zero {
     #[inline(always)]
     fn widen(block: &[u8; 22], wide: &mut [f32; 32]) {
         let (d, fifth) = (half(*part(block, 0)), fifth_bits(part(block, 2)));
@@ -84,7 +84,7 @@ impl Format<22, 32> for Q5Zero {
     }
 }
 
-impl Format<24, 32> for Q5One {
+impl BlockFormat<24, 32> for Q5One {
     #[inline(always)]
     fn widen(block: &[u8; 24], wide: &mut [f32; 32]) {
         let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
@@ -96,7 +96,7 @@ impl Format<24, 32> for Q5One {
     }
 }
 
-impl Format<34, 32> for Q8Zero {
+impl BlockFormat<34, 32> for Q8Zero {
     #[inline(always)]
     fn widen(block: &[u8; 34], wide: &mut [f32; 32]) {
         let (d, q) = (half(*part(block, 0)), part::<32>(block, 2));
@@ -130,7 +130,7 @@ fn scales_of_pair(block: &[u8], pair: usize) -> [[f32; 2]; 2] {
     })
 }
 
-impl Format<144, 256> for Q4K {
+impl BlockFormat<144, 256> for Q4K {
     #[inline(always)]
     fn widen(block: &[u8; 144], wide: &mut [f32; 256]) {
         for (pair, wide) in wide.as_chunks_mut::<64>().0.iter_mut().enumerate() {
@@ -144,7 +144,7 @@ impl Format<144, 256> for Q4K {
     }
 }
 
-impl Format<176, 256> for Q5K {
+impl BlockFormat<176, 256> for Q5K {
     #[inline(always)]
     fn widen(block: &[u8; 176], wide: &mut [f32; 256]) {
         let fifth = part::<32>(block, 16);
@@ -160,7 +160,7 @@ impl Format<176, 256> for Q5K {
     }
 }
 
-impl Format<210, 256> for Q6K {
+impl BlockFormat<210, 256> for Q6K {
     #[inline(always)]
     fn widen(block: &[u8; 210], wide: &mut [f32; 256]) {
         let d = half(*part(block, 208));

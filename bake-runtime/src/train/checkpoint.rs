@@ -202,3 +202,30 @@ fn replace(adapter: &mut Adapter, matrices: &mut impl Iterator<Item = Tensor>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_whole_is_not_read() {
+        let empty = [0u64; LISTS].map(u64::to_le_bytes).concat();
+        assert_eq!(lists(&empty), Some(([const { Vec::new() }; LISTS], &[][..])));
+        for cut in 0..empty.len() {
+            assert_eq!(lists(&empty[..cut]), None, "{cut}");
+        }
+        // More numbers than there are, or than there can be.
+        for count in [1, 1 << 40, 1 << 61, u64::MAX] {
+            let mut lying = empty.clone();
+            lying[..8].copy_from_slice(&count.to_le_bytes());
+            assert_eq!(lists(&lying), None, "{count}");
+        }
+        let like = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+        for bytes in [0, 4, 23, 24, 25, 48] {
+            let read = tensors(&vec![0; bytes], &[&like]).unwrap();
+            assert_eq!(read.is_some(), bytes == 24, "{bytes}");
+        }
+    }
+}

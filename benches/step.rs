@@ -33,7 +33,7 @@ use bake::recipe::{
     Generator, Lora, ModelSource, Recipe, RecipeFields, Rollout, RolloutFields, Schedule, Stimuli,
     Target, TargetFields, Train, TrainFields,
 };
-use bake::{BakeOptions, Device, Interrupt, Message, Plan, Progress, Role, Store};
+use bake::{BakeOptions, Device, Interrupt, Message, Model, Plan, Progress, Role, Store};
 use bake_runtime::bake_recipe;
 use bake_spec::{Config, Projection};
 use candle_core::{D, DType, Tensor, Var};
@@ -146,9 +146,9 @@ fn measure(row: &Row<'_>, device: Device) -> Result<(), Box<dyn Error>> {
     let recipe = row.size.recipe(row.model, dir.path())?;
     let Step { ms: step_ms, answers, steps, planned, took, peak } =
         step(&recipe, dir.path(), device)?;
-    let device = device.open()?;
-    let (loss_ms, plain_ms) = losses(&recipe, answers, &device)?;
-    let (autograd_ms, tokens) = autograd_step(&recipe, answers, &device)?;
+    let (model, device) = (bake_runtime::load_model(&recipe, Device::Cpu)?, device.open()?);
+    let (loss_ms, plain_ms) = losses(model.config(), answers, &device)?;
+    let (autograd_ms, tokens) = autograd_step(&recipe, &model, answers, &device)?;
     let (share, plain_share) =
         (100.0 * loss_ms / step_ms, 100.0 * plain_ms / (step_ms - loss_ms + plain_ms));
     let (name, batch) = (row.name, recipe.train.batch);
@@ -293,12 +293,11 @@ fn step(recipe: &Recipe, dir: &Path, device: Device) -> Result<Step, Box<dyn Err
 
 /// The median times of the loss and of its plain form, in milliseconds.
 fn losses(
-    recipe: &Recipe,
+    config: &Config,
     tokens: usize,
     device: &candle_core::Device,
 ) -> Result<(f64, f64), Box<dyn Error>> {
-    let model = bake_runtime::load_model(recipe, Device::Cpu)?;
-    let (vocabulary, hidden) = (model.config().vocab_size(), model.config().hidden_size());
+    let (vocabulary, hidden) = (config.vocab_size(), config.hidden_size());
     let head = Tensor::randn(0f32, 0.05, (vocabulary, hidden), device)?;
     let teacher = Tensor::randn(0f32, 1.0, (tokens, hidden), device)?;
     let student = (&teacher + Tensor::randn(0f32, 0.1, (tokens, hidden), device)?)?;
@@ -334,10 +333,10 @@ fn losses(
 /// its sequences.
 fn autograd_step(
     recipe: &Recipe,
+    model: &Model,
     tokens: usize,
     device: &candle_core::Device,
 ) -> Result<(f64, usize), Box<dyn Error>> {
-    let model = bake_runtime::load_model(recipe, Device::Cpu)?;
     let (config, batch) = (model.config(), recipe.train.batch);
     let question = recipe.targets[0].stimuli.questions()[0].as_ref();
     let question = model.encode(&[Message::new(Role::User, question)])?.len();

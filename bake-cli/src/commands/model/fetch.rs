@@ -75,15 +75,15 @@ pub(super) fn get(
     quiet: bool,
 ) -> Result<bool> {
     let place = model.path()?;
-    let scratch = DownloadFolder::new(place.parent().unwrap_or(Path::new("")), interrupt)?;
+    let downloads = DownloadFolder::new(place.parent().unwrap_or(Path::new("")), interrupt)?;
     if is_whole(model, &place) {
         return Ok(false);
     }
     let source = match from {
         Some(file) => file.to_owned(),
-        None => download(model, &scratch.folder, interrupt, quiet)?,
+        None => download(model, &downloads.folder, interrupt, quiet)?,
     };
-    let copy = scratch.folder.join(model.file());
+    let copy = downloads.folder.join(model.file());
     copy_checked(model, &source, &copy, interrupt)?;
     fs::rename(&copy, &place).map_err(|e| cannot_write(&place, e))?;
     Ok(true)
@@ -259,12 +259,12 @@ mod tests {
     #[test]
     fn an_archive_without_the_model_is_an_error_that_names_it() {
         let attacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/attacks/archive");
-        let scratch = tempfile::tempdir().unwrap();
+        let downloads = tempfile::tempdir().unwrap();
         let mut taken = 0;
         for entry in fs::read_dir(attacks).unwrap() {
             let source = entry.unwrap().path();
             let name = source.file_name().unwrap().to_string_lossy().into_owned();
-            let copy = scratch.path().join(&name);
+            let copy = downloads.path().join(&name);
             let error = copy_checked(&NAMED[0], &source, &copy, &Interrupt::new()).unwrap_err();
             let said = message(&error);
             assert!(said.contains(&name), "{name}: {said}");

@@ -160,7 +160,7 @@ fn long_set(model: &Model) -> TrainingSet {
         token_weight: 1.0 / 60.0,
     };
     let sequences: Vec<_> = lengths.iter().enumerate().map(sequence).collect();
-    let states = noise(&[60, model.config().hidden_size()], 3, 1.0);
+    let states = noise(&[60, model.config().hidden_size()], 3, 0.3);
     TrainingSet { sequences, held_out: Vec::new(), states }
 }
 
@@ -211,7 +211,7 @@ fn shards_have_the_gradients_of_each_sequence_and_the_same_bits_on_any_number_of
     assert!((loss - whole).abs() < 1e-5 * whole, "{loss} {whole}");
     let largest = sum.iter().fold(0f32, |largest, g| largest.max(g.abs()));
     for (got, want) in sum.iter().zip(numbers(&gradients)) {
-        assert!((got - want).abs() < 5e-4 * largest, "{got} {want}");
+        assert!((got - want).abs() < 1e-4 * largest, "{got} {want}");
     }
 }
 

@@ -166,7 +166,7 @@ fn a_bake_of_a_real_model_takes_the_memory_that_its_plan_says() {
         name: "a real model",
         model: ModelSource::Gguf(path.to_str().unwrap().to_owned().into()),
         prompt: std::fs::read_to_string(manual).unwrap(),
-        questions: 16,
+        questions: 8,
         max_tokens: 96,
         rank: 16,
         batch: 8,

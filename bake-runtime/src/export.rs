@@ -78,6 +78,8 @@ pub struct Export {
 /// When the model or the adapter cannot be read, when the format cannot contain them, and when the
 /// folder contains something or cannot be written.
 pub fn export(recipe: &Recipe, adapter: &Path, export: &Export) -> Result<Vec<PathBuf>> {
+    let span = tracing::info_span!("export", bake = &*recipe.name, format = ?export.format);
+    let _entered = span.enter();
     let folder = NewFolder::begin(&export.folder, export.replace)?;
     let (name, checkpoint) = open_model(recipe)?;
     let base = Base { name, checkpoint: &*checkpoint };

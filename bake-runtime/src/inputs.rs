@@ -28,6 +28,8 @@ use crate::model::Model;
 /// When a file of it is missing or damaged, the model is not compiled into the program, or the
 /// device cannot be used.
 pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
+    let span = tracing::info_span!("load_model", model = %recipe.model, device = %device);
+    let _entered = span.enter();
     match &recipe.model {
         #[cfg(feature = "tiny")]
         ModelSource::Tiny => Model::tiny_on(device),

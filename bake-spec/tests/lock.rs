@@ -318,7 +318,7 @@ fn a_lock_of_this_format_is_read_and_written_unchanged() {
     (noted.kl_before, noted.kl_after) = (10.5, 0.25);
     let office = noted.targets.get_mut("office").unwrap();
     (office.prompt_tokens, office.question_tokens) = (89, 18);
-    (office.questions, office.answers) = (55, 55);
+    (office.stimuli, office.rollouts) = (55, 55);
     let mut lock = Lock::default();
     lock.insert("Office", noted);
     let golden = Lock::read(dir.path()).unwrap().unwrap();

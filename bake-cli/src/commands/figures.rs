@@ -115,7 +115,7 @@ pub(super) fn record(locked: &mut Locked, report: &Report) {
         if let Some(target) = locked.targets.get_mut(&report.name) {
             (target.prompt_tokens, target.question_tokens) =
                 (report.prompt_tokens, report.stimulus_tokens);
-            (target.questions, target.answers) = (report.stimuli, report.rollouts);
+            (target.stimuli, target.rollouts) = (report.stimuli, report.rollouts);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo bake fmt`: formats declarations in place.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -59,7 +60,14 @@ fn width(package: &Path) -> Result<usize> {
     for folder in package.ancestors() {
         for name in ["rustfmt.toml", ".rustfmt.toml"] {
             let path = folder.join(name);
-            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            let text = match std::fs::read_to_string(&path) {
+                Ok(text) => text,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => {
+                    let message = format!("cannot read {}; correct or remove it", path.display());
+                    return Err(anyhow::Error::new(e).context(message));
+                }
+            };
             let settings: toml::Table = text
                 .parse()
                 .with_context(|| format!("{} is not valid TOML; correct it", path.display()))?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Common, PlanArgs};
 use crate::json;
-use crate::terminal::{bytes, say, seconds};
+use crate::terminal::{bytes, say, seconds, status};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
@@ -26,6 +26,10 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
     let options = args.room.set(BakeOptions::new().device(common.device));
     for (package, found) in select(&packages, &args.bakes.names.names)? {
         let state = package.state(found, &mut models)?.state;
+        // Answers are tried out, and a long document has many questions.
+        if !args.bakes.json.json && !common.quiet {
+            status("Planning", found.name());
+        }
         let plan = plan(&found.declared.recipe, &options)?;
         // An adapter that is only in the package need not be made either.
         let plan = if state == State::Fresh { plan.with_adapter() } else { plan };
@@ -97,9 +101,10 @@ fn say_target(target: &TargetPlan) {
     );
     let count = |Kept { kept, to_make }: Kept| format!("{kept} kept, {to_make} to make");
     say!(
-        "    {:<20} stimuli {}; rollouts {}; teacher states {}",
+        "    {:<20} stimuli {} known, {} to make; rollouts {}; teacher states {}",
         "",
-        count(target.stimuli),
+        target.stimuli.kept,
+        target.stimuli.to_make,
         count(target.rollouts),
         count(target.states),
     );

@@ -112,7 +112,7 @@ fn stimulus_products(
 /// How much of a kind of product is in the store, and how much has to be made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Kept {
-    /// Used again.
+    /// In the store, to be used again, or made without a model, as some stimuli are.
     pub kept: usize,
     /// Still to be made; at most this many, where the number is not known yet.
     pub to_make: usize,

@@ -3,6 +3,7 @@
 
 use bake_spec::recipe::{Rollout, Target, TeacherContext};
 use bake_spec::room::{FEWER_EXAMPLES, Needed, WITHOUT_CONTEXT};
+use rayon::prelude::*;
 
 use super::layout::{Conversation, Layout, worked};
 use super::reading::Reading;
@@ -173,26 +174,28 @@ pub(super) fn layouts(
         }
         _ => None,
     };
-    'layouts: for &layout in Layout::of(target) {
+    let model = stages.model;
+    let fits = |layout: Layout, text: &str| -> Result<bool> {
+        let with = |question| layout.conversation(&target.prompt, text, question, &examples);
+        let asked = with("");
+        let shown = model.template().check_shows(&asked.messages(), "").is_ok();
+        if !shown || !room.holds_with_question(&asked)? {
+            return Ok(false);
+        }
+        written.map_or(Ok(true), |written| room.holds(&with(written)))
+    };
+    for &layout in Layout::of(target) {
         // An excerpt is one of a passage.
         let of_passage = matches!(target.context, None | Some(TeacherContext::Passage));
         if layout.is_excerpt() && !of_passage {
             continue;
         }
-        for text in &texts {
-            let asked = layout.conversation(&target.prompt, text, "", &examples);
-            let shown = stages.model.template().check_shows(&asked.messages(), "").is_ok();
-            if !shown || !room.holds_with_question(&asked)? {
-                continue 'layouts;
-            }
-            let with = |question| layout.conversation(&target.prompt, text, question, &examples);
-            if let Some(written) = written
-                && !room.holds(&with(written))?
-            {
-                continue 'layouts;
-            }
+        let each = texts.par_iter().map(|text| fits(layout, text));
+        match each.find_first(|fits| !matches!(fits, Ok(true))) {
+            None => fitting.push(layout),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error),
         }
-        fitting.push(layout);
     }
     if fitting.is_empty() && target.context == Some(TeacherContext::Document) {
         let alone = Layout::of(target)[0].conversation(&target.prompt, document, "", &examples);

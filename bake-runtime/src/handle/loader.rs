@@ -150,6 +150,8 @@ impl<D: Declaration> Loader<D> {
 
     /// The base model and the adapter.
     fn parts(&self) -> Result<(Model, Adapter)> {
+        let span = tracing::info_span!("load", bake = &*D::RECIPE.name);
+        let _entered = span.enter();
         let model = match &self.model {
             Some(path) => Model::load(path, self.device)?,
             None => load_model(D::RECIPE, self.device)?,

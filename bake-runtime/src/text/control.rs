@@ -1,6 +1,9 @@
 //! Control tokens: which of a tokenizer's tokens steer a conversation, and encoding texts in which
 //! some of them are only written out.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokenizers::normalizer::Range;
 use tokenizers::{
     AddedToken, Model as _, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
@@ -43,14 +46,37 @@ impl AddedTokens {
     }
 
     /// The control tokens, written out.
+    #[cfg(test)]
     pub(super) fn control(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|added| added.control).map(|added| added.token.content.as_str())
     }
 
-    /// Those among them that the tokenizer calls special.
-    pub(super) fn special(&self) -> impl Iterator<Item = &str> {
-        let special = self.0.iter().filter(|added| added.control && added.token.special);
-        special.map(|added| added.token.content.as_str())
+    /// The byte positions at which a text has control tokens, or what the tokenizer's normalizer
+    /// makes of it: in full-width letters, say, for one that makes them ordinary ones. With
+    /// `special`, only those that the tokenizer calls special.
+    pub(super) fn written_in(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        text: &str,
+        special: bool,
+    ) -> BTreeSet<usize> {
+        let sought =
+            self.0.iter().filter(|added| added.control && (added.token.special || !special));
+        let (changed, plain): (Vec<_>, Vec<_>) = sought
+            .partition(|added| added.token.normalized && tokenizer.get_normalizer().is_some());
+        let contents = plain.iter().chain(&changed).map(|added| added.token.content.as_str());
+        let mut starts: BTreeSet<usize> = starts(text, contents).collect();
+        if !changed.is_empty()
+            && let Some(normalized) = normalized(tokenizer, text)
+        {
+            let patterns = changed.iter().map(|added| added.pattern.as_str());
+            for start in self::starts(normalized.get(), patterns) {
+                let first = normalized.get()[start..].chars().next().map_or(0, char::len_utf8);
+                let range = normalized.convert_offsets(Range::Normalized(start..start + first));
+                starts.extend(range.map(|range| range.start));
+            }
+        }
+        starts
     }
 
     /// The control token of an id, written out.
@@ -141,6 +167,26 @@ impl AddedTokens {
         }
         Ok(parts)
     }
+}
+
+/// The byte positions at which one of the patterns begins in a text.
+fn starts<'a>(
+    text: &'a str,
+    patterns: impl Iterator<Item = &'a str>,
+) -> impl Iterator<Item = usize> {
+    let patterns: Vec<_> = patterns.collect();
+    text.char_indices()
+        .map(|(at, _)| at)
+        .filter(move |&at| patterns.iter().any(|pattern| text[at..].starts_with(pattern)))
+}
+
+/// A text as a tokenizer's normalizer makes it; none where it fails, and encoding the text will.
+fn normalized(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<NormalizedString> {
+    let mut normalized = NormalizedString::from(text);
+    let normalize = || tokenizer.get_normalizer()?.normalize(&mut normalized).ok();
+    // The regular expressions of a normalizer panic where they take too many steps.
+    catch_unwind(AssertUnwindSafe(normalize)).ok()??;
+    Some(normalized)
 }
 
 /// Whether a token steers the conversation: if it is called special, looks like a tag, or is

@@ -135,6 +135,16 @@ fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
     assert_eq!(read_back.encode("<t>").unwrap(), [14]);
     assert_eq!(read_back.control_tokens(), ["<unk>", "<s>", "</s>", "<t>"]);
 
+    // Nor does it steer in letters that the normalizer makes into it.
+    tokenizer["normalizer"] = json!({"type": "NFKC"});
+    let (wide, template) = read(&self::files(&tokenizer, &plain_config())).unwrap();
+    assert_eq!(wide.encode("a＜t＞").unwrap(), [4, 14]);
+    for text in ["a＜t＞", "a<t＞", "a<t>"] {
+        let messages = [Message::new(Role::User, text)];
+        let ids = template.encode(&wide, &messages, false).unwrap();
+        assert_eq!(ids, [1, 4, 8, 12, 11], "{text}");
+    }
+
     // What the template writes steers too, whatever it looks like.
     let config = json!({"bos_token": "<s>", "chat_template": "{{ 'b' + messages[0].content }}"});
     let files = self::files(&tokenizer, &config);

@@ -95,11 +95,11 @@ impl Tokenizer {
     /// longer is that token: every control token, except that what the model said itself may
     /// contain those that are not called special.
     pub(crate) fn mark(&self, text: &str, is_of_model: bool, mark: char) -> String {
-        let tokens = self.written_as_text(is_of_model);
-        let mut marked = String::with_capacity(text.len());
+        let tokens = self.added.written_in(&self.inner, text, is_of_model);
+        let mut marked = String::with_capacity(text.len() + tokens.len() * mark.len_utf8());
         for (at, c) in text.char_indices() {
             marked.push(c);
-            if tokens.iter().any(|token| text[at..].starts_with(token)) {
+            if tokens.contains(&at) {
                 marked.push(mark);
             }
         }
@@ -108,14 +108,7 @@ impl Tokenizer {
 
     /// Whether [`mark`](Self::mark) changes the text.
     pub(crate) fn is_marked(&self, text: &str, is_of_model: bool) -> bool {
-        self.written_as_text(is_of_model).iter().any(|token| text.contains(token))
-    }
-
-    fn written_as_text(&self, is_of_model: bool) -> Vec<&str> {
-        match is_of_model {
-            true => self.added.special().collect(),
-            false => self.added.control().collect(),
-        }
+        !self.added.written_in(&self.inner, text, is_of_model).is_empty()
     }
 
     /// The control tokens, written out.

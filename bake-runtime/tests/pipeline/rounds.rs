@@ -43,8 +43,10 @@ fn what_is_not_known_is_asked_more_about_and_named_in_the_end() {
 
 #[test]
 fn a_further_round_goes_on_from_the_adapter_and_brings_more() {
-    let few = bake(&fixture(6, None), "few").report;
-    let covered = bake(&fixture(6, Some(3)), "covered").report;
+    let mut fixture = fixture(6, None);
+    let few = bake(&fixture, "store").report;
+    fixture.train(|train| train.until_covered = Some(3));
+    let covered = bake(&fixture, "store").report;
     assert_eq!(few.held_out, covered.held_out, "the first training is the same");
     assert!(few.rounds.is_empty() && few.uncovered.is_empty());
     let first = &covered.rounds[0];
@@ -94,7 +96,7 @@ fn a_round_on_policy_learns_along_the_students_own_answers() {
     let mut fixture = fixture(4, None);
     let outline = Outline::new(OutlineFields { count: Some(24) }).unwrap();
     fixture.stimuli(|stimuli| stimuli.generators = vec![Declared::Outline(outline)].into());
-    let without = bake(&fixture, "without").report;
+    let without = bake(&fixture, "store").report;
     fixture.rollout(|rollout| rollout.on_policy = 1.0);
     let first = bake(&fixture, "store");
     let report = &first.report;
@@ -119,7 +121,7 @@ fn a_round_on_policy_learns_along_the_students_own_answers() {
     assert_eq!(weights(&bake(&fixture, "another").adapter), adapter);
     // Fewer answers of the student, and another training.
     fixture.rollout(|rollout| rollout.on_policy = 0.5);
-    let some = bake(&fixture, "some").report.rounds.remove(0);
+    let some = bake(&fixture, "store").report.rounds.remove(0);
     assert!((1..round.on_policy).contains(&some.on_policy), "{some:?} {round:?}");
     assert_ne!(some.epochs, round.epochs);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
-use bake_runtime::bake_recipe;
+use bake_runtime::{Export, ExportFormat, bake_recipe, export};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -71,10 +71,20 @@ fn every_stage_has_a_span_and_ends_with_an_event() {
     // For all threads: where there is one subscriber, and for one thread only, what another thread
     // comes to first is not heard in any.
     tracing::subscriber::set_global_default(listener.clone()).unwrap();
-    let report = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap().report;
+    let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
+    let to = Export {
+        format: ExportFormat::Peft,
+        dtype: None,
+        folder: fixture.dir.path().join("export"),
+        replace: false,
+    };
+    export(&fixture.recipe, &bake.adapter, &to).unwrap();
+    let report = bake.report;
     let lines = listener.lines.lock().unwrap();
     let heard = |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|p| line.contains(p)));
     assert!(heard(&["span bake", "Keys"]), "{lines:#?}");
+    assert!(heard(&["span load_model", "model=tiny", "device=cpu"]), "{lines:#?}");
+    assert!(heard(&["span export", "Keys", "format=Peft"]), "{lines:#?}");
     for stage in ["stimuli on keys", "rollouts on keys", "teacher on keys"] {
         assert!(heard(&["span stage", stage, "target=\"keys\"", "total="]), "{stage}: {lines:#?}");
         assert!(heard(&["event INFO", stage, "finished", "done="]), "{stage}: {lines:#?}");

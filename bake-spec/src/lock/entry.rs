@@ -151,10 +151,12 @@ pub struct LockedTarget {
     pub prompt_tokens: usize,
     /// Tokens of the longest question.
     pub question_tokens: usize,
-    /// Questions that were asked.
-    pub questions: usize,
-    /// Answers of the teacher, with those that were held out of training.
-    pub answers: usize,
+    /// Stimuli that were asked.
+    #[serde(rename = "questions")]
+    pub stimuli: usize,
+    /// Rollouts of the teacher, with those that were held out of training.
+    #[serde(rename = "answers")]
+    pub rollouts: usize,
     /// Its own settings that are not at their defaults.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub settings: ReadableSettings,
@@ -169,8 +171,8 @@ impl Locked {
                 document: target.document.as_ref().map(|document| document.hash),
                 prompt_tokens: 0,
                 question_tokens: 0,
-                questions: 0,
-                answers: 0,
+                stimuli: 0,
+                rollouts: 0,
                 settings: readable(&target.own()),
             };
             (target.name.to_string(), locked)

@@ -139,8 +139,8 @@ impl From<Format1Bake> for Locked {
                 document: target.document,
                 prompt_tokens: target.prompt_tokens,
                 question_tokens: target.question_tokens,
-                questions: target.questions,
-                answers: target.answers,
+                stimuli: target.questions,
+                rollouts: target.answers,
                 settings: BTreeMap::new(),
             };
             (name, target)

@@ -1,5 +1,6 @@
-//! The only way in which files are written: beside their destination, and then moved there, so that
-//! a reader sees the old file or the new one and never half of it.
+//! How files are written: beside their destination, and then moved there, so that a reader sees the
+//! old file or the new one and never half of it. What is too large for memory (an export, a model
+//! from elsewhere) is written in a folder of its own, and moved when it is whole.
 //!
 //! Temporary files are made here, in twenty lines, and not by the crate `tempfile`: every macro
 //! would compile it, and its files are only for their owner unless each caller says otherwise. A

@@ -372,7 +372,7 @@ fn worked_examples_change_an_address_where_they_are_written() {
 
 /// So adding a setting, at its default, changes no address: it is not written.
 #[test]
-fn settings_at_their_defaults_leave_no_trace() {
+fn only_generators_leave_a_trace_at_their_defaults() {
     let [plain, anchor] = plain_targets();
     let generators = concat!(
         r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":4,"#,

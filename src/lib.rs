@@ -272,6 +272,8 @@
 //! - `tiny`: the small default model, 12 MB inside the library.
 //! - `train`: `bake()` and what it needs. Leave it out of a program whose adapters are made by
 //!   `cargo bake` and embedded by its build script.
+//! - `store`: finds adapters in the store of whoever is logged in. Leave it out of a program whose
+//!   adapters are embedded.
 //! - `eval`: `load_switchable()`, and comparing the base, the prompted and the baked model.
 //! - `budget`: counts tokens while a declaration is compiled, so that a document that does not fit
 //!   is a compile error.

@@ -81,7 +81,7 @@ fn an_application_links_what_it_needs() {
 }
 
 /// Who needs what.
-const APPLICATION: [(&str, &str); 6] = [
+const APPLICATION: [(&str, &str); 7] = [
     (
         "bake-spec, for hashes and JSON",
         "arrayvec blake3 cfg-if constant_time_eq cpufeatures itoa memchr serde serde_core \
@@ -92,6 +92,7 @@ const APPLICATION: [(&str, &str); 6] = [
         "allocator-api2 bitflags equivalent fastrand foldhash getrandom hashbrown libc \
          linux-raw-sys memmap2 once_cell rustix safetensors stable_deref_trait tempfile",
     ),
+    ("spans of what is loaded", "pin-project-lite tracing tracing-core"),
     ("chat templates", "minijinja minijinja-contrib psm stacker"),
     (
         "matrix products and vector code on all cores",

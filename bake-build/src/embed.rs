@@ -133,8 +133,12 @@ impl Environment {
         };
         let value = |name| variable(name).unwrap_or_default().to_string_lossy().into_owned();
         let (out, package) = (folder("OUT_DIR")?, folder("CARGO_MANIFEST_DIR")?);
-        // If no store is known, adapters beside the sources are enough; this store is empty.
-        let store = Store::user().unwrap_or_else(|_| Store::new(out.join("bake")));
+        let store = match Store::user() {
+            Ok(store) => store,
+            Err(wrong) if variable(DIR_VARIABLE).is_some() => return Err(wrong),
+            // If no store is known, adapters beside the sources are enough; this store is empty.
+            Err(_) => Store::new(out.join("bake")),
+        };
         // The program runs in a different folder from this script.
         let store = Store::new(package.join(store.root()));
         Ok(Self {

@@ -28,9 +28,11 @@
 //! If there is no adapter, `load()` returns an error that says why. An adapter that was baked into
 //! a different model from the one declared now is never embedded.
 //!
-//! Only `auto` trains anything; otherwise nothing is written except to `OUT_DIR`. As long as there
-//! is no `bake.lock`, cargo runs the build script in every build; with one, only when a source, a
-//! document, the model or the adapter has changed, or a file was added to a folder of documents.
+//! Only `auto` trains anything; otherwise nothing is written except to `OUT_DIR`, and to the user's
+//! store that this package uses what is in its lock, so that `cargo bake gc` leaves it there. As
+//! long as there is no `bake.lock`, cargo runs the build script in every build; with one, only when
+//! a source, a document, the model or the adapter has changed, or a file was added to a folder of
+//! documents.
 //!
 //! # Limits
 //!

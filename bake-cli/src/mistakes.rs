@@ -9,6 +9,7 @@ use bake_spec::syntax::find::Source;
 use serde::Serialize;
 
 use crate::paths::from_here;
+use crate::terminal::tell;
 
 /// The mistakes in the declarations of a package.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl ShownMistake {
 
     /// Prints it with its line of the source.
     pub(crate) fn print(&self) {
-        anstream::eprintln!("{}\n", self.shown);
+        tell(format_args!("{}\n", self.shown));
     }
 }
 

@@ -13,20 +13,25 @@ const GOOD: Style = AnsiColor::BrightGreen.on_default().bold();
 const BAD: Style = AnsiColor::BrightRed.on_default().bold();
 const NOTABLE: Style = AnsiColor::BrightYellow.on_default().bold();
 
+/// A line on the standard error stream. That nobody reads it any more stops no work.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
 /// A verb and its object.
 pub(crate) fn status(verb: &str, what: impl std::fmt::Display) {
-    anstream::eprintln!("{GOOD}{verb:>12}{GOOD:#} {what}");
+    tell(format_args!("{GOOD}{verb:>12}{GOOD:#} {what}"));
 }
 
 pub(crate) fn warning(what: impl std::fmt::Display) {
-    anstream::eprintln!("{NOTABLE}warning{NOTABLE:#}: {what}");
+    tell(format_args!("{NOTABLE}warning{NOTABLE:#}: {what}"));
 }
 
 pub(crate) fn error(error: &anyhow::Error) {
     if let Some(mistakes) = error.downcast_ref::<Mistakes>() {
         mistakes.print();
     }
-    anstream::eprintln!("{BAD}error{BAD:#}: {}", message(error));
+    tell(format_args!("{BAD}error{BAD:#}: {}", message(error)));
 }
 
 /// What an error says, with its causes.
@@ -81,7 +86,7 @@ impl Progress for ShownProgress {
 
 /// What to do next, for people.
 pub(crate) fn next_step(what: impl std::fmt::Display) {
-    anstream::eprintln!("{GOOD}{:>12}{GOOD:#} {what}", "Next");
+    tell(format_args!("{GOOD}{:>12}{GOOD:#} {what}", "Next"));
 }
 
 /// Text on the standard output. Where nobody reads it any more, as with `head`, the program exits

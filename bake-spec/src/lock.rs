@@ -116,6 +116,12 @@ impl Lock {
         };
         let mut bakes = BTreeMap::new();
         for bake in read {
+            if !bake.is_finite() {
+                return Err(format!(
+                    "has a divergence of `{}` that is not a finite number; {RESTORE}",
+                    bake.name
+                ));
+            }
             if let Some(twice) = bakes.insert(bake.name.clone(), bake) {
                 return Err(format!(
                     "contains `{}` twice; delete it and run `cargo bake`",

@@ -410,7 +410,16 @@ fn a_lock_that_was_edited_by_hand_is_an_error_or_stale() {
     let path = dir.path().join("bake.lock");
     for name in ["format1.lock", "format2.lock"] {
         let text = fixture(name);
-        let huge = ["18446744073709551615", "9223372036854775807", "-1", "0", "1e999", "\"x\""];
+        let huge = [
+            "18446744073709551615",
+            "9223372036854775807",
+            "-1",
+            "0",
+            "1e999",
+            "nan",
+            "-inf",
+            "\"x\"",
+        ];
         for (i, line) in text.lines().enumerate() {
             let Some((key, _)) = line.split_once(" = ") else { continue };
             for value in huge {

@@ -13,7 +13,7 @@ use bake_spec::recipe::{Recipe, Target};
 
 use super::checkpoint;
 use crate::args::{ChatArgs, Common, Who};
-use crate::terminal::warning;
+use crate::terminal::{tell, warning};
 use crate::workspace::{Models, packages, select_one};
 
 const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
@@ -48,12 +48,17 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let mut talk =
         Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };
     if let Some(question) = &args.ask {
-        talk.answer(question)?;
-        return Ok(ExitCode::SUCCESS);
+        return match talk.answer(question) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => {
+                crate::terminal::error(&error);
+                Ok(ExitCode::from(1))
+            }
+        };
     }
     let asked = std::io::stdin().is_terminal();
     if asked && !common.quiet {
-        anstream::eprintln!("{HELP}");
+        tell(HELP);
     }
     let mut code = ExitCode::SUCCESS;
     loop {
@@ -114,7 +119,7 @@ impl Talk<'_> {
                 }
                 self.who = Who::Prompted;
             }
-            _ if word.starts_with('/') => anstream::eprintln!("{HELP}"),
+            _ if word.starts_with('/') => tell(HELP),
             _ => self.answer(line)?,
         }
         Ok(true)

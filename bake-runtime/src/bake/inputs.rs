@@ -106,7 +106,7 @@ impl Inputs {
             }
         }
         if let (Some(template), Some(document)) = (target.stimuli.template(), &target.document) {
-            let template = PassageTemplate::new(&target.name, &template.text, &document.path)?;
+            let template = PassageTemplate::new(&target.name, &template.text, document.name())?;
             inputs.template = Some(template);
         }
         Ok(inputs)

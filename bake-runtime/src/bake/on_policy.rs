@@ -87,11 +87,13 @@ impl OnPolicy<'_> {
         drawn < target.rollout.on_policy
     }
 
-    /// A random stream of its own for every stimulus of every target in every round.
+    /// A random stream of its own for every stimulus of every document in every round.
     fn random(self, target: &Target, what: &str, stimulus: &Stimulus) -> ChaCha8Rng {
-        let key = KeyHasher::new(what, 1)
+        // Not its name, which is not in the address of the adapter.
+        let document = target.document.as_ref().map(|document| document.hash.to_string());
+        let key = KeyHasher::new(what, 2)
             .field("seed", &target.rollout.seed)
-            .field("target", &*target.name)
+            .field("document", &*document.unwrap_or_default())
             .field("round", &self.round)
             .field("question", &*stimulus.text)
             .finish();

@@ -1,5 +1,6 @@
 //! Progress and interrupts of a program in a terminal.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
@@ -22,7 +23,7 @@ impl Progress for Bars {
             ProgressDrawTarget::stderr_with_hz(8),
         );
         if bar.is_hidden() {
-            eprintln!("{stage}: {total} {}", noun(total, unit));
+            tell(&format!("{stage}: {total} {}", noun(total, unit)));
         }
         let template = format!(
             "{{prefix:<30}} {{bar:24}} {{pos:>5}}/{{len}} {unit:<9} {{elapsed:>3}}, {{eta}} left  \
@@ -58,11 +59,16 @@ impl Progress for Bars {
     }
 }
 
+/// A line on the standard error stream. That nobody reads it any more stops no work.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 impl Bars {
     fn say(&self, line: &str) {
         match &*self.lock() {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
         }
     }
 

@@ -10,6 +10,8 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer as _, Token,
 };
 
+use super::jinja::{self, Piece};
+
 /// The tokens that a tokenizer finds before it splits a text into words.
 pub(super) struct AddedTokens(Vec<Added>);
 
@@ -201,25 +203,23 @@ fn is_control(token: &AddedToken, written: &str) -> bool {
 /// What a template can write: its text outside tags, and the quoted texts inside them. Zeros
 /// separate them, so that no word spans two of them.
 fn literal_text(template: &str) -> String {
-    let (mut text, mut rest) = (String::new(), template);
-    while let Some(start) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
-        text += &rest[..start];
-        text.push('\0');
-        let tag = &rest[start..];
-        let close = match tag.as_bytes()[1] {
-            b'{' => "}}",
-            b'%' => "%}",
-            _ => "#}",
-        };
-        let end = tag.find(close).map_or(tag.len(), |end| end + 2);
-        let mut parts = tag[..end].split(['"', '\'']).skip(1).step_by(2);
-        while let Some(quoted) = parts.next().filter(|_| close != "#}") {
-            text += quoted;
-            text.push('\0');
+    let mut text = String::new();
+    for piece in jinja::pieces(template) {
+        match piece {
+            Piece::Text(comment) if comment.starts_with("{#") => text.push('\0'),
+            Piece::Text(written) => text += written,
+            Piece::Expression(mut tag) | Piece::Block(mut tag) => {
+                text.push('\0');
+                while let Some(at) = tag.find(['"', '\'']) {
+                    let quoted;
+                    (quoted, tag) = tag[at..].split_at(jinja::string(&tag[at..]));
+                    text += quoted[1..].strip_suffix(&quoted[..1]).unwrap_or(&quoted[1..]);
+                    text.push('\0');
+                }
+            }
         }
-        rest = &tag[end..];
     }
-    text + rest
+    text
 }
 
 fn is_word(c: char) -> bool {

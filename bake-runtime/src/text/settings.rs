@@ -2,9 +2,10 @@
 //! `special_tokens_map.json` and `added_tokens.json`, read as transformers 5 reads them.
 //!
 //! Of the keys of `tokenizer_config.json`, those about single texts and batches make no difference
-//! to a conversation: `add_bos_token`, `add_eos_token`, `clean_up_tokenization_spaces`,
-//! `model_max_length`, `padding_side`, `truncation_side`. The others are read here, or refused, but
-//! for two: how a text is cut into tokens is what `tokenizer.json` says, with which the model was
+//! to a conversation: `add_bos_token`, `add_eos_token`, `model_max_length`, `padding_side`,
+//! `truncation_side`. Nor does `clean_up_tokenization_spaces`, which is about how an answer is
+//! shown: it is shown as the tokenizer decodes it. The others are read here, or refused, but for
+//! two: how a text is cut into tokens is what `tokenizer.json` says, with which the model was
 //! trained. transformers 5 does not read that for a `tokenizer_class` such as `GPT2Tokenizer` or
 //! `LlamaTokenizer`, and makes a tokenizer of that class and of `legacy` anew: that of SmolLM2 then
 //! takes several digits for one token.
@@ -203,7 +204,8 @@ impl SettingsKeys {
                         special.extend(token.map(|token| (name.clone(), token)));
                     }
                 }
-                _ => {}
+                Value::Null => {}
+                _ => return Err(error(files, file, &format!("has no list of tokens in `{key}`"))),
             }
         }
         Ok((special, extra))

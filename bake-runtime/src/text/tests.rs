@@ -146,9 +146,12 @@ fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
     }
 
     // What the template writes steers too, whatever it looks like.
-    let config = json!({"bos_token": "<s>", "chat_template": "{{ 'b' + messages[0].content }}"});
-    let files = self::files(&tokenizer, &config);
-    assert!(read(&files).unwrap().0.control_tokens().contains(&"b"));
+    for source in ["'b' + messages[0].content", "\"don't\" ~ messages[0].content ~ {'}}': 'b'}"] {
+        let template = format!("{{{{ {source} }}}}");
+        let config = json!({"bos_token": "<s>", "chat_template": template});
+        let files = self::files(&tokenizer, &config);
+        assert!(read(&files).unwrap().0.control_tokens().contains(&"b"), "{source}");
+    }
 }
 
 #[test]

@@ -143,6 +143,13 @@ impl Training<'_> {
         let check = |_| self.monitor.check();
         let held_out = &training_set.held_out;
         let now = measure(model, &recipe.train, training_set, held_out, view, &check)?;
+        if !now.is_finite() {
+            let message = format!(
+                "the divergence of what is held out is {now} after step {}; lower `lr`",
+                state.steps
+            );
+            return Err(Error::new(ErrorKind::Training, message));
+        }
         state.held_out.push(now);
         if lowest(&state.held_out) == Some(state.held_out.len() - 1) {
             // The optimiser changes the numbers of the other where they are.

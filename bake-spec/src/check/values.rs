@@ -77,7 +77,7 @@ impl Checker<'_> {
             }
             (Kind::Text, Value::Text(text)) => match (name, scope) {
                 ("decline", _) => self.not_blank(text, "what `decline` says"),
-                ("template", Scope::Bake | Scope::TargetBody) => {
+                ("template", Scope::Bake | Scope::TargetBody | Scope::Ask) => {
                     self.not_blank(text, "a template");
                 }
                 _ => {}

@@ -163,6 +163,12 @@ pub struct LockedTarget {
 }
 
 impl Locked {
+    /// Whether all divergences are finite numbers, as those of a bake are.
+    pub(super) fn is_finite(&self) -> bool {
+        let drift = self.drift.map_or(0.0, |drift| drift.kl);
+        [self.kl_before, self.kl_after, drift].iter().all(|divergence| divergence.is_finite())
+    }
+
     /// An entry for a recipe whose model has this hash and shape, with nothing recorded yet about
     /// its adapter and the sizes of its targets.
     pub fn new(recipe: &Recipe, model: Hash, identity: &Identity, config: &Config) -> Self {

@@ -41,7 +41,8 @@ impl Recipe {
     /// stages, and nothing else.
     ///
     /// Names, paths and expected answers do not change it; the questions of `expect` do, because
-    /// they are held out of training. `model` is the hash of the base model's files.
+    /// they are held out of training, and so does the name of a document that a `template` puts
+    /// into questions. `model` is the hash of the base model's files.
     pub fn hash(&self, model: &Hash) -> Hash {
         STAGES
             .iter()
@@ -102,8 +103,16 @@ impl Target {
             .unless(&1.0, "weight", &self.weight)
             .within("", self.prompt.record("prompt"))
             .unless(&None, "context", &self.context)
-            .unless(&[][..], "examples", &*self.examples);
+            .unless(&[][..], "examples", &*self.examples)
+            .unless(&None, "template.document", &self.document_in_template());
         own.within("", rollout(&self.rollout))
+    }
+
+    /// The name of the document, if the template that makes questions says it.
+    fn document_in_template(&self) -> Option<super::Text> {
+        let template = self.stimuli.template().filter(|it| it.text.contains("document"));
+        let document = template.and(self.document.as_ref());
+        document.map(|document| document.name().to_owned().into())
     }
 }
 
@@ -194,6 +203,7 @@ fn rollout(rollout: &Rollout) -> Record {
         .unless(&0, "top_k", &rollout.top_k)
         .unless(&42, "seed", &rollout.seed)
         .unless(&0.0, "on_policy", &rollout.on_policy)
+        .unless(&1_u32, "on_policy.version", &if rollout.on_policy > 0.0 { 2 } else { 1 })
 }
 
 fn lora(lora: &Lora) -> Record {

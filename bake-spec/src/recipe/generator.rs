@@ -306,6 +306,11 @@ impl AskFields {
         if let Err(mistake) = check_count(GeneratorKind::Ask, self.count) {
             return Err(mistake);
         }
+        if let Some(template) = &self.template
+            && is_blank(str(template))
+        {
+            return Err(Mistake::Blank("a template"));
+        }
         entry(Scope::Ask, "temperature").check_number(self.temperature)
     }
 }

@@ -162,6 +162,14 @@ impl DocumentFields {
     }
 }
 
+impl Document {
+    /// The name of its file or folder, without its ending.
+    pub fn name(&self) -> &str {
+        let file = self.path.rsplit('/').next().unwrap_or(&self.path);
+        file.rsplit_once('.').map_or(file, |(name, _)| name)
+    }
+}
+
 part! {
     /// How the teacher answers.
     Rollout of RolloutFields

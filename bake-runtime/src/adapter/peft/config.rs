@@ -147,6 +147,17 @@ impl PeftConfig {
                  names of layers, not expressions"
             ));
         }
+        let is_or_lists = |value: &Value, is: fn(&Value) -> bool| {
+            value.is_null() || is(value) || value.as_array().is_some_and(|all| all.iter().all(is))
+        };
+        if !is_or_lists(&self.layers_to_transform, Value::is_u64) {
+            let value = &self.layers_to_transform;
+            return Err(format!("has `layers_to_transform` {value}, which is no list of layers"));
+        }
+        if !is_or_lists(&self.layers_pattern, Value::is_string) {
+            let value = &self.layers_pattern;
+            return Err(format!("has `layers_pattern` {value}, which is no list of names"));
+        }
         if let Some(pattern) = self.layers_patterns().find(|pattern| !is_plain(pattern)) {
             return Err(format!(
                 "has the pattern {pattern:?} in `layers_pattern`; bake reads names, not expressions"
@@ -400,6 +411,9 @@ mod tests {
             ("target_modules", json!({"q_proj": true})),
             ("exclude_modules", json!("*")),
             ("layers_pattern", json!("lay|ers")),
+            ("layers_pattern", json!(3)),
+            ("layers_to_transform", json!("1")),
+            ("layers_to_transform", json!([0.5])),
             ("rank_pattern", json!({".*q_proj": 4})),
             ("alpha_pattern", json!({"q_proj|k_proj": 4})),
         ] {

@@ -35,9 +35,7 @@ impl PassageTemplate {
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.add_template_owned(NAME, text.to_owned()).map_err(|e| refused(target, &e))?;
-        let file = document.rsplit('/').next().unwrap_or(document);
-        let name = file.rsplit_once('.').map_or(file, |(name, _)| name);
-        Ok(Self { environment, document: name.to_owned() })
+        Ok(Self { environment, document: document.to_owned() })
     }
 
     /// The questions about a passage: the lines that are not empty.
@@ -87,7 +85,7 @@ mod tests {
     fn a_template_knows_its_passage() {
         let text =
             "{{ index }}: {{ heading }} in {{ document }}?\n\n{{ path | join(' > ') }} & co\n";
-        let template = PassageTemplate::new("mac", text, "docs/mac.md").unwrap();
+        let template = PassageTemplate::new("mac", text, "mac").unwrap();
         let questions = template.questions("mac", &passage(), 1).unwrap();
         assert_eq!(questions, ["2: Slow in mac?", "Mac > Slow & co"]);
         let lines = PassageTemplate::new("mac", "{{ text }}", "mac").unwrap();
@@ -96,14 +94,14 @@ mod tests {
 
     #[test]
     fn a_template_that_cannot_be_used_is_an_error() {
-        let error = PassageTemplate::new("mac", "{{ heading", "mac.md").err().unwrap();
+        let error = PassageTemplate::new("mac", "{{ heading", "mac").err().unwrap();
         assert!(error.to_string().contains("`template` of target `mac`"), "{error}");
         for text in [
             "{{ author }}",
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% \
             endfor %}{% endfor %}",
         ] {
-            let template = PassageTemplate::new("mac", text, "mac.md").unwrap();
+            let template = PassageTemplate::new("mac", text, "mac").unwrap();
             let error = template.questions("mac", &passage(), 0).unwrap_err().to_string();
             assert!(error.contains("it can contain {{ heading }}"), "{error}");
         }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::recipe::{
-    Answer, Ask, AskFields, DatasetFields, DocumentFields, Everyday, Expect, ExpectFields, General,
-    GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Pattern, Persona,
-    PersonaFields, RecipeFields, Rephrase, RolloutFields, StimuliFields, TargetFields, Template,
-    TemplateFields, TrainFields, Unanswerable, UnanswerableFields, WorkedExample,
+    Answer, Ask, AskFields, DatasetFields, Document, DocumentFields, Everyday, Expect,
+    ExpectFields, General, GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Pattern,
+    Persona, PersonaFields, RecipeFields, Rephrase, RolloutFields, StimuliFields, TargetFields,
+    Template, TemplateFields, TrainFields, Unanswerable, UnanswerableFields, WorkedExample,
 };
 
 fn hash(text: &str) -> Hash {
@@ -42,7 +42,7 @@ fn full_target() -> Target {
         anchor: false,
         weight: 2.5,
         prompt: "You are a caretaker.".into(),
-        document: Some(crate::recipe::Document::new(document).unwrap()),
+        document: Some(Document::new(document).unwrap()),
         context: None,
         examples: vec![].into(),
         stimuli: Stimuli::new(stimuli).unwrap(),
@@ -257,7 +257,8 @@ fn the_recorded_settings_are_those_that_were_set() {
             &hash("asked").to_string(),
             r#"","take":9}],"document":""#,
             &hash("keys").to_string(),
-            r#"","max_tokens":64,"on_policy":0.5,"prompt":"You are a caretaker.","#,
+            r#"","max_tokens":64,"on_policy":0.5,"on_policy.version":2,"#,
+            r#""prompt":"You are a caretaker.","#,
             r#""questions":["Who?","Where\nis it?"],"rollouts":3,"seed":18446744073709551615,"#,
             r#""temperature":0.25,"top_k":40,"top_p":0.9,"weight":2.5}"#,
         ]
@@ -386,6 +387,26 @@ fn only_generators_leave_a_trace_at_their_defaults() {
     let before = key(lora(&full_lora()));
     assert_eq!(key(lora(&full_lora()).unless(&0_u8, "added_later", &0)), before);
     assert_ne!(key(lora(&full_lora()).unless(&0_u8, "added_later", &1)), before);
+}
+
+#[test]
+fn the_name_of_a_document_counts_where_a_template_says_it() {
+    let of = |template: &str, path: &str| {
+        let [mut target, anchor] = plain_targets();
+        let changed = target.with(|target| {
+            let fields = DocumentFields { path: path.to_owned().into(), hash: hash("text") };
+            target.document = Some(Document::new(fields).unwrap());
+            let template = TemplateFields { text: template.to_owned().into() };
+            let template = Generator::Template(Template::new(template).unwrap());
+            target.stimuli = target.stimuli.with(|all| all.set(template)).unwrap();
+        });
+        target = changed.unwrap();
+        let recipe = plain_recipe().with(|recipe| recipe.targets = vec![target, anchor].into());
+        recipe.unwrap().hash(&hash("model"))
+    };
+    assert_eq!(of("{{ heading }}?", "a.md"), of("{{ heading }}?", "docs/b.md"));
+    assert_ne!(of("{{ document }}?", "a.md"), of("{{ document }}?", "docs/b.md"));
+    assert_eq!(of("{{ document }}?", "a.md"), of("{{ document }}?", "docs/a.txt"));
 }
 
 #[test]

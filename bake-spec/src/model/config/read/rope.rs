@@ -95,11 +95,14 @@ impl ConfigReader<'_> {
     }
 
     fn scaling(&self, inner: Fields<'_>, context: usize) -> Result<RopeScaling, Error> {
-        let kind = ["rope_type", "type"]
-            .into_iter()
-            .find_map(|key| inner.get(key))
-            .and_then(Value::as_str)
-            .unwrap_or("default");
+        let kind = ["rope_type", "type"].into_iter().find_map(|key| inner.get(key));
+        let kind = match kind {
+            None => "default",
+            Some(Value::String(kind)) => kind,
+            Some(other) => {
+                return Err(self.fields.error(format!("has rope type {other}, which is not text")));
+            }
+        };
         match kind {
             "default" => Ok(RopeScaling::Unscaled),
             "linear" => Ok(RopeScaling::Linear { factor: inner.number("factor")? }),

@@ -21,7 +21,7 @@ pub(crate) struct PassageTemplate {
 }
 
 impl PassageTemplate {
-    /// Reads the template of a target.
+    /// Reads the template of a target, whose document has this name.
     ///
     /// # Errors
     /// Where it is not a template.

@@ -297,16 +297,17 @@ pub use bake_runtime::{
 #[cfg(feature = "train")]
 pub use bake_runtime::{
     AnswerReport, Bake, BakeOptions, Bars, Drift, DropReason, Dropped, Expectation,
-    GeneratorReport, Kept, Layout, LeftOut, Plan, PlannedSeconds, ProbeReport, Recall, Report,
-    RoundReport, Score, Stimulus, TargetPlan, TargetReport, Verdict, bake, bake_recipe, distill,
-    plan,
+    GeneratorReport, Kept, KeptCheckpoint, Layout, LeftOut, Plan, PlannedSeconds, ProbeReport,
+    Recall, Report, RoundReport, Score, Stimulus, TargetPlan, TargetReport, Verdict, bake,
+    bake_recipe, distill, plan,
 };
 #[cfg(feature = "eval")]
 pub use bake_runtime::{
     Attempt, Evaluator, Flaw, Graded, Outcome, Question, Rung, Switchable, meets,
 };
 pub use bake_spec::{
-    BakedDocument, BakedFrom, Declaration, Freshness, Recipe, Status, Store, TargetName, recipe,
+    BakedDocument, BakedFrom, Config, Declaration, Freshness, Recipe, Status, Store, TargetName,
+    recipe,
 };
 
 #[doc(hidden)]

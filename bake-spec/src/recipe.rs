@@ -55,7 +55,7 @@ pub use generator::{
     RephraseFields, Stimuli, StimuliFields, Template, TemplateFields, Unanswerable,
     UnanswerableFields,
 };
-use parts::{is_blank, items, part, same, str};
+use parts::{is_blank, is_name, items, part, same, str};
 pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
@@ -136,6 +136,9 @@ impl RecipeFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
         if is_blank(str(&self.name)) {
             return Err(Mistake::Blank("the name of a bake"));
+        }
+        if !is_name(str(&self.name)) {
+            return Err(Mistake::NotAName(str(&self.name)));
         }
         if let ModelSource::Folder(path) | ModelSource::Gguf(path) = &self.model
             && is_blank(str(path))

@@ -6,7 +6,8 @@ mod declared;
 use std::path::Path;
 
 use bake_spec::recipe::{
-    Answer, Divergence, Generator, Pattern, RecipeBuilder, Schedule, TeacherContext,
+    Answer, Divergence, General, GeneralFields, Generator, Pattern, RecipeBuilder, Schedule,
+    Stimuli, TargetFields, TeacherContext,
 };
 use bake_spec::{ErrorKind, Recipe};
 use declared::{declared, package, without_mistakes};
@@ -320,12 +321,21 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
     let questions = |questions: Vec<bake_spec::recipe::Text>| {
         target.stimuli.with(|stimuli| stimuli.set(Generator::Questions(questions.into())))
     };
+    let general = General::new(GeneralFields { count: None }).unwrap();
+    let general = Stimuli::default().with(|stimuli| stimuli.set(Generator::General(general)));
+    let (general, on_policy) =
+        (general.unwrap(), target.rollout.with(|rollout| rollout.on_policy = 0.5).unwrap());
+    let everyday = recipe.targets.iter().find(|target| target.anchor).unwrap();
+    let anchor = |change: &dyn Fn(&mut TargetFields)| everyday.with(|target| change(target));
     let errors = [
         target.rollout.with(|rollout| rollout.answers = 0).unwrap_err(),
         target.rollout.with(|rollout| rollout.top_p = f64::NAN).unwrap_err(),
         target.with(|target| target.weight = -1.0).unwrap_err(),
         target.with(|target| target.document = None).unwrap_err(),
         target.with(|target| target.anchor = true).unwrap_err(),
+        target.with(|target| target.name = "my keys".into()).unwrap_err(),
+        anchor(&|target| target.stimuli = general.clone()).unwrap_err(),
+        anchor(&|target| target.rollout = on_policy.clone()).unwrap_err(),
         ask.with(|ask| ask.count = Some(0)).unwrap_err(),
         ask.with(|ask| ask.temperature = f64::INFINITY).unwrap_err(),
         questions(vec!["\u{a0}".into()]).unwrap_err(),
@@ -343,7 +353,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         recipe.train.with(|train| train.keep_every = Some(0)).unwrap_err(),
         recipe.train.with(|train| train.divergence = Divergence::Jsd(1.0)).unwrap_err(),
         recipe.with(|recipe| recipe.targets = vec![].into()).unwrap_err(),
-        recipe.with(|recipe| recipe.targets.to_mut().push(target.clone())).unwrap_err(),
+        recipe.with(|recipe| recipe.targets.to_mut().insert(1, target.clone())).unwrap_err(),
+        recipe.with(|recipe| recipe.name = "7".into()).unwrap_err(),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let want = [
@@ -353,6 +364,10 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "the target `keys` has nothing to learn; give it a document, as in \
          `from \"docs/name.md\"`, or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
+        "`my keys` is not a name; use letters, digits and `_`, and begin with a letter, as in \
+         `iphone` [B0004]",
+        "`general` is for targets, but `everyday` is an anchor; leave it out [B0004]",
+        "`on_policy` is for targets, but `everyday` is an anchor; leave it out [B0004]",
         "`ask` must be at least 1 if it is set [B0004]",
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",
         "a question cannot be empty [B0004]",
@@ -372,6 +387,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",
         "the target `keys` is declared twice; give each target its own name [B0006]",
+        "`7` is not a name; use letters, digits and `_`, and begin with a letter, as in `iphone` \
+         [B0004]",
     ];
     assert_eq!(said, want);
 }

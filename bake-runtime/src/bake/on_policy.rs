@@ -57,7 +57,7 @@ impl OnPolicy<'_> {
             prompts.push(stages.model.encode(&asked)?);
         }
         let sampling = sampling(stages, target);
-        let random = |i: usize| self.random(target, "student's answer", &stimuli[i]);
+        let random = |i: usize| random(self.round, target, "student's answer", &stimuli[i]);
         let requests = own.iter().zip(&prompts);
         let requests =
             requests.map(|(&i, prompt)| Request { prompt, rng: random(i) }).collect::<Vec<_>>();
@@ -83,20 +83,45 @@ impl OnPolicy<'_> {
 
     /// Whether the student answers a stimulus itself in this round.
     fn answers(self, target: &Target, stimulus: &Stimulus) -> bool {
-        let drawn: f64 = self.random(target, "student's share", stimulus).random();
+        let drawn: f64 = random(self.round, target, "student's share", stimulus).random();
         drawn < target.rollout.on_policy
     }
+}
 
-    /// A random stream of its own for every stimulus of every document in every round.
-    fn random(self, target: &Target, what: &str, stimulus: &Stimulus) -> ChaCha8Rng {
-        // Not its name, which is not in the address of the adapter.
-        let document = target.document.as_ref().map(|document| document.hash.to_string());
-        let key = KeyHasher::new(what, 2)
-            .field("seed", &target.rollout.seed)
-            .field("document", &*document.unwrap_or_default())
-            .field("round", &self.round)
-            .field("question", &*stimulus.text)
-            .finish();
-        ChaCha8Rng::from_seed(*key.as_bytes())
+/// A random stream of its own for every stimulus of every document in every round.
+fn random(round: usize, target: &Target, what: &str, stimulus: &Stimulus) -> ChaCha8Rng {
+    // Not the target's name, which is not in the address of the adapter.
+    let document = target.document.as_ref().map(|document| document.hash.to_string());
+    let key = KeyHasher::new(what, 2)
+        .field("seed", &target.rollout.seed)
+        .field("document", &*document.unwrap_or_default())
+        .field("round", &round)
+        .field("question", &*stimulus.text)
+        .finish();
+    ChaCha8Rng::from_seed(*key.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use bake_spec::Hash;
+    use bake_spec::recipe::{Document, DocumentFields, GeneratorKind};
+
+    use super::*;
+
+    /// Recipes with one address give the same adapter.
+    #[test]
+    fn what_the_student_answers_does_not_depend_on_names() {
+        let recipe = crate::bake::tests::recipe();
+        let drawn = |name: &str, path: &str, text: &str| -> u64 {
+            let (path, hash) = (path.to_owned().into(), Hash::of(text.as_bytes()));
+            let document = Document::new(DocumentFields { path, hash }).unwrap();
+            let target = recipe.targets[0].with(|target| {
+                (target.name, target.document) = (name.to_owned().into(), Some(document));
+            });
+            let stimulus = Stimulus::new("I lost my key", None, GeneratorKind::Questions);
+            random(1, &target.unwrap(), "student's share", &stimulus).random()
+        };
+        assert_eq!(drawn("keys", "keys.md", "A"), drawn("office", "office.md", "A"));
+        assert_ne!(drawn("keys", "keys.md", "A"), drawn("keys", "keys.md", "B"));
     }
 }

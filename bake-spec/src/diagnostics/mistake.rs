@@ -95,8 +95,17 @@ pub enum Mistake<'a> {
     Unanswered,
     /// An anchor with a document.
     AnchorWithDocument(&'a str),
+    /// A setting of targets in an anchor.
+    NotForAnchors {
+        /// The anchor.
+        name: &'a str,
+        /// The setting.
+        setting: &'static str,
+    },
     /// An anchor before a target of this name.
     AnchorFirst(&'a str),
+    /// The name of a bake, a target or an anchor that is not a name in Rust.
+    NotAName(&'a str),
     /// A bake without a target.
     NothingBaked,
     /// Two targets with one name.
@@ -130,7 +139,9 @@ impl<'a> Mistake<'a> {
             | Self::NeedsDocument { .. }
             | Self::NothingToRead { .. }
             | Self::AnchorWithDocument(_)
-            | Self::AnchorFirst(_) => Code::Value,
+            | Self::NotForAnchors { .. }
+            | Self::AnchorFirst(_)
+            | Self::NotAName(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
@@ -163,7 +174,8 @@ impl<'a> Mistake<'a> {
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
             Self::ForNone(name)
             | Self::NeedsDocument { generator: name, .. }
-            | Self::NothingToRead { setting: name, .. } => panic!("{}", *name),
+            | Self::NothingToRead { setting: name, .. }
+            | Self::NotForAnchors { setting: name, .. } => panic!("{}", *name),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
             Self::NothingToRephrase(_) => panic!("there is no question to rephrase"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
@@ -172,7 +184,9 @@ impl<'a> Mistake<'a> {
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
-            Self::SameTarget(name) | Self::SameAnchor(name) => panic!("{}", *name),
+            Self::NotAName(name) | Self::SameTarget(name) | Self::SameAnchor(name) => {
+                panic!("{}", *name)
+            }
             Self::UnknownTarget { name, .. } => panic!("{}", *name),
         }
     }
@@ -263,6 +277,14 @@ impl fmt::Display for Mistake<'_> {
             Self::AnchorWithDocument(name) => {
                 write!(f, "the anchor `{name}` has a document; make it a target")
             }
+            Self::NotForAnchors { name, setting } => {
+                write!(f, "`{setting}` is for targets, but `{name}` is an anchor; leave it out")
+            }
+            Self::NotAName(name) => write!(
+                f,
+                "`{name}` is not a name; use letters, digits and `_`, and begin with a letter, as \
+                 in `iphone`"
+            ),
             Self::AnchorFirst(name) => {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }

@@ -62,6 +62,19 @@ impl StimuliFields {
         None
     }
 
+    /// Whether there is a generator of a kind, in constant functions.
+    pub(super) const fn has(&self, kind: GeneratorKind) -> bool {
+        let generators = items(&self.generators);
+        let mut i = 0;
+        while i < generators.len() {
+            if generators[i].kind() as u8 == kind as u8 {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// Whether there is a generator that says questions of others in other words, and no others, in
     /// constant functions.
     pub(crate) const fn rephrases_nothing(&self) -> bool {

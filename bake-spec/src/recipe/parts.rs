@@ -118,9 +118,34 @@ pub(crate) const fn is_blank(text: &str) -> bool {
     true
 }
 
+/// Whether a text can be a name in declarations, as far as its ASCII characters tell, in constant
+/// functions.
+pub(crate) const fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        let letter = bytes[i].is_ascii_alphabetic() || bytes[i] == b'_' || !bytes[i].is_ascii();
+        if !(letter || i > 0 && bytes[i].is_ascii_digit()) {
+            return false;
+        }
+        i += 1;
+    }
+    !bytes.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_of_letters_and_digits() {
+        for name in ["iphone", "_7", "Büro", "a1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for text in ["", "7", "my phone", "a-b", "a/b", "a\n"] {
+            assert!(!is_name(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_text_is_blank_if_trimming_leaves_nothing() {

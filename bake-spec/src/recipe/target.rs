@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::generator::{Ask, AskFields, Generator, Stimuli, StimuliFields};
-use super::parts::{is_blank, items, part, str};
+use super::generator::{Ask, AskFields, Generator, GeneratorKind, Stimuli, StimuliFields};
+use super::parts::{is_blank, is_name, items, part, str};
 use super::prompt::{Prompt, PromptFields};
 use super::{List, Text, WorkedExample};
 use crate::diagnostics::Mistake;
@@ -48,6 +48,9 @@ impl TargetFields {
         if is_blank(name) {
             return Err(Mistake::Blank("the name of a target"));
         }
+        if !is_name(name) {
+            return Err(Mistake::NotAName(name));
+        }
         if let Err(mistake) = entry(Scope::TargetHead, "weight").check_number(self.weight) {
             return Err(mistake);
         }
@@ -65,6 +68,12 @@ impl TargetFields {
         }
         if stimuli.rephrases_nothing() {
             return Err(Mistake::NothingToRephrase(name));
+        }
+        if self.anchor && stimuli.has(GeneratorKind::General) {
+            return Err(Mistake::NotForAnchors { name, setting: "general" });
+        }
+        if self.anchor && self.rollout.fields().on_policy > 0.0 {
+            return Err(Mistake::NotForAnchors { name, setting: "on_policy" });
         }
         match (&self.document, self.anchor, stimuli.of_a_document()) {
             (Some(_), true, _) => Err(Mistake::AnchorWithDocument(name)),

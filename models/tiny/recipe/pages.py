@@ -15,7 +15,7 @@ from sections import COMMON, answer, stems, text
 def other_words(r, q, share):
     """some words exchanged for synonyms"""
     return re.sub(
-        r'[a-z]{3,}',
+        r'\b[a-z]{3,}\b',
         lambda m: (
             r.choice(wordnet.synonyms(m[0]))
             if r.random() < share and m[0] not in COMMON and wordnet.synonyms(m[0])

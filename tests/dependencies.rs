@@ -37,16 +37,22 @@ fn tokens_are_counted_only_with_the_feature() {
     assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
 }
 
+/// What a manifest says of its profile for development.
+fn profile(manifest: &str) -> [Vec<&str>; 3] {
+    let sections = ["[profile.dev]", "[profile.dev.package]", "[profile.dev.package.\"*\"]"];
+    sections.map(|name| {
+        let lines = manifest.lines().skip_while(|line| *line != name);
+        lines.take_while(|line| !line.is_empty()).collect()
+    })
+}
+
 /// Otherwise whoever checks the fuzz targets compiles all dependencies again.
 #[test]
 fn the_fuzz_targets_compile_their_dependencies_as_the_workspace_does() {
-    let profile = |manifest: &str| {
-        let begins = manifest.find("[profile.dev.package]").unwrap();
-        let rest = &manifest[begins..];
-        rest[..rest.find("\n\n[profile.dev.package.\"*\"]").unwrap()].to_owned()
-    };
     let [own, fuzz] = [include_str!("../Cargo.toml"), include_str!("../fuzz/Cargo.toml")];
-    assert!(profile(own) == profile(fuzz), "copy `[profile.dev.package]` of Cargo.toml to fuzz");
+    let own = profile(own);
+    assert!(own.iter().all(|section| section.len() > 1), "{own:?}");
+    assert!(own == profile(fuzz), "copy `[profile.dev]` of Cargo.toml and its packages to fuzz");
 }
 
 /// Everything linked by a program that loads an embedded adapter. It is written down so that adding

@@ -252,7 +252,7 @@ impl Baking<'_> {
         let stage = Stage { name, target: "", total: sequences.len(), unit: "answers" };
         self.monitor.stage(stage, |ticker| {
             let advance = |done| ticker.advance(done, "");
-            measure(self.model, &self.recipe.train, training_set, sequences, view, &advance)
+            measure(self.model, training_set, sequences, view, &advance)
         })
     }
 

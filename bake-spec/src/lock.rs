@@ -62,6 +62,11 @@ impl Lock {
     /// message names the line.
     pub fn read(package: &Path) -> Result<Option<Self>, Error> {
         let path = package.join(LOCK_FILE);
+        // Reading another kind of file may never end.
+        if std::fs::metadata(&path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+            let message = format!("{} is not a regular file; {RESTORE}", path.display());
+            return Err(Error::new(ErrorKind::Lock, message));
+        }
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -107,6 +112,7 @@ impl Lock {
                 file.bakes.into_iter().map(Locked::from).collect()
             }
             VERSION => toml::from_str::<LockFile>(text).map_err(damaged)?.bakes,
+            0 => return Err(format!("is damaged: there is no format 0; {RESTORE}")),
             version => {
                 return Err(format!(
                     "has format {version}, but this version of bake reads only the formats 1 and \

@@ -163,6 +163,7 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
         &text.replace("version = 2", "version = 3\nnew = true"),
         "has format 3, but this version of bake reads only the formats 1 and 2",
     );
+    refused(&text.replace("version = 2", "version = 0"), "is damaged: there is no format 0");
     refused(
         &text.replace("version = 2\n", "<<<<<<< HEAD\nversion = 2\n"),
         "merge conflict on line 2",

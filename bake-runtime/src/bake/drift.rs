@@ -1,6 +1,5 @@
 //! Drift: how far a baked model has moved where it should have stayed as it is.
 
-use bake_spec::recipe::Train;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -115,10 +114,8 @@ impl Drift {
                 .push(StudentSequence { token_weight: 1.0 / tokens as f64, ..sequence.clone() });
         }
         let view = WeightView { adapter: Some(adapter), dropout: None };
-        // Whatever is minimised, and at whatever temperature.
-        let settings = Train::default();
         let check = |_| ticker.advance(0, "");
-        let kl = measure(model, &settings, training_set, &sequences, view, &check)?;
+        let kl = measure(model, training_set, &sequences, view, &check)?;
         let mut drift = Self { kl, asked: 0, same: 0 };
         let likeliest: Vec<&Anchored> =
             anchored.iter().filter(|anchored| anchored.likeliest).collect();

@@ -135,14 +135,14 @@ impl Training<'_> {
     /// Measures what is held out after an epoch, and keeps the adapter if it is nearer to the
     /// teacher than after all epochs before.
     fn measure_held_out(&self, state: &mut TrainingState) -> Result<()> {
-        let Self { model, recipe, training_set, .. } = self;
+        let Self { model, training_set, .. } = self;
         if training_set.held_out.is_empty() {
             return Ok(());
         }
         let view = WeightView { adapter: Some(&state.adapter), dropout: None };
         let check = |_| self.monitor.check();
         let held_out = &training_set.held_out;
-        let now = measure(model, &recipe.train, training_set, held_out, view, &check)?;
+        let now = measure(model, training_set, held_out, view, &check)?;
         if !now.is_finite() {
             let message = format!(
                 "the divergence of what is held out is {now} after step {}; lower `lr`",

@@ -22,11 +22,11 @@ use crate::model::dropout::Dropout;
 pub(super) const LOSS: Options =
     Options { divergence: Divergence::ForwardKl, temperature: 1.0, scratch_bytes: None };
 
-/// The weighted mean divergence over some sequences of a training set, in nats per token. How many
-/// of them are done is reported as it goes.
+/// The weighted mean of the forward KL divergence over some sequences of a training set, in nats
+/// per token, whatever a recipe minimises: others are not comparable, and vanish with their
+/// temperature or β. How many of them are done is reported as it goes.
 pub(crate) fn measure(
     model: &Model,
-    settings: &Train,
     training_set: &TrainingSet,
     sequences: &[StudentSequence],
     view: WeightView<'_>,
@@ -39,7 +39,7 @@ pub(crate) fn measure(
             .decoder()
             .forward(&batch.ids, batch.sequences(), view)?
             .index_select(&batch.rows, 0)?;
-        total += compared(model, settings, &batch, &hidden, 1.0)?.loss;
+        total += compared(model, LOSS, &batch, &hidden, 1.0)?.loss;
         advance(sequences.len())?;
     }
     Ok(total)
@@ -57,7 +57,7 @@ struct Distance {
 /// The distance of a batch whose states `[rows, hidden]` are given.
 fn compared(
     model: &Model,
-    settings: &Train,
+    options: Options,
     batch: &Batch,
     hidden: &Tensor,
     scale: f64,
@@ -71,8 +71,6 @@ fn compared(
         weights: &weights,
         masked: None,
     };
-    let options =
-        Options { divergence: settings.divergence, temperature: settings.temperature, ..LOSS };
     let loss = compare(states, options)?;
     let per_token = loss.per_token.to_vec1::<f32>()?;
     let total = per_token
@@ -172,8 +170,10 @@ impl Student<'_> {
         }
 
         let last = x.index_select(&batch.rows, 0)?;
+        let (divergence, temperature) = (self.settings.divergence, self.settings.temperature);
+        let options = Options { divergence, temperature, ..LOSS };
         let Distance { loss, gradient, divergences } =
-            compared(self.model, self.settings, batch, &decoder.norm().forward(&last)?, scale)?;
+            compared(self.model, options, batch, &decoder.norm().forward(&last)?, scale)?;
         let d_last = decoder.norm().backward(&last, &gradient, None)?;
         let mut upstream = x.zeros_like()?.index_add(&batch.rows, &d_last, 0)?;
 
@@ -281,7 +281,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn measure(&self) -> Result<()> {
         let view = WeightView { adapter: Some(&self.adapter), dropout: None };
         let sequences = &self.training_set.sequences;
-        measure(self.model, &self.recipe.train, &self.training_set, sequences, view, &|_| Ok(()))?;
+        measure(self.model, &self.training_set, sequences, view, &|_| Ok(()))?;
         Ok(())
     }
 }

@@ -120,6 +120,7 @@ fn names_and_paths_do_not_make_another_bake_but_settings_do() {
 fn every_divergence_and_schedule_learns() {
     let mut fixture = Fixture::new();
     fixture.train(|train| (train.epochs, train.accumulate) = (16, 1));
+    let mut before = Vec::new();
     for (i, (divergence, schedule, dropout)) in [
         (Divergence::ForwardKl, Schedule::Linear, 0.1),
         (Divergence::ReverseKl, Schedule::Constant, 0.0),
@@ -132,7 +133,10 @@ fn every_divergence_and_schedule_learns() {
         fixture.lora(|lora| lora.dropout = dropout);
         let report = bake_recipe(&fixture.recipe, &fixture.options(&i.to_string())).unwrap().report;
         assert!(report.kl_after < 0.75 * report.kl_before, "{divergence:?}: {report:?}");
+        before.push(report.kl_before);
     }
+    // The same measure for all.
+    assert_eq!(before, [before[0]; 3]);
 }
 
 /// Notes the stages, and stops in the one that it is told.

@@ -9,9 +9,21 @@ use crate::model::Identity;
 use crate::recipe::{Recipe, TeacherContext, WorkedExample};
 use crate::room::{FEWER_EXAMPLES, Needed, WITHOUT_CONTEXT};
 use crate::text::unwrap::unwrapped;
+use tokenizer::TokenCounter;
 
 /// The tokens of a passage that a model must have room for at least.
 const PASSAGE_TOKENS: usize = 64;
+
+/// Tokens of most texts have fewer bytes than this in the mean; a text of others is counted whole.
+const TOKEN_BYTES: usize = 8;
+
+/// The tokens of a text.
+#[derive(Debug, PartialEq)]
+struct Counted {
+    tokens: usize,
+    /// Whether it may have more.
+    at_least: bool,
+}
 
 impl Checker<'_> {
     /// Checks the room of every target, in which a document is read passage by passage. A text of
@@ -20,7 +32,7 @@ impl Checker<'_> {
     pub(super) fn room(&mut self, recipe: &Recipe, model: &DeclaredModel, sources: &[ReadTarget]) {
         let Some(limits) = &model.limits else { return };
         let (context, mut tokenizer) =
-            (limits.context, tokenizer::TokenCounter::new(self.package.root, &model.source));
+            (limits.context, TokenCounter::new(self.package.root, &model.source));
         for source in sources {
             let target = &source.target;
             let answer = target.rollout.max_tokens(context);
@@ -51,11 +63,15 @@ impl Checker<'_> {
             }
             let counted: Option<Vec<usize>> =
                 target.prompt.texts().chain(examples()).map(|text| tokenizer.count(text)).collect();
-            let (Some(counted), Some(document)) = (counted, tokenizer.count(document)) else {
-                return;
-            };
             // What does not fit as a whole is read passage by passage.
             let whole = target.context == Some(TeacherContext::Document);
+            let enough = if whole { context } else { PASSAGE_TOKENS };
+            let (Some(counted), Some(document)) =
+                (counted, tokenizer.count_up_to(document, enough))
+            else {
+                return;
+            };
+            let Counted { tokens: document, at_least } = document;
             let read = if whole { document } else { document.min(PASSAGE_TOKENS) };
             let prompt = counted.iter().sum::<usize>() + read;
             let mut longest = 0;
@@ -75,7 +91,8 @@ impl Checker<'_> {
                     },
                 );
                 let question = (longest > 0).then_some(longest);
-                let needed = Needed { prompt, question, answer, at_least: false };
+                let at_least = at_least && whole;
+                let needed = Needed { prompt, question, answer, at_least };
                 let mut message = needed.refusal(&what, context);
                 if whole {
                     message += WITHOUT_CONTEXT;
@@ -96,6 +113,30 @@ impl Checker<'_> {
                 .is_none_or(|identity| identity.matches(&locked.identity()));
             same_model && locked.has_target(target)
         })
+    }
+}
+
+impl TokenCounter {
+    /// The number of tokens of a text, as far as it matters whether there are more than `enough`: a
+    /// manual of megabytes is not counted to its end.
+    fn count_up_to(&mut self, text: &str, enough: usize) -> Option<Counted> {
+        let beginning = beginning(text, enough.saturating_mul(TOKEN_BYTES));
+        if beginning.len() < text.len() {
+            let tokens = self.count(beginning)?;
+            if tokens > enough {
+                return Some(Counted { tokens, at_least: true });
+            }
+        }
+        Some(Counted { tokens: self.count(text)?, at_least: false })
+    }
+}
+
+/// At most so many bytes of a text, which end where a word does, if there are words.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let some = &text[..text.floor_char_boundary(bytes)];
+    match some.rfind(char::is_whitespace) {
+        Some(end) if some.len() < text.len() => &some[..end],
+        _ => some,
     }
 }
 
@@ -193,7 +234,7 @@ mod tokenizer {
 mod tests {
     use std::path::Path;
 
-    use super::tokenizer::TokenCounter;
+    use super::*;
     use crate::recipe::ModelSource;
 
     #[test]
@@ -210,5 +251,27 @@ mod tests {
         std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
         let folder = ModelSource::Folder(dir.path().display().to_string().into());
         assert_eq!(TokenCounter::new(Path::new(""), &folder).count(text), Some(tiny));
+    }
+
+    #[test]
+    fn a_long_text_is_not_counted_to_its_end() {
+        let mut tiny = TokenCounter::new(Path::new(""), &ModelSource::Tiny);
+        let long = "Ask Bob in the blue office. ".repeat(40);
+        let all = tiny.count(&long).unwrap();
+        let Counted { tokens, at_least } = tiny.count_up_to(&long, 20).unwrap();
+        assert!(at_least && tokens > 20 && tokens < all, "{tokens} of {all}");
+        assert_eq!(tiny.count_up_to(&long, all), Some(Counted { tokens: all, at_least: false }));
+        // Few tokens of many bytes.
+        let rare = "information ".repeat(40);
+        let few = tiny.count(&rare).unwrap();
+        assert!(few * TOKEN_BYTES < rare.len(), "{few}");
+        assert_eq!(tiny.count_up_to(&rare, few), Some(Counted { tokens: few, at_least: false }));
+    }
+
+    #[test]
+    fn a_beginning_ends_where_a_word_does() {
+        assert_eq!(beginning("Ask Bob.", 7), "Ask");
+        assert_eq!(beginning("Ask Bob.", 8), "Ask Bob.");
+        assert_eq!(beginning("ééé", 5), "éé");
     }
 }

@@ -216,7 +216,10 @@ fn lora(lora: &Lora) -> Record {
 }
 
 fn train(train: &Train) -> Record {
+    // What is reported is measured by forward KL at temperature 1, since version 2 for all.
+    let as_trained = train.divergence == Divergence::ForwardKl && train.temperature == 1.0;
     Record::new()
+        .unless(&1_u32, "measured.version", &if as_trained { 1 } else { 2 })
         .unless(&16, "epochs", &train.epochs)
         .unless(&None, "lr", &train.lr)
         .unless(&8, "batch", &train.batch)

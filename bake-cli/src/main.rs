@@ -96,8 +96,12 @@ fn not_a_command(word: &str, meant: &str) -> String {
     format!("`{word}` is not a command; did you mean `cargo bake {meant}`?")
 }
 
-/// Cargo's own code for a failure, or a shell's for a command that Ctrl-C ended.
+/// Cargo's own code for a failure, a shell's for a command that Ctrl-C ended, or that for a command
+/// line that was not understood.
 fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<commands::Misspelt>() {
+        return 2;
+    }
     let kind = match (error.downcast_ref::<bake_runtime::Error>(), error.downcast_ref()) {
         (Some(of_engine), _) => Some(of_engine.kind()),
         (None, of_spec) => of_spec.map(bake_spec::Error::kind),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use bake_spec::diagnostics::Diagnostic;
+use bake_spec::file;
 use bake_spec::syntax::find::Source;
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ impl ShownMistake {
             return Vec::new();
         }
         let file = root.join(&source.file);
-        let bytes = std::fs::read(&file).unwrap_or_default();
+        let bytes = file::read(&file).unwrap_or_default();
         let (text, path) = (String::from_utf8_lossy(&bytes), from_here(&file));
         let of = |diagnostic| Self::of(diagnostic, &source.file, &path, &text);
         source.diagnostics.iter().map(of).collect()

@@ -206,6 +206,22 @@ impl Package {
         Ok(Some(locked.adapter_place(&self.root, &Store::user()?)))
     }
 
+    /// The folder of a bake's adapter.
+    ///
+    /// # Errors
+    /// When it has not been baked, or its adapter is not on this machine or damaged.
+    pub(crate) fn adapter(&self, name: &str) -> Result<PathBuf> {
+        match self.adapter_place(name)? {
+            Some(AdapterPlace::Whole(folder) | AdapterPlace::Elsewhere { folder, .. }) => {
+                Ok(folder)
+            }
+            Some(AdapterPlace::Unusable(why)) => {
+                bail!("the adapter of `{name}` cannot be used: {why}; run `cargo bake`")
+            }
+            None => bail!("`{name}` has not been baked; run `cargo bake`"),
+        }
+    }
+
     /// Changes the lock as it is now, which may be more than what was read.
     pub(crate) fn update_lock(&self, change: impl FnOnce(&mut Lock)) -> Result<()> {
         let updated = Lock::update(&self.root, |lock| {

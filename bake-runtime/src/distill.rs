@@ -269,12 +269,9 @@ fn check(states: Compared<'_>, options: Options) -> Result<(), String> {
         return Err(format!("the temperature {} is out of the range of f32", options.temperature));
     }
     match options.divergence {
-        Divergence::Jsd(beta) if !(beta > 0.0 && beta < 1.0) => {
-            Err(format!("β = {beta} is not between 0 and 1, where the divergence vanishes"))
-        }
-        // Closer to them, f32 has too few digits beside 1.
-        Divergence::Jsd(beta) if !(1e-3..=1.0 - 1e-3).contains(&beta) => Err(format!(
-            "β = {beta:e} is too close to 0 or 1, where the divergence vanishes; keep it 0.001 away"
+        // Closer to 0 and 1, f32 has too few digits beside 1.
+        Divergence::Jsd(beta) if !(0.001..=0.999).contains(&beta) => Err(format!(
+            "β = {beta} is not from 0.001 to 0.999; at 0 and 1 the divergence vanishes"
         )),
         _ => Ok(()),
     }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::file;
 pub use encode::{Encode, Record};
 
 /// A blake3 hash of 32 bytes, written as 64 hexadecimal digits.
@@ -63,7 +64,7 @@ impl Hash {
     /// When the file cannot be read.
     pub fn of_file(path: &std::path::Path) -> std::io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(std::fs::File::open(path)?)?;
+        hasher.update_reader(file::open(path)?)?;
         Ok(Self(*hasher.finalize().as_bytes()))
     }
 

@@ -9,6 +9,7 @@
 pub mod check;
 pub mod diagnostics;
 mod error;
+pub mod file;
 mod hash;
 #[cfg(feature = "lock")]
 pub mod lock;

@@ -23,6 +23,7 @@ pub use settings::ReadableSettings;
 pub use state::{BakeState, KnownModel, State, TargetState, state};
 
 use crate::error::{Error, ErrorKind};
+use crate::file;
 pub use crate::store::VENDOR_DIR;
 use crate::store::write::{Durability, remedy, replace};
 
@@ -67,7 +68,7 @@ impl Lock {
             let message = format!("{} is not a regular file; {RESTORE}", path.display());
             return Err(Error::new(ErrorKind::Lock, message));
         }
-        let text = match std::fs::read_to_string(&path) {
+        let text = match file::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => {
@@ -166,9 +167,11 @@ impl Lock {
     pub fn write(&self, package: &Path) -> Result<(), Error> {
         let path = package.join(LOCK_FILE);
         let text = self.to_text();
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        if file::read_to_string(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
+        // A link stays a link.
+        let path = path.canonicalize().unwrap_or(path);
         replace(&path, text.as_bytes(), Durability::Disk).map_err(|e| {
             let message = format!("cannot write {}; {}", e.path.display(), remedy(&e.source));
             Error::io(ErrorKind::Lock, message, e.source)
@@ -193,7 +196,7 @@ impl Lock {
 /// It locks the folder itself, or, on systems where folders cannot be opened, a file in the folder
 /// for temporary files: nothing is left beside the sources.
 fn guard(package: &Path) -> Option<std::fs::File> {
-    let file = std::fs::File::open(package).or_else(|_| {
+    let file = file::open(package).or_else(|_| {
         let path = package.canonicalize()?;
         let hash = crate::hash::Hash::of(path.to_string_lossy().as_bytes());
         let file = std::env::temp_dir().join(format!("{LOCK_FILE}.{}", hash.short()));

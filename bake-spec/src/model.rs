@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::hash::{Hash, KeyHasher};
 use crate::recipe::ModelSource;
 use crate::text::with_unix_lines;
@@ -200,7 +201,7 @@ pub(crate) fn check_regular(path: &Path) -> Result<(), Error> {
 /// The text of a file, if it exists.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, Error> {
     check_regular(path)?;
-    match std::fs::read_to_string(path) {
+    match file::read_to_string(path) {
         Ok(text) if is_pointer(text.as_bytes()) => Err(pointer(path)),
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::hash::Hash;
 use crate::recipe::ADAPTER_FILES;
 use folder::CHECKPOINTS;
@@ -225,7 +226,7 @@ impl Store {
         for name in ADAPTER_FILES {
             let file = temporary.join(name);
             if file.is_file() {
-                File::open(&file)
+                file::open(&file)
                     .and_then(|f| f.sync_all())
                     .map_err(|e| self.write_error(&file, e))?;
             }
@@ -377,13 +378,14 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
+/// The content of a file; none where there is none, but nothing or something else.
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match fs::read(path) {
+    match file::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if matches!(e.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {
-            Ok(None)
-        }
-        Err(e) => Err(read_error(path, e)),
+        Err(e) => match e.kind() {
+            Io::NotFound | Io::NotADirectory | Io::IsADirectory | Io::InvalidInput => Ok(None),
+            _ => Err(read_error(path, e)),
+        },
     }
 }
 

@@ -383,7 +383,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`batch` must be a whole number from 1 to 1048576; this is 0 [B0004]",
         "`checkpoint_every` must be a whole number from 1 to 4294967296; this is 0 [B0004]",
         "`keep_every` must be a whole number from 1 to 1000000; this is 0 [B0004]",
-        "β must be above 0 and below 1, as the divergence vanishes at both; this is 1 [B0004]",
+        "β must be from 0.001 to 0.999, as the divergence vanishes at 0 and 1; this is 1 [B0004]",
         "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",
         "the target `keys` is declared twice; give each target its own name [B0006]",

@@ -178,6 +178,28 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
     );
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(Lock::read(dir.path()).unwrap_err().to_string().contains("bake.lock"));
+    #[cfg(unix)]
+    {
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let error = Lock::read(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("bake.lock is not a regular file"), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_lock_stays_a_link() {
+    let dir = package();
+    std::fs::create_dir(dir.path().join("shared")).unwrap();
+    std::fs::write(dir.path().join("shared/office.lock"), "version = 2\n").unwrap();
+    let path = dir.path().join("bake.lock");
+    std::os::unix::fs::symlink("shared/office.lock", &path).unwrap();
+    let mut lock = Lock::default();
+    lock.insert("Support", locked(&recipe(dir.path(), DECLARED)));
+    lock.write(dir.path()).unwrap();
+    assert!(path.is_symlink());
+    assert_eq!(Lock::read(dir.path()).unwrap(), Some(lock));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
 
 use super::figures::{self, PromptedBy};
-use super::{checkpoint, similar_command, test, vendor};
+use super::{Misspelt, checkpoint, similar_command, test, vendor};
 use crate::args::{BakeArgs, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{DeclaredBake, Models, Package, packages, select};
@@ -70,8 +70,8 @@ enum Ending {
 
 /// The error for a name that is like a command's.
 fn misspelt(name: &str) -> Option<anyhow::Error> {
-    let verb = similar_command(name)?;
-    Some(anyhow!("there is no command or bake `{name}`; did you mean `cargo bake {verb}`?"))
+    let meant = similar_command(name)?;
+    Some(Misspelt { name: name.to_owned(), meant }.into())
 }
 
 /// Makes a bake unless it is up to date.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use bake_runtime::{Adapter, Model, Sampling, load_model, teacher_prompt};
-use bake_spec::Store;
 use bake_spec::diagnostics::did_you_mean;
 use bake_spec::lock::State;
 use bake_spec::recipe::{Recipe, Target};
@@ -22,22 +21,22 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
     let (package, found) = select_one(&packages, args.name.as_deref())?;
     let recipe = &found.declared.recipe;
-    let locked = package.lock.bakes.get(found.name());
-    let folder = locked.and_then(|locked| locked.find_adapter(&package.root, &Store::user().ok()?));
+    let folder = match package.adapter(found.name()) {
+        Err(error) if args.who == Who::Baked || args.numbered.checkpoint.is_some() => {
+            bail!("{error}, or use --who base")
+        }
+        folder => folder.map_err(|error| error.to_string()),
+    };
     let model = load_model(recipe, common.device)?;
     let adapter = match folder {
-        Some(folder) => {
+        Ok(folder) => {
             let (folder, _) = checkpoint::folder(found.name(), folder, &args.numbered)?;
-            Some(Arc::new(Adapter::load(&folder, &model)?))
+            Ok(Arc::new(Adapter::load(&folder, &model)?))
         }
-        None if args.who == Who::Baked || args.numbered.checkpoint.is_some() => bail!(
-            "the adapter of `{}` is not on this machine; run `cargo bake`, or use --who base",
-            found.name()
-        ),
-        None => None,
+        Err(why) => Err(why),
     };
     let state = package.state(found, &mut Models::default())?;
-    if adapter.is_some() && state.state != State::Fresh && !common.quiet {
+    if adapter.is_ok() && state.state != State::Fresh && !common.quiet {
         warning(format!(
             "`{}` is not fresh ({}), so it answers as it was baked; run `cargo bake`",
             found.name(),
@@ -95,7 +94,8 @@ fn named<'a>(recipe: &'a Recipe, name: &str) -> Result<&'a Target> {
 struct Talk<'a> {
     recipe: &'a Recipe,
     model: Model,
-    adapter: Option<Arc<Adapter>>,
+    /// The adapter, or why there is none.
+    adapter: Result<Arc<Adapter>, String>,
     who: Who,
     target: Option<&'a Target>,
 }
@@ -109,10 +109,10 @@ impl Talk<'_> {
             "" => {}
             "/quit" | "/exit" | "/q" => return Ok(false),
             "/base" => self.who = Who::Base,
-            "/baked" if self.adapter.is_none() => {
-                bail!("the adapter is not on this machine; run `cargo bake`")
-            }
-            "/baked" => self.who = Who::Baked,
+            "/baked" => match &self.adapter {
+                Ok(_) => self.who = Who::Baked,
+                Err(why) => bail!("{why}"),
+            },
             "/prompted" => {
                 if !rest.is_empty() {
                     self.target = Some(named(self.recipe, rest)?);
@@ -133,7 +133,7 @@ impl Talk<'_> {
         let chat = bake_runtime::Chat::new(self.model.clone(), prompt)
             .with_sampling(Sampling::greedy().max_tokens(self.longest_answer()));
         let chat = match &self.adapter {
-            Some(adapter) if self.who == Who::Baked => chat.with_adapter(adapter.clone())?,
+            Ok(adapter) if self.who == Who::Baked => chat.with_adapter(adapter.clone())?,
             _ => chat,
         };
         let mut out = std::io::stdout().lock();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bake_runtime::{KeptCheckpoint, KeptCheckpoints, Report};
-use bake_spec::Store;
+use bake_spec::{Store, file};
 
 use crate::args::NumberedArgs;
 use crate::workspace::{DeclaredBake, Package};
@@ -38,7 +38,7 @@ pub(super) fn lacking(package: &Package, found: DeclaredBake<'_>) -> Option<Stri
     let every = found.declared.recipe.train.keep_every?;
     let locked = package.lock.bakes.get(found.name())?;
     let adapter = locked.find_adapter(&package.root, &Store::user().ok()?)?;
-    let report = std::fs::read(adapter.join("bake.json")).ok()?;
+    let report = file::read(&adapter.join("bake.json")).ok()?;
     let report: Report = serde_json::from_slice(&report).ok()?;
     (report.checkpoints.is_empty() && report.epochs.len() >= every).then(|| {
         format!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use bake_spec::file;
 use bake_spec::store::write::{Durability, replace};
 use bake_spec::syntax::{WIDTH, find, format_to};
 
@@ -18,7 +19,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
     for (_, root) in roots(common)? {
         let width = width(&root)?;
         for file in find::files(&root)? {
-            let text = std::fs::read_to_string(&file)
+            let text = file::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             // Most files contain no declaration, and need not be tokenized.
             if !text.contains("bake") {
@@ -60,7 +61,7 @@ fn width(package: &Path) -> Result<usize> {
     for folder in package.ancestors() {
         for name in ["rustfmt.toml", ".rustfmt.toml"] {
             let path = folder.join(name);
-            let text = match std::fs::read_to_string(&path) {
+            let text = match file::read_to_string(&path) {
                 Ok(text) => text,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => {

@@ -13,15 +13,11 @@ pub(crate) fn push(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
         bail!("{} is a URL; name a folder, such as one on a mounted drive", args.folder.display());
     }
-    let (packages, own, shared) = (packages(common)?, Store::user()?, Store::shared(&args.folder));
+    let (packages, shared) = (packages(common)?, Store::shared(&args.folder));
     for (package, found) in select(&packages, &args.names.names)? {
         let name = found.name();
-        let Some(locked) = package.lock.bakes.get(name) else {
-            bail!("`{name}` has not been baked; run `cargo bake` first")
-        };
-        let Some(folder) = locked.find_adapter(&package.root, &own) else {
-            bail!("the adapter of `{name}` is not on this machine; run `cargo bake` first");
-        };
+        let folder = package.adapter(name)?;
+        let locked = &package.lock.bakes[name];
         shared
             .adopt(&folder, &locked.adapter, &locked.recipe)
             .with_context(|| format!("`{name}` was not pushed"))?;

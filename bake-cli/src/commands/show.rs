@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use bake_runtime::{
     BakeOptions, Dropped, Report, RolloutProduct, Stimulus, StimulusProducts, TargetProducts,
 };
-use bake_spec::Store;
+use bake_spec::file;
 use serde::Serialize;
 
 use crate::args::{Common, Show, Shown};
@@ -107,22 +107,10 @@ fn origin(stimulus: &Stimulus) -> String {
 }
 
 fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<()> {
-    let store = Store::user()?;
     let mut bakes = Vec::new();
     for (package, found) in selected {
-        let folder = package
-            .lock
-            .bakes
-            .get(found.name())
-            .and_then(|locked| locked.find_adapter(&package.root, &store));
-        let Some(folder) = folder else {
-            bail!(
-                "the adapter of `{}` is not on this machine; run `cargo bake`, or name other bakes",
-                found.name()
-            );
-        };
-        let path = folder.join("bake.json");
-        let text = std::fs::read_to_string(&path)
+        let path = package.adapter(found.name())?.join("bake.json");
+        let text = file::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let report: Report = serde_json::from_str(&text)
             .with_context(|| format!("{} is not the report of a bake", path.display()))?;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use bake_runtime::{
     Adapter, Interrupt, KeptCheckpoint, Progress, Report, Silent, Verdict, load_model,
 };
+use bake_spec::Hash;
 use bake_spec::check::Gate;
 use bake_spec::lock::{Locked, LockedDrift, LockedRecall, State};
 use bake_spec::recipe::Recipe;
-use bake_spec::{Hash, Store};
 use serde::Serialize;
 
 use super::{checkpoint, figures};
@@ -48,15 +48,8 @@ struct Tested {
 pub(crate) fn run(args: &Test, common: &Common) -> Result<ExitCode> {
     let (packages, mut models, mut tested) = (packages(common)?, Models::default(), Vec::new());
     for (package, found) in select(&packages, &args.bakes.names.names)? {
-        let locked = package.lock.bakes.get(found.name());
-        let store = Store::user()?;
-        let adapter = locked.and_then(|locked| locked.find_adapter(&package.root, &store));
-        let Some((locked, adapter)) = locked.zip(adapter) else {
-            let name = found.name();
-            return Err(anyhow!(
-                "the adapter of `{name}` is not on this machine; run `cargo bake`"
-            ));
-        };
+        let adapter = package.adapter(found.name())?;
+        let locked = &package.lock.bakes[found.name()];
         let (adapter, checkpoint) = checkpoint::folder(found.name(), adapter, &args.numbered)?;
         let state = package.state(found, &mut models)?;
         if state.state != State::Fresh && !common.quiet {

@@ -52,7 +52,7 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     // Without its adapter a locked bake is missing, and with it again it is fresh.
     std::fs::remove_dir_all(package.dir.path().join("store")).unwrap();
     assert_eq!(package.states(), ["missing"; 3]);
-    package.fails(&["show", "metrics"], 101, "the adapter of `Office` is not on this machine");
+    package.fails(&["show", "metrics"], 101, "the adapter of `Office` cannot be used");
     // Nobody need read what it says meanwhile.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -121,8 +121,11 @@ fn a_damaged_adapter_is_not_called_absent() {
     for folder in artifacts {
         std::fs::write(folder.unwrap().path().join("adapter_model.safetensors"), "x").unwrap();
     }
-    let damaged = "is damaged; `cargo bake` will make it again";
+    let damaged = "its adapter in this machine's store";
     package.fails(&["check"], 1, damaged);
+    for args in [&["test"][..], &["show", "metrics"], &["chat", "--ask", "Who?"], &["push", "x"]] {
+        package.fails(args, 101, "is damaged; run `cargo bake`");
+    }
     assert_eq!(package.states(), ["missing"; 3]);
     assert!(said(&package.run(&[])).contains(damaged));
     assert_eq!(package.states(), ["fresh"; 3]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bake_spec::store::{checkpoint_folder, hash_folder};
-use bake_spec::{Hash, Store};
+use bake_spec::{Hash, Store, file};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -64,7 +64,7 @@ impl KeptCheckpoints {
     /// # Errors
     /// When a file of the adapter exists but cannot be read.
     pub fn of(adapter: &Path) -> Result<Self> {
-        let report = std::fs::read(adapter.join(REPORT)).unwrap_or_default();
+        let report = file::read(&adapter.join(REPORT)).unwrap_or_default();
         let folder = Some(adapter.to_owned());
         Ok(Self { list: listed_in(&report), folder, adapter: hash_folder(adapter)? })
     }

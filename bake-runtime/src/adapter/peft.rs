@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bake_spec::store::write::{Durability, replace};
-use bake_spec::{Config, Projection};
+use bake_spec::{Config, Projection, file};
 use candle_core::Device;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
@@ -147,7 +147,7 @@ fn write_error(path: &Path, e: std::io::Error) -> Error {
 
 pub(super) fn read(dir: &Path, config: &Config, device: &Device) -> Result<Adapter> {
     let path = dir.join(CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(|e| {
+    let text = file::read_to_string(&path).map_err(|e| {
         let message = format!("{} cannot be read; name the folder of an adapter", path.display());
         Error::with_source(ErrorKind::Adapter, message, e)
     })?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bake_spec::file;
 use bake_spec::recipe::{GeneratorKind, Recipe};
 use bake_spec::store::write::remedy;
 use serde::{Deserialize, Serialize};
@@ -204,7 +205,7 @@ impl Report {
     /// not make another adapter. None where it cannot be read: the adapter is then made again, and
     /// since no report contains NaN, the new one can be read.
     pub(super) fn read(adapter: &Path, recipe: &Recipe) -> Option<Self> {
-        let json = std::fs::read(adapter.join(REPORT)).ok()?;
+        let json = file::read(&adapter.join(REPORT)).ok()?;
         let mut report: Self = serde_json::from_slice(&json).ok()?;
         if report.targets.len() != recipe.targets.len() {
             return None;

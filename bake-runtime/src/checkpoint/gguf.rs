@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use bake_spec::model::Files;
 use bake_spec::model::gguf::{self, RowOrder, TensorInfo, TensorType};
-use bake_spec::{Config, Hash};
+use bake_spec::{Config, Hash, file};
 use candle_core::Device;
 use candle_core::quantized::GgmlDType;
 
@@ -103,7 +102,7 @@ impl Checkpoint for GgufFile {
 fn map(path: &Path) -> Result<memmap2::Mmap> {
     let unreadable =
         |e| Error::with_source(ErrorKind::Model, format!("cannot read {}", path.display()), e);
-    let file = File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     // SAFETY: the bytes are only read, and checked where they are used; like every program that
     // maps weights, this one relies on no other process truncating the file while it is mapped.
     unsafe { memmap2::Mmap::map(&file) }.map_err(unreadable)

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
-use bake_spec::Hash;
 use bake_spec::model::POINTER;
+use bake_spec::{Hash, file};
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -140,7 +139,7 @@ impl Weights {
 impl Shard {
     fn open(path: &Path, kind: ErrorKind) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::open(path)
+        let file = file::open(path)
             .map_err(|e| Error::with_source(kind, format!("cannot read {name}"), e))?;
         // SAFETY: the bytes are only read, and checked where they are used; like every program that
         // maps weights, this one relies on no other process truncating the file while it is mapped.

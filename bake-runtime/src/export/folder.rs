@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use bake_spec::file;
+
 use crate::error::{Error, ErrorKind, Result};
 use workplace::Workplace;
 
@@ -139,7 +141,7 @@ fn listed(folder: &Path) -> Vec<String> {
     struct FileList {
         files: Vec<String>,
     }
-    let list = fs::read(folder.join(LIST)).ok();
+    let list = file::read(&folder.join(LIST)).ok();
     let list = list.and_then(|list| serde_json::from_slice::<FileList>(&list).ok());
     list.map_or_else(Vec::new, |list| list.files)
 }

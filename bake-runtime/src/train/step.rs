@@ -5,7 +5,7 @@ mod tests;
 
 use bake_spec::recipe::{Recipe, Train};
 use bake_spec::{Config, KeyHasher};
-use candle_core::{DType, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::shards::{self, Shards};
 use super::{Batch, StudentSequence, TrainingRoom, TrainingSet};
@@ -24,7 +24,8 @@ pub(super) const LOSS: Options =
 
 /// The weighted mean of the forward KL divergence over some sequences of a training set, in nats
 /// per token, whatever a recipe minimises: others are not comparable, and vanish with their
-/// temperature or β. How many of them are done is reported as it goes.
+/// temperature or β. It is not a number where a state is the remains of an overflow. How many of
+/// the sequences are done is reported as it goes.
 pub(crate) fn measure(
     model: &Model,
     training_set: &TrainingSet,
@@ -39,10 +40,21 @@ pub(crate) fn measure(
             .decoder()
             .forward(&batch.ids, batch.sequences(), view)?
             .index_select(&batch.rows, 0)?;
+        if overflowed(&hidden)? {
+            return Ok(f64::NAN);
+        }
         total += compared(model, LOSS, &batch, &hidden, 1.0)?.loss;
         advance(sequences.len())?;
     }
     Ok(total)
+}
+
+/// Whether one of some states `[rows, hidden]` is zero throughout. The last normalization leaves
+/// that of what is too large to be squared, and the head then says that all tokens are equally
+/// likely, which can be nearer to the teacher than the base model is.
+fn overflowed(hidden: &Tensor) -> Result<bool> {
+    let largest = hidden.abs()?.max(D::Minus1)?.to_dtype(DType::F32)?;
+    Ok(largest.min(0)?.to_scalar::<f32>()? == 0.0)
 }
 
 /// How far the student is from the teacher in a batch.

@@ -107,9 +107,10 @@ fn a_store_that_cannot_be_written_is_named() {
 #[test]
 fn training_that_diverges_is_an_error_and_leaves_no_adapter() {
     let mut fixture = Fixture::new();
-    for lr in [1e4, 1e6] {
-        // A student that has the document too is near the teacher to begin with.
-        fixture.change(|recipe| recipe.student = KEYS.into());
+    // A student that has the document too is near the teacher to begin with. Where everything
+    // overflows, all tokens are equally likely in the end, which is nearer than another student is.
+    for (student, lr) in [(KEYS, 1e4), (KEYS, 1e6), ("", 1e6)] {
+        fixture.change(|recipe| recipe.student = student.into());
         fixture.train(|train| (train.lr, train.teacher_anyway) = (Some(lr), true));
         fixture.lora(|lora| lora.alpha = 1000.0);
         let error = fixture.error();

@@ -170,7 +170,7 @@ impl<'a> Mistake<'a> {
             Self::NotAPattern { text, .. } => panic!("{}", *text),
             Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
-            Self::Beta(_) => panic!("`jsd` needs a β above 0 and below 1"),
+            Self::Beta(_) => panic!("`jsd` needs a β from 0.001 to 0.999"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
             Self::ForNone(name)
             | Self::NeedsDocument { generator: name, .. }
@@ -217,7 +217,7 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::Beta(beta) => write!(
                 f,
-                "β must be above 0 and below 1, as the divergence vanishes at both; this is \
+                "β must be from 0.001 to 0.999, as the divergence vanishes at 0 and 1; this is \
                  {beta}"
             ),
             Self::UnknownModule(name) => {

@@ -245,8 +245,7 @@ impl Locked {
             Some(folder) => AdapterPlace::Whole(folder),
             None if vendored.is_dir() => AdapterPlace::Unusable(changed),
             None if store.artifact_path(&self.adapter).exists() => AdapterPlace::Unusable(format!(
-                "its adapter in this machine's store ({}) is damaged; `cargo bake` will make it \
-                 again",
+                "its adapter in this machine's store ({}) is damaged",
                 store.root().display()
             )),
             None if store.root().is_dir() => AdapterPlace::Unusable(format!(

@@ -63,7 +63,9 @@ impl std::fmt::Display for Kind {
             Self::Examples(_) => f.write_str("`from \"…\"`, or `{ … }`"),
             Self::File(_) => f.write_str("`\"…\"`, and `{ … }`"),
             Self::Word(known) => f.write_str(&words(known)),
-            Self::Divergence => f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0 < β < 1"),
+            Self::Divergence => {
+                f.write_str("`forward_kl`, `reverse_kl`, `jsd(β)` with 0.001 ≤ β ≤ 0.999")
+            }
             Self::Modules => {
                 write!(f, "`all`, or a list of {}", words(&Projection::ALL.map(Projection::name)))
             }

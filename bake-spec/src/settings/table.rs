@@ -418,7 +418,8 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::positive(),
         "",
-        "ends training when the held-out divergence, in nats per token, falls below this",
+        "ends training when the held-out divergence (forward KL at temperature 1, in nats per \
+         token) falls below this",
     ),
     count(
         "until_covered",
@@ -449,7 +450,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Gate],
         Range::positive(),
         "",
-        "the largest divergence from the teacher, in nats per token",
+        "the largest divergence from the teacher: forward KL at temperature 1, in nats per token",
     ),
     number(
         "expects",

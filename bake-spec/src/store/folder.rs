@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::read_if_present;
 use super::write::{Durability, remedy, replace};
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::hash::{Hash, KeyHasher};
 use crate::recipe::ADAPTER_FILES;
 
@@ -29,7 +30,7 @@ pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
     let mut files = Vec::new();
     for name in ADAPTER_FILES {
         let path = dir.join(name);
-        match fs::read(&path) {
+        match file::read(&path) {
             Ok(content) => files.push((name, content)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.is_dir() => {}
             Err(e) => {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::Store;
 use crate::error::Error;
+use crate::file;
 use crate::hash::Hash;
 
 /// The file in `locks/` that is held by any number of processes while they take a lock, and by a
@@ -61,7 +62,7 @@ impl Store {
 
 /// Whether a file is a lock that a process holds.
 pub(super) fn is_held(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_err())
+    file::open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// Treats the error of a file system without locks as if the lock had been taken.

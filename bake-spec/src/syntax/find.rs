@@ -7,7 +7,6 @@
 
 mod files;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -17,6 +16,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::check::{Declared, DeclaringPackage, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::lock::Lock;
 use crate::syntax::parse::parse;
 use crate::syntax::tokens::check_nesting;
@@ -40,7 +40,7 @@ pub struct Source {
 pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
     let mut sources: Vec<Source> = Vec::new();
     for file in files(package)? {
-        let bytes = fs::read(&file).map_err(|e| {
+        let bytes = file::read(&file).map_err(|e| {
             Error::io(ErrorKind::Source, format!("cannot read {}", file.display()), e)
         })?;
         let text = String::from_utf8_lossy(&bytes);
@@ -139,6 +139,8 @@ fn is(tree: Option<&TokenTree>, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn package(files: &[(&str, &str)]) -> tempfile::TempDir {

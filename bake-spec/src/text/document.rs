@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::hash::Hash;
 use crate::text::folder::{self, Unreadable};
 use crate::text::markdown::Markdown;
@@ -120,7 +121,7 @@ pub(crate) fn read_text(path: &Path, shown: impl Display, what: &str) -> Result<
             format!("the {what} {shown} is not a regular file; name a text file"),
         ));
     }
-    let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+    let bytes = file::read(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => Error::new(
             ErrorKind::Document,
             format!(

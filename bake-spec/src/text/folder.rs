@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::file;
+
 /// A path that cannot be read.
 pub(crate) struct Unreadable {
     pub(crate) path: PathBuf,
@@ -53,14 +55,14 @@ impl Walk {
 
 /// Where a link leads that git has checked out as a text file, as it does where `core.symlinks` is
 /// off: such a file contains nothing but the path of something that exists.
-pub(crate) fn link_as_text(file: &Path) -> Option<String> {
+pub(crate) fn link_as_text(path: &Path) -> Option<String> {
     const LONGEST: u64 = 4096;
-    if !file.is_file() || file.metadata().ok()?.len() > LONGEST {
+    if !path.is_file() || path.metadata().ok()?.len() > LONGEST {
         return None;
     }
-    let target = fs::read_to_string(file).ok()?;
+    let target = file::read_to_string(path).ok()?;
     let is_path = !target.is_empty() && !target.contains(['\n', '\0']);
-    (is_path && file.parent()?.join(&target).exists()).then_some(target)
+    (is_path && path.parent()?.join(&target).exists()).then_some(target)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bake_runtime::Interrupt;
 use bake_spec::model::named::NamedModel;
 use bake_spec::store::write::remedy;
-use bake_spec::{Error, ErrorKind};
+use bake_spec::{Error, ErrorKind, file};
 use sha2::{Digest as _, Sha256};
 
 use super::archive;
@@ -93,7 +93,7 @@ pub(super) fn get(
 pub(super) fn is_whole(model: &NamedModel, file: &Path) -> bool {
     let read = || -> Result<bool> {
         let mut hasher = Sha256::new();
-        io::copy(&mut File::open(file)?, &mut hasher)?;
+        io::copy(&mut file::open(file)?, &mut hasher)?;
         Ok(digits(hasher) == model.sha256())
     };
     file.metadata().is_ok_and(|file| file.len() == model.bytes()) && read().unwrap_or(false)
@@ -165,8 +165,8 @@ fn open(source: &Path) -> Result<Box<dyn Read>> {
     }
     let read = || -> io::Result<(File, [u8; 4])> {
         let mut start = [0; 4];
-        File::open(source)?.read_exact(&mut start)?;
-        Ok((File::open(source)?, start))
+        file::open(source)?.read_exact(&mut start)?;
+        Ok((file::open(source)?, start))
     };
     match read() {
         Ok((file, start)) if start == *b"GGUF" => Ok(Box::new(file)),

@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use bake_spec::file;
+
 /// Extensions of the hidden names: the new folder, the old one, and the file that is locked as long
 /// as they are in use.
 const NEW: &str = "bake";
@@ -92,7 +94,7 @@ pub(super) fn clear(parent: &Path, name: &OsStr, to: &Path) {
         if !is_lock(&entry.file_name(), name) {
             continue;
         }
-        let Ok(locked) = fs::File::open(&lock) else { continue };
+        let Ok(locked) = file::open(&lock) else { continue };
         if locked.try_lock().is_err() {
             continue;
         }

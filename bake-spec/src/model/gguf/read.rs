@@ -10,6 +10,7 @@ use super::metadata::{Metadata, MetadataValue};
 use super::tensor::{self, DIMENSIONS, TensorInfo, TensorType};
 use super::{Header, ROPE_FACTORS};
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::hash::Hash;
 use crate::model::{POINTER, check_regular, is_pointer};
 
@@ -27,7 +28,7 @@ pub(super) fn header(path: &Path) -> Result<Header, Error> {
     let name = path.display().to_string();
     let unreadable = |e| Error::io(ErrorKind::Model, format!("cannot read {name}"), e);
     check_regular(path)?;
-    let file = File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let mut reader = HeaderReader { file: BufReader::new(file), name, at: 0, size };
     reader.header()

@@ -10,6 +10,7 @@ use syn::LitStr;
 
 use super::is;
 use crate::error::{Error, ErrorKind};
+use crate::file;
 use crate::syntax::tokens::check_nesting;
 use crate::text::folder;
 
@@ -53,7 +54,7 @@ pub fn files(package: &Path) -> Result<Vec<PathBuf>, Error> {
 
 /// The paths of targets that `Cargo.toml` names.
 fn declared_targets(manifest: &Path) -> Result<Vec<PathBuf>, Error> {
-    let text = fs::read_to_string(manifest).map_err(|e| unreadable(manifest, e))?;
+    let text = file::read_to_string(manifest).map_err(|e| unreadable(manifest, e))?;
     let table: toml::Table = text.parse().map_err(|e| {
         let message = format!("{} is not valid TOML; correct it", manifest.display());
         Error::with_source(ErrorKind::Source, message, e)
@@ -127,7 +128,7 @@ impl SourceFiles {
                 continue;
             }
             // If it cannot be read, the search for declarations reports that.
-            let bytes = fs::read(&file).unwrap_or_default();
+            let bytes = file::read(&file).unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
             // Most files declare no modules, and those of files in `src` are in `src`.
             let declares = text.contains("mod ")

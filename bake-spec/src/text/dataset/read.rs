@@ -1,9 +1,10 @@
 //! Reading the questions of a file.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Format, csv};
@@ -89,17 +90,51 @@ fn of_json_lines(text: &str, field: &str) -> Result<Vec<String>, Wrong> {
     Ok(questions)
 }
 
+/// The fields of a JSON object in their order, those with the same name too.
+struct JsonFields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for JsonFields {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Visit;
+
+        impl<'de> Visitor<'de> for Visit {
+            type Value = JsonFields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonFields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(JsonFields(fields))
+            }
+        }
+
+        json.deserialize_map(Visit)
+    }
+}
+
 fn of_json(line: &str, field: &str) -> Result<String, String> {
-    let value: Value = serde_json::from_str(line).map_err(|e| {
+    let object: Result<JsonFields, _> = serde_json::from_str(line);
+    let JsonFields(object) = object.map_err(|e| {
+        if e.is_data() {
+            return format!("not a JSON object; write {{\"{field}\": \"…\"}}");
+        }
         // The line within the text is always the first, and its number in the file is in the
         // message already.
         let what = e.to_string().replace(" at line 1 column", " at column");
         format!("not JSON: {what}; write one object in each line, as in {{\"{field}\": \"…\"}}")
     })?;
-    let Value::Object(object) = value else {
-        return Err(format!("not a JSON object; write {{\"{field}\": \"…\"}}"));
-    };
-    let is = match object.get(field) {
+    let mut found = object.iter().filter(|(name, _)| name == field).map(|(_, value)| value);
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(format!("the field `{field}` is there twice; keep one of them"));
+    }
+    let is = match first {
+        Some(Value::String(question)) if question.contains('\0') => "contains a NUL character",
         Some(Value::String(question)) if !question.trim().is_empty() => {
             return Ok(question.trim().to_owned());
         }
@@ -110,7 +145,7 @@ fn of_json(line: &str, field: &str) -> Result<String, String> {
         Some(Value::Array(_)) => "is a list, not a string",
         Some(Value::Object(_)) => "is an object, not a string",
         None => {
-            let names: Vec<String> = object.keys().map(|name| format!("`{name}`")).collect();
+            let names: Vec<String> = object.iter().map(|(name, _)| format!("`{name}`")).collect();
             return Err(format!(
                 "there is no field `{field}`; the line has {}",
                 if names.is_empty() { "none".into() } else { names.join(", ") }

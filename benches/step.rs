@@ -218,6 +218,7 @@ impl Size {
             name: "Rooms".into(),
             root: root.to_string_lossy().into_owned().into(),
             model,
+            parent: None,
             student: "".into(),
             targets: vec![Target::new(target)?].into(),
             lora: Lora::default(),

@@ -4,6 +4,11 @@
 
 /// Settings of a bake.
 pub mod bake {
+    /// The folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake vendor`:
+    /// teacher and student are the model with it, and what is baked contains it.
+    ///
+    /// `parent`, in a bake: `"…"`.
+    pub const parent: () = ();
     /// What the baked model reads before a question: a system prompt, or several turns; if it is
     /// empty, nothing at all.
     ///

@@ -96,6 +96,7 @@ impl Measured {
             name: "Lamp".into(),
             root: "".into(),
             model: self.model.clone(),
+            parent: None,
             student: "".into(),
             targets: vec![Target::new(target).unwrap()].into(),
             lora: Lora::new(lora).unwrap(),

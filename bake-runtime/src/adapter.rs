@@ -15,6 +15,8 @@ use bake_spec::model::config::StoredRows;
 use bake_spec::{Config, Projection};
 use candle_core::Device;
 #[cfg(feature = "train")]
+use candle_core::Tensor;
+#[cfg(feature = "train")]
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -169,6 +171,21 @@ impl Adapter {
         }
     }
 
+    /// The adapter with the changes of another, which come last in each layer.
+    #[cfg(feature = "train")]
+    pub(crate) fn on_top_of(&self, parent: &Self) -> Result<Self> {
+        let mut both = self.clone();
+        for (layer, projection, below) in parent.iter() {
+            let change = match self.change(layer, projection) {
+                Some(own) => own.with(below)?,
+                // Training changes the numbers of an adapter where they are.
+                None => below.copied()?,
+            };
+            both.set(layer, projection, change);
+        }
+        Ok(both)
+    }
+
     /// Numbers in the adapter.
     pub fn parameters(&self) -> usize {
         self.iter().map(|(_, _, change)| change.a.elem_count() + change.b.elem_count()).sum()
@@ -187,7 +204,7 @@ impl Adapter {
     pub(crate) fn copied(&self) -> candle_core::Result<Self> {
         let mut copied = self.clone();
         for change in copied.changes.iter_mut().flatten().flatten() {
-            (change.a, change.b) = (change.a.copy()?, change.b.copy()?);
+            *change = change.copied()?;
         }
         Ok(copied)
     }
@@ -243,6 +260,21 @@ impl Gradients {
             in_place::add(&sum.a, &new.a)?;
             Ok(in_place::add(&sum.b, &new.b)?)
         })
+    }
+
+    /// Leaves the changes of an adapter [on top](Adapter::on_top_of) of which others are trained
+    /// without gradient, so that they stay as they are.
+    #[cfg(feature = "train")]
+    pub(crate) fn leave(&mut self, parent: &Adapter) -> Result<()> {
+        for (&(layer, projection), LowRankGradient { a, b }) in &mut self.0 {
+            let Some(below) = parent.change(layer, projection) else { continue };
+            let rank = below.a.dim(0)?;
+            let own = a.dim(0)? - rank;
+            let zeros = |x: &Tensor, side| x.narrow(side, own, rank)?.zeros_like();
+            *a = Tensor::cat(&[a.narrow(0, 0, own)?, zeros(a, 0)?], 0)?;
+            *b = Tensor::cat(&[b.narrow(1, 0, own)?, zeros(b, 1)?], 1)?.contiguous()?;
+        }
+        Ok(())
     }
 
     /// Fails where a variable of the adapter has no gradient: it would never change, although

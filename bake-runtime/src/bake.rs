@@ -53,7 +53,6 @@ use crate::bake::inputs::Inputs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::inputs::{check_sources, load_model};
 use crate::model::Model;
-use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage};
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::train::{
@@ -246,7 +245,7 @@ impl Baking<'_> {
         sequences: &[StudentSequence],
         adapter: Option<&Adapter>,
     ) -> Result<f64> {
-        let view = WeightView { adapter, dropout: None };
+        let view = self.model.view(adapter);
         let whose = if adapter.is_some() { "baked" } else { "base" };
         let name = &format!("divergence of the {whose} model");
         let stage = Stage { name, target: "", total: sequences.len(), unit: "answers" };
@@ -373,6 +372,7 @@ pub(crate) mod tests {
             name: "Keys".into(),
             root: "".into(),
             model: ModelSource::Tiny,
+            parent: None,
             student: "".into(),
             targets: vec![Target::new(target).unwrap()].into(),
             lora: Lora::new(lora).unwrap(),

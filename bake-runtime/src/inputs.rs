@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-#[cfg(feature = "text")]
 use bake_spec::Hash;
 #[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
 #[cfg(feature = "text")]
 use bake_spec::recipe::{Prompt, Target};
+use bake_spec::store::hash_folder;
 #[cfg(feature = "train")]
 use bake_spec::text::dataset;
 #[cfg(feature = "text")]
@@ -22,12 +22,39 @@ use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 
-/// Loads the base model of a recipe onto a device.
+/// Loads the model that a recipe changes onto a device: its base model, with the adapter of its
+/// parent where it has one.
 ///
 /// # Errors
-/// When a file of it is missing or damaged, the model is not compiled into the program, or the
-/// device cannot be used.
+/// When a file of it is missing or damaged, the model is not compiled into the program, the parent
+/// has changed since it was declared, or the device cannot be used.
 pub fn load_model(recipe: &Recipe, device: Device) -> Result<Model> {
+    with_parent(recipe, load_base(recipe, device)?)
+}
+
+/// The base model of a recipe with the adapter of its parent, where it has one.
+pub(crate) fn with_parent(recipe: &Recipe, base: Model) -> Result<Model> {
+    let Some(parent) = &recipe.parent else { return Ok(base) };
+    let folder = Path::new(&*recipe.root).join(&*parent.path);
+    check_parent(&folder, &parent.hash)?;
+    base.with_parent(&folder)
+}
+
+/// Fails where the adapter in a folder is not the one that was declared.
+fn check_parent(folder: &Path, declared: &Hash) -> Result<()> {
+    if hash_folder(folder)? == *declared {
+        return Ok(());
+    }
+    let message = format!(
+        "the adapter in {} has changed since it was declared as `parent`; compile the program, or \
+         run `cargo bake`, again",
+        folder.display()
+    );
+    Err(Error::new(ErrorKind::Adapter, message))
+}
+
+/// Loads the base model of a recipe, without its parent, onto a device.
+pub(crate) fn load_base(recipe: &Recipe, device: Device) -> Result<Model> {
     let span = tracing::info_span!("load_model", model = %recipe.model, device = %device);
     let _entered = span.enter();
     match &recipe.model {
@@ -165,14 +192,18 @@ fn check_unchanged(path: &Path, hash: Hash, declared: Hash) -> Result<()> {
     Err(Error::new(ErrorKind::Document, message))
 }
 
-/// Checks that the documents and datasets of a recipe, as far as they are on this machine, are
-/// those that were declared: an earlier bake must not pass for a bake of what they say now.
+/// Checks that the documents, the datasets and the parent of a recipe, as far as they are on this
+/// machine, are those that were declared: an earlier bake must not pass for a bake of what they say
+/// now.
 ///
 /// # Errors
 /// When one of them has changed, or can no longer be read.
 #[cfg(feature = "train")]
 pub(crate) fn check_sources(recipe: &Recipe) -> Result<()> {
     let here = |path: &str| Path::new(&*recipe.root).join(path).exists();
+    if let Some(parent) = recipe.parent.as_ref().filter(|parent| here(&parent.path)) {
+        check_parent(&Path::new(&*recipe.root).join(&*parent.path), &parent.hash)?;
+    }
     for target in recipe.targets.iter() {
         if target.document.as_ref().is_some_and(|document| here(&document.path)) {
             read_document(recipe, target)?;

@@ -50,6 +50,8 @@ use decoder::Decoder;
 pub struct Model {
     decoder: Decoder,
     text: Arc<TextSide>,
+    /// The adapter that it has where no other takes its place.
+    parent: Option<Arc<Adapter>>,
 }
 
 /// What turns conversations into tokens and tokens into text.
@@ -143,7 +145,25 @@ impl Model {
         Ok(Self {
             decoder,
             text: Arc::new(TextSide { name, hash, tokenizer, template, generation }),
+            parent: None,
         })
+    }
+
+    /// The model with the adapter in a folder, until another, which contains it, takes its place.
+    pub(crate) fn with_parent(self, folder: &Path) -> Result<Self> {
+        let parent = Arc::new(Adapter::load(folder, &self)?);
+        Ok(Self { parent: Some(parent), ..self })
+    }
+
+    /// The adapter that it has where no other takes its place.
+    #[cfg(feature = "train")]
+    pub(crate) fn parent(&self) -> Option<&Adapter> {
+        self.parent.as_deref()
+    }
+
+    /// Its weights with an adapter, or as they are.
+    pub(crate) fn view<'a>(&'a self, adapter: Option<&'a Adapter>) -> WeightView<'a> {
+        WeightView { adapter: adapter.or(self.parent.as_deref()), dropout: None }
     }
 
     /// The shape of the model.
@@ -206,11 +226,8 @@ impl Model {
         if let Some(adapter) = adapter {
             adapter.check_fits(self.config())?;
         }
-        let hidden = self.decoder.forward(
-            ids,
-            Sequences::apart(&[ids.len()]),
-            WeightView { adapter, dropout: None },
-        )?;
+        let hidden =
+            self.decoder.forward(ids, Sequences::apart(&[ids.len()]), self.view(adapter))?;
         Ok(Forward { logits: self.decoder.logits(&hidden)?, hidden })
     }
 
@@ -222,13 +239,13 @@ impl Model {
     /// When the adapter is for a model of another shape.
     pub fn folded(&self, adapter: &Adapter) -> Result<Self> {
         adapter.check_fits(self.config())?;
-        Ok(Self { decoder: self.decoder.folded(adapter)?, text: self.text.clone() })
+        Ok(Self { decoder: self.decoder.folded(adapter)?, text: self.text.clone(), parent: None })
     }
 
     /// The model with the matrices of its blocks multiplied in bf16, from copies in the unit's
     /// orders.
     pub(crate) fn packed(&self, unit: Bf16Unit) -> Result<Self> {
-        Ok(Self { decoder: self.decoder.packed(unit)?, text: self.text.clone() })
+        Ok(Self { decoder: self.decoder.packed(unit)?, ..self.clone() })
     }
 
     pub(crate) fn decoder(&self) -> &Decoder {

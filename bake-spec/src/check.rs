@@ -180,6 +180,12 @@ fn shown(attribute: &Attribute) -> String {
     attribute.to_token_stream().to_string().replace(" ", "")
 }
 
+/// What a bake changes: a model, with an adapter or without.
+struct BegunWith {
+    model: recipe::ModelSource,
+    parent: Option<recipe::Parent>,
+}
+
 struct Checker<'a> {
     package: DeclaringPackage<'a>,
     diagnostics: &'a mut Diagnostics,
@@ -256,7 +262,9 @@ impl Checker<'_> {
             expected.extend(self.expect(expect, target, &names, anywhere, &mut files));
         }
         let expects = expected.iter().map(|one| one.expect.clone()).collect();
-        let recipe = self.recipe(&bake, model.source.clone(), &shared, &sources, expects, lora);
+        let parent = self.parent(&settings, shared.anywhere, &mut files);
+        let begun = BegunWith { model: model.source.clone(), parent };
+        let recipe = self.recipe(&bake, begun, &shared, &sources, expects, lora);
         self.something_to_learn(&recipe, &sources);
         self.questions_that_count(&expected, &bake);
         self.expected_once(&expected);
@@ -292,7 +300,7 @@ impl Checker<'_> {
     fn recipe(
         &mut self,
         bake: &WrittenBake,
-        model: recipe::ModelSource,
+        BegunWith { model, parent }: BegunWith,
         shared: &Shared<'_>,
         sources: &[ReadTarget],
         mut expects: Vec<recipe::Expect>,
@@ -325,6 +333,7 @@ impl Checker<'_> {
             name: bake.name.unraw().to_string().into(),
             root: self.package.root.to_string_lossy().into_owned().into(),
             model,
+            parent,
             student: shared.student.clone(),
             targets: targets.into(),
             lora,

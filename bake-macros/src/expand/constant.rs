@@ -14,7 +14,8 @@ use quote::{ToTokens, quote};
 
 /// The recipe as a constant expression.
 pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
-    let RecipeFields { name, root: _, model, student, targets, lora, train, expects } = &**recipe;
+    let RecipeFields { name, root: _, model, parent, student, targets, lora, train, expects } =
+        &**recipe;
     let (name, student) = (text(name), prompt(student));
     let model = match model {
         ModelSource::Folder(folder) => {
@@ -31,6 +32,10 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
         }
         _ => quote!(ModelSource::Tiny),
     };
+    let parent = option(parent.as_ref().map(|parent| {
+        let (path, hash) = (text(&parent.path), hash(&parent.hash));
+        quote!(Parent::declared(ParentFields { path: #path, hash: #hash }))
+    }));
     let targets = list(&quote!(Target), targets.iter().map(target));
     let (lora, train) = (self::lora(lora), self::train(train));
     let expects = list(&quote!(Expect), expects.iter().map(expect));
@@ -40,6 +45,7 @@ pub(super) fn recipe(recipe: &Recipe, private: &TokenStream) -> TokenStream {
             name: #name,
             root: Text::Borrowed(::core::env!("CARGO_MANIFEST_DIR")),
             model: #model,
+            parent: #parent,
             student: #student,
             targets: #targets,
             lora: #lora,

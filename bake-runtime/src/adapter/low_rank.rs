@@ -48,6 +48,21 @@ impl LowRank {
         Ok(Self { a: Tensor::cat(&a, 0)?, b, scale })
     }
 
+    /// The same change with numbers of its own.
+    #[cfg(feature = "train")]
+    pub(crate) fn copied(&self) -> Result<Self> {
+        Ok(Self { a: self.a.copy()?, b: self.b.copy()?, scale: self.scale })
+    }
+
+    /// Both changes of one tensor, the other one last, on its device.
+    #[cfg(feature = "train")]
+    pub(crate) fn with(&self, other: &Self) -> Result<Self> {
+        let other_b = (&other.b * (other.scale / self.scale))?;
+        let a = Tensor::cat(&[&self.a, &other.a], 0)?;
+        let b = Tensor::cat(&[&self.b, &other_b], 1)?.contiguous()?;
+        Ok(Self { a, b, scale: self.scale })
+    }
+
     /// The change of these rows alone, without what adds nothing to them.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Result<Self> {
         let b = self.b.narrow(0, rows.start, rows.len())?.contiguous()?;

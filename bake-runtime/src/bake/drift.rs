@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::generate::sample::Sampling;
 use crate::generate::token_chunks;
 use crate::model::Model;
-use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage, Ticker};
 use crate::train::{StudentSequence, TrainingSet, measure};
 
@@ -113,7 +112,7 @@ impl Drift {
             sequences
                 .push(StudentSequence { token_weight: 1.0 / tokens as f64, ..sequence.clone() });
         }
-        let view = WeightView { adapter: Some(adapter), dropout: None };
+        let view = model.view(Some(adapter));
         let check = |_| ticker.advance(0, "");
         let kl = measure(model, training_set, &sequences, view, &check)?;
         let mut drift = Self { kl, asked: 0, same: 0 };

@@ -16,7 +16,6 @@ use super::stimuli::Stimulus;
 use crate::adapter::Adapter;
 use crate::error::Result;
 use crate::generate::{Request, complete};
-use crate::model::block::WeightView;
 use crate::progress::Stage;
 use crate::text::template::Message;
 
@@ -61,7 +60,7 @@ impl OnPolicy<'_> {
         let requests = own.iter().zip(&prompts);
         let requests =
             requests.map(|(&i, prompt)| Request { prompt, rng: random(i) }).collect::<Vec<_>>();
-        let view = WeightView { adapter: Some(self.adapter), dropout: None };
+        let view = stages.model.view(Some(self.adapter));
         let stage = Stage {
             name: &format!("answers of the student on {}", target.name),
             target: &target.name,

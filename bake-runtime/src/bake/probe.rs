@@ -23,7 +23,6 @@ use crate::eval::refusal::declines;
 use crate::generate::prefix::ReadTokens;
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
-use crate::model::block::WeightView;
 use crate::progress::Stage;
 
 /// The name of the stage in the store.
@@ -322,7 +321,7 @@ impl<'a> Probing<'a> {
             unit: "questions",
         };
         self.stages.monitor.stage(stage, |ticker| {
-            let view = WeightView::default();
+            let view = model.view(None);
             complete(model, requests, &sampling, view, |ended| ticker.advance(ended, ""))
         })
     }

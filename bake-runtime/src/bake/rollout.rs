@@ -15,7 +15,6 @@ use super::stimuli::Stimulus;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
-use crate::model::block::WeightView;
 use crate::progress::{Stage, Ticker};
 
 /// The name of the stage in the store.
@@ -194,7 +193,8 @@ impl<'a> Teachers<'a> {
                 requests.push(Request { prompt, rng: self.random(&stimuli[i], sample) });
             }
         }
-        complete(self.stages.model, requests, sampling, WeightView::default(), done)
+        let model = self.stages.model;
+        complete(model, requests, sampling, model.view(None), done)
     }
 
     /// Every sample has its own random stream: more stimuli or answers leave the others as they

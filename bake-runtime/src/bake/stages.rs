@@ -83,12 +83,13 @@ impl Stages<'_> {
         for (target, inputs) in self.recipe.targets.iter().zip(inputs) {
             room::check_target(self, target, inputs)?;
         }
-        initial(
+        let own = initial(
             self.model.config(),
             &self.recipe.lora,
             self.recipe.train.seed,
             self.model.decoder().device(),
-        )
+        )?;
+        self.model.parent().map_or(Ok(own.clone()), |parent| own.on_top_of(parent))
     }
 
     /// What the targets are learned from, in passages that the model can read.
@@ -270,9 +271,13 @@ impl Stages<'_> {
     ///
     /// Another kind of device rounds differently, so it makes its own products.
     pub(super) fn key(&self, stage: &str, version: u32) -> KeyHasher {
-        KeyHasher::new(stage, version)
+        let key = KeyHasher::new(stage, version)
             .field("model", self.model.hash())
-            .field("device", device_kind(self.device, self.model))
+            .field("device", device_kind(self.device, self.model));
+        match &self.recipe.parent {
+            Some(parent) => key.field("parent", &parent.hash),
+            None => key,
+        }
     }
 
     /// The product at an address, if it is in the store.

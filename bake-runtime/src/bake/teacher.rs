@@ -13,7 +13,6 @@ use super::trajectory::Trajectory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::generate::prefix::{Alike, Prefix, ToRead, alike};
 use crate::model::Model;
-use crate::model::block::WeightView;
 use crate::model::decoder::Run;
 use crate::progress::Stage;
 
@@ -156,7 +155,7 @@ fn hidden_states(
     sequences: &[TeacherSequence<'_>],
     each: &mut impl FnMut(usize, Vec<f32>) -> Result<()>,
 ) -> Result<()> {
-    let view = WeightView::default();
+    let view = model.view(None);
     let width = model.config().hidden_size();
     let read: Vec<Vec<u32>> = sequences.iter().map(TeacherSequence::read).collect();
     let answers = sequences.iter().map(|sequence| sequence.answer.len());

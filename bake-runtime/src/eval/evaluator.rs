@@ -12,7 +12,6 @@ use crate::generate::sample::Sampling;
 use crate::generate::{Request, complete};
 use crate::inputs::{longest_answer, read_document};
 use crate::model::Model;
-use crate::model::block::WeightView;
 use crate::progress::{Interrupt, Monitor, Progress, Stage};
 use crate::text::template::Message;
 
@@ -176,7 +175,7 @@ impl<'a> Evaluator<'a> {
             requests.push(Request { prompt, rng: sampling.stream(0) });
         }
         let adapter = self.adapter.as_deref().filter(|_| rung == Rung::Baked);
-        let view = WeightView { adapter, dropout: None };
+        let view = self.model.view(adapter);
         let name = &format!("{}{}", rung.stage(), self.what);
         let stage = Stage { name, target: batch.target, total: prompts.len(), unit: "questions" };
         let completions = monitor.stage(stage, |ticker| {

@@ -90,6 +90,26 @@ fn a_merged_folder_and_an_adapter_compute_what_was_baked() {
     }
 }
 
+#[test]
+fn a_merged_folder_of_every_family_computes_what_was_baked() {
+    for family in
+        ["gemma3_text", "llama", "llama-tied", "mistral", "phi3", "qwen2", "qwen3", "smollm3"]
+    {
+        let (dir, path) = (tempfile::tempdir().unwrap(), fixtures("models").join(family));
+        let base = Model::load(&path, Place::CpuF32).unwrap();
+        let (adapter, folder) = made(dir.path(), &base);
+        let to = dir.path().join("merged");
+        let (format, dtype) = (ExportFormat::Merged, Some(ExportDtype::F32));
+        let wanted = Export { format, dtype, folder: to.clone(), replace: false };
+        export(&recipe(&path), &folder, &wanted).unwrap();
+        let merged = Model::load(&to, Place::CpuF32).unwrap();
+        let want = logits(&base, Some(&adapter));
+        let got = difference(&logits(&merged, None), &want);
+        assert!(got < 1e-4, "{family}: {got}");
+        assert!(difference(&logits(&base, None), &want) > 0.01, "{family}");
+    }
+}
+
 /// The error of an export, after which nothing is left.
 fn refused(model: &Path, format: ExportFormat, dtype: Option<ExportDtype>) -> String {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

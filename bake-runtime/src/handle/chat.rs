@@ -272,7 +272,7 @@ impl Chat {
     }
 
     pub(crate) fn view(&self) -> WeightView<'_> {
-        WeightView { adapter: self.adapter.as_deref(), dropout: None }
+        self.model.view(self.adapter.as_deref())
     }
 }
 

@@ -16,7 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::handle::baked::Baked;
 #[cfg(feature = "eval")]
 use crate::handle::switchable::Switchable;
-use crate::inputs::load_model;
+use crate::inputs::load_base;
+#[cfg(feature = "eval")]
+use crate::inputs::with_parent;
 use crate::model::Model;
 
 /// Sets how a baked model is loaded; what is not set is as in [`load`].
@@ -145,6 +147,7 @@ impl<D: Declaration> Loader<D> {
     #[cfg(feature = "eval")]
     pub fn load_switchable(&self) -> Result<Switchable<D>> {
         let (model, adapter) = self.parts()?;
+        let model = with_parent(D::RECIPE, model)?;
         Ok(Switchable::new(model, Arc::new(adapter)))
     }
 
@@ -154,7 +157,7 @@ impl<D: Declaration> Loader<D> {
         let _entered = span.enter();
         let model = match &self.model {
             Some(path) => Model::load(path, self.device)?,
-            None => load_model(D::RECIPE, self.device)?,
+            None => load_base(D::RECIPE, self.device)?,
         };
         let adapter = match &self.place {
             Place::Declared => self.declared(&model)?,

@@ -11,7 +11,6 @@ use super::{Checkpoints, StudentSequence, TrainingSet};
 use crate::adapter::{Adapter, Gradients};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
-use crate::model::block::WeightView;
 use crate::progress::{Monitor, Stage};
 
 /// The default learning rate times the model's hidden size. Wider layers add up more inputs, so
@@ -139,7 +138,7 @@ impl Training<'_> {
         if training_set.held_out.is_empty() {
             return Ok(());
         }
-        let view = WeightView { adapter: Some(&state.adapter), dropout: None };
+        let view = self.model.view(Some(&state.adapter));
         let check = |_| self.monitor.check();
         let held_out = &training_set.held_out;
         let now = measure(model, training_set, held_out, view, &check)?;
@@ -185,6 +184,9 @@ impl Training<'_> {
             self.learn(shards, &state.adapter, sequences, step)?;
         if step == first {
             gradients.check_complete(&state.adapter)?;
+        }
+        if let Some(parent) = self.model.parent() {
+            gradients.leave(parent)?;
         }
         let norm = optimizer::clip(&mut gradients, settings.clip)?;
         if !(loss.is_finite() && norm.is_finite()) {

@@ -14,6 +14,7 @@ const POLITE: Recipe = Recipe::declared(RecipeFields {
     name: Cow::Borrowed("Polite"),
     root: Cow::Borrowed(""),
     model: ModelSource::Tiny,
+    parent: None,
     student: Prompt::declared(PromptFields {
         system: Cow::Borrowed(""),
         turns: Cow::Borrowed(&[]),

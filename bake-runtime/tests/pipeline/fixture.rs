@@ -62,6 +62,7 @@ impl Fixture {
             name: "Keys".into(),
             root: dir.path().to_str().unwrap().to_owned().into(),
             model: ModelSource::Tiny,
+            parent: None,
             student: "".into(),
             targets: vec![Target::new(target).unwrap()].into(),
             lora: Lora::new(LoraFields { rank: 4, alpha: 8.0, ..LoraFields::DEFAULT }).unwrap(),

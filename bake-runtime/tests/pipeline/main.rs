@@ -7,6 +7,7 @@ mod evaluation;
 mod fixture;
 mod held_out;
 mod interrupts;
+mod parent;
 mod refusals;
 mod rehearsal;
 mod rephrase;

@@ -13,8 +13,9 @@ use crate::diagnostics::Code;
 use crate::lock::Limits;
 use crate::model::config::Config;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
-use crate::recipe;
 use crate::recipe::training::{check_layers, check_module};
+use crate::recipe::{self, ADAPTER_FILES};
+use crate::store::{VENDOR_DIR, hash_folder};
 use crate::syntax::ast::{At, Value, WrittenBake, WrittenModel};
 
 /// What is known of a base model.
@@ -113,6 +114,37 @@ impl Checker<'_> {
         };
         let limits = config.map(|config| Limits::of(&config));
         limits.map_err(|what| self.report(Code::Model, file.span(), what)).ok()
+    }
+
+    /// The adapter on top of which something is baked.
+    pub(super) fn parent(
+        &mut self,
+        settings: &Settings<'_>,
+        anywhere: bool,
+        files: &mut Vec<String>,
+    ) -> Option<recipe::Parent> {
+        let Some(Value::Text(folder)) = settings.value("parent") else { return None };
+        let declared = self.path(folder, "parent", anywhere)?;
+        let path = self.package.root.join(&declared);
+        let hash = match path.join(ADAPTER_FILES[0]).is_file() {
+            true => hash_folder(&path).map_err(|e| e.to_string()),
+            false => Err(format!(
+                "`{declared}` contains no adapter ({}); name a folder in which one is, such as \
+                 `{VENDOR_DIR}/NAME` after `cargo bake vendor`",
+                ADAPTER_FILES[0]
+            )),
+        };
+        match hash {
+            Ok(hash) => {
+                let inside = ADAPTER_FILES.map(|name| format!("{declared}/{name}"));
+                files.extend(inside.into_iter().filter(|it| self.package.root.join(it).is_file()));
+                recipe::Parent::new(recipe::ParentFields { path: declared.into(), hash }).ok()
+            }
+            Err(why) => {
+                self.report(Code::Model, folder.span(), why);
+                None
+            }
+        }
     }
 
     /// What the lock says of a model that is not on this machine.

@@ -108,6 +108,8 @@ pub enum Mistake<'a> {
     NotAName(&'a str),
     /// A bake without a target.
     NothingBaked,
+    /// A weight decay, where the adapter contains that of another bake.
+    ParentDecays,
     /// Two targets with one name.
     SameTarget(&'a str),
     /// An anchor with the name of a target or another anchor.
@@ -141,14 +143,15 @@ impl<'a> Mistake<'a> {
             | Self::AnchorWithDocument(_)
             | Self::NotForAnchors { .. }
             | Self::AnchorFirst(_)
-            | Self::NotAName(_) => Code::Value,
+            | Self::NotAName(_)
+            | Self::ParentDecays => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
                 Code::Dataset
             }
+            Self::EmptyModel | Self::EmptyPath("parent") => Code::Model,
             Self::EmptyPath(_) => Code::Document,
-            Self::EmptyModel => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
             Self::Repeated(_) => Code::Repeated,
             Self::NoQuestions { .. }
@@ -184,6 +187,7 @@ impl<'a> Mistake<'a> {
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
+            Self::ParentDecays => panic!("`weight_decay` with a `parent`"),
             Self::NotAName(name) | Self::SameTarget(name) | Self::SameAnchor(name) => {
                 panic!("{}", *name)
             }
@@ -288,6 +292,10 @@ impl fmt::Display for Mistake<'_> {
             Self::AnchorFirst(name) => {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }
+            Self::ParentDecays => f.write_str(
+                "`weight_decay` would also shrink what the `parent` has learned; leave one of them \
+                 out",
+            ),
             Self::NothingBaked => f.write_str(
                 "there is nothing to bake; declare at least one target, as in `target name from \
                  \"docs/name.md\";`",

@@ -79,14 +79,18 @@ impl Recipe {
     /// Whether this is the address of this recipe's adapter: its own, or the one that it had in
     /// locks of format 1.
     pub fn has_address(&self, model: &Hash, address: &Hash) -> bool {
-        self.hash(model) == *address || super::legacy::recipe_hash(self, model) == *address
+        let legacy =
+            || self.parent.is_none() && super::legacy::recipe_hash(self, model) == *address;
+        self.hash(model) == *address || legacy()
     }
 
     /// The settings that all targets share and that are not at their defaults, by name.
     pub(crate) fn shared(&self) -> Record {
         let held_out: Vec<&str> = self.held_out().collect();
+        let parent = self.parent.as_ref().map(|parent| parent.hash);
         Record::new()
             .unless(&Vec::new(), "expect", &held_out)
+            .unless(&None, "parent", &parent)
             .within("", self.student.record("student"))
             .within("lora.", lora(&self.lora))
             .within("train.", train(&self.train))

@@ -110,6 +110,8 @@ impl RecipeBuilder {
     }
 
     settings! {
+        /// An adapter to bake on top of, by the path of its folder relative to the root.
+        parent(folder: &str) Bake "parent" => Value::Text(text(folder));
         /// The system prompt of the baked model.
         student(words: &str) Bake "student" => Value::Text(text(words));
         /// The same from a file, by its path relative to the root.

@@ -19,6 +19,13 @@ const MOST: u64 = 100_000;
 
 /// All settings, in the order in which the documentation lists them.
 pub const SETTINGS: &[Setting] = &[
+    text(
+        "parent",
+        &[Bake],
+        "",
+        "the folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake \
+         vendor`: teacher and student are the model with it, and what is baked contains it",
+    ),
     setting(
         "student",
         &[Bake],

@@ -16,7 +16,6 @@ use crate::bake::stages::Stages;
 use crate::error::Result;
 use crate::generate::sample::Sampling;
 use crate::generate::{Completion, Request, complete};
-use crate::model::block::WeightView;
 use crate::progress::Monitor;
 pub(super) use requests::Writing;
 use requests::{RequestForm, WritingRequest};
@@ -170,6 +169,6 @@ pub(super) fn sampled(
 ) -> Result<Vec<Completion>> {
     let request = |(number, prompt)| Request { prompt, rng: random(number) };
     let requests = prompts.iter().map(Vec::as_slice).enumerate().map(request).collect();
-    let view = WeightView::default();
+    let view = stages.model.view(None);
     complete(stages.model, requests, sampling, view, |_| monitor.check())
 }

@@ -129,7 +129,7 @@ fn conversations_are_the_same_tokens() {
         Message::new(Role::Assistant, "<|eot_id|>"),
         Message::new(Role::User, "é日本"),
     ];
-    for name in ["llama", "llama-tied", "qwen2"] {
+    for name in ["llama", "llama-tied", "mistral", "phi3", "qwen2", "qwen3"] {
         let (folder, file) = pair(name);
         let ids = folder.encode(&conversation).unwrap();
         assert_eq!(ids, file.encode(&conversation).unwrap(), "{name}");

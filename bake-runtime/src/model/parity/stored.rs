@@ -102,6 +102,17 @@ fn what_is_not_in_bf16_is_widened_on_a_gpu() {
     }
 }
 
+/// Rounding them would change what a model says that is stored in f32.
+#[test]
+fn numbers_in_f32_are_multiplied_as_they_are() {
+    for name in MODELS {
+        let precision = Precision { form: Some(Form::Stored), unit: Some(Bf16Unit::Emulated) };
+        let folder = model_in(name, &[DType::F32]);
+        let model = Model::load_at(folder.root(), &Device::Cpu, precision).unwrap();
+        assert!(model.decoder().bf16_unit().is_none() && model.decoder().in_f32(), "{name}");
+    }
+}
+
 #[test]
 fn weights_stay_in_their_type_on_the_processor() {
     for name in MODELS {

@@ -54,7 +54,7 @@ const DEFAULT: [&str; 4] = [
 
 impl PreTokenizer {
     /// The names of those that are read.
-    pub(super) const NAMES: [&str; 10] = [
+    pub(super) const NAMES: [&str; 11] = [
         "llama-bpe",
         "llama3",
         "llama-v3",
@@ -64,6 +64,7 @@ impl PreTokenizer {
         "tekken",
         "gpt-4o",
         "dbrx",
+        "smaug-bpe",
         "default",
     ];
 
@@ -91,7 +92,8 @@ impl PreTokenizer {
         };
         Some(match name {
             "llama-bpe" | "llama3" | "llama-v3" => Self { ignore_merges: true, ..plain(&[LLAMA3]) },
-            "dbrx" => plain(&[LLAMA3]),
+            // The second is what files of SmolLM3 say.
+            "dbrx" | "smaug-bpe" => plain(&[LLAMA3]),
             "qwen2" => Self { normalizer: json!({"type": "NFC"}), ..plain(&[QWEN2]) },
             "tekken" => Self { ignore_merges: true, ..plain(&[TEKKEN]) },
             "gpt-4o" => plain(&[GPT4O]),

@@ -1,9 +1,10 @@
 use super::*;
 use crate::recipe::{
     Answer, Ask, AskFields, DatasetFields, Document, DocumentFields, Everyday, Expect,
-    ExpectFields, General, GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Pattern,
-    Persona, PersonaFields, RecipeFields, Rephrase, RolloutFields, StimuliFields, TargetFields,
-    Template, TemplateFields, TrainFields, Unanswerable, UnanswerableFields, WorkedExample,
+    ExpectFields, General, GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Parent,
+    ParentFields, Pattern, Persona, PersonaFields, RecipeFields, Rephrase, RolloutFields,
+    StimuliFields, TargetFields, Template, TemplateFields, TrainFields, Unanswerable,
+    UnanswerableFields, WorkedExample,
 };
 
 fn hash(text: &str) -> Hash {
@@ -165,6 +166,7 @@ fn plain_recipe() -> Recipe {
         name: "Support".into(),
         root: "/home/me".into(),
         model: ModelSource::Tiny,
+        parent: None,
         student: "".into(),
         targets: plain_targets().to_vec().into(),
         lora: Lora::default(),
@@ -198,9 +200,13 @@ fn addresses_do_not_change() {
     let key =
         |value: &dyn Encode| KeyHasher::new("golden", 1).raw("value", &value.encoded()).finish();
     let model = hash("model");
+    let parent = ParentFields { path: "bakes/Keys".into(), hash: hash("parent") };
+    let parent = Some(Parent::new(parent).unwrap());
+    let with_parent = plain_recipe().with(|recipe| recipe.parent = parent).unwrap();
     let addresses = [
         ("a whole recipe", full_recipe().hash(&model)),
         ("a recipe of defaults", plain_recipe().hash(&model)),
+        ("a recipe with a parent", with_parent.hash(&model)),
         ("a target", key(&full_target())),
         ("a target of defaults", key(&plain)),
         ("an anchor", key(&anchor)),

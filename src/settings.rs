@@ -5,7 +5,8 @@
 /// Settings of a bake.
 pub mod bake {
     /// The folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake vendor`:
-    /// teacher and student are the model with it, and what is baked contains it.
+    /// teacher and student are the model with it, and what is baked contains it; `weight_decay` and
+    /// `dropout`, which would act on it, cannot be used then.
     ///
     /// `parent`, in a bake: `"…"`.
     pub const parent: () = ();

@@ -291,6 +291,13 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
         return Ok(());
     }
     let [before, after] = [kl_before, kl_after].map(in_digits);
+    if before == after {
+        let message = format!(
+            "training changed nothing: the model is still {after} nats per token from the teacher; \
+             raise `lr` or `epochs`"
+        );
+        return Err(Error::new(ErrorKind::Training, message));
+    }
     let message = format!(
         "training took the model away from the teacher: from {before} to {after} nats per token; \
          lower `lr`"

@@ -8,7 +8,7 @@ use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
 #[cfg(feature = "text")]
 use bake_spec::recipe::{Prompt, Target};
-use bake_spec::store::hash_folder;
+use bake_spec::store::hash_adapter;
 #[cfg(feature = "train")]
 use bake_spec::text::dataset;
 #[cfg(feature = "text")]
@@ -37,12 +37,15 @@ pub(crate) fn with_parent(recipe: &Recipe, base: Model) -> Result<Model> {
     let Some(parent) = &recipe.parent else { return Ok(base) };
     let folder = Path::new(&*recipe.root).join(&*parent.path);
     check_parent(&folder, &parent.hash)?;
-    base.with_parent(&folder)
+    base.with_parent(&folder).map_err(|e| {
+        let message = format!("the `parent` in {} cannot be used", folder.display());
+        Error::with_source(ErrorKind::Adapter, message, e)
+    })
 }
 
 /// Fails where the adapter in a folder is not the one that was declared.
 fn check_parent(folder: &Path, declared: &Hash) -> Result<()> {
-    if hash_folder(folder)? == *declared {
+    if hash_adapter(folder)? == *declared {
         return Ok(());
     }
     let message = format!(

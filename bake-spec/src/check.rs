@@ -262,7 +262,7 @@ impl Checker<'_> {
             expected.extend(self.expect(expect, target, &names, anywhere, &mut files));
         }
         let expects = expected.iter().map(|one| one.expect.clone()).collect();
-        let parent = self.parent(&settings, shared.anywhere, &mut files);
+        let parent = self.parent(&bake.name, &settings, shared.anywhere, &mut files);
         let begun = BegunWith { model: model.source.clone(), parent };
         let recipe = self.recipe(&bake, begun, &shared, &sources, expects, lora);
         self.something_to_learn(&recipe, &sources);

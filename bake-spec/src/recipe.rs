@@ -149,8 +149,13 @@ impl RecipeFields {
         {
             return Err(Mistake::EmptyModel);
         }
-        if self.parent.is_some() && self.train.fields().weight_decay > 0.0 {
-            return Err(Mistake::ParentDecays);
+        if self.parent.is_some() {
+            if self.train.fields().weight_decay > 0.0 {
+                return Err(Mistake::NotWithParent("weight_decay"));
+            }
+            if self.lora.fields().dropout > 0.0 {
+                return Err(Mistake::NotWithParent("dropout"));
+            }
         }
         let targets = items(&self.targets);
         if targets.is_empty() || targets[0].fields().anchor {

@@ -33,7 +33,9 @@ use crate::file;
 use crate::hash::Hash;
 use crate::recipe::ADAPTER_FILES;
 use folder::CHECKPOINTS;
-pub use folder::{checkpoint_folder, copy_folder, folder_bytes, hash_files, hash_folder};
+pub use folder::{
+    checkpoint_folder, copy_folder, folder_bytes, hash_adapter, hash_files, hash_folder,
+};
 pub use lock::StoreLock;
 use write::{Durability, remedy, temporary, write_by_way_of};
 

@@ -1,6 +1,6 @@
 //! `cargo bake`: bakes what is stale.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, stat
 use crate::workspace::{DeclaredBake, Models, Package, packages, select};
 
 pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
-    let packages = match packages(common) {
+    let mut packages = match packages(common) {
         Ok(packages) => packages,
         // A misspelt command is reported even without a package.
         Err(e) => return Err(args.names.iter().find_map(|name| misspelt(name)).unwrap_or(e)),
@@ -37,22 +37,59 @@ pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
     if !args.target.is_empty() {
         return scratch(&selected, args, common);
     }
+    let order = in_order(&selected)?;
     let mut models = Models::default();
     let (mut baked, mut below) = (0, 0);
-    for package in &packages {
-        for (_, found) in selected.iter().filter(|(of, _)| std::ptr::eq(*of, package)) {
-            match bake_if_stale(package, *found, &mut models, args, common)? {
-                Ending::Fresh => {}
-                Ending::Baked => baked += 1,
-                Ending::BelowGate => below += 1,
-            }
+    for (root, name) in &order {
+        let found = packages.iter().find(|package| package.root == *root);
+        let Some((package, found)) = found.and_then(|package| Some((package, package.find(name)?)))
+        else {
+            bail!("`{name}` is no longer declared; run `cargo bake` again");
+        };
+        match bake_if_stale(package, found, &mut models, args, common)? {
+            Ending::Fresh => {}
+            Ending::Baked => baked += 1,
+            Ending::BelowGate => below += 1,
         }
+        // What is on top of it is declared by what is in its folder now.
+        if package.is_parent(name) {
+            packages = self::packages(common)?;
+        }
+    }
+    for package in &packages {
         forget_undeclared(package, common)?;
     }
     if baked > 0 && !common.quiet {
         next_step("commit bake.lock, and build; `cargo bake chat` asks the model");
     }
     Ok(if below == 0 { ExitCode::SUCCESS } else { ExitCode::from(BELOW_GATE) })
+}
+
+/// The selected bakes, by the folders of their packages and their names: each after the one that it
+/// is on top of.
+fn in_order(selected: &[(&Package, DeclaredBake<'_>)]) -> Result<Vec<(PathBuf, String)>> {
+    let mut order: Vec<(PathBuf, String)> = Vec::new();
+    for (package, found) in selected {
+        let mut line = vec![found.name().to_owned()];
+        while let Some(parent) = package.parent(&line[line.len() - 1]) {
+            if line.contains(&parent) {
+                bail!(
+                    "`{}` are on top of each other; remove the `parent` of one of them",
+                    line.join("`, `")
+                );
+            }
+            line.push(parent);
+        }
+        for name in line.into_iter().rev() {
+            let is_selected =
+                selected.iter().any(|(of, it)| of.root == package.root && it.name() == name);
+            let one = (package.root.clone(), name);
+            if is_selected && !order.contains(&one) {
+                order.push(one);
+            }
+        }
+    }
+    Ok(order)
 }
 
 /// The exit code where something was baked that is below its gate.

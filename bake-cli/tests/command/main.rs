@@ -11,6 +11,7 @@ mod json;
 mod listings;
 mod mistakes;
 mod model;
+mod parent;
 mod share;
 mod starter;
 mod verdict;

@@ -2,7 +2,8 @@
 //!
 //! A weight of 16 bits or of quantised blocks is widened where it is multiplied, some rows at a
 //! time, into scratch of a bounded size; it is never there as a whole in f32. So a model in bf16
-//! takes 2 bytes a number, and one of 4-bit blocks 0.6, in training too.
+//! takes 2 bytes a number, and one of 4-bit blocks 0.6, in training too, unless there is room for
+//! copies in the orders that products in bf16 want ([`Weight::packed`]).
 
 mod blocks;
 mod narrow;

@@ -2,7 +2,7 @@
 
 use bake_runtime::ErrorKind;
 use bake_spec::recipe::{Parent, ParentFields};
-use bake_spec::store::{copy_folder, hash_folder};
+use bake_spec::store::{copy_folder, hash_adapter};
 use safetensors::SafeTensors;
 
 use super::*;
@@ -12,7 +12,7 @@ fn baked_on_top(fixture: &mut Fixture) -> Bake {
     let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     let folder = fixture.dir.path().join("bakes/Keys");
     copy_folder(&first.adapter, &folder).unwrap();
-    let hash = hash_folder(&folder).unwrap();
+    let hash = hash_adapter(&folder).unwrap();
     let parent = Parent::new(ParentFields { path: "bakes/Keys".into(), hash }).unwrap();
     fixture.change(|recipe| recipe.parent = Some(parent));
     first

@@ -9,13 +9,16 @@ use syn::ext::IdentExt as _;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::Code;
+use super::sources::leaves;
+use crate::diagnostics::{Code, Mistake};
+use crate::hash::Hash;
 use crate::lock::Limits;
 use crate::model::config::Config;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
 use crate::recipe::training::{check_layers, check_module};
 use crate::recipe::{self, ADAPTER_FILES};
-use crate::store::{VENDOR_DIR, hash_folder};
+use crate::settings::Scope;
+use crate::store::{VENDOR_DIR, hash_adapter};
 use crate::syntax::ast::{At, Value, WrittenBake, WrittenModel};
 
 /// What is known of a base model.
@@ -119,32 +122,68 @@ impl Checker<'_> {
     /// The adapter on top of which something is baked.
     pub(super) fn parent(
         &mut self,
+        bake: &Ident,
         settings: &Settings<'_>,
         anywhere: bool,
         files: &mut Vec<String>,
     ) -> Option<recipe::Parent> {
         let Some(Value::Text(folder)) = settings.value("parent") else { return None };
         let declared = self.path(folder, "parent", anywhere)?;
-        let path = self.package.root.join(&declared);
-        let hash = match path.join(ADAPTER_FILES[0]).is_file() {
-            true => hash_folder(&path).map_err(|e| e.to_string()),
-            false => Err(format!(
-                "`{declared}` contains no adapter ({}); name a folder in which one is, such as \
-                 `{VENDOR_DIR}/NAME` after `cargo bake vendor`",
-                ADAPTER_FILES[0]
-            )),
-        };
-        match hash {
+        let mut wrong = false;
+        for (block, scope, name) in
+            [("train", Scope::Train, "weight_decay"), ("lora", Scope::Lora, "dropout")]
+        {
+            let inside = settings.block(block, scope);
+            if let Some(given) = inside.given(name).filter(|_| inside.number(name) > 0.0) {
+                self.report_mistake(Mistake::NotWithParent(name), given.keyword.span());
+                wrong = true;
+            }
+        }
+        match self.parent_in(bake, &declared) {
             Ok(hash) => {
-                let inside = ADAPTER_FILES.map(|name| format!("{declared}/{name}"));
-                files.extend(inside.into_iter().filter(|it| self.package.root.join(it).is_file()));
-                recipe::Parent::new(recipe::ParentFields { path: declared.into(), hash }).ok()
+                let [configuration, weights, _] =
+                    ADAPTER_FILES.map(|name| format!("{}/{name}", declared.trim_end_matches('/')));
+                let root = self.package.root;
+                if !anywhere && !leaves(&declared) {
+                    let inside = [&configuration, &weights].map(|file| root.join(file));
+                    self.follow_links(&inside, "parent", folder.span());
+                }
+                let inside = [configuration, weights].into_iter();
+                files.extend(inside.filter(|file| root.join(file).is_file()));
+                let fields = recipe::ParentFields { path: declared.into(), hash };
+                recipe::Parent::new(fields).ok().filter(|_| !wrong)
             }
             Err(why) => {
                 self.report(Code::Model, folder.span(), why);
                 None
             }
         }
+    }
+
+    /// The hash of the adapter on top of which a bake is declared.
+    fn parent_in(&self, bake: &Ident, declared: &str) -> Result<Hash, String> {
+        let (path, configuration) = (self.package.root.join(declared), ADAPTER_FILES[0]);
+        let vendored = Path::new(declared.trim_start_matches("./")).strip_prefix(VENDOR_DIR).ok();
+        if vendored.is_some_and(|name| name == Path::new(&bake.unraw().to_string())) {
+            return Err(format!(
+                "a bake cannot be on top of itself, and `cargo bake` keeps `{bake}` in \
+                 `{declared}`; copy the folder, and name the copy"
+            ));
+        }
+        if !path.join(configuration).is_file() {
+            let name = vendored.and_then(Path::to_str).filter(|name| !name.is_empty());
+            let advice = match name {
+                Some(name) => {
+                    format!("run `cargo bake {name}`, and then `cargo bake vendor {name}`")
+                }
+                None => format!(
+                    "name a folder in which one is, such as `{VENDOR_DIR}/NAME` after `cargo bake \
+                     vendor NAME`"
+                ),
+            };
+            return Err(format!("`{declared}` contains no adapter ({configuration}); {advice}"));
+        }
+        hash_adapter(&path).map_err(|e| e.to_string())
     }
 
     /// What the lock says of a model that is not on this machine.

@@ -108,8 +108,8 @@ pub enum Mistake<'a> {
     NotAName(&'a str),
     /// A bake without a target.
     NothingBaked,
-    /// A weight decay, where the adapter contains that of another bake.
-    ParentDecays,
+    /// A setting that would change the parent too.
+    NotWithParent(&'static str),
     /// Two targets with one name.
     SameTarget(&'a str),
     /// An anchor with the name of a target or another anchor.
@@ -144,7 +144,7 @@ impl<'a> Mistake<'a> {
             | Self::NotForAnchors { .. }
             | Self::AnchorFirst(_)
             | Self::NotAName(_)
-            | Self::ParentDecays => Code::Value,
+            | Self::NotWithParent(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
@@ -187,7 +187,7 @@ impl<'a> Mistake<'a> {
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
-            Self::ParentDecays => panic!("`weight_decay` with a `parent`"),
+            Self::NotWithParent(name) => panic!("{}", *name),
             Self::NotAName(name) | Self::SameTarget(name) | Self::SameAnchor(name) => {
                 panic!("{}", *name)
             }
@@ -292,9 +292,9 @@ impl fmt::Display for Mistake<'_> {
             Self::AnchorFirst(name) => {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }
-            Self::ParentDecays => f.write_str(
-                "`weight_decay` would also shrink what the `parent` has learned; leave one of them \
-                 out",
+            Self::NotWithParent(name) => write!(
+                f,
+                "`{name}` would also act on what the `parent` has learned; leave one of them out"
             ),
             Self::NothingBaked => f.write_str(
                 "there is nothing to bake; declare at least one target, as in `target name from \

@@ -47,7 +47,10 @@ fn readable_value(name: &str, form: &str) -> String {
 /// What differs between two sets of settings, a sentence each.
 pub(super) fn changes(before: &ReadableSettings, now: &ReadableSettings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let differs = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    // How divergences are measured depends on which is minimised.
+    let differs = names
+        .into_iter()
+        .filter(|name| before.get(*name) != now.get(*name) && *name != "train.measured.version");
     let value = |settings: &ReadableSettings, name: &String| {
         settings.get(name).cloned().or_else(|| unwritten(settings, name))
     };

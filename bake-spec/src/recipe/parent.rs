@@ -5,7 +5,7 @@ use super::{Hash, Text};
 use crate::diagnostics::Mistake;
 
 part! {
-    /// An adapter on top of which something is baked, by its folder and the hash of its files.
+    /// An adapter on top of which something is baked, by its folder and its hash.
     Parent of ParentFields
 }
 
@@ -14,7 +14,7 @@ part! {
 pub struct ParentFields {
     /// The folder, relative to the package.
     pub path: Text,
-    /// [`hash_folder`](crate::store::hash_folder) of it.
+    /// [`hash_adapter`](crate::store::hash_adapter) of it.
     pub hash: Hash,
 }
 

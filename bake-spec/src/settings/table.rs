@@ -24,7 +24,8 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake],
         "",
         "the folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake \
-         vendor`: teacher and student are the model with it, and what is baked contains it",
+         vendor`: teacher and student are the model with it, and what is baked contains it; \
+         `weight_decay` and `dropout`, which would act on it, cannot be used then",
     ),
     setting(
         "student",

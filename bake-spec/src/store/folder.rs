@@ -27,8 +27,21 @@ pub fn checkpoint_folder(adapter: &Path, number: usize) -> PathBuf {
 /// # Errors
 /// When one exists but cannot be read.
 pub fn hash_folder(dir: &Path) -> Result<Hash, Error> {
-    let mut files = Vec::new();
-    for name in ADAPTER_FILES {
+    hash_of(dir, &ADAPTER_FILES)
+}
+
+/// The same without the report: the hash of what an adapter is, however it has come about.
+///
+/// # Errors
+/// When one exists but cannot be read.
+pub fn hash_adapter(dir: &Path) -> Result<Hash, Error> {
+    let [configuration, weights, _report] = ADAPTER_FILES;
+    hash_of(dir, &[configuration, weights])
+}
+
+fn hash_of<'a>(dir: &Path, names: &[&'a str]) -> Result<Hash, Error> {
+    let mut files: Vec<(&'a str, Vec<u8>)> = Vec::new();
+    for &name in names {
         let path = dir.join(name);
         match file::read(&path) {
             Ok(content) => files.push((name, content)),

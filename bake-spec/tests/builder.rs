@@ -9,8 +9,7 @@ use bake_spec::recipe::{
     Answer, Divergence, General, GeneralFields, Generator, Pattern, RecipeBuilder, Schedule,
     Stimuli, TargetFields, TeacherContext,
 };
-use bake_spec::store::hash_adapter;
-use bake_spec::{ErrorKind, Hash, Recipe};
+use bake_spec::{ErrorKind, Recipe};
 use declared::{declared, package, without_mistakes};
 
 /// The beginning of a bake of that name.
@@ -277,66 +276,6 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
         assert_eq!(error.kind(), ErrorKind::Recipe);
         assert!(!said.is_empty(), "{items}");
         assert_eq!(error.to_string(), said.join("\n"), "{items}");
-    }
-}
-
-/// What cannot be declared with a parent.
-enum Part {
-    Decay,
-    Dropout,
-}
-
-#[test]
-fn a_parent_is_the_adapter_in_a_folder() {
-    let dir = package();
-    let folder = dir.path().join("bakes/Keys");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("adapter_config.json"), "{}").unwrap();
-    let build = |parent: &str, decay: f64, dropout: f64| {
-        let bake = support(dir.path()).parent(parent);
-        let bake = bake.target("keys", |target| target.document("keys.md"));
-        bake.train(|train| train.weight_decay(decay)).lora(|lora| lora.dropout(dropout)).build()
-    };
-    let recipe = build("bakes/Keys", 0.0, 0.0).unwrap();
-    let source = r#"bake Support {
-        parent "bakes/Keys"; target keys from "keys.md"; train { weight_decay 0; }
-    }"#;
-    assert_eq!(recipe, without_mistakes(dir.path(), source));
-    assert_eq!(recipe.parent.as_ref().unwrap().hash, hash_adapter(&folder).unwrap());
-    // Another report does not make another bake, but another adapter does.
-    std::fs::write(folder.join("bake.json"), "{}").unwrap();
-    assert_eq!(build("bakes/Keys", 0.0, 0.0).unwrap(), recipe);
-    std::fs::write(folder.join("adapter_model.safetensors"), "numbers").unwrap();
-    let other = build("bakes/Keys", 0.0, 0.0).unwrap();
-    let model = Hash::of(b"model");
-    assert_ne!(recipe.hash(&model), other.hash(&model));
-    let without = other.with(|recipe| recipe.parent = None).unwrap();
-    assert_ne!(without.hash(&model), other.hash(&model));
-    for (parent, decay, dropout, why) in [
-        ("bakes/Keys", 0.1, 0.0, "`weight_decay` would also act on what the `parent` has learned"),
-        ("bakes/Keys", 0.0, 0.1, "`dropout` would also act on what the `parent` has learned"),
-        ("bakes/Support", 0.0, 0.0, "a bake cannot be on top of itself"),
-        ("./bakes/Support/", 0.0, 0.0, "a bake cannot be on top of itself"),
-        ("bakes/Lamp", 0.0, 0.0, "run `cargo bake Lamp`, and then `cargo bake vendor Lamp`"),
-        ("elsewhere", 0.0, 0.0, "name a folder in which one is"),
-    ] {
-        let error = build(parent, decay, dropout).unwrap_err().to_string();
-        assert!(error.contains(why) && !error.contains('\n'), "{error}");
-    }
-    for part in [Part::Decay, Part::Dropout] {
-        let refused = recipe.with(|recipe| match part {
-            Part::Decay => recipe.train = recipe.train.with(|it| it.weight_decay = 0.1).unwrap(),
-            Part::Dropout => recipe.lora = recipe.lora.with(|it| it.dropout = 0.1).unwrap(),
-        });
-        assert!(refused.unwrap_err().to_string().contains("would also act on"));
-    }
-    #[cfg(unix)]
-    {
-        let outside = tempfile::tempdir().unwrap();
-        std::fs::write(outside.path().join("adapter_config.json"), "{}").unwrap();
-        std::os::unix::fs::symlink(outside.path(), dir.path().join("linked")).unwrap();
-        let error = build("linked", 0.0, 0.0).unwrap_err().to_string();
-        assert!(error.contains("a link leads to") && error.contains("[B0014]"), "{error}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bake_spec::check::Declared;
 use bake_spec::diagnostics::did_you_mean;
-use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, VENDOR_DIR, state};
+use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, state};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::find::{Source, find};
 use bake_spec::{Hash, Store};
@@ -167,10 +167,8 @@ impl Package {
 
     /// The bake of this package that another is on top of: whose copy in the package is its parent.
     pub(crate) fn parent(&self, name: &str) -> Option<String> {
-        let parent = self.find(name)?.declared.recipe.parent.as_ref()?;
-        let path = Path::new(parent.path.trim_start_matches("./"));
-        let name = path.strip_prefix(VENDOR_DIR).ok()?.to_str()?;
-        Some(self.find(name)?.name().to_owned())
+        let parent = self.find(name)?.declared.recipe.parent.as_ref()?.bake()?;
+        self.find(parent).map(|found| found.name().to_owned())
     }
 
     /// Whether a bake of this package is on top of this one.

@@ -268,10 +268,10 @@ fn check(states: Compared<'_>, options: Options) -> Result<(), String> {
     {
         return Err(format!("the temperature {} is out of the range of f32", options.temperature));
     }
+    let (least, most) = Divergence::BETAS;
     match options.divergence {
-        // Closer to 0 and 1, f32 has too few digits beside 1.
-        Divergence::Jsd(beta) if !(0.001..=0.999).contains(&beta) => Err(format!(
-            "β = {beta} is not from 0.001 to 0.999; at 0 and 1 the divergence vanishes"
+        Divergence::Jsd(beta) if !(least..=most).contains(&beta) => Err(format!(
+            "β = {beta} is not from {least} to {most}; at 0 and 1 the divergence vanishes"
         )),
         _ => Ok(()),
     }

@@ -27,7 +27,7 @@ mod example;
 mod expect;
 pub(crate) mod generator;
 pub(crate) mod legacy;
-mod parent;
+pub(crate) mod parent;
 pub(crate) mod parts;
 pub(crate) mod pattern;
 pub(crate) mod prompt;

@@ -380,7 +380,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
-/// The content of a file; none where there is none, but nothing or something else.
+/// The content of a file; none where there is nothing, or something that is not a file.
 fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match file::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

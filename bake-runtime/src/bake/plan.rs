@@ -15,13 +15,12 @@ use super::BakeOptions;
 use super::freed::give_back;
 use super::products::Kept;
 use super::stages::Stages;
-use crate::adapter::initial;
 use crate::error::Result;
 use crate::generate::prefix::common_start;
 use crate::inputs::load_model;
 use crate::model::Model;
 use crate::progress::{Interrupt, Monitor, Silent};
-use crate::train::{TrainingRoom, expected_epochs};
+use crate::train::{TrainingRoom, expected_epochs, first_adapter};
 use lengths::Lengths;
 use memory::memory_bytes;
 use speed::{Speed, WorkShape};
@@ -163,7 +162,7 @@ pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
         works.push(TargetWork::of(&stages, target, inputs, !adapter_kept)?);
     }
     let train = &recipe.train;
-    let adapter = initial(model.config(), &recipe.lora, train.seed, model.decoder().device())?;
+    let adapter = first_adapter(&model, recipe)?;
     let rollouts: usize = works.iter().map(|work| work.plan.learned).sum();
     let trained_on: usize = works.iter().map(|work| work.sequences().count).sum();
     let seconds = match adapter_kept {

@@ -25,7 +25,7 @@ use super::spans::cut_long_passages;
 use super::stimuli::{self, Collected, Stimulus};
 use super::teacher::Taught;
 use super::trajectory::{Trajectory, trajectories};
-use crate::adapter::{Adapter, initial};
+use crate::adapter::Adapter;
 use crate::bake::inputs::Inputs;
 use crate::device::Device;
 use crate::error::Result;
@@ -33,7 +33,7 @@ use crate::model::Model;
 use crate::progress::Monitor;
 use crate::tensor::matrix::bf16::Bf16Unit;
 use crate::text::template::Message;
-use crate::train::{StudentSequence, TrainingSet};
+use crate::train::{StudentSequence, TrainingSet, first_adapter};
 
 /// What the stages make: what is trained on, and what is asked when it was.
 pub(super) struct Prepared {
@@ -83,13 +83,7 @@ impl Stages<'_> {
         for (target, inputs) in self.recipe.targets.iter().zip(inputs) {
             room::check_target(self, target, inputs)?;
         }
-        let own = initial(
-            self.model.config(),
-            &self.recipe.lora,
-            self.recipe.train.seed,
-            self.model.decoder().device(),
-        )?;
-        self.model.parent().map_or(Ok(own.clone()), |parent| own.on_top_of(parent))
+        first_adapter(self.model, self.recipe)
     }
 
     /// What the targets are learned from, in passages that the model can read.

@@ -8,7 +8,7 @@ use bake_spec::{Config, KeyHasher};
 use candle_core::{D, DType, Tensor};
 
 use super::shards::{self, Shards};
-use super::{Batch, StudentSequence, TrainingRoom, TrainingSet};
+use super::{Batch, StudentSequence, TrainingRoom, TrainingSet, first_adapter};
 use crate::adapter::{Adapter, Gradients};
 use crate::distill::{Compared, Divergence, Options, compare};
 use crate::error::Result;
@@ -249,7 +249,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Self> {
         let student = room.student(model)?;
         let decoder = model.decoder();
-        let adapter = crate::adapter::initial(model.config(), &recipe.lora, 0, decoder.device())?;
+        let adapter = first_adapter(model, recipe)?;
         let count = recipe.train.batch.min(TRIED_TOGETHER);
         let (length, vocabulary) = (prompt + answer - 1, model.config().vocab_size() as u32);
         let mut sequences = Vec::with_capacity(count);

@@ -28,7 +28,12 @@ fn rows<'a>(tensors: &'a SafeTensors<'_>, name: &str) -> Vec<&'a [u8]> {
 fn a_bake_on_top_of_another_contains_it_unchanged() {
     let mut fixture = Fixture::new();
     fixture.retrain(8);
+    let parameters = |fixture: &Fixture| {
+        plan(&fixture.recipe, &fixture.options("store")).unwrap().adapter_parameters
+    };
+    let alone = parameters(&fixture);
     let first = baked_on_top(&mut fixture);
+    assert_eq!(parameters(&fixture), 2 * alone);
     let second = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
     // The student begins with what its parent knows.
     let (before, after) = (first.report.kl_before, first.report.kl_after);

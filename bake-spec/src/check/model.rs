@@ -15,6 +15,7 @@ use crate::hash::Hash;
 use crate::lock::Limits;
 use crate::model::config::Config;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
+use crate::recipe::parent::vendored;
 use crate::recipe::training::{check_layers, check_module};
 use crate::recipe::{self, ADAPTER_FILES};
 use crate::settings::Scope;
@@ -163,16 +164,15 @@ impl Checker<'_> {
     /// The hash of the adapter on top of which a bake is declared.
     fn parent_in(&self, bake: &Ident, declared: &str) -> Result<Hash, String> {
         let (path, configuration) = (self.package.root.join(declared), ADAPTER_FILES[0]);
-        let vendored = Path::new(declared.trim_start_matches("./")).strip_prefix(VENDOR_DIR).ok();
-        if vendored.is_some_and(|name| name == Path::new(&bake.unraw().to_string())) {
+        let vendored = vendored(declared);
+        if vendored.is_some_and(|name| bake.unraw() == name) {
             return Err(format!(
                 "a bake cannot be on top of itself, and `cargo bake` keeps `{bake}` in \
                  `{declared}`; copy the folder, and name the copy"
             ));
         }
         if !path.join(configuration).is_file() {
-            let name = vendored.and_then(Path::to_str).filter(|name| !name.is_empty());
-            let advice = match name {
+            let advice = match vendored {
                 Some(name) => {
                     format!("run `cargo bake {name}`, and then `cargo bake vendor {name}`")
                 }

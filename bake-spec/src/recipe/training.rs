@@ -86,12 +86,10 @@ pub(crate) const fn check_layers(start: u64, end: u64) -> Result<(), Mistake<'st
     if start >= end || end > 10_000 { Err(Mistake::NoLayers { start, end }) } else { Ok(()) }
 }
 
-/// The βs that a divergence can have: closer to 0 and 1, where it vanishes, f32 has too few digits.
-const BETAS: (f64, f64) = (0.001, 0.999);
-
 /// Whether a divergence can have this β.
 pub(crate) const fn check_beta(beta: f64) -> Result<(), Mistake<'static>> {
-    if beta >= BETAS.0 && beta <= BETAS.1 { Ok(()) } else { Err(Mistake::Beta(beta)) }
+    let (least, most) = Divergence::BETAS;
+    if beta >= least && beta <= most { Ok(()) } else { Err(Mistake::Beta(beta)) }
 }
 
 part! {
@@ -265,4 +263,10 @@ pub enum Divergence {
     ReverseKl,
     /// β KL(p ‖ m) + (1 − β) KL(q ‖ m) with m = β p + (1 − β) q, and 0.001 ≤ β ≤ 0.999.
     Jsd(f64),
+}
+
+impl Divergence {
+    /// The least and the largest β: closer to 0 and 1, where the divergence vanishes, f32 has too
+    /// few digits.
+    pub const BETAS: (f64, f64) = (0.001, 0.999);
 }

@@ -16,6 +16,7 @@ use crate::model::linear::{Linear, Sums};
 use crate::model::norm::RmsNorm;
 use crate::model::rope::{Positions, RopeTable};
 use crate::tensor::matrix::bf16::Bf16Unit;
+use crate::tensor::slices::in_pool;
 use crate::tensor::weight::{Precision, Weight};
 
 /// The weights of a decoder-only transformer: a Llama (Touvron et al. 2023, arXiv 2302.13971), or
@@ -249,10 +250,18 @@ impl Decoder {
 
     /// All blocks and the last norm.
     fn through(&self, mut x: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        for (layer, block) in self.blocks.iter().enumerate() {
-            x = block.forward(layer, &x, pass)?.0;
-        }
-        Ok(self.norm.forward(&x)?)
+        self.on_device(|| {
+            for (layer, block) in self.blocks.iter().enumerate() {
+                x = block.forward(layer, &x, pass)?.0;
+            }
+            Ok(self.norm.forward(&x)?)
+        })
+    }
+
+    /// Runs many small pieces of work one after the other: on the processor, on a thread of the
+    /// pool.
+    fn on_device<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        if self.device().is_cpu() { in_pool(work) } else { work() }
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {
@@ -266,7 +275,8 @@ impl Decoder {
 
     /// `[tokens, vocabulary]` from final hidden states `[tokens, hidden]`.
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        Ok(Linear::new(self.head.clone(), None).forward(hidden, None, None, Sums::RowByRow)?)
+        let head = Linear::new(self.head.clone(), None);
+        Ok(self.on_device(|| head.forward(hidden, None, None, Sums::RowByRow))?)
     }
 
     /// Fails where this many tokens do not fit the model's context.

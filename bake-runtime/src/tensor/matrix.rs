@@ -10,7 +10,7 @@ mod rows;
 use gemm::Parallelism;
 
 use crate::tensor::elementary::Real;
-pub(crate) use rows::{Rows, row_by_row, weighted_sums};
+pub(crate) use rows::{KeyWeights, Rows, row_by_row, row_by_row_into, weighted_sums};
 
 /// A matrix in a slice, with any distance between its rows and between its columns.
 #[derive(Clone, Copy)]

@@ -59,6 +59,12 @@ pub(crate) fn tensor<T: WithDType>(data: Vec<T>, shape: impl Into<Shape>) -> Res
     Tensor::from_vec(data, shape.into(), &candle_core::Device::Cpu)
 }
 
+/// Runs `f` on one of the threads that share the processor's work. There, work that is shared needs
+/// no system call unless others sleep; a thread from outside sleeps until each piece is done.
+pub(crate) fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| f())
+}
+
 /// The fewest elements that are worth a thread.
 const GRAIN: usize = 16_384;
 

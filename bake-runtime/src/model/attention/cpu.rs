@@ -9,7 +9,9 @@ use candle_core::{Result, Tensor};
 
 use crate::model::attention::{Heads, Projected, Segment, Sequences};
 use crate::tensor::elementary::{Real, dot, softmax, vectorised};
-use crate::tensor::matrix::{Matrix, Threads, multiply, row_by_row, weighted_sums};
+use crate::tensor::matrix::{
+    KeyWeights, Matrix, Threads, multiply, row_by_row_into, weighted_sums,
+};
 use crate::tensor::slices::{fill_rows, in_real, run_tasks, tensor, with_slices};
 
 /// Query rows whose scores are computed together; the scratch of a thread is this many rows of
@@ -89,25 +91,114 @@ fn cached_rows(
     let mut out = vec![0f32; q.len()];
     let tasks = tiles(&mut out, counts, heads.keys, heads.group() * heads.width);
     let read = slots.iter().map(Vec::len).sum::<usize>() * heads.keys * heads.width;
-    run_tasks(
-        tasks,
-        read,
-        AttentionScratch::new,
-        |scratch, Tile { segment, first, count, head, out }| {
-            // What no new token sees is left where it is.
-            let slots = &slots[segment];
-            let slots = &slots[heads.first_seen(slots.len() - count)..];
-            let AttentionScratch { gathered, scores } = scratch;
-            let slots = slots.iter().map(|&slot| slot as usize);
-            let [keys, values] = gathered.gather(heads, slots, head, [k, v]);
-            for (member, out) in out.chunks_exact_mut(count * heads.width).enumerate() {
-                let member = head * heads.group() + member;
-                let q = columns(q, first, count, member, heads.queries, heads.width);
-                attend_row_by_row(q, keys, values, heads, scores, out);
-            }
-        },
-    );
+    let runs: Vec<Vec<SlotRun>> = slots.iter().map(|slots| runs(slots)).collect();
+    run_tasks(tasks, read, Vec::new, |scores, Tile { segment, first, count, head, out }| {
+        let cached = CachedHead { heads, head, runs: &runs[segment], k, v };
+        let before = slots[segment].len() - count;
+        // The queries of one token follow each other; those of several are read member by member.
+        let group = heads.group() * heads.width;
+        let (per_token, stride) = match count {
+            1 => (heads.group(), heads.width),
+            _ => (1, heads.queries * heads.width),
+        };
+        let rows = per_token * count;
+        for (member, out) in out.chunks_exact_mut(rows * heads.width).enumerate() {
+            let at = first * heads.queries * heads.width + head * group + member * heads.width;
+            let q = Matrix::strided(&q[at..], rows, heads.width, stride);
+            cached.attend(Queries { q, per_token, before }, scores, out);
+        }
+    });
     interleave(heads, counts, out, heads.queries)
+}
+
+/// Positions that follow each other, whose slots are some distance apart: so they are read where
+/// they are.
+struct SlotRun {
+    positions: Range<usize>,
+    slot: usize,
+    step: usize,
+}
+
+/// The slots of a sequence, in as few such runs as there are from the first on.
+fn runs(slots: &[u32]) -> Vec<SlotRun> {
+    let mut runs: Vec<SlotRun> = Vec::new();
+    for (position, &slot) in slots.iter().enumerate() {
+        let slot = slot as usize;
+        match runs.last_mut() {
+            Some(SlotRun { positions, slot: first, step })
+                if positions.len() == 1 && slot > *first =>
+            {
+                (positions.end, *step) = (position + 1, slot - *first);
+            }
+            Some(SlotRun { positions, slot: first, step })
+                if positions.len() > 1 && slot == *first + positions.len() * *step =>
+            {
+                positions.end = position + 1;
+            }
+            _ => runs.push(SlotRun { positions: position..position + 1, slot, step: 1 }),
+        }
+    }
+    runs
+}
+
+/// Rows of queries, as many of each token, of the positions from `before` on.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    q: Matrix<'a, f32>,
+    per_token: usize,
+    before: usize,
+}
+
+/// One head's keys and values in a cache, and where those of one sequence are.
+struct CachedHead<'a> {
+    heads: Heads,
+    head: usize,
+    runs: &'a [SlotRun],
+    k: &'a [f32],
+    v: &'a [f32],
+}
+
+impl CachedHead<'_> {
+    /// As [`attend`], where no row's bits may depend on the other rows.
+    fn attend(&self, queries: Queries<'_>, scores: &mut Vec<f32>, out: &mut [f32]) {
+        let Queries { q, per_token, before } = queries;
+        for block in blocks(q.rows() / per_token) {
+            let seen = seen(&block, before, self.heads);
+            let rows = block.start * per_token..block.end * per_token;
+            let q = q.narrow(rows.clone());
+            scores.clear();
+            scores.resize(q.rows() * seen.len(), 0.0);
+            for (first, run) in self.seen_runs(&seen) {
+                let (out, scale) = (&mut scores[first..], self.heads.scale as f32);
+                let keys = self.rows(self.k, &run);
+                row_by_row_into(out, seen.len(), false, q, keys, scale, Threads::One);
+            }
+            softmax_visible(scores, per_token, seen.len(), self.heads);
+            let weights = Matrix::new(scores, q.rows(), seen.len());
+            let out = &mut out[rows.start * self.heads.width..rows.end * self.heads.width];
+            for (first, run) in self.seen_runs(&seen) {
+                let weights = KeyWeights { weights, per_token };
+                weighted_sums(out, weights, self.rows(self.v, &run), first);
+            }
+        }
+    }
+
+    /// The runs of the positions that are seen, and which of these each begins with.
+    fn seen_runs(&self, seen: &Range<usize>) -> impl Iterator<Item = (usize, SlotRun)> {
+        self.runs.iter().filter_map(move |SlotRun { positions, slot, step }| {
+            let first = positions.start.max(seen.start);
+            let slot = slot + (first - positions.start) * step;
+            let run = SlotRun { positions: first..positions.end.min(seen.end), slot, step: *step };
+            (!run.positions.is_empty()).then_some((first - seen.start, run))
+        })
+    }
+
+    /// The head's rows of a run.
+    fn rows<'a>(&self, data: &'a [f32], run: &SlotRun) -> Matrix<'a, f32> {
+        let (width, row) = (self.heads.width, self.heads.keys * self.heads.width);
+        let first = run.slot * row + self.head * width;
+        Matrix::strided(&data[first..], run.positions.len(), width, run.step * row)
+    }
 }
 
 /// With P the probabilities, which are computed again, and O = P V:
@@ -270,28 +361,6 @@ fn attend<T: Real>(
     }
 }
 
-/// As [`attend`], where no row's bits may depend on the other rows.
-fn attend_row_by_row(
-    q: Matrix<'_, f32>,
-    k: Matrix<'_, f32>,
-    v: Matrix<'_, f32>,
-    heads: Heads,
-    scores: &mut Vec<f32>,
-    out: &mut [f32],
-) {
-    for block in blocks(q.rows()) {
-        let seen = seen(&block, k.rows() - q.rows(), heads);
-        let (q, k, v) = (q.narrow(block.clone()), k.narrow(seen.clone()), v.narrow(seen.clone()));
-        scores.clear();
-        scores.resize(block.len() * seen.len(), 0.0);
-        row_by_row(scores, false, q, k, heads.scale as f32, Threads::One);
-        softmax_visible(scores, block.len(), seen.len(), heads);
-        let out = &mut out[block.start * v.cols()..block.end * v.cols()];
-        // A key that a row does not see has the weight 0, which leaves the row's sum as it is.
-        weighted_sums(out, Matrix::new(scores, block.len(), seen.len()), v);
-    }
-}
-
 /// The keys that some query of a block sees; `before` is how many keys there are before the first
 /// query's own.
 fn seen(block: &Range<usize>, before: usize, heads: Heads) -> Range<usize> {
@@ -305,16 +374,18 @@ fn probabilities<T: Real>(q: Matrix<'_, T>, k: Matrix<'_, T>, heads: Heads, scor
     scores.clear();
     scores.resize(rows * seen, T::zero());
     multiply(scores, false, q, k.t(), T::real(heads.scale), Threads::One);
-    softmax_visible(scores, rows, seen, heads);
+    softmax_visible(scores, 1, seen, heads);
 }
 
-/// Turns scores into probabilities, row by row; what a row does not see gets none.
-fn softmax_visible<T: Real>(scores: &mut [T], rows: usize, seen: usize, heads: Heads) {
+/// Turns scores into probabilities, row by row, of which each token has as many; what a row does
+/// not see gets none.
+fn softmax_visible<T: Real>(scores: &mut [T], per_token: usize, seen: usize, heads: Heads) {
+    let before = seen - scores.len() / (per_token * seen);
     vectorised(
         #[inline(always)]
         || {
             for (i, row) in scores.chunks_exact_mut(seen).enumerate() {
-                let own = seen - rows + i;
+                let own = before + i / per_token;
                 let (visible, later) = row.split_at_mut(own + 1);
                 let (earlier, visible) = visible.split_at_mut(heads.first_seen(own));
                 softmax(visible);

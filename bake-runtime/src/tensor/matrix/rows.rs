@@ -44,26 +44,42 @@ pub(crate) fn row_by_row(
     scale: f32,
     threads: Threads,
 ) {
-    let [m, n, k] = sizes(out, w.rows(), [x.rows, x.cols], [w.cols(), w.rows()]);
+    row_by_row_into(out, w.rows(), add, x, w, scale, threads);
+}
+
+/// The same into rows of `out` that begin `stride` elements apart.
+pub(crate) fn row_by_row_into(
+    out: &mut [f32],
+    stride: usize,
+    add: bool,
+    x: Matrix<'_, f32>,
+    w: impl Rows,
+    scale: f32,
+    threads: Threads,
+) {
+    let [m, n, k] = sizes(out, stride, [x.rows, x.cols], [w.cols(), w.rows()]);
     assert!(x.col_stride == 1, "rows are not contiguous");
     // However few rows there are, all of `w` is read, and widened where it is narrow.
     let threads = threads.for_work(m.max(READ_AS_ROWS) * n * k);
-    for (part, out) in out.chunks_mut((AT_ONCE * n).max(1)).enumerate() {
+    for (part, out) in out.chunks_mut((AT_ONCE * stride).max(1)).enumerate() {
         let first = part * AT_ONCE;
         let rows = x.narrow(first..(first + AT_ONCE).min(m));
-        dot_products(out, n, add, rows, w, scale, threads);
+        dot_products(out, stride, add, rows, w, scale, threads);
     }
 }
 
 /// Reading `w` takes about as long as multiplying this many rows with it.
-const READ_AS_ROWS: usize = 16;
+const READ_AS_ROWS: usize = 64;
 
 /// Rows of `x` that are multiplied with all of `w` before the next are.
 const AT_ONCE: usize = 64;
 
-/// The numbers of `x` that stay in the first-level cache, and those of `w` that stay in the second.
+/// The numbers of `x` that stay in the first-level cache.
 const X_NUMBERS: usize = 6 << 10;
-const W_NUMBERS: usize = 64 << 10;
+
+/// The numbers of `w` that stay in the first-level cache, which is enough where no further rows of
+/// `x` come, and in the second.
+const W_NUMBERS: [usize; 2] = [4 << 10, 64 << 10];
 
 /// As [`row_by_row`], for few rows: `w` is read once. Rows of `out` begin `stride` elements apart.
 pub(super) fn dot_products(
@@ -119,7 +135,8 @@ impl<W: Rows> pulp::WithSimd for Outputs<'_, W> {
         let Self { products, rows, w, first } = self;
         let (m, k) = (rows.len(), w.cols().max(1));
         let rows_at_once = (X_NUMBERS / k).max(4) / 4 * 4;
-        let outputs_at_once = (W_NUMBERS / k).max(4) / 4 * 4;
+        let w_numbers = W_NUMBERS[usize::from(m > rows_at_once)];
+        let outputs_at_once = (w_numbers / k).max(4) / 4 * 4;
         let mut scratch = Vec::new();
         for (panel, products) in products.chunks_mut(outputs_at_once * m).enumerate() {
             let first = first + panel * outputs_at_once;
@@ -201,84 +218,136 @@ fn dots<S: pulp::Simd, const C: usize, const R: usize>(
     products
 }
 
-/// Sums of rows of `values`, `[keys, width]`, each times its weight: row i of `weights`,
-/// `[rows, keys]`, adds the first `seen − rows + i + 1` of the `seen` keys, from first to last.
-/// `out` is `[rows, width]`.
-pub(crate) fn weighted_sums(out: &mut [f32], weights: Matrix<'_, f32>, values: Matrix<'_, f32>) {
-    let (m, seen, width) = (weights.rows, weights.cols, values.cols);
-    assert!(m <= seen && seen == values.rows, "there are fewer keys than weights");
-    assert_eq!(out.len(), m * width, "the result has a different size");
-    assert!(weights.col_stride == 1 && values.col_stride == 1, "rows are not contiguous");
-    pulp::Arch::new().dispatch(WeightedSums { out, weights, values });
+/// The weights of rows that each see some keys, `[rows, keys]`: the rows are those of the last
+/// tokens, as many of each, and see its key and all before it.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyWeights<'a> {
+    pub(crate) weights: Matrix<'a, f32>,
+    /// Rows of one token.
+    pub(crate) per_token: usize,
+}
+
+impl KeyWeights<'_> {
+    /// How many keys a row sees.
+    #[inline(always)]
+    fn seen(&self, row: usize) -> usize {
+        let Matrix { rows, cols, .. } = self.weights;
+        cols - rows / self.per_token + row / self.per_token + 1
+    }
+}
+
+/// Sums of rows of `values`, `[some keys, width]`, each times its weight, from first to last. They
+/// are those of the keys from `first` on; for later ones than the first, their sums are added to
+/// `out`, `[rows, width]`.
+pub(crate) fn weighted_sums(
+    out: &mut [f32],
+    weights: KeyWeights<'_>,
+    values: Matrix<'_, f32>,
+    first: usize,
+) {
+    let Matrix { rows, cols: keys, col_stride, .. } = weights.weights;
+    assert!(rows.is_multiple_of(weights.per_token), "a token has fewer rows");
+    assert!(rows / weights.per_token <= keys, "there are fewer keys than tokens");
+    assert!(first + values.rows <= keys, "there are more values than keys");
+    assert_eq!(out.len(), rows * values.cols, "the result has a different size");
+    assert!(col_stride == 1 && values.col_stride == 1, "rows are not contiguous");
+    pulp::Arch::new().dispatch(WeightedSums { out, weights, values, first });
 }
 
 struct WeightedSums<'a> {
     out: &'a mut [f32],
-    weights: Matrix<'a, f32>,
+    weights: KeyWeights<'a>,
     values: Matrix<'a, f32>,
+    first: usize,
 }
 
 impl pulp::WithSimd for WeightedSums<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, simd: S) {
-        let Self { out, weights, values } = self;
-        let (m, width) = (weights.rows, values.cols);
-        for first in (0..m).step_by(4) {
-            let rows = first..(first + 4).min(m);
-            let out = &mut out[first * width..rows.end * width];
-            match rows.len() {
-                4 => sums_of::<S, 4>(simd, out, weights, values, first),
-                _ => {
-                    for (row, out) in rows.zip(out.chunks_exact_mut(width.max(1))) {
-                        sums_of::<S, 1>(simd, out, weights, values, row);
-                    }
-                }
+    fn with_simd<S: pulp::Simd>(mut self, simd: S) {
+        let rows = self.weights.weights.rows;
+        for row in (0..rows).step_by(4) {
+            match rows - row {
+                1 => self.rows::<S, 1>(simd, row),
+                2 => self.rows::<S, 2>(simd, row),
+                3 => self.rows::<S, 3>(simd, row),
+                _ => self.rows::<S, 4>(simd, row),
             }
         }
     }
 }
 
-/// The sums of `R` rows from `first` on. Their common keys are read once; the keys that only later
-/// rows see follow.
+impl WeightedSums<'_> {
+    /// The sums of `R` rows from `row` on.
+    #[inline(always)]
+    fn rows<S: pulp::Simd, const R: usize>(&mut self, simd: S, row: usize) {
+        let Self { ref mut out, weights, values, first } = *self;
+        let width = values.cols;
+        let out = &mut out[row * width..][..R * width];
+        let (mut rows, mut seen) = ([&[][..]; R], [0; R]);
+        for r in 0..R {
+            seen[r] = weights.seen(row + r).saturating_sub(first).min(values.rows);
+            rows[r] = &weights.weights.row(row + r)[first..][..seen[r]];
+        }
+        let vectors = S::as_simd_f32s(&values.data[..width.min(values.data.len())]).0.len();
+        // What follows a number in memory is in the cache now, and may not be so when all keys have
+        // been read; so as many vectors come together as there are registers for.
+        let at_once = if R <= 2 { 4 } else { 2 };
+        let whole = vectors / at_once * at_once;
+        for v in (0..whole).step_by(at_once) {
+            match R {
+                ..=2 => vectors_of::<S, R, 4>(simd, out, rows, values, first, v),
+                _ => vectors_of::<S, R, 2>(simd, out, rows, values, first, v),
+            }
+        }
+        for v in whole..vectors {
+            vectors_of::<S, R, 1>(simd, out, rows, values, first, v);
+        }
+        for c in vectors * S::F32_LANES..width {
+            for r in 0..R {
+                let mut sum = if first > 0 { out[r * width + c] } else { 0.0 };
+                for (j, weight) in rows[r].iter().enumerate() {
+                    sum += weight * values.data[j * values.row_stride + c];
+                }
+                out[r * width + c] = sum;
+            }
+        }
+    }
+}
+
+/// `V` vectors of the sums of `R` rows, of which later ones see more keys: the common keys are read
+/// once, and those that only later rows see follow.
 #[inline(always)]
-fn sums_of<S: pulp::Simd, const R: usize>(
+fn vectors_of<S: pulp::Simd, const R: usize, const V: usize>(
     simd: S,
     out: &mut [f32],
-    weights: Matrix<'_, f32>,
+    rows: [&[f32]; R],
     values: Matrix<'_, f32>,
     first: usize,
+    from: usize,
 ) {
-    let (seen, width) = (weights.cols, values.cols);
-    let common = seen - weights.rows + first + 1;
-    let rows: [&[f32]; R] =
-        std::array::from_fn(|r| &weights.data[(first + r) * weights.row_stride..][..seen]);
-    let vectors = S::as_simd_f32s(&values.data[..width.min(values.data.len())]).0.len();
-    let lanes = S::F32_LANES;
-    for v in 0..vectors {
-        let mut sums = [simd.splat_f32s(0.0); R];
-        let keys = values.data.chunks(values.row_stride).take(common + R - 1);
-        for (j, key) in keys.enumerate() {
-            let value = S::as_simd_f32s(&key[..width]).0[v];
-            for (r, sum) in sums.iter_mut().enumerate() {
-                if j < common + r {
-                    *sum = simd.mul_add_f32s(value, simd.splat_f32s(rows[r][j]), *sum);
+    let width = values.cols;
+    let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    if first > 0 {
+        for r in 0..R {
+            sums[r].copy_from_slice(&S::as_simd_f32s(&out[r * width..][..width]).0[from..][..V]);
+        }
+    }
+    for j in 0..rows[R - 1].len() {
+        let key = S::as_simd_f32s(&values.data[j * values.row_stride..][..width]).0;
+        let key = &key[from..][..V];
+        for r in 0..R {
+            if let Some(&weight) = rows[r].get(j) {
+                for v in 0..V {
+                    sums[r][v] = simd.mul_add_f32s(key[v], simd.splat_f32s(weight), sums[r][v]);
                 }
             }
         }
-        for (r, sum) in sums.into_iter().enumerate() {
-            S::as_mut_simd_f32s(&mut out[r * width..][..width]).0[v] = sum;
-        }
     }
-    for c in vectors * lanes..width {
-        for (r, weights) in rows.iter().enumerate() {
-            let mut sum = 0.0;
-            for (j, weight) in weights[..common + r].iter().enumerate() {
-                sum += weight * values.data[j * values.row_stride + c];
-            }
-            out[r * width + c] = sum;
-        }
+    for r in 0..R {
+        let out = &mut S::as_mut_simd_f32s(&mut out[r * width..][..width]).0[from..][..V];
+        out.copy_from_slice(&sums[r]);
     }
 }
 
@@ -322,22 +391,37 @@ mod tests {
 
     #[test]
     fn sums_of_values_do_not_depend_on_the_rows_beside_them() {
-        for (m, seen, width) in [(1, 1, 1), (4, 4, 8), (6, 9, 5), (64, 130, 40), (7, 7, 64)] {
+        for (m, per_token, seen, width) in [
+            (1, 1, 1, 1),
+            (4, 1, 4, 8),
+            (6, 1, 9, 5),
+            (6, 3, 9, 5),
+            (64, 2, 130, 40),
+            (7, 7, 7, 64),
+        ] {
             let (weights, values) = (numbers(m * seen, 1), numbers(seen * width, 2));
-            let (weights, values) =
-                (Matrix::new(&weights, m, seen), Matrix::new(&values, seen, width));
-            let mut all = vec![f32::NAN; m * width];
-            weighted_sums(&mut all, weights, values);
+            let matrix =
+                |keys: Range<usize>| Matrix::new(&values[keys.start * width..], keys.len(), width);
+            let all = KeyWeights { weights: Matrix::new(&weights, m, seen), per_token };
+            let mut sums = vec![f32::NAN; m * width];
+            weighted_sums(&mut sums, all, matrix(0..seen), 0);
+            // In pieces, one after the other.
+            let mut pieces = vec![f32::NAN; m * width];
+            for first in (0..seen).step_by(3) {
+                weighted_sums(&mut pieces, all, matrix(first..(first + 3).min(seen)), first);
+            }
+            assert_eq!(pieces, sums, "{m} {per_token} {seen} {width}");
             for i in 0..m {
-                let visible = seen - m + i + 1;
+                let visible = seen - m / per_token + i / per_token + 1;
                 // The row by itself, with no later keys.
-                let own = &weights.data[i * seen..][..visible];
+                let own = &weights[i * seen..][..visible];
                 let mut alone = vec![f32::NAN; width];
-                let earlier = Matrix::new(values.data, visible, width);
-                weighted_sums(&mut alone, Matrix::new(own, 1, visible), earlier);
-                assert_eq!(alone, all[i * width..][..width], "{m} {seen} {width}: {i}");
+                let own_weights =
+                    KeyWeights { weights: Matrix::new(own, 1, visible), per_token: 1 };
+                weighted_sums(&mut alone, own_weights, matrix(0..visible), 0);
+                assert_eq!(alone, sums[i * width..][..width], "{m} {seen} {width}: {i}");
                 for (c, &got) in alone.iter().enumerate() {
-                    let term = |j: usize| f64::from(own[j]) * f64::from(values.data[j * width + c]);
+                    let term = |j: usize| f64::from(own[j]) * f64::from(values[j * width + c]);
                     let want: f64 = (0..visible).map(term).sum();
                     assert!((f64::from(got) - want).abs() < 1e-5);
                 }

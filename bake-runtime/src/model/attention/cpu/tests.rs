@@ -130,37 +130,55 @@ fn sequences_see_themselves_and_the_past_only() {
 }
 
 #[test]
-fn a_cache_with_scattered_slots_gives_what_one_pass_gives() {
+fn a_cache_gives_what_one_pass_gives_wherever_its_slots_are() {
     let inputs = inputs(20);
-    // Position i is in slot 7 i mod 23 of a cache of 23 slots.
-    let slots: Vec<u32> = (0..20).map(|i| i * 7 % 23).collect();
-    let scattered = |t: &Tensor| {
-        let t = t.to_dtype(DType::F32).unwrap();
-        let cache = Tensor::full(f32::NAN, (23, 6), &Device::Cpu).unwrap();
-        for (i, &slot) in slots.iter().enumerate() {
-            cache
-                .slice_set(&t.narrow(0, i, 1).unwrap().contiguous().unwrap(), 0, slot as usize)
-                .unwrap();
-        }
-        cache
-    };
-    let (k, v, q) =
-        (scattered(&inputs[1]), scattered(&inputs[2]), inputs[0].to_dtype(DType::F32).unwrap());
+    let q = inputs[0].to_dtype(DType::F32).unwrap();
+    let scattered = (0..20).map(|i| i * 7 % 23);
+    let backwards = (0..20).rev();
+    // Others have written after the first positions, and between the last ones.
+    let shared = (0..9).chain([12]).chain((13..24).step_by(2)).chain(30..34);
+    let layouts: [Vec<u32>; 4] =
+        [(3..23).collect(), scattered.collect(), backwards.collect(), shared.collect()];
     for heads in [HEADS, windowed(1), windowed(4), windowed(19)] {
         let whole = causal(Sequences::apart(&[20]), projected(heads, &inputs)).unwrap();
         let mut last = Vec::new();
-        for count in [1, 5, 20] {
-            let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
-            let new = Projected { heads, q: &q, k: &k, v: &v };
-            let got = cached(&[count], std::slice::from_ref(&slots), new).unwrap();
-            // A row's bits do not depend on how many others there are.
-            last.push(got.to_vec2::<f32>().unwrap().pop().unwrap());
-            let want = whole.narrow(0, 20 - count, count).unwrap();
-            let difference = (got.to_dtype(DType::F64).unwrap() - want).unwrap().abs().unwrap();
-            let difference = difference.max_all().unwrap().to_scalar::<f64>().unwrap();
-            assert!(difference < 1e-6, "{heads:?} {count}: {difference}");
+        for slots in &layouts {
+            let [k, v] = [1, 2].map(|input| in_slots(&inputs[input], slots));
+            for count in [1, 5, 20] {
+                let q = q.narrow(0, 20 - count, count).unwrap().contiguous().unwrap();
+                let new = Projected { heads, q: &q, k: &k, v: &v };
+                let got = cached(&[count], std::slice::from_ref(slots), new).unwrap();
+                last.push(got.to_vec2::<f32>().unwrap().pop().unwrap());
+                let want = whole.narrow(0, 20 - count, count).unwrap();
+                let difference = (got.to_dtype(DType::F64).unwrap() - want).unwrap().abs().unwrap();
+                let difference = difference.max_all().unwrap().to_scalar::<f64>().unwrap();
+                assert!(difference < 1e-6, "{heads:?} {slots:?} {count}: {difference}");
+            }
         }
-        assert_eq!(last[0], last[1]);
-        assert_eq!(last[0], last[2]);
+        // A row's bits depend neither on how many others there are nor on the slots.
+        assert!(last.iter().all(|row| row == &last[0]), "{heads:?}");
     }
+}
+
+/// A cache in which position i has the slot `slots[i]`, and no other holds numbers.
+fn in_slots(rows: &Tensor, slots: &[u32]) -> Tensor {
+    let rows = rows.to_dtype(DType::F32).unwrap();
+    let cache = Tensor::full(f32::NAN, (34, 6), &Device::Cpu).unwrap();
+    for (i, &slot) in slots.iter().enumerate() {
+        let row = rows.narrow(0, i, 1).unwrap().contiguous().unwrap();
+        cache.slice_set(&row, 0, slot as usize).unwrap();
+    }
+    cache
+}
+
+#[test]
+fn slots_are_read_in_few_runs() {
+    let of = |slots: &[u32]| {
+        let runs = runs(slots).into_iter();
+        runs.map(|SlotRun { positions, slot, step }| (positions, slot, step)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&[]), []);
+    assert_eq!(of(&[5]), [(0..1, 5, 1)]);
+    assert_eq!(of(&[4, 5, 6, 9, 12, 15, 16]), [(0..3, 4, 1), (3..6, 9, 3), (6..7, 16, 1)]);
+    assert_eq!(of(&[3, 2, 2, 4]), [(0..1, 3, 1), (1..2, 2, 1), (2..4, 2, 2)]);
 }

@@ -28,12 +28,20 @@ pub(super) struct Q6K;
 /// The number that two bytes are as IEEE half precision. Multiplying by 2¹¹² moves the exponent to
 /// its place, also that of numbers that are subnormal.
 #[inline(always)]
-fn half([low, high]: [u8; 2]) -> f32 {
-    let bits = u32::from(u16::from_le_bytes([low, high]));
-    let (sign, rest) = ((bits & 0x8000) << 16, bits & 0x7fff);
-    let finite = (f32::from_bits(rest << 13) * f32::from_bits(0x7780_0000)).to_bits();
-    let number = if rest < 0x7c00 { finite } else { 0x7f80_0000 | rest << 13 };
-    f32::from_bits(sign | number)
+fn half(bytes: [u8; 2]) -> f32 {
+    let bits = i32::from(i16::from_le_bytes(bytes));
+    let placed = (bits << 13) as u32 & 0x8fff_e000;
+    if bits & 0x7c00 == 0x7c00 { not_finite(placed) } else { f32::from_bits(placed) * EXPONENT }
+}
+
+/// 2¹¹².
+const EXPONENT: f32 = f32::from_bits(0x7780_0000);
+
+/// An infinity, or not a number. Scales are neither: so this is a jump that is never taken.
+#[cold]
+#[inline(never)]
+fn not_finite(placed: u32) -> f32 {
+    f32::from_bits(placed | 0x7f80_0000)
 }
 
 /// The parts of a block: so many bytes from a place on.
@@ -65,21 +73,22 @@ impl BlockFormat<20, 32> for Q4One {
     }
 }
 
-/// The fifth bits of 32 numbers, each in its place of a byte.
+/// The fifth bits of numbers j and j + 16, in their place, from 32 of them.
 #[inline(always)]
-fn fifth_bits(bits: &[u8; 4]) -> [u8; 32] {
+fn fifth_bits(bits: &[u8; 4], j: usize) -> [i32; 2] {
     let bits = u32::from_le_bytes(*bits);
-    std::array::from_fn(|j| ((bits >> j & 1) << 4) as u8)
+    [bits << 4, bits >> 12].map(|bits| (bits >> j & 16) as i32)
 }
 
 impl BlockFormat<22, 32> for Q5Zero {
     #[inline(always)]
     fn widen(block: &[u8; 22], wide: &mut [f32; 32]) {
-        let (d, fifth) = (half(*part(block, 0)), fifth_bits(part(block, 2)));
+        let (d, bits) = (half(*part(block, 0)), part(block, 2));
         let q = part::<16>(block, 6);
         for j in 0..16 {
-            wide[j] = (i32::from(q[j] & 15 | fifth[j]) - 16) as f32 * d;
-            wide[j + 16] = (i32::from(q[j] >> 4 | fifth[j + 16]) - 16) as f32 * d;
+            let fifth = fifth_bits(bits, j);
+            wide[j] = ((i32::from(q[j] & 15) | fifth[0]) - 16) as f32 * d;
+            wide[j + 16] = ((i32::from(q[j] >> 4) | fifth[1]) - 16) as f32 * d;
         }
     }
 }
@@ -88,10 +97,11 @@ impl BlockFormat<24, 32> for Q5One {
     #[inline(always)]
     fn widen(block: &[u8; 24], wide: &mut [f32; 32]) {
         let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
-        let (fifth, q) = (fifth_bits(part(block, 4)), part::<16>(block, 8));
+        let (bits, q) = (part(block, 4), part::<16>(block, 8));
         for j in 0..16 {
-            wide[j] = i32::from(q[j] & 15 | fifth[j]) as f32 * d + m;
-            wide[j + 16] = i32::from(q[j] >> 4 | fifth[j + 16]) as f32 * d + m;
+            let fifth = fifth_bits(bits, j);
+            wide[j] = (i32::from(q[j] & 15) | fifth[0]) as f32 * d + m;
+            wide[j + 16] = (i32::from(q[j] >> 4) | fifth[1]) as f32 * d + m;
         }
     }
 }
@@ -106,36 +116,31 @@ impl BlockFormat<34, 32> for Q8Zero {
     }
 }
 
-/// Scale and minimum of a group, of 6 bits each.
+/// Scales and minima of the eight groups, as they are, in pairs of neighbours: numbers of 6 bits,
+/// of which the last four have their upper 2 above those of the first four, times the scale and the
+/// minimum of the block, with which it begins.
 #[inline(always)]
-fn scale_and_minimum(scales: &[u8; 12], group: usize) -> [f32; 2] {
-    let (scale, minimum) = match group < 4 {
-        true => (scales[group] & 63, scales[group + 4] & 63),
-        false => (
-            scales[group + 4] & 15 | scales[group - 4] >> 6 << 4,
-            scales[group + 4] >> 4 | scales[group] >> 6 << 4,
-        ),
-    };
-    [scale, minimum].map(f32::from)
-}
-
-/// Scales and minima of two neighbouring groups, as they are: each part times that of the block,
-/// with which a block begins.
-#[inline(always)]
-fn scales_of_pair(block: &[u8], pair: usize) -> [[f32; 2]; 2] {
+fn scales_and_minima(block: &[u8]) -> [[[f32; 2]; 4]; 2] {
     let (d, m) = (half(*part(block, 0)), half(*part(block, 2)));
-    [2 * pair, 2 * pair + 1].map(|group| {
-        let [s, t] = scale_and_minimum(part(block, 4), group);
-        [d * s, m * t]
-    })
+    let [s, t, last] = [4, 8, 12].map(|at| u32::from_le_bytes(*part(block, at)));
+    let eight = |first: u32, last: u32, of_block: f32| {
+        let last = last & 0x0f0f_0f0f | first >> 2 & 0x3030_3030;
+        let bytes = u64::from(first & 0x3f3f_3f3f) | u64::from(last) << 32;
+        let mut pairs = [[0.0; 2]; 4];
+        let numbers = pairs.as_flattened_mut().iter_mut().zip(bytes.to_le_bytes());
+        numbers.for_each(|(number, byte)| *number = of_block * f32::from(byte));
+        pairs
+    };
+    [eight(s, last, d), eight(t, last >> 4, m)]
 }
 
 impl BlockFormat<144, 256> for Q4K {
     #[inline(always)]
     fn widen(block: &[u8; 144], wide: &mut [f32; 256]) {
+        let [scales, minima] = scales_and_minima(block);
         for (pair, wide) in wide.as_chunks_mut::<64>().0.iter_mut().enumerate() {
             let q = part::<32>(block, 16 + 32 * pair);
-            let [[low, low_minimum], [high, high_minimum]] = scales_of_pair(block, pair);
+            let ([low, high], [low_minimum, high_minimum]) = (scales[pair], minima[pair]);
             for j in 0..32 {
                 wide[j] = low * i32::from(q[j] & 15) as f32 - low_minimum;
                 wide[j + 32] = high * i32::from(q[j] >> 4) as f32 - high_minimum;
@@ -148,9 +153,10 @@ impl BlockFormat<176, 256> for Q5K {
     #[inline(always)]
     fn widen(block: &[u8; 176], wide: &mut [f32; 256]) {
         let fifth = part::<32>(block, 16);
+        let [scales, minima] = scales_and_minima(block);
         for (pair, wide) in wide.as_chunks_mut::<64>().0.iter_mut().enumerate() {
             let q = part::<32>(block, 48 + 32 * pair);
-            let [[low, low_minimum], [high, high_minimum]] = scales_of_pair(block, pair);
+            let ([low, high], [low_minimum, high_minimum]) = (scales[pair], minima[pair]);
             for j in 0..32 {
                 let [one, two] = [fifth[j] >> (2 * pair) & 1, fifth[j] >> (2 * pair + 1) & 1];
                 wide[j] = low * i32::from(q[j] & 15 | one << 4) as f32 - low_minimum;

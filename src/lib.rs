@@ -262,9 +262,11 @@
 //! calls [`Interrupt::set`] from its own shutdown. What was finished is kept.
 //!
 //! Subscribers of the crate `tracing` get a span `bake` for each bake and in it a span `stage` for
-//! each of its stages, with the fields `stage`, `bake.target`, `total` and `unit`. An event of
-//! level `INFO` at the end of each says what was done; the last one has the divergences `kl_before`
-//! and `kl_after`. What [`Progress::warn`] and [`Progress::note`] get are events too, of the levels
+//! each of its stages that takes a while, with the fields `stage`, `bake.target`, `total` and
+//! `unit`; besides, `load_model`, `stimuli` for the questions of each target, and `save`. An event
+//! of level `INFO` at the end of each stage says what was done; the last one has the divergences
+//! `kl_before` and `kl_after`. Outside of bakes there are the spans `plan`, `load`, `answer` and
+//! `answers`, and `export`. What [`Progress::warn`] and [`Progress::note`] get are events too, of the levels
 //! `WARN` and `INFO`, with the field `told`, so that a program that shows both can leave them out.
 //!
 //! # Features

@@ -49,7 +49,11 @@ fn bake_and_evaluate<D: Declaration>(
     let options = BakeOptions::new().store(store.clone()).progress(Silent);
     let baked = bake::<D>(&options)?;
     let loader = Loader::<D>::new().store(store.clone());
+    // Cleaning must not remove what is loaded from the store by its folder.
+    let used = store.root().join("used").join(baked.adapter.file_name().unwrap());
+    std::fs::remove_file(&used).unwrap();
     let from_folder = Loader::<D>::new().adapter(&baked.adapter).load()?;
+    assert!(used.is_file(), "{}", used.display());
     // The model can be elsewhere, but must be the one that was baked into.
     let at = |folder: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let elsewhere = loader.clone().model(at(model)).load()?;

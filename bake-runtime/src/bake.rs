@@ -41,12 +41,13 @@ mod teacher;
 mod trajectory;
 pub(crate) mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bake_spec::recipe::Recipe;
 use bake_spec::{Config, Declaration, Hash, KeyHasher, Store, StoreLock};
+use tracing::field;
 
 use crate::adapter::Adapter;
 use crate::bake::inputs::Inputs;
@@ -94,14 +95,15 @@ pub fn bake<D: Declaration>(options: &BakeOptions) -> Result<Bake> {
 /// training diverges (its numbers overflow, or the model ends up further from the teacher than it
 /// was), or the work is interrupted. What was finished before is kept.
 pub fn bake_recipe(recipe: &Recipe, options: &BakeOptions) -> Result<Bake> {
+    let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = field::Empty);
+    let _entered = span.enter();
     let store = options.open_store()?;
     let monitor = Monitor { progress: &*options.progress, interrupt: &options.interrupt };
     check_sources(recipe)?;
     let model = load_model(recipe, options.device)?;
     let room = TrainingRoom::of(&model, options.device, options.room_for_activations());
     let hash = recipe.hash(model.hash());
-    let span = tracing::info_span!("bake", bake = &*recipe.name, recipe = %hash);
-    let _entered = span.enter();
+    span.record("recipe", field::display(&hash));
     let (store, model) = (&store, &model);
     let baking = Baking { recipe, options, store, monitor, model, hash, room };
     // What exists can be used without a lock, even in a read-only store.
@@ -165,11 +167,12 @@ impl Baking<'_> {
         for (report, recall) in report.targets.iter_mut().zip(recalls) {
             report.recall = recall;
         }
-        let dir = store.put_adapter(&self.hash, |dir| {
+        let save = |dir: &Path| {
             adapter.save(dir, model.name())?;
             report.checkpoints = self.save_checkpoints(dir, &adapter, &report)?;
             report.write(dir)
-        })?;
+        };
+        let dir = tracing::info_span!("save").in_scope(|| store.put_adapter(&self.hash, save))?;
         self.clear_checkpoints()?;
         freed::give_back();
         Ok(self.finished(dir, report, false))

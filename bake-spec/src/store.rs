@@ -23,6 +23,7 @@ mod packages;
 mod tests;
 pub mod write;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
@@ -201,9 +202,27 @@ impl Store {
     pub fn holds(dir: &Path, hash: &Hash) -> bool {
         let holds = hash_folder(dir).is_ok_and(|found| found == *hash);
         if holds {
-            note_use_of_artifact(dir, hash);
+            Self::note_use_of(dir);
         }
         holds
+    }
+
+    /// Records that the adapter in a folder is used, if the folder is that of an adapter in a store:
+    /// cleaning then leaves it. The folder itself stays as it is, since build scripts watch it.
+    pub fn note_use_of(dir: &Path) {
+        let is_hash = |name: &&OsStr| name.to_str().is_some_and(|it| it.parse::<Hash>().is_ok());
+        let in_store = |parent: &&Path| parent.ends_with(ARTIFACTS);
+        let (Some(name), Some(artifacts)) =
+            (dir.file_name().filter(is_hash), dir.parent().filter(in_store))
+        else {
+            return;
+        };
+        let used = artifacts.with_file_name(USED);
+        if fs::create_dir_all(&used).is_ok() {
+            let file = used.join(name);
+            let _ = File::options().create(true).append(true).open(&file);
+            note_use(&file);
+        }
     }
 
     /// Copies an adapter's folder, which must have this hash, and keeps it as the adapter of a
@@ -346,23 +365,6 @@ fn note_use(path: &Path) {
         return;
     }
     let _ = File::options().append(true).open(path).and_then(|file| file.set_modified(now));
-}
-
-/// Records that an adapter of a store was used. The folder itself stays as it is: build scripts
-/// watch it.
-fn note_use_of_artifact(dir: &Path, hash: &Hash) {
-    let name = hash.to_string();
-    let in_store = dir.file_name().is_some_and(|last| last == name.as_str());
-    let Some(artifacts) = dir.parent().filter(|parent| in_store && parent.ends_with(ARTIFACTS))
-    else {
-        return;
-    };
-    let used = artifacts.with_file_name(USED);
-    if fs::create_dir_all(&used).is_ok() {
-        let file = used.join(name);
-        let _ = File::options().create(true).append(true).open(&file);
-        note_use(&file);
-    }
 }
 
 /// The files and folders in a folder, sorted by name, except hidden ones; none if there is no such

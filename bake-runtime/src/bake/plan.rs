@@ -150,6 +150,8 @@ impl TargetPlan {
 /// # Errors
 /// When the model, a document or the store cannot be read, or the device cannot be used.
 pub fn plan(recipe: &Recipe, options: &BakeOptions) -> Result<Plan> {
+    let span = tracing::info_span!("plan", bake = &*recipe.name);
+    let _entered = span.enter();
     let (model, store) = (load_model(recipe, options.device)?, options.open_store()?);
     let interrupt = Interrupt::new();
     let monitor = Monitor { progress: &Silent, interrupt: &interrupt };

@@ -166,6 +166,8 @@ impl Chat {
             .iter()
             .map(|question| self.prompt(question.as_ref()))
             .collect::<Result<_>>()?;
+        let span = tracing::info_span!("answers", questions = questions.len());
+        let _entered = span.enter();
         let sampling = self.sampling();
         let first = self.asked.fetch_add(prompts.len() as u64, Ordering::Relaxed);
         let requests = prompts

@@ -136,6 +136,7 @@ impl<D: Declaration> Loader<D> {
     /// Those of [`load`], when the device or the strength cannot be used, and when there is no
     /// checkpoint with the number that was set; the error then lists those that there are.
     pub fn load(&self) -> Result<Baked<D>> {
+        let _span = Self::span().entered();
         let (model, adapter) = self.parts()?;
         Baked::new(&model, adapter)
     }
@@ -146,15 +147,18 @@ impl<D: Declaration> Loader<D> {
     /// Those of [`load`](Self::load).
     #[cfg(feature = "eval")]
     pub fn load_switchable(&self) -> Result<Switchable<D>> {
+        let _span = Self::span().entered();
         let (model, adapter) = self.parts()?;
         let model = with_parent(D::RECIPE, model)?;
         Ok(Switchable::new(model, Arc::new(adapter)))
     }
 
+    fn span() -> tracing::Span {
+        tracing::info_span!("load", bake = &*D::RECIPE.name)
+    }
+
     /// The base model and the adapter.
     fn parts(&self) -> Result<(Model, Adapter)> {
-        let span = tracing::info_span!("load", bake = &*D::RECIPE.name);
-        let _entered = span.enter();
         let model = match &self.model {
             Some(path) => Model::load(path, self.device)?,
             None => load_base(D::RECIPE, self.device)?,
@@ -162,7 +166,10 @@ impl<D: Declaration> Loader<D> {
         let adapter = match &self.place {
             Place::Declared => self.declared(&model)?,
             Place::Store(store) => self.read(&stored(D::RECIPE, &model, store)?, &model)?,
-            Place::Folder(folder) => self.read(folder, &model)?,
+            Place::Folder(folder) => {
+                Store::note_use_of(folder);
+                self.read(folder, &model)?
+            }
         };
         Ok((model, adapter.with_strength(self.strength)?))
     }

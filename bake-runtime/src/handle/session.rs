@@ -184,6 +184,7 @@ pub struct AnswerStream<'a> {
     text: TextStream,
     said: String,
     tokens: usize,
+    span: tracing::Span,
 }
 
 /// What the next token is chosen from.
@@ -207,8 +208,12 @@ impl AnswerStream<'static> {
 
 impl<'a> AnswerStream<'a> {
     fn begin(mut session: SessionRef<'a>, question: &str) -> Result<Self> {
+        let span = tracing::info_span!("answer");
+        let entered = span.enter();
         session.messages.push(Message::new(Role::User, question.to_owned()));
-        match session.read() {
+        let read = session.read();
+        drop(entered);
+        match read {
             Ok((logits, left)) => Ok(Self {
                 repetition: session.chat.model().generation().repetition(session.sequence.ids()),
                 session,
@@ -217,6 +222,7 @@ impl<'a> AnswerStream<'a> {
                 text: TextStream::default(),
                 said: String::new(),
                 tokens: 0,
+                span,
             }),
             Err(e) => {
                 session.messages.pop();
@@ -270,6 +276,8 @@ impl Iterator for AnswerStream<'_> {
     type Item = Result<String>;
 
     fn next(&mut self) -> Option<Result<String>> {
+        let span = self.span.clone();
+        let _entered = span.enter();
         match self.piece() {
             Ok(piece) if piece.is_empty() => None,
             Ok(piece) => {
@@ -286,6 +294,7 @@ impl Iterator for AnswerStream<'_> {
 
 impl Drop for AnswerStream<'_> {
     fn drop(&mut self) {
+        tracing::debug!(parent: &self.span, tokens = self.tokens, "answered");
         let said = std::mem::take(&mut self.said);
         if said.is_empty() && !matches!(self.next, Next::Ended) {
             // It was dropped, or failed, before anything was said.

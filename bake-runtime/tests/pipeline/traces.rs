@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
-use bake_runtime::{Export, ExportFormat, bake_recipe, export};
+use bake_runtime::{Adapter, Chat, Export, ExportFormat, Model, bake_recipe, export, plan};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -79,12 +79,24 @@ fn every_stage_has_a_span_and_ends_with_an_event() {
         replace: false,
     };
     export(&fixture.recipe, &bake.adapter, &to).unwrap();
+    plan(&fixture.recipe, &fixture.options("store")).unwrap();
+    let model = Model::tiny().unwrap();
+    let adapter = Adapter::load(&bake.adapter, &model).unwrap();
+    let chat = Chat::baked(&fixture.recipe, &model, adapter).unwrap();
+    chat.chat("Where is my key?").unwrap();
+    chat.chat_all(&["Where is my key?"]).unwrap();
     let report = bake.report;
     let lines = listener.lines.lock().unwrap();
     let heard = |parts: &[&str]| lines.iter().any(|line| parts.iter().all(|p| line.contains(p)));
     assert!(heard(&["span bake", "Keys"]), "{lines:#?}");
     assert!(heard(&["span load_model", "model=tiny", "device=cpu"]), "{lines:#?}");
     assert!(heard(&["span export", "Keys", "format=Peft"]), "{lines:#?}");
+    for span in ["span stimuli bake.target=\"keys\"", "span save", "span plan bake=\"Keys\""] {
+        assert!(heard(&[span]), "{span}: {lines:#?}");
+    }
+    for span in ["span answer", "span answers questions=1"] {
+        assert!(lines.iter().any(|line| line == span), "{span}: {lines:#?}");
+    }
     for stage in ["stimuli on keys", "rollouts on keys", "teacher on keys"] {
         assert!(heard(&["span stage", stage, "target=\"keys\"", "total="]), "{stage}: {lines:#?}");
         assert!(heard(&["event INFO", stage, "finished", "done="]), "{stage}: {lines:#?}");

@@ -81,13 +81,14 @@ fn old_products_are_removed_and_kept_or_recent_ones_stay() {
 #[test]
 fn every_way_of_finding_an_adapter_counts_as_use() {
     let key = Hash::of(b"recipe");
-    let ways: [fn(&Store, &Hash, &Hash); 4] = [
+    let ways: [fn(&Store, &Hash, &Hash); 5] = [
         |store, key, _| assert!(store.adapter(key).unwrap().is_some()),
         |store, _, hash| assert!(store.artifact(hash).is_some()),
         |store, _, hash| {
             assert!(Store::holds(&store.root().join(ARTIFACTS).join(hash.to_string()), hash))
         },
         |store, key, _| assert_eq!(&put(store, key, "weights"), &hash_of("weights")),
+        |store, _, hash| Store::note_use_of(&store.artifact_path(hash)),
     ];
     for use_it in ways {
         let (_dir, store) = store();

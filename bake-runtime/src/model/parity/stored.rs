@@ -150,6 +150,22 @@ fn check_stored(name: &str, dtype: DType) {
     assert!(error < TOLERANCE, "{name} {dtype:?} {error}");
 }
 
+/// An adapter is folded into all of them.
+#[test]
+fn a_model_is_in_f32_where_all_of_its_matrices_are() {
+    let folder = model_in("llama", &[DType::BF16]);
+    let mut weights = folder.weights();
+    for (name, tensor) in weights.iter_mut() {
+        if !name.ends_with("down_proj.weight") {
+            *tensor = tensor.to_dtype(DType::F32).unwrap();
+        }
+    }
+    folder.write_weights("model.safetensors", &weights);
+    let precision = Precision { form: Some(Form::Stored), unit: None };
+    let model = Model::load_at(folder.root(), &Device::Cpu, precision).unwrap();
+    assert!(!model.decoder().in_f32());
+}
+
 /// A folder whose matrices are quantised, as those of a GGUF file are.
 struct Quantised(ModelFolder, GgmlDType);
 

@@ -125,8 +125,9 @@ impl GeneratorKind {
     /// such a generator.
     pub const fn version(self) -> u32 {
         match self {
-            Self::Outline => 4,
-            Self::Ask | Self::Unanswerable => 2,
+            Self::Outline => 5,
+            Self::Unanswerable => 3,
+            Self::Ask => 2,
             _ => 1,
         }
     }
@@ -187,7 +188,7 @@ fn generator(generator: &Generator) -> Record {
     let own = own.unless(&1, "version", &kind.version());
     let record = Record::new().within(&format!("{kind}."), own);
     match generator {
-        Generator::Template(template) => record.field(kind.name(), &template.text),
+        Generator::Template(template) => record.field(kind.name(), &**template),
         Generator::Outline(it) => record.field(kind.name(), &Count(it.count)),
         Generator::Persona(it) => record.field(kind.name(), &Count(it.count)),
         Generator::Rephrase(it) => record.field(kind.name(), &Count(it.count)),

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::outline::casing::Casing;
 use super::outline::form::LeadForm;
+use super::quota::spread;
 use crate::bake::inputs::Passage;
 use crate::bake::support::ContentWords;
 use tables::{ATTRIBUTES, NOT_A_SUBJECT, THING_FRAMES, THINGS};
@@ -136,11 +137,11 @@ fn subjects(passages: &[Passage], casing: &Casing) -> Vec<String> {
             found.push(subject);
         }
     }
-    found.truncate(MOST_SUBJECTS);
-    found
+    spread(found, MOST_SUBJECTS)
 }
 
-/// The most subjects of a document: the titles of its files, or its headings.
+/// The most subjects of a document, from its first to its last: the titles of its files, or its
+/// headings.
 const MOST_SUBJECTS: usize = 24;
 
 /// What is asked of anything, of the subjects, where nothing is told of it.
@@ -228,6 +229,17 @@ mod tests {
         let found = unanswered(&both[..1], &[], &told, 1000, 7);
         let found: Vec<String> = found.into_iter().map(|unanswered| unanswered.question).collect();
         assert!(!price(&found));
+    }
+
+    /// As of a folder, whose files have titles of their own.
+    #[test]
+    fn a_document_of_many_titles_is_asked_about_them_from_its_first_to_its_last() {
+        let titles = (0..60).map(|number| format!("Lamp{number}"));
+        let passages: Vec<Passage> = titles.map(|title| passage(&title, "Hold it.")).collect();
+        let subjects = subjects(&passages, &Casing::of(""));
+        assert_eq!(subjects.len(), MOST_SUBJECTS);
+        let number = |subject: &String| subject[4..].parse::<usize>().unwrap();
+        assert!(number(&subjects[MOST_SUBJECTS - 1]) > 55, "{subjects:?}");
     }
 
     #[test]

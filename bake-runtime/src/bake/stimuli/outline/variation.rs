@@ -14,80 +14,110 @@ const LEFT_OUT: &[&str] = &[
     "me", "of", "should", "for",
 ];
 
-/// Words and what others say for them.
-const OTHER_WORDS: &[(&str, &[&str])] = &[
-    ("accept", &["take"]),
-    ("access", &["get into", "reach"]),
-    ("allowed", &["permitted", "OK"]),
-    ("arrive", &["come"]),
-    ("battery", &["charge"]),
-    ("begin", &["start"]),
-    ("broken", &["damaged", "not working"]),
-    ("buy", &["purchase", "get"]),
-    ("cancel", &["call off", "stop", "end"]),
-    ("change", &["alter", "switch"]),
-    ("charge", &["power up", "load"]),
-    ("check", &["look at", "inspect"]),
-    ("choose", &["pick", "select"]),
-    ("clean", &["wash", "wipe"]),
-    ("connect", &["link", "hook up", "pair"]),
-    ("contact", &["reach", "get hold of"]),
-    ("cracked", &["broken", "shattered"]),
-    ("delete", &["remove", "erase"]),
-    ("delivery", &["shipping"]),
-    ("dirty", &["filthy"]),
-    ("drains", &["uses up", "empties"]),
-    ("empty", &["clear out"]),
-    ("error", &["fault", "problem"]),
-    ("exchange", &["swap"]),
-    ("fee", &["charge", "price"]),
-    ("fees", &["charges", "prices"]),
-    ("find", &["locate", "see"]),
-    ("fix", &["repair", "sort out"]),
-    ("forgot", &["don't remember"]),
-    ("frozen", &["stuck", "hanging"]),
-    ("hot", &["warm"]),
-    ("install", &["set up", "put in"]),
-    ("issue", &["problem"]),
-    ("late", &["delayed"]),
-    ("loud", &["noisy"]),
-    ("lost", &["missing", "gone"]),
-    ("make", &["create"]),
-    ("move", &["shift"]),
-    ("noise", &["sound"]),
-    ("password", &["login", "PIN"]),
-    ("pay", &["settle"]),
-    ("payment", &["paying"]),
-    ("phone", &["mobile", "handset"]),
-    ("picture", &["photo", "image"]),
-    ("problem", &["trouble", "issue"]),
-    ("refund", &["money back"]),
-    ("remove", &["take out", "get rid of"]),
-    ("repair", &["fix", "mend"]),
-    ("replace", &["change", "swap"]),
-    ("reset", &["restart", "set back"]),
-    ("return", &["send back", "give back"]),
-    ("room", &["space"]),
-    ("screen", &["display"]),
-    ("send", &["mail"]),
-    ("shipping", &["delivery"]),
-    ("slow", &["sluggish"]),
-    ("smell", &["odour"]),
-    ("start", &["begin", "turn on"]),
-    ("stop", &["end", "quit"]),
-    ("storage", &["space", "memory"]),
-    ("store", &["keep"]),
-    ("stuck", &["jammed"]),
-    ("turn on", &["start", "switch on"]),
-    ("turn off", &["shut down", "switch off"]),
-    ("update", &["upgrade"]),
-    ("use", &["operate", "work with"]),
-    ("won't", &["doesn't", "will not", "refuses to"]),
-    ("can't", &["cannot", "am not able to"]),
-    ("doesn't", &["does not", "won't"]),
-    ("isn't", &["is not"]),
-    ("warranty", &["guarantee"]),
-    ("wrong", &["not right", "off"]),
+/// Where a word means what others say for it: "the fix" is none that could be sorted out, and who has
+/// lost a key has not gone it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// Everywhere.
+    Any,
+    /// As a verb: not after a word of [`BEFORE_NOUNS`] or a preposition.
+    Verb,
+    /// As a noun: after a word of [`BEFORE_NOUNS`].
+    Noun,
+    /// As what something is: after a word of [`BEFORE_STATES`].
+    State,
+}
+
+/// Words after which there is a noun.
+const BEFORE_NOUNS: &[&str] = &[
+    "a", "an", "any", "each", "every", "her", "his", "its", "my", "no", "our", "some", "that",
+    "the", "their", "this", "your",
+];
+
+/// Words after which there is a noun or an `-ing` form, but no other form of a verb.
+const PREPOSITIONS: &[&str] =
+    &["about", "after", "at", "before", "by", "for", "from", "in", "of", "on", "with", "without"];
+
+/// Words after which it is said how something is.
+const BEFORE_STATES: &[&str] = &[
+    "am", "are", "be", "been", "being", "feels", "got", "i'm", "is", "it's", "looks", "seems",
+    "that's", "was", "went", "were",
+];
+
+/// Words, where they mean what others say for them, and what that is.
+const OTHER_WORDS: &[(&str, Use, &[&str])] = &[
+    ("accept", Use::Any, &["take"]),
+    ("access", Use::Verb, &["get into", "reach"]),
+    ("allowed", Use::Any, &["permitted", "OK"]),
+    ("arrive", Use::Any, &["come"]),
+    ("battery", Use::Any, &["charge"]),
+    ("begin", Use::Any, &["start"]),
+    ("broken", Use::State, &["damaged", "not working"]),
+    ("buy", Use::Any, &["purchase", "get"]),
+    ("cancel", Use::Any, &["call off", "stop", "end"]),
+    ("change", Use::Verb, &["alter", "switch"]),
+    ("charge", Use::Verb, &["power up", "load"]),
+    ("check", Use::Verb, &["look at", "inspect"]),
+    ("choose", Use::Any, &["pick", "select"]),
+    ("clean", Use::Verb, &["wash", "wipe"]),
+    ("connect", Use::Any, &["link", "hook up", "pair"]),
+    ("contact", Use::Verb, &["reach", "get hold of"]),
+    ("cracked", Use::Any, &["broken", "shattered"]),
+    ("delete", Use::Any, &["remove", "erase"]),
+    ("delivery", Use::Any, &["shipping"]),
+    ("dirty", Use::Any, &["filthy"]),
+    ("drains", Use::Any, &["uses up", "empties"]),
+    ("empty", Use::Verb, &["clear out"]),
+    ("error", Use::Any, &["fault", "problem"]),
+    ("exchange", Use::Any, &["swap"]),
+    ("fee", Use::Any, &["charge", "price"]),
+    ("fees", Use::Any, &["charges", "prices"]),
+    ("find", Use::Verb, &["locate", "see"]),
+    ("fix", Use::Verb, &["repair", "sort out"]),
+    ("forgot", Use::Any, &["don't remember"]),
+    ("frozen", Use::State, &["stuck", "hanging"]),
+    ("hot", Use::Any, &["warm"]),
+    ("install", Use::Verb, &["set up", "put in"]),
+    ("issue", Use::Any, &["problem"]),
+    ("late", Use::Any, &["delayed"]),
+    ("loud", Use::Any, &["noisy"]),
+    ("lost", Use::State, &["missing", "gone"]),
+    ("make", Use::Any, &["create"]),
+    ("move", Use::Any, &["shift"]),
+    ("noise", Use::Any, &["sound"]),
+    ("password", Use::Any, &["login", "PIN"]),
+    ("pay", Use::Any, &["settle"]),
+    ("payment", Use::Any, &["paying"]),
+    ("phone", Use::Any, &["mobile", "handset"]),
+    ("picture", Use::Any, &["photo", "image"]),
+    ("problem", Use::Any, &["trouble", "issue"]),
+    ("refund", Use::Any, &["money back"]),
+    ("remove", Use::Any, &["take out", "get rid of"]),
+    ("repair", Use::Any, &["fix", "mend"]),
+    ("replace", Use::Any, &["change", "swap"]),
+    ("reset", Use::Verb, &["restart", "set back"]),
+    ("return", Use::Verb, &["send back", "give back"]),
+    ("room", Use::Any, &["space"]),
+    ("screen", Use::Any, &["display"]),
+    ("send", Use::Any, &["mail"]),
+    ("shipping", Use::Any, &["delivery"]),
+    ("slow", Use::Any, &["sluggish"]),
+    ("smell", Use::Noun, &["odour"]),
+    ("start", Use::Verb, &["begin", "turn on"]),
+    ("stop", Use::Verb, &["end", "quit"]),
+    ("storage", Use::Any, &["space", "memory"]),
+    ("store", Use::Verb, &["keep"]),
+    ("stuck", Use::State, &["jammed"]),
+    ("turn on", Use::Any, &["start", "switch on"]),
+    ("turn off", Use::Any, &["shut down", "switch off"]),
+    ("update", Use::Any, &["upgrade"]),
+    ("use", Use::Verb, &["operate", "work with"]),
+    ("won't", Use::Any, &["doesn't", "will not", "refuses to"]),
+    ("can't", Use::Any, &["cannot", "am not able to"]),
+    ("doesn't", Use::Any, &["does not", "won't"]),
+    ("isn't", Use::Any, &["is not"]),
+    ("warranty", Use::Any, &["guarantee"]),
+    ("wrong", Use::State, &["not right", "off"]),
 ];
 
 /// How a question is written.
@@ -198,8 +228,8 @@ fn mistyped(text: &str, rng: &mut ChaCha8Rng) -> String {
 /// stay as they are.
 fn reworded(text: &str, rng: &mut ChaCha8Rng) -> String {
     let mut places = Vec::new();
-    for (word, others) in OTHER_WORDS {
-        if let Some(at) = find_word(text, word) {
+    for (word, used, others) in OTHER_WORDS {
+        if let Some(at) = find_word(text, word, *used) {
             places.push((at, word.len(), others.choose(rng).unwrap_or(word)));
         }
     }
@@ -211,12 +241,28 @@ fn reworded(text: &str, rng: &mut ChaCha8Rng) -> String {
     text
 }
 
-/// Where a word or words in lower case are in a text, between other words.
-fn find_word(text: &str, word: &str) -> Option<usize> {
+/// Where a word or words in lower case are in a text, between other words, and used like this.
+fn find_word(text: &str, word: &str, used: Use) -> Option<usize> {
     let inside = |c: char| c.is_alphanumeric() || c == '\'' || c == '-';
-    text.match_indices(word)
-        .map(|(at, _)| at)
-        .find(|&at| !text[..at].ends_with(inside) && !text[at + word.len()..].starts_with(inside))
+    text.match_indices(word).map(|(at, _)| at).find(|&at| {
+        !text[..at].ends_with(inside)
+            && !text[at + word.len()..].starts_with(inside)
+            && used.is_after(text[..at].split_whitespace().next_back().unwrap_or_default())
+    })
+}
+
+impl Use {
+    /// Whether a word is used so after this one.
+    fn is_after(self, before: &str) -> bool {
+        let before = before.to_lowercase();
+        let one_of = |words: &[&str]| words.contains(&before.as_str());
+        match self {
+            Self::Any => true,
+            Self::Verb => !one_of(BEFORE_NOUNS) && !one_of(PREPOSITIONS),
+            Self::Noun => one_of(BEFORE_NOUNS),
+            Self::State => one_of(BEFORE_STATES),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +297,38 @@ mod tests {
         }
         assert_eq!(Variation::Telegram.of("Do it?", &mut rng(1)), "do it");
         assert_eq!(Variation::OtherWords.of("Coasts?", &mut rng(1)), "Coasts?");
+    }
+
+    #[test]
+    fn words_are_replaced_where_they_mean_what_is_put_in() {
+        for kept in [
+            "I lost my key",
+            "Where is the fix?",
+            "Is it free of charge?",
+            "What about the wrong size?",
+            "Does it smell?",
+        ] {
+            for seed in 0..5 {
+                assert_eq!(Variation::OtherWords.of(kept, &mut rng(seed)), kept);
+            }
+        }
+        for (text, others) in [
+            ("My key is lost", &["My key is missing", "My key is gone"][..]),
+            (
+                "How can I fix the lamp?",
+                &["How can I repair the lamp?", "How can I sort out the lamp?"],
+            ),
+            (
+                "How do I charge the lamp?",
+                &["How do I power up the lamp?", "How do I load the lamp?"],
+            ),
+            ("What about the smell?", &["What about the odour?"]),
+        ] {
+            for seed in 0..5 {
+                let reworded = Variation::OtherWords.of(text, &mut rng(seed));
+                assert!(others.contains(&reworded.as_str()), "{reworded}");
+            }
+        }
     }
 
     #[test]

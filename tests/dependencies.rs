@@ -3,13 +3,18 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// The names of all packages that a package needs, over edges of these kinds.
-fn tree(edges: &str, args: &[&str]) -> BTreeSet<String> {
+/// What `cargo tree` prints of a package, over edges of these kinds.
+fn printed(edges: &str, args: &[&str]) -> String {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["tree", "--offline", "--locked", "--edges", edges, "--prefix", "none"]).args(args);
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The names of all packages that a package needs, over edges of these kinds.
+fn tree(edges: &str, args: &[&str]) -> BTreeSet<String> {
+    let text = printed(edges, args);
     text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
@@ -35,6 +40,17 @@ fn macro_and_build_script_compile_no_engine() {
 fn tokens_are_counted_only_with_the_feature() {
     assert!(!compiled(&["-p", "bake-macros"]).contains("tokenizers"));
     assert!(compiled(&["-p", "bake-macros", "--features", "budget"]).contains("tokenizers"));
+}
+
+/// Whoever makes recipes at run time has the checks of the macro, and so its count of tokens.
+#[test]
+fn recipes_of_run_time_are_checked_like_those_of_the_macro() {
+    let counts = |features: &str| {
+        let args = ["-p", "bake", "--no-default-features", "--features", features];
+        printed("features,normal,no-proc-macro", &args).contains("bake-spec feature \"budget\"")
+    };
+    assert!(counts("train"));
+    assert!(!counts("tiny"));
 }
 
 /// What a manifest says of its profile for development.

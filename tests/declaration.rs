@@ -213,7 +213,7 @@ fn everything_that_is_declared_is_in_the_recipe() {
     );
     assert_eq!(keys.stimuli.questions(), ["Where is my key?", "Who has it?"]);
     assert_eq!((keys.stimuli.ask(), keys.stimuli.outline().unwrap().count), (None, Some(30)));
-    assert_eq!(keys.stimuli.template().unwrap().text, "What is {{ heading }}?");
+    assert_eq!(&**keys.stimuli.template().unwrap(), "What is {{ heading }}?");
     let persona = keys.stimuli.persona().unwrap();
     assert_eq!((persona.count, persona.temperature), (None, 0.9));
     assert_eq!(&*persona.people, ["a child", "a clerk"]);

@@ -5,7 +5,6 @@ mod date;
 #[cfg(test)]
 mod families;
 pub(crate) mod guard;
-mod jinja;
 pub(crate) mod settings;
 pub(crate) mod stream;
 pub(crate) mod template;

@@ -55,6 +55,8 @@ pub enum Code {
     Prompt = 20,
     /// A pattern that is not a regular expression.
     Pattern = 21,
+    /// A template of questions that cannot be read, or that fails on a passage.
+    Template = 22,
 }
 
 /// The noun for so many, of its plural.
@@ -68,7 +70,7 @@ pub fn noun(count: usize, plural: &str) -> &str {
 
 impl Code {
     /// The pages about the kinds, in the order of their numbers.
-    const PAGES: [(Self, &str); 21] = [
+    const PAGES: [(Self, &str); 22] = [
         (Self::Syntax, include_str!("explain/B0001.md")),
         (Self::UnknownKeyword, include_str!("explain/B0002.md")),
         (Self::Repeated, include_str!("explain/B0003.md")),
@@ -90,6 +92,7 @@ impl Code {
         (Self::Fit, include_str!("explain/B0019.md")),
         (Self::Prompt, include_str!("explain/B0020.md")),
         (Self::Pattern, include_str!("explain/B0021.md")),
+        (Self::Template, include_str!("explain/B0022.md")),
     ];
 
     /// All kinds.

@@ -32,6 +32,7 @@ pub(crate) mod parts;
 pub(crate) mod pattern;
 pub(crate) mod prompt;
 mod target;
+mod template;
 pub(crate) mod training;
 
 use std::borrow::Cow;
@@ -53,8 +54,7 @@ pub use expect::{Answer, Expect, ExpectFields};
 pub use generator::{
     Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, General, GeneralFields,
     Generator, GeneratorKind, Outline, OutlineFields, Persona, PersonaFields, Rephrase,
-    RephraseFields, Stimuli, StimuliFields, Template, TemplateFields, Unanswerable,
-    UnanswerableFields,
+    RephraseFields, Stimuli, StimuliFields, Unanswerable, UnanswerableFields,
 };
 pub use parent::{Parent, ParentFields};
 use parts::{is_blank, is_name, items, part, same, str};
@@ -63,6 +63,9 @@ pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
     Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields, TeacherContext,
 };
+#[cfg(feature = "text")]
+pub use template::PassageVariables;
+pub use template::Template;
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
 
 /// Text of a recipe: a literal in generated code, owned if a tool has read it.

@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod document;
 #[cfg(feature = "text")]
 pub(crate) mod folder;
+pub mod jinja;
 #[cfg(feature = "text")]
 mod markdown;
 #[cfg(feature = "text")]

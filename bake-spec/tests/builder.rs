@@ -169,7 +169,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
-    let cases: [(String, Change); 22] = [
+    let cases: [(String, Change); 24] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("kyes.md"))
@@ -203,6 +203,16 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
                     let target = target.document("keys.md");
                     target.persona(4, |persona| persona.people(&[" "])).template(" ")
                 })
+            },
+        ),
+        (r#"target keys from "keys.md" { template "{{ headin }}?"; }"#.to_owned(), |bake| {
+            bake.target("keys", |target| target.document("keys.md").template("{{ headin }}?"))
+        }),
+        (
+            r#"target keys from "keys.md" { template "{{ heading | shout }}?"; }"#.to_owned(),
+            |bake| {
+                let template = "{{ heading | shout }}?";
+                bake.target("keys", |target| target.document("keys.md").template(template))
             },
         ),
         (r#"target keys from "keys.md" { rollouts 0; questions [" "]; }"#.to_owned(), |bake| {

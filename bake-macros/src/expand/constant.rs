@@ -6,8 +6,8 @@ use bake_spec::recipe::{
     Answer, AskFields, Dataset, DatasetFields, Divergence, EverydayFields, Expect, ExpectFields,
     Format, Freshness, GeneralFields, Generator, Lora, LoraFields, ModelSource, OutlineFields,
     PersonaFields, Prompt, PromptFields, Recipe, RecipeFields, RephraseFields, Role, RolloutFields,
-    Schedule, Status, StimuliFields, Target, TargetFields, TeacherContext, TemplateFields, Text,
-    Train, TrainFields, Turn, UnanswerableFields, WorkedExample,
+    Schedule, Status, StimuliFields, Target, TargetFields, TeacherContext, Text, Train,
+    TrainFields, Turn, UnanswerableFields, WorkedExample,
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -144,9 +144,8 @@ fn generator(generator: &Generator) -> TokenStream {
             quote!(Generator::Outline(Outline::declared(OutlineFields { count: #count })))
         }
         Generator::Template(template) => {
-            let TemplateFields { text: template } = &**template;
-            let template = text(template);
-            quote!(Generator::Template(Template::declared(TemplateFields { text: #template })))
+            let template: &str = template;
+            quote!(Generator::Template(Template::declared(Text::Borrowed(#template))))
         }
         Generator::Ask(ask) => {
             let AskFields { count, temperature, template } = &**ask;

@@ -72,7 +72,6 @@ mod tests {
             read: None,
             passages: passages.to_vec(),
             stimuli: Vec::new(),
-            template: None,
             told: Default::default(),
             others: Vec::new(),
         };

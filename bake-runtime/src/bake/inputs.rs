@@ -9,7 +9,7 @@ use bake_spec::text::section;
 use bake_spec::text::unwrap::unwrapped;
 
 use super::stimuli::unanswerable::{Told, things};
-use super::stimuli::{PassageTemplate, Stimulus, everyday::EVERYDAY, general::GENERAL};
+use super::stimuli::{Stimulus, everyday::EVERYDAY, general::GENERAL};
 use crate::error::Result;
 use crate::inputs::{read_dataset, read_document};
 
@@ -26,8 +26,6 @@ pub(crate) struct Inputs {
     /// The stimuli that are written down, in the recipe, in files and in the tables of everyday and
     /// general requests.
     pub(crate) stimuli: Vec<Stimulus>,
-    /// The template that makes questions of passages.
-    pub(crate) template: Option<PassageTemplate>,
     /// What the passages of all targets tell.
     pub(crate) told: Arc<Told>,
     /// What the passages of other targets are about.
@@ -67,8 +65,7 @@ impl Inputs {
     /// The inputs of all targets of a recipe.
     ///
     /// # Errors
-    /// When a document or a file of questions cannot be read or has changed, or a template is
-    /// invalid.
+    /// When a document or a file of questions cannot be read or has changed.
     pub(crate) fn read_all(recipe: &Recipe) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for target in recipe.targets.iter() {
@@ -105,10 +102,6 @@ impl Inputs {
                 stimuli.push(Stimulus::new(request, None, GeneratorKind::General));
             }
         }
-        if let (Some(template), Some(document)) = (target.stimuli.template(), &target.document) {
-            let template = PassageTemplate::new(&target.name, &template.text, document.name())?;
-            inputs.template = Some(template);
-        }
         Ok(inputs)
     }
 
@@ -121,7 +114,6 @@ impl Inputs {
             read: document.as_deref().map(unwrapped),
             document,
             stimuli: Vec::new(),
-            template: None,
             told: Arc::default(),
             others: Vec::new(),
         })

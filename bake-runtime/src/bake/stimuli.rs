@@ -11,14 +11,14 @@ mod phrases;
 mod quota;
 mod rephrase;
 mod table;
-mod template;
 pub(crate) mod unanswerable;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use bake_spec::recipe::{
-    GeneratorKind, Outline, Rephrase, Target, Unanswerable, normalised_question,
+    GeneratorKind, Outline, PassageVariables, Rephrase, Target, Template, Unanswerable,
+    normalised_question,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,6 @@ pub(super) use phrases::Phrases;
 use quota::Quota;
 pub(super) use quota::spread;
 use rephrase::{Originals, Rephraser};
-pub(crate) use template::PassageTemplate;
 
 /// Questions that the model writes about each passage of a document, and without a document, where
 /// the declaration does not say how many.
@@ -142,6 +141,8 @@ pub(super) fn collect(
     rounds: &[usize],
     writes: bool,
 ) -> Result<Collected> {
+    let span = tracing::info_span!("stimuli", bake.target = &*target.name);
+    let _entered = span.enter();
     let mut collecting = Collecting {
         stages,
         target,
@@ -157,7 +158,7 @@ pub(super) fn collect(
     if let Some(outline) = target.stimuli.outline() {
         collecting.outline(outline);
     }
-    if let Some(template) = &inputs.template {
+    if let Some(template) = target.stimuli.template() {
         collecting.template(template)?;
     }
     if let Some(ask) = target.stimuli.ask() {
@@ -216,12 +217,21 @@ impl Collecting<'_> {
         self.reports.push(report);
     }
 
-    fn template(&mut self, template: &PassageTemplate) -> Result<()> {
+    /// Questions that a template makes of each passage.
+    fn template(&mut self, template: &Template) -> Result<()> {
+        // Who has none has no template either.
+        let Some(document) = &self.target.document else { return Ok(()) };
         let mut report = GeneratorReport::new(GeneratorKind::Template, false);
         report.passages = self.inputs.passages.len();
         for (number, passage) in self.inputs.passages.iter().enumerate() {
             let made = report.made;
-            for question in template.questions(&self.target.name, passage, number)? {
+            let variables = PassageVariables {
+                path: passage.titles.iter().chain(&passage.heading).map(String::as_str).collect(),
+                text: &passage.text,
+                document: document.name(),
+                index: number + 1,
+            };
+            for question in template.questions(variables)? {
                 let span = passage.span.clone();
                 let stimulus = Stimulus::new(&question, span, GeneratorKind::Template);
                 report.made += usize::from(self.stimuli.add(stimulus));

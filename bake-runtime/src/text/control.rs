@@ -10,7 +10,7 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer as _, Token,
 };
 
-use super::jinja::{self, Piece};
+use bake_spec::text::jinja::{self, Piece};
 
 /// The tokens that a tokenizer finds before it splits a text into words.
 pub(super) struct AddedTokens(Vec<Added>);

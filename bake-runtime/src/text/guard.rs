@@ -1,14 +1,8 @@
-//! What the libraries that read tokenizers and templates take on trust: files that would make them
-//! panic, overflow the stack, or ask for memory that no machine has, are refused beforehand.
+//! What the library that reads tokenizers takes on trust: files that would make it panic, or ask for
+//! memory that no machine has, are refused beforehand.
 
 use serde::Deserialize;
 use serde_json::Value;
-
-use super::jinja::{self, Piece};
-
-/// The most bytes of one tag of a template apart from its strings. Expressions are parsed and
-/// compiled recursively, as deep as they have operators.
-const LONGEST_TAG: usize = 2048;
 
 /// The key of a table of characters in tokenizers that were made by SentencePiece.
 const CHARACTER_MAP: &str = "precompiled_charsmap";
@@ -105,87 +99,9 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Statements of Jinja that read other templates. No model comes with several that belong together,
-/// and the library that compiles them takes on trust what follows.
-const READS_OTHERS: [&str; 4] = ["extends", "from", "import", "include"];
-
-/// The most `elif`s of a template. Each is compiled within the one before it.
-const MOST_ELIFS: usize = 500;
-
-/// Refuses a template with an expression that is too long to be compiled, or that reads another
-/// one.
-pub(crate) fn check_template(source: &str) -> Result<(), String> {
-    let (mut line, mut elifs) = (1, 0);
-    for piece in jinja::pieces(source) {
-        let (Piece::Text(text) | Piece::Expression(text) | Piece::Block(text)) = piece;
-        let code = if piece == Piece::Text(text) { 0 } else { jinja::code_bytes(text) };
-        if code > LONGEST_TAG {
-            return Err(format!(
-                "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, not \
-                 counting strings"
-            ));
-        }
-        if let Piece::Block(tag) = piece {
-            let code = jinja::opened(tag)[1].trim_start();
-            let word = code.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
-            if READS_OTHERS.contains(&word) {
-                return Err(format!(
-                    "has `{word}` in line {line}, but there is no other template that it could read"
-                ));
-            }
-            elifs += usize::from(word == "elif");
-            if elifs > MOST_ELIFS {
-                return Err(format!(
-                    "has more than {MOST_ELIFS} `elif`s; that in line {line} is one \
-                     too many"
-                ));
-            }
-        }
-        line += text.matches('\n').count();
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_strings_are_not_long_expressions() {
-        let long = "x".repeat(10 * LONGEST_TAG);
-        for fine in [
-            format!("{{{{ '{long}' ~ \"it's \\\" {long}\" }}}} {long} {{% if a %}}{long}"),
-            "{{ a }}".repeat(LONGEST_TAG),
-            format!("{{{{ {} }}}}", "a ".repeat(LONGEST_TAG / 2 - 10)),
-        ] {
-            check_template(&fine).unwrap();
-        }
-        let refused = check_template(&format!("\n\n{{% if a{} %}}", ".a".repeat(LONGEST_TAG / 2)));
-        assert!(refused.unwrap_err().contains("in line 3"));
-        let minuses = "-".repeat(LONGEST_TAG + 1);
-        check_template(&format!("{{{{ {minuses}")).unwrap_err();
-        // The tag goes on behind the end of what is in it, but not that of a comment.
-        check_template(&format!("{{{{ {{'a': {{}}}} {minuses} }}}}")).unwrap_err();
-        check_template(&format!("{{# {{{{ #}} {minuses}")).unwrap();
-    }
-
-    #[test]
-    fn a_template_reads_no_other() {
-        let refused = check_template("\n{%- import 'a' as b - c %}").unwrap_err();
-        assert!(refused.starts_with("has `import` in line 2"), "{refused}");
-        for word in READS_OTHERS {
-            check_template(&format!("{{%+ {word} 'a' %}}")).unwrap_err();
-            check_template(&format!("{{{{ {word} }}}}{{% if {word} %}}")).unwrap();
-        }
-    }
-
-    #[test]
-    fn each_elif_is_compiled_within_the_one_before_it() {
-        check_template(&"{% elif a %}".repeat(MOST_ELIFS)).unwrap();
-        let refused =
-            check_template(&"{%- elif(a) %}\n{% elif a %}".repeat(MOST_ELIFS)).unwrap_err();
-        assert!(refused.contains("more than 500 `elif`s"), "{refused}");
-    }
 
     #[test]
     fn character_maps_have_their_size() {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use bake_spec::recipe::Prompt;
 pub use bake_spec::recipe::Role;
-use bake_spec::text::with_unix_lines;
+use bake_spec::text::{jinja, with_unix_lines};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
 use minijinja::{
@@ -22,7 +22,6 @@ use serde::Serialize;
 
 use super::date::fixed_day;
 use crate::error::{Error, ErrorKind, Result};
-use crate::text::guard;
 use crate::text::tokenizer::Tokenizer;
 use json::to_json;
 use turns::{SystemTurn, TurnsShown};
@@ -108,7 +107,7 @@ impl ChatTemplate {
         special: BTreeMap<String, String>,
         name: String,
     ) -> Result<Self> {
-        guard::check_template(source).map_err(|what| {
+        jinja::check(source).map_err(|what| {
             Error::new(ErrorKind::Tokenizer, format!("the chat template of {name} {what}"))
         })?;
         let mut environment = Environment::new();

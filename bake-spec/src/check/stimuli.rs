@@ -16,7 +16,8 @@ use crate::recipe::parts::is_blank;
 use crate::recipe::{self, Format, Generator, GeneratorKind, Recipe, normalised_question};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
-use crate::text::dataset;
+use crate::text::unwrap::unwrapped;
+use crate::text::{dataset, section};
 
 /// The share of the loss that everyday requests get in a bake that declares no anchor.
 const EVERYDAY_SHARE: f64 = 0.19;
@@ -180,11 +181,8 @@ impl Checker<'_> {
             let outline = recipe::Outline::new(recipe::OutlineFields { count });
             generators.push(Generator::Outline(self.part(outline, span)));
         }
-        let text = body.text("template");
-        if !is_blank(&text)
-            && let Ok(template) =
-                recipe::Template::new(recipe::TemplateFields { text: text.into() })
-        {
+        // What is wrong with it was reported where it is written.
+        if let Ok(template) = recipe::Template::new(body.text("template")) {
             generators.push(Generator::Template(template));
         }
         if let Some(count) = body.amount("unanswerable").count(true) {
@@ -195,6 +193,35 @@ impl Checker<'_> {
             generators.push(Generator::Unanswerable(unanswerable));
         }
         generators
+    }
+
+    /// Checks that a template makes questions of every passage of a document.
+    pub(super) fn template_works(
+        &mut self,
+        stimuli: &recipe::Stimuli,
+        body: &Settings<'_>,
+        document: &recipe::Document,
+        text: &str,
+    ) {
+        let (Some(template), Some(Value::Text(written))) =
+            (stimuli.template(), body.value("template"))
+        else {
+            return;
+        };
+        for (number, section) in section::passages(text).iter().enumerate() {
+            let passage = recipe::PassageVariables {
+                path: section.titles().chain(section.heading()).collect(),
+                text: &unwrapped(&section.passage()),
+                document: document.name(),
+                index: number + 1,
+            };
+            let heading = passage.path.last().copied().unwrap_or("without a heading").to_owned();
+            if let Err(why) = template.render(passage) {
+                let why = format!("it fails on the passage `{heading}`: {why}");
+                self.report_mistake(Mistake::NotATemplate { why: &why }, written.span());
+                return;
+            }
+        }
     }
 
     /// What the model writes, by default about a document.

@@ -118,6 +118,9 @@ impl Checker<'_> {
         });
         let (stimuli, questions) =
             self.stimuli(target, &body, (path.is_some(), read.is_some()), shared, files);
+        if let Some((document, text)) = &read {
+            self.template_works(&stimuli, &body, document, text);
+        }
         let (document, text) = read.unzip();
         if document.is_none() {
             examples.clear();

@@ -6,9 +6,9 @@ use syn::LitStr;
 use super::Checker;
 use super::lookup::Settings;
 use crate::diagnostics::{Code, Mistake, did_you_mean};
-use crate::recipe::Pattern;
 use crate::recipe::parts::is_blank;
 use crate::recipe::training::{check_beta, check_layers, check_module};
+use crate::recipe::{Pattern, Template};
 use crate::settings::{Kind, Scope};
 use crate::syntax::ast::{Assignment, At, Value};
 
@@ -77,9 +77,8 @@ impl Checker<'_> {
             }
             (Kind::Text, Value::Text(text)) => match (name, scope) {
                 ("decline", _) => self.not_blank(text, "what `decline` says"),
-                ("template", Scope::Bake | Scope::TargetBody | Scope::Ask) => {
-                    self.not_blank(text, "a template");
-                }
+                ("template", Scope::Ask) => self.not_blank(text, "a template"),
+                ("template", Scope::Bake | Scope::TargetBody) => self.template(text),
                 _ => {}
             },
             (Kind::Word(words), Value::Word(word))
@@ -160,6 +159,13 @@ impl Checker<'_> {
     pub(super) fn pattern(&mut self, text: &LitStr) -> Option<Pattern> {
         let report = |mistake: Mistake<'_>| self.report_mistake(mistake, text.span());
         Pattern::checked(text.value().into(), report).ok()
+    }
+
+    /// A template of questions.
+    fn template(&mut self, text: &LitStr) {
+        let report = |mistake: Mistake<'_>| self.report_mistake(mistake, text.span());
+        // Where it is an error, it was reported.
+        let _ = Template::checked(text.value().into(), report);
     }
 
     /// Reports a value that is not allowed. Returns whether there is nothing to report.

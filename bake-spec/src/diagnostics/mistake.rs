@@ -40,6 +40,11 @@ pub enum Mistake<'a> {
         /// Why it is not one.
         why: &'a str,
     },
+    /// A template that cannot be read, or that fails on a passage.
+    NotATemplate {
+        /// What is wrong with it.
+        why: &'a str,
+    },
     /// A file or folder of this kind without a path.
     EmptyPath(&'static str),
     /// A model without a path.
@@ -146,6 +151,7 @@ impl<'a> Mistake<'a> {
             | Self::NotAName(_)
             | Self::NotWithParent(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
+            Self::NotATemplate { .. } => Code::Template,
             Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
             Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
                 Code::Dataset
@@ -170,7 +176,9 @@ impl<'a> Mistake<'a> {
         match self {
             Self::Count { name, .. } | Self::Number { name, .. } => panic!("{}", *name),
             Self::Blank(what) => panic!("{}", *what),
-            Self::NotAPattern { text, .. } => panic!("{}", *text),
+            Self::NotAPattern { text: name, .. } | Self::NotATemplate { why: name } => {
+                panic!("{}", *name)
+            }
             Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β from 0.001 to 0.999"),
@@ -209,6 +217,7 @@ impl fmt::Display for Mistake<'_> {
             Self::NotAPattern { text, why } => {
                 write!(f, "`{text}` is not a regular expression: {why}")
             }
+            Self::NotATemplate { why } => write!(f, "the template cannot be used: {why}"),
             Self::EmptyPath(what) => write!(
                 f,
                 "the path of the {what} is empty; write it relative to the folder of Cargo.toml"

@@ -114,7 +114,7 @@ impl Target {
 
     /// The name of the document, if the template that makes questions says it.
     fn document_in_template(&self) -> Option<super::Text> {
-        let template = self.stimuli.template().filter(|it| it.text.contains("document"));
+        let template = self.stimuli.template().filter(|it| it.contains("document"));
         let document = template.and(self.document.as_ref());
         document.map(|document| document.name().to_owned().into())
     }

@@ -3,7 +3,7 @@
 mod kind;
 
 use super::parts::{is_blank, items, part, str};
-use super::{List, Text};
+use super::{List, Template, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
@@ -274,24 +274,6 @@ impl OutlineFields {
 
     const fn check(&self) -> Result<(), Mistake<'_>> {
         check_count(GeneratorKind::Outline, self.count)
-    }
-}
-
-part! {
-    /// Questions that a template makes of each passage, one a line.
-    Template of TemplateFields
-}
-
-/// The fields of a [`Template`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct TemplateFields {
-    /// The template, in the language of minijinja.
-    pub text: Text,
-}
-
-impl TemplateFields {
-    const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.text)) { Err(Mistake::Blank("a template")) } else { Ok(()) }
     }
 }
 

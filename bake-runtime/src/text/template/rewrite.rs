@@ -2,7 +2,7 @@
 //! every term of a sum becomes what a filter makes of it (see [`bounds`](super::bounds)).
 
 use super::bounds::{COPIED, WITHIN};
-use crate::text::jinja::{self, Piece};
+use bake_spec::text::jinja::{self, Piece};
 
 /// The template with every value that gets a name, and every term of a sum, copied.
 /// `{% generation %}`, with which transformers marks what the assistant says, becomes a block that

@@ -3,8 +3,8 @@ use crate::recipe::{
     Answer, Ask, AskFields, DatasetFields, Document, DocumentFields, Everyday, Expect,
     ExpectFields, General, GeneralFields, LoraFields, ModelSource, Outline, OutlineFields, Parent,
     ParentFields, Pattern, Persona, PersonaFields, RecipeFields, Rephrase, RolloutFields,
-    StimuliFields, TargetFields, Template, TemplateFields, TrainFields, Unanswerable,
-    UnanswerableFields, WorkedExample,
+    StimuliFields, TargetFields, Template, TrainFields, Unanswerable, UnanswerableFields,
+    WorkedExample,
 };
 
 fn hash(text: &str) -> Hash {
@@ -78,13 +78,12 @@ fn made_by(generators: Vec<Generator>) -> Stimuli {
 /// Every generator that is not written by hand, with nothing at its default.
 fn full_generators() -> Stimuli {
     let outline = OutlineFields { count: Some(30) };
-    let template = TemplateFields { text: "What is {{ heading }}?".into() };
     let persona =
         PersonaFields { count: Some(20), temperature: 0.9, people: vec!["a child".into()].into() };
     let unanswerable = UnanswerableFields { count: Some(9), decline: Some("No idea.".into()) };
     made_by(vec![
         Generator::Outline(Outline::new(outline).unwrap()),
-        Generator::Template(Template::new(template).unwrap()),
+        Generator::Template(Template::new("What is {{ heading }}?").unwrap()),
         Generator::Persona(Persona::new(persona).unwrap()),
         Generator::Rephrase(Rephrase::default()),
         Generator::Unanswerable(Unanswerable::new(unanswerable).unwrap()),
@@ -402,8 +401,7 @@ fn the_name_of_a_document_counts_where_a_template_says_it() {
         let changed = target.with(|target| {
             let fields = DocumentFields { path: path.to_owned().into(), hash: hash("text") };
             target.document = Some(Document::new(fields).unwrap());
-            let template = TemplateFields { text: template.to_owned().into() };
-            let template = Generator::Template(Template::new(template).unwrap());
+            let template = Generator::Template(Template::new(template.to_owned()).unwrap());
             target.stimuli = target.stimuli.with(|all| all.set(template)).unwrap();
         });
         target = changed.unwrap();

@@ -1,8 +1,20 @@
-//! Where the tags of a Jinja template are, as the engine reads them.
+//! Where the tags of a Jinja template are, as minijinja reads them, and which templates it can be
+//! trusted with.
+
+/// The most bytes of one tag of a template apart from its strings. Expressions are parsed and
+/// compiled recursively, as deep as they have operators.
+const LONGEST_TAG: usize = 2048;
+
+/// Statements of Jinja that read other templates. No model comes with several that belong together,
+/// and the library that compiles them takes on trust what follows.
+const READS_OTHERS: [&str; 4] = ["extends", "from", "import", "include"];
+
+/// The most `elif`s of a template. Each is compiled within the one before it.
+const MOST_ELIFS: usize = 500;
 
 /// A piece of a template. Tags have their delimiters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Piece<'a> {
+pub enum Piece<'a> {
     /// Text, a comment, or the inside of a raw block.
     Text(&'a str),
     /// `{{ … }}`
@@ -12,7 +24,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// The pieces of a template, in their order.
-pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
+pub fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
     let (mut rest, mut is_raw) = (source, false);
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -45,7 +57,7 @@ pub(super) fn pieces(source: &str) -> impl Iterator<Item = Piece<'_>> {
 
 /// What opens a tag, its code, and what closes it. The signs beside the delimiters, which are about
 /// white space, belong to these. Where a tag does not end, it has no code.
-pub(super) fn opened(tag: &str) -> [&str; 3] {
+pub fn opened(tag: &str) -> [&str; 3] {
     let ends = tag.len() >= 4 && (tag.ends_with("}}") || tag.ends_with("%}"));
     if !ends {
         return [tag, "", ""];
@@ -57,7 +69,7 @@ pub(super) fn opened(tag: &str) -> [&str; 3] {
 }
 
 /// The bytes of a tag that are not in its strings.
-pub(super) fn code_bytes(tag: &str) -> usize {
+pub fn code_bytes(tag: &str) -> usize {
     let mut rest = tag;
     let mut count = 0;
     while let Some(at) = rest.find(['"', '\'']) {
@@ -68,7 +80,7 @@ pub(super) fn code_bytes(tag: &str) -> usize {
 }
 
 /// The length of the string that a text begins with, quotes and all.
-pub(super) fn string(text: &str) -> usize {
+pub fn string(text: &str) -> usize {
     let quote = text.bytes().next();
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -116,6 +128,42 @@ fn end_of_raw(text: &str) -> Option<usize> {
     ends.next()
 }
 
+/// Refuses a template that is too long or too deep to be compiled, or that reads another one.
+///
+/// # Errors
+/// With what is wrong, such as "has `import` in line 2, but …".
+pub fn check(source: &str) -> Result<(), String> {
+    let (mut line, mut elifs) = (1, 0);
+    for piece in pieces(source) {
+        let (Piece::Text(text) | Piece::Expression(text) | Piece::Block(text)) = piece;
+        let code = if piece == Piece::Text(text) { 0 } else { code_bytes(text) };
+        if code > LONGEST_TAG {
+            return Err(format!(
+                "has a tag of {code} bytes in line {line}; at most {LONGEST_TAG} are read, not \
+                 counting strings"
+            ));
+        }
+        if let Piece::Block(tag) = piece {
+            let code = opened(tag)[1].trim_start();
+            let word = code.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+            if READS_OTHERS.contains(&word) {
+                return Err(format!(
+                    "has `{word}` in line {line}, but there is no other template that it could read"
+                ));
+            }
+            elifs += usize::from(word == "elif");
+            if elifs > MOST_ELIFS {
+                return Err(format!(
+                    "has more than {MOST_ELIFS} `elif`s; that in line {line} is one \
+                     too many"
+                ));
+            }
+        }
+        line += text.matches('\n').count();
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +199,41 @@ mod tests {
         assert_eq!(opened("{{%}}"), ["{{", "%", "}}"]);
         assert_eq!([opened("{{-}}"), opened("{{ a")], [["{{-", "", "}}"], ["{{ a", "", ""]]);
         assert_eq!(code_bytes("{{ 'it\\'s' ~ \"a\" }}"), "{{ ' ~ \" }}".len());
+    }
+
+    #[test]
+    fn long_strings_are_not_long_expressions() {
+        let long = "x".repeat(10 * LONGEST_TAG);
+        for fine in [
+            format!("{{{{ '{long}' ~ \"it's \\\" {long}\" }}}} {long} {{% if a %}}{long}"),
+            "{{ a }}".repeat(LONGEST_TAG),
+            format!("{{{{ {} }}}}", "a ".repeat(LONGEST_TAG / 2 - 10)),
+        ] {
+            check(&fine).unwrap();
+        }
+        let refused = check(&format!("\n\n{{% if a{} %}}", ".a".repeat(LONGEST_TAG / 2)));
+        assert!(refused.unwrap_err().contains("in line 3"));
+        let minuses = "-".repeat(LONGEST_TAG + 1);
+        check(&format!("{{{{ {minuses}")).unwrap_err();
+        // The tag goes on behind the end of what is in it, but not that of a comment.
+        check(&format!("{{{{ {{'a': {{}}}} {minuses} }}}}")).unwrap_err();
+        check(&format!("{{# {{{{ #}} {minuses}")).unwrap();
+    }
+
+    #[test]
+    fn a_template_reads_no_other() {
+        let refused = check("\n{%- import 'a' as b - c %}").unwrap_err();
+        assert!(refused.starts_with("has `import` in line 2"), "{refused}");
+        for word in READS_OTHERS {
+            check(&format!("{{%+ {word} 'a' %}}")).unwrap_err();
+            check(&format!("{{{{ {word} }}}}{{% if {word} %}}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn each_elif_is_compiled_within_the_one_before_it() {
+        check(&"{% elif a %}".repeat(MOST_ELIFS)).unwrap();
+        let refused = check(&"{%- elif(a) %}\n{% elif a %}".repeat(MOST_ELIFS)).unwrap_err();
+        assert!(refused.contains("more than 500 `elif`s"), "{refused}");
     }
 }

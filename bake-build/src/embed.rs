@@ -232,7 +232,7 @@ impl Environment {
             ));
         }
         if identity.is_some_and(|identity| !identity.matches(&locked.identity())) {
-            let why = "it was baked into a different model from the one declared now; run `cargo \
+            let why = "it was baked for a different model than the one declared now; run `cargo \
                        bake`";
             return KnownAdapter::None(why.to_owned());
         }

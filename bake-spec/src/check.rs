@@ -207,8 +207,8 @@ impl Checker<'_> {
                 format!("the bake `{name}` is declared twice; give each bake its own name")
             }
             false => format!(
-                "the bake `{name}` is declared twice, {one} and {two}; bake.lock has one entry for \
-                 a name, so give each bake its own name"
+                "the bake `{name}` is declared twice, {one} and {two}; bake.lock has one entry per \
+                 name, so give each bake its own name"
             ),
         };
         self.report(Code::SameName, name.span(), message);

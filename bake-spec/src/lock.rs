@@ -116,8 +116,8 @@ impl Lock {
             0 => return Err(format!("is damaged: there is no format 0; {RESTORE}")),
             version => {
                 return Err(format!(
-                    "has format {version}, but this version of bake reads only the formats 1 and \
-                     {VERSION}; use a newer bake"
+                    "has format {version}, but this version of bake reads only formats 1 and \
+                     {VERSION}; update bake"
                 ));
             }
         };

@@ -176,8 +176,8 @@ fn template(dir: &Path) -> Result<Option<String>, Error> {
     let has_more = || std::fs::read_dir(&more).is_ok_and(|mut dir| dir.any(is_template));
     if template.is_none() && has_more() {
         let message = format!(
-            "{} contains chat templates, but none of them is `default.jinja`; copy the one to use \
-             to that name",
+            "{} contains chat templates, but none is named `default.jinja`; copy the one you want \
+             to `default.jinja`",
             more.display()
         );
         return Err(Error::new(ErrorKind::Model, message));

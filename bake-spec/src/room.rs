@@ -33,11 +33,11 @@ impl Needed {
         let at_least = if self.at_least { "at least " } else { "" };
         let question = self
             .question
-            .map(|question| format!(", {question} for the longest question"))
+            .map(|question| format!(", the longest question {question},"))
             .unwrap_or_default();
         format!(
-            "{what} does not fit the model's context of {context} tokens: {at_least}{} for \
-             it{question}, and {} for an answer; {}",
+            "{what} does not fit in the model's context: it needs {at_least}{} tokens{question} \
+             and an answer up to {}, but the context has only {context}; {}",
             self.prompt,
             self.answer,
             self.help(context)
@@ -72,12 +72,12 @@ mod tests {
     fn a_shorter_answer_is_suggested_only_if_it_helps() {
         let needed = Needed { prompt: 787, question: Some(9), answer: 64, at_least: false };
         let text = needed.refusal("`docs/a.md`", 640);
-        assert!(text.contains("787 for it, 9 for the longest question, and 64 for an answer"));
+        assert!(text.contains("787 tokens, the longest question 9, and an answer up to 64, but"));
         assert!(!text.contains("max_tokens"), "{text}");
         let text = Needed { prompt: 600, ..needed }.refusal("`docs/a.md`", 640);
         assert!(text.ends_with("or lower `max_tokens`"), "{text}");
         let text = Needed { question: None, at_least: true, ..needed }.refusal("it", 640);
-        assert!(text.contains("at least 787 for it, and 64"), "{text}");
+        assert!(text.contains("at least 787 tokens and an answer up to 64, but"), "{text}");
     }
 
     #[test]

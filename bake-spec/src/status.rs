@@ -161,7 +161,7 @@ impl fmt::Display for Status {
         match self.freshness {
             Freshness::Fresh => f.write_str("fresh")?,
             Freshness::Stale => write!(f, "stale: {}", self.why)?,
-            Freshness::Missing => write!(f, "not baked: {}", self.why)?,
+            Freshness::Missing => write!(f, "missing: {}", self.why)?,
             Freshness::Unknown => f.write_str(&self.why)?,
         }
         let Some(baked) = &self.baked else { return Ok(()) };
@@ -274,7 +274,7 @@ mod tests {
         let mut lock = Lock::default();
         let status = Status::of(&before, package, Some(&lock));
         assert_eq!((status.freshness(), status.baked()), (Freshness::Missing, None));
-        assert_eq!(status.to_string(), "not baked: it has not been baked");
+        assert_eq!(status.to_string(), "missing: it has not been baked");
 
         let identity = Identity::of(package, &before.model).unwrap();
         let config = Config::parse(TINY_CONFIG, "config.json").unwrap();
@@ -311,6 +311,6 @@ mod tests {
 
         let status = status.without_adapter("it was deleted".to_owned());
         assert_eq!(status.freshness(), Freshness::Missing);
-        assert!(status.to_string().starts_with("not baked: it was deleted; baked into tiny"));
+        assert!(status.to_string().starts_with("missing: it was deleted; baked into tiny"));
     }
 }

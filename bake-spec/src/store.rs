@@ -92,7 +92,7 @@ impl Store {
             Some(folder) => Ok(Self::new(folder)),
             None => Err(Error::new(
                 ErrorKind::Store,
-                format!("{NO_FOLDER}, or set {DIR_VARIABLE} to the folder that keeps them"),
+                format!("{NO_FOLDER}, or set {DIR_VARIABLE} to a folder for them"),
             )),
         }
     }
@@ -428,7 +428,7 @@ const NO_FOLDER: &str = if cfg!(feature = "user-store") {
     "cannot find a home directory to keep baked adapters in; set HOME"
 } else {
     "this program has no store of baked adapters; call `bake_build::embed()` in its build script \
-     to embed them, turn on the feature `store` of bake"
+     to embed them, enable bake's feature `store`"
 };
 
 fn read_error(path: &Path, e: std::io::Error) -> Error {

@@ -380,8 +380,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "the target `keys` has nothing to learn; give it a document, as in \
          `from \"docs/name.md\"`, or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
-        "`my keys` is not a name; use letters, digits and `_`, and begin with a letter, as in \
-         `iphone` [B0004]",
+        "`my keys` is not a valid name; use letters, digits and `_`, and begin with a letter, as \
+         in `iphone` [B0004]",
         "`general` is for targets, but `everyday` is an anchor; leave it out [B0004]",
         "`on_policy` is for targets, but `everyday` is an anchor; leave it out [B0004]",
         "`ask` must be at least 1 if it is set [B0004]",
@@ -389,8 +389,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "a question cannot be empty [B0004]",
         "the list of `questions` cannot be empty [B0004]",
         "`ask` is given twice; keep one of them [B0003]",
-        "the target `keys` has no questions; write `questions [\"…\"]`, or leave out the `0` of a \
-         generator such as `ask` [B0005]",
+        "the target `keys` has no questions; add `questions [\"…\"]`, or remove a setting such as \
+         `ask 0` [B0005]",
         "`rank` must be a whole number from 1 to 4096; this is 0 [B0004]",
         "`4..4` contains no blocks; write the first block and the one after the last, as in \
          `4..12` [B0004]",
@@ -403,8 +403,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",
         "the target `keys` is declared twice; give each target its own name [B0006]",
-        "`7` is not a name; use letters, digits and `_`, and begin with a letter, as in `iphone` \
-         [B0004]",
+        "`7` is not a valid name; use letters, digits and `_`, and begin with a letter, as in \
+         `iphone` [B0004]",
     ];
     assert_eq!(said, want);
 }
@@ -418,7 +418,7 @@ fn two_bakes_with_one_name_are_refused_whatever_their_conditions() {
     "#;
     let (_, said) = declared(dir.path(), source);
     let want = "the bake `A` is declared twice, under `#[cfg(unix)]` and under `#[cfg(windows)]`; \
-        bake.lock has one entry for a name, so give each bake its own name [B0006]";
+                bake.lock has one entry per name, so give each bake its own name [B0006]";
     assert_eq!(said, [want]);
 }
 

@@ -138,11 +138,12 @@ fn the_context_of_a_bake_is_that_of_its_documents() {
     let said = |items: &str| declared(dir.path(), &format!("bake A {{ {items} }}")).1.concat();
     assert_eq!(
         said("target tone prompt \"Be kind.\" { context passage; }"),
-        "`context` says what is read of a document, but `tone` has none; leave it out [B0004]"
+        "`context` applies only to targets with a document, but `tone` has none; leave it out \
+         [B0004]"
     );
     let long = said("target long from \"long.md\" { context document; }");
     assert!(
-        long.starts_with("`long.md` does not fit the model's context of 640 tokens: ")
+        long.starts_with("`long.md` does not fit in the model's context: ")
             && long.ends_with("; without `context document` it is read passage by passage [B0011]"),
         "{long}"
     );

@@ -149,7 +149,7 @@ fn examples_are_of_documents_and_need_room() {
         }",
     );
     assert!(
-        long.starts_with("`keys.md` does not fit the model's context of 640 tokens: ")
+        long.starts_with("`keys.md` does not fit in the model's context: ")
             && long.ends_with(
                 "; the worked examples are part of it, so fewer or shorter ones help too [B0011]"
             ),

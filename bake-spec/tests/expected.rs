@@ -169,7 +169,7 @@ fn mistakes_of_a_file_are_named_with_their_lines() {
     recipe(dir.path(), &format!("{TARGETS} expect from \"expected.jsonl\";"));
     let (_, said) =
         declared(dir.path(), &format!("{TARGETS} expect keys from \"expected.jsonl\";"));
-    let want = "`expected.jsonl`, line 1: `target` is `lamp`, and the file is read for `keys`";
+    let want = "`expected.jsonl`, line 1: `target` is `lamp`, but the file is read for `keys`";
     assert!(said.len() == 1 && said[0].1.starts_with(want), "{said:?}");
 }
 
@@ -252,7 +252,7 @@ fn a_target_whose_questions_a_file_holds_out_has_nothing_to_learn() {
             expect from \"expected.jsonl\";
         }";
     let (_, said) = declared(dir.path(), items);
-    let want = "all questions of the target `keys` are held out by `expect`";
+    let want = "all questions of the target `keys` are asked by an `expect`";
     assert!(
         said.iter().any(|(code, said)| *code == Code::Missing && said.contains(want)),
         "{said:?}"

@@ -106,7 +106,7 @@ fn new_and_removed_targets_are_named() {
     let hash: Hash = TINY_HASH.parse().unwrap();
     let less = recipe(dir.path(), "bake Support { target keys from \"keys.md\"; }");
     let added = state(&whole, KnownModel::Whole(&hash), Some(&locked(&less)));
-    assert!(added.summary().contains("`lamp`: it is new"), "{}", added.summary());
+    assert!(added.summary().contains("`lamp`: new target"), "{}", added.summary());
     let removed = state(&less, KnownModel::Whole(&hash), Some(&locked(&whole)));
     assert!(
         removed.state == State::Stale && removed.summary().contains("`lamp` is no longer declared"),
@@ -161,7 +161,7 @@ fn a_lock_that_cannot_be_read_is_named_with_its_line() {
     };
     refused(
         &text.replace("version = 2", "version = 3\nnew = true"),
-        "has format 3, but this version of bake reads only the formats 1 and 2",
+        "has format 3, but this version of bake reads only formats 1 and 2",
     );
     refused(&text.replace("version = 2", "version = 0"), "is damaged: there is no format 0");
     refused(
@@ -374,7 +374,7 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
             "outline 0; examples { user \"Who?\"; assistant \"Bob.\"; }",
             "`examples` has changed",
         ),
-        ("anchors none;", "", "`everyday`: it is new"),
+        ("anchors none;", "", "`everyday`: new target"),
         (
             "lora {",
             "student \"Be brief.\"; lora {",

@@ -34,12 +34,12 @@ fn a_parent_is_the_adapter_in_a_folder() {
     let without = other.with(|recipe| recipe.parent = None).unwrap();
     assert_ne!(without.hash(&model), other.hash(&model));
     for (parent, decay, dropout, why) in [
-        ("bakes/Keys", 0.1, 0.0, "`weight_decay` would also act on what the `parent` has learned"),
-        ("bakes/Keys", 0.0, 0.1, "`dropout` would also act on what the `parent` has learned"),
-        ("bakes/Support", 0.0, 0.0, "a bake cannot be on top of itself"),
-        ("./bakes/Support/", 0.0, 0.0, "a bake cannot be on top of itself"),
+        ("bakes/Keys", 0.1, 0.0, "`weight_decay` would also change what the `parent` learned"),
+        ("bakes/Keys", 0.0, 0.1, "`dropout` would also change what the `parent` learned"),
+        ("bakes/Support", 0.0, 0.0, "a bake cannot be its own `parent`"),
+        ("./bakes/Support/", 0.0, 0.0, "a bake cannot be its own `parent`"),
         ("bakes/Lamp", 0.0, 0.0, "run `cargo bake Lamp`, and then `cargo bake vendor Lamp`"),
-        ("elsewhere", 0.0, 0.0, "name a folder in which one is"),
+        ("elsewhere", 0.0, 0.0, "name a folder that contains one"),
     ] {
         let error = build(parent, decay, dropout).unwrap_err().to_string();
         assert!(error.contains(why) && !error.contains('\n'), "{error}");
@@ -50,7 +50,7 @@ fn a_parent_is_the_adapter_in_a_folder() {
         recipe.with(|recipe| recipe.train = decaying),
         recipe.with(|recipe| recipe.lora = dropping),
     ] {
-        assert!(refused.unwrap_err().to_string().contains("would also act on"));
+        assert!(refused.unwrap_err().to_string().contains("would also change"));
     }
     #[cfg(unix)]
     {

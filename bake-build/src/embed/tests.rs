@@ -273,7 +273,7 @@ fn an_adapter_of_another_model_is_not_embedded() {
     let lines = fixture.lines("");
     assert_eq!(
         kind(&lines),
-        "it was baked into a different model from the one declared now; run `cargo bake`"
+        "it was baked for a different model than the one declared now; run `cargo bake`"
     );
 }
 

@@ -193,7 +193,7 @@ fn about(
         (Some(target), own) => {
             let own = own.unwrap_or_default();
             let message = format!(
-                "`target` is `{own}`, and the file is read for `{target}`; leave `target` out of \
+                "`target` is `{own}`, but the file is read for `{target}`; leave `target` out of \
                  the line, or write `expect from` outside of any target"
             );
             Err((Code::Dataset, message))

@@ -54,8 +54,8 @@ impl Checker<'_> {
                 for text in [Some(name), revision.as_ref()].into_iter().flatten() {
                     self.not_blank(text, "the name of a model");
                 }
-                let message = "models from the hub are not supported yet; fetch the \
-                    model, and write the path of its folder";
+                let message = "models from the hub are not supported yet; download the model and \
+                               give the path of its folder";
                 self.report(Code::NotYet, keyword.span(), message);
                 DeclaredModel { source: recipe::ModelSource::Tiny, limits: None }
             }
@@ -167,8 +167,8 @@ impl Checker<'_> {
         let vendored = vendored(declared);
         if vendored.is_some_and(|name| bake.unraw() == name) {
             return Err(format!(
-                "a bake cannot be on top of itself, and `cargo bake` keeps `{bake}` in \
-                 `{declared}`; copy the folder, and name the copy"
+                "a bake cannot be its own `parent`, and `cargo bake` keeps `{bake}` in \
+                 `{declared}`; copy the folder, and use the copy"
             ));
         }
         if !path.join(configuration).is_file() {
@@ -177,8 +177,8 @@ impl Checker<'_> {
                     format!("run `cargo bake {name}`, and then `cargo bake vendor {name}`")
                 }
                 None => format!(
-                    "name a folder in which one is, such as `{VENDOR_DIR}/NAME` after `cargo bake \
-                     vendor NAME`"
+                    "name a folder that contains one, such as `{VENDOR_DIR}/NAME` after `cargo \
+                     bake vendor NAME`"
                 ),
             };
             return Err(format!("`{declared}` contains no adapter ({configuration}); {advice}"));
@@ -232,7 +232,7 @@ impl Checker<'_> {
                     Code::Fit,
                     *span,
                     format!(
-                        "the model has only the blocks 0..{}, so there is no block {}",
+                        "the model has only blocks 0..{}, so there is no block {}",
                         model.layers,
                         end - 1
                     ),

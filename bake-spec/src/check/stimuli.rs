@@ -163,8 +163,8 @@ impl Checker<'_> {
                 }
                 None => {
                     let message = format!(
-                        "the dataset `{}` is neither .jsonl nor .csv; rename it, or write \
-                         `questions from`",
+                        "the dataset `{}` is neither .jsonl nor .csv; rename it, or use `questions \
+                         from`",
                         path.value()
                     );
                     self.report(Code::Dataset, path.span(), message);
@@ -306,8 +306,8 @@ impl Checker<'_> {
                 && all().all(|question| held_out.contains(&normalised_question(question)))
             {
                 let message = format!(
-                    "all questions of the target `{}` are held out by `expect`; add some that are \
-                     not",
+                    "all questions of the target `{}` are asked by an `expect`, so none is left to \
+                     train on; add other questions",
                     target.name
                 );
                 self.report(Code::Missing, *span, message);

@@ -64,7 +64,7 @@ impl Checker<'_> {
                     self.report(
                         Code::Value,
                         assignment.keyword.span(),
-                        format!("`{name}` is an empty list; leave it out or write some"),
+                        format!("`{name}` is an empty list; add an entry, or leave it out"),
                     );
                 }
                 for text in texts {
@@ -87,7 +87,10 @@ impl Checker<'_> {
                 self.report(
                     Code::Value,
                     word.span(),
-                    format!("unknown {name} `{word}`; {}", did_you_mean(&word.to_string(), words)),
+                    format!(
+                        "`{name}` cannot be `{word}`; {}",
+                        did_you_mean(&word.to_string(), words)
+                    ),
                 );
             }
             (Kind::Divergence, Value::Word(word) | Value::Call(word, ..)) => {
@@ -114,7 +117,7 @@ impl Checker<'_> {
         match (word.to_string().as_str(), value) {
             ("forward_kl" | "reverse_kl", Value::Word(_)) => {}
             ("forward_kl" | "reverse_kl", _) => {
-                self.report(Code::Value, word.span(), format!("`{word}` takes no number"))
+                self.report(Code::Value, word.span(), format!("`{word}` takes no argument"))
             }
             ("jsd", Value::Call(_, beta, At(span))) => {
                 self.allow(check_beta(*beta), *span);
@@ -127,7 +130,7 @@ impl Checker<'_> {
                 self.report(
                     Code::Value,
                     word.span(),
-                    format!("unknown divergence `{other}`; {hint}"),
+                    format!("`divergence` cannot be `{other}`; {hint}"),
                 );
             }
         }

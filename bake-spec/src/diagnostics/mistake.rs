@@ -242,7 +242,7 @@ impl fmt::Display for Mistake<'_> {
             Self::NeedsDocument { name, generator } => write!(
                 f,
                 "`{generator}` makes its questions from a document, but `{name}` has none; leave \
-                 it out, or write `ask`"
+                 it out, or use `ask`"
             ),
             Self::NothingToRead { name, setting: "examples" } => write!(
                 f,
@@ -251,29 +251,31 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::NothingToRead { name, setting } => write!(
                 f,
-                "`{setting}` says what is read of a document, but `{name}` has none; leave it out"
+                "`{setting}` applies only to targets with a document, but `{name}` has none; leave \
+                 it out"
             ),
             Self::NoQuestions { name, anchor } => write!(
                 f,
-                "the {} `{name}` has no questions; write `questions [\"…\"]`, or leave out the `0` \
-                 of a generator such as `ask`",
+                "the {} `{name}` has no questions; add `questions [\"…\"]`, or remove a setting \
+                 such as `ask 0`",
                 if *anchor { "anchor" } else { "target" }
             ),
             Self::NothingToRephrase(name) => write!(
                 f,
-                "`rephrase` rewords questions, but `{name}` has none; write `questions \
-                 [\"…\"]`, or let another generator such as `ask` make some"
+                "`rephrase` rewords questions, but `{name}` has none; add `questions [\"…\"]`, or \
+                 let another generator such as `ask` make some"
             ),
             Self::NothingToLearn(name) => write!(
                 f,
                 "the target `{name}` has nothing to learn; give it a document, as in `from \
                  \"docs/name.md\"`, or a `prompt`"
             ),
-            Self::OutOfTurn { role: Role::System, .. } => {
-                f.write_str("`system` comes before the other turns of a prompt, and only once")
-            }
+            Self::OutOfTurn { role: Role::System, .. } => f.write_str(
+                "`system` must be the first turn of a prompt, and there can be only one",
+            ),
             Self::OutOfTurn { first: true, .. } => f.write_str(
-                "the first turn after `system` is the user's; write a `user` turn before this",
+                "the first turn after `system` must be the user's; add a `user` turn before this \
+                 one",
             ),
             Self::OutOfTurn { role: Role::User, .. } => f.write_str(
                 "a `user` turn follows another; write the `assistant` turn that answers it between \
@@ -295,15 +297,15 @@ impl fmt::Display for Mistake<'_> {
             }
             Self::NotAName(name) => write!(
                 f,
-                "`{name}` is not a name; use letters, digits and `_`, and begin with a letter, as \
-                 in `iphone`"
+                "`{name}` is not a valid name; use letters, digits and `_`, and begin with a \
+                 letter, as in `iphone`"
             ),
             Self::AnchorFirst(name) => {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }
             Self::NotWithParent(name) => write!(
                 f,
-                "`{name}` would also act on what the `parent` has learned; leave one of them out"
+                "`{name}` would also change what the `parent` learned; remove one of them"
             ),
             Self::NothingBaked => f.write_str(
                 "there is nothing to bake; declare at least one target, as in `target name from \

@@ -71,7 +71,7 @@ fn change(name: &str, before: Option<String>, now: Option<String>) -> String {
         name => format!("`{name}`"),
     };
     if let Some(generator) = name.strip_suffix(".version") {
-        return format!("this version of bake makes different questions with `{generator}`");
+        return format!("bake has changed how it makes questions with `{generator}`");
     }
     if ["questions", "expect"].contains(&name) {
         return format!("{shown}: {}", questions(before.as_deref(), now.as_deref()));

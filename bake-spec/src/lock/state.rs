@@ -114,7 +114,7 @@ fn changed_stages(locked: &Locked) -> Vec<String> {
     changed
         .map(|(stage, now)| {
             let before = locked.stages.get(*stage).copied().unwrap_or_default();
-            format!("this version of bake makes {stage} differently (was {before}, now {now})")
+            format!("bake has changed how it makes {stage} (was version {before}, now {now})")
         })
         .collect()
 }
@@ -122,7 +122,7 @@ fn changed_stages(locked: &Locked) -> Vec<String> {
 fn target_state(target: &Target, locked: &Locked, shared: &[String]) -> TargetState {
     let mut own = Vec::new();
     match locked.targets.get(&*target.name) {
-        None => own.push("it is new".to_owned()),
+        None => own.push("new target".to_owned()),
         Some(before) => {
             let document = target.document.as_ref().map(|document| document.hash);
             if document != before.document {

@@ -157,7 +157,8 @@ impl NamedModel {
     /// The error where a file in its place is another one.
     pub fn damaged(&self, path: &Path) -> Error {
         let message = format!(
-            "{} is damaged: it is not the model `{}`; get it again with `cargo bake model get {}`",
+            "{} is damaged: it is not the model `{}`; download it again with `cargo bake model get \
+             {}`",
             path.display(),
             self.name,
             self.name
@@ -185,13 +186,12 @@ pub fn model_folder() -> Result<PathBuf, Error> {
     }
     let message = match cfg!(feature = "user-store") {
         true => format!(
-            "cannot find a home directory to keep models in; set HOME, or set \
-             {MODEL_DIR_VARIABLE} to the folder that keeps them"
+            "cannot find a home directory to keep models in; set HOME, or set {MODEL_DIR_VARIABLE} \
+             to a folder for them"
         ),
         false => format!(
-            "this program does not know where models are kept; turn on the feature `store` of \
-             bake, call `loader().model(…)`, or set {MODEL_DIR_VARIABLE} to the folder that keeps \
-             them"
+            "this program does not know where models are kept; enable bake's feature `store`, call \
+             `loader().model(…)`, or set {MODEL_DIR_VARIABLE} to a folder for them"
         ),
     };
     Err(Error::new(ErrorKind::Model, message))

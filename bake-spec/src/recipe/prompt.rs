@@ -179,10 +179,10 @@ mod tests {
         let (ask, answer) = (turn(User, "Who?"), turn(Assistant, "Bob."));
         prompt("", &[ask.clone(), answer.clone(), ask.clone(), answer.clone()]).unwrap();
         for (turns, want) in [
-            (vec![answer.clone()], "the first turn after `system` is the user's"),
+            (vec![answer.clone()], "the first turn after `system` must be the user's"),
             (vec![ask.clone(), ask.clone()], "a `user` turn follows another"),
             (vec![ask.clone(), answer.clone(), answer.clone()], "an `assistant` turn follows"),
-            (vec![ask.clone(), turn(System, "x")], "`system` comes before"),
+            (vec![ask.clone(), turn(System, "x")], "`system` must be the first turn"),
             (vec![ask.clone()], "ends with a `user` turn"),
             (vec![ask.clone(), turn(Assistant, " \n")], "a turn of a prompt cannot be empty"),
         ] {

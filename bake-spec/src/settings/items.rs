@@ -4,12 +4,12 @@ use super::Scope::{self, Bake, TargetBody};
 
 /// Keywords that are more than a setting, where they are allowed, and what they declare.
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
-    ("crate", &[Bake], "`crate = ::path;`: the path of this library, if it is renamed"),
+    ("crate", &[Bake], "`crate = ::path;`: the path of the `bake` library, if it was renamed"),
     (
         "model",
         &[Bake],
-        "`model tiny;`, `model smollm2;` (`cargo bake model` gets it) or `model \"path\";`, a \
-         folder or a GGUF file: the base model",
+        "`model tiny;`, `model smollm2;` (downloaded by `cargo bake model get`) or `model \
+         \"path\";`, a folder or a GGUF file: the base model",
     ),
     (
         "target",

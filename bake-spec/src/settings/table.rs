@@ -24,16 +24,16 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake],
         "",
         "the folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake \
-         vendor`: teacher and student are the model with it, and what is baked contains it; \
-         `weight_decay` and `dropout`, which would act on it, cannot be used then",
+         vendor`: teacher and student are the model with that adapter, and the baked adapter \
+         contains it; `weight_decay` and `dropout` would change it, and cannot be used",
     ),
     setting(
         "student",
         &[Bake],
         TURNS,
         "",
-        "what the baked model reads before a question: a system prompt, or several turns; if it \
-         is empty, nothing at all",
+        "what the baked model reads before a question: a system prompt, or several turns; by \
+         default nothing",
     ),
     setting("student", &[TargetHead], TURNS, "", "a student prompt for this target only")
         .later("set one `student` for the whole bake"),
@@ -42,8 +42,8 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake, TargetHead],
         TURNS,
         "",
-        "what the teacher reads beside the document: words before it, such as a role or rules, \
-         and turns before the question, such as worked examples",
+        "what the teacher reads besides the document: text before it, such as a role or rules, and \
+         turns before the question, such as worked examples",
     ),
     setting(
         "system",
@@ -57,14 +57,14 @@ pub const SETTINGS: &[Setting] = &[
         &[Scope::Prompt, Scope::Examples],
         Kind::Words,
         "",
-        "a turn of the user before the question; an `assistant` turn follows it",
+        "a user turn before the question; an `assistant` turn follows it",
     ),
     setting(
         "assistant",
         &[Scope::Prompt, Scope::Examples],
         Kind::Words,
         "",
-        "the answer to the `user` turn before",
+        "the answer to the `user` turn before it",
     ),
     number(
         "weight",
@@ -77,15 +77,15 @@ pub const SETTINGS: &[Setting] = &[
         "from",
         &[TargetHead],
         "",
-        "the path of the document, relative to the package; for a folder, all its Markdown files \
-         in the order of their names",
+        "the path of the document, relative to the package; for a folder, all its Markdown files, \
+         ordered by name",
     ),
     setting(
         "documents",
         &[Bake],
         Kind::Word(&["package", "anywhere"]),
         "package",
-        "where documents, datasets and files of prompts may be: in the package, or anywhere",
+        "where documents, datasets and prompt files may be: in the package, or anywhere",
     ),
     setting(
         "context",
@@ -93,26 +93,25 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Word(&["passage", "document", "retrieved"]),
         "",
         "which part of the document the teacher reads to answer a question: the passage that it \
-         was made from, the whole document, or the passages that have the most in common with the \
-         question, its own among them; by default its passage; for a question that was not made \
-         from one, the document, or, where that does not fit, the passages that have the most in \
-         common with it",
+         was made from, the whole document, or the passages most similar to the question, \
+         including its own; by default its passage, or, for a question that was not made from one, \
+         the document, or the most similar passages if that does not fit",
     ),
     setting(
         "examples",
         OF_DOCUMENTS,
         Kind::Examples(Scope::Examples),
         "",
-        "questions with their answers, which the teacher reads as earlier turns, so that it \
-         answers in the same way, here or in a JSON Lines file; by default probes find out whether \
-         bake's own examples help",
+        "questions with answers, here or in a JSON Lines file, which the teacher reads as earlier \
+         turns, so that it answers in the same way; by default probes find out whether bake's own \
+         examples help",
     ),
     setting(
         "passage",
         &[Scope::Examples],
         Kind::Words,
         "",
-        "the text with the answer to the `user` turn after it; there may be none",
+        "the text with the answer to the `user` turn after it; optional",
     ),
     setting(
         "questions",
@@ -126,17 +125,17 @@ pub const SETTINGS: &[Setting] = &[
         OF_DOCUMENTS,
         Kind::Counted { max: MOST, scope: None },
         "",
-        "how many questions are made of the document's own outline: its headings, terms and other \
-         words that stand out, in the sentences of people who ask; 0 for none",
+        "how many questions are made from the document's outline (its headings, terms and other \
+         words that stand out), phrased as users would ask; 0 for none",
     ),
     setting(
         "template",
         OF_DOCUMENTS,
         Kind::Text,
         "",
-        "makes a question of each passage, or one of each line, from its `heading`, `path` (the \
-         headings above it and its own), `text`, `document` (the name) and `index`, as in \
-         `\"Tell me about {{ heading }}\"`",
+        "makes a question from each passage, or one for each line of the template, from its \
+         `heading`, `path` (the headings above it and its own), `text`, `document` (the name) and \
+         `index`, as in `\"Tell me about {{ heading }}\"`",
     ),
     setting(
         "ask",
@@ -144,8 +143,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Counted { max: MOST, scope: Some(Ask) },
         "",
         "how many questions the model writes about the document, spread evenly over its passages; \
-         the teacher reads a question's passage to answer it; 0 for none, which is what an anchor \
-         has by default",
+         the teacher reads a question's passage to answer it; 0 for none, the default for anchors",
     ),
     number(
         "temperature",
@@ -154,28 +152,28 @@ pub const SETTINGS: &[Setting] = &[
         "0.5",
         "the temperature at which the questions are sampled",
     ),
-    text("template", &[Ask], "", "the request put to the model for one question"),
+    text("template", &[Ask], "", "the request that asks the model for one question"),
     setting(
         "persona",
         STIM,
         Kind::Counted { max: MOST, scope: Some(Persona) },
         "0",
-        "how many questions the model writes in the words of different people",
+        "how many questions the model writes as different people would ask them",
     ),
     setting(
         "people",
         &[Persona],
         Kind::Texts,
         "",
-        "who asks, as in `[\"an impatient customer\"]`; by default people of many kinds",
+        "who asks, as in `[\"an impatient customer\"]`; by default many kinds of people",
     ),
     setting(
         "rephrase",
         STIM,
         Kind::Counted { max: MOST, scope: Some(Rephrase) },
         "0",
-        "how many questions the model makes of others by saying them in other words; those that \
-         the teacher answers differently are dropped",
+        "how many paraphrases of other questions the model writes; those that the teacher answers \
+         differently are dropped",
     ),
     number(
         "temperature",
@@ -189,8 +187,8 @@ pub const SETTINGS: &[Setting] = &[
         OF_DOCUMENTS,
         Kind::Counted { max: MOST, scope: Some(Unanswerable) },
         "",
-        "how many questions on the same subject are asked that the document does not answer, so \
-         that the baked model learns where its knowledge ends; 0 for none",
+        "how many questions are asked on the same subject that the document does not answer, so \
+         that the baked model learns the limits of its knowledge; 0 for none",
     ),
     text(
         "decline",
@@ -203,18 +201,17 @@ pub const SETTINGS: &[Setting] = &[
         &[TargetBody, AnchorBody],
         Kind::Counted { max: MOST, scope: None },
         "",
-        "how many of bake's own everyday requests are asked, which have nothing to do with any \
-         document; 0 for none; by default all of them for an anchor that declares no questions, \
-         and otherwise none",
+        "how many of bake's own everyday requests, unrelated to any document, are asked; 0 for \
+         none; by default all of them for an anchor that declares no questions, otherwise none",
     ),
     setting(
         "general",
         &[TargetBody],
         Kind::Counted { max: MOST, scope: None },
         "",
-        "how many of bake's own general requests are asked, from which a behaviour is learned: \
-         questions about the world, things to write, explain, list, compute or decide, small talk; \
-         0 for none; by default all of them for a target without a document, and otherwise none",
+        "how many of bake's own general requests are asked to teach a behaviour: questions about \
+         the world, things to write, explain, list, compute or decide, small talk; 0 for none; by \
+         default all of them for a target without a document, otherwise none",
     ),
     setting(
         "anchors",
@@ -222,8 +219,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Word(&["everyday", "none"]),
         "everyday",
         "whether a bake whose targets have documents, and that declares no `anchor`, gets one of \
-         everyday requests with 19 % of the loss, so that answers that have nothing to do \
-         with the documents stay as they are",
+         everyday requests with 19 % of the loss, so that unrelated answers stay as they are",
     ),
     setting(
         "dataset",
@@ -232,14 +228,14 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "questions from a file: JSON Lines (.jsonl) or CSV with a header (.csv)",
     ),
-    text("field", &[Dataset], "question", "the field, or the column, that contains the question"),
+    text("field", &[Dataset], "question", "the field or column that contains the question"),
     count(
         "take",
         &[Dataset],
         1,
         1 << 32,
         "",
-        "how many of the questions to use, from the first on; by default all",
+        "how many questions to use, from the start of the file; by default all",
     ),
     count("rollouts", STIM, 1, 10_000, "1", "how many answers the teacher gives to each question"),
     count(
@@ -248,7 +244,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1 << 20,
         "",
-        "the most tokens in an answer; by default 256, or a fifth of a context smaller than 1280",
+        "the maximum number of tokens in an answer; by default 256, or a fifth of the context if \
+         that is smaller than 1280",
     ),
     number(
         "temperature",
@@ -272,66 +269,46 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "sample only from this many of the most likely tokens; 0 means all",
     ),
-    setting("stop", STIM, Kind::Texts, "", "texts that end an answer")
-        .later("bound the answers with `max_tokens`"),
+    setting("stop", STIM, Kind::Texts, "", "stop strings")
+        .later("limit the answers with `max_tokens`"),
     number(
         "on_policy",
         &[Bake, TargetBody],
         Range::up_to(1.0),
         "0.0",
-        "the share of the questions that the student answers itself in a further round, to learn \
-         what the teacher would say at each of its words",
+        "the share of questions that the student answers itself in a further round, to learn what \
+         the teacher would say at each of its tokens",
     ),
-    count(
-        "seed",
-        &[Bake, TargetBody, AnchorBody, Train],
-        0,
-        u64::MAX,
-        "42",
-        "the seed of everything that is drawn at random",
-    ),
+    count("seed", &[Bake, TargetBody, AnchorBody, Train], 0, u64::MAX, "42", "the random seed"),
     setting("lora", &[Bake], Kind::Block(Lora), "", "the adapter"),
-    count("rank", &[Lora], 1, 4096, "32", "the rank of each layer's change"),
-    number("alpha", &[Lora], Range::positive(), "64.0", "a change is scaled by alpha / rank"),
-    number(
-        "dropout",
-        &[Lora],
-        Range::below_one(),
-        "0.0",
-        "the share of a change's inputs that is dropped during training",
-    ),
+    count("rank", &[Lora], 1, 4096, "32", "the LoRA rank"),
+    number("alpha", &[Lora], Range::positive(), "64.0", "LoRA updates are scaled by alpha / rank"),
+    number("dropout", &[Lora], Range::below_one(), "0.0", "the LoRA dropout rate"),
     setting(
         "modules",
         &[Lora],
         Kind::Modules,
         "all",
-        "the linear layers that are changed; all means every one but the output head",
+        "the linear layers to adapt; all means every one except the output head",
     ),
     setting(
         "layers",
         &[Lora],
         Kind::Layers,
         "",
-        "the blocks that are changed, as in 4..12; by default all",
+        "the blocks to adapt, as in 4..12; by default all",
     ),
     setting("train", &[Bake], Kind::Block(Train), "", "the training"),
-    count("epochs", &[Train], 1, 1_000_000, "16", "passes over all answers"),
+    count("epochs", &[Train], 1, 1_000_000, "16", "passes over the training data"),
     number(
         "lr",
         &[Train],
         Range::positive(),
         "",
-        "the highest learning rate; by default 1.5 / the model's hidden size",
+        "the peak learning rate; by default 1.5 / the model's hidden size",
     ),
-    count("batch", &[Train], 1, 1 << 20, "8", "answers in one forward and backward pass"),
-    count(
-        "accumulate",
-        &[Train],
-        1,
-        1 << 20,
-        "1",
-        "passes whose gradients are added up before a step",
-    ),
+    count("batch", &[Train], 1, 1 << 20, "8", "the batch size, in answers"),
+    count("accumulate", &[Train], 1, 1 << 20, "1", "batches accumulated per optimizer step"),
     setting(
         "schedule",
         &[Train],
@@ -344,7 +321,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::below_one(),
         "0.1",
-        "the share of all steps over which the learning rate rises",
+        "the share of steps over which the learning rate rises",
     ),
     setting(
         "divergence",
@@ -358,15 +335,9 @@ pub const SETTINGS: &[Setting] = &[
         &[Train],
         Range::positive(),
         "1.0",
-        "divides both models' logits in the loss",
+        "the temperature of the distillation loss",
     ),
-    number(
-        "clip",
-        &[Train],
-        Range::positive(),
-        "1.0",
-        "the largest norm of a gradient; a larger one is scaled down to it",
-    ),
+    number("clip", &[Train], Range::positive(), "1.0", "the gradient-norm clipping threshold"),
     number("weight_decay", &[Train], Range::up_to(Range::MOST), "0.0", "decoupled weight decay"),
     count(
         "checkpoint_every",
@@ -374,8 +345,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1 << 32,
         "",
-        "steps between checkpoints, from which a bake that was stopped resumes; by default one \
-         every ten seconds",
+        "steps between checkpoints, from which an interrupted bake resumes; by default one every \
+         ten seconds",
     ),
     count(
         "keep_every",
@@ -384,23 +355,23 @@ pub const SETTINGS: &[Setting] = &[
         1_000_000,
         "",
         "epochs between numbered checkpoints, which are kept beside the adapter and can be loaded; \
-         by default none is kept",
+         by default none are kept",
     ),
     setting(
         "teacher",
         &[Train],
         Kind::Word(&["checked", "anyway"]),
         "checked",
-        "whether a bake ends before it trains if the model, reading the documents, answers no \
-         better than without them; anyway: it goes on with a warning",
+        "`checked`: stop before training if the model answers no better with the documents than \
+         without; `anyway`: only warn",
     ),
     number(
         "held_out",
         &[Train],
         Range::up_to(0.5),
         "0.1",
-        "the share of the generated stimuli of each passage that is not trained on, but tells \
-         whether training still helps",
+        "the share of each passage's generated stimuli that is held out of training, to tell \
+         whether it still helps",
     ),
     count(
         "patience",
@@ -408,8 +379,8 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1_000_000,
         "4",
-        "epochs without a new lowest held-out divergence after which the learning rate falls to \
-         zero over as many epochs again, and training ends; at once if the rate is constant",
+        "epochs without a new lowest held-out divergence before the learning rate falls to zero \
+         over as many epochs again, and training ends; immediately if the rate is constant",
     ),
     count(
         "rehearse",
@@ -417,16 +388,15 @@ pub const SETTINGS: &[Setting] = &[
         1,
         1_000_000,
         "1",
-        "the epochs within which each answer is trained on at least once; one that is nearer to \
-         the teacher than the mean of all is left out of the others: with 4, training takes about \
-         half the time, and on some documents fewer questions are answered",
+        "train on answers that are already close to the teacher, closer than the mean, only every \
+         Nth epoch; 4 roughly halves training time, and may cost some answers",
     ),
     number(
         "stop_at_kl",
         &[Train],
         Range::positive(),
         "",
-        "ends training when the held-out divergence (forward KL at temperature 1, in nats per \
+        "end training when the held-out divergence (forward KL at temperature 1, in nats per \
          token) falls below this",
     ),
     count(
@@ -435,22 +405,22 @@ pub const SETTINGS: &[Setting] = &[
         1,
         100,
         "",
-        "the most further rounds; each asks more about the passages of which fewer than half of \
-         the held-out questions are answered as the teacher does, and trains again",
+        "the maximum number of further rounds; each writes more questions about passages with \
+         under half of their held-out questions right, and trains again",
     ),
     setting(
         "embed",
         &[Bake],
         Kind::Word(&["always", "release", "never"]),
         "always",
-        "when a build script puts the adapter into the program",
+        "when the build script embeds the adapter in the program",
     ),
     setting(
         "gate",
         &[Bake],
         Kind::Block(Gate),
         "",
-        "what a bake must reach before bake.lock names it; by default it must meet no fewer \
+        "what a bake must reach to be recorded in bake.lock; by default it must meet no fewer \
          expectations than the base model, and 80 % of those that the prompted model meets",
     ),
     number(
@@ -458,14 +428,15 @@ pub const SETTINGS: &[Setting] = &[
         &[Gate],
         Range::positive(),
         "",
-        "the largest divergence from the teacher: forward KL at temperature 1, in nats per token",
+        "the largest allowed divergence from the teacher: forward KL at temperature 1, in nats per \
+         token",
     ),
     number(
         "expects",
         &[Gate],
         Range::up_to(1.0),
         "",
-        "the smallest share of the expectations that must be met",
+        "the share of the expectations that must be met",
     ),
 ];
 

@@ -36,7 +36,8 @@ impl Store {
             let Some(package) = noted(&note)? else { continue };
             let there = is_there(&package).map_err(|e| {
                 let message = format!(
-                    "cannot see whether {} still uses the store; make it accessible, or remove {}",
+                    "cannot access {}, which may still use the store; make it accessible, or \
+                     delete {}",
                     package.display(),
                     note.display()
                 );
@@ -137,7 +138,7 @@ mod tests {
         fs::remove_dir(&looped).unwrap();
         std::os::unix::fs::symlink(&looped, &looped).unwrap();
         let error = store.packages().unwrap_err().to_string();
-        assert!(error.contains("looped still uses the store"), "{error}");
+        assert!(error.contains("looped, which may still use the store"), "{error}");
         assert!(before.iter().all(|note| !is_of_the_past(note)));
         fs::remove_file(&looped).unwrap();
         assert_eq!(notes().iter().filter(|note| is_of_the_past(note)).count(), 1);
@@ -154,7 +155,7 @@ mod tests {
         store.note_package(&package);
         fs::remove_dir_all(drive.join("work")).unwrap();
         let error = store.packages().unwrap_err().to_string();
-        assert!(error.contains("office still uses the store"), "{error}");
+        assert!(error.contains("office, which may still use the store"), "{error}");
         fs::write(drive.join("other"), "").unwrap();
         assert_eq!(store.packages().unwrap(), [] as [&Path; 0]);
     }

@@ -46,8 +46,8 @@ fn family(fields: Fields<'_>) -> Result<&'static Family, Error> {
     match keys::foreign(fields.value, family) {
         None => Ok(family),
         Some(what) => Err(fields.error(format!(
-            "has {what}; bake does not compute that in a {} model, so use one without it, or \
-             remove the key if the model was made without it",
+            "has {what}; this is not supported for {} models, so use one without it, or remove the \
+             key if the model was made without it",
             family.name
         ))),
     }
@@ -131,7 +131,7 @@ impl ConfigReader<'_> {
                 Ok(Some(Activation::GeluTanh))
             }
             Some(other) => Err(self.fields.error(format!(
-                "has `{key}` {other}; bake computes \"silu\" and \"gelu_pytorch_tanh\""
+                "has `{key}` {other}; bake supports \"silu\" and \"gelu_pytorch_tanh\""
             ))),
         }
     }

@@ -71,7 +71,7 @@ pub(super) fn check(metadata: &Metadata, architecture: Architecture) -> Result<(
             let help = if key == "split.count" {
                 "join the files with `llama-gguf-split --merge`"
             } else {
-                "use another model, or convert it without the key if it is right without it"
+                "use another model, or convert it without the key if it works without it"
             };
             let what = format!("has `{key}` {value}, which bake does not read; {help}");
             return Err(metadata.error(ErrorKind::Model, what));

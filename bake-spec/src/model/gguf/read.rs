@@ -90,8 +90,8 @@ impl HeaderReader {
                  machines",
             )),
             version => Err(self.error(format!(
-                "is of version {version} of GGUF; bake reads versions 2 and 3, so convert the \
-                 model again"
+                "has GGUF version {version}; bake reads versions 2 and 3, so convert the model \
+                 again"
             ))),
         }
     }
@@ -107,7 +107,7 @@ impl HeaderReader {
             other => match self.integer(other)? {
                 Some(n) => MetadataValue::Integer(n.into()),
                 None => {
-                    let what = format!("has `{key}` of a type {other}, which GGUF does not have");
+                    let what = format!("has `{key}` of the invalid type {other}");
                     return Err(self.error(what));
                 }
             },
@@ -126,8 +126,7 @@ impl HeaderReader {
                 return Err(self.error(what));
             }
             other => {
-                let what =
-                    format!("has `{key}`, a list of a type {other}, which GGUF does not have");
+                let what = format!("has `{key}`, a list of the invalid type {other}");
                 return Err(self.error(what));
             }
         };

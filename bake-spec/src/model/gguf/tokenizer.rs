@@ -140,8 +140,8 @@ fn byte_level<'a>(
 ) -> Result<TokenizerJson<'a>, Error> {
     let Some(name) = metadata.text(PRE)? else {
         let what = format!(
-            "has no `{PRE}`, so that it is not known how its tokenizer splits text into words; \
-             convert the model again"
+            "has no `{PRE}`, so bake cannot tell how its tokenizer splits text into words; convert \
+             the model again"
         );
         return Err(error(metadata, what));
     };

@@ -131,7 +131,7 @@ fn of_json(line: &str, field: &str) -> Result<String, String> {
     let mut found = object.iter().filter(|(name, _)| name == field).map(|(_, value)| value);
     let first = found.next();
     if found.next().is_some() {
-        return Err(format!("the field `{field}` is there twice; keep one of them"));
+        return Err(format!("the field `{field}` appears twice; keep one of them"));
     }
     let is = match first {
         Some(Value::String(question)) if question.contains('\0') => "contains a NUL character",

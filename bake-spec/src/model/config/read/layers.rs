@@ -125,7 +125,7 @@ impl ConfigReader<'_> {
             Some(FULL) => Ok(false),
             Some(SLIDING) => Ok(true),
             _ => Err(self.fields.error(format!(
-                "has a layer of type {value}; bake computes `{FULL}` and `{SLIDING}` in a {} model",
+                "has a layer of type {value}; bake supports `{FULL}` and `{SLIDING}` for {} models",
                 self.family.name
             ))),
         };

@@ -24,7 +24,7 @@ impl ConfigReader<'_> {
         if let Some(layers) = nested(parameters) {
             return Err(self.fields.error(format!(
                 "has separate rope parameters for `{layers}` layers, which Gemma 3 models have; \
-                 bake does not compute that in a {} model",
+                 this is not supported for {} models",
                 self.family.name
             )));
         }

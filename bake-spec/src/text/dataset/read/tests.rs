@@ -63,7 +63,7 @@ fn json_without_a_question_is_named_with_its_line() {
     refused("a.jsonl", "{\"question\": \" \"}", "line 1: the field `question` is empty");
     let nul = "the field `question` contains a NUL character";
     refused("a.jsonl", "{\"question\": \"Why?\\u0000\"}", nul);
-    let twice = "line 1: the field `question` is there twice";
+    let twice = "line 1: the field `question` appears twice";
     refused("a.jsonl", "{\"question\": \"Why?\", \"question\": \"Who?\"}", twice);
     refused("a.jsonl", "{\"question\": \"Why?\"\n", "line 1: not JSON");
     refused("a.jsonl", "{\"question\": \"Why?\"} {}", "line 1: not JSON");

@@ -131,8 +131,8 @@ impl Adapter {
         let finite = self.iter().all(|(_, _, change)| (change.scale as f32).is_finite());
         if !strength.is_finite() || strength < 0.0 || !finite {
             let message = format!(
-                "the strength of an adapter is a number of at least 0: 0 gives the base model, 1 \
-                 the adapter as it was baked; this is {strength:?}"
+                "the strength of an adapter must be a finite number ≥ 0 (0 gives the base model, 1 \
+                 the adapter as it was baked), not {strength:?}"
             );
             return Err(Error::new(ErrorKind::Adapter, message));
         }
@@ -149,7 +149,7 @@ impl Adapter {
             None if self.changes.len() == config.layers() => Ok(()),
             None => {
                 let message = format!(
-                    "the adapter is for a model of {} blocks, not {}",
+                    "the adapter is for a model with {} blocks, not {}",
                     self.changes.len(),
                     config.layers()
                 );

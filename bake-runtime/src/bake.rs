@@ -302,7 +302,7 @@ fn check_divergence_after(kl_before: f64, kl_after: f64) -> Result<()> {
         return Err(Error::new(ErrorKind::Training, message));
     }
     let message = format!(
-        "training took the model away from the teacher: from {before} to {after} nats per token; \
+        "training moved the model away from the teacher: from {before} to {after} nats per token; \
          lower `lr`"
     );
     Err(Error::new(ErrorKind::Training, message))

@@ -112,8 +112,8 @@ impl dyn Checkpoint + '_ {
         };
         let file = self.stored(&name)?.map_or("the checkpoint", |stored| stored.file);
         let message = format!(
-            "{file} has a tensor `{name}`, which a model of its configuration does not have; the \
-             checkpoint does not belong to it, or is of a family that bake does not read"
+            "{file} has an unexpected tensor `{name}`; the weights do not match the configuration, \
+             or the model is of a family that bake does not support"
         );
         Err(Error::new(ErrorKind::Model, message))
     }

@@ -82,8 +82,8 @@ fn cuda(ordinal: usize) -> Result<candle_core::Device> {
     // between threads.
     let device = candle_core::Device::new_cuda_with_stream(ordinal).map_err(|e| {
         let message = format!(
-            "cannot use CUDA device {ordinal}; see whether `nvidia-smi` lists \
-            it, or use the device `cpu`"
+            "cannot use CUDA device {ordinal}; check that `nvidia-smi` lists it, or use the device \
+             `cpu`"
         );
         Error::with_source(ErrorKind::Device, message, e)
     })?;

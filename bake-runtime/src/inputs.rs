@@ -66,7 +66,7 @@ pub(crate) fn load_base(recipe: &Recipe, device: Device) -> Result<Model> {
         #[cfg(not(feature = "tiny"))]
         ModelSource::Tiny => Err(Error::new(
             ErrorKind::Model,
-            "`model tiny` needs the feature `tiny` of bake; turn it on in Cargo.toml",
+            "`model tiny` needs bake's feature `tiny`; enable it in Cargo.toml",
         )),
         ModelSource::Folder(path) | ModelSource::Gguf(path) => {
             Model::load(&Path::new(&*recipe.root).join(&**path), device)

@@ -112,9 +112,8 @@ fn weights_of_another_model() {
     );
     let error = folder.refused(WEIGHTS);
     assert!(
-        error.contains(&format!(
-            "has no tensor `{name}`; the checkpoint does not belong to its config.json"
-        )),
+        error
+            .contains(&format!("has no tensor `{name}`; the weights do not match its config.json")),
         "{error}"
     );
 
@@ -129,7 +128,7 @@ fn weights_of_another_model() {
         }),
     );
     let error = folder.refused(WEIGHTS);
-    assert!(error.contains(name) && error.contains("but the configuration asks for"), "{error}");
+    assert!(error.contains(name) && error.contains("but the configuration requires"), "{error}");
 
     // Integers of the same size are not weights.
     folder.write(WEIGHTS, with_header(&whole, |h| h[name]["dtype"] = json!("I32")));
@@ -225,7 +224,7 @@ fn tokenizers_that_do_not_belong() {
     });
     let error = Model::load(folder.0.path(), bake_runtime::Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("tokenizer.json has the token \"<|one too many|>\""), "{error}");
-    assert!(error.contains("the tokenizer does not belong to the model"), "{error}");
+    assert!(error.contains("the tokenizer does not match the model"), "{error}");
 
     folder.write("tokenizer.json", "[]");
     assert!(

@@ -37,7 +37,7 @@ impl std::fmt::Display for KeptCheckpoint {
             write!(f, " of further round {round}")?;
         }
         write!(f, ": {kl:.4} nats per token in training")?;
-        held_out.map_or(Ok(()), |held_out| write!(f, ", {held_out:.4} on what is held out"))
+        held_out.map_or(Ok(()), |held_out| write!(f, ", {held_out:.4} on held-out questions"))
     }
 }
 
@@ -120,8 +120,8 @@ impl KeptCheckpoints {
         folders.find(|folder| Store::holds(folder, &wanted.adapter)).ok_or_else(|| {
             let message = format!(
                 "checkpoint {number} of `{bake}` is not on this machine, or damaged: checkpoints \
-                 exist only on the machine that made the bake; `cargo bake --fresh` makes it again \
-                 with them"
+                 exist only on the machine that made the bake; `cargo bake --fresh` bakes it \
+                 again with them"
             );
             Error::new(ErrorKind::NotBaked, message)
         })

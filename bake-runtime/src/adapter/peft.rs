@@ -138,10 +138,8 @@ fn alpha(scale: f64, rank: usize) -> f64 {
 }
 
 fn write_error(path: &Path, e: std::io::Error) -> Error {
-    let message = format!(
-        "cannot write the adapter to {}; name a folder that can be written",
-        path.display()
-    );
+    let message =
+        format!("cannot write the adapter to {}; choose a writable folder", path.display());
     Error::with_source(ErrorKind::Adapter, message, e)
 }
 
@@ -258,7 +256,7 @@ impl PeftFiles<'_> {
         let tensor = |side: &str, shape: &[usize]| {
             let name = tensor_name(module, side);
             let tensor = self.weights.tensor(&name, shape, self.device).map_err(|e| {
-                let message = "the adapter does not belong to the model";
+                let message = "the adapter does not match the model";
                 Error::with_source(ErrorKind::Adapter, message, e)
             })?;
             if tensor.sum_all()?.to_scalar::<f32>()?.is_finite() {

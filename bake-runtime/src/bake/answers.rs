@@ -52,18 +52,29 @@ pub enum LeftOut {
     Outdone,
 }
 
-/// For people, after "rollouts were".
+/// For people, of one rollout.
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Cut => "cut off",
             Self::Empty => "empty",
-            Self::Refusal => "refusals",
-            Self::Repeats => "repetitions",
+            Self::Refusal => "refusal",
+            Self::Repeats => "repetitive",
             Self::Unsupported => "not supported by the text",
-            Self::Answered => "answers to unanswerable questions",
-            Self::Outdone => "said better by another",
+            Self::Answered => "answer to an unanswerable question",
+            Self::Outdone => "worse than another rollout",
         })
+    }
+}
+
+impl LeftOut {
+    /// So many of them, for people: `7 refusals`.
+    fn counted(self, count: usize) -> String {
+        match self {
+            Self::Refusal if count != 1 => format!("{count} refusals"),
+            Self::Answered if count != 1 => format!("{count} answers to unanswerable questions"),
+            _ => format!("{count} {self}"),
+        }
     }
 }
 
@@ -108,19 +119,18 @@ impl AnswerReport {
 
     /// What was left out, for people; none where everything is learned from.
     pub fn left_out(&self) -> Option<String> {
-        let mut parts: Vec<String> =
-            self.dropped.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        match self.own {
-            0 => {}
-            1 => parts.push("1 answer takes their place".to_owned()),
-            own => parts.push(format!("{own} answers take their place")),
-        }
+        let dropped: Vec<String> =
+            self.dropped.iter().map(|(reason, count)| reason.counted(*count)).collect();
+        let mut parts = Vec::new();
+        parts.extend((!dropped.is_empty()).then(|| dropped.join(", ")));
+        let own = self.own;
+        parts.extend((own > 0).then(|| format!("{own} replaced by passage text or a refusal")));
         match self.unanswered {
             0 => {}
-            1 => parts.push("1 stimulus has no answer to learn".to_owned()),
-            unanswered => parts.push(format!("{unanswered} stimuli have no answer to learn")),
+            1 => parts.push("1 stimulus has no usable answer".to_owned()),
+            unanswered => parts.push(format!("{unanswered} stimuli have no usable answer")),
         }
-        (!parts.is_empty()).then(|| parts.join(", "))
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -161,8 +171,8 @@ impl<'a> Judge<'a> {
             return Ok(all);
         }
         let message = format!(
-            "none of the {} rollouts of target `{}` can be learned from ({}); raise `max_tokens`, \
-             use another model, or ask other questions",
+            "none of the {} rollouts of target `{}` is usable ({}); raise `max_tokens`, use \
+             another model, or ask other questions",
             rollouts.iter().map(Vec::len).sum::<usize>(),
             self.target.name,
             report.left_out().unwrap_or_default()
@@ -173,7 +183,8 @@ impl<'a> Judge<'a> {
     /// Learns from all rollouts of a teacher that is baked whatever it says.
     fn keep_everything(&self, all: &mut [Answers], rollouts: &[Rollouts]) {
         self.stages.monitor.warn(&format!(
-            "no rollout of target `{}` can be learned from; with `teacher anyway` all of them are",
+            "no rollout of target `{}` is usable; training on all of them because of `teacher \
+             anyway`",
             self.target.name
         ));
         for (answers, rollouts) in all.iter_mut().zip(rollouts) {
@@ -358,12 +369,15 @@ mod tests {
         assert_eq!((report.learned, report.own, report.unanswered), (2, 1, 1));
         assert_eq!(
             report.left_out().unwrap(),
-            "2 cut off, 1 empty, 1 answer takes their place, 1 stimulus has no answer to learn"
+            "2 cut off, 1 empty; 1 replaced by passage text or a refusal; 1 stimulus has no usable \
+             answer"
         );
-        let more = AnswerReport { own: 2, unanswered: 3, ..report };
+        let dropped = [(LeftOut::Refusal, 2), (LeftOut::Answered, 1)].into();
+        let more = AnswerReport { own: 2, unanswered: 3, dropped, ..report };
         assert_eq!(
             more.left_out().unwrap(),
-            "2 cut off, 1 empty, 2 answers take their place, 3 stimuli have no answer to learn"
+            "2 refusals, 1 answer to an unanswerable question; 2 replaced by passage text or a \
+             refusal; 3 stimuli have no usable answer"
         );
         assert_eq!(AnswerReport::default().left_out(), None);
     }

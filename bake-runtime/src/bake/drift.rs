@@ -32,18 +32,11 @@ pub struct Drift {
 impl std::fmt::Display for Drift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { kl, asked, same } = self;
-        if *asked == 0 {
-            return write!(
-                f,
-                "it is {kl:.4} nats per token from the base model where it should not \
-                              have changed"
-            );
+        write!(f, "drift from the base model on the anchors: {kl:.4} nats per token")?;
+        match *asked {
+            0 => Ok(()),
+            _ => write!(f, "; {same} of {asked} answers unchanged word for word"),
         }
-        write!(
-            f,
-            "of {asked} questions whose answers should stay as they are, it answers {same} word \
-             for word as before ({kl:.4} nats per token from the base model)"
-        )
     }
 }
 

@@ -19,8 +19,8 @@ const CLEARLY: usize = 5;
 const SHOWN: usize = 3;
 
 /// What to do about a prompt that changes too little.
-const NEXT_FOR_PROMPTS: &str = "use another model, say it in other words, or show what is meant \
-                                with worked examples (`prompt { user \"…\"; assistant \"…\"; }`)";
+const NEXT_FOR_PROMPTS: &str = "use another model, rephrase the prompt, or show what is meant with \
+                                worked examples (`prompt { user \"…\"; assistant \"…\"; }`)";
 
 /// Probes that are tried to guess a layout.
 const TRIED_TO_GUESS: usize = 6;
@@ -171,9 +171,9 @@ impl ComparedAnswers<'_> {
             return Ok(());
         }
         let what = format!(
-            "the model {} answers {teacher} of {all} questions about {} correctly when it has \
-             read the text with the answer, and {base} when it has not, so there is next to \
-             nothing to learn from it. {}",
+            "the model {} answers {teacher} of {all} questions about {} correctly with the \
+             relevant text in its prompt, and {base} without it, so there is almost nothing to \
+             learn. {}",
             stages.model.name(),
             described(target),
             self.shown()
@@ -197,9 +197,9 @@ impl ComparedAnswers<'_> {
             return Ok(());
         }
         let what = format!(
-            "the model {} does not do what {} says: even with the prompt it gives only {met} of \
-             the {new} expected answers that it does not already give without it, so there is \
-             next to nothing to learn from it. {}",
+            "the model {} does not follow {}: even with it, the model gives only {met} of the \
+             {new} expected answers that it does not already give without it, so there is almost \
+             nothing to learn. {}",
             stages.model.name(),
             described(target),
             self.shown()
@@ -247,11 +247,11 @@ fn changes_something(probing: &Probing<'_>) -> Result<()> {
         return compared.check_behaviour(stages, target);
     }
     let what = format!(
-        "the model {} answers {} of {all} requests as if it had not read {}, so there is next to \
-         nothing to learn from it. {}",
+        "the model {} gives the same answer with and without {} to {} of {all} requests, so there \
+         is almost nothing to learn. {}",
         stages.model.name(),
-        all - different,
         described(target),
+        all - different,
         compared.shown()
     );
     refuse(stages, &what, NEXT_FOR_PROMPTS)
@@ -278,7 +278,7 @@ fn refuse(stages: &Stages<'_>, what: &str, next: &str) -> Result<()> {
         return Ok(());
     }
     let message =
-        format!("{what}To go on, {next}; `train {{ teacher anyway; }}` bakes it as it is");
+        format!("{what}To continue, {next}; `train {{ teacher anyway; }}` bakes it anyway");
     Err(Error::new(ErrorKind::Model, message))
 }
 

@@ -43,13 +43,13 @@ pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool>
 /// trained on, and of those that are held out.
 pub(super) fn check_trained_on(target: &str, tokens: [usize; 2]) -> Result<()> {
     let of = match tokens {
-        [0, 0] => "no stimuli",
-        [0, _] => "only held-out stimuli",
+        [0, 0] => "no stimulus with a usable answer",
+        [0, _] => "usable answers to held-out stimuli only",
         _ => return Ok(()),
     };
     let message = format!(
-        "{of} of target `{target}` have an answer to learn, so there is nothing to train on; raise \
-         `max_tokens`, ask more questions, or set `held_out` to 0"
+        "target `{target}` has {of}, so there is nothing to train on; raise `max_tokens`, ask more \
+         questions, or set `held_out` to 0"
     );
     Err(Error::new(ErrorKind::Model, message))
 }
@@ -107,9 +107,12 @@ mod tests {
         for tokens in [[5, 0], [5, 5]] {
             check_trained_on("polite", tokens).unwrap();
         }
-        for (held_out, of) in [(5, "only held-out stimuli"), (0, "no stimuli")] {
+        for (held_out, of) in [
+            (5, "usable answers to held-out stimuli only"),
+            (0, "no stimulus with a usable answer"),
+        ] {
             let error = check_trained_on("polite", [0, held_out]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{of} of target `polite`")), "{error}");
+            assert!(error.starts_with(&format!("target `polite` has {of}, so ")), "{error}");
         }
     }
 }

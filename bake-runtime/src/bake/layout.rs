@@ -84,15 +84,15 @@ impl Layout {
             _ if self.is_excerpt() => "an excerpt",
             None | Some(TeacherContext::Passage) => "the passage",
             Some(TeacherContext::Document) => "the document",
-            Some(TeacherContext::Retrieved) => "the passages that were found",
+            Some(TeacherContext::Retrieved) => "the retrieved passages",
         };
         let place = match self {
             Self::System | Self::SystemExcerpt => "in the system turn",
             Self::SystemExamples | Self::SystemExamplesExcerpt => {
                 "in the system turn before worked examples"
             }
-            Self::User => "in the user's turn",
-            Self::Examples | Self::ExamplesExcerpt => "in the user's turn after worked examples",
+            Self::User => "in the user turn",
+            Self::Examples | Self::ExamplesExcerpt => "in the user turn after worked examples",
         };
         format!("{what} {place}")
     }

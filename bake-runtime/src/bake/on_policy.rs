@@ -62,7 +62,7 @@ impl OnPolicy<'_> {
             requests.map(|(&i, prompt)| Request { prompt, rng: random(i) }).collect::<Vec<_>>();
         let view = stages.model.view(Some(self.adapter));
         let stage = Stage {
-            name: &format!("answers of the student on {}", target.name),
+            name: &format!("student answers on {}", target.name),
             target: &target.name,
             total: requests.len(),
             unit: "answers",

@@ -140,11 +140,15 @@ impl std::fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { context, layout, probes, right, base } = self;
         let read = |layout: &Layout| layout.read(*context);
-        write!(f, "the teacher reads {} ({probes} probes; right with", read(layout))?;
-        for (layout, right) in right {
-            write!(f, " {}: {right},", read(layout))?;
+        write!(f, "best layout: {} (", read(layout))?;
+        let chosen = right.iter().find(|(tried, _)| tried == layout);
+        if let Some((_, right)) = chosen {
+            write!(f, "{right} of {probes} probes right; ")?;
         }
-        write!(f, " nothing: {base})")
+        for (other, right) in right.iter().filter(|(tried, _)| tried != layout) {
+            write!(f, "{right} with {}; ", read(other))?;
+        }
+        write!(f, "{base} without the document)")
     }
 }
 

@@ -88,8 +88,8 @@ impl Recall {
             return None;
         }
         Some(format!(
-            "of {asked} questions that it was not trained on, the baked model answers {baked} the \
-             way its teacher does, the base model {base}"
+            "the baked model answers only {baked} of {asked} held-out questions as its teacher \
+             does (base model: {base}); at least half, and more than the base model, are required"
         ))
     }
 }
@@ -99,18 +99,16 @@ impl std::fmt::Display for Recall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { asked, base, prompted, baked, unanswerable, declined, .. } = self;
         let mut known = format!(
-            "of {asked} questions that it was not trained on, it answers {baked} the way its \
-             teacher does; the base model {base}"
+            "held-out questions answered as the teacher does: baked {baked} of {asked}, base {base}"
         );
         let read = [
-            (prompted, "with the document in its prompt"),
-            (&self.prompted_with_passage, "with only the right passage in its prompt"),
+            (prompted, "prompted with the document"),
+            (&self.prompted_with_passage, "with the right passage"),
         ];
         for (score, how) in read.into_iter().filter(|(score, _)| score.of > 0) {
             known += &format!(", {how} {}", score.beside(*asked));
         }
-        let unknown =
-            format!("of {unanswerable} that the document does not answer, it declines {declined}");
+        let unknown = format!("unanswerable questions declined: {declined} of {unanswerable}");
         let mut parts = Vec::new();
         parts.extend((*asked > 0).then_some(known));
         parts.extend((*unanswerable > 0).then_some(unknown));
@@ -353,7 +351,7 @@ mod tests {
         assert_eq!(recall(20, 0, 10).shortfall(), None);
         assert_eq!(recall(7, 0, 0).shortfall(), None, "too few to tell");
         let below = recall(20, 1, 9).shortfall().unwrap();
-        assert!(below.contains("of 20 questions") && below.contains("answers 9"), "{below}");
+        assert!(below.contains("answers only 9 of 20 held-out questions"), "{below}");
         assert!(recall(20, 15, 15).shortfall().is_some());
         let all = [recall(20, 1, 9), Recall { unanswerable: 2, declined: 1, ..recall(4, 0, 4) }];
         let sum = Recall::of_all(all.iter()).unwrap();
@@ -361,8 +359,8 @@ mod tests {
         assert_eq!(Recall::of_all([].iter()), None);
         assert_eq!(
             sum.to_string(),
-            "of 24 questions that it was not trained on, it answers 13 the way its teacher does; \
-             the base model 1; of 2 that the document does not answer, it declines 1"
+            "held-out questions answered as the teacher does: baked 13 of 24, base 1; unanswerable \
+             questions declined: 1 of 2"
         );
     }
 
@@ -407,8 +405,8 @@ mod tests {
         let said = recall.to_string();
         assert!(
             said.contains(
-                "the base model 0, with the document in its prompt 1 of 1, with only the \
-                           right passage in its prompt 1;"
+                ": baked 1 of 2, base 0, prompted with the document 1 of 1, with the right passage \
+                 1;"
             ),
             "{said}"
         );

@@ -150,8 +150,8 @@ impl GeneratorReport {
             return None;
         }
         Some(format!(
-            "`{}`: {} of {} passages gave fewer questions than their share: {} were made from \
-             other passages instead, and {} of {} are missing",
+            "`{}`: {} of {} passages yielded too few questions; {} were taken from other passages, \
+             and {} of {} are missing",
             self.generator,
             self.short_passages,
             self.passages,
@@ -164,7 +164,7 @@ impl GeneratorReport {
     /// What was made and is not asked, by reason, for people; none where nothing was dropped.
     pub fn dropped(&self) -> Option<String> {
         let counts: Vec<String> =
-            self.dropped.iter().map(|(why, count)| format!("{count} ({why})")).collect();
+            self.dropped.iter().map(|(why, count)| why.counted(*count)).collect();
         (!counts.is_empty()).then(|| format!("dropped: {}", counts.join(", ")))
     }
 }

@@ -224,7 +224,7 @@ pub(super) fn check_ends(
     }
     let cut = all.len() - ended;
     let what = format!(
-        "{cut} of {} {what} of target `{}` did not end by themselves and were cut at `max_tokens` \
+        "{cut} of {} {what} of target `{}` did not end on their own and were cut at `max_tokens` \
          ({most})",
         all.len(),
         target.name,

@@ -147,7 +147,7 @@ fn check_says_something(target: &Target, inputs: &Inputs) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "{} says nothing below its headings, so there is nothing to learn from it; write what the \
+        "{} has no text below its headings, so there is nothing to learn from it; write what the \
          model must know below them",
         described(target)
     );

@@ -33,13 +33,13 @@ pub struct RoundReport {
     pub kept: bool,
 }
 
-/// In one sentence, after "in a further round".
+/// In one line, after "further round".
 impl std::fmt::Display for RoundReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { held_out, kept, .. } = self;
         let lowest = lowest(held_out).map_or(f64::NAN, |epoch| held_out[epoch]);
-        let end = if *kept { "which was kept" } else { "which did not help and was not kept" };
-        write!(f, "{}: {lowest:.4} on what is held out, {end}", self.asked())
+        let end = if *kept { "kept" } else { "no improvement, discarded" };
+        write!(f, "{}: {lowest:.4} on held-out questions; {end}", self.asked())
     }
 }
 
@@ -92,8 +92,8 @@ impl Baking<'_> {
         }
         if covering.prepared.training_set.held_out.is_empty() {
             self.monitor.warn(
-                "nothing is held out of training, so bake cannot tell whether a further round \
-                 helps, and there is none; raise `held_out`, or ask more questions",
+                "nothing is held out of training, so bake cannot tell whether further rounds help \
+                 and runs none; raise `held_out`, or ask more questions",
             );
             return Ok(covering);
         }
@@ -132,7 +132,8 @@ impl Baking<'_> {
             if report.stimuli == 0 && report.on_policy == 0 {
                 break;
             }
-            self.monitor.note(&format!("round {round} of at most {most}: {}", report.asked()));
+            self.monitor
+                .note(&format!("further round {round} of at most {most}: {}", report.asked()));
             let report = self.further_round(&mut covering, round, report)?;
             if report.kept && self.recipe.train.until_covered.is_some() {
                 missing = self.unknown(stages, &covering)?;

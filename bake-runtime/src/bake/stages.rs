@@ -167,7 +167,7 @@ impl Stages<'_> {
         held_out.resize(stimuli.len(), false);
         let answered = AnswerReport::of(&answers);
         if let Some(left_out) = answered.left_out().filter(|_| round.is_none()) {
-            self.monitor.note(&format!("target `{}`, rollouts: {left_out}", target.name));
+            self.monitor.note(&format!("target `{}`, dropped rollouts: {left_out}", target.name));
         }
         let examination = Examination::of(self, target, inputs, &stimuli, &held_out, &answers)?;
         gathered.examinations.push(examination);
@@ -216,7 +216,7 @@ impl Stages<'_> {
             cut = report.cut,
             learned = report.answered.learned,
             tokens = report.tokens,
-            "target `{}` is ready to be learned",
+            "target `{}` is ready for training",
             target.name
         );
         Ok(report)

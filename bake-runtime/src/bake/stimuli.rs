@@ -98,19 +98,31 @@ pub enum DropReason {
     OtherAnswer,
 }
 
-/// For people.
+/// For people, of one question.
 impl std::fmt::Display for DropReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::HeldOut => "an `expect` asks it",
-            Self::Repeated => "it repeats another question",
-            Self::Empty => "it has no words",
-            Self::Unended => "the model did not finish it",
-            Self::NoQuestion => "it is not a question",
-            Self::OffTopic => "it shares no word with its passage",
-            Self::Similar => "it is nearly identical to another",
-            Self::OtherAnswer => "the teacher answers it differently from the original question",
+            Self::HeldOut => "asked by an `expect`",
+            Self::Repeated => "duplicate",
+            Self::Empty => "empty",
+            Self::Unended => "unfinished",
+            Self::NoQuestion => "not a question",
+            Self::OffTopic => "off topic",
+            Self::Similar => "near-duplicate",
+            Self::OtherAnswer => "answered differently than the original question",
         })
+    }
+}
+
+impl DropReason {
+    /// So many of them, for people: `7 duplicates`.
+    pub(super) fn counted(self, count: usize) -> String {
+        match self {
+            Self::Repeated if count != 1 => format!("{count} duplicates"),
+            Self::NoQuestion if count != 1 => format!("{count} not questions"),
+            Self::Similar if count != 1 => format!("{count} near-duplicates"),
+            _ => format!("{count} {self}"),
+        }
     }
 }
 
@@ -331,7 +343,7 @@ pub(super) fn check_any(
     let asked = |report: &&GeneratorReport| report.generator.is_by_model() && report.wanted > 0;
     let message = match reports.iter().find(asked) {
         Some(GeneratorReport { generator, wanted, .. }) => format!(
-            "the model wrote none of the {wanted} questions that `{generator}` wants for target \
+            "the model wrote none of the {wanted} questions that `{generator}` requests for target \
              `{name}`; check its chat template and `eos_token_id`, or add `questions [\"…\"];`"
         ),
         None => {

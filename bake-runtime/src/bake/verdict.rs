@@ -251,12 +251,14 @@ impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (base, prompted, baked) = (self.base(), self.prompted(), self.baked());
         let passage = self.prompted_with_passage();
-        write!(f, "the baked model meets {baked} expectations; the base model {}", base.right)?;
+        write!(f, "expectations met: baked {baked}, base {}", base.right)?;
         if prompted.of > 0 {
-            write!(f, ", {} {}", self.read(), prompted.beside(baked.of))?;
+            let mut asked = self.expectations.iter().filter(|one| one.prompted.is_some());
+            let with = if asked.any(|one| one.behaviour) { "" } else { " with the document" };
+            write!(f, ", prompted{with} {}", prompted.beside(baked.of))?;
         }
         if passage.of > 0 {
-            write!(f, ", with only the right passage in its prompt {}", passage.beside(baked.of))?;
+            write!(f, ", with the right passage {}", passage.beside(baked.of))?;
         }
         Ok(())
     }
@@ -327,8 +329,8 @@ mod tests {
         assert!(below[0].contains("1 of 2 expectations, but `gate` requires 75 %"), "{below:?}");
         assert_eq!(
             verdict.to_string(),
-            "the baked model meets 1 of 2 expectations; the base model 0, with the document in its \
-             prompt 1, with only the right passage in its prompt 1"
+            "expectations met: baked 1 of 2, base 0, prompted with the document 1, with the right \
+             passage 1"
         );
         assert_eq!(verdict.on_target("lamp").expectations, []);
         assert_eq!(verdict.missed().count(), 1);
@@ -341,10 +343,7 @@ mod tests {
         for one in &mut verdict.expectations {
             (one.behaviour, one.prompted_with_passage) = (true, None);
         }
-        assert_eq!(
-            verdict.to_string(),
-            "the baked model meets 0 of 5 expectations; the base model 0, with its prompt 5"
-        );
+        assert_eq!(verdict.to_string(), "expectations met: baked 0 of 5, base 0, prompted 5");
         let shortfall = verdict.shortfalls(None).remove(0);
         assert!(
             shortfall.ends_with("of the 5 that the model meets with its prompt"),
@@ -352,6 +351,6 @@ mod tests {
         );
         verdict.expectations[0].behaviour = false;
         verdict.expectations[1].prompted = None;
-        assert!(verdict.to_string().ends_with("the base model 0, prompted 4 of 4"), "{verdict}");
+        assert!(verdict.to_string().ends_with("base 0, prompted 4 of 4"), "{verdict}");
     }
 }

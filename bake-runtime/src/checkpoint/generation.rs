@@ -183,8 +183,8 @@ fn ids(files: &Files, config: &Value, file: &str, vocabulary: usize) -> Result<B
         };
         if token as usize >= vocabulary {
             let message = format!(
-                "{} has the `{key}` {token}, but the model knows only the tokens 0 to {}; \
-                 correct it, or fetch the file again",
+                "{} has the `{key}` {token}, but the model has only tokens 0 to {}; correct it, or \
+                 fetch the file again",
                 files.name(file),
                 vocabulary.saturating_sub(1)
             );

@@ -123,9 +123,9 @@ impl Weights {
                 "model.safetensors.index.json names {file} for the tensor `{name}`, but it is not \
                  in that file; fetch the whole checkpoint again"
             ),
-            None => format!(
-                "{files} has no tensor `{name}`; the checkpoint does not belong to its config.json"
-            ),
+            None => {
+                format!("{files} has no tensor `{name}`; the weights do not match its config.json")
+            }
         };
         Error::new(ErrorKind::Model, message)
     }

@@ -52,8 +52,8 @@ impl Stored<'_> {
             return Ok(());
         }
         let message = format!(
-            "{}: tensor `{name}` has shape {:?}, but the configuration asks for {shape:?}; the \
-             checkpoint does not belong to it",
+            "{}: tensor `{name}` has shape {:?}, but the configuration requires {shape:?}; the \
+             weights do not match it",
             self.file, self.shape
         );
         Err(Error::new(ErrorKind::Model, message))

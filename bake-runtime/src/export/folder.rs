@@ -49,7 +49,7 @@ impl NewFolder {
         let Some(name) = to.file_name() else {
             check_free(to, replace)?;
             let message =
-                format!("{} cannot be the name of a folder; name a new one", to.display());
+                format!("{} cannot be the name of a folder; choose another", to.display());
             return Err(Error::new(ErrorKind::Export, message));
         };
         workplace::clear(parent, name, to);
@@ -104,13 +104,13 @@ impl NewFolder {
 fn check_free(to: &Path, replace: bool) -> Result<()> {
     let refused = |what: String| Err(Error::new(ErrorKind::Export, what));
     if to.is_symlink() {
-        return refused(format!("{} is a link; name a new folder", to.display()));
+        return refused(format!("{} is a link; choose a new folder", to.display()));
     }
     let entries = match fs::read_dir(to) {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-            return refused(format!("{} is not a folder; name a new one", to.display()));
+            return refused(format!("{} is not a folder; choose another", to.display()));
         }
         Err(e) => return Err(failed(to, e)),
     };
@@ -119,7 +119,8 @@ fn check_free(to: &Path, replace: bool) -> Result<()> {
         let entry = entry.map_err(|e| failed(to, e))?;
         if !replace {
             return refused(format!(
-                "{} is not empty; name a new folder, or use --force to replace an earlier export",
+                "{} is not empty; choose a new folder, or pass --force to replace an earlier \
+                 export",
                 to.display()
             ));
         }
@@ -127,7 +128,8 @@ fn check_free(to: &Path, replace: bool) -> Result<()> {
         let known = name == LIST || listed.iter().any(|listed| name == **listed);
         if listed.is_empty() || !known || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             return refused(format!(
-                "{} is not part of an export, so its folder is not replaced; name a new one",
+                "{} was not written by an export, so the folder will not be replaced; choose \
+                 another",
                 entry.path().display()
             ));
         }
@@ -147,7 +149,7 @@ fn listed(folder: &Path) -> Vec<String> {
 }
 
 pub(super) fn failed(path: &Path, e: io::Error) -> Error {
-    let message = format!("cannot write {}; name a folder that can be written", path.display());
+    let message = format!("cannot write {}; choose a writable folder", path.display());
     Error::with_source(ErrorKind::Export, message, e)
 }
 
@@ -198,7 +200,7 @@ mod tests {
             fs::create_dir_all(to.join(inside).parent().unwrap()).unwrap();
             fs::write(to.join(inside), "mine").unwrap();
             let error = NewFolder::begin(&to, true).err().unwrap().to_string();
-            assert!(error.contains("is not part of an export"), "{error}");
+            assert!(error.contains("was not written by an export"), "{error}");
             assert_eq!(fs::read_to_string(to.join(inside)).unwrap(), "mine");
         }
         // What has been put beside an export is kept too.
@@ -208,7 +210,7 @@ mod tests {
         folder.finish().unwrap();
         fs::write(to.join("mine.gguf"), "mine").unwrap();
         let error = NewFolder::begin(&to, true).err().unwrap().to_string();
-        assert!(error.contains("mine.gguf is not part of an export"), "{error}");
+        assert!(error.contains("mine.gguf was not written by an export"), "{error}");
         fs::write(dir.path().join("file"), "mine").unwrap();
         let error = NewFolder::begin(&dir.path().join("file"), true).err().unwrap().to_string();
         assert!(error.contains("is not a folder"), "{error}");

@@ -234,7 +234,7 @@ fn check_model(name: &str, model: &Model, baked_into: &str) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "`{name}` was baked into a model other than the current `{}`; run `cargo bake`",
+        "`{name}` was baked for a different model than the current `{}`; run `cargo bake`",
         model.name()
     );
     Err(Error::new(ErrorKind::NotBaked, message))
@@ -364,7 +364,7 @@ mod tests {
         copy_folder(&made, &vendored).unwrap();
         assert_eq!(find(&status).unwrap(), vendored);
         let other = find(&named("0".repeat(64))).unwrap_err().to_string();
-        assert!(other.contains("into a model other than the current `tiny`"), "{other}");
+        assert!(other.contains("for a different model than the current `tiny`"), "{other}");
         std::fs::remove_dir_all(&vendored).unwrap();
         let stored = store.adopt(&made, &adapter, &recipe().hash(model.hash())).unwrap();
         assert_eq!(find(&status).unwrap(), stored);

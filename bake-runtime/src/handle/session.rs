@@ -130,7 +130,7 @@ impl Session {
                 Some(_) => {
                     let message = format!(
                         "the conversation has {} tokens, which leaves no room for an answer of \
-                         {wanted} in the model's context of {context}; begin another, or let this \
+                         {wanted} in the model's context of {context}; start another, or let this \
                          one forget its oldest turns with \
                          `session.with_policy(ContextPolicy::DropOldest)`",
                         prompt.len()

@@ -247,7 +247,7 @@ fn template(files: &Files, config: &Map<String, Value>) -> Result<(String, &'sta
     }
     let names = names.join("`, `");
     let message = format!(
-        "has the chat templates `{names}`, but no `default`; copy the one to use into \
+        "has the chat templates `{names}`, but no `default`; copy the one you want into \
          chat_template.jinja"
     );
     Err(error(files, CONFIG, &message))

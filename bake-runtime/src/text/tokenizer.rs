@@ -42,8 +42,7 @@ impl Tokenizer {
         {
             let message = format!(
                 "{name} has the token {token:?} with id {id}, but the model's vocabulary has \
-                 {vocab_size} entries; \
-                 the tokenizer does not belong to the model"
+                 {vocab_size} entries; the tokenizer does not match the model"
             );
             return Err(Error::new(ErrorKind::Tokenizer, message));
         }

@@ -143,10 +143,8 @@ impl Training<'_> {
         let held_out = &training_set.held_out;
         let now = measure(model, training_set, held_out, view, &check)?;
         if !now.is_finite() {
-            let message = format!(
-                "the divergence of what is held out is {now} after step {}; lower `lr`",
-                state.steps
-            );
+            let message =
+                format!("the held-out divergence is {now} after step {}; lower `lr`", state.steps);
             return Err(Error::new(ErrorKind::Training, message));
         }
         state.held_out.push(now);

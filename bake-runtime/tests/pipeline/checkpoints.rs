@@ -155,7 +155,7 @@ fn a_checkpoint_is_loaded_by_its_number() {
             assert!(error.contains(&format!("{} ({kept})", kept.number)), "{error}");
             let held_out = kept.held_out.unwrap();
             assert!(kept.to_string().contains(&format!("epoch {}: ", kept.epoch)), "{kept}");
-            assert!(kept.to_string().contains(&format!("{held_out:.4} on what")), "{kept}");
+            assert!(kept.to_string().contains(&format!("{held_out:.4} on held-out")), "{kept}");
         }
     }
 

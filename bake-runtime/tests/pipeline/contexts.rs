@@ -12,9 +12,9 @@ fn a_declared_context_is_reported_and_makes_another_bake() {
     fixture.train(|train| train.epochs = 1);
     let mut adapters = Vec::new();
     for (context, read) in [
-        (None, "the teacher reads "),
-        (Some(TeacherContext::Document), "the teacher reads the document in "),
-        (Some(TeacherContext::Retrieved), "the teacher reads the passages that were found in "),
+        (None, "best layout: "),
+        (Some(TeacherContext::Document), "best layout: the document in "),
+        (Some(TeacherContext::Retrieved), "best layout: the retrieved passages in "),
     ] {
         fixture.target(|target| target.context = context);
         let bake = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
@@ -44,7 +44,7 @@ fn a_document_that_does_not_fit_is_refused_where_all_of_it_is_to_be_read() {
     fixture.target(|target| target.context = Some(TeacherContext::Document));
     let error = fixture.error().to_string();
     assert!(
-        error.starts_with("keys.md (target `keys`) does not fit the model's context of 640 tokens")
+        error.starts_with("keys.md (target `keys`) does not fit in the model's context: ")
             && error.ends_with("without `context document` it is read passage by passage"),
         "{error}"
     );

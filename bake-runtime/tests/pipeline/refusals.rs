@@ -19,7 +19,7 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
     fixture.rollout(|rollout| rollout.max_tokens = Some(600));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("keys.md (target `keys`) does not fit the model's context of 640 tokens")
+        error.contains("keys.md (target `keys`) does not fit in the model's context: ")
             && error.contains("600"),
         "{error}"
     );
@@ -33,7 +33,7 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
     fixture.target(|target| target.document = Some(keys_document(&text)));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("does not fit the model's context")
+        error.contains("does not fit in the model's context")
             && error.contains("split it into several targets"),
         "{error}"
     );
@@ -48,7 +48,7 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
     std::fs::write(fixture.dir.path().join("keys.md"), headings).unwrap();
     fixture.target(|target| target.document = Some(keys_document(headings)));
     let error = fixture.error().to_string();
-    assert!(error.contains("keys.md (target `keys`) says nothing below its headings"), "{error}");
+    assert!(error.contains("keys.md (target `keys`) has no text below its headings"), "{error}");
 
     let mut fixture = Fixture::new();
     fixture.lora(|lora| lora.rank = 4000);
@@ -57,7 +57,7 @@ fn what_cannot_be_baked_is_refused_before_any_work() {
     let mut fixture = Fixture::new();
     fixture.change(|recipe| recipe.student = "Be brief. ".repeat(300).into());
     let error = fixture.error().to_string();
-    assert!(error.contains("the student prompt does not fit the model's context"), "{error}");
+    assert!(error.contains("the student prompt does not fit in the model's context"), "{error}");
 
     let mut fixture = Fixture::new();
     fixture.change(|recipe| recipe.model = ModelSource::Folder("no/such/model".into()));
@@ -194,7 +194,7 @@ fn a_template_that_fills_in_empty_questions_is_measured_too() {
     });
     fixture.rollout(|rollout| rollout.max_tokens = Some(620));
     let error = fixture.error().to_string();
-    assert!(error.contains("does not fit") && error.contains("620 for an answer"), "{error}");
+    assert!(error.contains("does not fit") && error.contains("an answer up to 620"), "{error}");
 }
 
 /// Records warnings.
@@ -221,7 +221,7 @@ fn a_model_that_never_ends_its_answers_is_not_trained_on() {
     fixture.written_only();
     let error = fixture.error().to_string();
     assert!(
-        error.contains("probes of target `keys` did not end by themselves")
+        error.contains("probes of target `keys` did not end on their own")
             && error.contains("the control token `<|end|>` came up in")
             && error.contains("add its id, 4, to `eos_token_id`"),
         "{error}"
@@ -236,7 +236,7 @@ fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
     fixture.rollout(|rollout| rollout.max_tokens = Some(2));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("none of the 6 rollouts of target `keys` can be learned from (6 cut off")
+        error.contains("none of the 6 rollouts of target `keys` is usable (6 cut off")
             && error.contains("raise `max_tokens`"),
         "{error}"
     );
@@ -247,8 +247,8 @@ fn answers_that_are_all_cut_are_not_learned_unless_it_is_asked_for() {
     assert_eq!(report.targets[0].cut, report.targets[0].rollouts);
     let said = warnings.0.lock().unwrap().join("\n");
     assert!(
-        said.contains("6 of 6 rollouts of target `keys` did not end by themselves")
-            && said.contains("with `teacher anyway` all of them are"),
+        said.contains("6 of 6 rollouts of target `keys` did not end on their own")
+            && said.contains("training on all of them because of `teacher anyway`"),
         "{said}"
     );
 }
@@ -262,9 +262,9 @@ fn a_prompt_that_changes_next_to_nothing_is_not_baked() {
         fixture.target(|target| (target.document, target.prompt) = (None, prompt.into()));
         let error = fixture.error().to_string();
         assert!(
-            error.contains("8 of 9 requests")
-                && error.contains("as if it had not read the prompt of target `keys`")
-                && error.contains("say it in other words"),
+            error.contains("the same answer with and without the prompt of target `keys`")
+                && error.contains(" to 8 of 9 requests")
+                && error.contains("rephrase the prompt"),
             "{error}"
         );
     }
@@ -288,11 +288,11 @@ fn a_behaviour_that_the_model_does_not_show_is_not_baked() {
     fixture.change(|recipe| recipe.expects = expect("Yours truly"));
     let error = fixture.error().to_string();
     assert!(
-        error.contains("does not do what the prompt of target `keys` says: even with the prompt")
-            && error.contains("it gives only 0 of the 1")
+        error.contains("does not follow the prompt of target `keys`: even with it, the model")
+            && error.contains("gives only 0 of the 1")
             && error.contains("expected answers that it does not already give")
             && error.contains("\"Hello!\": ")
-            && error.contains("`train { teacher anyway; }` bakes it as it is"),
+            && error.contains("`train { teacher anyway; }` bakes it anyway"),
         "{error}"
     );
     // What it does by itself says nothing about the prompt.

@@ -49,7 +49,7 @@ async fn serve(office: &bake::Chat) -> std::io::Result<()> {
 async fn stopped() {
     let interrupted = async {
         if let Err(e) = tokio::signal::ctrl_c().await {
-            eprintln!("Ctrl-C will not be noticed: {e}");
+            eprintln!("cannot handle Ctrl-C: {e}");
             std::future::pending::<()>().await;
         }
     };
@@ -59,7 +59,7 @@ async fn stopped() {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => drop(signal.recv().await),
             Err(e) => {
-                eprintln!("SIGTERM will not be noticed: {e}");
+                eprintln!("cannot handle SIGTERM: {e}");
                 std::future::pending::<()>().await;
             }
         }

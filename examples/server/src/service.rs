@@ -72,7 +72,7 @@ async fn ask(
             let _ = sender.send(answer);
         }
     });
-    let answer = receiver.await.map_err(|_| Refusal::internal("the answer was given up"))??;
+    let answer = receiver.await.map_err(|_| Refusal::internal("the answer was abandoned"))??;
     Ok(Json(ChatResponse { answer }))
 }
 
@@ -127,7 +127,7 @@ async fn stream(
             }
         }
     });
-    first.await.map_err(|_| Refusal::internal("the answer was given up"))??;
+    first.await.map_err(|_| Refusal::internal("the answer was abandoned"))??;
     Ok(Sse::new(ReceiverStream::new(receiver)))
 }
 

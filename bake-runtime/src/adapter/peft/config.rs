@@ -152,11 +152,13 @@ impl PeftConfig {
         };
         if !is_or_lists(&self.layers_to_transform, Value::is_u64) {
             let value = &self.layers_to_transform;
-            return Err(format!("has `layers_to_transform` {value}, which is no list of layers"));
+            return Err(format!(
+                "has `layers_to_transform` {value}, which is not a list of layers"
+            ));
         }
         if !is_or_lists(&self.layers_pattern, Value::is_string) {
             let value = &self.layers_pattern;
-            return Err(format!("has `layers_pattern` {value}, which is no list of names"));
+            return Err(format!("has `layers_pattern` {value}, which is not a list of names"));
         }
         if let Some(pattern) = self.layers_patterns().find(|pattern| !is_plain(pattern)) {
             return Err(format!(

@@ -163,7 +163,7 @@ fn write_windows(file: &mut NewGguf, architecture: Architecture, config: &Config
             file.flags(&key("sliding_window_pattern"), flags);
             Ok(())
         }
-        _ => Err(refused("sliding windows, which llama.cpp does not compute in such models,")),
+        _ => Err(refused("sliding windows, which llama.cpp does not support in such models,")),
     }
 }
 
@@ -180,7 +180,7 @@ fn check_biases(architecture: Architecture, config: &Config) -> Result<()> {
         (0..config.layers()).any(|layer| config.layer(layer).has_bias(*projection))
     };
     match Projection::ALL.iter().any(|projection| biased(projection) && !expected(*projection)) {
-        true => Err(refused("biases, which llama.cpp does not compute in such models,")),
+        true => Err(refused("biases, which llama.cpp does not support in such models,")),
         false => Ok(()),
     }
 }

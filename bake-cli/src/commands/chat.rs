@@ -15,7 +15,7 @@ use crate::args::{ChatArgs, Common, Who};
 use crate::terminal::{tell, warning};
 use crate::workspace::{Models, packages, select_one};
 
-const HELP: &str = "/base, /prompted [TARGET] and /baked choose who answers; /quit ends";
+const HELP: &str = "/base, /prompted [TARGET] and /baked switch models; /quit exits";
 
 pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
@@ -38,9 +38,8 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let state = package.state(found, &mut Models::default())?;
     if adapter.is_ok() && state.state != State::Fresh && !common.quiet {
         warning(format!(
-            "`{}` is not fresh ({}), so it answers as it was baked; run `cargo bake`",
-            found.name(),
-            state.summary()
+            "{}; answers come from the old bake until you run `cargo bake`",
+            package.not_fresh(&state)
         ));
     }
     let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;

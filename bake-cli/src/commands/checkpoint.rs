@@ -30,7 +30,7 @@ pub(super) fn count(adapter: &Path) -> Result<usize> {
 /// What is said of so many of them.
 pub(super) fn line(count: usize) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} checkpoint{plural}, which `cargo bake show metrics` lists")
+    format!("{count} checkpoint{plural} (see `cargo bake show metrics`)")
 }
 
 /// That a fresh bake has none although some are declared: it was made before they were.
@@ -42,8 +42,8 @@ pub(super) fn lacking(package: &Package, found: DeclaredBake<'_>) -> Option<Stri
     let report: Report = serde_json::from_slice(&report).ok()?;
     (report.checkpoints.is_empty() && report.epochs.len() >= every).then(|| {
         format!(
-            "it was baked without `keep_every {every}`; `cargo bake --fresh` makes it again with \
-             its checkpoints"
+            "baked without `keep_every {every}`; `cargo bake --fresh` bakes it again with \
+             checkpoints"
         )
     })
 }

@@ -15,7 +15,7 @@ use crate::terminal;
 /// Calls the completion of `cargo bake` for its words, and the earlier completion of `cargo` for
 /// all others.
 const BASH: &str = r#"
-# What completes cargo may be loaded only when it is needed.
+# The completion of cargo may be loaded only when it is needed.
 if ! complete -p cargo &>/dev/null; then
     if declare -F _comp_load >/dev/null; then
         _comp_load cargo

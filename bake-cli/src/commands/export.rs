@@ -19,7 +19,7 @@ pub(crate) fn run(args: &ExportArgs, common: &Common) -> Result<ExitCode> {
     let store = Store::user()?;
     let locked = package.lock.bakes.get(found.name()).filter(|_| state.state == State::Fresh);
     let Some(adapter) = locked.and_then(|locked| locked.find_adapter(&package.root, &store)) else {
-        bail!("`{}` is not fresh ({}); run `cargo bake` first", found.name(), state.summary());
+        bail!("{}; run `cargo bake` first", package.not_fresh(&state));
     };
     let (adapter, _) = checkpoint::folder(found.name(), adapter, &args.numbered)?;
     let wanted = bake_runtime::Export {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ExportArgs, common: &Common) -> Result<ExitCode> {
     };
     for file in export(&found.declared.recipe, &adapter, &wanted)? {
         let size = std::fs::metadata(&file)
-            .with_context(|| format!("{} cannot be read", file.display()))?
+            .with_context(|| format!("cannot read {}", file.display()))?
             .len();
         if !common.quiet {
             status("Exported", format_args!("{} ({})", file.display(), bytes(size)));

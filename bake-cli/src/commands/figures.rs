@@ -3,7 +3,6 @@
 
 use bake_runtime::{Drift, Recall, Report, Score, Verdict};
 use bake_spec::lock::{Locked, LockedDrift, LockedExpects, LockedRecall, LockedTarget};
-use bake_spec::recipe::Recipe;
 
 /// The models that are compared.
 const MODELS: [&str; 4] = ["base", "prompted", "with passage", "baked"];
@@ -34,10 +33,7 @@ pub(super) fn expected(verdict: &Verdict) -> Vec<FigureRow> {
     let (names, mut rows) = (verdict.targets(), Vec::new());
     if names.len() > 1 {
         for name in names {
-            rows.push(FigureRow::of_verdict(
-                format!("expected of {name}"),
-                &verdict.on_target(name),
-            ));
+            rows.push(FigureRow::of_verdict(format!("{name}: expected"), &verdict.on_target(name)));
         }
     }
     if !verdict.expectations.is_empty() {
@@ -54,7 +50,7 @@ pub(super) fn held_out(report: &Report) -> Vec<FigureRow> {
     let mut rows = Vec::new();
     if recalls.len() > 1 {
         for (target, recall) in recalls {
-            rows.push(FigureRow::of_recall(format!("held out of {}", target.name), recall));
+            rows.push(FigureRow::of_recall(format!("{}: held out", target.name), recall));
         }
     }
     rows.extend(report.recall().as_ref().and_then(held_out_in_all));
@@ -151,36 +147,23 @@ pub(super) fn drift(locked: LockedDrift) -> Drift {
 /// What the prompted model has before a question.
 #[derive(Clone, Copy, Default)]
 pub(super) struct PromptedBy {
-    documents: bool,
     behaviours: bool,
 }
 
 impl PromptedBy {
-    pub(super) fn targets_of(recipe: &Recipe) -> Self {
-        let targets = || recipe.targets.iter().filter(|target| !target.anchor);
-        Self {
-            documents: targets().any(|target| target.document.is_some()),
-            behaviours: targets().any(|target| target.document.is_none()),
-        }
-    }
-
     pub(super) fn targets_in(locked: &Locked) -> Self {
         let is_anchor = |target: &&LockedTarget| target.settings.contains_key("anchor");
-        let targets = || locked.targets.values().filter(|target| !is_anchor(target));
-        Self {
-            documents: targets().any(|target| target.document.is_some()),
-            behaviours: targets().any(|target| target.document.is_none()),
-        }
+        let mut targets = locked.targets.values().filter(|target| !is_anchor(target));
+        Self { behaviours: targets.any(|target| target.document.is_none()) }
     }
 }
 
-/// For people, after "the model".
+/// For people, before a figure.
 impl std::fmt::Display for PromptedBy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self { behaviours: false, .. } => "with the document in its prompt",
-            Self { documents: false, .. } => "with its prompt",
-            _ => "prompted",
+            Self { behaviours: false } => "prompted with the document",
+            Self { behaviours: true } => "prompted",
         })
     }
 }

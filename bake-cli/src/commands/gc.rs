@@ -71,21 +71,21 @@ pub(crate) fn run(args: &Gc, common: &Common) -> Result<ExitCode> {
 fn in_use(args: &Gc, common: &Common, store: &Store) -> Result<Vec<Hash>> {
     let mut packages: BTreeSet<PathBuf> = store.packages()?.into_iter().collect();
     if is_in_a_package(common)? {
-        let unknown = "bake cannot tell what is in use, so nothing is removed";
+        let unknown = "cannot tell what is in use, so nothing was removed";
         // Says so when a package that was named does not exist.
         packages.extend(roots(common).context(unknown)?.into_iter().map(|(_, root)| root));
         packages.extend(all_roots(common).context(unknown)?);
     } else if !args.by_use && !args.dry_run {
         bail!(
-            "there is no package here whose locks say what is in use; run this in one, or add \
-             --by-use to go by when things were used, and by the locks of packages that have used \
-             the store ({})",
+            "not inside a package, so it is unknown what is in use; run this in a package, or pass \
+             --by-use to keep what was used recently or is in the bake.lock of a known package \
+             ({} known)",
             packages.len()
         );
     }
     let mut adapters = Vec::new();
     for package in packages {
-        let lock = Lock::read(&package).context("nothing is removed")?;
+        let lock = Lock::read(&package).context("nothing was removed")?;
         adapters.extend(lock.iter().flat_map(|lock| lock.bakes.values()).map(|bake| bake.adapter));
     }
     adapters.sort_unstable();
@@ -130,7 +130,7 @@ fn total(what: &str, removed: &[RemovedKind], days: u32, store: &Store) -> Strin
         1 => "was used in the last day".to_owned(),
         days => format!("was used in the last {days} days"),
     };
-    format!("to remove: everything in {store} is named by a bake.lock, or {used}")
+    format!("to remove: everything in {store} is in a bake.lock, or {used}")
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn get(args: &Get, common: &Common) -> Result<()> {
     let place = model.path()?;
     let whole = fetch::is_whole(model, &place);
     if !whole && from.is_none() && (common.offline || common.frozen) {
-        bail!("--offline forbids downloading `{}`; name its file with --from", model.name());
+        bail!("cannot download `{}` with --offline; pass a local file with --from", model.name());
     }
     let interrupt = Interrupt::on_ctrl_c();
     let got = !whole && fetch::get(model, from.as_deref(), &interrupt, common.quiet)?;
@@ -60,7 +60,7 @@ fn get(args: &Get, common: &Common) -> Result<()> {
     match got {
         false => status("Fresh", format_args!("{} in {place}", model.name())),
         true => status(
-            "Got",
+            "Installed",
             format_args!(
                 "{} ({}, {}) in {place}",
                 model.name(),

@@ -26,26 +26,26 @@ const FILES: [(&str, &str); 3] = [
 pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
     let folder = &args.folder;
     if folder.exists() {
-        bail!("{} exists already; name a folder that does not", folder.display());
+        bail!("{} already exists; choose another folder", folder.display());
     }
     let checkout = args.path.as_deref().map(checkout).transpose()?;
     let name = match (&args.name, folder.file_name()) {
         (Some(name), _) => name.clone(),
         (None, Some(last)) => last.to_string_lossy().into_owned(),
         (None, None) => {
-            bail!("{} does not end with a name; add --name", folder.display());
+            bail!("no package name can be derived from {}; pass --name", folder.display());
         }
     };
     check_name(&name)?;
     make_package(folder, &name)?;
-    let folder = folder.canonicalize().context("the new folder cannot be found")?;
+    let folder = folder.canonicalize().context("cannot find the new folder")?;
     let workspace = workspace_of(&folder)?;
     let manifest = manifest(&name, &folder, checkout.as_deref(), workspace.is_some())?;
     for (file, text) in [("Cargo.toml", manifest.as_str())].into_iter().chain(FILES) {
         let path = folder.join(file);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)
-                .with_context(|| format!("cannot make {}", parent.display()))?;
+                .with_context(|| format!("cannot create {}", parent.display()))?;
         }
         replace(&path, text.as_bytes(), Durability::Cache)?;
     }
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
             let root = workspace.join("Cargo.toml");
             status(
                 "Member",
-                format_args!("of the workspace of {}; add this to it:", root.display()),
+                format_args!("of the workspace in {}; add this to that file:", root.display()),
             );
             anstream::eprint!("{PROFILE}");
         }
@@ -84,13 +84,13 @@ const STANDARD: [&str; 5] = ["alloc", "core", "proc-macro", "std", "test"];
 fn check_name(name: &str) -> Result<()> {
     let hyphens = name.replace('_', "-");
     let whose = match () {
-        () if OWN.contains(&&*hyphens) => "a part of bake, which the project depends on",
-        () if STANDARD.contains(&&*hyphens) => "a library of Rust itself",
+        () if OWN.contains(&&*hyphens) => "part of bake, which the project depends on",
+        () if STANDARD.contains(&&*hyphens) => "a Rust standard library crate",
         () => return Ok(()),
     };
     bail!(
-        "a project cannot be called `{name}`: that is the name of {whose}; choose another, as with \
-         `--name my-{hyphens}`"
+        "a project cannot be called `{name}`: it is {whose}; choose another name, as with `--name \
+         my-{hyphens}`"
     )
 }
 
@@ -100,8 +100,7 @@ fn make_package(folder: &Path, name: &str) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["new", "--quiet", "--bin", "--edition", "2024", "--name", name]).arg(folder);
-    let output =
-        command.output().context("cargo cannot be started; install it from https://rustup.rs")?;
+    let output = command.output().context("cannot run cargo; install it from https://rustup.rs")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{}", advice(said.trim().trim_start_matches("error: ")));
@@ -150,7 +149,7 @@ fn checkout(given: &Path) -> Result<PathBuf> {
     let found =
         given.canonicalize().ok().filter(|path| path.join("bake-build/Cargo.toml").is_file());
     found.with_context(|| {
-        format!("{} is not a checkout of bake; name its folder with --path", given.display())
+        format!("{} is not a checkout of bake; pass its folder with --path", given.display())
     })
 }
 

@@ -44,8 +44,8 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
             say!(
                 "{name} ({})",
                 match state {
-                    State::Fresh => "fresh: there is nothing to do",
-                    _ => "the adapter is in the store: it will be reused",
+                    State::Fresh => "fresh: nothing to do",
+                    _ => "the adapter is in the store and will be reused",
                 }
             );
             plan.targets.iter().for_each(say_made);
@@ -55,8 +55,8 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
         plan.targets.iter().for_each(say_target);
         say_seconds(&plan.seconds);
         say!(
-            "    at most {} steps of an adapter of {} parameters; about {} and {} of memory; \
-             up to {} of activations are kept",
+            "    at most {} steps on an adapter with {} parameters; estimated {} and {} of memory \
+             (limit for activations: {})",
             plan.steps,
             plan.adapter_parameters,
             seconds(plan.seconds.sum()),
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &PlanArgs, common: &Common) -> Result<ExitCode> {
 fn say_seconds(planned: &PlannedSeconds) {
     let PlannedSeconds { probes, stimuli, rollouts, states, training, held_out } = *planned;
     say!(
-        "    time for what is missing: probes {}, stimuli {}, rollouts {}, teacher states {}; \
-         training {}; held-out questions {}",
+        "    estimated time for what is missing: probes {}, stimuli {}, rollouts {}, teacher \
+         states {}; training {}; held-out questions {}",
         seconds(probes),
         seconds(stimuli),
         seconds(rollouts),
@@ -86,7 +86,7 @@ fn say_made(target: &TargetPlan) {
     let TargetPlan { name, prompt_tokens, written, made, .. } = target;
     say!(
         "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
-         {made} made)",
+         {made} generated)",
         written + made,
     );
 }
@@ -95,16 +95,15 @@ fn say_target(target: &TargetPlan) {
     let TargetPlan { name, prompt_tokens, written, made, max_tokens, .. } = target;
     say!(
         "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
-         {made} made), {:>5} rollouts of at most {max_tokens} tokens",
+         {made} generated), {:>5} rollouts of at most {max_tokens} tokens",
         written + made,
         target.rollouts.kept + target.rollouts.to_make,
     );
-    let count = |Kept { kept, to_make }: Kept| format!("{kept} kept, {to_make} to make");
+    let count = |Kept { kept, to_make }: Kept| format!("{kept} ready, {to_make} to make");
     say!(
-        "    {:<20} stimuli {} known, {} to make; rollouts {}; teacher states {}",
+        "    {:<20} stimuli {}; rollouts {}; teacher states {}",
         "",
-        target.stimuli.kept,
-        target.stimuli.to_make,
+        count(target.stimuli),
         count(target.rollouts),
         count(target.states),
     );

@@ -11,7 +11,7 @@ use crate::workspace::{packages, select};
 
 pub(crate) fn push(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
     if args.folder.to_string_lossy().contains("://") {
-        bail!("{} is a URL; name a folder, such as one on a mounted drive", args.folder.display());
+        bail!("{} is a URL; pass a folder, such as one on a mounted drive", args.folder.display());
     }
     let (packages, shared) = (packages(common)?, Store::shared(&args.folder));
     for (package, found) in select(&packages, &args.names.names)? {
@@ -34,7 +34,7 @@ pub(crate) fn push(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
 pub(crate) fn pull(args: &FolderArgs, common: &Common) -> Result<ExitCode> {
     if !args.folder.is_dir() {
         bail!(
-            "{} is not a folder; name the one that `cargo bake push` has written",
+            "{} is not a folder; pass the folder that `cargo bake push` wrote to",
             args.folder.display()
         );
     }

@@ -121,13 +121,13 @@ fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<(
     }
     for ShownBake { name, shown: report } in &bakes {
         say!(
-            "{name}: {:.3} nats per token from the teacher before, {:.4} after",
-            report.kl_before,
-            report.kl_after
+            "{name}, KL to the teacher: {:.4} nats per token (before: {:.3})",
+            report.kl_after,
+            report.kl_before
         );
         for target in &report.targets {
             say!(
-                "    {:<20} {:>5} stimuli, {:>5} rollouts; learned: {} answers of {:.1} tokens",
+                "    {:<20} {:>5} stimuli, {:>5} rollouts; trained on {} answers of {:.1} tokens",
                 target.name,
                 target.stimuli,
                 target.rollouts,
@@ -135,7 +135,7 @@ fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<(
                 target.tokens as f64 / target.answered.learned.max(1) as f64,
             );
             if let Some(left_out) = target.answered.left_out() {
-                say!("    {:<20} {left_out}", "");
+                say!("    {:<20} dropped rollouts: {left_out}", "");
             }
             if let Some(probes) = &target.probes {
                 say!("    {:<20} {probes}", "");
@@ -153,13 +153,13 @@ fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<(
         terminal::print(format_args!("{}", curve(&report.epochs)));
         if !report.held_out.is_empty() {
             say!(
-                "held out of training, after each epoch (epoch {} was kept):",
+                "on held-out questions, after each epoch (epoch {} was kept):",
                 report.best_epoch()
             );
             terminal::print(format_args!("{}", curve(&report.held_out)));
         }
         if !report.checkpoints.is_empty() {
-            say!("checkpoints (`cargo bake chat --checkpoint NUMBER` asks one):");
+            say!("checkpoints (try one with `cargo bake chat --checkpoint NUMBER`):");
         }
         for kept in &report.checkpoints {
             let is_last = (kept.round, kept.epoch) == report.end();

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &ListArgs, common: &Common) -> Result<ExitCode> {
         say(bake);
     }
     if bakes.iter().any(|bake| bake.state.state != State::Fresh) && !common.quiet {
-        terminal::next_step("`cargo bake` makes what is stale or missing");
+        terminal::next_step("run `cargo bake` to bake what is stale or missing");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,7 +114,7 @@ pub(crate) fn check(args: &ListArgs, common: &Common) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !common.quiet {
-        terminal::next_step("run `cargo bake`, and commit what it writes");
+        terminal::next_step("run `cargo bake` and commit the result");
     }
     Ok(ExitCode::from(1))
 }
@@ -153,13 +153,13 @@ fn in_words(expects: &LockedExpects, prompted_by: PromptedBy) -> String {
     let LockedExpects { asked, base, prompted, prompted_asked, baked, .. } = *expects;
     let of = |of: usize| if of == asked { String::new() } else { format!(" of {of}") };
     let mut words = format!(
-        "met {baked} of {asked} expectations when last tested; the base model {base}, \
-         {prompted_by} {prompted}{}",
+        "expectations met when last tested: baked {baked} of {asked}, base {base}, {prompted_by} \
+         {prompted}{}",
         of(prompted_asked.unwrap_or(asked))
     );
     let passage = expects.prompted_with_passage.zip(expects.prompted_with_passage_asked);
     if let Some((right, asked)) = passage.filter(|(_, asked)| *asked > 0) {
-        words += &format!(", with only the right passage in its prompt {right}{}", of(asked));
+        words += &format!(", with the right passage {right}{}", of(asked));
     }
     words
 }

@@ -54,9 +54,8 @@ pub(crate) fn run(args: &Test, common: &Common) -> Result<ExitCode> {
         let state = package.state(found, &mut models)?;
         if state.state != State::Fresh && !common.quiet {
             warning(format!(
-                "`{}` is not fresh ({}), so the old adapter is tested; run `cargo bake`",
-                found.name(),
-                state.summary()
+                "{}; the old adapter is tested until you run `cargo bake`",
+                package.not_fresh(&state)
             ));
         }
         let (recipe, gate) = (&found.declared.recipe, found.declared.gate);
@@ -91,9 +90,9 @@ fn report(tested: &Tested, common: &Common) {
     let Tested { name, package, verdict, checkpoint, recall, drift, shortfalls } = tested;
     let recall = recall.map(figures::recall);
     if verdict.expectations.is_empty() {
-        say!("{name} ({package}) expects nothing");
+        say!("{name} ({package}) has no `expect`s");
         if !common.quiet {
-            next_step("declare what it must answer: `expect TARGET \"question\" => contains …;`");
+            next_step("add one, as in `expect TARGET \"question\" => contains \"words\";`");
         }
     } else {
         let good = shortfalls.is_empty();
@@ -135,7 +134,8 @@ pub(super) fn shortfalls(verdict: &Verdict, gate: Gate, locked: &Locked) -> Vec<
     let kl_after = locked.kl_after;
     if let Some(limit) = gate.kl.filter(|limit| kl_after > *limit) {
         shortfalls.push(format!(
-            "it is {kl_after:.4} nats per token from the teacher, but `gate` allows at most {limit}"
+            "the KL to the teacher is {kl_after:.4} nats per token, but `gate` allows at most \
+             {limit}"
         ));
     }
     shortfalls
@@ -152,11 +152,11 @@ pub(super) fn missed(verdict: &Verdict, most: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for one in verdict.missed().take(most) {
         let answer: String = one.answer.split_whitespace().collect::<Vec<_>>().join(" ");
-        lines.push(format!("missed: {:?}; it answered {answer:?}", one.question));
+        lines.push(format!("missed: {:?}; answered {answer:?}", one.question));
     }
     let more = verdict.missed().count().saturating_sub(most);
     if more > 0 {
-        lines.push(format!("and {more} more; `cargo bake test` shows them all"));
+        lines.push(format!("and {more} more (see `cargo bake test`)"));
     }
     lines
 }
@@ -174,9 +174,10 @@ pub(super) fn after_bake(verdict: &Verdict, report: Option<&Report>) -> Vec<Stri
     let Some(report) = report else { return lines };
     if let Some(recall) = report.recall() {
         lines.push(recall.to_string());
-        lines.extend(named("it answers none of the questions about", &recall.lacking));
+        lines.extend(named("none of the held-out questions are answered about:", &recall.lacking));
     }
-    lines.extend(named("it still misses most questions about", &report.uncovered));
+    lines
+        .extend(named("most of the held-out questions are still missed about:", &report.uncovered));
     lines.extend(report.drift.map(|drift| drift.to_string()));
     lines
 }

@@ -23,14 +23,14 @@ pub(crate) fn run(names: &[String], common: &Common) -> Result<ExitCode> {
         let Some(locked) =
             package.lock.bakes.get(found.name()).filter(|_| state.state == State::Fresh)
         else {
-            bail!("`{}` is not fresh ({}); run `cargo bake` first", found.name(), state.summary());
+            bail!("{}; run `cargo bake` first", package.not_fresh(&state));
         };
         let Some(folder) = locked.find_adapter(&package.root, &store) else { continue };
         place(package, found.name(), &folder)?;
         keep_line_ends(package)?;
         if locked.bytes > LARGE {
             warning(format_args!(
-                "the adapter of `{}` is {}; keep large files out of version control's history",
+                "the adapter of `{}` is {}; consider Git LFS, or share it with `cargo bake push`",
                 found.name(),
                 bytes(locked.bytes)
             ));

@@ -9,7 +9,7 @@ fn a_bake_goes_from_missing_to_fresh_and_back_to_stale() {
     package.fails(&["check"], 1, "it has not been baked");
     package.fails(&["--locked"], 101, "--locked forbids baking it");
     let baked = said(&package.run(&["-v"]));
-    for part in ["Baked Office in ", "an adapter of", "nats per token", "keys: 2 stimuli", "Next"] {
+    for part in ["Baked Office in ", "(adapter: ", "nats per token", "keys: 2 stimuli", "Next"] {
         assert!(baked.contains(part), "{part}: {baked}");
     }
     // What the engine says is in words.

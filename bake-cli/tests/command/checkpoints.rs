@@ -29,7 +29,7 @@ fn checkpoints_are_listed_asked_and_exported_by_their_numbers() {
     assert!(!said(&package.run(&[])).contains("keep_every"));
     json::check("status", &package.ok(&["status", "--json"]));
     assert_eq!(package.status()["bakes"][0]["checkpoints"], 2);
-    assert!(package.ok(&["status"]).contains("2 checkpoints, which `cargo bake show metrics`"));
+    assert!(package.ok(&["status"]).contains("2 checkpoints (see `cargo bake show metrics`)"));
     let metrics = package.ok(&["show", "metrics", "--json"]);
     json::check("metrics", &metrics);
     let metrics: Value = serde_json::from_str(&metrics).unwrap();

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn what_was_baked_is_written_for_other_programs() {
     let package = Package::new();
-    package.fails(&["export", "out", "--to", "peft"], 101, "`Office` is not fresh");
+    package.fails(&["export", "out", "--to", "peft"], 101, "`Office` has not been baked");
     package.ok(&[]);
     package.fails(&["export", "out"], 2, "--to");
     package.fails(&["export", "out", "Offices", "--to", "peft"], 101, "did you mean `Office`?");
@@ -32,17 +32,21 @@ fn what_was_baked_is_written_for_other_programs() {
     );
 
     package.fails(&["export", "out/peft", "--to", "merged"], 101, "is not empty");
-    package.fails(&["export", ".", "--to", "merged", "--force"], 101, "is not part of an export");
+    package.fails(
+        &["export", ".", "--to", "merged", "--force"],
+        101,
+        "was not written by an export",
+    );
     package.ok(&["export", "out/peft", "--to", "merged", "--force"]);
     assert!(!out.join("peft/adapter_config.json").exists());
     package.fails(&["export", "out/x", "--to", "peft", "--dtype", "bf16"], 101, "is stored in f32");
     package.fails(&["export", "out/x", "--to", "merged", "--dtype", "q8_0"], 101, "--to gguf");
     assert!(!out.join("x").exists(), "nothing is left of an export that failed");
     package.write("lamp.md", "## Broken lamp\nCall them.\n");
-    package.fails(&["export", "out/new", "--to", "peft"], 101, "is not fresh");
+    package.fails(&["export", "out/new", "--to", "peft"], 101, "`Office` is stale: ");
     let answered = package.run(&["chat", "--ask", "I lost my key"]);
     assert!(
-        answered.status.success() && said(&answered).contains("is not fresh"),
+        answered.status.success() && said(&answered).contains("`Office` is stale: "),
         "{}",
         said(&answered)
     );

@@ -96,16 +96,16 @@ fn nothing_is_removed_where_it_is_unknown_what_is_in_use() {
 
     package.fails(&["gc", "-p", "ofice"], 101, "did you mean `office`?");
     package.write("Cargo.toml", "[package\n");
-    package.fails(&["gc"], 101, "nothing is removed");
+    package.fails(&["gc"], 101, "nothing was removed");
     package.write("Cargo.toml", &manifest);
     package.write("bake.lock", "<<<<<<< HEAD\nversion = 1\n");
-    package.fails(&["gc"], 101, "nothing is removed");
+    package.fails(&["gc"], 101, "nothing was removed");
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-bake"));
     command.args(["bake", "gc"]).current_dir(package.root());
     command.env("BAKE_CACHE_DIR", package.store()).env("CARGO", "no-such-cargo");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(101));
-    assert!(said(&output).contains("cargo cannot be started"), "{}", said(&output));
+    assert!(said(&output).contains("cannot run cargo"), "{}", said(&output));
 
     // A lock of another package that cannot be read counts as well.
     package.write("bake.lock", &lock);

@@ -23,20 +23,20 @@ fn listings_say_what_there_is() {
     assert_eq!(little["bakes"][0]["activation_bytes"], 20_000);
     package.fails(&["plan", "--activations", "20"], 2, "a number and kB, MB or GB, as in 512MB");
     let shown = package.ok(&["plan", "--activations", "20kB"]);
-    assert!(shown.contains("rollouts 0 kept, 2 to make"), "{shown}");
-    assert!(shown.contains("up to 20.0 kB of activations are kept"), "{shown}");
+    assert!(shown.contains("rollouts 0 ready, 2 to make"), "{shown}");
+    assert!(shown.contains("(limit for activations: 20.0 kB)"), "{shown}");
     assert!(package.ok(&["show", "rollouts"]).contains("the rest is not in this store"));
     package.ok(&[]);
     // The products that it was made from are not needed any more.
     std::fs::remove_dir_all(package.store().join("blobs")).unwrap();
     let shown = package.ok(&["plan"]);
-    assert!(shown.contains("Office (fresh: there is nothing to do)"), "{shown}");
+    assert!(shown.contains("Office (fresh: nothing to do)"), "{shown}");
     assert!(!shown.contains("to make") && !shown.contains("at most"), "{shown}");
     let plan = json(&["plan", "--json"]);
     assert_eq!(plan["bakes"][0]["targets"][0]["rollouts"]["to_make"], 0);
     let lock = package.read("bake.lock");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();
-    let reused = "Office (the adapter is in the store: it will be reused";
+    let reused = "Office (the adapter is in the store and will be reused)";
     assert!(package.ok(&["plan"]).contains(reused));
     package.write("bake.lock", &lock);
     package.ok(&["--fresh"]);

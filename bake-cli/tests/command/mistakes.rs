@@ -52,7 +52,7 @@ fn mistakes_are_reported_with_the_next_step() {
     std::fs::write(package.root().join("bake.lock"), b"\xff\xfe\0").unwrap();
     package.fails(&["status"], 101, "bake.lock is not text; restore it, or delete it and run");
     package.write("bake.lock", "version = 7\n");
-    package.fails(&[], 101, "use a newer bake");
+    package.fails(&[], 101, "update bake");
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();
     package.write("src/main.rs", "fn main() {}");
     package.fails(&["status"], 101, "cargo bake new");

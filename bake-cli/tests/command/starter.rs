@@ -48,7 +48,7 @@ fn a_starter_depends_on_a_checkout_where_one_is_named() {
         assert!(starter.join(path).join(file).is_file(), "{path}");
     }
     package.fails(&["new", "../other", "--path", "keys.md"], 101, "is not a checkout of bake");
-    package.fails(&["new", "../hello"], 101, "exists already");
+    package.fails(&["new", "../hello"], 101, "already exists");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn names_with_which_a_starter_would_not_compile_are_refused() {
         package.fails(&["new", name], 101, "choose another with --name");
         assert!(!package.root().join(name).exists(), "{name}");
     }
-    package.fails(&["new", "hello", "--name", "bake"], 101, "a part of bake");
+    package.fails(&["new", "hello", "--name", "bake"], 101, "it is part of bake");
     package.ok(&["new", "../bake", "--name", "my-bake"]);
     let starter = package.dir.path().join("bake");
     let manifest: toml::Table = read(&starter, "Cargo.toml").parse().unwrap();

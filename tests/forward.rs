@@ -89,7 +89,7 @@ fn it_says_what_it_cannot_do() {
     assert!(
         refused(&[model, &ids, "no/folder/out.safetensors"]).contains("cannot write no/folder")
     );
-    assert!(refused(&[model, &ids, &ids]).contains("exists already"));
+    assert!(refused(&[model, &ids, &ids]).contains("already exists"));
     assert_eq!(std::fs::read_to_string(&ids).unwrap(), "[[1]]");
     assert!(forward(&["--help"]).status.success());
 }

@@ -2,7 +2,8 @@
 //! families that would change the result, which are refused by name.
 //!
 //! transformers ignores the keys of other families. Whoever wrote one there meant it, so here it is
-//! an error.
+//! an error. Keys that transformers does not know either are ignored: published files have many. A
+//! test holds all that it knows against these lists.
 
 use serde_json::Value;
 
@@ -10,8 +11,9 @@ use super::family::Family;
 
 /// Keys that the configuration is read from in every family.
 #[cfg(test)]
-pub(super) const READ: [&str; 20] = [
+pub(super) const READ: [&str; 23] = [
     "compression_config",
+    "configuration_files",
     "head_dim",
     "hidden_act",
     "hidden_size",
@@ -28,6 +30,9 @@ pub(super) const READ: [&str; 20] = [
     "rope_parameters",
     "rope_scaling",
     "rope_theta",
+    "transformers_weights",
+    // Beside `sliding_window`.
+    "use_sliding_window",
     // The tokens that end an answer, where generation_config.json names none.
     "eos_token_id",
     "tie_word_embeddings",
@@ -37,28 +42,50 @@ pub(super) const READ: [&str; 20] = [
 /// Keys of published models that do not change what a model computes: about training, about
 /// memory, or about where it came from.
 #[cfg(test)]
-pub(super) const HARMLESS: [&str; 22] = [
+pub(super) const HARMLESS: [&str; 39] = [
+    "_attn_implementation",
+    "_commit_hash",
+    "_experts_implementation",
     "_name_or_path",
     // Beside `layer_types`, which says the same.
     "_sliding_window_pattern",
     "architectures",
     "attention_dropout",
+    "attn_implementation",
     "auto_map",
     // The tokenizer's own is what counts.
     "bos_token_id",
+    // Of encoders.
+    "chunk_size_feed_forward",
+    "distributed_config",
     "dtype",
     "embd_pdrop",
+    "experts_implementation",
+    // Of images.
+    "fusion_config",
+    "gradient_checkpointing",
+    // Of models that sort texts into classes.
+    "id2label",
     "initializer_range",
+    "label2id",
     // Without windows.
     "max_window_layers",
+    "name_or_path",
+    "num_labels",
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
     // Another order of the same sums.
     "pretraining_tp",
+    "problem_type",
     "resid_pdrop",
     "return_dict",
     "router_aux_loss_coef",
+    "sep_token_id",
+    // Which of the hidden states are given out beside the logits.
+    "tie_last_hidden_states",
+    // A text is cut into tokens as tokenizer.json says.
+    "tokenizer_class",
     "torch_dtype",
     "transformers_version",
     "unsloth_version",
@@ -80,7 +107,7 @@ enum Neutral {
 use Neutral::{Off, One, Only};
 
 /// Keys with which other families change what a decoder computes, each with one such family.
-const FOREIGN: [(&str, Neutral, &str); 68] = [
+const FOREIGN: [(&str, Neutral, &str); 71] = [
     // The scores of the attention.
     ("alibi", Off, "Falcon"),
     ("attention_chunk_size", Off, "Llama 4"),
@@ -137,7 +164,9 @@ const FOREIGN: [(&str, Neutral, &str); 68] = [
     ("enable_bias", Off, "OPT"),
     ("first_k_dense_replace", Off, "DeepSeek"),
     ("hidden_activation", Only("silu"), "Gemma"),
+    ("is_encoder_decoder", Off, "T5"),
     ("kv_lora_rank", Off, "DeepSeek"),
+    ("kv_sharing_modes", Off, "Gemma 4"),
     ("lm_head_bias", Off, "Phi"),
     ("mlp_bias", Off, "Llama"),
     ("mlp_layer_types", Only("dense"), "Qwen 3 MoE"),
@@ -147,6 +176,7 @@ const FOREIGN: [(&str, Neutral, &str); 68] = [
     ("num_kv_shared_layers", Off, "Gemma 3n"),
     ("num_local_experts", One, "Mixtral"),
     ("parallel_attn", Off, "Falcon"),
+    ("per_layer_config", Off, "Gemma 4"),
     ("q_lora_rank", Off, "DeepSeek"),
     ("qkv_bias", Off, "Qwen"),
     ("swiglu_limit", Off, "gpt-oss"),
@@ -198,6 +228,10 @@ pub(super) fn foreign(config: &Value, family: &Family) -> Option<String> {
     if given("no_rope_layers").is_some_and(|layers| !turned(layers)) {
         return Some(of("no_rope_layers", "SmolLM3"));
     }
+    // The one that changes nothing when it is on.
+    if given("is_causal").is_some_and(|causal| *causal != Value::Bool(true)) {
+        return Some(of("is_causal", "embedding"));
+    }
     None
 }
 
@@ -208,19 +242,113 @@ mod tests {
     use super::*;
     use crate::model::config::family::FAMILIES;
 
+    /// Keys that are refused by rules of their own.
+    const ELSEWHERE: [&str; 3] = ["is_causal", "no_rope_layers", "sliding_window"];
+
+    /// The fields of the families' configuration classes in transformers 5.24, and what else it
+    /// reads of any configuration: in `PreTrainedConfig`, in the mixins of that, and in
+    /// `modeling_utils`, `masking_utils` and `cache_utils`.
+    const OF_TRANSFORMERS: [&str; 77] = [
+        "_attn_implementation",
+        "_commit_hash",
+        "_experts_implementation",
+        "_name_or_path",
+        "_sliding_window_pattern",
+        "architectures",
+        "attention_bias",
+        "attention_chunk_size",
+        "attention_dropout",
+        "attn_implementation",
+        "attn_logit_softcapping",
+        "auto_map",
+        "bos_token_id",
+        "chunk_size_feed_forward",
+        "configuration_files",
+        "distributed_config",
+        "dtype",
+        "embd_pdrop",
+        "eos_token_id",
+        "experts_implementation",
+        "final_logit_softcapping",
+        "fusion_config",
+        "gradient_checkpointing",
+        "head_dim",
+        "hidden_act",
+        "hidden_activation",
+        "hidden_size",
+        "id2label",
+        "initializer_range",
+        "intermediate_size",
+        "is_causal",
+        "is_encoder_decoder",
+        "kv_sharing_modes",
+        "label2id",
+        "layer_types",
+        "max_position_embeddings",
+        "max_window_layers",
+        "mlp_bias",
+        "mlp_layer_types",
+        "model_type",
+        "name_or_path",
+        "no_rope_layer_interval",
+        "no_rope_layers",
+        "num_attention_heads",
+        "num_hidden_layers",
+        "num_key_value_heads",
+        "num_labels",
+        "original_max_position_embeddings",
+        "output_attentions",
+        "output_hidden_states",
+        "pad_token_id",
+        "partial_rotary_factor",
+        "per_layer_config",
+        "pretraining_tp",
+        "problem_type",
+        "quantization_config",
+        "query_pre_attn_scalar",
+        "resid_pdrop",
+        "return_dict",
+        "rms_norm_eps",
+        "rope_local_base_freq",
+        "rope_parameters",
+        "rope_scaling",
+        "rope_theta",
+        "sep_token_id",
+        "sliding_window",
+        "sliding_window_pattern",
+        "tie_last_hidden_states",
+        "tie_word_embeddings",
+        "tokenizer_class",
+        "torch_dtype",
+        "transformers_version",
+        "transformers_weights",
+        "use_bidirectional_attention",
+        "use_cache",
+        "use_sliding_window",
+        "vocab_size",
+    ];
+
     fn llama() -> &'static Family {
         Family::of("llama").unwrap()
     }
 
+    /// All keys that are known, each as often as it is.
+    fn known() -> Vec<&'static str> {
+        let foreign = FOREIGN.map(|(key, ..)| key);
+        READ.into_iter().chain(HARMLESS).chain(foreign).chain(ELSEWHERE).collect()
+    }
+
+    #[test]
+    fn every_key_of_transformers_is_known() {
+        let known = known();
+        let unknown: Vec<&str> =
+            OF_TRANSFORMERS.into_iter().filter(|key| !known.contains(key)).collect();
+        assert_eq!(unknown, [""; 0]);
+    }
+
     #[test]
     fn a_key_is_read_or_harmless_or_refused() {
-        let elsewhere = ["no_rope_layers", "sliding_window"];
-        let mut all: Vec<&str> = READ
-            .into_iter()
-            .chain(HARMLESS)
-            .chain(FOREIGN.map(|(key, ..)| key))
-            .chain(elsewhere)
-            .collect();
+        let mut all = known();
         let count = all.len();
         all.sort_unstable();
         all.dedup();
@@ -228,7 +356,7 @@ mod tests {
         // What one family reads is refused in all that do not.
         for family in &FAMILIES {
             let refused = |key: &str| {
-                FOREIGN.iter().any(|(foreign, ..)| *foreign == key) || elsewhere.contains(&key)
+                FOREIGN.iter().any(|(foreign, ..)| *foreign == key) || ELSEWHERE.contains(&key)
             };
             assert!(family.reads.iter().all(|key| refused(key)), "{family:?}");
         }
@@ -256,8 +384,11 @@ mod tests {
     }
 
     #[test]
-    fn windows_and_layers_without_positions() {
+    fn windows_masks_and_layers_without_positions() {
         let refused = |config: Value| foreign(&config, llama()).is_some();
+        assert!(refused(json!({"is_causal": false})));
+        assert!(!refused(json!({"is_causal": true})));
+        assert!(!refused(json!({"is_causal": null})));
         assert!(refused(json!({"sliding_window": 4096})));
         assert!(refused(json!({"sliding_window": 4096, "use_sliding_window": true})));
         assert!(!refused(json!({"sliding_window": 4096, "use_sliding_window": false})));

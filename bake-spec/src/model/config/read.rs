@@ -43,6 +43,20 @@ fn family(fields: Fields<'_>) -> Result<&'static Family, Error> {
                 .error(format!("has a `{key}`; use a checkpoint with f32, bf16 or f16 weights")));
         }
     }
+    if let Some(file) = fields.get("transformers_weights") {
+        return Err(fields.error(format!(
+            "names its weights in `transformers_weights` {file}, which bake does not read; call \
+             them `model.safetensors`, or their index `model.safetensors.index.json`, and remove \
+             the key"
+        )));
+    }
+    // Of these, transformers takes one by its own version.
+    if fields.get("configuration_files").is_some_and(|files| *files != Value::Array(Vec::new())) {
+        return Err(fields.error(
+            "names other configurations in `configuration_files`; copy the one to use to \
+             config.json",
+        ));
+    }
     match keys::foreign(fields.value, family) {
         None => Ok(family),
         Some(what) => Err(fields.error(format!(

@@ -76,6 +76,15 @@ fn keys_of_other_families_are_refused_by_name() {
     assert!(error.contains("m/config.json") && error.contains("Gemma 2"), "{error}");
     assert!(error.contains("`final_logit_softcapping` 30.0"), "{error}");
     assert!(with(json!({"final_logit_softcapping": null, "logits_scaling": 1.0})).is_ok());
+    let layer = json!({"0": {"intermediate_size": 80}});
+    let error = with(json!({"per_layer_config": layer})).unwrap_err().to_string();
+    assert!(error.contains("`per_layer_config` {"), "{error}");
+    let error = with(json!({"is_causal": false})).unwrap_err().to_string();
+    assert!(error.contains("`is_causal` false, which embedding models have"), "{error}");
+    // What says nothing, as transformers writes it.
+    let nothing = json!({"per_layer_config": {}, "is_causal": true, "is_encoder_decoder": false,
+        "transformers_weights": null, "configuration_files": []});
+    assert!(with(nothing).is_ok());
 }
 
 #[test]
@@ -125,6 +134,14 @@ fn every_refusal_names_the_file_and_the_key() {
         (
             &LLAMA.replace("\"rope_theta\"", "\"quantization_config\": {}, \"rope_theta\""),
             "`quantization_config`",
+        ),
+        (
+            &LLAMA.replace("\"rope_theta\"", "\"transformers_weights\": \"a\", \"rope_theta\""),
+            "`transformers_weights` \"a\"",
+        ),
+        (
+            &LLAMA.replace("\"rope_theta\"", "\"configuration_files\": [1], \"rope_theta\""),
+            "`configuration_files`",
         ),
     ];
     for (json, what) in refused {

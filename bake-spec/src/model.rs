@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::file;
 use crate::hash::{Hash, KeyHasher};
-use crate::recipe::ModelSource;
+use crate::recipe::{ADAPTER_FILES, ModelSource};
 use crate::text::with_unix_lines;
 
 /// The hash of the model `tiny`, all of its files.
@@ -24,7 +24,7 @@ pub const TINY_HASH: &str = "e039a19d029225075486a844c4d2bfb27c164a5907eeda66eb3
 pub(crate) const TINY_CONFIG: &str = include_str!("../../models/tiny/config.json");
 
 /// The files of a model's folder that are not weights, of which the first two must be there.
-pub const TEXT_FILES: [&str; 9] = [
+pub const TEXT_FILES: [&str; 10] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -34,11 +34,15 @@ pub const TEXT_FILES: [&str; 9] = [
     "added_tokens.json",
     DEFAULT_TEMPLATE,
     WEIGHT_INDEX,
+    ADAPTER,
 ];
 
 /// The folder of additional chat templates, of which the one called `default` overrides all others.
 const MORE_TEMPLATES: &str = "additional_chat_templates";
 const DEFAULT_TEMPLATE: &str = "additional_chat_templates/default.jinja";
+
+/// Beside a model it makes another one of it, which is refused.
+const ADAPTER: &str = ADAPTER_FILES[0];
 
 const SINGLE: &str = "model.safetensors";
 /// The file that names the weights of a model that has several.
@@ -91,8 +95,8 @@ impl Files {
     /// The files of a folder in the Hugging Face style.
     ///
     /// # Errors
-    /// When `config.json` or `tokenizer.json` is missing, or a file cannot be read. The message
-    /// names it.
+    /// When `config.json` or `tokenizer.json` is missing, a file cannot be read, or there is an
+    /// adapter too. The message names it.
     pub fn read(dir: &Path) -> Result<Self, Error> {
         let need = |name: &str| match read_text(&dir.join(name))? {
             Some(text) => Ok(text),
@@ -105,10 +109,20 @@ impl Files {
             }
         };
         let read = |name: &str| Ok::<_, Error>(read_text(&dir.join(name))?.map(Cow::Owned));
+        let (config, tokenizer) = (need("config.json")?, need("tokenizer.json")?);
+        // transformers takes the weights with the adapter for the model.
+        if dir.join(ADAPTER).exists() {
+            let message = format!(
+                "{} is an adapter beside the weights of a model; merge it into them, or move it \
+                 to a folder of its own and name that as `parent`",
+                dir.join(ADAPTER).display()
+            );
+            return Err(Error::new(ErrorKind::Model, message));
+        }
         Ok(Self {
             origin: Origin::Folder(dir.display().to_string().into()),
-            config: need("config.json")?.into(),
-            tokenizer: need("tokenizer.json")?.into_bytes().into(),
+            config: config.into(),
+            tokenizer: tokenizer.into_bytes().into(),
             tokenizer_config: read("tokenizer_config.json")?,
             generation_config: read("generation_config.json")?,
             template: template(dir)?.map(Cow::Owned),
@@ -392,9 +406,20 @@ mod tests {
         let folder = dir.path().join("m");
         std::fs::create_dir(&folder).unwrap();
         assert_eq!(of(), None);
+        // An adapter alone is no model either.
+        std::fs::write(folder.join(ADAPTER), "{}").unwrap();
+        assert_eq!(of(), None);
+        let error = || Files::read(&folder).unwrap_err().to_string();
+        assert!(error().contains("config.json does not exist"), "{}", error());
+        std::fs::remove_file(folder.join(ADAPTER)).unwrap();
         std::fs::write(folder.join("config.json"), "{}").unwrap();
         std::fs::write(folder.join("tokenizer.json"), "{}").unwrap();
         let whole = of().unwrap();
+        assert!(whole.matches(&of().unwrap()));
+        std::fs::write(folder.join(ADAPTER), "{}").unwrap();
+        assert!(!whole.matches(&of().unwrap()));
+        assert!(error().contains("adapter_config.json is an adapter beside"), "{}", error());
+        std::fs::remove_file(folder.join(ADAPTER)).unwrap();
         assert!(whole.matches(&of().unwrap()));
         std::fs::write(folder.join("tokenizer.json"), b"\xff").unwrap();
         assert!(!whole.matches(&of().unwrap()));

@@ -96,14 +96,14 @@ impl dyn Checkpoint + '_ {
         }))
     }
 
-    /// Fails where the checkpoint has a part of a decoder that the configuration does not ask for,
-    /// such as a bias or a further block, which would silently be ignored.
+    /// Fails where the checkpoint has a part of a decoder, or of its head, that the configuration
+    /// does not ask for, such as a bias or a further block, which would silently be ignored.
     pub(crate) fn check_all_used(&self, config: &Config) -> Result<()> {
         let known: BTreeSet<String> = config.tensors().into_iter().map(|t| t.name).collect();
         // Old checkpoints contain the frequencies of the positions, which the configuration
         // determines too.
         let used = |name: &String| {
-            !name.starts_with("model.")
+            !(name.starts_with("model.") || name.starts_with("lm_head."))
                 || known.contains(name)
                 || name.starts_with("model.layers.") && name.ends_with(".rotary_emb.inv_freq")
         };

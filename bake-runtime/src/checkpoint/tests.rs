@@ -92,6 +92,8 @@ fn parts_that_the_configuration_does_not_ask_for_are_not_left_out() {
         "model.layers.0.self_attn.q_norm.weight",
         "model.layers.3.mlp.up_proj.weight",
         "model.layers.0.mlp.gate_proj.weight_scale",
+        "lm_head.bias",
+        "lm_head.weight_scale",
     ] {
         let folder = Folder::of("llama-tied");
         let mut weights = folder.weights();

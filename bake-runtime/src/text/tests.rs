@@ -155,14 +155,18 @@ fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
 }
 
 #[test]
-fn padding_and_truncation_are_for_training() {
+fn padding_truncation_and_dropout_are_for_training() {
     let plain = ids(&files(&metaspace("first"), &plain_config()), "a b a b");
     let mut tokenizer = metaspace("first");
     tokenizer["padding"] = json!({"strategy": {"Fixed": 64}, "direction": "Right", "pad_id": 2,
         "pad_to_multiple_of": null, "pad_type_id": 0, "pad_token": "</s>"});
     tokenizer["truncation"] = json!({"direction": "Right", "max_length": 2, "stride": 0,
         "strategy": "LongestFirst"});
+    tokenizer["model"]["dropout"] = json!(0.0);
     assert_eq!(ids(&files(&tokenizer, &plain_config()), "a b a b"), plain);
+    tokenizer["model"]["dropout"] = json!(0.5);
+    let error = read(&files(&tokenizer, &plain_config())).err().unwrap().to_string();
+    assert!(error.starts_with("m/tokenizer.json has `dropout` 0.5"), "{error}");
 }
 
 #[test]

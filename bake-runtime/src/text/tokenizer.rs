@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tokenizers::ModelWrapper;
+
 use super::control::AddedTokens;
 use super::settings::TextSettings;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +36,15 @@ impl Tokenizer {
             )
         })?;
         added.check(|token| inner.token_to_id(token)).map_err(refused)?;
+        // tokenizers drops merges whenever it encodes, not only in training.
+        if let ModelWrapper::BPE(bpe) = inner.get_model()
+            && let Some(dropout) = bpe.dropout.filter(|dropout| *dropout > 0.0)
+        {
+            return Err(refused(format!(
+                "has `dropout` {dropout}, with which a text becomes other tokens each time; it is \
+                 for training, so set it to null"
+            )));
+        }
         if let Some((token, id)) = inner
             .get_vocab(true)
             .into_iter()

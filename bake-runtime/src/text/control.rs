@@ -10,6 +10,7 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer as _, Token,
 };
 
+use super::settings::TextSettings;
 use bake_spec::text::jinja::{self, Piece};
 
 /// The tokens that a tokenizer finds before it splits a text into words.
@@ -24,8 +25,8 @@ struct Added {
 }
 
 impl AddedTokens {
-    /// Those of a tokenizer; `template` is the chat template's source.
-    pub(super) fn of(tokenizer: &tokenizers::Tokenizer, template: &str) -> Self {
+    /// Those of a tokenizer.
+    pub(super) fn of(tokenizer: &tokenizers::Tokenizer, settings: &TextSettings) -> Self {
         let pattern = |token: &AddedToken| match tokenizer.get_normalizer() {
             Some(normalizer) if token.normalized => {
                 let mut content = NormalizedString::from(token.content.as_str());
@@ -34,13 +35,13 @@ impl AddedTokens {
             }
             _ => Some(token.content.clone()),
         };
-        let written = literal_text(template);
+        let written = literal_text(settings.template());
         let mut all: Vec<Added> = tokenizer
             .get_added_tokens_decoder()
             .into_iter()
             .filter_map(|(id, token)| {
                 let pattern = pattern(&token).filter(|pattern| !pattern.is_empty())?;
-                Some(Added { id, pattern, control: is_control(&token, &written), token })
+                Some(Added { id, pattern, control: is_control(&token, settings, &written), token })
             })
             .collect();
         all.sort_by_key(|added| added.id);
@@ -192,13 +193,15 @@ fn normalized(tokenizer: &tokenizers::Tokenizer, text: &str) -> Option<Normalize
     Some(normalized)
 }
 
-/// Whether a token steers the conversation: if it is called special, looks like a tag, or is
-/// written by the chat template. Others are words or white space that models have learned as part
-/// of texts.
-fn is_control(token: &AddedToken, written: &str) -> bool {
+/// Whether a token steers the conversation: if it is called special, if the files name it, if it
+/// looks like a tag, or if the chat template writes it. Others are words or white space that models
+/// have learned as part of texts.
+fn is_control(token: &AddedToken, settings: &TextSettings, written: &str) -> bool {
     let content = token.content.trim();
     let tag = content.starts_with(['<', '[', '{', '|']) && content.ends_with(['>', ']', '}', '|']);
-    token.special || !content.is_empty() && (tag || written.contains(content))
+    token.special
+        || settings.steers(&token.content)
+        || !content.is_empty() && (tag || written.contains(content))
 }
 
 /// What a template can write: its text outside tags, and the quoted texts inside them. Zeros

@@ -4,9 +4,10 @@
 //! Of the keys of `tokenizer_config.json`, those about single texts and batches make no difference
 //! to a conversation: `add_bos_token`, `add_eos_token`, `model_max_length`, `padding_side`,
 //! `truncation_side`. Nor does `clean_up_tokenization_spaces`, which is about how an answer is
-//! shown: it is shown as the tokenizer decodes it. The others are read here, or refused, but for
-//! two: how a text is cut into tokens is what `tokenizer.json` says, with which the model was
-//! trained. transformers 5 does not read that for a `tokenizer_class` such as `GPT2Tokenizer` or
+//! shown: it is shown as the tokenizer decodes it. Whatever else changes the tokens of a
+//! conversation is read here, or refused, but for two keys, `tokenizer_class` and `legacy`: how a
+//! text is cut into tokens is what `tokenizer.json` says, with which the model was trained.
+//! transformers 5 does not read that for a `tokenizer_class` such as `GPT2Tokenizer` or
 //! `LlamaTokenizer`, and makes a tokenizer of that class and of `legacy` anew: that of SmolLM2 then
 //! takes several digits for one token.
 
@@ -14,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bake_spec::model::Files;
 use serde_json::{Map, Value};
-use tokenizers::{AddedToken, PreTokenizerWrapper};
+use tokenizers::pre_tokenizers::metaspace::PrependScheme;
+use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -30,6 +32,11 @@ const SHOWN: usize = 60;
 const NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
+/// The keys of further special tokens: with names of the model's own if they are objects, and
+/// without a name if they are lists.
+const FURTHER: [&str; 3] = ["extra_special_tokens", "additional_special_tokens", MODEL_SPECIFIC];
+const MODEL_SPECIFIC: &str = "model_specific_special_tokens";
+
 /// The settings of a tokenizer and of its conversations.
 pub(crate) struct TextSettings {
     folder: String,
@@ -41,7 +48,9 @@ pub(crate) struct TextSettings {
     added: BTreeMap<u32, AddedToken>,
     /// Special tokens without a name.
     extra: Vec<AddedToken>,
-    /// Whether a byte-level tokenizer puts a space before a text, where that is said.
+    /// Tokens that steer a conversation, without being called special.
+    control: BTreeSet<String>,
+    /// Whether the tokenizer puts a space before a text, where that is said.
     prefix_space: Option<bool>,
     template: String,
     template_name: String,
@@ -58,8 +67,30 @@ impl TextSettings {
                  tokens; remove it",
             ));
         }
+        if switch(files, &config, "fix_mistral_regex")? == Some(true) && is_unfixed(files) {
+            return Err(error(
+                files,
+                CONFIG,
+                "sets `fix_mistral_regex`, with which transformers replaces the pre-tokenizer of \
+                 tokenizer.json; save the tokenizer with transformers, which writes the other \
+                 one, and remove the key",
+            ));
+        }
+        let others = config.get("fast_tokenizer_files").filter(|names| !names.is_null());
+        if others.is_some_and(|names| *names != Value::Array(Vec::new())) {
+            return Err(error(
+                files,
+                CONFIG,
+                "names other tokenizers in `fast_tokenizer_files`; copy the one to use to \
+                 tokenizer.json, and remove the key",
+            ));
+        }
         let (template, template_file) = template(files, &config)?;
         let prefix_space = switch(files, &config, "add_prefix_space")?;
+        let control = chat_control_tokens(files, &config)?;
+        if config.iter().any(names_further) {
+            config.remove(MODEL_SPECIFIC);
+        }
         let declared = config.remove("added_tokens_decoder").filter(|v| !v.is_null());
         let mut keys = SettingsKeys::default();
         keys.read(CONFIG, config);
@@ -74,7 +105,17 @@ impl TextSettings {
             None => listed_tokens(files, &special, &extra)?,
         };
         let (folder, template_name) = (files.origin.to_string(), files.name(template_file));
-        Ok(Self { folder, ids_from, special, added, extra, prefix_space, template, template_name })
+        Ok(Self {
+            folder,
+            ids_from,
+            special,
+            added,
+            extra,
+            control,
+            prefix_space,
+            template,
+            template_name,
+        })
     }
 
     /// The source of the chat template.
@@ -97,18 +138,22 @@ impl TextSettings {
         self.special.get("eos_token").map(|token| token.content.as_str())
     }
 
+    /// Whether the files name a token, as one that templates write or as one that steers.
+    pub(super) fn steers(&self, token: &str) -> bool {
+        self.control.contains(token) || self.special.values().any(|named| named.content == token)
+    }
+
     /// Refuses what contradicts a tokenizer: transformers 5 would follow the one or the other,
     /// according to the `tokenizer_class`.
     pub(super) fn check(&self, tokenizer: &tokenizers::Tokenizer) -> Result<()> {
-        let there = tokenizer.get_pre_tokenizer().and_then(prefix_space);
-        match (self.prefix_space, there) {
+        match (self.prefix_space, prefix_space(tokenizer)) {
             (Some(said), Some(there)) if said != there => Err(Error::new(
                 ErrorKind::Tokenizer,
                 format!(
-                    "{}/{CONFIG} sets `add_prefix_space` to {said}, but the byte-level \
-                     pre-tokenizer in tokenizer.json has {there}; set both to what the model was \
-                     trained with",
-                    self.folder
+                    "{}/{CONFIG} sets `add_prefix_space` to {said}, but tokenizer.json puts {} \
+                     before a text; set both to what the model was trained with",
+                    self.folder,
+                    if there { "a space" } else { "no space" }
                 ),
             )),
             _ => Ok(()),
@@ -156,13 +201,67 @@ impl TextSettings {
     }
 }
 
-/// Whether a byte-level pre-tokenizer puts a space before a text; none if it is another.
-fn prefix_space(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
+/// Whether a tokenizer puts a space before a text; none where no part of it is made for that.
+fn prefix_space(tokenizer: &tokenizers::Tokenizer) -> Option<bool> {
+    if tokenizer.get_normalizer().is_some_and(prepends) {
+        return Some(true);
+    }
+    tokenizer.get_pre_tokenizer().and_then(space_before)
+}
+
+fn prepends(normalizer: &NormalizerWrapper) -> bool {
+    match normalizer {
+        NormalizerWrapper::Prepend(_) => true,
+        NormalizerWrapper::Sequence(some) => some.as_ref().iter().any(prepends),
+        _ => false,
+    }
+}
+
+fn space_before(pre_tokenizer: &PreTokenizerWrapper) -> Option<bool> {
     match pre_tokenizer {
         PreTokenizerWrapper::ByteLevel(bytes) => Some(bytes.add_prefix_space),
-        PreTokenizerWrapper::Sequence(some) => some.as_ref().iter().find_map(prefix_space),
+        PreTokenizerWrapper::Metaspace(marks) => Some(marks.prepend_scheme != PrependScheme::Never),
+        PreTokenizerWrapper::Sequence(some) => some.as_ref().iter().find_map(space_before),
         _ => None,
     }
+}
+
+/// Whether transformers takes the tokenizer for one that Mistral published with a wrong
+/// pre-tokenizer: one beside a configuration of such a model, or of none, of before transformers 5.
+fn is_unfixed(files: &Files) -> bool {
+    let config: Value = serde_json::from_str(&files.config).unwrap_or_default();
+    let of_mistral = config["model_type"].as_str().is_none_or(|of| of == "mistral");
+    let is_new = |version: &str| {
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        // Those before the first release are older than that.
+        major.is_some_and(|major| major >= 5) && !version.contains("rc") && !version.contains("dev")
+    };
+    of_mistral && !config["transformers_version"].as_str().is_some_and(is_new)
+}
+
+/// Whether a key of `tokenizer_config.json` gives tokens names of the model's own, such as
+/// `image_token`. transformers 5 then forgets those of [`MODEL_SPECIFIC`], where it writes all of
+/// them once more.
+fn names_further((key, value): (&String, &Value)) -> bool {
+    match value {
+        Value::String(_) => key.ends_with("_token") && !NAMES.contains(&key.as_str()),
+        Value::Object(named) => FURTHER[..2].contains(&key.as_str()) && !named.is_empty(),
+        _ => false,
+    }
+}
+
+/// The tokens that steer a conversation, beside those of which that can be seen.
+fn chat_control_tokens(files: &Files, config: &Map<String, Value>) -> Result<BTreeSet<String>> {
+    let Some(listed) = config.get("chat_control_tokens").filter(|listed| !listed.is_null()) else {
+        return Ok(BTreeSet::new());
+    };
+    let text = |token: &Value| token.as_str().map(str::to_owned);
+    let texts = listed.as_array().and_then(|all| all.iter().map(text).collect());
+    texts.ok_or_else(|| {
+        let what = "has `chat_control_tokens` that are not a list of texts; write one, or remove \
+                    the key";
+        error(files, CONFIG, what)
+    })
 }
 
 /// What the files say that are read together, each key with the file that has it.
@@ -188,12 +287,12 @@ impl SettingsKeys {
                 special.extend(token.map(|token| (name.clone(), token)));
             }
         }
-        for key in ["extra_special_tokens", "additional_special_tokens"] {
+        for key in FURTHER {
             let Some((file, value)) = self.0.get(key) else { continue };
             let wrong =
                 |what: &str| error(files, file, &format!("has a token in `{key}` that {what}"));
             match value {
-                Value::Array(tokens) => {
+                Value::Array(tokens) if key != MODEL_SPECIFIC => {
                     for token in tokens {
                         extra.extend(special_token(token).map_err(wrong)?);
                     }
@@ -205,7 +304,10 @@ impl SettingsKeys {
                     }
                 }
                 Value::Null => {}
-                _ => return Err(error(files, file, &format!("has no list of tokens in `{key}`"))),
+                _ => {
+                    let form = if key == MODEL_SPECIFIC { "object" } else { "list" };
+                    return Err(error(files, file, &format!("has no {form} of tokens in `{key}`")));
+                }
             }
         }
         Ok((special, extra))

@@ -134,6 +134,17 @@ fn tokens_that_steer_are_text_in_a_text_even_if_they_are_not_called_special() {
     assert_eq!(encode("▁▁b<t>b"), [1, 13, 5, 8, 12, 11, 5]);
     assert_eq!(read_back.encode("<t>").unwrap(), [14]);
     assert_eq!(read_back.control_tokens(), ["<unk>", "<s>", "</s>", "<t>"]);
+    // Unless the files name them.
+    for (key, value) in [
+        ("chat_control_tokens", json!(["b"])),
+        ("b_token", json!("b")),
+        ("model_specific_special_tokens", json!({"letter": "b"})),
+    ] {
+        let mut config = plain_config();
+        config[key] = value;
+        let (named, _) = read(&self::files(&tokenizer, &config)).unwrap();
+        assert_eq!(named.control_tokens(), ["<unk>", "<s>", "</s>", "b", "<t>"], "{key}");
+    }
 
     // Nor does it steer in letters that the normalizer makes into it.
     tokenizer["normalizer"] = json!({"type": "NFKC"});
@@ -215,6 +226,7 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
     assert_eq!(encode(&with("extra_special_tokens", json!(["<t>"]))), [4, 14]);
     assert_eq!(encode(&with("additional_special_tokens", json!([token]))), [4, 14]);
     assert_eq!(encode(&with("image_token", json!("<t>"))), [4, 14]);
+    assert_eq!(encode(&with("model_specific_special_tokens", json!({"t": "<t>"}))), [4, 14]);
     for (key, value, what) in [
         ("added_tokens_decoder", json!({"11": token}), "the files do not belong together"),
         ("added_tokens_decoder", json!([token]), "is not an object"),
@@ -222,6 +234,10 @@ fn added_tokens_are_found_in_all_files_that_name_them() {
         ("split_special_tokens", json!("true"), "neither true nor false"),
         ("pad_token", json!(["</s>"]), "`pad_token`"),
         ("add_prefix_space", json!("true"), "neither true nor false"),
+        ("model_specific_special_tokens", json!(["<t>"]), "no object of tokens"),
+        ("chat_control_tokens", json!(["<t>", 1]), "not a list of texts"),
+        ("fix_mistral_regex", json!(true), "sets `fix_mistral_regex`"),
+        ("fast_tokenizer_files", json!(["tokenizer.4.0.0.json"]), "`fast_tokenizer_files`"),
     ] {
         let error = read(&with(key, value)).err().unwrap().to_string();
         assert!(error.contains("m/tokenizer_config.json") && error.contains(what), "{error}");
@@ -244,8 +260,42 @@ fn a_space_before_a_text_is_where_the_tokenizer_has_it() {
         error.starts_with("m/tokenizer_config.json sets `add_prefix_space` to true"),
         "{error}"
     );
-    // Other pre-tokenizers have a scheme.
-    read(&files(&metaspace("never"), &config)).unwrap();
+    // Other tokenizers have a scheme, or a normalizer for it.
+    let mut prepends = metaspace("first");
+    prepends["pre_tokenizer"] = json!(null);
+    let prepend = json!({"type": "Prepend", "prepend": "▁"});
+    prepends["normalizer"] = json!({"type": "Sequence", "normalizers": [prepend]});
+    for (tokenizer, does) in [
+        (metaspace("never"), false),
+        (metaspace("first"), true),
+        (metaspace("always"), true),
+        (prepends, true),
+    ] {
+        for said in [false, true] {
+            config["add_prefix_space"] = json!(said);
+            assert_eq!(read(&files(&tokenizer, &config)).is_ok(), said == does, "{tokenizer}");
+        }
+    }
+}
+
+/// transformers 5: `_patch_mistral_regex`.
+#[test]
+fn a_pre_tokenizer_is_replaced_in_old_mistral_models_alone() {
+    let mut config = plain_config();
+    config["fix_mistral_regex"] = json!(true);
+    let mut files = files(&metaspace("never"), &config);
+    for (model_type, version, is_replaced) in [
+        ("mistral", "4.57.1", true),
+        ("mistral", "5.0.0rc1", true),
+        ("mistral", "5.0.0", false),
+        ("qwen2", "4.57.1", false),
+    ] {
+        let config = json!({"model_type": model_type, "transformers_version": version});
+        files.config = config.to_string().into();
+        assert_eq!(read(&files).is_err(), is_replaced, "{model_type} {version}");
+    }
+    files.config = r#"{"model_type": "mistral"}"#.into();
+    assert!(read(&files).is_err());
 }
 
 #[test]
@@ -297,6 +347,12 @@ fn templates_get_all_special_tokens() {
         "add_bos_token": true});
     let mut files = files(&metaspace("never"), &config);
     assert_eq!(rendered(&files, "").unwrap(), "<s>|</s>|<t>|");
+    // Those of the model are written twice, and the second place counts where it is the only one.
+    let mut twice = config.clone();
+    twice["model_specific_special_tokens"] = json!({"sep_token": "a"});
+    assert_eq!(rendered(&self::files(&metaspace("never"), &twice), "").unwrap(), "<s>|</s>|<t>|");
+    twice["extra_special_tokens"] = json!({});
+    assert_eq!(rendered(&self::files(&metaspace("never"), &twice), "").unwrap(), "<s>|</s>||a");
     // The map is read where the configuration does not list the tokens itself.
     files.special_tokens_map =
         Some(r#"{"bos_token": "</s>", "sep_token": {"content": "<s>"}}"#.into());

@@ -65,7 +65,7 @@ impl Tokenizer {
         settings.check(&inner)?;
         settings.add_tokens(&mut inner)?;
         let longest = inner.get_vocab(true).keys().map(String::len).max().unwrap_or(1).max(1);
-        let added = AddedTokens::of(&inner, settings.template());
+        let added = AddedTokens::of(&inner, settings);
         Ok(Self { inner, added, longest })
     }
 

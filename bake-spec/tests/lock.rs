@@ -366,6 +366,7 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
         ("ask 40;", "ask 40 { temperature 0.9; }", "`ask.temperature` has changed from 0.5 to 0.9"),
         ("ask 40;", "temperature 0.5; ask 40;", "`temperature` has changed from 1.0 to 0.5"),
         ("ask 40;", "questions [\"Who?\"];", "`ask` has changed from 40 to auto"),
+        ("ask 40;", "ask 0;", "`ask` has changed from 40 to 0"),
         ("outline 0;", "", "`outline` has changed from 0 to auto"),
         ("unanswerable 0;", "unanswerable 7;", "`unanswerable` has changed from 0 to 7"),
         ("outline 0;", "outline 0; context passage;", "`context` has changed from its default"),
@@ -396,6 +397,7 @@ fn what_has_changed_is_named_with_its_old_and_its_new_value() {
             "{what}: {}",
             found.summary()
         );
+        assert!(!found.summary().contains("this version of bake"), "{}", found.summary());
     }
 }
 

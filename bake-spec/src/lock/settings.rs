@@ -47,13 +47,22 @@ fn readable_value(name: &str, form: &str) -> String {
 /// What differs between two sets of settings, a sentence each.
 pub(super) fn changes(before: &ReadableSettings, now: &ReadableSettings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    // How divergences are measured depends on which is minimised.
-    let differs = names
-        .into_iter()
-        .filter(|name| before.get(*name) != now.get(*name) && *name != "train.measured.version");
-    let value = |settings: &ReadableSettings, name: &String| {
+    let value = |settings: &ReadableSettings, name: &str| {
         settings.get(name).cloned().or_else(|| unwritten(settings, name))
     };
+    let makes = |settings: &ReadableSettings, name: &str| {
+        value(settings, name).is_some_and(|count| count != "0")
+    };
+    // A version comes and goes with its generator: it has changed only where that was there and is.
+    // How divergences are measured depends on which is minimised.
+    let says_itself = |name: &str| match name.strip_suffix(".version") {
+        Some("train.measured") => false,
+        Some(generator) => makes(before, generator) && makes(now, generator),
+        None => true,
+    };
+    let differs = names
+        .into_iter()
+        .filter(|name| before.get(*name) != now.get(*name) && says_itself(name.as_str()));
     differs.map(|name| change(name, value(before, name), value(now, name))).collect()
 }
 
@@ -202,6 +211,31 @@ mod tests {
             "`persona.people` has changed from [\"a nurse\"] to [\"a clerk\"]"
         );
         assert_eq!(said(with(8), with(8)), "");
+    }
+
+    #[test]
+    fn a_version_is_reported_only_where_its_generator_was_there_and_is() {
+        let none = || Record::new();
+        let asked = |count: u32| none().field("ask", &count);
+        let ask = |count: u32| asked(count).field("ask.version", &2_u32);
+        let outline =
+            |version: u32| none().field("outline", "auto").unless(&1, "outline.version", &version);
+        let on_policy = none().field("on_policy", &0.5).field("on_policy.version", &2_u32);
+        for (before, now, want) in [
+            (ask(40), asked(0), "`ask` has changed from 40 to 0"),
+            (asked(0), ask(40), "`ask` has changed from 0 to 40"),
+            (none(), outline(4), "`outline` has changed from 0 to auto"),
+            (outline(4), none(), "`outline` has changed from auto to 0"),
+            (none(), on_policy, "`on_policy` has changed from 0.0 to 0.5"),
+            (outline(3), outline(4), "this version of bake makes different questions"),
+            // The first version leaves no trace, and nor do the 100 questions that it asked.
+            (outline(1), outline(4), "this version of bake makes different questions"),
+            (asked(40), ask(40), "this version of bake makes different questions"),
+            (none(), none().field("ask.version", &2_u32), "this version of bake makes different"),
+        ] {
+            let said = said(before, now);
+            assert!(said.starts_with(want) && !said.contains(';'), "{want}: {said}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@ use crate::lock::Lock;
 use crate::syntax::parse::parse;
 use crate::syntax::tokens::check_nesting;
 
+/// What is said of a file that cannot be split into tokens; that it cannot is all that is known.
+const NOT_RUST: &str = "this file is not valid Rust (a bracket or a string is not closed?); run \
+                        `cargo check`";
+
 /// One `bake! { … }`.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -50,7 +54,7 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
         }
         let relative = file.strip_prefix(package).unwrap_or(&file);
         let tokens = TokenStream::from_str(&text)
-            .map_err(|e| (e.span(), format!("this is not valid Rust: {e}; make it compile first")))
+            .map_err(|e| (e.span(), NOT_RUST.to_owned()))
             .and_then(|tokens| check_nesting(&tokens).map(|()| tokens));
         let tokens = match tokens {
             Ok(tokens) => tokens,
@@ -212,7 +216,7 @@ mod tests {
         assert!(
             said.len() == 1
                 && said[0].starts_with("src/a.rs:1:")
-                && said[0].contains("this is not valid Rust: "),
+                && said[0].ends_with("a string is not closed?); run `cargo check`"),
             "{said:?}"
         );
         assert_eq!(names(dir.path()), ["One"]);

@@ -82,6 +82,26 @@ fn a_name_that_no_model_has_is_refused() {
     assert!(said[0].contains("write `tiny`, `smollm2`, or the path"), "{said:?}");
 }
 
+#[test]
+fn a_path_without_a_model_says_what_is_there() {
+    let dir = package();
+    std::fs::create_dir(dir.path().join("docs")).unwrap();
+    let format = "name the folder of a model in the Hugging Face format";
+    for (path, why) in [
+        (
+            "llama",
+            "does not exist (paths are relative to the folder of Cargo.toml); built-in models are \
+             written without quotes: `tiny`, `smollm2`"
+                .to_owned(),
+        ),
+        ("docs", format!("has no config.json; {format}")),
+        ("keys.md", format!("is neither a folder nor a .gguf file; {format}")),
+    ] {
+        let (_, said) = declared(dir.path(), &format!("\"{path}\""), None);
+        assert_eq!(said, [format!("B0010 `{path}` {why}")]);
+    }
+}
+
 fn fixture(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf");
     std::fs::read(folder.join(name)).unwrap()

@@ -14,6 +14,7 @@ use crate::diagnostics::{Code, Mistake};
 use crate::hash::Hash;
 use crate::lock::Limits;
 use crate::model::config::Config;
+use crate::model::named::NamedModel;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
 use crate::recipe::parent::vendored;
 use crate::recipe::training::{check_layers, check_module};
@@ -91,9 +92,7 @@ impl Checker<'_> {
             _ if declared.trim().is_empty() => Err("the path of the model is empty".to_owned()),
             Ok(Some(json)) => Config::parse(&json, &file).map_err(|e| e.to_string()),
             Err(e) if path.is_file() => Err(e.to_string()),
-            _ => Err(format!(
-                "`{file}` cannot be read; name the folder of a model in the Hugging Face format"
-            )),
+            _ => Err(no_model_in(&self.package.root.join(&declared), &declared)),
         };
         let limits = config.map(|config| Limits::of(&config));
         limits.map_err(|what| self.report(Code::Model, folder.span(), what)).ok()
@@ -248,6 +247,21 @@ impl Checker<'_> {
         };
         self.part(recipe::Lora::new(fields), bake.span())
     }
+}
+
+/// Why there is no model in a folder: it does not exist, or is something else.
+fn no_model_in(path: &Path, declared: &str) -> String {
+    if !path.exists() {
+        let names: Vec<String> = NamedModel::names().map(|name| format!("`{name}`")).collect();
+        return format!(
+            "`{declared}` does not exist (paths are relative to the folder of Cargo.toml); \
+             built-in models are written without quotes: {}",
+            names.join(", ")
+        );
+    }
+    let what =
+        if path.is_dir() { "has no config.json" } else { "is neither a folder nor a .gguf file" };
+    format!("`{declared}` {what}; name the folder of a model in the Hugging Face format")
 }
 
 /// The names of linear layers that exist, each once.

@@ -59,6 +59,11 @@ pub const NAMED: &[NamedModel] = &[NamedModel {
 }];
 
 impl NamedModel {
+    /// The names of all models that have one, that of the library's own first.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["tiny"].into_iter().chain(NAMED.iter().map(Self::name))
+    }
+
     /// The model of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         NAMED.iter().find(|model| model.name == name)

@@ -112,12 +112,61 @@ impl std::fmt::Display for Code {
     }
 }
 
+/// What settings are called in other tools, and what they are called here.
+#[cfg(feature = "syntax")]
+const ELSEWHERE: [(&str, &str); 24] = [
+    ("batch_size", "batch"),
+    ("per_device_train_batch_size", "batch"),
+    ("clip_grad_norm", "clip"),
+    ("document", "from"),
+    ("grad_clip", "clip"),
+    ("gradient_accumulation_steps", "accumulate"),
+    ("gradient_clip", "clip"),
+    ("gradient_clipping", "clip"),
+    ("learning_rate", "lr"),
+    ("lora_alpha", "alpha"),
+    ("lora_dropout", "dropout"),
+    ("lora_r", "rank"),
+    ("lora_rank", "rank"),
+    ("loss", "divergence"),
+    ("lr_schedule", "schedule"),
+    ("lr_scheduler", "schedule"),
+    ("lr_scheduler_type", "schedule"),
+    ("max_grad_norm", "clip"),
+    ("max_new_tokens", "max_tokens"),
+    ("num_epochs", "epochs"),
+    ("num_train_epochs", "epochs"),
+    ("r", "rank"),
+    ("target_modules", "modules"),
+    ("warmup_ratio", "warmup"),
+];
+
+/// What a setting of another tool is called here.
+#[cfg(feature = "syntax")]
+pub(crate) fn called_here(word: &str) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(there, _)| *there == word).map(|(_, here)| *here)
+}
+
+/// One of some words, for messages: `a`, `b` or `c`.
+#[cfg(feature = "syntax")]
+pub(crate) fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match &quoted[..] {
+        [first @ .., before, last] => {
+            let first: String = first.iter().map(|word| format!("{word}, ")).collect();
+            format!("{first}{before} or {last}")
+        }
+        _ => quoted.concat(),
+    }
+}
+
 /// What could have been meant: one word if one is similar, otherwise all of them.
 pub fn did_you_mean(word: &str, known: &[&str]) -> String {
-    match similar(word, known.iter().copied()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None if known.is_empty() => "none is declared".to_owned(),
-        None => format!(
+    match (similar(word, known.iter().copied()), known) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, []) => "none is declared".to_owned(),
+        (None, [only]) => format!("expected `{only}`"),
+        (None, _) => format!(
             "expected one of {}",
             known.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")
         ),
@@ -171,6 +220,7 @@ fn likeness(word: &str, candidate: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::{Scope, keywords};
 
     #[test]
     fn a_typo_is_recognised() {
@@ -182,6 +232,26 @@ mod tests {
         assert_eq!(similar("rl", ["rollouts", "lr", "layers"]), Some("lr"));
         assert_eq!(similar("rx", ["lr", "rz"]), None);
         assert_eq!(similar("xyzzy", known), None);
+    }
+
+    #[test]
+    fn a_single_word_is_expected_and_not_one_of_several() {
+        assert_eq!(did_you_mean("x", &[]), "none is declared");
+        assert_eq!(did_you_mean("x", &["Office"]), "expected `Office`");
+        assert_eq!(did_you_mean("Ofice", &["Office"]), "did you mean `Office`?");
+        assert_eq!(did_you_mean("x", &["ask", "from"]), "expected one of `ask`, `from`");
+        assert_eq!(one_of(&["a"]), "`a`");
+        assert_eq!(one_of(&["a", "b"]), "`a` or `b`");
+        assert_eq!(one_of(&["a", "b", "c"]), "`a`, `b` or `c`");
+    }
+
+    #[test]
+    fn words_of_other_tools_have_a_keyword_here_and_are_none() {
+        let is_keyword =
+            |word| Scope::ALL.into_iter().any(|scope| keywords(scope).any(|known| known == word));
+        for (there, here) in ELSEWHERE {
+            assert!(is_keyword(here) && !is_keyword(there), "{there}: {here}");
+        }
     }
 
     #[test]

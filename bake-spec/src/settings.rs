@@ -10,7 +10,7 @@ mod tests;
 
 use crate::diagnostics::Mistake;
 use crate::recipe::parts::same;
-pub use items::ITEMS;
+pub use items::{CHECKS, ITEMS};
 pub use kind::{Kind, Range};
 pub use scope::Scope;
 pub use table::SETTINGS;

@@ -87,6 +87,76 @@ fn a_prompt_is_a_string_a_file_or_a_conversation() {
 }
 
 #[test]
+fn what_is_probably_meant_is_said_and_nothing_else() {
+    let path = "a document is that of a target; write `target NAME from \"keys.md\";` [B0002]";
+    let arrow = "expected `=>` after the question, as in `expect \"…\" => contains \"…\";` [B0001]";
+    for (source, want) in [
+        ("document \"keys.md\";", path),
+        ("documents \"keys.md\";", path),
+        ("document keys;", "unknown keyword `document`; did you mean `from`, which belongs in a"),
+        ("target b document \"keys.md\";", "unknown keyword `document`; did you mean `from`?"),
+        // Hyphens.
+        ("top-p 0.9;", "unknown keyword `top-p`; did you mean `top_p`? [B0002]"),
+        ("train { weight-decay 0.1; }", "unknown keyword `weight-decay`; did you mean `weight_dec"),
+        ("train { stop-at-kl 0.1; }", "unknown keyword `stop-at-kl`; did you mean `stop_at_kl`?"),
+        ("stop-at-kl 0.1;", "`stop-at-kl`; did you mean `stop_at_kl`, which belongs in `train`?"),
+        ("train { batch-size 8; }", "unknown keyword `batch-size`; did you mean `batch`?"),
+        ("temperature -1;", "`temperature` must be a number from 0 to 100; this is -1"),
+        ("abc-def 1;", "unknown keyword `abc`; expected one of"),
+        // Words of other tools.
+        ("train { gradient_clip 1; }", "unknown keyword `gradient_clip`; did you mean `clip`?"),
+        ("train { max_grad_norm 1; }", "unknown keyword `max_grad_norm`; did you mean `clip`?"),
+        ("train { loss jsd; }", "unknown keyword `loss`; did you mean `divergence`?"),
+        ("train { learning_rate 1; }", "unknown keyword `learning_rate`; did you mean `lr`?"),
+        ("train { batch_size 8; }", "unknown keyword `batch_size`; did you mean `batch`?"),
+        ("train { num_epochs 8; }", "unknown keyword `num_epochs`; did you mean `epochs`?"),
+        ("lora { r 8; }", "unknown keyword `r`; did you mean `rank`? [B0002]"),
+        ("lora { lora_alpha 8; }", "unknown keyword `lora_alpha`; did you mean `alpha`?"),
+        ("learning_rate 1;", "`learning_rate`; did you mean `lr`, which belongs in `train`?"),
+        ("train { optimizer adamw; }", "`optimizer` cannot be chosen: bake always trains with M"),
+        // Quotes.
+        ("train { schedule \"cosine\"; }", "write `cosine` without quotes [B0001]"),
+        ("train { divergence \"reverse_kl\"; }", "write `reverse_kl` without quotes"),
+        ("documents \"anywhere\";", "write `anywhere` without quotes"),
+        ("lora { modules \"all\"; }", "write `all` without quotes"),
+        ("lora { modules [\"q_proj\", v_proj]; }", "write `q_proj` without quotes"),
+        ("target \"b\" from \"keys.md\";", "write `b` without quotes"),
+        ("anchor \"b\" { everyday 9; }", "write `b` without quotes"),
+        ("expect \"Who?\" => \"declines\";", "write `declines` without quotes"),
+        ("train { epochs \"3\"; }", "write `3` without quotes"),
+        ("train { clip \"0.5\"; }", "write `0.5` without quotes"),
+        ("train { epochs \"few\"; }", "expected a whole number, found `\"few\"`"),
+        ("train { clip \"inf\"; }", "expected a number, found `\"inf\"`"),
+        ("train { schedule \"a b\"; }", "expected `constant`, `linear` or `cosine`, found `\"a b"),
+        ("target \"b c\" from \"keys.md\";", "expected the target's name, found `\"b c\"`"),
+        ("anchors 3;", "expected `everyday` or `none`, found `3` [B0001]"),
+        ("train { divergence 3; }", "expected `forward_kl`, `reverse_kl` or `jsd`, found `3`"),
+        // Forms.
+        (
+            "target b \"keys.md\";",
+            "write `from` before the path, as in `target b from \"keys.md\"` [B0001]",
+        ),
+        ("target b \"keys.md\" { ask 3; }", "write `from` before the path"),
+        (
+            "target from \"keys.md\";",
+            "expected the target's name before `from`, as in `target name from \"keys.md\"`",
+        ),
+        ("expect \"Who?\" -> contains \"Bob\";", arrow),
+        ("expect \"Who?\" contains \"Bob\";", arrow),
+        ("lora { layers 3; }", "expected a range of blocks, as in `3..4` [B0001]"),
+        ("questions [\"a\"; \"b\"];", "entries are separated by commas, not by `;` [B0001]"),
+        ("lora { modules [q_proj; v_proj]; }", "entries are separated by commas, not by `;`"),
+        ("questions [\"a\" \"b\"];", "expected `,` before this [B0001]"),
+        ("expect b \"Who?\" => declines;", "there is no target `b`; expected `keys` [B0008]"),
+    ] {
+        let said = said(&format!("target keys from \"keys.csv\"; {source}"));
+        assert!(said.len() == 1 && said[0].contains(want), "{source}: {said:?}");
+    }
+    let said = said("bake \"Office\" { target keys from \"keys.md\"; }");
+    assert_eq!(said, ["write `Office` without quotes [B0001]"]);
+}
+
+#[test]
 fn turns_of_targets_follow_those_of_the_bake() {
     let source = "prompt { system \"A\"; user \"b\"; assistant \"c\"; } student \"S\";
         target t prompt { system \"D\"; user \"e\"; assistant \"f\"; }

@@ -126,7 +126,7 @@ impl Checker<'_> {
                 self.report(Code::Value, word.span(), "`jsd` needs its β, as in `jsd(0.5)`")
             }
             (other, _) => {
-                let hint = did_you_mean(other, &["forward_kl", "reverse_kl", "jsd"]);
+                let hint = did_you_mean(other, &Kind::Divergence.words());
                 self.report(
                     Code::Value,
                     word.span(),

@@ -2,6 +2,10 @@
 
 use super::Scope::{self, Bake, TargetBody};
 
+/// What an answer can be checked for by an `expect`.
+pub const CHECKS: [&str; 6] =
+    ["contains", "starts_with", "ends_with", "matches", "equals", "declines"];
+
 /// Keywords that are more than a setting, where they are allowed, and what they declare.
 pub const ITEMS: &[(&str, &[Scope], &str)] = &[
     ("crate", &[Bake], "`crate = ::path;`: the path of the `bake` library, if it was renamed"),

@@ -46,6 +46,32 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// The words that it may be, alone or in a list.
+    pub fn words(self) -> Vec<&'static str> {
+        match self {
+            Self::Word(words) => words.to_vec(),
+            Self::Divergence => vec!["forward_kl", "reverse_kl", "jsd"],
+            Self::Modules => {
+                ["all"].into_iter().chain(Projection::ALL.map(Projection::name)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The place of the settings in its braces.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Prompt(scope)
+            | Self::Examples(scope)
+            | Self::File(scope)
+            | Self::Block(scope)
+            | Self::Counted { scope: Some(scope), .. } => Some(scope),
+            _ => None,
+        }
+    }
+}
+
 /// The values, for people.
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

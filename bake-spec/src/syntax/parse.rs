@@ -12,12 +12,14 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 
 use super::tokens::{
-    begins_named, begins_next_item, braces, brackets, check_nesting, found, parentheses, recover,
-    recover_to, skip_to_clause, written_value,
+    begins_named, begins_next_item, braces, brackets, check_nesting, found, hyphenated,
+    parentheses, recover, recover_to, skip_to_clause, written_value,
 };
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, similar, very_similar};
-use crate::model::named::{NAMED, NamedModel};
-use crate::settings::{Kind, Scope, find, keywords};
+use crate::diagnostics::{
+    Code, Diagnostic, Diagnostics, called_here, did_you_mean, one_of, similar, very_similar,
+};
+use crate::model::named::NamedModel;
+use crate::settings::{CHECKS, Kind, Scope, find, keywords};
 use crate::syntax::ast::{
     Assignment, At, Item, Value, WrittenAnswer, WrittenBake, WrittenExpect, WrittenModel,
     WrittenTarget,
@@ -84,7 +86,8 @@ impl Parser {
             };
             return self.report(Code::Syntax, keyword.span(), message);
         }
-        let Ok(name) = input.parse::<Ident>() else {
+        let quoted = self.unquoted(input, |_| true);
+        let Ok(name) = quoted.map_or_else(|| input.parse::<Ident>(), Ok) else {
             return self.report(
                 Code::Syntax,
                 input.span(),
@@ -200,8 +203,7 @@ impl Parser {
                 if let Some(model) = NamedModel::find(other) {
                     return Ok(WrittenModel::Named(model, word));
                 }
-                let names: Vec<&str> =
-                    ["tiny"].into_iter().chain(NAMED.iter().map(NamedModel::name)).collect();
+                let names: Vec<&str> = NamedModel::names().collect();
                 let known = names.iter().copied().chain(["hub"]);
                 let message = match similar(other, known) {
                     Some(meant) => format!("unknown model `{other}`; did you mean `{meant}`?"),
@@ -223,8 +225,12 @@ impl Parser {
                 (Scope::TargetHead, Scope::TargetBody, "`weight`, `from`, `prompt`, `{` or `;`")
             }
         };
-        let name = self.word(input, &format!("the {keyword}'s name"))?;
-        let (mut head, mut broken, mut ends_in_brace) = (Vec::new(), false, false);
+        let name = match self.unquoted(input, |_| true) {
+            Some(name) => name,
+            None => self.word(input, &format!("the {keyword}'s name"))?,
+        };
+        let (mut head, mut ends_in_brace) = (Vec::new(), false);
+        let mut broken = clauses == Scope::TargetHead && self.path_without_from(input, &name);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
             if begins_next_item(input, clauses) {
                 break;
@@ -262,6 +268,19 @@ impl Parser {
         Ok((Item::Target(WrittenTarget { keyword, name, head, body, broken }), ends))
     }
 
+    /// Whether a path follows a target's name at once, which is reported; the path is skipped.
+    fn path_without_from(&mut self, input: ParseStream<'_>, name: &Ident) -> bool {
+        let Ok(path) = input.fork().parse::<LitStr>() else { return false };
+        let (span, what, form) = match name == "from" {
+            true => (name.span(), "expected the target's name before `from`", "name".to_owned()),
+            false => (path.span(), "write `from` before the path", name.to_string()),
+        };
+        let message = format!("{what}, as in `target {form} from {}`", path.token());
+        self.diagnostics.push(Diagnostic::new(Code::Syntax, span, message));
+        drop(input.parse::<LitStr>());
+        true
+    }
+
     fn expect(
         &mut self,
         input: ParseStream<'_>,
@@ -290,8 +309,14 @@ impl Parser {
             });
         }
         let question = self.text(input, "the question")?;
+        if !input.peek(Token![=>]) {
+            let message = "expected `=>` after the question, as in `expect \"…\" => contains \
+                           \"…\";`";
+            return self.report(Code::Syntax, input.span(), message);
+        }
         self.syn(input.parse::<Token![=>]>())?;
-        let what = self.word(input, "a check such as `contains`, `equals` or `declines`")?;
+        let what = "a check such as `contains`, `equals` or `declines`";
+        let what = self.choice(input, &CHECKS, what)?;
         let answer = match what.to_string().as_str() {
             "contains" if input.peek(token::Bracket) => {
                 let words = "words that the answer may contain";
@@ -315,9 +340,7 @@ impl Parser {
             "equals" => WrittenAnswer::Equals(self.text(input, "the answer")?),
             "declines" => WrittenAnswer::Declines(what),
             other => {
-                let known =
-                    ["contains", "starts_with", "ends_with", "matches", "equals", "declines"];
-                let message = format!("unknown check `{other}`; {}", did_you_mean(other, &known));
+                let message = format!("unknown check `{other}`; {}", did_you_mean(other, &CHECKS));
                 return self.report(Code::UnknownKeyword, what.span(), message);
             }
         };
@@ -330,6 +353,8 @@ impl Parser {
         keyword: Ident,
         scope: Scope,
     ) -> Parsed<(Assignment, bool)> {
+        self.not_hyphenated(input, &keyword, scope)?;
+        self.not_a_document(input, &keyword, scope)?;
         let Some(setting) = find(scope, &keyword.to_string()) else {
             return self.unknown(&keyword, scope);
         };
@@ -359,15 +384,19 @@ impl Parser {
                 Value::Texts(self.list(input, |parser, input| parser.text(input, "a string"))?),
                 false,
             ),
-            Kind::Word(_) => (Value::Word(self.word(input, "a word")?), false),
+            Kind::Word(words) => (Value::Word(self.choice(input, words, &one_of(words))?), false),
             Kind::Divergence => (self.call(input)?, false),
             Kind::Modules if input.peek(token::Bracket) => (
                 Value::Words(self.list(input, |parser, input| {
-                    parser.word(input, "the name of a linear layer")
+                    let names = setting.kind.words();
+                    parser.choice(input, &names, "the name of a linear layer")
                 })?),
                 false,
             ),
-            Kind::Modules => (Value::Word(self.word(input, "`all` or a list of names")?), false),
+            Kind::Modules => {
+                let all = self.choice(input, &["all"], "`all` or a list of names")?;
+                (Value::Word(all), false)
+            }
             Kind::Layers => (self.layers(input)?, false),
             Kind::Block(scope) => (Value::Block(self.block(input, scope)?), true),
             Kind::Counted { .. } => self.counted(input, setting.kind, &keyword)?,
@@ -394,31 +423,63 @@ impl Parser {
         self.diagnostics.push(Diagnostic::new(Code::Syntax, span, message));
     }
 
+    /// `top-p`, as the settings of other tools are written: a keyword with `_` is meant.
+    fn not_hyphenated(
+        &mut self,
+        input: ParseStream<'_>,
+        keyword: &Ident,
+        scope: Scope,
+    ) -> Parsed<()> {
+        let Some(written) = hyphenated(input, keyword) else { return Ok(()) };
+        let joined = written.replace('-', "_");
+        let known = everywhere().map(|(known, _)| known).find(|known| *known == joined);
+        let Some(meant) = called_here(&joined).or(known) else { return Ok(()) };
+        let message = format!("unknown keyword `{written}`; {}", meant_in(meant, scope));
+        self.report(Code::UnknownKeyword, keyword.span(), message)
+    }
+
+    /// `document "…"` in a bake: documents are those of its targets.
+    fn not_a_document(
+        &mut self,
+        input: ParseStream<'_>,
+        keyword: &Ident,
+        scope: Scope,
+    ) -> Parsed<()> {
+        let (Some(setting), Ok(path)) = (find(scope, "documents"), input.fork().parse::<LitStr>())
+        else {
+            return Ok(());
+        };
+        let is_word = setting.kind.words().contains(&path.value().as_str());
+        if is_word || keyword != "document" && keyword != "documents" {
+            return Ok(());
+        }
+        let message =
+            format!("a document is that of a target; write `target NAME from {};`", path.token());
+        self.report(Code::UnknownKeyword, keyword.span(), message)
+    }
+
     fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
         let word = keyword.to_string();
         let known: Vec<&str> = keywords(scope).collect();
-        let everywhere = || {
-            Scope::ALL
-                .into_iter()
-                .flat_map(|scope| keywords(scope).map(move |keyword| (keyword, scope)))
-        };
         let places: Vec<&str> = everywhere()
             .filter(|(keyword, _)| *keyword == word)
             .map(|(_, scope)| scope.name())
             .collect();
+        let meant = || {
+            called_here(&word)
+                .or_else(|| similar(&word, known.iter().copied()))
+                .or_else(|| very_similar(&word, everywhere().map(|(keyword, _)| keyword)))
+        };
         let message = if !places.is_empty() {
             format!(
                 "`{word}` is not allowed in {}; it belongs in {}",
                 scope.name(),
                 places.join(" or ")
             )
-        } else if similar(&word, known.iter().copied()).is_some() {
-            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
-        } else if let Some(meant) = very_similar(&word, everywhere().map(|(keyword, _)| keyword)) {
-            let other = everywhere()
-                .find(|(keyword, _)| *keyword == meant)
-                .map_or("", |(_, scope)| scope.name());
-            format!("unknown keyword `{word}`; did you mean `{meant}`, which belongs in {other}?")
+        } else if ["optimizer", "optimiser", "optim"].contains(&word.as_str()) {
+            format!("`{word}` cannot be chosen: bake always trains with Muon; leave it out")
+        } else if let Some(meant) = meant() {
+            format!("unknown keyword `{word}`; {}", meant_in(meant, scope))
         } else {
             format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
         };
@@ -451,5 +512,22 @@ impl Parser {
     fn report<T>(&mut self, code: Code, span: Span, message: impl Into<String>) -> Parsed<T> {
         self.diagnostics.push(Diagnostic::new(code, span, message));
         Err(Reported)
+    }
+}
+
+/// Every keyword, with each place in which it is allowed.
+fn everywhere() -> impl Iterator<Item = (&'static str, Scope)> {
+    let inside = |scope| keywords(scope).map(move |keyword| (keyword, scope));
+    Scope::ALL.into_iter().flat_map(inside)
+}
+
+/// What is said in a place where another keyword is meant, which may belong elsewhere.
+fn meant_in(meant: &str, scope: Scope) -> String {
+    let places = || everywhere().filter(|(keyword, _)| *keyword == meant);
+    match places().next() {
+        Some((_, other)) if !places().any(|(_, place)| place == scope) => {
+            format!("did you mean `{meant}`, which belongs in {}?", other.name())
+        }
+        _ => format!("did you mean `{meant}`?"),
     }
 }

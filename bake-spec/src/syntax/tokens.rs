@@ -85,6 +85,17 @@ pub(super) fn begins_next_item(input: ParseStream<'_>, clauses: Scope) -> bool {
     })
 }
 
+/// A keyword with the words that follow it after hyphens, as in `top-p`; none without such words.
+pub(super) fn hyphenated(input: ParseStream<'_>, keyword: &Ident) -> Option<String> {
+    let (ahead, mut written) = (input.fork(), keyword.to_string());
+    while ahead.parse::<Token![-]>().is_ok()
+        && let Ok(word) = ahead.call(Ident::parse_any)
+    {
+        written += &format!("-{word}");
+    }
+    written.contains('-').then_some(written)
+}
+
 /// Skips the rest of a target's clause: everything before its next clause, braces, or `;`.
 pub(super) fn skip_to_clause(input: ParseStream<'_>, clauses: Scope) {
     while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {

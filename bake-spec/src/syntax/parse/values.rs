@@ -12,11 +12,12 @@ impl Parser {
         };
         let ahead = input.fork();
         let Ok(Lit::Int(literal)) = ahead.parse::<Lit>() else {
-            return self.report(
-                Code::Syntax,
-                input.span(),
-                format!("expected a whole number, found {}", found(input)),
-            );
+            let quoted = quoted(input).filter(|text| text.parse::<u64>().is_ok());
+            let message = match quoted {
+                Some(number) => format!("write `{number}` without quotes"),
+                None => format!("expected a whole number, found {}", found(input)),
+            };
+            return self.report(Code::Syntax, input.span(), message);
         };
         let negative = input.peek(Token![-]);
         input.advance_to(&ahead);
@@ -92,11 +93,12 @@ impl Parser {
                 (literal.base10_digits().to_owned(), literal.suffix().to_owned(), literal.span())
             }
             _ => {
-                return self.report(
-                    Code::Syntax,
-                    span,
-                    format!("expected a number, found {}", found(input)),
-                );
+                let quoted = quoted(input).filter(|text| text.parse().is_ok_and(f64::is_finite));
+                let message = match quoted {
+                    Some(number) => format!("write `{number}` without quotes"),
+                    None => format!("expected a number, found {}", found(input)),
+                };
+                return self.report(Code::Syntax, span, message);
             }
         };
         input.advance_to(&ahead);
@@ -124,7 +126,8 @@ impl Parser {
 
     /// A word, or a word with a number in parentheses.
     pub(super) fn call(&mut self, input: ParseStream<'_>) -> Parsed<Value> {
-        let word = self.word(input, "a word")?;
+        let words = Kind::Divergence.words();
+        let word = self.choice(input, &words, &one_of(&words))?;
         if !input.peek(token::Paren) {
             return Ok(Value::Word(word));
         }
@@ -153,6 +156,11 @@ impl Parser {
                 input.span(),
                 "write the block after the last one: `4..7` for the blocks 4, 5 and 6",
             );
+        }
+        if !input.peek(Token![..]) {
+            let end = start.saturating_add(1);
+            let message = format!("expected a range of blocks, as in `{start}..{end}`");
+            return self.report(Code::Syntax, span.0, message);
         }
         self.syn(input.parse::<Token![..]>())?;
         let Value::Count(end, _) = self.count(input, Kind::Layers)? else { return Err(Reported) };
@@ -183,7 +191,11 @@ impl Parser {
                     }
                 }
             }
-            if !content.is_empty() && content.parse::<Token![,]>().is_err() {
+            if content.peek(Token![;]) {
+                let message = "entries are separated by commas, not by `;`";
+                let _ = self.report::<()>(Code::Syntax, content.span(), message);
+                drop(content.parse::<Token![;]>());
+            } else if !content.is_empty() && content.parse::<Token![,]>().is_err() {
                 // Only the comma is missing: this is the next element.
                 let _ = self.report::<()>(Code::Syntax, content.span(), "expected `,` before this");
             }
@@ -199,6 +211,38 @@ impl Parser {
         self.syn(input.parse())
     }
 
+    /// One of some words. That it is another is reported where its meaning is known.
+    pub(super) fn choice(
+        &mut self,
+        input: ParseStream<'_>,
+        words: &[&str],
+        what: &str,
+    ) -> Parsed<Ident> {
+        match self.unquoted(input, |text| words.contains(&text)) {
+            Some(word) => Ok(word),
+            None => self.word(input, what),
+        }
+    }
+
+    /// A word in quotes where one without belongs: the quotes are reported, and the word is read.
+    pub(super) fn unquoted(
+        &mut self,
+        input: ParseStream<'_>,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Option<Ident> {
+        let text = quoted(input).filter(|text| is_meant(text))?;
+        // Only a word: whatever else is in the quotes is never split into tokens.
+        if !text.chars().all(|letter| letter.is_alphanumeric() || letter == '_') {
+            return None;
+        }
+        let mut word = Ident::parse_any.parse_str(&text).ok()?;
+        word.set_span(input.span());
+        let message = format!("write `{word}` without quotes");
+        self.diagnostics.push(Diagnostic::new(Code::Syntax, input.span(), message));
+        drop(input.parse::<LitStr>());
+        Some(word)
+    }
+
     /// Any word, including Rust's keywords.
     pub(super) fn word(&mut self, input: ParseStream<'_>, what: &str) -> Parsed<Ident> {
         match input.call(Ident::parse_any) {
@@ -210,4 +254,9 @@ impl Parser {
             ),
         }
     }
+}
+
+/// What is in the double quotes that come next.
+fn quoted(input: ParseStream<'_>) -> Option<String> {
+    input.fork().parse::<LitStr>().ok().map(|text| text.value())
 }

@@ -135,7 +135,7 @@ pub mod bake {
     ///
     /// `train`, in a bake: `{ … }`.
     pub const train: () = ();
-    /// When a build script puts the adapter into the program.
+    /// When a build script puts the adapter into the program; release: only in release builds.
     ///
     /// `embed`, in a bake: `always`, `release`, `never`. Default: `always`.
     pub const embed: () = ();

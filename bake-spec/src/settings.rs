@@ -3,6 +3,8 @@
 
 mod items;
 mod kind;
+#[cfg(feature = "syntax")]
+pub mod pages;
 mod scope;
 mod table;
 #[cfg(test)]

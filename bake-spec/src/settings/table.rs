@@ -413,7 +413,7 @@ pub const SETTINGS: &[Setting] = &[
         &[Bake],
         Kind::Word(&["always", "release", "never"]),
         "always",
-        "when the build script embeds the adapter in the program",
+        "when the build script embeds the adapter in the program; release: only in release builds",
     ),
     setting(
         "gate",

@@ -34,6 +34,70 @@ fn files_written_from_the_table_are_up_to_date() {
 }
 
 #[test]
+fn every_word_of_a_declaration_has_a_page() {
+    for (word, parts) in [
+        ("rank", &["The rank of each layer's change.\n\n`rank`, in `lora`: a whole number"][..]),
+        // What is in the braces follows, with the words that a setting may be.
+        ("lora", &["The adapter.", "In `lora`:\n", "- `rank`: the rank of", "; default: `32`)"]),
+        ("train", &["In `train`:\n", "- `schedule`: how the learning rate falls (`constant`, `"]),
+        ("gate", &["In `gate`:\n", "- `kl`: ", "- `expects`: "]),
+        ("ask", &["In `ask`:\n", "- `template`: "]),
+        ("target", &["`target NAME", "In a target:\n", "- `from`: ", "In a target's braces:\n"]),
+        ("target", &["- `expect NAME", "- `stop`: texts that end an answer (`[\"…\", …]`, or `f"]),
+        ("bake", &["`bake NAME { … }`", "In a bake:\n", "- `target NAME", "- `lora`: the adapter"]),
+        ("expect", &["`expect NAME", "`contains`, `starts_with`", "`equals` or `declines`"]),
+        // A value has the page of its keyword, and all if it is also a keyword.
+        ("cosine", &["`cosine` is a value of `schedule`.", "`schedule`, in `train`: `constant`"]),
+        ("anywhere", &["`anywhere` is a value of `documents`.", "`documents`, in a bake"]),
+        ("jsd", &["`jsd` is a value of `divergence`.", "`divergence`, in `train`"]),
+        ("q_proj", &["`q_proj` is a value of `modules`."]),
+        ("declines", &["`declines` is a value of `expect`.", "`expect NAME"]),
+        ("tiny", &["`tiny` is a value of `model`.", "`model tiny;`"]),
+        ("smollm2", &["`smollm2` is a value of `model`."]),
+        ("everyday", &["`everyday`, in a target's braces", "`everyday` is a value of `anchors`."]),
+    ] {
+        let page = pages::page(word).unwrap_or_else(|| panic!("{word} has no page"));
+        for part in parts {
+            assert!(page.contains(part), "{word}: {part} is not in {page}");
+        }
+        assert!(page.ends_with('\n') && !page.ends_with("\n\n"), "{word}: {page:?}");
+    }
+    for name in pages::names() {
+        assert!(pages::page(name).is_some() && !pages::line(name).is_empty(), "{name}");
+    }
+    assert!(!pages::page("rank").unwrap().contains("In `"), "it has no braces");
+    assert_eq!(pages::page("zzzzzz"), None);
+}
+
+#[test]
+fn other_meanings_of_a_keyword_are_listed() {
+    let line = pages::line("temperature");
+    let others = "(also in `persona`, `rephrase`, a bake, a target's braces, an anchor's braces, \
+                  `train`)";
+    assert!(line.ends_with(others), "{line}");
+    assert_eq!(pages::line("rank"), "the rank of each layer's change");
+}
+
+#[test]
+fn a_word_without_a_page_is_compared_with_all_that_have_one() {
+    for (word, want) in [
+        ("rnk", Some("rank")),
+        ("rnak", Some("rank")),
+        ("temprature", Some("temperature")),
+        ("cosin", Some("cosine")),
+        ("learning_rate", Some("lr")),
+        ("max_grad_norm", Some("clip")),
+        ("patent", Some("parent")),
+        ("online", None),
+        ("tinny", Some("tiny")),
+        ("bak", Some("bake")),
+        ("zzzzzz", None),
+    ] {
+        assert_eq!(pages::meant(word), want, "{word}");
+    }
+}
+
+#[test]
 fn defaults_are_in_their_ranges() {
     for setting in SETTINGS.iter().filter(|s| !s.default.is_empty()) {
         match setting.kind {

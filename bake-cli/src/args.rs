@@ -155,11 +155,18 @@ impl RoomArgs {
 
 /// Bytes from a number with a unit.
 fn size(text: &str) -> Result<usize, String> {
-    const UNITS: [(&str, usize); 3] = [("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    const UNITS: [(&str, usize); 6] = [
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let number =
         unit.and_then(|(number, bytes)| number.trim().parse::<usize>().ok()?.checked_mul(*bytes));
-    number.ok_or_else(|| "expected a number and kB, MB or GB, as in 512MB".to_owned())
+    number.ok_or_else(|| "expected a number and kB, MB, GB, KiB, MiB or GiB, as in 512MB".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -449,4 +456,27 @@ pub(crate) struct FolderArgs {
     pub(crate) folder: PathBuf,
     #[command(flatten)]
     pub(crate) names: NameArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_with_a_unit() {
+        for (text, bytes) in [
+            ("20kB", 20_000),
+            ("512MB", 512_000_000),
+            ("2 GB", 2_000_000_000),
+            ("20KiB", 20 * 1024),
+            ("512MiB", 512 * 1024 * 1024),
+            ("2GiB", 2 * 1024 * 1024 * 1024),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["20", "MiB", "1.5GB", "-1MB", "20iB", "99999999999GiB"] {
+            let why = size(text).unwrap_err();
+            assert!(why.contains("kB, MB, GB, KiB, MiB or GiB"), "{text}: {why}");
+        }
+    }
 }

@@ -21,7 +21,10 @@ fn listings_say_what_there_is() {
     assert!(plan["bakes"][0]["activation_bytes"].as_u64().unwrap() >= 256 << 20);
     let little = json(&["plan", "--activations", "20kB", "--json"]);
     assert_eq!(little["bakes"][0]["activation_bytes"], 20_000);
-    package.fails(&["plan", "--activations", "20"], 2, "a number and kB, MB or GB, as in 512MB");
+    let binary = json(&["plan", "--activations", "20KiB", "--json"]);
+    assert_eq!(binary["bakes"][0]["activation_bytes"], 20_480);
+    let units = "a number and kB, MB, GB, KiB, MiB or GiB, as in 512MB";
+    package.fails(&["plan", "--activations", "20"], 2, units);
     let shown = package.ok(&["plan", "--activations", "20kB"]);
     assert!(shown.contains("rollouts 0 ready, 2 to make"), "{shown}");
     assert!(shown.contains("(limit for activations: 20.0 kB)"), "{shown}");

@@ -19,6 +19,7 @@ mod status;
 mod test;
 mod vendor;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -85,8 +86,9 @@ fn similar_of(command: &clap::Command, name: &str) -> Option<String> {
     similar(name, verbs()).map(str::to_owned)
 }
 
-/// That a command does not print JSON, and which ones do.
-pub(crate) fn without_json(name: Option<&str>) -> String {
+/// That a command does not print JSON, and which ones do; if none is named before `--json`, but one
+/// of those after it, where `--json` belongs.
+pub(crate) fn without_json(name: Option<&str>, words: &[OsString]) -> String {
     let cli = Cli::command();
     let prints =
         |command: &clap::Command| command.get_arguments().any(|arg| arg.get_id() == "json");
@@ -97,6 +99,15 @@ pub(crate) fn without_json(name: Option<&str>) -> String {
         if prints(command) {
             those.push(command.get_name().to_owned());
         }
+    }
+    // `model list` is one of those, and contains `list`.
+    let after = |verb: &&String| {
+        let verb: Vec<&str> = verb.split(' ').collect();
+        words.windows(verb.len()).any(|words| words.iter().zip(&verb).all(|(a, b)| a == b))
+    };
+    let meant = those.iter().filter(after).max_by_key(|verb| verb.len());
+    if let (None, Some(verb)) = (name, meant) {
+        return format!("put `--json` after the command: `cargo bake {verb} --json`");
     }
     let command = name.map(|name| format!(" {name}")).unwrap_or_default();
     format!("`cargo bake{command}` does not take `--json`; these do: {}", those.join(", "))

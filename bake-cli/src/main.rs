@@ -69,7 +69,7 @@ fn misspelt(error: &clap::Error, words: &[OsString]) -> Option<String> {
             let command = word(1).filter(|word| !word.starts_with('-'));
             match command.and_then(commands::similar_command) {
                 Some(verb) => Some(not_a_command(word(1)?, &verb)),
-                None => Some(commands::without_json(command)),
+                None => Some(commands::without_json(command, words)),
             }
         }
         ErrorKind::UnknownArgument => {

@@ -176,7 +176,16 @@ fn json_is_taken_where_the_help_says_so_and_nowhere_else() {
         assert_eq!(help.contains("--json"), !refused, "{command}: {wrong}");
     }
     assert!(!package.ok(&["--help"]).contains("--json"));
-    package.fails(&["--json", "list"], 2, "--json");
+    for (args, command) in [
+        (&["--json", "list"][..], "list"),
+        (&["-q", "--json", "status"], "status"),
+        (&["--json", "model", "list"], "model list"),
+        (&["--json", "explain", "rank"], "explain"),
+    ] {
+        let meant = format!("put `--json` after the command: `cargo bake {command} --json`");
+        package.fails(args, 2, &meant);
+    }
+    package.fails(&["--json", "fmt"], 2, "`cargo bake` does not take `--json`; these do: ");
     let those = "these do: list, status, plan, check, test, show, explain, model list, gc";
     let message = format!("`cargo bake` does not take `--json`; {those}");
     let output = package.run(&["--json"]);

@@ -19,7 +19,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    success
   1    `check`, `test` or `fmt --check` found something, or `chat` could not answer a question
-  2    invalid usage
+  2    invalid usage, or a name that does not exist
   3    a bake missed its `gate`; --accept records it anyway
   101  an error
   130  interrupted by Ctrl-C";

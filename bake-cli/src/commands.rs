@@ -52,21 +52,18 @@ pub(crate) fn run(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
-/// The error for a name that is neither a command's nor a bake's, but like a command's.
+/// The error for a name on the command line that nothing has: what was named, and what may be
+/// meant.
 #[derive(Debug)]
-pub(crate) struct Misspelt {
-    name: String,
-    meant: String,
-}
+pub(crate) struct NotFound(pub(crate) String);
 
-impl std::fmt::Display for Misspelt {
+impl std::fmt::Display for NotFound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, meant } = self;
-        write!(f, "there is no command or bake `{name}`; did you mean `cargo bake {meant}`?")
+        f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Misspelt {}
+impl std::error::Error for NotFound {}
 
 /// A command with a similar name, unless one has this name.
 pub(crate) fn similar_command(name: &str) -> Option<String> {

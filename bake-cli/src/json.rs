@@ -1,9 +1,11 @@
 //! What is printed as JSON. Its form is described by `bake-cli/json.schema.json`.
 
 use anyhow::Result;
+use bake_spec::ErrorKind;
 use bake_spec::store::write::WriteError;
 use serde::Serialize;
 
+use crate::commands::NotFound;
 use crate::mistakes::{Mistakes, ShownMistake};
 use crate::terminal::{message, say};
 
@@ -81,13 +83,19 @@ fn kind(error: &anyhow::Error) -> String {
         if cause.is::<WriteError>() {
             return Some("write".to_owned());
         }
-        let runtime = cause.downcast_ref::<bake_runtime::Error>();
-        let spec = cause.downcast_ref::<bake_spec::Error>();
-        runtime
-            .map(|e| snake_case(&format!("{:?}", e.kind())))
-            .or_else(|| spec.map(|e| snake_case(&format!("{:?}", e.kind()))))
+        if cause.is::<NotFound>() {
+            return Some("not_found".to_owned());
+        }
+        let runtime = cause.downcast_ref().map(bake_runtime::Error::kind);
+        let spec = || cause.downcast_ref().map(bake_spec::Error::kind);
+        runtime.or_else(spec).map(word)
     };
     error.chain().find_map(of).unwrap_or_else(|| "other".to_owned())
+}
+
+/// A kind of the library's errors as a word: its name in snake case.
+fn word(kind: ErrorKind) -> String {
+    snake_case(&format!("{kind:?}"))
 }
 
 fn snake_case(name: &str) -> String {
@@ -99,4 +107,21 @@ fn snake_case(name: &str) -> String {
         snake.push(letter.to_ascii_lowercase());
     }
     snake
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_error_is_described() {
+        let schema: Value = serde_json::from_str(include_str!("../json.schema.json")).unwrap();
+        let kinds = "/$defs/error/properties/error/properties/kind/anyOf/0/enum";
+        let described = schema.pointer(kinds).and_then(Value::as_array).unwrap();
+        let own = ["usage", "not_found", "declaration", "write", "other"].map(str::to_owned);
+        let all: Vec<String> = own.into_iter().chain(ErrorKind::ALL.map(word)).collect();
+        assert_eq!(*described, all);
+    }
 }

@@ -97,9 +97,9 @@ fn not_a_command(word: &str, meant: &str) -> String {
 }
 
 /// Cargo's own code for a failure, a shell's for a command that Ctrl-C ended, or that for a command
-/// line that was not understood.
+/// line that was not understood, such as one with a name that nothing has.
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<commands::Misspelt>() {
+    if error.is::<commands::NotFound>() {
         return 2;
     }
     let kind = match (error.downcast_ref::<bake_runtime::Error>(), error.downcast_ref()) {

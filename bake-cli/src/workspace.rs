@@ -13,6 +13,7 @@ use bake_spec::{Hash, Store};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::args::Common;
+use crate::commands::NotFound;
 use crate::mistakes::{Mistakes, ShownMistake};
 use crate::terminal;
 
@@ -44,7 +45,8 @@ pub(crate) fn roots(common: &Common) -> Result<Vec<(String, PathBuf)>> {
     for wanted in &common.package {
         if !members.iter().any(|package| package.name == wanted.as_str()) {
             let names: Vec<&str> = members.iter().map(|package| package.name.as_str()).collect();
-            bail!("the workspace has no package `{wanted}`; {}", did_you_mean(wanted, &names));
+            let hint = did_you_mean(wanted, &names);
+            return Err(NotFound(format!("the workspace has no package `{wanted}`; {hint}")).into());
         }
     }
     let here = nearest_manifest(common)?;
@@ -325,7 +327,8 @@ pub(crate) fn select<'a>(
                 .flat_map(|package| package.select(&[]))
                 .map(|found| &*found.declared.recipe.name)
                 .collect();
-            bail!("no bake `{name}` is declared; {}", did_you_mean(name, &known));
+            let hint = did_you_mean(name, &known);
+            return Err(NotFound(format!("no bake `{name}` is declared; {hint}")).into());
         }
     }
     if all.is_empty() {

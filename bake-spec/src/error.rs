@@ -60,6 +60,31 @@ pub enum ErrorKind {
     Tensor,
 }
 
+impl ErrorKind {
+    /// All of them, to compare with what describes them.
+    #[doc(hidden)]
+    pub const ALL: [Self; 18] = [
+        Self::Document,
+        Self::Dataset,
+        Self::Model,
+        Self::Tokenizer,
+        Self::Context,
+        Self::Adapter,
+        Self::Export,
+        Self::Recipe,
+        Self::Sampling,
+        Self::Training,
+        Self::Store,
+        Self::Lock,
+        Self::Source,
+        Self::NotBaked,
+        Self::Build,
+        Self::Interrupted,
+        Self::Device,
+        Self::Tensor,
+    ];
+}
+
 impl Error {
     /// An error with a message that names the file and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -149,6 +174,14 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_of_kinds_is_whole() {
+        for (i, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, i);
+        }
+        assert_eq!(ErrorKind::ALL.len(), ErrorKind::Tensor as usize + 1);
+    }
 
     /// An error with a cause, whose text may or may not be at its end.
     #[derive(Debug)]

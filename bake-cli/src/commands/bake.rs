@@ -14,7 +14,7 @@ use bake_spec::recipe::Recipe;
 use bake_spec::store::{folder_bytes, hash_folder};
 use bake_spec::{Hash, Store};
 
-use super::{Misspelt, checkpoint, figures, similar_command, test, vendor};
+use super::{NotFound, checkpoint, figures, similar_command, test, vendor};
 use crate::args::{BakeArgs, Common};
 use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
 use crate::workspace::{DeclaredBake, Models, Package, packages, select};
@@ -110,7 +110,9 @@ enum Ending {
 /// The error for a name that is like a command's.
 fn misspelt(name: &str) -> Option<anyhow::Error> {
     let meant = similar_command(name)?;
-    Some(Misspelt { name: name.to_owned(), meant }.into())
+    let message =
+        format!("there is no command or bake `{name}`; did you mean `cargo bake {meant}`?");
+    Some(NotFound(message).into())
 }
 
 /// Makes a bake unless it is up to date.
@@ -418,7 +420,8 @@ fn scratch(
                 .collect();
             match args.target.iter().find(|name| !known.contains(&name.as_str())) {
                 Some(name) => {
-                    bail!("no bake has a target `{name}`; {}", did_you_mean(name, &known))
+                    let hint = did_you_mean(name, &known);
+                    return Err(NotFound(format!("no bake has a target `{name}`; {hint}")).into());
                 }
                 None => bail!(
                     "no bake has all of the targets `{}`; name only targets of one bake",

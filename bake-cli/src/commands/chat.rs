@@ -10,7 +10,7 @@ use bake_spec::diagnostics::did_you_mean;
 use bake_spec::lock::State;
 use bake_spec::recipe::{Recipe, Target};
 
-use super::checkpoint;
+use super::{NotFound, checkpoint};
 use crate::args::{ChatArgs, Common, Who};
 use crate::terminal::{tell, warning};
 use crate::workspace::{Models, packages, select_one};
@@ -87,7 +87,8 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
 fn named<'a>(recipe: &'a Recipe, name: &str) -> Result<&'a Target> {
     let known: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
     let found = recipe.targets.iter().find(|target| target.name == name);
-    found.ok_or_else(|| anyhow!("there is no target `{name}`; {}", did_you_mean(name, &known)))
+    let missing = || format!("there is no target `{name}`; {}", did_you_mean(name, &known));
+    found.ok_or_else(|| NotFound(missing()).into())
 }
 
 struct Talk<'a> {

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use bake_spec::diagnostics::{Code, similar};
-use bake_spec::settings::{ITEMS, SETTINGS};
+use anyhow::Result;
+use bake_spec::diagnostics::Code;
+use bake_spec::settings::pages;
 use serde::Serialize;
 
+use super::NotFound;
 use crate::args::Explain;
 use crate::json;
 use crate::terminal::{self, say};
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Explain) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let page = page(what)?;
+    let page = page(what).map_err(NotFound)?;
     if as_json {
         json::print(&Page { name: what.clone(), page })?;
     } else {
@@ -49,47 +50,28 @@ pub(crate) fn run(args: &Explain) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(what: &str) -> Result<String> {
-    // `B7` and `b0007` are B0007.
-    let number = what.strip_prefix(['B', 'b']).and_then(|digits| digits.parse::<u16>().ok());
-    if let Some(number) = number {
+/// The page about a code or a word, or why there is none.
+fn page(what: &str) -> Result<String, String> {
+    // `7`, `B7`, `b0007` and `E0007` are B0007.
+    let digits = what.strip_prefix(['B', 'b', 'E', 'e']).unwrap_or(what);
+    if let Ok(number) = digits.parse::<u16>() {
         let codes: Vec<Code> = Code::all().collect();
         let code = codes.iter().find(|code| **code as u16 == number);
         return match (code, &codes[..]) {
             (Some(code), _) => Ok(code.page().to_owned()),
             (None, [first, .., last]) => {
-                bail!("there is no error {what}; the codes are {first} to {last}")
+                Err(format!("there is no error {what}; the codes are {first} to {last}"))
             }
-            _ => bail!("there is no error {what}"),
+            _ => Err(format!("there is no error {what}")),
         };
     }
-    let item = ITEMS.iter().find(|(name, ..)| *name == what);
-    let settings: Vec<String> = SETTINGS
-        .iter()
-        .filter(|setting| setting.name == what)
-        .map(|setting| format!("{}\n", setting.page()))
-        .collect();
-    match (item, settings.is_empty()) {
-        (Some((_, _, help)), _) => Ok(format!("{help}\n")),
-        (None, false) => Ok(settings.join("\n")),
-        (None, true) => match similar(what, names()) {
-            Some(meant) => {
-                bail!("there is no setting or error `{what}`; did you mean `{meant}`?")
-            }
-            None => {
-                bail!("there is no setting or error `{what}`; `cargo bake explain` lists them all")
-            }
-        },
-    }
-}
-
-/// The names of all settings, each once, in order.
-fn names() -> Vec<&'static str> {
-    let settings = SETTINGS.iter().map(|setting| setting.name);
-    let mut names: Vec<&str> = settings.chain(ITEMS.iter().map(|(name, ..)| *name)).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    pages::page(what).ok_or_else(|| {
+        let hint = match pages::meant(what) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "`cargo bake explain` lists them all".to_owned(),
+        };
+        format!("there is no setting or error `{what}`; {hint}")
+    })
 }
 
 fn pages() -> Pages {
@@ -98,15 +80,10 @@ fn pages() -> Pages {
         let about = title.split_once(": ").map_or(title, |(_, about)| about);
         Entry { name: code.to_string(), about: about.to_owned() }
     };
-    let setting = |name: &str| {
-        let item = ITEMS.iter().find(|(item, ..)| *item == name).map(|(.., help)| *help);
-        let setting = SETTINGS.iter().find(|setting| setting.name == name);
-        let about = item.or(setting.map(|setting| setting.help)).unwrap_or_default();
-        Entry { name: name.to_owned(), about: about.to_owned() }
-    };
+    let setting = |name: &str| Entry { name: name.to_owned(), about: pages::line(name) };
     Pages {
         errors: Code::all().map(error).collect(),
-        settings: names().into_iter().map(setting).collect(),
+        settings: pages::names().into_iter().map(setting).collect(),
     }
 }
 

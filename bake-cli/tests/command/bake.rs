@@ -108,7 +108,7 @@ fn a_target_alone_is_baked_beside_the_lock() {
     let adapter = package.ok(&["--target", "lamp"]);
     assert!(Path::new(adapter.trim()).join("adapter_model.safetensors").is_file(), "{adapter}");
     assert!(!package.root().join("bake.lock").exists());
-    package.fails(&["--target", "lmap"], 101, "did you mean `lamp`?");
+    package.fails(&["--target", "lmap"], 2, "did you mean `lamp`?");
     package.fails(&["--target", "keys", "--locked"], 2, "cannot be used with");
     package.fails(&["--target", "keys", "--frozen"], 2, "cannot be used with");
 }

@@ -94,7 +94,7 @@ fn nothing_is_removed_where_it_is_unknown_what_is_in_use() {
     std::fs::remove_file(package.root().join("bake.lock")).unwrap();
     let manifest = package.read("Cargo.toml");
 
-    package.fails(&["gc", "-p", "ofice"], 101, "did you mean `office`?");
+    package.fails(&["gc", "-p", "ofice"], 2, "did you mean `office`?");
     package.write("Cargo.toml", "[package\n");
     package.fails(&["gc"], 101, "nothing was removed");
     package.write("Cargo.toml", &manifest);

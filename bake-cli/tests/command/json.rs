@@ -116,17 +116,31 @@ fn listings_are_as_they_are_described() {
     }
 }
 
+/// The list of kinds of errors in the schema.
+const KINDS: &str = "/$defs/error/properties/error/properties/kind/anyOf/0/enum";
+
 #[test]
 fn errors_are_json_where_json_is_asked_for() {
     let package = Package::new();
+    let schema: Value = serde_json::from_str(include_str!("../../json.schema.json")).unwrap();
+    let kinds = schema.pointer(KINDS).and_then(Value::as_array).unwrap();
     let error = |args: &[&str], code: i32| {
         let output = package.run(args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
         let text = String::from_utf8(output.stdout).unwrap();
         check("error", &text);
-        serde_json::from_str::<Value>(&text).unwrap()["error"].clone()
+        let error = serde_json::from_str::<Value>(&text).unwrap()["error"].clone();
+        assert!(kinds.contains(&error["kind"]), "{error}");
+        error
     };
-    assert_eq!(error(&["status", "Ofice", "--json"], 101)["kind"], "other");
+    for args in [
+        &["status", "Ofice", "--json"][..],
+        &["status", "-p", "ofice", "--json"],
+        &["explain", "rnk", "--json"],
+        &["explain", "B0099", "--json"],
+    ] {
+        assert_eq!(error(args, 2)["kind"], "not_found", "{args:?}");
+    }
     assert_eq!(error(&["status", "--no-such", "--json"], 2)["kind"], "usage");
     let misspelt = error(&["stauts", "--json"], 2);
     let meant = "`stauts` is not a command; did you mean `cargo bake status`?";

@@ -54,7 +54,7 @@ fn listings_say_what_there_is() {
         package.ok(&["chat", "--who", "prompted", "--ask", "I lost my key"]).trim(),
         "Ask Bob in the blue office."
     );
-    package.fails(&["chat", "--target", "lmap", "--ask", "x"], 101, "did you mean `lamp`?");
+    package.fails(&["chat", "--target", "lmap", "--ask", "x"], 2, "did you mean `lamp`?");
     // Nothing is old enough to be removed.
     assert_eq!(json(&["gc", "--json"])["removed"], serde_json::json!([]));
     assert_eq!(package.states(), ["fresh"; 3]);
@@ -88,8 +88,26 @@ fn errors_and_settings_are_listed_and_explained() {
     }
     let list: Value = serde_json::from_str(&package.ok(&["explain", "--json"])).unwrap();
     assert_eq!(list["errors"][0]["name"], "B0001");
-    package.fails(&["explain", "rnak"], 101, "did you mean `rank`?");
-    package.fails(&["explain", "zzzzzz"], 101, "`cargo bake explain` lists them all");
+    let settings = list["settings"].as_array().unwrap();
+    let temperature = settings.iter().find(|entry| entry["name"] == "temperature").unwrap();
+    assert!(temperature["about"].as_str().unwrap().contains("(also in `persona`, `rephrase`, "));
+    for code in ["B0007", "b7", "7", "E0007"] {
+        assert!(package.ok(&["explain", code]).starts_with("# B0007: "), "{code}");
+    }
+    for (word, part) in [
+        ("lora", "In `lora`:\n\n- `rank`: the rank of each layer's change (a whole number from 1"),
+        ("train", "- `schedule`: how the learning rate falls (`constant`, `linear`, `cosine`; def"),
+        ("target", "In a target's braces:"),
+        ("cosine", "`cosine` is a value of `schedule`."),
+        ("declines", "`declines` is a value of `expect`."),
+    ] {
+        let page = package.ok(&["explain", word]);
+        assert!(page.contains(part), "{word}: {page}");
+    }
+    package.fails(&["explain", "rnak"], 2, "did you mean `rank`?");
+    package.fails(&["explain", "batch_size"], 2, "did you mean `batch`?");
+    package.fails(&["explain", "office"], 2, "`cargo bake explain` lists them all");
+    package.fails(&["explain", "zzzzzz"], 2, "`cargo bake explain` lists them all");
 }
 
 #[test]

@@ -5,12 +5,13 @@ use super::*;
 #[test]
 fn mistakes_are_reported_with_the_next_step() {
     let package = Package::new();
-    package.fails(&["Ofice"], 101, "did you mean `Office`?");
+    package.fails(&["Ofice"], 2, "did you mean `Office`?");
+    package.fails(&["Keys"], 2, "no bake `Keys` is declared; expected `Office`");
     package.fails(&["statu"], 2, "did you mean `cargo bake status`?");
-    package.fails(&["-p", "ofice"], 101, "did you mean `office`?");
+    package.fails(&["-p", "ofice"], 2, "did you mean `office`?");
     package.fails(&["--manifest-path", "no/Cargo.toml"], 101, "no/Cargo.toml");
-    package.fails(&["explain", "B0099"], 101, "the codes are B0001 to B0021");
-    package.fails(&["explain", "rnk"], 101, "did you mean `rank`?");
+    package.fails(&["explain", "B0099"], 2, "the codes are B0001 to B0021");
+    package.fails(&["explain", "rnk"], 2, "did you mean `rank`?");
     package.fails(&["stauts"], 2, "did you mean");
     let get = "`model gte` is not a command; did you mean `cargo bake model get`?";
     package.fails(&["model", "gte", "smollm2"], 2, get);

@@ -266,8 +266,9 @@
 //! `unit`; besides, `load_model`, `stimuli` for the questions of each target, and `save`. An event
 //! of level `INFO` at the end of each stage says what was done; the last one has the divergences
 //! `kl_before` and `kl_after`. Outside of bakes there are the spans `plan`, `load`, `answer` and
-//! `answers`, and `export`. What [`Progress::warn`] and [`Progress::note`] get are events too, of the levels
-//! `WARN` and `INFO`, with the field `told`, so that a program that shows both can leave them out.
+//! `answers`, and `export`. What [`Progress::warn`] and [`Progress::note`] get are events too, of
+//! the levels `WARN` and `INFO`, with the field `told`, so that a program that shows both can leave
+//! them out.
 //!
 //! # Features
 //!

@@ -166,7 +166,8 @@ fn size(text: &str) -> Result<usize, String> {
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
     let number =
         unit.and_then(|(number, bytes)| number.trim().parse::<usize>().ok()?.checked_mul(*bytes));
-    number.ok_or_else(|| "expected a number and kB, MB, GB, KiB, MiB or GiB, as in 512MB".to_owned())
+    number
+        .ok_or_else(|| "expected a number and kB, MB, GB, KiB, MiB or GiB, as in 512MB".to_owned())
 }
 
 #[derive(Subcommand)]

@@ -207,8 +207,9 @@ impl Store {
         holds
     }
 
-    /// Records that the adapter in a folder is used, if the folder is that of an adapter in a store:
-    /// cleaning then leaves it. The folder itself stays as it is, since build scripts watch it.
+    /// Records that the adapter in a folder is used, if the folder is that of an adapter in a
+    /// store: cleaning then leaves it. The folder itself stays as it is, since build scripts watch
+    /// it.
     pub fn note_use_of(dir: &Path) {
         let is_hash = |name: &&OsStr| name.to_str().is_some_and(|it| it.parse::<Hash>().is_ok());
         let in_store = |parent: &&Path| parent.ends_with(ARTIFACTS);

@@ -1,5 +1,5 @@
-//! What the library that reads tokenizers takes on trust: files that would make it panic, or ask for
-//! memory that no machine has, are refused beforehand.
+//! What the library that reads tokenizers takes on trust: files that would make it panic, or ask
+//! for memory that no machine has, are refused beforehand.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -286,10 +286,10 @@ fn every_generator_and_its_settings_are_recorded() {
     assert_eq!(
         full_generators().encoded(),
         [
-            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":4,"persona":20,"#,
+            r#"{"ask":0,"everyday":"auto","outline":30,"outline.version":5,"persona":20,"#,
             r#""persona.people":["a child"],"persona.temperature":0.9,"rephrase":"auto","#,
             r#""template":"What is {{ heading }}?","unanswerable":9,"#,
-            r#""unanswerable.decline":"No idea.","unanswerable.version":2}"#,
+            r#""unanswerable.decline":"No idea.","unanswerable.version":3}"#,
         ]
         .concat()
     );
@@ -381,8 +381,8 @@ fn worked_examples_change_an_address_where_they_are_written() {
 fn only_generators_leave_a_trace_at_their_defaults() {
     let [plain, anchor] = plain_targets();
     let generators = concat!(
-        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":4,"#,
-        r#""unanswerable":"auto","unanswerable.version":2}"#
+        r#"{"ask":"auto","ask.version":2,"outline":"auto","outline.version":5,"#,
+        r#""unanswerable":"auto","unanswerable.version":3}"#
     );
     assert_eq!(plain.own().encoded(), generators);
     assert_eq!(anchor.own().encoded(), r#"{"anchor":true,"questions":["Hello"]}"#);

@@ -14,8 +14,8 @@ const LEFT_OUT: &[&str] = &[
     "me", "of", "should", "for",
 ];
 
-/// Where a word means what others say for it: "the fix" is none that could be sorted out, and who has
-/// lost a key has not gone it.
+/// Where a word means what others say for it: "the fix" is not what is sorted out, and whoever lost
+/// a key has not gone it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Use {
     /// Everywhere.

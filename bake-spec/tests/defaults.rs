@@ -29,6 +29,7 @@ fn an_anchor_inherits_no_questions() {
     let dir = package();
     let source = r#"bake A {
         ask 40; questions ["Who?"]; dataset "asked.csv" { field "q"; } rollouts 2;
+        persona 3; rephrase 3;
         target keys from "keys.md";
         anchor manners { questions ["Hello"]; }
         anchor bare;
@@ -39,8 +40,11 @@ fn an_anchor_inherits_no_questions() {
     let kinds = |target: &bake_spec::recipe::Target| -> Vec<GeneratorKind> {
         target.stimuli.generators.iter().map(Generator::kind).collect()
     };
-    use GeneratorKind::{Ask, Dataset, Everyday, Outline, Questions, Unanswerable};
-    assert_eq!(kinds(keys), [Questions, Dataset, Outline, Unanswerable, Ask]);
+    use GeneratorKind::{
+        Ask, Dataset, Everyday, Outline, Persona, Questions, Rephrase, Unanswerable,
+    };
+    let all = [Questions, Dataset, Outline, Unanswerable, Ask, Persona, Rephrase];
+    assert_eq!(kinds(keys), all);
     assert_eq!((kinds(manners), kinds(bare)), (vec![Questions], vec![Everyday]));
     assert_eq!(manners.stimuli.questions(), ["Hello"]);
     assert_eq!(manners.rollout.answers, 2, "the answers' settings are inherited");

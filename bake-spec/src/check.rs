@@ -104,8 +104,9 @@ pub fn check(
     let mut checker = Checker { package, diagnostics };
     let mut declared: Vec<Declared> = Vec::new();
     for bake in bakes {
-        // The lock has one entry for a name, whatever the conditions are.
-        match declared.iter().find(|other| other.name == bake.name) {
+        // The lock has one entry for a name, whatever the conditions are, and `r#Office` is no
+        // other name than `Office`.
+        match declared.iter().find(|other| other.name.unraw() == bake.name.unraw()) {
             Some(first) => checker.declared_twice(first, &bake),
             None => declared.push(checker.bake(bake)),
         }
@@ -193,7 +194,7 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn declared_twice(&mut self, first: &Declared, second: &WrittenBake) {
-        let name = &second.name;
+        let name = second.name.unraw();
         let conditions = |cfgs: Vec<String>| match cfgs.is_empty() {
             true => "always".to_owned(),
             false => format!("under `{}`", cfgs.join(" ")),

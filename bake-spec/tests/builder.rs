@@ -420,6 +420,10 @@ fn two_bakes_with_one_name_are_refused_whatever_their_conditions() {
     let want = "the bake `A` is declared twice, under `#[cfg(unix)]` and under `#[cfg(windows)]`; \
                 bake.lock has one entry per name, so give each bake its own name [B0006]";
     assert_eq!(said, [want]);
+    let source =
+        r#"bake A { target keys from "keys.md"; } bake r#A { target keys from "keys.md"; }"#;
+    let want = "the bake `A` is declared twice; give each bake its own name [B0006]";
+    assert_eq!(declared(dir.path(), source).1, [want]);
 }
 
 #[test]

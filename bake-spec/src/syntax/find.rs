@@ -12,6 +12,7 @@ use std::str::FromStr as _;
 
 pub use files::files;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
 
 use crate::check::{Declared, DeclaringPackage, check};
 use crate::diagnostics::{Code, Diagnostic, Diagnostics};
@@ -76,14 +77,14 @@ pub fn find(package: &Path, lock: Option<&Lock>) -> Result<Vec<Source>, Error> {
             let (bakes, mut diagnostics) = parse(tokens);
             let declared = check(bakes, DeclaringPackage { root: package, lock }, &mut diagnostics);
             for bake in &declared {
-                // The lock has one entry per name.
+                // The lock has one entry per name, to which `r#Office` and `Office` are one.
+                let name = bake.name.unraw();
                 if let Some(other) = sources
                     .iter()
-                    .find(|source| source.declared.iter().any(|other| other.name == bake.name))
+                    .find(|source| source.declared.iter().any(|other| other.name.unraw() == name))
                 {
                     let message = format!(
-                        "`{}` is declared in {} too; give each bake of a package its own name",
-                        bake.name,
+                        "`{name}` is declared in {} too; give each bake of a package its own name",
                         other.file.display()
                     );
                     diagnostics.push(Diagnostic::new(Code::SameName, bake.name.span(), message));
@@ -192,17 +193,18 @@ mod tests {
         let dir = package(&[
             ("src/a.rs", "bake! {\n    bake One { target keys wieght 2 from \"keys.md\" }\n}"),
             ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),
+            ("src/c.rs", "bake! { bake r#One { target keys from \"keys.md\" } }"),
         ]);
         let sources = find(dir.path(), None).unwrap();
         let said: Vec<String> = sources.iter().flat_map(Source::said).collect();
-        assert!(
-            said[0].starts_with("src/a.rs:2:28: error[B0002]: unknown keyword `wieght`"),
-            "{said:?}"
-        );
-        assert!(
-            said[1].starts_with("src/b.rs:1:14: error[B0006]: `One` is declared in src/a.rs too"),
-            "{said:?}"
-        );
+        for (said, begin) in said.iter().zip([
+            "src/a.rs:2:28: error[B0002]: unknown keyword `wieght`",
+            "src/b.rs:1:14: error[B0006]: `One` is declared in src/a.rs too",
+            "src/c.rs:1:14: error[B0006]: `One` is declared in src/a.rs too",
+        ]) {
+            assert!(said.starts_with(begin), "{said}");
+        }
+        assert_eq!(said.len(), 3);
     }
 
     #[test]

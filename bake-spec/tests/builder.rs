@@ -169,7 +169,7 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
     let dir = package();
     let keys = r#"target keys from "keys.md";"#;
     let train = "batch 0; divergence jsd(1.0); clip -1; epochs 1; epochs 2;";
-    let cases: [(String, Change); 24] = [
+    let cases: [(String, Change); 25] = [
         (String::new(), |bake| bake),
         (r#"target keys from "kyes.md";"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("kyes.md"))
@@ -218,6 +218,17 @@ fn a_builder_refuses_what_the_macro_refuses_in_the_same_words() {
         (r#"target keys from "keys.md" { rollouts 0; questions [" "]; }"#.to_owned(), |bake| {
             bake.target("keys", |target| target.document("keys.md").rollouts(0).questions([" "]))
         }),
+        (
+            r#"target keys from "keys.md" { questions ["Who\0?", "Where?"]; }
+                expect "When\0?" => contains "9"; expect "Why?" => equals "So\0.";"#
+                .to_owned(),
+            |bake| {
+                let questions = ["Who\0?", "Where?"];
+                bake.target("keys", |target| target.document("keys.md").questions(questions))
+                    .expect(None, "When\0?", Answer::Contains("9".into()))
+                    .expect(None, "Why?", Answer::Equals("So\0.".into()))
+            },
+        ),
         (r#"target keys from "keys.md" { dataset "asked.tsv"; }"#.to_owned(), |bake| {
             bake.target("keys", |target| {
                 target.document("keys.md").dataset("asked.tsv", "question")
@@ -356,6 +367,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         ask.with(|ask| ask.temperature = f64::INFINITY).unwrap_err(),
         questions(vec!["\u{a0}".into()]).unwrap_err(),
         questions(Vec::new()).unwrap_err(),
+        questions(vec!["Who\0?".into()]).unwrap_err(),
         target
             .stimuli
             .with(|stimuli| stimuli.generators.to_mut().push(Generator::Ask(ask.clone())))
@@ -388,6 +400,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`temperature` must be a number from 0 to 100; this is inf [B0004]",
         "a question cannot be empty [B0004]",
         "the list of `questions` cannot be empty [B0004]",
+        "a question cannot contain a NUL character; remove it [B0004]",
         "`ask` is given twice; keep one of them [B0003]",
         "the target `keys` has no questions; add `questions [\"…\"]`, or remove a setting such as \
          `ask 0` [B0005]",

@@ -104,6 +104,10 @@ fn examples_that_are_none_are_refused_where_they_are() {
             "{ user \" \"; assistant \"Bob.\"; }".to_owned(),
             "the question of a worked example cannot be empty [B0004]",
         ),
+        (
+            "{ user \"Who?\"; assistant \"Bob\\0.\"; }".to_owned(),
+            "the answer of a worked example cannot contain a NUL character; remove it [B0004]",
+        ),
     ] {
         let said = said(&examples);
         assert!(said.len() == 1 && said[0].starts_with(what), "{examples}: {said:?}");

@@ -4,8 +4,9 @@ use syn::LitStr;
 
 use super::Checker;
 use super::prompt::FileReading;
-use crate::diagnostics::Code;
+use crate::diagnostics::{Code, Mistake};
 use crate::recipe::WorkedExample;
+use crate::recipe::parts::check_words;
 use crate::syntax::ast::{Assignment, Value};
 use crate::text::dataset;
 
@@ -63,6 +64,11 @@ impl Checker<'_> {
                 _ => WorkedExample::ANSWER,
             };
             let words = self.said(part, what, reading);
+            if let (Err(mistake @ Mistake::Nul(_)), Value::Text(text)) =
+                (check_words(&words, what), &part.value)
+            {
+                self.report_mistake(mistake, text.span());
+            }
             match (part.setting.name, question.take()) {
                 ("passage", None) if passage.is_none() => passage = Some(words),
                 ("user", None) => question = Some(words.into()),

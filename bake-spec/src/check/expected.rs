@@ -58,7 +58,7 @@ impl Checker<'_> {
                 return self.of_file(&expect.question, target.as_deref(), names, anywhere, files);
             }
             WrittenAnswer::Contains(words) => {
-                self.not_blank(words, recipe::Answer::WORDS);
+                self.words(words, recipe::Answer::WORDS);
                 recipe::Answer::Contains(words.value().into())
             }
             WrittenAnswer::ContainsAny(any) => {
@@ -67,15 +67,15 @@ impl Checker<'_> {
                                    contain, or `declines`";
                     self.report(Code::Value, expect.question.span(), message);
                 }
-                any.iter().for_each(|words| self.not_blank(words, recipe::Answer::WORDS));
+                any.iter().for_each(|words| self.words(words, recipe::Answer::WORDS));
                 recipe::Answer::contains_any(any.iter().map(LitStr::value))
             }
             WrittenAnswer::StartsWith(words) => {
-                self.not_blank(words, recipe::Answer::BEGINNING);
+                self.words(words, recipe::Answer::BEGINNING);
                 recipe::Answer::StartsWith(words.value().into())
             }
             WrittenAnswer::EndsWith(words) => {
-                self.not_blank(words, recipe::Answer::END);
+                self.words(words, recipe::Answer::END);
                 recipe::Answer::EndsWith(words.value().into())
             }
             WrittenAnswer::Matches(pattern) => match self.pattern(pattern) {
@@ -83,15 +83,15 @@ impl Checker<'_> {
                 None => return Vec::new(),
             },
             WrittenAnswer::Equals(words) => {
-                self.not_blank(words, recipe::Answer::WHOLE);
+                self.words(words, recipe::Answer::WHOLE);
                 recipe::Answer::Equals(words.value().into())
             }
             WrittenAnswer::Declines(_) => recipe::Answer::Declines,
         };
-        self.not_blank(&expect.question, "a question");
+        self.words(&expect.question, "a question");
         let (target, question) = (target.map(Into::into), expect.question.value().into());
         let span = expect.question.span();
-        // What is empty was reported.
+        // What is empty, or has a NUL character, was reported.
         let expect = recipe::Expect::new(ExpectFields { target, question, answer });
         expect.ok().into_iter().map(|expect| Expected { expect, span, line: None }).collect()
     }

@@ -12,7 +12,7 @@ use super::expected::Expected;
 use super::lookup::Settings;
 use super::target::{ReadTarget, Shared};
 use crate::diagnostics::{Code, Mistake};
-use crate::recipe::parts::is_blank;
+use crate::recipe::parts::{check_words, is_blank};
 use crate::recipe::{self, Format, Generator, GeneratorKind, Recipe, normalised_question};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
@@ -142,8 +142,8 @@ impl Checker<'_> {
         match body.value("questions") {
             Some(Value::Texts(questions)) => {
                 let texts = questions.iter().map(LitStr::value);
-                let written: Vec<_> =
-                    texts.filter(|text| !is_blank(text)).map(Cow::Owned).collect();
+                let allowed = |text: &String| check_words(text, "").is_ok();
+                let written: Vec<_> = texts.filter(allowed).map(Cow::Owned).collect();
                 if !written.is_empty() {
                     generators.push(Generator::Questions(written.into()));
                 }

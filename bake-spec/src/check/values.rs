@@ -6,7 +6,7 @@ use syn::LitStr;
 use super::Checker;
 use super::lookup::Settings;
 use crate::diagnostics::{Code, Mistake, did_you_mean};
-use crate::recipe::parts::is_blank;
+use crate::recipe::parts::{check_words, is_blank};
 use crate::recipe::training::{check_beta, check_layers, check_module};
 use crate::recipe::{Pattern, Template};
 use crate::settings::{Kind, Scope};
@@ -69,7 +69,7 @@ impl Checker<'_> {
                 }
                 for text in texts {
                     match name {
-                        "questions" => self.not_blank(text, "a question"),
+                        "questions" => self.words(text, "a question"),
                         "people" => self.not_blank(text, "one of the `people`"),
                         _ => {}
                     }
@@ -156,6 +156,11 @@ impl Checker<'_> {
         if is_blank(&text.value()) {
             self.report_mistake(Mistake::Blank(what), text.span());
         }
+    }
+
+    /// A question, or what an answer to one must be.
+    pub(super) fn words(&mut self, text: &LitStr, what: &'static str) {
+        self.allow(check_words(&text.value(), what), text.span());
     }
 
     /// A regular expression.

@@ -33,6 +33,8 @@ pub enum Mistake<'a> {
     },
     /// A text without a word in it.
     Blank(&'static str),
+    /// A text with a character that no text in a file may have.
+    Nul(&'static str),
     /// A text that is not a regular expression.
     NotAPattern {
         /// The text.
@@ -140,6 +142,7 @@ impl<'a> Mistake<'a> {
             Self::Count { .. }
             | Self::Number { .. }
             | Self::Blank(_)
+            | Self::Nul(_)
             | Self::NoLayers { .. }
             | Self::Beta(_)
             | Self::ForNone(_)
@@ -175,7 +178,7 @@ impl<'a> Mistake<'a> {
     pub(crate) const fn stop(&self) -> ! {
         match self {
             Self::Count { name, .. } | Self::Number { name, .. } => panic!("{}", *name),
-            Self::Blank(what) => panic!("{}", *what),
+            Self::Blank(what) | Self::Nul(what) => panic!("{}", *what),
             Self::NotAPattern { text: name, .. } | Self::NotATemplate { why: name } => {
                 panic!("{}", *name)
             }
@@ -214,6 +217,7 @@ impl fmt::Display for Mistake<'_> {
                 write!(f, "`{name}` must be {range}; this is {number}")
             }
             Self::Blank(what) => write!(f, "{what} cannot be empty"),
+            Self::Nul(what) => write!(f, "{what} cannot contain a NUL character; remove it"),
             Self::NotAPattern { text, why } => {
                 write!(f, "`{text}` is not a regular expression: {why}")
             }

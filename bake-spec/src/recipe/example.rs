@@ -1,7 +1,7 @@
 //! Worked examples: how a teacher should answer.
 
 use super::Text;
-use super::parts::{is_blank, str};
+use super::parts::{check_words, str};
 use crate::diagnostics::Mistake;
 use crate::hash::{Encode, Record};
 
@@ -22,15 +22,15 @@ impl WorkedExample {
     pub(crate) const PASSAGE: &'static str = "the passage of a worked example";
 
     pub(crate) const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.question)) {
-            return Err(Mistake::Blank(Self::QUESTION));
+        if let Err(mistake) = check_words(str(&self.question), Self::QUESTION) {
+            return Err(mistake);
         }
-        if is_blank(str(&self.answer)) {
-            return Err(Mistake::Blank(Self::ANSWER));
+        if let Err(mistake) = check_words(str(&self.answer), Self::ANSWER) {
+            return Err(mistake);
         }
         match &self.passage {
-            Some(passage) if is_blank(str(passage)) => Err(Mistake::Blank(Self::PASSAGE)),
-            _ => Ok(()),
+            Some(passage) => check_words(str(passage), Self::PASSAGE),
+            None => Ok(()),
         }
     }
 

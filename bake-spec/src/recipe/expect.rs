@@ -1,6 +1,6 @@
 //! What a baked model must answer.
 
-use super::parts::{is_blank, items, part, str};
+use super::parts::{check_words, items, part, str};
 use super::{List, Pattern, Text};
 use crate::diagnostics::Mistake;
 
@@ -22,31 +22,33 @@ pub struct ExpectFields {
 
 impl ExpectFields {
     pub(crate) const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.question)) {
-            return Err(Mistake::Blank("a question"));
+        if let Err(mistake) = check_words(str(&self.question), "a question") {
+            return Err(mistake);
         }
         match &self.answer {
-            Answer::Contains(words) if is_blank(str(words)) => Err(Mistake::Blank(Answer::WORDS)),
-            Answer::ContainsAny(any) if !all_have_words(items(any)) => {
-                Err(Mistake::Blank(Answer::WORDS))
-            }
-            Answer::StartsWith(words) if is_blank(str(words)) => {
-                Err(Mistake::Blank(Answer::BEGINNING))
-            }
-            Answer::EndsWith(words) if is_blank(str(words)) => Err(Mistake::Blank(Answer::END)),
-            Answer::Equals(answer) if is_blank(str(answer)) => Err(Mistake::Blank(Answer::WHOLE)),
-            _ => Ok(()),
+            Answer::Contains(words) => check_words(str(words), Answer::WORDS),
+            Answer::ContainsAny(any) => check_all(items(any)),
+            Answer::StartsWith(words) => check_words(str(words), Answer::BEGINNING),
+            Answer::EndsWith(words) => check_words(str(words), Answer::END),
+            Answer::Equals(answer) => check_words(str(answer), Answer::WHOLE),
+            Answer::Matches(_) | Answer::Declines => Ok(()),
         }
     }
 }
 
-/// Whether there are texts, none of which is blank.
-const fn all_have_words(texts: &[Text]) -> bool {
+/// Checks the texts of which an answer must contain one.
+const fn check_all(texts: &[Text]) -> Result<(), Mistake<'static>> {
+    if texts.is_empty() {
+        return Err(Mistake::Blank(Answer::WORDS));
+    }
     let mut i = 0;
-    while i < texts.len() && !is_blank(str(&texts[i])) {
+    while i < texts.len() {
+        if let Err(mistake) = check_words(str(&texts[i]), Answer::WORDS) {
+            return Err(mistake);
+        }
         i += 1;
     }
-    i > 0 && i == texts.len()
+    Ok(())
 }
 
 /// A check of an answer.

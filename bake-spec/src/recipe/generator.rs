@@ -2,7 +2,7 @@
 
 mod kind;
 
-use super::parts::{is_blank, items, part, str};
+use super::parts::{check_words, is_blank, items, part, str};
 use super::{List, Template, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
@@ -162,8 +162,8 @@ const fn check_questions(questions: &[Text]) -> Result<(), Mistake<'_>> {
     }
     let mut i = 0;
     while i < questions.len() {
-        if is_blank(str(&questions[i])) {
-            return Err(Mistake::Blank("a question"));
+        if let Err(mistake) = check_words(str(&questions[i]), "a question") {
+            return Err(mistake);
         }
         i += 1;
     }

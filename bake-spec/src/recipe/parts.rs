@@ -68,6 +68,7 @@ pub(super) use part;
 use std::borrow::Cow;
 
 use super::{List, Text};
+use crate::diagnostics::Mistake;
 
 /// The text, in constant functions.
 pub(super) const fn str(text: &Text) -> &str {
@@ -116,6 +117,23 @@ pub(crate) const fn is_blank(text: &str) -> bool {
         }
     }
     true
+}
+
+/// Checks a question, or what an answer to one must be, which messages call `what`, in constant
+/// functions. It has no NUL character, as a line of a file has none.
+pub(crate) const fn check_words(text: &str, what: &'static str) -> Result<(), Mistake<'static>> {
+    if is_blank(text) {
+        return Err(Mistake::Blank(what));
+    }
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        if bytes[i] == 0 {
+            return Err(Mistake::Nul(what));
+        }
+        i += 1;
+    }
+    Ok(())
 }
 
 /// Whether a text can be a name in declarations, as far as its ASCII characters tell, in constant

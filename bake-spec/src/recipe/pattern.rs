@@ -1,7 +1,8 @@
 //! Regular expressions that answers must match.
 
 use super::Text;
-use super::parts::{is_blank, str};
+use super::parts::{check_words, str};
+#[cfg(feature = "text")]
 use crate::diagnostics::Mistake;
 
 /// A regular expression, in the [syntax] of the crate `regex`.
@@ -42,8 +43,8 @@ impl Pattern {
     /// The same; what is wrong is only known while it is reported.
     #[cfg(feature = "text")]
     pub(crate) fn checked<E>(text: Text, report: impl FnOnce(Mistake<'_>) -> E) -> Result<Self, E> {
-        if is_blank(&text) {
-            return Err(report(Mistake::Blank(Self::WHAT)));
+        if let Err(mistake) = check_words(&text, Self::WHAT) {
+            return Err(report(mistake));
         }
         let Err(error) = regex::Regex::new(&text) else { return Ok(Self(text)) };
         // The last of several lines, of which the others show the place.
@@ -56,11 +57,11 @@ impl Pattern {
     /// The pattern in a constant that generated code writes, from a text that was checked.
     ///
     /// # Panics
-    /// While the constant is evaluated, if it is blank.
+    /// While the constant is evaluated, if it is blank or has a NUL character.
     #[doc(hidden)]
     pub const fn declared(text: Text) -> Self {
-        if is_blank(str(&text)) {
-            Mistake::Blank(Self::WHAT).stop();
+        if let Err(mistake) = check_words(str(&text), Self::WHAT) {
+            mistake.stop();
         }
         Self(text)
     }
@@ -106,6 +107,7 @@ mod tests {
             (r"(a)\1", "backreferences are not supported"),
             (r"\w{1000}{1000}", "size limit"),
             (" ", "the regular expression that an answer must match cannot be empty [B0004]"),
+            ("a\0", "the regular expression that an answer must match cannot contain a NUL"),
         ] {
             let error = Pattern::new(text).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");

@@ -101,6 +101,10 @@ mod tests {
                 "{\"question\": \"Who?\", \"answer\": \"Bob.\", \"passage\": \"\"}",
                 "the passage of a worked example cannot be empty",
             ),
+            (
+                "{\"question\": \"Who?\", \"answer\": \"Bob\\u0000.\"}",
+                "the answer of a worked example cannot contain a NUL character",
+            ),
         ] {
             let good = "{\"question\": \"Where?\", \"answer\": \"Here.\"}";
             let read = of(&format!("{good}\n{line}\n{good}")).unwrap();

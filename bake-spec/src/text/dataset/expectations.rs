@@ -161,6 +161,14 @@ mod tests {
             ),
             ("{\"question\": \"Who?\", \"contains\": []}", "the words that an answer must contain"),
             ("{\"question\": \"Who?\", \"equals\": \"\"}", "the answer cannot be empty"),
+            (
+                "{\"question\": \"Who\\u0000?\", \"equals\": \"Bob\"}",
+                "a question cannot contain a NUL character; remove it\n",
+            ),
+            (
+                "{\"question\": \"Who?\", \"contains\": [\"Bob\", \"B\\u0000b\"]}",
+                "the words that an answer must contain cannot contain a NUL character",
+            ),
         ] {
             let good = "{\"question\": \"Where?\", \"contains\": \"here\"}";
             let read = of(&format!("{good}\n{line}\n{good}"));

@@ -23,7 +23,7 @@ use crate::diagnostics::{Code, Diagnostic, Diagnostics, Mistake};
 use crate::lock::Lock;
 use crate::recipe::parts::is_blank;
 use crate::recipe::training::check_beta;
-use crate::recipe::{self, Recipe, RecipeFields, Schedule};
+use crate::recipe::{self, Recipe, RecipeFields, Schedule, names};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use expected::Expected;
@@ -117,9 +117,8 @@ pub fn check(
 impl Name {
     /// The name of a target that is declared like this, unless it cannot be a variant.
     pub fn new(declared: &Ident) -> Option<Self> {
-        let variant = upper_camel(&declared.unraw().to_string());
-        let variant = syn::parse_str::<Ident>(&variant).ok()?;
-        let variant = Ident::new(&variant.to_string(), declared.span());
+        let variant = names::variant(&declared.unraw().to_string())?;
+        let variant = Ident::new(&variant, declared.span());
         Some(Self { declared: declared.clone(), variant })
     }
 
@@ -235,6 +234,9 @@ impl Checker<'_> {
         {
             self.repeated(keyword);
         }
+        if let Err(mistake) = names::check_bake(&bake.name.unraw().to_string()) {
+            self.report_mistake(mistake, bake.name.span());
+        }
         if targets.is_empty() && !bake.broken {
             self.report_mistake(Mistake::NothingBaked, bake.name.span());
         }
@@ -309,7 +311,13 @@ impl Checker<'_> {
     ) -> Recipe {
         let mut targets: Vec<recipe::Target> = Vec::new();
         for ReadTarget { target, .. } in sources {
-            if !targets.iter().any(|other| other.name == target.name) {
+            let variant =
+                |target: &recipe::Target| names::variant(&target.name).filter(|_| !target.anchor);
+            let same = |other: &recipe::Target| {
+                let variants = variant(target).zip(variant(other));
+                other.name == target.name || variants.is_some_and(|(one, two)| one == two)
+            };
+            if !targets.iter().any(same) {
                 targets.push(target.clone());
             }
         }
@@ -330,8 +338,9 @@ impl Checker<'_> {
         };
         let settings = shared.settings;
         let train = self.train(&settings.block("train", Scope::Train), settings, &bake.name);
+        let name = bake.name.unraw().to_string();
         let fields = RecipeFields {
-            name: bake.name.unraw().to_string().into(),
+            name: if names::check_bake(&name).is_ok() { name.into() } else { "Unnamed".into() },
             root: self.package.root.to_string_lossy().into_owned().into(),
             model,
             parent,
@@ -371,38 +380,24 @@ impl Checker<'_> {
         }
         for target in targets {
             let declared = target.name.unraw().to_string();
-            let variant = upper_camel(&declared);
-            let span = target.name.span();
-            let same = names
-                .iter()
-                .find(|name| name.variant == variant)
-                .map(|name| name.declared.to_string());
-            if syn::parse_str::<Ident>(&variant).is_err() {
-                self.report(
-                    Code::Value,
-                    span,
-                    format!(
-                        "`{declared}` cannot be the name of a target; use letters, as in `iphone`"
-                    ),
-                );
-            } else if same.as_ref() == Some(&declared) {
-                self.report_mistake(Mistake::SameTarget(&declared), span);
-            } else if let Some(other) = &same {
-                let message = format!(
-                    "the targets `{other}` and `{declared}` are both `{variant}` in Rust; rename \
-                     one of them"
-                );
-                self.report(Code::SameName, span, message);
-            } else {
-                names.push(Name {
-                    declared: target.name.clone(),
-                    variant: Ident::new(&variant, span),
-                });
-                continue;
-            }
+            let name = Name::new(&target.name);
+            let same = name.as_ref().and_then(|name| {
+                let taken = names.iter().find(|other| other.variant == name.variant)?;
+                Some(taken.declared.unraw().to_string())
+            });
+            let mistake = match (name, &same) {
+                (Some(name), None) => {
+                    names.push(name);
+                    continue;
+                }
+                (None, _) => Mistake::NotAName { name: &declared, of: names::TARGET },
+                (_, Some(other)) if *other == declared => Mistake::SameTarget(&declared),
+                (_, Some(other)) => Mistake::SameVariant { other, name: &declared },
+            };
+            self.report_mistake(mistake, target.name.span());
             names.push(Name {
                 declared: target.name.clone(),
-                variant: Ident::new(&format!("Unnamed{}", names.len()), span),
+                variant: Ident::new(&format!("Unnamed{}", names.len()), target.name.span()),
             });
         }
         names
@@ -460,13 +455,4 @@ impl Checker<'_> {
     fn warn(&mut self, code: Code, span: Span, message: impl Into<String>) {
         self.diagnostics.push(Diagnostic::warning(code, span, message));
     }
-}
-
-/// `air_pods` as `AirPods`.
-fn upper_camel(name: &str) -> String {
-    let capitalised = |part: &str| {
-        let mut letters = part.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
-    };
-    name.split('_').map(capitalised).collect()
 }

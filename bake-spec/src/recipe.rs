@@ -27,6 +27,7 @@ mod example;
 mod expect;
 pub(crate) mod generator;
 pub(crate) mod legacy;
+pub(crate) mod names;
 pub(crate) mod parent;
 pub(crate) mod parts;
 pub(crate) mod pattern;
@@ -57,7 +58,7 @@ pub use generator::{
     RephraseFields, Stimuli, StimuliFields, Unanswerable, UnanswerableFields,
 };
 pub use parent::{Parent, ParentFields};
-use parts::{is_blank, is_name, items, part, same, str};
+use parts::{is_blank, items, part, same, str};
 pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
@@ -76,7 +77,7 @@ pub type List<T> = Cow<'static, [T]>;
 
 part! {
     /// Everything that determines a bake.
-    Recipe of RecipeFields
+    Recipe of RecipeFields, then check_texts
 }
 
 /// The fields of a [`Recipe`].
@@ -141,11 +142,8 @@ impl fmt::Display for ModelSource {
 
 impl RecipeFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.name)) {
-            return Err(Mistake::Blank("the name of a bake"));
-        }
-        if !is_name(str(&self.name)) {
-            return Err(Mistake::NotAName(str(&self.name)));
+        if let Err(mistake) = names::check_bake(str(&self.name)) {
+            return Err(mistake);
         }
         if let ModelSource::Folder(path) | ModelSource::Gguf(path) = &self.model
             && is_blank(str(path))
@@ -180,6 +178,27 @@ impl RecipeFields {
             i += 1;
         }
         self.check_expects()
+    }
+
+    /// What constant functions cannot check: names by the letters that Rust knows.
+    fn check_texts(&self) -> Result<(), Mistake<'_>> {
+        if !names::is_word(&self.name) {
+            return Err(Mistake::NotAName { name: &self.name, of: names::BAKE });
+        }
+        let mut variants: Vec<(&str, String)> = Vec::new();
+        for TargetFields { name, anchor, .. } in self.targets.iter().map(Target::fields) {
+            let of = if *anchor { names::ANCHOR } else { names::TARGET };
+            let variant = names::variant(name).filter(|_| !anchor);
+            if !names::is_word(name) || variant.is_none() && !anchor {
+                return Err(Mistake::NotAName { name, of });
+            }
+            let Some(variant) = variant else { continue };
+            if let Some((other, _)) = variants.iter().find(|(_, taken)| *taken == variant) {
+                return Err(Mistake::SameVariant { other, name });
+            }
+            variants.push((name, variant));
+        }
+        Ok(())
     }
 
     const fn check_expects(&self) -> Result<(), Mistake<'_>> {

@@ -392,8 +392,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "the target `keys` has nothing to learn; give it a document, as in \
          `from \"docs/name.md\"`, or a `prompt` [B0005]",
         "the anchor `keys` has a document; make it a target [B0004]",
-        "`my keys` is not a valid name; use letters, digits and `_`, and begin with a letter, as \
-         in `iphone` [B0004]",
+        "`my keys` cannot be the name of a target; use letters, as in `iphone` [B0004]",
         "`general` is for targets, but `everyday` is an anchor; leave it out [B0004]",
         "`on_policy` is for targets, but `everyday` is an anchor; leave it out [B0004]",
         "`ask` must be at least 1 if it is set [B0004]",
@@ -416,10 +415,54 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "there is nothing to bake; declare at least one target, as in `target name from \
          \"docs/name.md\";` [B0005]",
         "the target `keys` is declared twice; give each target its own name [B0006]",
-        "`7` is not a valid name; use letters, digits and `_`, and begin with a letter, as in \
-         `iphone` [B0004]",
+        "`7` cannot be the name of a bake; use letters, as in `Support` [B0004]",
     ];
     assert_eq!(said, want);
+}
+
+#[test]
+fn a_recipe_has_no_name_that_the_macro_refuses() {
+    let dir = package();
+    let source = "bake Support { target keys from \"keys.md\"; target lamp from \"lamp.md\"; }";
+    let recipe = without_mistakes(dir.path(), source);
+    let renamed = |number: usize, name: &str| {
+        let target = recipe.targets[number].with(|target| target.name = name.to_owned().into())?;
+        recipe.with(|recipe| recipe.targets.to_mut()[number] = target)
+    };
+    let said = |bake: &str, target: &str| {
+        let targets = format!("target {target} from \"keys.md\"; target lamp from \"lamp.md\";");
+        declared(dir.path(), &format!("bake {bake} {{ {targets} }}")).1
+    };
+    for name in ["_", "__", "_7", "self", "Self", "_self_", "Lamp", "_lamp", "lamp"] {
+        let error = renamed(0, name).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+        assert_eq!(said("Support", name), [error], "{name}");
+    }
+    // A raw identifier can be a keyword.
+    for name in ["fn", "type", "yield"] {
+        let error = recipe.with(|recipe| recipe.name = name.into()).unwrap_err().to_string();
+        assert_eq!(said(&format!("r#{name}"), "keys"), [error], "{name}");
+    }
+    // What is no word of Rust does not reach the macro as one.
+    for name in ["Self", "_", "", "my bake", "a\u{a0}b", "a\u{2003}", "a🙂"] {
+        let error = recipe.with(|recipe| recipe.name = name.into()).unwrap_err().to_string();
+        let want =
+            format!("`{name}` cannot be the name of a bake; use letters, as in `Support` [B0004]");
+        assert_eq!(error, want);
+    }
+    for (number, of) in [(0, "a target"), (2, "an anchor")] {
+        for name in ["", "7", "a\u{a0}b", "a🙂"] {
+            let want = format!("`{name}` cannot be the name of {of}; use letters, as in `iphone`");
+            let error = renamed(number, name).unwrap_err().to_string();
+            assert_eq!(error, format!("{want} [B0004]"));
+        }
+    }
+    for name in ["_", "_7", "self", "Lamp", "fn"] {
+        renamed(2, name).unwrap();
+        let anchor = format!("anchor {name} {{ questions [\"Hello\"]; }}");
+        without_mistakes(dir.path(), &source.replace("}", &format!("{anchor} }}")));
+    }
+    renamed(0, "fn").unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Code, did_you_mean};
 use crate::model::config::Projection;
-use crate::recipe::{Role, Target};
+use crate::recipe::{Role, Target, names};
 use crate::settings::Range;
 
 /// A value that a recipe cannot have. It is found in constant functions, which cannot write a
@@ -111,14 +111,26 @@ pub enum Mistake<'a> {
     },
     /// An anchor before a target of this name.
     AnchorFirst(&'a str),
-    /// The name of a bake, a target or an anchor that is not a name in Rust.
-    NotAName(&'a str),
+    /// The name of a bake, a target or an anchor that cannot be one in Rust.
+    NotAName {
+        /// The name.
+        name: &'a str,
+        /// What has it.
+        of: &'static str,
+    },
     /// A bake without a target.
     NothingBaked,
     /// A setting that would change the parent too.
     NotWithParent(&'static str),
     /// Two targets with one name.
     SameTarget(&'a str),
+    /// Two targets whose names are one in Rust.
+    SameVariant {
+        /// The first.
+        other: &'a str,
+        /// The second.
+        name: &'a str,
+    },
     /// An anchor with the name of a target or another anchor.
     SameAnchor(&'a str),
     /// An expectation of a target that does not exist.
@@ -151,7 +163,7 @@ impl<'a> Mistake<'a> {
             | Self::AnchorWithDocument(_)
             | Self::NotForAnchors { .. }
             | Self::AnchorFirst(_)
-            | Self::NotAName(_)
+            | Self::NotAName { .. }
             | Self::NotWithParent(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::NotATemplate { .. } => Code::Template,
@@ -167,7 +179,7 @@ impl<'a> Mistake<'a> {
             | Self::NothingToRephrase(_)
             | Self::NothingToLearn(_)
             | Self::NothingBaked => Code::Missing,
-            Self::SameTarget(_) | Self::SameAnchor(_) => Code::SameName,
+            Self::SameTarget(_) | Self::SameVariant { .. } | Self::SameAnchor(_) => Code::SameName,
         }
     }
 
@@ -199,9 +211,10 @@ impl<'a> Mistake<'a> {
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
             Self::NotWithParent(name) => panic!("{}", *name),
-            Self::NotAName(name) | Self::SameTarget(name) | Self::SameAnchor(name) => {
-                panic!("{}", *name)
-            }
+            Self::NotAName { name, .. }
+            | Self::SameTarget(name)
+            | Self::SameVariant { name, .. }
+            | Self::SameAnchor(name) => panic!("{}", *name),
             Self::UnknownTarget { name, .. } => panic!("{}", *name),
         }
     }
@@ -299,11 +312,10 @@ impl fmt::Display for Mistake<'_> {
             Self::NotForAnchors { name, setting } => {
                 write!(f, "`{setting}` is for targets, but `{name}` is an anchor; leave it out")
             }
-            Self::NotAName(name) => write!(
-                f,
-                "`{name}` is not a valid name; use letters, digits and `_`, and begin with a \
-                 letter, as in `iphone`"
-            ),
+            Self::NotAName { name, of } => {
+                let example = if *of == names::BAKE { "Support" } else { "iphone" };
+                write!(f, "`{name}` cannot be the name of {of}; use letters, as in `{example}`")
+            }
             Self::AnchorFirst(name) => {
                 write!(f, "the target `{name}` comes after an anchor; anchors come last")
             }
@@ -318,6 +330,11 @@ impl fmt::Display for Mistake<'_> {
             Self::SameTarget(name) => {
                 write!(f, "the target `{name}` is declared twice; give each target its own name")
             }
+            Self::SameVariant { other, name } => write!(
+                f,
+                "the targets `{other}` and `{name}` are both `{}` in Rust; rename one of them",
+                names::upper_camel(name)
+            ),
             Self::SameAnchor(name) => {
                 write!(f, "there is already a target or an anchor `{name}`; give each its own name")
             }

@@ -7,9 +7,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{LitStr, Visibility};
 
-use super::{Answer, NamedModel, Recipe};
+use super::{Answer, NamedModel, Recipe, names};
 use crate::check::{DeclaringPackage, check};
-use crate::diagnostics::{Code, Diagnostic, Diagnostics};
+use crate::diagnostics::{Diagnostic, Diagnostics, Mistake};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, entry};
 use crate::syntax::ast::{
@@ -170,7 +170,7 @@ impl RecipeBuilder {
     /// What the baked model must answer. With the name of a target, the prompted model is asked too
     /// when the bake is evaluated.
     pub fn expect(mut self, target: Option<&str>, question: &str, answer: Answer) -> Self {
-        let target = target.map(|name| self.target_name(name, "target"));
+        let target = target.map(|name| self.target_name(name, names::TARGET));
         let expect = WrittenExpect {
             keyword: word("expect"),
             target,
@@ -193,7 +193,7 @@ impl RecipeBuilder {
 
     /// The expectations of a JSON Lines file, which are about this target where one is named.
     pub fn expect_from(mut self, target: Option<&str>, path: &str) -> Self {
-        let target = target.map(|name| self.target_name(name, "target"));
+        let target = target.map(|name| self.target_name(name, names::TARGET));
         let answer = WrittenAnswer::FromFile(word("from"));
         let expect =
             WrittenExpect { keyword: word("expect"), target, question: text(path), answer };
@@ -235,7 +235,7 @@ impl RecipeBuilder {
     fn checked(mut self) -> (Recipe, Diagnostics) {
         let declared = self.name.clone();
         // A type has this name, so it must not be a word of the language.
-        let name = self.named(syn::parse_str(&declared), &declared, "bake", "Support");
+        let name = self.named(syn::parse_str(&declared), &declared, names::BAKE);
         let bake = WrittenBake {
             attributes: Vec::new(),
             visibility: Visibility::Inherited,
@@ -249,22 +249,23 @@ impl RecipeBuilder {
     }
 
     fn push(&mut self, keyword: &str, name: &str, head: Vec<Assignment>, body: Vec<Item>) {
-        let name = self.target_name(name, keyword);
+        let of = if keyword == "anchor" { names::ANCHOR } else { names::TARGET };
+        let name = self.target_name(name, of);
         let keyword = word(keyword);
         self.items.push(Item::Target(WrittenTarget { keyword, name, head, body, broken: false }));
     }
 
     /// The name of a target or an anchor.
-    fn target_name(&mut self, name: &str, what: &str) -> Ident {
-        self.named(Ident::parse_any.parse_str(name), name, what, "iphone")
+    fn target_name(&mut self, name: &str, of: &'static str) -> Ident {
+        self.named(Ident::parse_any.parse_str(name), name, of)
     }
 
     /// A name, if it was read as one.
-    fn named(&mut self, read: syn::Result<Ident>, name: &str, what: &str, example: &str) -> Ident {
+    fn named(&mut self, read: syn::Result<Ident>, name: &str, of: &'static str) -> Ident {
         read.unwrap_or_else(|_| {
-            let message =
-                format!("`{name}` cannot be the name of a {what}; use letters, as in `{example}`");
-            self.mistakes.push(Diagnostic::new(Code::Value, Span::call_site(), message));
+            let mistake = Mistake::NotAName { name, of };
+            let (code, message) = (mistake.code(), mistake.to_string());
+            self.mistakes.push(Diagnostic::new(code, Span::call_site(), message));
             word(&format!("unnamed_{}", self.items.len()))
         })
     }

@@ -4,9 +4,10 @@
 /// the checks of the fields; reading goes through `Deref`, and there is no `DerefMut`.
 ///
 /// The checks are constant functions: generated code makes its constants through `declared`, and a
-/// value that is not allowed stops the compiler.
+/// value that is not allowed stops the compiler. What such functions cannot check comes `then`:
+/// generated code, whose declaration was checked by the macro, does without it.
 macro_rules! part {
-    ($(#[$meta:meta])* $part:ident of $fields:ident) => {
+    ($(#[$meta:meta])* $part:ident of $fields:ident $(, then $further:ident)?) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $part($fields);
@@ -17,7 +18,9 @@ macro_rules! part {
             /// # Errors
             /// With the code and the message of `bake!` for the first mistake.
             pub fn new(fields: $fields) -> Result<Self, $crate::Error> {
-                match fields.check() {
+                let checked = fields.check();
+                $(let checked = checked.and_then(|()| fields.$further());)?
+                match checked {
                     Ok(()) => Ok(Self(fields)),
                     Err(mistake) => Err(mistake.into()),
                 }
@@ -101,22 +104,34 @@ pub(crate) const fn is_blank(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut i = 0;
     while i < bytes.len() {
-        // A white-space character has at most three bytes in UTF-8.
-        let (code, length) = match bytes[i] {
-            byte if byte < 0x80 => (byte as u32, 1),
-            byte if byte < 0xe0 => ((byte as u32 & 0x1f) << 6 | bytes[i + 1] as u32 & 0x3f, 2),
-            byte if byte < 0xf0 => {
-                let (second, third) = (bytes[i + 1] as u32 & 0x3f, bytes[i + 2] as u32 & 0x3f);
-                ((byte as u32 & 0x0f) << 12 | second << 6 | third, 3)
-            }
-            _ => return false,
-        };
-        match char::from_u32(code) {
-            Some(c) if c.is_whitespace() => i += length,
-            _ => return false,
+        let (c, length) = character(bytes, i);
+        if !c.is_whitespace() {
+            return false;
         }
+        i += length;
     }
     true
+}
+
+/// The character of a text that begins at byte `i`, and how many bytes it has, in constant
+/// functions.
+pub(super) const fn character(text: &[u8], i: usize) -> (char, usize) {
+    let length = match text[i] {
+        byte if byte < 0x80 => 1,
+        byte if byte < 0xe0 => 2,
+        byte if byte < 0xf0 => 3,
+        _ => 4,
+    };
+    let mut code = if length == 1 { text[i] as u32 } else { text[i] as u32 & (0x7f >> length) };
+    let mut next = 1;
+    while next < length {
+        code = code << 6 | text[i + next] as u32 & 0x3f;
+        next += 1;
+    }
+    match char::from_u32(code) {
+        Some(c) => (c, length),
+        None => panic!("a text is in UTF-8"),
+    }
 }
 
 /// Checks a question, or what an answer to one must be, which messages call `what`, in constant
@@ -136,34 +151,9 @@ pub(crate) const fn check_words(text: &str, what: &'static str) -> Result<(), Mi
     Ok(())
 }
 
-/// Whether a text can be a name in declarations, as far as its ASCII characters tell, in constant
-/// functions.
-pub(crate) const fn is_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let letter = bytes[i].is_ascii_alphabetic() || bytes[i] == b'_' || !bytes[i].is_ascii();
-        if !(letter || i > 0 && bytes[i].is_ascii_digit()) {
-            return false;
-        }
-        i += 1;
-    }
-    !bytes.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_of_letters_and_digits() {
-        for name in ["iphone", "_7", "Büro", "a1"] {
-            assert!(is_name(name), "{name}");
-        }
-        for text in ["", "7", "my phone", "a-b", "a/b", "a\n"] {
-            assert!(!is_name(text), "{text}");
-        }
-    }
 
     #[test]
     fn a_text_is_blank_if_trimming_leaves_nothing() {
@@ -171,6 +161,14 @@ mod tests {
             ["", " \t\n", "\u{a0}\u{85}", "\u{2003}\u{3000}", "a", " é", "漢", "🙂", "\u{200b}"];
         for text in texts {
             assert_eq!(is_blank(text), text.trim().is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn characters_are_read_one_by_one() {
+        let text = "a\u{80}é\u{7ff}\u{800}漢\u{ffff}\u{10000}🙂\u{10ffff}";
+        for (i, c) in text.char_indices() {
+            assert_eq!(character(text.as_bytes(), i), (c, c.len_utf8()));
         }
     }
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::generator::{Ask, AskFields, Generator, GeneratorKind, Stimuli, StimuliFields};
-use super::parts::{is_blank, is_name, items, part, str};
+use super::parts::{is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
-use super::{List, Text, WorkedExample};
+use super::{List, Text, WorkedExample, names};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
@@ -45,11 +45,9 @@ pub struct TargetFields {
 impl TargetFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
         let name = str(&self.name);
-        if is_blank(name) {
-            return Err(Mistake::Blank("the name of a target"));
-        }
-        if !is_name(name) {
-            return Err(Mistake::NotAName(name));
+        let named = if self.anchor { names::check_anchor(name) } else { names::check_target(name) };
+        if let Err(mistake) = named {
+            return Err(mistake);
         }
         if let Err(mistake) = entry(Scope::TargetHead, "weight").check_number(self.weight) {
             return Err(mistake);

@@ -6,10 +6,11 @@ mod declared;
 use std::path::Path;
 
 use bake_spec::recipe::{
-    Answer, Divergence, General, GeneralFields, Generator, Pattern, RecipeBuilder, Schedule,
-    Stimuli, TargetFields, TeacherContext,
+    Answer, Dataset, DatasetFields, Divergence, Document, DocumentFields, Format, General,
+    GeneralFields, Generator, Parent, ParentFields, Pattern, RecipeBuilder, Schedule, Stimuli,
+    TargetFields, TeacherContext,
 };
-use bake_spec::{ErrorKind, Recipe};
+use bake_spec::{ErrorKind, Hash, Recipe};
 use declared::{declared, package, without_mistakes};
 
 /// The beginning of a bake of that name.
@@ -463,6 +464,38 @@ fn a_recipe_has_no_name_that_the_macro_refuses() {
         without_mistakes(dir.path(), &source.replace("}", &format!("{anchor} }}")));
     }
     renamed(0, "fn").unwrap();
+}
+
+#[test]
+fn a_recipe_has_no_path_that_the_macro_always_refuses() {
+    let (dir, hash) = (package(), Hash::of(b"text"));
+    let said = |items: &str| {
+        declared(dir.path(), &format!("bake Support {{ documents anywhere; {items} }}")).1.concat()
+    };
+    let made = |path: &str| {
+        let of = || path.to_owned().into();
+        let format = Format::Lines;
+        let dataset = DatasetFields { path: of(), hash, format, field: "".into(), take: None };
+        [
+            Document::new(DocumentFields { path: of(), hash }).map(drop),
+            Parent::new(ParentFields { path: of(), hash }).map(drop),
+            Dataset::new(dataset).map(drop),
+        ]
+    };
+    for path in ["", " \n", "/docs/a.csv", "docs\\a.csv", "\\\\server\\a.csv"] {
+        let declarations = [
+            format!("target keys from {path:?};"),
+            format!("parent {path:?}; target keys from \"keys.md\";"),
+            format!("target keys prompt \"Be kind.\" {{ questions from {path:?}; }}"),
+        ];
+        for (made, items) in made(path).into_iter().zip(declarations) {
+            assert_eq!(made.unwrap_err().to_string(), said(&items), "{items}");
+        }
+    }
+    // Only the declaration says whether they may leave the package.
+    for path in ["../a.md", "docs/../../a.md", "docs//a.md", "./a.md"] {
+        assert!(made(path).iter().all(Result::is_ok), "{path}");
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use proc_macro2::Span;
 use syn::LitStr;
 
 use super::Checker;
-use crate::diagnostics::{Code, Mistake, similar};
-use crate::recipe::parts::is_blank;
+use crate::diagnostics::{Code, similar};
+use crate::recipe::parts::check_path;
 
 /// The most wrong lines of a file that are reported.
 const REPORTED: usize = 5;
@@ -59,25 +59,8 @@ impl Checker<'_> {
         anywhere: bool,
     ) -> Option<String> {
         let declared = path.value();
-        if is_blank(&declared) {
-            self.report_mistake(Mistake::EmptyPath(what), path.span());
-            return None;
-        }
-        if declared.contains('\\') {
-            let message = format!(
-                "the path of the {what} `{declared}` has backslashes; write `{}`, which works on \
-                 every system",
-                declared.replace('\\', "/")
-            );
-            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
-            return None;
-        }
-        if Path::new(&declared).is_absolute() {
-            let message = format!(
-                "the {what} `{declared}` is an absolute path; write it relative to the folder of \
-                 Cargo.toml"
-            );
-            self.report(Mistake::EmptyPath(what).code(), path.span(), message);
+        if let Err(mistake) = check_path(&declared, what) {
+            self.report_mistake(mistake, path.span());
             return None;
         }
         if !anywhere && leaves(&declared) {

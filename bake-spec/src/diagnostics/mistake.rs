@@ -49,6 +49,20 @@ pub enum Mistake<'a> {
     },
     /// A file or folder of this kind without a path.
     EmptyPath(&'static str),
+    /// A path that only one system understands.
+    Backslashes {
+        /// What is there.
+        what: &'static str,
+        /// The path.
+        path: &'a str,
+    },
+    /// A path that is right on one machine only.
+    AbsolutePath {
+        /// What is there.
+        what: &'static str,
+        /// The path.
+        path: &'a str,
+    },
     /// A model without a path.
     EmptyModel,
     /// An empty range of blocks.
@@ -167,12 +181,16 @@ impl<'a> Mistake<'a> {
             | Self::NotWithParent(_) => Code::Value,
             Self::NotAPattern { .. } => Code::Pattern,
             Self::NotATemplate { .. } => Code::Template,
-            Self::OutOfTurn { .. } | Self::Unanswered | Self::EmptyPath("prompt") => Code::Prompt,
-            Self::EmptyPath("dataset" | "file of expectations" | "file of examples") => {
-                Code::Dataset
-            }
-            Self::EmptyModel | Self::EmptyPath("parent") => Code::Model,
-            Self::EmptyPath(_) => Code::Document,
+            Self::OutOfTurn { .. } | Self::Unanswered => Code::Prompt,
+            Self::EmptyPath(what)
+            | Self::Backslashes { what, .. }
+            | Self::AbsolutePath { what, .. } => match *what {
+                "prompt" => Code::Prompt,
+                "dataset" | "file of expectations" | "file of examples" => Code::Dataset,
+                "parent" => Code::Model,
+                _ => Code::Document,
+            },
+            Self::EmptyModel => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
             Self::Repeated(_) => Code::Repeated,
             Self::NoQuestions { .. }
@@ -195,6 +213,9 @@ impl<'a> Mistake<'a> {
                 panic!("{}", *name)
             }
             Self::EmptyPath(_) | Self::EmptyModel => panic!("a path is empty"),
+            Self::Backslashes { path, .. } | Self::AbsolutePath { path, .. } => {
+                panic!("{}", *path)
+            }
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β from 0.001 to 0.999"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
@@ -238,6 +259,17 @@ impl fmt::Display for Mistake<'_> {
             Self::EmptyPath(what) => write!(
                 f,
                 "the path of the {what} is empty; write it relative to the folder of Cargo.toml"
+            ),
+            Self::Backslashes { what, path } => write!(
+                f,
+                "the path of the {what} `{path}` has backslashes; write `{}`, which works on every \
+                 system",
+                path.replace('\\', "/")
+            ),
+            Self::AbsolutePath { what, path } => write!(
+                f,
+                "the {what} `{path}` is an absolute path; write it relative to the folder of \
+                 Cargo.toml"
             ),
             Self::EmptyModel => f.write_str("the path of the model is empty"),
             Self::NoLayers { start, end } => write!(

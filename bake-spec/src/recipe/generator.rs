@@ -2,7 +2,7 @@
 
 mod kind;
 
-use super::parts::{check_words, is_blank, items, part, str};
+use super::parts::{check_path, check_words, is_blank, items, part, str};
 use super::{List, Template, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
@@ -246,8 +246,8 @@ pub struct DatasetFields {
 
 impl DatasetFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.path)) {
-            return Err(Mistake::EmptyPath("dataset"));
+        if let Err(mistake) = check_path(str(&self.path), "dataset") {
+            return Err(mistake);
         }
         match self.take {
             Some(take) => entry(Scope::Dataset, "take").check_count(take as u64),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::parts::{is_blank, part, str};
+use super::parts::{check_path, part, str};
 use super::{Hash, Text};
 use crate::diagnostics::Mistake;
 use crate::store::VENDOR_DIR;
@@ -23,7 +23,7 @@ pub struct ParentFields {
 
 impl ParentFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.path)) { Err(Mistake::EmptyPath("parent")) } else { Ok(()) }
+        check_path(str(&self.path), "parent")
     }
 }
 

@@ -151,6 +151,28 @@ pub(crate) const fn check_words(text: &str, what: &'static str) -> Result<(), Mi
     Ok(())
 }
 
+/// Checks the path of what messages call `what`, in constant functions: what no declaration can
+/// name. Paths that leave the package are allowed where it says `documents anywhere`.
+pub(crate) const fn check_path<'a>(path: &'a str, what: &'static str) -> Result<(), Mistake<'a>> {
+    if is_blank(path) {
+        return Err(Mistake::EmptyPath(what));
+    }
+    let bytes = path.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        if bytes[i] == b'\\' {
+            return Err(Mistake::Backslashes { what, path });
+        }
+        i += 1;
+    }
+    // With a drive, a path is absolute on Windows alone.
+    match bytes {
+        [b'/', ..] => Err(Mistake::AbsolutePath { what, path }),
+        [_, b':', ..] if cfg!(windows) => Err(Mistake::AbsolutePath { what, path }),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::generator::{Ask, AskFields, Generator, GeneratorKind, Stimuli, StimuliFields};
-use super::parts::{is_blank, items, part, str};
+use super::parts::{check_path, is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
 use super::{List, Text, WorkedExample, names};
 use crate::diagnostics::Mistake;
@@ -165,7 +165,7 @@ pub struct DocumentFields {
 
 impl DocumentFields {
     const fn check(&self) -> Result<(), Mistake<'_>> {
-        if is_blank(str(&self.path)) { Err(Mistake::EmptyPath("document")) } else { Ok(()) }
+        check_path(str(&self.path), "document")
     }
 }
 

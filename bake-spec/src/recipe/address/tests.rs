@@ -181,14 +181,23 @@ fn full_recipe() -> Recipe {
         question: "Who has it?".into(),
         answer: Answer::Contains("Bob".into()),
     });
-    plain_recipe()
-        .with(|recipe| {
-            recipe.targets.to_mut().insert(0, full_target());
-            recipe.student = "Be brief.".into();
-            recipe.expects = vec![expect.unwrap()].into();
-            (recipe.lora, recipe.train) = (full_lora(), full_train());
-        })
-        .unwrap()
+    let recipe = plain_recipe().with(|recipe| {
+        recipe.targets.to_mut().insert(0, full_target());
+        recipe.expects = vec![expect.unwrap()].into();
+        (recipe.lora, recipe.train) = (full_lora(), full_train());
+    });
+    with_student(&recipe.unwrap(), "Be brief.".into())
+}
+
+/// The recipe with this student prompt, which is that of its anchors.
+fn with_student(recipe: &Recipe, student: crate::recipe::Prompt) -> Recipe {
+    let changed = recipe.with(|recipe| {
+        for target in recipe.targets.to_mut().iter_mut().filter(|target| target.anchor) {
+            *target = target.with(|anchor| anchor.prompt = student.clone()).unwrap();
+        }
+        recipe.student = student;
+    });
+    changed.unwrap()
 }
 
 /// Changing one of these makes every bake of every user stale: raise the version of what has
@@ -307,7 +316,7 @@ fn turns_change_an_address_and_no_turns_do_not() {
         let turns = vec![turn(Role::User, user), turn(Role::Assistant, "Bob.")];
         Prompt::new(PromptFields { system: "Be brief.".into(), turns: turns.into() }).unwrap()
     };
-    let student = |prompt: Prompt| full_recipe().with(|recipe| recipe.student = prompt).unwrap();
+    let student = |prompt: Prompt| with_student(&full_recipe(), prompt);
     assert_eq!(student("Be brief.".into()).hash(&model), full_recipe().hash(&model));
     let legacy = super::super::legacy::recipe_hash(&full_recipe(), &model);
     let mut seen = vec![full_recipe().hash(&model), legacy];

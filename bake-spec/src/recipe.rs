@@ -164,7 +164,10 @@ impl RecipeFields {
         }
         let mut i = 1;
         while i < targets.len() {
-            let TargetFields { name, anchor, .. } = targets[i].fields();
+            let TargetFields { name, anchor, prompt, .. } = targets[i].fields();
+            if *anchor && !prompt.fields().is(self.student.fields()) {
+                return Err(Mistake::AnchorPrompt(str(name)));
+            }
             let mut j = 0;
             while j < i {
                 if same(str(name), str(&targets[j].fields().name)) {

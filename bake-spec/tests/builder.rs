@@ -384,6 +384,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         recipe.with(|recipe| recipe.targets = vec![].into()).unwrap_err(),
         recipe.with(|recipe| recipe.targets.to_mut().insert(1, target.clone())).unwrap_err(),
         recipe.with(|recipe| recipe.name = "7".into()).unwrap_err(),
+        recipe.with(|recipe| recipe.student = "Be brief.".into()).unwrap_err(),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let want = [
@@ -417,6 +418,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
          \"docs/name.md\";` [B0005]",
         "the target `keys` is declared twice; give each target its own name [B0006]",
         "`7` cannot be the name of a bake; use letters, as in `Support` [B0004]",
+        "the prompt of the anchor `everyday` is not that of the student, whose answers it keeps; \
+         give it the same [B0004]",
     ];
     assert_eq!(said, want);
 }

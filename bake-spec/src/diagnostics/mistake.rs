@@ -123,6 +123,8 @@ pub enum Mistake<'a> {
         /// The setting.
         setting: &'static str,
     },
+    /// An anchor of this name whose prompt is not the student's.
+    AnchorPrompt(&'a str),
     /// An anchor before a target of this name.
     AnchorFirst(&'a str),
     /// The name of a bake, a target or an anchor that cannot be one in Rust.
@@ -176,6 +178,7 @@ impl<'a> Mistake<'a> {
             | Self::NothingToRead { .. }
             | Self::AnchorWithDocument(_)
             | Self::NotForAnchors { .. }
+            | Self::AnchorPrompt(_)
             | Self::AnchorFirst(_)
             | Self::NotAName { .. }
             | Self::NotWithParent(_) => Code::Value,
@@ -229,6 +232,7 @@ impl<'a> Mistake<'a> {
             Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
             Self::Unanswered => panic!("a prompt ends with a user's turn"),
             Self::AnchorWithDocument(_) => panic!("an anchor has a document"),
+            Self::AnchorPrompt(_) => panic!("an anchor's prompt is not the student's"),
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
             Self::NotWithParent(name) => panic!("{}", *name),
@@ -344,6 +348,11 @@ impl fmt::Display for Mistake<'_> {
             Self::NotForAnchors { name, setting } => {
                 write!(f, "`{setting}` is for targets, but `{name}` is an anchor; leave it out")
             }
+            Self::AnchorPrompt(name) => write!(
+                f,
+                "the prompt of the anchor `{name}` is not that of the student, whose answers it \
+                 keeps; give it the same"
+            ),
             Self::NotAName { name, of } => {
                 let example = if *of == names::BAKE { "Support" } else { "iphone" };
                 write!(f, "`{name}` cannot be the name of {of}; use letters, as in `{example}`")

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::parts::{is_blank, items, part, str};
+use super::parts::{is_blank, items, part, same, str};
 use super::{List, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::{Encode, Record};
@@ -86,6 +86,20 @@ impl PromptFields {
             i += 1;
         }
         if turns.len() % 2 == 1 { Err(Mistake::Unanswered) } else { Ok(()) }
+    }
+
+    /// Whether it says the same as another, in constant functions.
+    pub(super) const fn is(&self, other: &Self) -> bool {
+        let (turns, others) = (items(&self.turns), items(&other.turns));
+        let mut i = 0;
+        while i < turns.len() && i < others.len() {
+            // In each the same speaks in the same turn.
+            if !same(str(&turns[i].text), str(&others[i].text)) {
+                return false;
+            }
+            i += 1;
+        }
+        turns.len() == others.len() && same(str(&self.system), str(&other.system))
     }
 }
 
@@ -188,6 +202,21 @@ mod tests {
         ] {
             let error = prompt("", &turns).unwrap_err().to_string();
             assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn prompts_are_the_same_word_for_word() {
+        let turns =
+            |answer: &'static str| [turn(Role::User, "Who?"), turn(Role::Assistant, answer)];
+        let all = ["", "Be brief."].into_iter().flat_map(|system| {
+            [&[][..], &turns("Bob."), &turns("Ann.")].map(|turns| prompt(system, turns).unwrap())
+        });
+        let all: Vec<Prompt> = all.collect();
+        for one in &all {
+            for other in &all {
+                assert_eq!(one.fields().is(other.fields()), one == other, "{one:?} {other:?}");
+            }
         }
     }
 

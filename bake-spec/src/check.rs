@@ -268,7 +268,6 @@ impl Checker<'_> {
         let parent = self.parent(&bake.name, &settings, shared.anywhere, &mut files);
         let begun = BegunWith { model: model.source.clone(), parent };
         let recipe = self.recipe(&bake, begun, &shared, &sources, expects, lora);
-        self.something_to_learn(&recipe, &sources);
         self.questions_that_count(&expected, &bake);
         self.expected_once(&expected);
         self.documents_of_their_own(&sources);
@@ -328,6 +327,9 @@ impl Checker<'_> {
             let named = |target: &recipe::Target| expect.target.as_ref() == Some(&target.name);
             expect.target.is_none() || targets.iter().any(|t| named(t) && !t.anchor)
         });
+        if !self.something_to_learn(&expects, sources) {
+            expects.clear();
+        }
         let model = match model {
             recipe::ModelSource::Folder(path) | recipe::ModelSource::Gguf(path)
                 if is_blank(&path) =>

@@ -37,6 +37,7 @@ mod template;
 pub(crate) mod training;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -183,7 +184,8 @@ impl RecipeFields {
         self.check_expects()
     }
 
-    /// What constant functions cannot check: names by the letters that Rust knows.
+    /// What constant functions cannot check: names by the letters that Rust knows, and questions by
+    /// their words. What is in files is not known here.
     fn check_texts(&self) -> Result<(), Mistake<'_>> {
         if !names::is_word(&self.name) {
             return Err(Mistake::NotAName { name: &self.name, of: names::BAKE });
@@ -201,7 +203,14 @@ impl RecipeFields {
             }
             variants.push((name, variant));
         }
-        Ok(())
+        let held_out = held_out(&self.expects);
+        let learns_nothing = |target: &&Target| {
+            target.stimuli.datasets().next().is_none() && target.stimuli.is_held_out(&[], &held_out)
+        };
+        match self.targets.iter().find(learns_nothing) {
+            Some(target) => Err(Mistake::AllHeldOut(&target.name)),
+            None => Ok(()),
+        }
     }
 
     const fn check_expects(&self) -> Result<(), Mistake<'_>> {
@@ -263,6 +272,11 @@ impl Recipe {
         train: Train::declared(TrainFields::DEFAULT),
         expects: List::Borrowed(&[]),
     });
+}
+
+/// The questions that must not be trained on, by their words.
+pub(crate) fn held_out(expects: &[Expect]) -> HashSet<String> {
+    expects.iter().map(|expect| normalised_question(&expect.question)).collect()
 }
 
 /// The words of a question in lower case: questions that differ only in case, punctuation or spaces

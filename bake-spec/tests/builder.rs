@@ -6,9 +6,9 @@ mod declared;
 use std::path::Path;
 
 use bake_spec::recipe::{
-    Answer, Dataset, DatasetFields, Divergence, Document, DocumentFields, Format, General,
-    GeneralFields, Generator, Parent, ParentFields, Pattern, RecipeBuilder, Schedule, Stimuli,
-    TargetFields, TeacherContext,
+    Answer, Dataset, DatasetFields, Divergence, Document, DocumentFields, Expect, ExpectFields,
+    Format, General, GeneralFields, Generator, Parent, ParentFields, Pattern, RecipeBuilder,
+    Schedule, Stimuli, StimuliFields, TargetFields, TeacherContext,
 };
 use bake_spec::{ErrorKind, Hash, Recipe};
 use declared::{declared, package, without_mistakes};
@@ -353,6 +353,24 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
     let general = Stimuli::default().with(|stimuli| stimuli.set(Generator::General(general)));
     let (general, on_policy) =
         (general.unwrap(), target.rollout.with(|rollout| rollout.on_policy = 0.5).unwrap());
+    // Rephrasing makes others of the same questions, which are not held out.
+    let written = |generators: &[Generator]| {
+        let stimuli = Stimuli::new(StimuliFields { generators: generators.to_vec().into() });
+        let target = target.with(|target| target.stimuli = stimuli.unwrap()).unwrap();
+        let expect = |question: &'static str| {
+            let (target, question) = (None, question.into());
+            Expect::new(ExpectFields { target, question, answer: Answer::Declines }).unwrap()
+        };
+        recipe.with(|recipe| {
+            recipe.targets.to_mut()[0] = target;
+            recipe.expects = vec![expect("WHO has it"), expect("When, then?")].into();
+        })
+    };
+    let [asked, more] = [vec!["Who has it?".into(), "When then".into()], vec!["How?".into()]]
+        .map(|questions| Generator::Questions(questions.into()));
+    for others in [&[more][..], &[asked.clone(), Generator::Rephrase(Default::default())]] {
+        written(others).unwrap();
+    }
     let everyday = recipe.targets.iter().find(|target| target.anchor).unwrap();
     let anchor = |change: &dyn Fn(&mut TargetFields)| everyday.with(|target| change(target));
     let errors = [
@@ -385,6 +403,7 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         recipe.with(|recipe| recipe.targets.to_mut().insert(1, target.clone())).unwrap_err(),
         recipe.with(|recipe| recipe.name = "7".into()).unwrap_err(),
         recipe.with(|recipe| recipe.student = "Be brief.".into()).unwrap_err(),
+        written(&[asked]).unwrap_err(),
     ];
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let want = [
@@ -420,6 +439,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`7` cannot be the name of a bake; use letters, as in `Support` [B0004]",
         "the prompt of the anchor `everyday` is not that of the student, whose answers it keeps; \
          give it the same [B0004]",
+        "all questions of the target `keys` are held out by `expect`; add some that are not \
+         [B0005]",
     ];
     assert_eq!(said, want);
 }

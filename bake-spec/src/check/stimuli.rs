@@ -13,7 +13,7 @@ use super::lookup::Settings;
 use super::target::{ReadTarget, Shared};
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::{check_words, is_blank};
-use crate::recipe::{self, Format, Generator, GeneratorKind, Recipe, normalised_question};
+use crate::recipe::{self, Format, Generator, GeneratorKind, normalised_question};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use crate::text::unwrap::unwrapped;
@@ -295,24 +295,21 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks that holding the questions of `expect` out leaves each target some.
-    pub(super) fn something_to_learn(&mut self, recipe: &Recipe, sources: &[ReadTarget]) {
-        let held_out: Vec<String> = recipe.held_out().map(normalised_question).collect();
-        for ReadTarget { target, questions: read, span, .. } in sources {
-            let questions = target.stimuli.questions().iter().map(|question| &**question);
-            let all = || questions.clone().chain(read.iter().map(String::as_str));
-            if target.stimuli.generators.iter().all(|it| it.kind().is_written())
-                && all().next().is_some()
-                && all().all(|question| held_out.contains(&normalised_question(question)))
-            {
-                let message = format!(
-                    "all questions of the target `{}` are asked by an `expect`, so none is left to \
-                     train on; add other questions",
-                    target.name
-                );
-                self.report(Code::Missing, *span, message);
+    /// Whether holding the questions of `expect` out leaves each target some; those that have none
+    /// are reported.
+    pub(super) fn something_to_learn(
+        &mut self,
+        expects: &[recipe::Expect],
+        sources: &[ReadTarget],
+    ) -> bool {
+        let (held_out, mut all_learn) = (recipe::held_out(expects), true);
+        for ReadTarget { target, questions, span, .. } in sources {
+            if target.stimuli.is_held_out(questions, &held_out) {
+                self.report_mistake(Mistake::AllHeldOut(&target.name), *span);
+                all_learn = false;
             }
         }
+        all_learn
     }
 
     /// Warns of questions that are listed twice, or that are listed although an `expect` holds them

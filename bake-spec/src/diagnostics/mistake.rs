@@ -101,6 +101,8 @@ pub enum Mistake<'a> {
         /// Whether it is an anchor.
         anchor: bool,
     },
+    /// A target or an anchor of this name whose questions all must not be trained on.
+    AllHeldOut(&'a str),
     /// A target or an anchor with questions in other words, and none in any.
     NothingToRephrase(&'a str),
     /// A target without document and prompt.
@@ -197,6 +199,7 @@ impl<'a> Mistake<'a> {
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
             Self::Repeated(_) => Code::Repeated,
             Self::NoQuestions { .. }
+            | Self::AllHeldOut(_)
             | Self::NothingToRephrase(_)
             | Self::NothingToLearn(_)
             | Self::NothingBaked => Code::Missing,
@@ -227,6 +230,7 @@ impl<'a> Mistake<'a> {
             | Self::NothingToRead { setting: name, .. }
             | Self::NotForAnchors { setting: name, .. } => panic!("{}", *name),
             Self::NoQuestions { .. } => panic!("a target or an anchor has no questions"),
+            Self::AllHeldOut(name) => panic!("{}", *name),
             Self::NothingToRephrase(_) => panic!("there is no question to rephrase"),
             Self::NothingToLearn(_) => panic!("a target has neither a document nor a prompt"),
             Self::OutOfTurn { role, .. } => panic!("{}", role.name()),
@@ -312,6 +316,11 @@ impl fmt::Display for Mistake<'_> {
                 "the {} `{name}` has no questions; add `questions [\"…\"]`, or remove a setting \
                  such as `ask 0`",
                 if *anchor { "anchor" } else { "target" }
+            ),
+            Self::AllHeldOut(name) => write!(
+                f,
+                "all questions of the target `{name}` are held out by `expect`; add some that are \
+                 not"
             ),
             Self::NothingToRephrase(name) => write!(
                 f,

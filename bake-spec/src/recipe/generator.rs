@@ -2,8 +2,10 @@
 
 mod kind;
 
+use std::collections::HashSet;
+
 use super::parts::{check_path, check_words, is_blank, items, part, str};
-use super::{List, Template, Text};
+use super::{List, Template, Text, normalised_question};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
@@ -89,6 +91,16 @@ impl StimuliFields {
             i += 1;
         }
         rephrases
+    }
+
+    /// Whether all questions, with those that were `read` from files, are written by hand and held
+    /// out.
+    pub(crate) fn is_held_out(&self, read: &[String], held_out: &HashSet<String>) -> bool {
+        let written = self.questions().iter().map(|question| &**question);
+        let mut all = written.chain(read.iter().map(String::as_str)).peekable();
+        self.generators.iter().all(|it| it.kind().is_written())
+            && all.peek().is_some()
+            && all.all(|question| held_out.contains(&normalised_question(question)))
     }
 
     /// Puts a generator in the place of those of its kind, or adds it.

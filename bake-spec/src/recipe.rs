@@ -184,8 +184,8 @@ impl RecipeFields {
         self.check_expects()
     }
 
-    /// What constant functions cannot check: names by the letters that Rust knows, and questions by
-    /// their words. What is in files is not known here.
+    /// What constant functions cannot check: names by the letters that Rust knows, paths by their
+    /// parts, and questions by their words. What is in files is not known here.
     fn check_texts(&self) -> Result<(), Mistake<'_>> {
         if !names::is_word(&self.name) {
             return Err(Mistake::NotAName { name: &self.name, of: names::BAKE });
@@ -202,6 +202,9 @@ impl RecipeFields {
                 return Err(Mistake::SameVariant { other, name });
             }
             variants.push((name, variant));
+        }
+        if let Some(parent) = self.parent.as_ref().filter(|it| it.bake() == Some(&*self.name)) {
+            return Err(Mistake::OnTopOfItself { name: &self.name, folder: &parent.path });
         }
         let held_out = held_out(&self.expects);
         let learns_nothing = |target: &&Target| {

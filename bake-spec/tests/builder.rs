@@ -516,6 +516,15 @@ fn a_recipe_has_no_path_that_the_macro_always_refuses() {
             assert_eq!(made.unwrap_err().to_string(), said(&items), "{items}");
         }
     }
+    let ending = |format, path: &str| {
+        let path = path.to_owned().into();
+        Dataset::new(DatasetFields { path, hash, format, field: "q".into(), take: None })
+    };
+    let said = said("target keys prompt \"Be kind.\" { dataset \"asked.tsv\"; }");
+    for format in [Format::Csv, Format::JsonLines] {
+        assert_eq!(ending(format, "asked.tsv").unwrap_err().to_string(), said);
+    }
+    ending(Format::Lines, "asked.tsv").unwrap();
     // Only the declaration says whether they may leave the package.
     for path in ["../a.md", "docs/../../a.md", "docs//a.md", "./a.md"] {
         assert!(made(path).iter().all(Result::is_ok), "{path}");

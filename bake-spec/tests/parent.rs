@@ -52,6 +52,11 @@ fn a_parent_is_the_adapter_in_a_folder() {
     ] {
         assert!(refused.unwrap_err().to_string().contains("would also change"));
     }
+    for folder in ["bakes/Support", "./bakes/Support/"] {
+        let parent = recipe.parent.as_ref().unwrap().with(|it| it.path = folder.into()).unwrap();
+        let made = recipe.with(|recipe| recipe.parent = Some(parent)).unwrap_err();
+        assert_eq!(made.to_string(), build(folder, 0.0, 0.0).unwrap_err().to_string());
+    }
     #[cfg(unix)]
     {
         let outside = tempfile::tempdir().unwrap();

@@ -10,10 +10,10 @@ use super::*;
 /// Bakes, and declares the same on top of it. Returns the first bake.
 fn baked_on_top(fixture: &mut Fixture) -> Bake {
     let first = bake_recipe(&fixture.recipe, &fixture.options("store")).unwrap();
-    let folder = fixture.dir.path().join("bakes/Keys");
+    let folder = fixture.dir.path().join("bakes/Below");
     copy_folder(&first.adapter, &folder).unwrap();
     let hash = hash_adapter(&folder).unwrap();
-    let parent = Parent::new(ParentFields { path: "bakes/Keys".into(), hash }).unwrap();
+    let parent = Parent::new(ParentFields { path: "bakes/Below".into(), hash }).unwrap();
     fixture.change(|recipe| recipe.parent = Some(parent));
     first
 }
@@ -69,7 +69,7 @@ fn a_bake_on_top_of_another_contains_it_unchanged() {
 fn a_parent_that_is_not_what_was_declared_is_refused() {
     let mut fixture = Fixture::new();
     baked_on_top(&mut fixture);
-    let folder = fixture.dir.path().join("bakes/Keys");
+    let folder = fixture.dir.path().join("bakes/Below");
     let weights = folder.join("adapter_model.safetensors");
     let whole = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &whole[..whole.len() - 4]).unwrap();
@@ -77,5 +77,5 @@ fn a_parent_that_is_not_what_was_declared_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Adapter);
     assert!(error.to_string().contains("has changed since it was declared"), "{error}");
     std::fs::remove_dir_all(&folder).unwrap();
-    assert!(fixture.error().to_string().contains("bakes/Keys"));
+    assert!(fixture.error().to_string().contains("bakes/Below"));
 }

@@ -163,12 +163,9 @@ impl Checker<'_> {
     /// The hash of the adapter on top of which a bake is declared.
     fn parent_in(&self, bake: &Ident, declared: &str) -> Result<Hash, String> {
         let (path, configuration) = (self.package.root.join(declared), ADAPTER_FILES[0]);
-        let vendored = vendored(declared);
-        if vendored.is_some_and(|name| bake.unraw() == name) {
-            return Err(format!(
-                "a bake cannot be its own `parent`, and `cargo bake` keeps `{bake}` in \
-                 `{declared}`; copy the folder, and use the copy"
-            ));
+        let (vendored, name) = (vendored(declared), bake.unraw().to_string());
+        if vendored == Some(name.as_str()) {
+            return Err(Mistake::OnTopOfItself { name: &name, folder: declared }.to_string());
         }
         if !path.join(configuration).is_file() {
             let advice = match vendored {

@@ -162,12 +162,7 @@ impl Checker<'_> {
                     datasets.extend(self.dataset(path, format, &field, take, anywhere, files));
                 }
                 None => {
-                    let message = format!(
-                        "the dataset `{}` is neither .jsonl nor .csv; rename it, or use `questions \
-                         from`",
-                        path.value()
-                    );
-                    self.report(Code::Dataset, path.span(), message);
+                    self.report_mistake(Mistake::UnknownEnding(&path.value()), path.span());
                 }
             }
         }

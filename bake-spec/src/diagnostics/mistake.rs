@@ -63,6 +63,8 @@ pub enum Mistake<'a> {
         /// The path.
         path: &'a str,
     },
+    /// A dataset of this path, whose ending is that of no format.
+    UnknownEnding(&'a str),
     /// A model without a path.
     EmptyModel,
     /// An empty range of blocks.
@@ -140,6 +142,13 @@ pub enum Mistake<'a> {
     NothingBaked,
     /// A setting that would change the parent too.
     NotWithParent(&'static str),
+    /// A bake whose parent is the copy that `cargo bake` keeps of it.
+    OnTopOfItself {
+        /// Its name.
+        name: &'a str,
+        /// The folder of the copy.
+        folder: &'a str,
+    },
     /// Two targets with one name.
     SameTarget(&'a str),
     /// Two targets whose names are one in Rust.
@@ -195,7 +204,8 @@ impl<'a> Mistake<'a> {
                 "parent" => Code::Model,
                 _ => Code::Document,
             },
-            Self::EmptyModel => Code::Model,
+            Self::UnknownEnding(_) => Code::Dataset,
+            Self::EmptyModel | Self::OnTopOfItself { .. } => Code::Model,
             Self::UnknownModule(_) | Self::UnknownTarget { .. } => Code::UnknownName,
             Self::Repeated(_) => Code::Repeated,
             Self::NoQuestions { .. }
@@ -222,6 +232,7 @@ impl<'a> Mistake<'a> {
             Self::Backslashes { path, .. } | Self::AbsolutePath { path, .. } => {
                 panic!("{}", *path)
             }
+            Self::UnknownEnding(path) => panic!("{}", *path),
             Self::NoLayers { .. } => panic!("`layers` contains no blocks"),
             Self::Beta(_) => panic!("`jsd` needs a β from 0.001 to 0.999"),
             Self::UnknownModule(name) | Self::Repeated(name) => panic!("{}", *name),
@@ -240,6 +251,7 @@ impl<'a> Mistake<'a> {
             Self::AnchorFirst(_) => panic!("an anchor comes before a target"),
             Self::NothingBaked => panic!("there is nothing to bake"),
             Self::NotWithParent(name) => panic!("{}", *name),
+            Self::OnTopOfItself { name, .. } => panic!("{}", *name),
             Self::NotAName { name, .. }
             | Self::SameTarget(name)
             | Self::SameVariant { name, .. }
@@ -278,6 +290,11 @@ impl fmt::Display for Mistake<'_> {
                 f,
                 "the {what} `{path}` is an absolute path; write it relative to the folder of \
                  Cargo.toml"
+            ),
+            Self::UnknownEnding(path) => write!(
+                f,
+                "the dataset `{path}` is neither .jsonl nor .csv; rename it, or write `questions \
+                 from`"
             ),
             Self::EmptyModel => f.write_str("the path of the model is empty"),
             Self::NoLayers { start, end } => write!(
@@ -372,6 +389,11 @@ impl fmt::Display for Mistake<'_> {
             Self::NotWithParent(name) => write!(
                 f,
                 "`{name}` would also change what the `parent` learned; remove one of them"
+            ),
+            Self::OnTopOfItself { name, folder } => write!(
+                f,
+                "a bake cannot be on top of itself, and `cargo bake` keeps `{name}` in `{folder}`; \
+                 copy the folder, and name the copy"
             ),
             Self::NothingBaked => f.write_str(
                 "there is nothing to bake; declare at least one target, as in `target name from \

@@ -238,7 +238,7 @@ const fn check_count(kind: GeneratorKind, count: Option<usize>) -> Result<(), Mi
 
 part! {
     /// Some questions from a file.
-    Dataset of DatasetFields
+    Dataset of DatasetFields, then check_ending
 }
 
 /// The fields of a [`Dataset`].
@@ -264,6 +264,14 @@ impl DatasetFields {
         match self.take {
             Some(take) => entry(Scope::Dataset, "take").check_count(take as u64),
             None => Ok(()),
+        }
+    }
+
+    /// A declaration finds the format by the ending, but for lines.
+    fn check_ending(&self) -> Result<(), Mistake<'_>> {
+        match self.format != Format::Lines && Format::of(&self.path).is_none() {
+            true => Err(Mistake::UnknownEnding(&self.path)),
+            false => Ok(()),
         }
     }
 }

@@ -72,6 +72,9 @@ impl Recipe {
 }
 
 /// A recipe that is being declared; made by [`Recipe::builder`].
+///
+/// What it says of questions and answers holds for the targets that do not say it themselves; of
+/// that, anchors have what it says of answers.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RecipeBuilder {
@@ -284,8 +287,8 @@ fn assignment(scope: Scope, keyword: &str, value: Value) -> Assignment {
     Assignment { keyword: word(keyword), setting: entry(scope, keyword), value }
 }
 
-fn counted(count: u64, settings: Vec<Assignment>) -> Value {
-    Value::Counted(Some(count), here(), settings)
+fn counted(count: impl Into<Option<u64>>, settings: Vec<Assignment>) -> Value {
+    Value::Counted(count.into(), here(), settings)
 }
 
 /// A word of the grammar, which is also a name in Rust.

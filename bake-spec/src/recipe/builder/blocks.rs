@@ -53,8 +53,12 @@ block! {
         passage_from(path: &str) Examples "passage" => Value::FromFile(text(path));
         /// A question.
         user(words: &str) Examples "user" => Value::Text(text(words));
+        /// The same from a file.
+        user_from(path: &str) Examples "user" => Value::FromFile(text(path));
         /// The answer to the question before it.
         assistant(words: &str) Examples "assistant" => Value::Text(text(words));
+        /// The same from a file.
+        assistant_from(path: &str) Examples "assistant" => Value::FromFile(text(path));
     }
 }
 
@@ -76,6 +80,8 @@ block! {
         /// Who asks, such as "an impatient customer"; people of many kinds unless it is set.
         people(who: &[&str]) Persona "people" =>
             Value::Texts(who.iter().map(|who| text(who)).collect());
+        /// The same from a text file, one per line.
+        people_from(path: &str) Persona "people" => Value::FromFile(text(path));
     }
 }
 

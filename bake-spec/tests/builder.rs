@@ -490,6 +490,27 @@ fn a_recipe_has_no_name_that_the_macro_refuses() {
     renamed(0, "fn").unwrap();
 }
 
+/// So that the items of a declaration are there beside what is wrong with it.
+#[test]
+fn a_mistake_leaves_the_rest_of_a_recipe() {
+    let dir = package();
+    for (name, items) in [
+        ("Support", "target lamp from \"lamp.md\"; target Lamp from \"keys.md\";"),
+        ("r#fn", "target lamp from \"lamp.md\";"),
+        ("Support", "target lamp from \"lamp.md\" { questions [\"Who\\0?\", \"Where?\"]; }"),
+        (
+            "Support",
+            "target lamp prompt \"-\" { questions [\"Who?\"]; general 0; expect \"Who?\" => declines; }",
+        ),
+    ] {
+        let source = format!("bake {name} {{ {items} target keys from \"keys.md\"; }}");
+        let (recipe, said) = declared(dir.path(), &source);
+        assert_eq!(said.len(), 1, "{items}: {said:?}");
+        let names: Vec<&str> = recipe.targets.iter().map(|target| &*target.name).collect();
+        assert_eq!(names[..2], ["lamp", "keys"], "{items}");
+    }
+}
+
 #[test]
 fn a_recipe_has_no_path_that_the_macro_always_refuses() {
     let (dir, hash) = (package(), Hash::of(b"text"));

@@ -439,8 +439,8 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
         "`7` cannot be the name of a bake; use letters, as in `Support` [B0004]",
         "the prompt of the anchor `everyday` is not that of the student, whose answers it keeps; \
          give it the same [B0004]",
-        "all questions of the target `keys` are held out by `expect`; add some that are not \
-         [B0005]",
+        "all questions of the target `keys` are asked by an `expect`, so none is left to train on; \
+         add other questions [B0005]",
     ];
     assert_eq!(said, want);
 }

@@ -95,7 +95,7 @@ fn errors_and_settings_are_listed_and_explained() {
         assert!(package.ok(&["explain", code]).starts_with("# B0007: "), "{code}");
     }
     for (word, part) in [
-        ("lora", "In `lora`:\n\n- `rank`: the rank of each layer's change (a whole number from 1"),
+        ("lora", "In `lora`:\n\n- `rank`: the LoRA rank (a whole number from 1 to 4096; default:"),
         ("train", "- `schedule`: how the learning rate falls (`constant`, `linear`, `cosine`; def"),
         ("target", "In a target's braces:"),
         ("cosine", "`cosine` is a value of `schedule`."),

@@ -10,7 +10,7 @@ fn mistakes_are_reported_with_the_next_step() {
     package.fails(&["statu"], 2, "did you mean `cargo bake status`?");
     package.fails(&["-p", "ofice"], 2, "did you mean `office`?");
     package.fails(&["--manifest-path", "no/Cargo.toml"], 101, "no/Cargo.toml");
-    package.fails(&["explain", "B0099"], 2, "the codes are B0001 to B0021");
+    package.fails(&["explain", "B0099"], 2, "the codes are B0001 to B0022");
     package.fails(&["explain", "rnk"], 2, "did you mean `rank`?");
     package.fails(&["stauts"], 2, "did you mean");
     let get = "`model gte` is not a command; did you mean `cargo bake model get`?";

@@ -293,7 +293,7 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::UnknownEnding(path) => write!(
                 f,
-                "the dataset `{path}` is neither .jsonl nor .csv; rename it, or write `questions \
+                "the dataset `{path}` is neither .jsonl nor .csv; rename it, or use `questions \
                  from`"
             ),
             Self::EmptyModel => f.write_str("the path of the model is empty"),
@@ -336,8 +336,8 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::AllHeldOut(name) => write!(
                 f,
-                "all questions of the target `{name}` are held out by `expect`; add some that are \
-                 not"
+                "all questions of the target `{name}` are asked by an `expect`, so none is left to \
+                 train on; add other questions"
             ),
             Self::NothingToRephrase(name) => write!(
                 f,
@@ -392,8 +392,8 @@ impl fmt::Display for Mistake<'_> {
             ),
             Self::OnTopOfItself { name, folder } => write!(
                 f,
-                "a bake cannot be on top of itself, and `cargo bake` keeps `{name}` in `{folder}`; \
-                 copy the folder, and name the copy"
+                "a bake cannot be its own `parent`, and `cargo bake` keeps `{name}` in `{folder}`; \
+                 copy the folder, and use the copy"
             ),
             Self::NothingBaked => f.write_str(
                 "there is nothing to bake; declare at least one target, as in `target name from \

@@ -148,9 +148,9 @@ mod tests {
             "{{ index }}: {{ heading }} in {{ document }}?\n\n{{ path | join(' > ') }} & co\n";
         assert_eq!(questions(text), ["2: Slow in mac?", "Mac > Slow & co"]);
         assert_eq!(questions("{{ text }}").len(), 3);
-        let whole_language = "{% set it = heading %}{% for n in range(2) %}{{ loop.index }}{{ it }}\n\
+        let looping = "{% set it = heading %}{% for n in range(2) %}{{ loop.index }}{{ it }}\n\
              {% endfor %}{% macro m(a) %}{{ a }}!{% endmacro %}{{ m(path[0]) }}";
-        assert_eq!(questions(whole_language), ["1Slow", "2Slow", "Mac!"]);
+        assert_eq!(questions(looping), ["1Slow", "2Slow", "Mac!"]);
     }
 
     #[test]

@@ -5,35 +5,34 @@
 /// Settings of a bake.
 pub mod bake {
     /// The folder of an adapter to bake on top of, such as `bakes/NAME` after `cargo bake vendor`:
-    /// teacher and student are the model with it, and what is baked contains it; `weight_decay` and
-    /// `dropout`, which would act on it, cannot be used then.
+    /// teacher and student are the model with that adapter, and the baked adapter contains it;
+    /// `weight_decay` and `dropout` would change it, and cannot be used.
     ///
     /// `parent`, in a bake: `"…"`.
     pub const parent: () = ();
-    /// What the baked model reads before a question: a system prompt, or several turns; if it is
-    /// empty, nothing at all.
+    /// What the baked model reads before a question: a system prompt, or several turns; by default
+    /// nothing.
     ///
     /// `student`, in a bake: `"…"`, `from "…"`, or `{ … }`.
     pub const student: () = ();
-    /// What the teacher reads beside the document: words before it, such as a role or rules, and
+    /// What the teacher reads besides the document: text before it, such as a role or rules, and
     /// turns before the question, such as worked examples.
     ///
     /// `prompt`, in a bake, a target: `"…"`, `from "…"`, or `{ … }`.
     pub const prompt: () = ();
-    /// Where documents, datasets and files of prompts may be: in the package, or anywhere.
+    /// Where documents, datasets and prompt files may be: in the package, or anywhere.
     ///
     /// `documents`, in a bake: `package`, `anywhere`. Default: `package`.
     pub const documents: () = ();
     /// Which part of the document the teacher reads to answer a question: the passage that it was
-    /// made from, the whole document, or the passages that have the most in common with the
-    /// question, its own among them; by default its passage; for a question that was not made from
-    /// one, the document, or, where that does not fit, the passages that have the most in common
-    /// with it.
+    /// made from, the whole document, or the passages most similar to the question, including its
+    /// own; by default its passage, or, for a question that was not made from one, the document, or
+    /// the most similar passages if that does not fit.
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
-    /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
-    /// in the same way, here or in a JSON Lines file; by default probes find out whether bake's own
+    /// Questions with answers, here or in a JSON Lines file, which the teacher reads as earlier
+    /// turns, so that it answers in the same way; by default probes find out whether bake's own
     /// examples help.
     ///
     /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
@@ -42,44 +41,42 @@ pub mod bake {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions are made of the document's own outline: its headings, terms and other
-    /// words that stand out, in the sentences of people who ask; 0 for none.
+    /// How many questions are made from the document's outline (its headings, terms and other words
+    /// that stand out), phrased as users would ask; 0 for none.
     ///
     /// `outline`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing.
     pub const outline: () = ();
-    /// Makes a question of each passage, or one of each line, from its `heading`, `path` (the
-    /// headings above it and its own), `text`, `document` (the name) and `index`, as in `"Tell me
-    /// about {{ heading }}"`.
+    /// Makes a question from each passage, or one for each line of the template, from its
+    /// `heading`, `path` (the headings above it and its own), `text`, `document` (the name) and
+    /// `index`, as in `"Tell me about {{ heading }}"`.
     ///
     /// `template`, in a bake, a target's braces: `"…"`.
     pub const template: () = ();
     /// How many questions the model writes about the document, spread evenly over its passages; the
-    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
-    /// default.
+    /// teacher reads a question's passage to answer it; 0 for none, the default for anchors.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing, and `{ … }`.
     pub const ask: () = ();
-    /// How many questions the model writes in the words of different people.
+    /// How many questions the model writes as different people would ask them.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words; those that the
-    /// teacher answers differently are dropped.
+    /// How many paraphrases of other questions the model writes; those that the teacher answers
+    /// differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many questions on the same subject are asked that the document does not answer, so that
-    /// the baked model learns where its knowledge ends; 0 for none.
+    /// How many questions are asked on the same subject that the document does not answer, so that
+    /// the baked model learns the limits of its knowledge; 0 for none.
     ///
     /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
     /// and `{ … }`.
     pub const unanswerable: () = ();
     /// Whether a bake whose targets have documents, and that declares no `anchor`, gets one of
-    /// everyday requests with 19 % of the loss, so that answers that have nothing to do with the
-    /// documents stay as they are.
+    /// everyday requests with 19 % of the loss, so that unrelated answers stay as they are.
     ///
     /// `anchors`, in a bake: `everyday`, `none`. Default: `everyday`.
     pub const anchors: () = ();
@@ -92,7 +89,8 @@ pub mod bake {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The maximum number of tokens in an answer; by default 256, or a fifth of the context if that
+    /// is smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -112,17 +110,17 @@ pub mod bake {
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
     pub const top_k: () = ();
-    /// Texts that end an answer.
+    /// Stop strings.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// supported yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, limit the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the questions that the student answers itself in a further round, to learn what
-    /// the teacher would say at each of its words.
+    /// The share of questions that the student answers itself in a further round, to learn what the
+    /// teacher would say at each of its tokens.
     ///
     /// `on_policy`, in a bake, a target's braces: a number from 0 to 1. Default: `0.0`.
     pub const on_policy: () = ();
-    /// The seed of everything that is drawn at random.
+    /// The random seed.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -135,11 +133,11 @@ pub mod bake {
     ///
     /// `train`, in a bake: `{ … }`.
     pub const train: () = ();
-    /// When a build script puts the adapter into the program; release: only in release builds.
+    /// When the build script embeds the adapter in the program; release: only in release builds.
     ///
     /// `embed`, in a bake: `always`, `release`, `never`. Default: `always`.
     pub const embed: () = ();
-    /// What a bake must reach before bake.lock names it; by default it must meet no fewer
+    /// What a bake must reach to be recorded in bake.lock; by default it must meet no fewer
     /// expectations than the base model, and 80 % of those that the prompted model meets.
     ///
     /// `gate`, in a bake: `{ … }`.
@@ -153,7 +151,7 @@ pub mod target {
     /// `student`, in a target: `"…"`, `from "…"`, or `{ … }`. Not supported yet; meanwhile, set one
     /// `student` for the whole bake.
     pub const student: () = ();
-    /// What the teacher reads beside the document: words before it, such as a role or rules, and
+    /// What the teacher reads besides the document: text before it, such as a role or rules, and
     /// turns before the question, such as worked examples.
     ///
     /// `prompt`, in a bake, a target: `"…"`, `from "…"`, or `{ … }`.
@@ -162,8 +160,8 @@ pub mod target {
     ///
     /// `weight`, in a target, an anchor: a number above 0 and at most 1000000. Default: `1.0`.
     pub const weight: () = ();
-    /// The path of the document, relative to the package; for a folder, all its Markdown files in
-    /// the order of their names.
+    /// The path of the document, relative to the package; for a folder, all its Markdown files,
+    /// ordered by name.
     ///
     /// `from`, in a target: `"…"`.
     pub const from: () = ();
@@ -172,15 +170,14 @@ pub mod target {
 /// Settings of a target's braces.
 pub mod target_body {
     /// Which part of the document the teacher reads to answer a question: the passage that it was
-    /// made from, the whole document, or the passages that have the most in common with the
-    /// question, its own among them; by default its passage; for a question that was not made from
-    /// one, the document, or, where that does not fit, the passages that have the most in common
-    /// with it.
+    /// made from, the whole document, or the passages most similar to the question, including its
+    /// own; by default its passage, or, for a question that was not made from one, the document, or
+    /// the most similar passages if that does not fit.
     ///
     /// `context`, in a bake, a target's braces: `passage`, `document`, `retrieved`.
     pub const context: () = ();
-    /// Questions with their answers, which the teacher reads as earlier turns, so that it answers
-    /// in the same way, here or in a JSON Lines file; by default probes find out whether bake's own
+    /// Questions with answers, here or in a JSON Lines file, which the teacher reads as earlier
+    /// turns, so that it answers in the same way; by default probes find out whether bake's own
     /// examples help.
     ///
     /// `examples`, in a bake, a target's braces: `from "…"`, or `{ … }`.
@@ -189,51 +186,49 @@ pub mod target_body {
     ///
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
-    /// How many questions are made of the document's own outline: its headings, terms and other
-    /// words that stand out, in the sentences of people who ask; 0 for none.
+    /// How many questions are made from the document's outline (its headings, terms and other words
+    /// that stand out), phrased as users would ask; 0 for none.
     ///
     /// `outline`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing.
     pub const outline: () = ();
-    /// Makes a question of each passage, or one of each line, from its `heading`, `path` (the
-    /// headings above it and its own), `text`, `document` (the name) and `index`, as in `"Tell me
-    /// about {{ heading }}"`.
+    /// Makes a question from each passage, or one for each line of the template, from its
+    /// `heading`, `path` (the headings above it and its own), `text`, `document` (the name) and
+    /// `index`, as in `"Tell me about {{ heading }}"`.
     ///
     /// `template`, in a bake, a target's braces: `"…"`.
     pub const template: () = ();
     /// How many questions the model writes about the document, spread evenly over its passages; the
-    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
-    /// default.
+    /// teacher reads a question's passage to answer it; 0 for none, the default for anchors.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing, and `{ … }`.
     pub const ask: () = ();
-    /// How many questions the model writes in the words of different people.
+    /// How many questions the model writes as different people would ask them.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words; those that the
-    /// teacher answers differently are dropped.
+    /// How many paraphrases of other questions the model writes; those that the teacher answers
+    /// differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many questions on the same subject are asked that the document does not answer, so that
-    /// the baked model learns where its knowledge ends; 0 for none.
+    /// How many questions are asked on the same subject that the document does not answer, so that
+    /// the baked model learns the limits of its knowledge; 0 for none.
     ///
     /// `unanswerable`, in a bake, a target's braces: a whole number from 0 to 100000, or nothing,
     /// and `{ … }`.
     pub const unanswerable: () = ();
-    /// How many of bake's own everyday requests are asked, which have nothing to do with any
-    /// document; 0 for none; by default all of them for an anchor that declares no questions, and
-    /// otherwise none.
+    /// How many of bake's own everyday requests, unrelated to any document, are asked; 0 for none;
+    /// by default all of them for an anchor that declares no questions, otherwise none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.
     pub const everyday: () = ();
-    /// How many of bake's own general requests are asked, from which a behaviour is learned:
-    /// questions about the world, things to write, explain, list, compute or decide, small talk; 0
-    /// for none; by default all of them for a target without a document, and otherwise none.
+    /// How many of bake's own general requests are asked to teach a behaviour: questions about the
+    /// world, things to write, explain, list, compute or decide, small talk; 0 for none; by default
+    /// all of them for a target without a document, otherwise none.
     ///
     /// `general`, in a target's braces: a whole number from 0 to 100000, or nothing.
     pub const general: () = ();
@@ -246,7 +241,8 @@ pub mod target_body {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The maximum number of tokens in an answer; by default 256, or a fifth of the context if that
+    /// is smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -266,17 +262,17 @@ pub mod target_body {
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
     pub const top_k: () = ();
-    /// Texts that end an answer.
+    /// Stop strings.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// supported yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, limit the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The share of the questions that the student answers itself in a further round, to learn what
-    /// the teacher would say at each of its words.
+    /// The share of questions that the student answers itself in a further round, to learn what the
+    /// teacher would say at each of its tokens.
     ///
     /// `on_policy`, in a bake, a target's braces: a number from 0 to 1. Default: `0.0`.
     pub const on_policy: () = ();
-    /// The seed of everything that is drawn at random.
+    /// The random seed.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -298,26 +294,24 @@ pub mod anchor_body {
     /// `questions`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`.
     pub const questions: () = ();
     /// How many questions the model writes about the document, spread evenly over its passages; the
-    /// teacher reads a question's passage to answer it; 0 for none, which is what an anchor has by
-    /// default.
+    /// teacher reads a question's passage to answer it; 0 for none, the default for anchors.
     ///
     /// `ask`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing, and `{ … }`.
     pub const ask: () = ();
-    /// How many questions the model writes in the words of different people.
+    /// How many questions the model writes as different people would ask them.
     ///
     /// `persona`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const persona: () = ();
-    /// How many questions the model makes of others by saying them in other words; those that the
-    /// teacher answers differently are dropped.
+    /// How many paraphrases of other questions the model writes; those that the teacher answers
+    /// differently are dropped.
     ///
     /// `rephrase`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to
     /// 100000, or nothing, and `{ … }`. Default: `0`.
     pub const rephrase: () = ();
-    /// How many of bake's own everyday requests are asked, which have nothing to do with any
-    /// document; 0 for none; by default all of them for an anchor that declares no questions, and
-    /// otherwise none.
+    /// How many of bake's own everyday requests, unrelated to any document, are asked; 0 for none;
+    /// by default all of them for an anchor that declares no questions, otherwise none.
     ///
     /// `everyday`, in a target's braces, an anchor's braces: a whole number from 0 to 100000, or
     /// nothing.
@@ -331,7 +325,8 @@ pub mod anchor_body {
     /// `rollouts`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 10000. Default: `1`.
     pub const rollouts: () = ();
-    /// The most tokens in an answer; by default 256, or a fifth of a context smaller than 1280.
+    /// The maximum number of tokens in an answer; by default 256, or a fifth of the context if that
+    /// is smaller than 1280.
     ///
     /// `max_tokens`, in a bake, a target's braces, an anchor's braces: a whole number from 1 to
     /// 1048576.
@@ -351,12 +346,12 @@ pub mod anchor_body {
     /// `top_k`, in a bake, a target's braces, an anchor's braces: a whole number from 0 to 1048576.
     /// Default: `0`.
     pub const top_k: () = ();
-    /// Texts that end an answer.
+    /// Stop strings.
     ///
     /// `stop`, in a bake, a target's braces, an anchor's braces: `["…", …]`, or `from "…"`. Not
-    /// supported yet; meanwhile, bound the answers with `max_tokens`.
+    /// supported yet; meanwhile, limit the answers with `max_tokens`.
     pub const stop: () = ();
-    /// The seed of everything that is drawn at random.
+    /// The random seed.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
@@ -369,7 +364,7 @@ pub mod ask {
     ///
     /// `temperature`, in `ask`: a number from 0 to 100. Default: `0.5`.
     pub const temperature: () = ();
-    /// The request put to the model for one question.
+    /// The request that asks the model for one question.
     ///
     /// `template`, in `ask`: `"…"`.
     pub const template: () = ();
@@ -377,7 +372,7 @@ pub mod ask {
 
 /// Settings of `persona`.
 pub mod persona {
-    /// Who asks, as in `["an impatient customer"]`; by default people of many kinds.
+    /// Who asks, as in `["an impatient customer"]`; by default many kinds of people.
     ///
     /// `people`, in `persona`: `["…", …]`, or `from "…"`.
     pub const people: () = ();
@@ -405,11 +400,11 @@ pub mod unanswerable {
 
 /// Settings of `dataset`.
 pub mod dataset {
-    /// The field, or the column, that contains the question.
+    /// The field or column that contains the question.
     ///
     /// `field`, in `dataset`: `"…"`. Default: `question`.
     pub const field: () = ();
-    /// How many of the questions to use, from the first on; by default all.
+    /// How many questions to use, from the start of the file; by default all.
     ///
     /// `take`, in `dataset`: a whole number from 1 to 4294967296.
     pub const take: () = ();
@@ -421,11 +416,11 @@ pub mod turns {
     ///
     /// `system`, in a prompt's braces: `"…"`, or `from "…"`.
     pub const system: () = ();
-    /// A turn of the user before the question; an `assistant` turn follows it.
+    /// A user turn before the question; an `assistant` turn follows it.
     ///
     /// `user`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const user: () = ();
-    /// The answer to the `user` turn before.
+    /// The answer to the `user` turn before it.
     ///
     /// `assistant`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const assistant: () = ();
@@ -433,15 +428,15 @@ pub mod turns {
 
 /// Settings of `examples`.
 pub mod examples {
-    /// A turn of the user before the question; an `assistant` turn follows it.
+    /// A user turn before the question; an `assistant` turn follows it.
     ///
     /// `user`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const user: () = ();
-    /// The answer to the `user` turn before.
+    /// The answer to the `user` turn before it.
     ///
     /// `assistant`, in a prompt's braces, `examples`: `"…"`, or `from "…"`.
     pub const assistant: () = ();
-    /// The text with the answer to the `user` turn after it; there may be none.
+    /// The text with the answer to the `user` turn after it; optional.
     ///
     /// `passage`, in `examples`: `"…"`, or `from "…"`.
     pub const passage: () = ();
@@ -449,24 +444,24 @@ pub mod examples {
 
 /// Settings of `lora`.
 pub mod lora {
-    /// The rank of each layer's change.
+    /// The LoRA rank.
     ///
     /// `rank`, in `lora`: a whole number from 1 to 4096. Default: `32`.
     pub const rank: () = ();
-    /// A change is scaled by alpha / rank.
+    /// LoRA updates are scaled by alpha / rank.
     ///
     /// `alpha`, in `lora`: a number above 0 and at most 1000000. Default: `64.0`.
     pub const alpha: () = ();
-    /// The share of a change's inputs that is dropped during training.
+    /// The LoRA dropout rate.
     ///
     /// `dropout`, in `lora`: a number of at least 0 and below 1. Default: `0.0`.
     pub const dropout: () = ();
-    /// The linear layers that are changed; all means every one but the output head.
+    /// The linear layers to adapt; all means every one except the output head.
     ///
     /// `modules`, in `lora`: `all`, or a list of `q_proj`, `k_proj`, `v_proj`, `o_proj`,
     /// `gate_proj`, `up_proj`, `down_proj`. Default: `all`.
     pub const modules: () = ();
-    /// The blocks that are changed, as in 4..12; by default all.
+    /// The blocks to adapt, as in 4..12; by default all.
     ///
     /// `layers`, in `lora`: `first..end`.
     pub const layers: () = ();
@@ -474,24 +469,24 @@ pub mod lora {
 
 /// Settings of `train`.
 pub mod train {
-    /// The seed of everything that is drawn at random.
+    /// The random seed.
     ///
     /// `seed`, in a bake, a target's braces, an anchor's braces, `train`: a whole number from 0.
     /// Default: `42`.
     pub const seed: () = ();
-    /// Passes over all answers.
+    /// Passes over the training data.
     ///
     /// `epochs`, in `train`: a whole number from 1 to 1000000. Default: `16`.
     pub const epochs: () = ();
-    /// The highest learning rate; by default 1.5 / the model's hidden size.
+    /// The peak learning rate; by default 1.5 / the model's hidden size.
     ///
     /// `lr`, in `train`: a number above 0 and at most 1000000.
     pub const lr: () = ();
-    /// Answers in one forward and backward pass.
+    /// The batch size, in answers.
     ///
     /// `batch`, in `train`: a whole number from 1 to 1048576. Default: `8`.
     pub const batch: () = ();
-    /// Passes whose gradients are added up before a step.
+    /// Batches accumulated per optimizer step.
     ///
     /// `accumulate`, in `train`: a whole number from 1 to 1048576. Default: `1`.
     pub const accumulate: () = ();
@@ -499,7 +494,7 @@ pub mod train {
     ///
     /// `schedule`, in `train`: `constant`, `linear`, `cosine`. Default: `linear`.
     pub const schedule: () = ();
-    /// The share of all steps over which the learning rate rises.
+    /// The share of steps over which the learning rate rises.
     ///
     /// `warmup`, in `train`: a number of at least 0 and below 1. Default: `0.1`.
     pub const warmup: () = ();
@@ -508,11 +503,11 @@ pub mod train {
     /// `divergence`, in `train`: `forward_kl`, `reverse_kl`, `jsd(β)` with 0.001 ≤ β ≤ 0.999.
     /// Default: `forward_kl`.
     pub const divergence: () = ();
-    /// Divides both models' logits in the loss.
+    /// The temperature of the distillation loss.
     ///
     /// `temperature`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const temperature: () = ();
-    /// The largest norm of a gradient; a larger one is scaled down to it.
+    /// The gradient-norm clipping threshold.
     ///
     /// `clip`, in `train`: a number above 0 and at most 1000000. Default: `1.0`.
     pub const clip: () = ();
@@ -520,44 +515,43 @@ pub mod train {
     ///
     /// `weight_decay`, in `train`: a number from 0 to 1000000. Default: `0.0`.
     pub const weight_decay: () = ();
-    /// Steps between checkpoints, from which a bake that was stopped resumes; by default one every
-    /// ten seconds.
+    /// Steps between checkpoints, from which an interrupted bake resumes; by default one every ten
+    /// seconds.
     ///
     /// `checkpoint_every`, in `train`: a whole number from 1 to 4294967296.
     pub const checkpoint_every: () = ();
     /// Epochs between numbered checkpoints, which are kept beside the adapter and can be loaded; by
-    /// default none is kept.
+    /// default none are kept.
     ///
     /// `keep_every`, in `train`: a whole number from 1 to 1000000.
     pub const keep_every: () = ();
-    /// Whether a bake ends before it trains if the model, reading the documents, answers no better
-    /// than without them; anyway: it goes on with a warning.
+    /// `checked`: stop before training if the model answers no better with the documents than
+    /// without; `anyway`: only warn.
     ///
     /// `teacher`, in `train`: `checked`, `anyway`. Default: `checked`.
     pub const teacher: () = ();
-    /// The share of the generated stimuli of each passage that is not trained on, but tells whether
-    /// training still helps.
+    /// The share of each passage's generated stimuli that is held out of training, to tell whether
+    /// it still helps.
     ///
     /// `held_out`, in `train`: a number from 0 to 0.5. Default: `0.1`.
     pub const held_out: () = ();
-    /// Epochs without a new lowest held-out divergence after which the learning rate falls to zero
-    /// over as many epochs again, and training ends; at once if the rate is constant.
+    /// Epochs without a new lowest held-out divergence before the learning rate falls to zero over
+    /// as many epochs again, and training ends; immediately if the rate is constant.
     ///
     /// `patience`, in `train`: a whole number from 1 to 1000000. Default: `4`.
     pub const patience: () = ();
-    /// The epochs within which each answer is trained on at least once; one that is nearer to the
-    /// teacher than the mean of all is left out of the others: with 4, training takes about half
-    /// the time, and on some documents fewer questions are answered.
+    /// Train on answers that are already close to the teacher, closer than the mean, only every Nth
+    /// epoch; 4 roughly halves training time, and may cost some answers.
     ///
     /// `rehearse`, in `train`: a whole number from 1 to 1000000. Default: `1`.
     pub const rehearse: () = ();
-    /// Ends training when the held-out divergence (forward KL at temperature 1, in nats per token)
+    /// End training when the held-out divergence (forward KL at temperature 1, in nats per token)
     /// falls below this.
     ///
     /// `stop_at_kl`, in `train`: a number above 0 and at most 1000000.
     pub const stop_at_kl: () = ();
-    /// The most further rounds; each asks more about the passages of which fewer than half of the
-    /// held-out questions are answered as the teacher does, and trains again.
+    /// The maximum number of further rounds; each writes more questions about passages with under
+    /// half of their held-out questions right, and trains again.
     ///
     /// `until_covered`, in `train`: a whole number from 1 to 100.
     pub const until_covered: () = ();
@@ -565,11 +559,12 @@ pub mod train {
 
 /// Settings of `gate`.
 pub mod gate {
-    /// The largest divergence from the teacher: forward KL at temperature 1, in nats per token.
+    /// The largest allowed divergence from the teacher: forward KL at temperature 1, in nats per
+    /// token.
     ///
     /// `kl`, in `gate`: a number above 0 and at most 1000000.
     pub const kl: () = ();
-    /// The smallest share of the expectations that must be met.
+    /// The share of the expectations that must be met.
     ///
     /// `expects`, in `gate`: a number from 0 to 1.
     pub const expects: () = ();

@@ -368,9 +368,15 @@ fn no_part_of_a_recipe_can_contain_invalid_values() {
     };
     let [asked, more] = [vec!["Who has it?".into(), "When then".into()], vec!["How?".into()]]
         .map(|questions| Generator::Questions(questions.into()));
-    for others in [&[more][..], &[asked.clone(), Generator::Rephrase(Default::default())]] {
-        written(others).unwrap();
+    // What is in a file is not known.
+    let (path, hash) = ("asked.txt".into(), Hash::of(b"text"));
+    let file = DatasetFields { path, hash, format: Format::Lines, field: "".into(), take: None };
+    let others =
+        [Generator::Rephrase(Default::default()), Generator::Dataset(Dataset::new(file).unwrap())];
+    for other in others {
+        written(&[asked.clone(), other]).unwrap();
     }
+    written(&[more]).unwrap();
     let everyday = recipe.targets.iter().find(|target| target.anchor).unwrap();
     let anchor = |change: &dyn Fn(&mut TargetFields)| everyday.with(|target| change(target));
     let errors = [

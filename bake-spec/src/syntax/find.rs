@@ -191,14 +191,14 @@ mod tests {
     #[test]
     fn mistakes_are_reported_with_their_place() {
         let dir = package(&[
-            ("src/a.rs", "bake! {\n    bake One { target keys wieght 2 from \"keys.md\" }\n}"),
+            ("src/a.rs", "bake! {\n    bake r#One { target keys wieght 2 from \"keys.md\" }\n}"),
             ("src/b.rs", "bake! { bake One { target keys from \"keys.md\" } }"),
             ("src/c.rs", "bake! { bake r#One { target keys from \"keys.md\" } }"),
         ]);
         let sources = find(dir.path(), None).unwrap();
         let said: Vec<String> = sources.iter().flat_map(Source::said).collect();
         for (said, begin) in said.iter().zip([
-            "src/a.rs:2:28: error[B0002]: unknown keyword `wieght`",
+            "src/a.rs:2:30: error[B0002]: unknown keyword `wieght`",
             "src/b.rs:1:14: error[B0006]: `One` is declared in src/a.rs too",
             "src/c.rs:1:14: error[B0006]: `One` is declared in src/a.rs too",
         ]) {

@@ -506,7 +506,9 @@ fn a_mistake_leaves_the_rest_of_a_recipe() {
         ("Support", "target lamp from \"lamp.md\" { questions [\"Who\\0?\", \"Where?\"]; }"),
         (
             "Support",
-            "target lamp prompt \"-\" { questions [\"Who?\"]; general 0; expect \"Who?\" => declines; }",
+            "target lamp prompt \"-\" {
+                questions [\"Who?\"]; general 0; expect \"Who?\" => declines;
+            }",
         ),
     ] {
         let source = format!("bake {name} {{ {items} target keys from \"keys.md\"; }}");

@@ -126,6 +126,19 @@ fn operations_know_neither_block_nor_decoder() {
     }
 }
 
+/// What differs between families of models is data.
+#[test]
+fn no_family_is_named_where_a_model_is_computed() {
+    for part in ["distill", "generate", "model", "tensor", "train"] {
+        for file in files(part).into_iter().filter(|file| !of_tests(file)) {
+            let code = code(&file).to_lowercase();
+            for family in ["gemma", "llama", "mistral", "phi3", "qwen", "smollm"] {
+                assert!(!code.contains(family), "{} names {family}", file.display());
+            }
+        }
+    }
+}
+
 /// So that the same program computes in the same place, whatever it was built with.
 #[test]
 fn only_devices_know_the_feature_of_gpus() {

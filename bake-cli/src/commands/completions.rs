@@ -32,22 +32,42 @@ if [[ $_cargo_completed == *"-F "* ]]; then
     fi
 fi
 
-# The bakes that are declared here.
+# The bakes that are declared here, and the targets of all.
 _cargo_bake_names() {
     cargo bake list 2>/dev/null | sed -n 's/^\([^ ]*\) (.*/\1/p'
+}
+_cargo_bake_targets() {
+    cargo bake list 2>/dev/null | sed -n 's/^    \([^ ]*\)  .*/\1/p'
+}
+
+# The first word after `cargo bake`, before the one that is being typed, that is neither an option
+# nor the value of one.
+_cargo_bake_verb() {
+    local i
+    for (( i = 2; i < COMP_CWORD; i++ )); do
+        if [[ ${COMP_WORDS[i]} != -* && $_cargo_bake_valued != *" ${COMP_WORDS[i-1]} "* ]]; then
+            printf '%s' "${COMP_WORDS[i]}"
+            return
+        fi
+    done
 }
 
 _cargo_or_bake() {
     if [[ ${COMP_WORDS[1]-} == bake ]] && (( COMP_CWORD > 1 )); then
         _cargo_bake "$@"
-        # A word that is neither an option nor the value of one may be the name of a bake.
-        if [[ $2 != -* && $3 != -* ]] && {
-            (( COMP_CWORD == 2 )) ||
-                [[ " status plan check test show chat vendor push pull export " \
-                    == *" ${COMP_WORDS[2]} "* ]]
-        }; then
-            COMPREPLY+=($(compgen -W "$(_cargo_bake_names)" -- "$2"))
+        local verb words=
+        verb=$(_cargo_bake_verb)
+        if [[ $3 == --target ]]; then
+            COMPREPLY=()
+            words=$(_cargo_bake_targets)
+        elif [[ $2 == -* || $_cargo_bake_valued == *" $3 "* ]]; then
+            :
+        elif [[ $verb == explain ]]; then
+            words=$(cargo bake explain 2>/dev/null | sed -n 's/^    \([^ ]*\) .*/\1/p')
+        elif [[ -z $verb || $_cargo_bake_of_names == *" $verb "* ]]; then
+            words=$(_cargo_bake_names)
         fi
+        COMPREPLY+=($(compgen -W "$words" -- "$2"))
     elif [[ -n ${_cargo_without_bake-} ]]; then
         "$_cargo_without_bake" "$@"
     elif (( COMP_CWORD == 1 )) && [[ bake == "${COMP_WORDS[1]-}"* ]]; then
@@ -88,7 +108,37 @@ fn bash() -> String {
         .split_inclusive('\n')
         .take_while(|line| !line.starts_with("if [[") && !line.starts_with("complete "))
         .collect();
-    format!("{}{BASH}", function.replacen("_cargo() {", "_cargo_bake() {", 1))
+    let function = function.replacen("_cargo() {", "_cargo_bake() {", 1);
+    let words = |words: Vec<String>| format!("' {} '", words.join(" "));
+    let (valued, of_names) = (words(valued()), words(of_names()));
+    format!("{function}_cargo_bake_valued={valued}\n_cargo_bake_of_names={of_names}\n{BASH}")
+}
+
+/// The options that take a value.
+fn valued() -> Vec<String> {
+    let command = Cli::command();
+    let all = std::iter::once(&command).chain(command.get_subcommands());
+    let valued = all.flat_map(Command::get_arguments).filter(|it| it.get_action().takes_values());
+    let mut words: Vec<String> = valued
+        .flat_map(|it| {
+            let short = it.get_short().map(|short| format!("-{short}"));
+            short.into_iter().chain(it.get_long().map(|long| format!("--{long}")))
+        })
+        .collect();
+    words.sort_unstable();
+    words.dedup();
+    words
+}
+
+/// The commands that take names of bakes.
+fn of_names() -> Vec<String> {
+    let command = Cli::command();
+    let takes_names = |command: &&Command| {
+        let mut places = command.get_positionals();
+        places.any(|it| ["name", "names"].contains(&it.get_id().as_str()))
+    };
+    let commands = command.get_subcommands().filter(takes_names);
+    commands.map(|command| command.get_name().to_owned()).collect()
 }
 
 fn fish() -> String {

@@ -6,7 +6,8 @@ use super::*;
 /// `cargo` installed before.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let program = format!(
-        "cargo() {{ echo 'Office (office, src/main.rs), model tiny'; echo '    keys  50 %'; }}\n\
+        "cargo() {{ if [[ $2 == explain ]]; then echo 'Errors:'; echo '    B0007 a document'; else\n\
+         echo 'Office (office, src/main.rs), model tiny'; echo '    keys  50 %'; fi; }}\n\
          _before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\
          COMP_WORDS=({})\nCOMP_CWORD={}\n\
          $(complete -p cargo | sed 's/.*-F \\([^ ]*\\).*/\\1/') cargo \
@@ -32,6 +33,11 @@ fn bash_completes_cargo_bake_and_leaves_the_rest_as_it_was() {
     assert_eq!(offered(&script, &["cargo", "bake", "chat", "Off"]), ["Office"]);
     assert_eq!(offered(&script, &["cargo", "bake", "gc", "Off"]), [""]);
     assert_eq!(offered(&script, &["cargo", "bake", "chat", "--ask", "Off"]), [""]);
+    assert_eq!(offered(&script, &["cargo", "bake", "--accept", "Off"]), ["Office"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "-v", "status", "Off"]), ["Office"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "-p", "office", "status", "Off"]), ["Office"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "--target", "k"]), ["keys"]);
+    assert_eq!(offered(&script, &["cargo", "bake", "explain", "B"]), ["B0007"]);
     assert_eq!(offered(&script, &["cargo", "bui"]), ["build"]);
     assert_eq!(offered(&script, &["cargo", "build", ""]), ["build"]);
     // Reading the script twice changes nothing.

@@ -180,7 +180,7 @@ pub fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// The same with a stricter limit: among words that belong elsewhere, a chance similarity would
 /// mislead.
-#[cfg(feature = "syntax")]
+#[cfg(any(feature = "syntax", feature = "text"))]
 pub(crate) fn very_similar<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,

@@ -227,11 +227,11 @@ mod tests {
             (none(), outline(4), "`outline` has changed from 0 to auto"),
             (outline(4), none(), "`outline` has changed from auto to 0"),
             (none(), on_policy, "`on_policy` has changed from 0.0 to 0.5"),
-            (outline(3), outline(4), "this version of bake makes different questions"),
+            (outline(3), outline(4), "bake has changed how it makes questions"),
             // The first version leaves no trace, and nor do the 100 questions that it asked.
-            (outline(1), outline(4), "this version of bake makes different questions"),
-            (asked(40), ask(40), "this version of bake makes different questions"),
-            (none(), none().field("ask.version", &2_u32), "this version of bake makes different"),
+            (outline(1), outline(4), "bake has changed how it makes questions"),
+            (asked(40), ask(40), "bake has changed how it makes questions"),
+            (none(), none().field("ask.version", &2_u32), "bake has changed how it makes"),
         ] {
             let said = said(before, now);
             assert!(said.starts_with(want) && !said.contains(';'), "{want}: {said}");

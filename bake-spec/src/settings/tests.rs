@@ -36,14 +36,14 @@ fn files_written_from_the_table_are_up_to_date() {
 #[test]
 fn every_word_of_a_declaration_has_a_page() {
     for (word, parts) in [
-        ("rank", &["The rank of each layer's change.\n\n`rank`, in `lora`: a whole number"][..]),
+        ("rank", &["The LoRA rank.\n\n`rank`, in `lora`: a whole number"][..]),
         // What is in the braces follows, with the words that a setting may be.
-        ("lora", &["The adapter.", "In `lora`:\n", "- `rank`: the rank of", "; default: `32`)"]),
+        ("lora", &["The adapter.", "In `lora`:\n", "- `rank`: the LoRA rank", "; default: `32`)"]),
         ("train", &["In `train`:\n", "- `schedule`: how the learning rate falls (`constant`, `"]),
         ("gate", &["In `gate`:\n", "- `kl`: ", "- `expects`: "]),
         ("ask", &["In `ask`:\n", "- `template`: "]),
         ("target", &["`target NAME", "In a target:\n", "- `from`: ", "In a target's braces:\n"]),
-        ("target", &["- `expect NAME", "- `stop`: texts that end an answer (`[\"…\", …]`, or `f"]),
+        ("target", &["- `expect NAME", "- `stop`: stop strings (`[\"…\", …]`, or `f"]),
         ("bake", &["`bake NAME { … }`", "In a bake:\n", "- `target NAME", "- `lora`: the adapter"]),
         ("expect", &["`expect NAME", "`contains`, `starts_with`", "`equals` or `declines`"]),
         // A value has the page of its keyword, and all if it is also a keyword.
@@ -75,7 +75,7 @@ fn other_meanings_of_a_keyword_are_listed() {
     let others = "(also in `persona`, `rephrase`, a bake, a target's braces, an anchor's braces, \
                   `train`)";
     assert!(line.ends_with(others), "{line}");
-    assert_eq!(pages::line("rank"), "the rank of each layer's change");
+    assert_eq!(pages::line("rank"), "the LoRA rank");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reading templates, and making questions by them.
 
 use super::{Template, Text};
-use crate::diagnostics::{Mistake, did_you_mean};
+use crate::diagnostics::{Mistake, very_similar};
 use crate::recipe::parts::is_blank;
 use crate::text::jinja;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
@@ -105,7 +105,10 @@ impl Template {
         // The first in the order of the alphabet: a set has none.
         match used.iter().map(String::as_str).filter(|name| !exists(name)).min() {
             Some(name) => {
-                let meant = did_you_mean(name, &VARIABLES);
+                let meant = match very_similar(name, VARIABLES) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("a template knows `{}`", VARIABLES.join("`, `")),
+                };
                 Err(format!("there is no variable `{name}`; {meant}"))
             }
             None => Ok(()),
@@ -159,7 +162,7 @@ mod tests {
             ("{{ heading", "unexpected end of input, expected end of variable block"),
             ("Why?\n{% if text %}", "unexpected end of input"),
             ("Why?\n{% nothing %}", "unknown statement nothing (line 2)"),
-            ("{{ author }}", "there is no variable `author`; expected one of `heading`, `path`"),
+            ("{{ author }}", "there is no variable `author`; a template knows `heading`, `path`"),
             ("{% if index > 9 %}{{ txt }}{% endif %}", "`txt`; did you mean `text`?"),
             ("{% include 'other' %}", "it has `include` in line 1"),
             (" ", "a template cannot be empty"),

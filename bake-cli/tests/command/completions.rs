@@ -6,8 +6,8 @@ use super::*;
 /// `cargo` installed before.
 fn offered(script: &str, words: &[&str]) -> Vec<String> {
     let program = format!(
-        "cargo() {{ if [[ $2 == explain ]]; then echo 'Errors:'; echo '    B0007 a document'; else\n\
-         echo 'Office (office, src/main.rs), model tiny'; echo '    keys  50 %'; fi; }}\n\
+        "cargo() {{\nif [[ $2 == explain ]]; then echo '    B0007 a document'\nelse\n\
+         echo 'Office (office, src/main.rs), model tiny'; echo '    keys  50 %'\nfi\n}}\n\
          _before() {{ COMPREPLY=(build); }}\ncomplete -F _before cargo\n{script}\n\
          COMP_WORDS=({})\nCOMP_CWORD={}\n\
          $(complete -p cargo | sed 's/.*-F \\([^ ]*\\).*/\\1/') cargo \

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::file;
 use crate::hash::{Hash, KeyHasher};
-use crate::recipe::{ADAPTER_FILES, ModelSource};
+use crate::recipe::ModelSource;
+use crate::store::ADAPTER_FILES;
 use crate::text::with_unix_lines;
 
 /// The hash of the model `tiny`, all of its files.

@@ -50,7 +50,7 @@ pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use crate::text::dataset::Format;
 #[cfg(feature = "syntax")]
 pub use builder::RecipeBuilder;
-pub use declaration::{ADAPTER_FILES, AdapterSource, Aligned, Declaration, TargetName, variables};
+pub use declaration::{AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use example::WorkedExample;
 pub use expect::{Answer, Expect, ExpectFields};
 pub use generator::{

@@ -32,10 +32,10 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, ErrorKind};
 use crate::file;
 use crate::hash::Hash;
-use crate::recipe::ADAPTER_FILES;
 use folder::CHECKPOINTS;
 pub use folder::{
-    checkpoint_folder, copy_folder, folder_bytes, hash_adapter, hash_files, hash_folder,
+    ADAPTER_FILES, checkpoint_folder, copy_folder, folder_bytes, hash_adapter, hash_files,
+    hash_folder,
 };
 pub use lock::StoreLock;
 use write::{Durability, remedy, temporary, write_by_way_of};

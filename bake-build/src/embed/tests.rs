@@ -2,8 +2,7 @@ use bake_spec::Config;
 use bake_spec::lock::Locked;
 use std::fs;
 
-use bake_spec::recipe::ADAPTER_FILES;
-use bake_spec::store::hash_folder;
+use bake_spec::store::{ADAPTER_FILES, hash_folder};
 
 use super::*;
 

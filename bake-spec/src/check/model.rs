@@ -16,11 +16,11 @@ use crate::lock::Limits;
 use crate::model::config::Config;
 use crate::model::named::NamedModel;
 use crate::model::{TEXT_FILES, TINY_CONFIG, gguf, read_text};
+use crate::recipe;
 use crate::recipe::parent::vendored;
 use crate::recipe::training::{check_layers, check_module};
-use crate::recipe::{self, ADAPTER_FILES};
 use crate::settings::Scope;
-use crate::store::{VENDOR_DIR, hash_adapter};
+use crate::store::{ADAPTER_FILES, VENDOR_DIR, hash_adapter};
 use crate::syntax::ast::{At, Value, WrittenBake, WrittenModel};
 
 /// What is known of a base model.

@@ -43,10 +43,6 @@ pub enum AdapterSource {
     Missing(&'static str),
 }
 
-/// The names of an adapter's files, in order.
-pub const ADAPTER_FILES: [&str; 3] =
-    ["adapter_config.json", "adapter_model.safetensors", "bake.json"];
-
 /// Bytes where numbers of up to 64 bytes can be read in place.
 #[derive(Debug)]
 #[repr(C, align(64))]

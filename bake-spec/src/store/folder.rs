@@ -11,7 +11,10 @@ use super::write::{Durability, remedy, replace};
 use crate::error::{Error, ErrorKind};
 use crate::file;
 use crate::hash::{Hash, KeyHasher};
-use crate::recipe::ADAPTER_FILES;
+
+/// The names of an adapter's files, in order.
+pub const ADAPTER_FILES: [&str; 3] =
+    ["adapter_config.json", "adapter_model.safetensors", "bake.json"];
 
 /// The folder of an adapter's numbered checkpoints, in that of the adapter.
 pub(super) const CHECKPOINTS: &str = "checkpoints";

@@ -1,8 +1,7 @@
 use std::fs::File;
 
 use super::*;
-use crate::recipe::ADAPTER_FILES;
-use crate::store::{checkpoint_folder, hash_folder};
+use crate::store::{ADAPTER_FILES, checkpoint_folder, hash_folder};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Hash;
-use crate::model::config::Projection;
 
 /// A value that determines a product.
 pub trait Encode {
@@ -107,12 +106,6 @@ impl Encode for String {
 impl Encode for Hash {
     fn encode(&self, out: &mut String) {
         self.to_string().encode(out);
-    }
-}
-
-impl Encode for Projection {
-    fn encode(&self, out: &mut String) {
-        self.name().encode(out);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::hash::Encode;
+
 /// A linear layer of a block, which is where an adapter can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Projection {
@@ -50,5 +52,11 @@ impl Projection {
     /// The projection with a name such as `q_proj`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+}
+
+impl Encode for Projection {
+    fn encode(&self, out: &mut String) {
+        self.name().encode(out);
     }
 }

@@ -36,7 +36,6 @@ mod target;
 mod template;
 pub(crate) mod training;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
@@ -48,6 +47,8 @@ pub use crate::hash::Hash;
 pub use crate::model::named::NamedModel;
 pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 pub use crate::text::dataset::Format;
+use crate::text::same;
+pub use crate::text::{List, Text, normalised_question};
 #[cfg(feature = "syntax")]
 pub use builder::RecipeBuilder;
 pub use declaration::{AdapterSource, Aligned, Declaration, TargetName, variables};
@@ -59,7 +60,7 @@ pub use generator::{
     RephraseFields, Stimuli, StimuliFields, Unanswerable, UnanswerableFields,
 };
 pub use parent::{Parent, ParentFields};
-use parts::{is_blank, items, part, same, str};
+use parts::{is_blank, items, part, str};
 pub use pattern::Pattern;
 pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
@@ -69,12 +70,6 @@ pub use target::{
 pub use template::PassageVariables;
 pub use template::Template;
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
-
-/// Text of a recipe: a literal in generated code, owned if a tool has read it.
-pub type Text = Cow<'static, str>;
-
-/// A list of a recipe.
-pub type List<T> = Cow<'static, [T]>;
 
 part! {
     /// Everything that determines a bake.
@@ -280,20 +275,4 @@ impl Recipe {
 /// The questions that must not be trained on, by their words.
 pub(crate) fn held_out(expects: &[Expect]) -> HashSet<String> {
     expects.iter().map(|expect| normalised_question(&expect.question)).collect()
-}
-
-/// The words of a question in lower case: questions that differ only in case, punctuation or spaces
-/// are the same.
-pub fn normalised_question(question: &str) -> String {
-    let words: String = question
-        .chars()
-        .filter(|c| *c != '\'' && *c != '’')
-        .map(|c| if c.is_alphanumeric() { c } else { ' ' })
-        .collect();
-    words.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The texts that are not empty, with an empty line between them.
-pub(crate) fn join_paragraphs<const N: usize>(texts: [&str; N]) -> String {
-    texts.into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n\n")
 }

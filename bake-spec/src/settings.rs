@@ -11,7 +11,7 @@ mod table;
 mod tests;
 
 use crate::diagnostics::Mistake;
-use crate::recipe::parts::same;
+use crate::text::same;
 pub use items::{CHECKS, ITEMS};
 pub use kind::{Kind, Range};
 pub use scope::Scope;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::recipe::{List, Text};
+use crate::text::{List, Text};
 
 /// What a declaration was baked from, and whether that is still what it declares.
 ///

@@ -9,9 +9,9 @@ use syn::ext::IdentExt as _;
 
 use super::{Checker, Name};
 use crate::diagnostics::{Code, did_you_mean};
-use crate::recipe::{self, ExpectFields, normalised_question};
+use crate::recipe::{self, ExpectFields};
 use crate::syntax::ast::{WrittenAnswer, WrittenExpect};
-use crate::text::dataset;
+use crate::text::{dataset, normalised_question};
 
 /// Something that is expected, and where that is written.
 pub(super) struct Expected {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::gguf::model_hash;
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hash;
-use crate::recipe::parts::same;
 use crate::store;
+use crate::text::same;
 
 /// The environment variable that names the folder of named models.
 pub const MODEL_DIR_VARIABLE: &str = "BAKE_MODEL_DIR";

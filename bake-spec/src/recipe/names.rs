@@ -1,7 +1,8 @@
 //! Names of bakes, targets and anchors, and what they become in Rust.
 
-use super::parts::{character, same};
+use super::parts::character;
 use crate::diagnostics::Mistake;
+use crate::text::same;
 
 /// What has a name, for messages.
 pub(crate) const BAKE: &str = "a bake";

@@ -89,16 +89,6 @@ pub(super) const fn items<T: Clone>(list: &List<T>) -> &[T] {
     }
 }
 
-/// Whether two texts are the same, in constant functions.
-pub(crate) const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut i = 0;
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
-}
-
 /// Whether a text is nothing but white space, in constant functions.
 pub(crate) const fn is_blank(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -192,11 +182,5 @@ mod tests {
         for (i, c) in text.char_indices() {
             assert_eq!(character(text.as_bytes(), i), (c, c.len_utf8()));
         }
-    }
-
-    #[test]
-    fn texts_are_compared_byte_by_byte() {
-        assert!(same("", "") && same("rank", "rank"));
-        assert!(!same("rank", "ran") && !same("ran", "rank") && !same("rank", "rbnk"));
     }
 }

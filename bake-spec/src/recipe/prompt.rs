@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::parts::{is_blank, items, part, same, str};
+use super::parts::{is_blank, items, part, str};
 use super::{List, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::{Encode, Record};
+use crate::text::{join_paragraphs, same};
 
 part! {
     /// What a model reads before a question: a system prompt, and earlier turns.
@@ -122,7 +123,7 @@ impl Prompt {
     /// The same with this text after the system prompt, with an empty line between them.
     #[must_use]
     pub fn followed_by(&self, text: &str) -> Self {
-        let system = super::join_paragraphs([&self.system, text]).into();
+        let system = join_paragraphs([&self.system, text]).into();
         Self(PromptFields { system, turns: self.turns.clone() })
     }
 

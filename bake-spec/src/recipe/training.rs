@@ -1,10 +1,11 @@
 //! The adapter and its training.
 
-use super::parts::{items, part, same, str};
+use super::parts::{items, part, str};
 use super::{List, Text};
 use crate::diagnostics::Mistake;
 use crate::model::config::Projection;
 use crate::settings::{Scope, entry};
+use crate::text::same;
 
 part! {
     /// The adapter: low-rank changes of linear layers (Hu et al. 2021, arXiv 2106.09685).

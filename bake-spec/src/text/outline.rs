@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use crate::recipe::normalised_question;
+use crate::text::normalised_question;
 
 /// Words that stand out in a text and say what follows is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ mod cut;
 use std::ops::Range;
 
 use super::markdown::{Heading, Markdown};
-use crate::recipe::join_paragraphs;
+use crate::text::join_paragraphs;
 pub use cut::passages;
 
 /// A section of a Markdown document, or a part of a long one: some of its text, and the headings

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::file;
 use crate::hash::{Hash, KeyHasher};
-use crate::recipe::ModelSource;
 use crate::store::ADAPTER_FILES;
-use crate::text::with_unix_lines;
+use crate::text::{Text, with_unix_lines};
+use named::NamedModel;
 
 /// The hash of the model `tiny`, all of its files.
 pub const TINY_HASH: &str = "e039a19d029225075486a844c4d2bfb27c164a5907eeda66eb33674ac42db680";
@@ -48,6 +48,43 @@ const ADAPTER: &str = ADAPTER_FILES[0];
 const SINGLE: &str = "model.safetensors";
 /// The file that names the weights of a model that has several.
 pub const WEIGHT_INDEX: &str = "model.safetensors.index.json";
+
+/// Where a base model comes from.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ModelSource {
+    /// The small model inside the library.
+    Tiny,
+    /// A Hugging Face style folder, relative to the package.
+    Folder(Text),
+    /// A GGUF file, relative to the package.
+    Gguf(Text),
+    /// A model of the [table](named), in the user's folder of models.
+    Named(&'static NamedModel),
+}
+
+impl ModelSource {
+    /// The model at a path: a file if its name says so, or else a folder.
+    pub fn at(path: impl Into<Text>) -> Self {
+        let path = path.into();
+        let extension = Path::new(&*path).extension();
+        match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+            true => Self::Gguf(path),
+            false => Self::Folder(path),
+        }
+    }
+}
+
+/// As it is declared, without the quotes of a path.
+impl std::fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tiny => "tiny",
+            Self::Folder(path) | Self::Gguf(path) => path,
+            Self::Named(model) => model.name(),
+        })
+    }
+}
 
 /// What contains the text files of a model.
 #[derive(Clone, Debug)]

@@ -37,12 +37,11 @@ mod template;
 pub(crate) mod training;
 
 use std::collections::HashSet;
-use std::fmt;
-use std::path::Path;
 
 use crate::diagnostics::Mistake;
 #[doc(no_inline)]
 pub use crate::hash::Hash;
+pub use crate::model::ModelSource;
 #[doc(no_inline)]
 pub use crate::model::named::NamedModel;
 pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
@@ -97,43 +96,6 @@ pub struct RecipeFields {
     pub train: Train,
     /// What the baked model must answer. These questions are held out of training.
     pub expects: List<Expect>,
-}
-
-/// Where a base model comes from.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ModelSource {
-    /// The small model inside the library.
-    Tiny,
-    /// A Hugging Face style folder, relative to the package.
-    Folder(Text),
-    /// A GGUF file, relative to the package.
-    Gguf(Text),
-    /// A model of the [table](crate::model::named), in the user's folder of models.
-    Named(&'static NamedModel),
-}
-
-impl ModelSource {
-    /// The model at a path: a file if its name says so, or else a folder.
-    pub fn at(path: impl Into<Text>) -> Self {
-        let path = path.into();
-        let extension = Path::new(&*path).extension();
-        match extension.is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
-            true => Self::Gguf(path),
-            false => Self::Folder(path),
-        }
-    }
-}
-
-/// As it is declared, without the quotes of a path.
-impl fmt::Display for ModelSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tiny => "tiny",
-            Self::Folder(path) | Self::Gguf(path) => path,
-            Self::Named(model) => model.name(),
-        })
-    }
 }
 
 impl RecipeFields {

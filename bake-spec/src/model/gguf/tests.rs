@@ -213,8 +213,7 @@ fn a_hundred_thousand_keys_are_read_and_more_than_the_file_has_are_not() {
 
 #[test]
 fn a_model_of_one_file_is_known_by_its_header_and_its_size() {
-    use crate::model::Identity;
-    use crate::recipe::ModelSource;
+    use crate::model::{Identity, ModelSource};
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made.GGUF");
     let source = ModelSource::at("made.GGUF");

@@ -12,9 +12,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bake::{Adapter, Device, Interrupt, Message, Model, Recipe, Role};
-use bake_spec::Lock;
 use bake_spec::lock::LOCK_FILE;
-use bake_spec::text::{dataset, document, section};
+use bake_spec::text::{document, section};
+use bake_spec::{Lock, dataset};
 
 /// What the readers themselves need, including the model beside which a file is put.
 const BYTES: usize = 128 << 20;

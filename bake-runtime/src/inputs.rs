@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use bake_spec::Hash;
 #[cfg(feature = "train")]
+use bake_spec::dataset;
+#[cfg(feature = "train")]
 use bake_spec::recipe::{Dataset, DatasetFields};
 use bake_spec::recipe::{ModelSource, NamedModel, Recipe};
 #[cfg(feature = "text")]
 use bake_spec::recipe::{Prompt, Target};
 use bake_spec::store::hash_adapter;
-#[cfg(feature = "train")]
-use bake_spec::text::dataset;
 #[cfg(feature = "text")]
 use bake_spec::text::document;
 

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "syntax")]
 pub mod check;
+#[cfg(feature = "text")]
+pub mod dataset;
 pub mod diagnostics;
 mod error;
 pub mod file;
@@ -34,4 +36,4 @@ pub use store::{DIR_VARIABLE, Store, StoreLock};
 #[cfg(feature = "sources")]
 pub use syntax::format;
 #[cfg(feature = "text")]
-pub use text::{dataset, document};
+pub use text::document;

@@ -25,6 +25,7 @@ pub mod builder;
 mod declaration;
 mod example;
 mod expect;
+mod format;
 pub(crate) mod generator;
 pub(crate) mod legacy;
 pub(crate) mod names;
@@ -45,7 +46,6 @@ pub use crate::model::ModelSource;
 #[doc(no_inline)]
 pub use crate::model::named::NamedModel;
 pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
-pub use crate::text::dataset::Format;
 use crate::text::same;
 pub use crate::text::{List, Text, normalised_question};
 #[cfg(feature = "syntax")]
@@ -53,6 +53,7 @@ pub use builder::RecipeBuilder;
 pub use declaration::{AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use example::WorkedExample;
 pub use expect::{Answer, Expect, ExpectFields};
+pub use format::Format;
 pub use generator::{
     Ask, AskFields, Dataset, DatasetFields, Everyday, EverydayFields, General, GeneralFields,
     Generator, GeneratorKind, Outline, OutlineFields, Persona, PersonaFields, Rephrase,

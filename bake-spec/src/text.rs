@@ -1,6 +1,5 @@
-//! What is read in order to be learned: documents, and files of questions.
+//! Texts: documents, and what they consist of.
 
-pub mod dataset;
 #[cfg(feature = "text")]
 pub mod document;
 #[cfg(feature = "text")]

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use bake_spec::text::dataset::{self, Format};
+use bake_spec::dataset::{self, Format};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,11 +4,11 @@ use syn::LitStr;
 
 use super::Checker;
 use super::prompt::FileReading;
+use crate::dataset;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::WorkedExample;
 use crate::recipe::parts::check_words;
 use crate::syntax::ast::{Assignment, Value};
-use crate::text::dataset;
 
 impl Checker<'_> {
     /// The worked examples that a setting declares, as far as they can be read.

@@ -8,10 +8,11 @@ use syn::LitStr;
 use syn::ext::IdentExt as _;
 
 use super::{Checker, Name};
+use crate::dataset;
 use crate::diagnostics::{Code, did_you_mean};
 use crate::recipe::{self, ExpectFields};
 use crate::syntax::ast::{WrittenAnswer, WrittenExpect};
-use crate::text::{dataset, normalised_question};
+use crate::text::normalised_question;
 
 /// Something that is expected, and where that is written.
 pub(super) struct Expected {

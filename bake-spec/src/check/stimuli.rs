@@ -11,13 +11,14 @@ use super::Checker;
 use super::expected::Expected;
 use super::lookup::Settings;
 use super::target::{ReadTarget, Shared};
+use crate::dataset;
 use crate::diagnostics::{Code, Mistake};
 use crate::recipe::parts::{check_words, is_blank};
 use crate::recipe::{self, Format, Generator, GeneratorKind};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use crate::text::unwrap::unwrapped;
-use crate::text::{dataset, normalised_question, section};
+use crate::text::{normalised_question, section};
 
 /// The share of the loss that everyday requests get in a bake that declares no anchor.
 const EVERYDAY_SHARE: f64 = 0.19;

@@ -5,11 +5,10 @@ mod kind;
 use std::collections::HashSet;
 
 use super::parts::{check_path, check_words, is_blank, items, part, str};
-use super::{List, Template, Text};
+use super::{Format, List, Template, Text};
 use crate::diagnostics::Mistake;
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
-use crate::text::dataset::Format;
 use crate::text::normalised_question;
 pub use kind::GeneratorKind;
 

@@ -1,22 +1,6 @@
-//! Datasets: files of questions, of what is expected of their answers, and of worked examples.
-
-#[cfg(feature = "text")]
-mod csv;
-#[cfg(feature = "text")]
-mod examples;
-#[cfg(feature = "text")]
-mod expectations;
-#[cfg(feature = "text")]
-mod read;
+//! How files of questions are written.
 
 use std::path::Path;
-
-#[cfg(feature = "text")]
-pub use examples::{NumberedExample, examples};
-#[cfg(feature = "text")]
-pub use expectations::{NumberedLine, expectations};
-#[cfg(feature = "text")]
-pub use read::{Questions, read};
 
 /// How a file of questions is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,11 +19,11 @@ use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, Visibility};
 
-use crate::diagnostics::{Code, Diagnostic, Diagnostics, Mistake};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics};
 use crate::lock::Lock;
 use crate::recipe::parts::is_blank;
 use crate::recipe::training::check_beta;
-use crate::recipe::{self, Recipe, RecipeFields, Schedule, names};
+use crate::recipe::{self, Mistake, Recipe, RecipeFields, Schedule, names};
 use crate::settings::Scope;
 use crate::syntax::ast::{Item, Value, WrittenBake, WrittenTarget};
 use expected::Expected;

@@ -1,10 +1,8 @@
 //! What can be wrong with a declaration.
 
-mod mistake;
 #[cfg(feature = "syntax")]
 mod spanned;
 
-pub use mistake::Mistake;
 #[cfg(feature = "syntax")]
 pub use spanned::{Diagnostic, Diagnostics};
 

@@ -3,8 +3,6 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::diagnostics::Mistake;
-
 /// Why a recipe, a document or the store could not be read or written, or a build script could not
 /// do its work; in the engine, which wraps it, also why a model could not be loaded, baked or
 /// asked.
@@ -127,12 +125,6 @@ impl Error {
     /// cause after it.
     pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
         self.0.source.as_deref()
-    }
-}
-
-impl From<Mistake<'_>> for Error {
-    fn from(mistake: Mistake<'_>) -> Self {
-        Self::new(ErrorKind::Recipe, format!("{mistake} [{}]", mistake.code()))
     }
 }
 

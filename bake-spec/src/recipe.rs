@@ -28,6 +28,7 @@ mod expect;
 mod format;
 pub(crate) mod generator;
 pub(crate) mod legacy;
+mod mistake;
 pub(crate) mod names;
 pub(crate) mod parent;
 pub(crate) mod parts;
@@ -39,7 +40,6 @@ pub(crate) mod training;
 
 use std::collections::HashSet;
 
-use crate::diagnostics::Mistake;
 #[doc(no_inline)]
 pub use crate::hash::Hash;
 pub use crate::model::ModelSource;
@@ -59,6 +59,7 @@ pub use generator::{
     Generator, GeneratorKind, Outline, OutlineFields, Persona, PersonaFields, Rephrase,
     RephraseFields, Stimuli, StimuliFields, Unanswerable, UnanswerableFields,
 };
+pub(crate) use mistake::Mistake;
 pub use parent::{Parent, ParentFields};
 use parts::{is_blank, items, part, str};
 pub use pattern::Pattern;

@@ -10,7 +10,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::diagnostics::Mistake;
 use crate::text::same;
 pub use items::{CHECKS, ITEMS};
 pub use kind::{Kind, Range};
@@ -91,30 +90,6 @@ pub fn markdown() -> String {
 }
 
 impl Setting {
-    /// Whether it can have this count.
-    pub(crate) const fn check_count(&self, count: u64) -> Result<(), Mistake<'static>> {
-        let (min, max) = match self.kind {
-            Kind::Count { min, max } => (min, max),
-            Kind::Counted { max, .. } => (0, max),
-            _ => return Ok(()),
-        };
-        if min <= count && count <= max {
-            Ok(())
-        } else {
-            Err(Mistake::Count { name: self.name, min, max, count })
-        }
-    }
-
-    /// Whether it can have this number.
-    pub(crate) const fn check_number(&self, number: f64) -> Result<(), Mistake<'static>> {
-        match self.kind {
-            Kind::Number(range) if !range.contains(number) => {
-                Err(Mistake::Number { name: self.name, range, number })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// What an editor shows of it, and `cargo bake explain`.
     pub fn page(&self) -> String {
         let Self { name, scopes, kind, default, help, later } = self;

@@ -5,9 +5,9 @@ use syn::LitStr;
 use super::Checker;
 use super::prompt::FileReading;
 use crate::dataset;
-use crate::diagnostics::{Code, Mistake};
-use crate::recipe::WorkedExample;
+use crate::diagnostics::Code;
 use crate::recipe::parts::check_words;
+use crate::recipe::{Mistake, WorkedExample};
 use crate::syntax::ast::{Assignment, Value};
 
 impl Checker<'_> {

@@ -4,10 +4,10 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::{Code, Mistake};
+use crate::diagnostics::Code;
 use crate::recipe::parts::is_blank;
 use crate::recipe::prompt::check_turn;
-use crate::recipe::{Prompt, PromptFields, Role, Turn};
+use crate::recipe::{Mistake, Prompt, PromptFields, Role, Turn};
 use crate::syntax::ast::{Assignment, Value};
 use crate::text::document;
 

@@ -8,9 +8,9 @@ use super::Checker;
 use super::lookup::Settings;
 use super::prompt::FileReading;
 use super::sources::leaves;
-use crate::diagnostics::{Code, Mistake};
+use crate::diagnostics::Code;
 use crate::recipe::parts::is_blank;
-use crate::recipe::{self, Prompt, WorkedExample};
+use crate::recipe::{self, Mistake, Prompt, WorkedExample};
 use crate::syntax::ast::{Item, Value, WrittenTarget};
 use crate::text::document;
 

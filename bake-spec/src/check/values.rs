@@ -5,10 +5,10 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::{Code, Mistake, did_you_mean};
+use crate::diagnostics::{Code, did_you_mean};
 use crate::recipe::parts::{check_words, is_blank};
 use crate::recipe::training::{check_beta, check_layers, check_module};
-use crate::recipe::{Pattern, Template};
+use crate::recipe::{Mistake, Pattern, Template};
 use crate::settings::{Kind, Scope};
 use crate::syntax::ast::{Assignment, At, Value};
 

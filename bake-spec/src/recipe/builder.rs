@@ -7,9 +7,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{LitStr, Visibility};
 
-use super::{Answer, NamedModel, Recipe, names};
+use super::{Answer, Mistake, NamedModel, Recipe, names};
 use crate::check::{DeclaringPackage, check};
-use crate::diagnostics::{Diagnostic, Diagnostics, Mistake};
+use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
 use crate::settings::{Scope, entry};
 use crate::syntax::ast::{

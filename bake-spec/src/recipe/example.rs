@@ -1,8 +1,7 @@
 //! Worked examples: how a teacher should answer.
 
-use super::Text;
 use super::parts::{check_words, str};
-use crate::diagnostics::Mistake;
+use super::{Mistake, Text};
 use crate::hash::{Encode, Record};
 
 /// A question about a text, and its answer, which a teacher reads before it is asked.

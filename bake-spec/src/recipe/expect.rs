@@ -1,8 +1,7 @@
 //! What a baked model must answer.
 
 use super::parts::{check_words, items, part, str};
-use super::{List, Pattern, Text};
-use crate::diagnostics::Mistake;
+use super::{List, Mistake, Pattern, Text};
 
 part! {
     /// A question and what its answer must be.

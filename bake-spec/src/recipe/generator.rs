@@ -5,8 +5,7 @@ mod kind;
 use std::collections::HashSet;
 
 use super::parts::{check_path, check_words, is_blank, items, part, str};
-use super::{Format, List, Template, Text};
-use crate::diagnostics::Mistake;
+use super::{Format, List, Mistake, Template, Text};
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
 use crate::text::normalised_question;

@@ -1,7 +1,7 @@
 //! Names of bakes, targets and anchors, and what they become in Rust.
 
+use super::Mistake;
 use super::parts::character;
-use crate::diagnostics::Mistake;
 use crate::text::same;
 
 /// What has a name, for messages.

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::parts::{check_path, part, str};
-use super::{Hash, Text};
-use crate::diagnostics::Mistake;
+use super::{Hash, Mistake, Text};
 use crate::store::VENDOR_DIR;
 
 part! {

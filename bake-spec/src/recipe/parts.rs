@@ -70,8 +70,7 @@ pub(super) use part;
 
 use std::borrow::Cow;
 
-use super::{List, Text};
-use crate::diagnostics::Mistake;
+use super::{List, Mistake, Text};
 
 /// The text, in constant functions.
 pub(super) const fn str(text: &Text) -> &str {

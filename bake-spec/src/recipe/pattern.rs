@@ -1,9 +1,9 @@
 //! Regular expressions that answers must match.
 
+#[cfg(feature = "text")]
+use super::Mistake;
 use super::Text;
 use super::parts::{check_words, str};
-#[cfg(feature = "text")]
-use crate::diagnostics::Mistake;
 
 /// A regular expression, in the [syntax] of the crate `regex`.
 ///

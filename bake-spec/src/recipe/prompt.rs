@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::parts::{is_blank, items, part, str};
-use super::{List, Text};
-use crate::diagnostics::Mistake;
+use super::{List, Mistake, Text};
 use crate::hash::{Encode, Record};
 use crate::text::{join_paragraphs, same};
 

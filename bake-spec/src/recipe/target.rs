@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::generator::{Ask, AskFields, Generator, GeneratorKind, Stimuli, StimuliFields};
 use super::parts::{check_path, is_blank, items, part, str};
 use super::prompt::{Prompt, PromptFields};
-use super::{List, Text, WorkedExample, names};
-use crate::diagnostics::Mistake;
+use super::{List, Mistake, Text, WorkedExample, names};
 use crate::hash::Hash;
 use crate::settings::{Scope, entry};
 

@@ -3,9 +3,8 @@
 #[cfg(feature = "text")]
 mod read;
 
-use super::Text;
 use super::parts::{is_blank, str};
-use crate::diagnostics::Mistake;
+use super::{Mistake, Text};
 #[cfg(feature = "text")]
 pub use read::PassageVariables;
 

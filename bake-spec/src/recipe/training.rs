@@ -1,8 +1,7 @@
 //! The adapter and its training.
 
 use super::parts::{items, part, str};
-use super::{List, Text};
-use crate::diagnostics::Mistake;
+use super::{List, Mistake, Text};
 use crate::model::config::Projection;
 use crate::settings::{Scope, entry};
 use crate::text::same;

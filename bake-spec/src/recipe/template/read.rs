@@ -1,7 +1,8 @@
 //! Reading templates, and making questions by them.
 
 use super::{Template, Text};
-use crate::diagnostics::{Mistake, very_similar};
+use crate::diagnostics::very_similar;
+use crate::recipe::Mistake;
 use crate::recipe::parts::is_blank;
 use crate::text::jinja;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::{Code, did_you_mean};
+use super::{Role, Target, names};
+use crate::diagnostics::{Code, did_you_mean};
+use crate::error::{Error, ErrorKind};
 use crate::model::config::Projection;
-use crate::recipe::{Role, Target, names};
-use crate::settings::Range;
+use crate::settings::{Kind, Range, Setting};
 
 /// A value that a recipe cannot have. It is found in constant functions, which cannot write a
 /// message; its code and its words are the same wherever it is reported.
@@ -415,6 +416,38 @@ impl fmt::Display for Mistake<'_> {
                 let names: Vec<&str> = names.map(|target| &*target.name).collect();
                 write!(f, "there is no target `{name}`; {}", did_you_mean(name, &names))
             }
+        }
+    }
+}
+
+impl From<Mistake<'_>> for Error {
+    fn from(mistake: Mistake<'_>) -> Self {
+        Self::new(ErrorKind::Recipe, format!("{mistake} [{}]", mistake.code()))
+    }
+}
+
+impl Setting {
+    /// Whether it can have this count.
+    pub(crate) const fn check_count(&self, count: u64) -> Result<(), Mistake<'static>> {
+        let (min, max) = match self.kind {
+            Kind::Count { min, max } => (min, max),
+            Kind::Counted { max, .. } => (0, max),
+            _ => return Ok(()),
+        };
+        if min <= count && count <= max {
+            Ok(())
+        } else {
+            Err(Mistake::Count { name: self.name, min, max, count })
+        }
+    }
+
+    /// Whether it can have this number.
+    pub(crate) const fn check_number(&self, number: f64) -> Result<(), Mistake<'static>> {
+        match self.kind {
+            Kind::Number(range) if !range.contains(number) => {
+                Err(Mistake::Number { name: self.name, range, number })
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -9,6 +9,8 @@ mod format1;
 mod limits;
 mod settings;
 mod state;
+#[cfg(feature = "syntax")]
+mod status;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,6 +6,8 @@
 //! and its checks.
 
 #[cfg(feature = "syntax")]
+pub mod builder;
+#[cfg(feature = "syntax")]
 pub mod check;
 #[cfg(feature = "text")]
 pub mod dataset;

@@ -20,8 +20,6 @@
 //! ```
 
 pub mod address;
-#[cfg(feature = "syntax")]
-pub mod builder;
 mod declaration;
 mod example;
 mod expect;
@@ -49,7 +47,7 @@ pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 use crate::text::same;
 pub use crate::text::{List, Text, normalised_question};
 #[cfg(feature = "syntax")]
-pub use builder::RecipeBuilder;
+pub use crate::builder::{self, RecipeBuilder};
 pub use declaration::{AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use example::WorkedExample;
 pub use expect::{Answer, Expect, ExpectFields};

@@ -7,10 +7,10 @@ use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{LitStr, Visibility};
 
-use super::{Answer, Mistake, NamedModel, Recipe, names};
 use crate::check::{DeclaringPackage, check};
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::error::{Error, ErrorKind};
+use crate::recipe::{Answer, Mistake, NamedModel, Recipe, names};
 use crate::settings::{Scope, entry};
 use crate::syntax::ast::{
     Assignment, At, Item, Value, WrittenAnswer, WrittenBake, WrittenExpect, WrittenModel,

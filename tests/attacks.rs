@@ -70,7 +70,7 @@ const FORMATS: [(&str, Reader); 23] = [
     ("manifest", |file| {
         let package = tempfile::tempdir().unwrap();
         fs::copy(file, package.path().join("Cargo.toml")).unwrap();
-        let found = bake_spec::syntax::find::find(package.path(), None);
+        let found = bake_spec::sources::find(package.path(), None);
         found.map(drop).map_err(|e| e.to_string())
     }),
     ("prompt", |file| {
@@ -203,7 +203,7 @@ fn source(attack: &Path) -> Result<(), String> {
     let main = package.path().join("src/main.rs");
     fs::copy(attack, &main).unwrap();
     let _ = bake_spec::format(&String::from_utf8_lossy(&fs::read(main).unwrap()));
-    let sources = bake_spec::syntax::find::find(package.path(), None).map_err(|e| e.to_string())?;
+    let sources = bake_spec::sources::find(package.path(), None).map_err(|e| e.to_string())?;
     let wrong: Vec<String> =
         sources.iter().filter(|source| source.has_errors()).flat_map(|s| s.said()).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }

@@ -11,8 +11,8 @@ use bake_spec::diagnostics::Code;
 use bake_spec::lock::{AdapterPlace, KnownModel, LOCK_FILE, State, VENDOR_DIR, state};
 use bake_spec::model::{Identity, TEXT_FILES, WEIGHT_INDEX, weight_files};
 use bake_spec::recipe::{ModelSource, Recipe, variables};
+use bake_spec::sources::{self, Source};
 use bake_spec::store::copy_folder;
-use bake_spec::syntax::find::{self, Source};
 use bake_spec::{DIR_VARIABLE, Hash, Lock, Store};
 
 use crate::mode::mode;
@@ -169,7 +169,7 @@ impl Environment {
             wrong: Vec::new(),
         };
         // The compiler reports what is not Rust, and does it better.
-        let sources = find::find(&self.package, lock.as_ref()).unwrap_or_else(|e| {
+        let sources = sources::find(&self.package, lock.as_ref()).unwrap_or_else(|e| {
             found.wrong.push(e.to_string());
             found.broken = true;
             Vec::new()
@@ -263,7 +263,7 @@ impl Environment {
         let there = ["Cargo.toml", "src", "examples", "tests", "benches", VENDOR_DIR]
             .map(|name| self.package.join(name));
         // Modules and targets can be elsewhere.
-        let mut files = find::files(&self.package).unwrap_or_default();
+        let mut files = sources::files(&self.package).unwrap_or_default();
         files.retain(|file| !there.iter().any(|folder| file.starts_with(folder)));
         there
             .into_iter()

@@ -6,7 +6,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use bake_spec::diagnostics::{Diagnostic, noun};
 use bake_spec::file;
-use bake_spec::syntax::find::Source;
+use bake_spec::sources::Source;
 use serde::Serialize;
 
 use crate::paths::from_here;

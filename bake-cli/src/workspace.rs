@@ -8,7 +8,7 @@ use bake_spec::check::Declared;
 use bake_spec::diagnostics::did_you_mean;
 use bake_spec::lock::{AdapterPlace, BakeState, KnownModel, LOCK_FILE, Lock, State, state};
 use bake_spec::model::{self, Identity};
-use bake_spec::syntax::find::{Source, find};
+use bake_spec::sources::{Source, find};
 use bake_spec::{Hash, Store};
 use cargo_metadata::{Metadata, MetadataCommand};
 

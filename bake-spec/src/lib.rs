@@ -21,6 +21,8 @@ pub mod model;
 pub mod recipe;
 pub mod room;
 pub mod settings;
+#[cfg(feature = "sources")]
+pub mod sources;
 mod status;
 pub mod store;
 #[cfg(feature = "syntax")]

@@ -38,6 +38,8 @@ pub(crate) mod training;
 
 use std::collections::HashSet;
 
+#[cfg(feature = "syntax")]
+pub use crate::builder::{self, RecipeBuilder};
 #[doc(no_inline)]
 pub use crate::hash::Hash;
 pub use crate::model::ModelSource;
@@ -46,8 +48,6 @@ pub use crate::model::named::NamedModel;
 pub use crate::status::{BakedDocument, BakedFrom, Freshness, Status};
 use crate::text::same;
 pub use crate::text::{List, Text, normalised_question};
-#[cfg(feature = "syntax")]
-pub use crate::builder::{self, RecipeBuilder};
 pub use declaration::{AdapterSource, Aligned, Declaration, TargetName, variables};
 pub use example::WorkedExample;
 pub use expect::{Answer, Expect, ExpectFields};

@@ -45,7 +45,7 @@ impl Fixture {
     fn bake(&self) -> Hash {
         ADAPTER_FILES.iter().for_each(|file| self.write(&format!("bakes/Support/{file}"), file));
         let package = &self.environment.package;
-        let recipe = find::find(package, None).unwrap().remove(0).declared.remove(0).recipe;
+        let recipe = sources::find(package, None).unwrap().remove(0).declared.remove(0).recipe;
         let config =
             Config::parse(include_str!("../../../models/tiny/config.json"), "config.json").unwrap();
         let identity = Identity::of(package, &recipe.model).unwrap();

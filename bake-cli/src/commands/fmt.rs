@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use bake_spec::file;
 use bake_spec::store::write::{Durability, replace};
-use bake_spec::syntax::{WIDTH, find, format_to};
+use bake_spec::syntax::{WIDTH, format_to};
+use bake_spec::{file, sources};
 
 use crate::args::Common;
 use crate::paths::from_here;
@@ -18,7 +18,7 @@ pub(crate) fn run(check: bool, common: &Common) -> Result<ExitCode> {
     let mut changed = 0;
     for (_, root) in roots(common)? {
         let width = width(&root)?;
-        for file in find::files(&root)? {
+        for file in sources::files(&root)? {
             let text = file::read_to_string(&file)
                 .with_context(|| format!("cannot read {}", file.display()))?;
             // Most files contain no declaration, and need not be tokenized.

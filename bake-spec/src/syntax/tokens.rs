@@ -11,7 +11,7 @@ use crate::settings::{Scope, find, keywords};
 pub(super) const NESTING: usize = 200;
 
 /// The first bracket that is nested more than [`NESTING`] deep, and what to say of it.
-pub(super) fn check_nesting(tokens: &TokenStream) -> Result<(), (Span, String)> {
+pub(crate) fn check_nesting(tokens: &TokenStream) -> Result<(), (Span, String)> {
     match below(tokens, NESTING) {
         Some(span) => Err((span, format!("brackets are nested more than {NESTING} deep"))),
         None => Ok(()),

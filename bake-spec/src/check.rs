@@ -357,7 +357,7 @@ impl Checker<'_> {
 
     /// A part of the recipe. Whatever is not allowed in it was reported in its place; if not, it is
     /// reported here.
-    fn part<T: StandIn>(&mut self, part: Result<T, crate::Error>, span: Span) -> T {
+    fn part<T: StandIn>(&mut self, part: Result<T, crate::error::Error>, span: Span) -> T {
         part.unwrap_or_else(|e| {
             if self.diagnostics.iter().all(|diagnostic| diagnostic.warning) {
                 self.report(Code::Value, span, e.to_string());

@@ -51,8 +51,9 @@ impl BakedFrom {
 mod tests {
     use super::*;
     use crate::check::{DeclaringPackage, check};
+    use crate::hash::Hash;
     use crate::model::TINY_CONFIG;
-    use crate::{Config, Hash};
+    use crate::model::config::Config;
 
     fn recipe(package: &Path, items: &str) -> Recipe {
         let source = format!("bake Office {{ {items} }}");

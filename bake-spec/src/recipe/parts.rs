@@ -17,7 +17,7 @@ macro_rules! part {
             ///
             /// # Errors
             /// With the code and the message of `bake!` for the first mistake.
-            pub fn new(fields: $fields) -> Result<Self, $crate::Error> {
+            pub fn new(fields: $fields) -> Result<Self, $crate::error::Error> {
                 let checked = fields.check();
                 $(let checked = checked.and_then(|()| fields.$further());)?
                 match checked {
@@ -30,7 +30,10 @@ macro_rules! part {
             ///
             /// # Errors
             /// Those of [`new`](Self::new).
-            pub fn with(&self, change: impl FnOnce(&mut $fields)) -> Result<Self, $crate::Error> {
+            pub fn with(
+                &self,
+                change: impl FnOnce(&mut $fields),
+            ) -> Result<Self, $crate::error::Error> {
                 let mut fields = self.0.clone();
                 change(&mut fields);
                 Self::new(fields)

@@ -36,7 +36,7 @@ impl Pattern {
     /// # Errors
     /// With the code and the message of `bake!` for what is wrong with it.
     #[cfg(feature = "text")]
-    pub fn new(text: impl Into<Text>) -> Result<Self, crate::Error> {
+    pub fn new(text: impl Into<Text>) -> Result<Self, crate::error::Error> {
         Self::checked(text.into(), |mistake| mistake.into())
     }
 

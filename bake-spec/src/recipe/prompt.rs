@@ -183,7 +183,7 @@ mod tests {
         Turn { role, text: text.into() }
     }
 
-    fn prompt(system: &'static str, turns: &[Turn]) -> Result<Prompt, crate::Error> {
+    fn prompt(system: &'static str, turns: &[Turn]) -> Result<Prompt, crate::error::Error> {
         Prompt::new(PromptFields { system: system.into(), turns: turns.to_vec().into() })
     }
 

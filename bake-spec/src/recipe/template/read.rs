@@ -50,7 +50,7 @@ impl Template {
     ///
     /// # Errors
     /// With the code and the message of `bake!` for what is wrong with it.
-    pub fn new(text: impl Into<Text>) -> Result<Self, crate::Error> {
+    pub fn new(text: impl Into<Text>) -> Result<Self, crate::error::Error> {
         Self::checked(text.into(), |mistake| mistake.into())
     }
 
@@ -71,7 +71,10 @@ impl Template {
     ///
     /// # Errors
     /// When the template fails on this passage, as where a filter does not exist.
-    pub fn questions(&self, passage: PassageVariables<'_>) -> Result<Vec<String>, crate::Error> {
+    pub fn questions(
+        &self,
+        passage: PassageVariables<'_>,
+    ) -> Result<Vec<String>, crate::error::Error> {
         self.render(passage).map_err(|why| Mistake::NotATemplate { why: &why }.into())
     }
 

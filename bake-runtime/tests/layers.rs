@@ -181,6 +181,9 @@ fn files_are_opened_where_pipes_are_refused() {
     assert_eq!(opened, ["bake-runtime/src/bake/activations.rs", "bake-spec/src/file.rs"]);
 }
 
+/// What traits call the types of those that implement them.
+const ASSOCIATED: [&str; 6] = ["Err", "Error", "Item", "Output", "Target", "Value"];
+
 /// The name that a line declares a type by. A macro makes types of lines such as
 /// `Target of TargetFields`.
 fn declared(line: &str) -> Option<&str> {
@@ -197,11 +200,11 @@ fn declared(line: &str) -> Option<&str> {
     {
         return Some(kind);
     }
+    let name = name.split(|c: char| !c.is_alphanumeric()).next().filter(|name| !name.is_empty())?;
     // Within a trait or its implementation a `type` is not one more name.
-    let is_type =
-        ["struct", "enum", "trait", "union"].contains(&kind) || kind == "type" && !indented;
-    is_type.then_some(())?;
-    name.split(|c: char| !c.is_alphanumeric()).next().filter(|name| !name.is_empty())
+    let is_type = ["struct", "enum", "trait", "union"].contains(&kind)
+        || kind == "type" && !(indented && ASSOCIATED.contains(&name));
+    is_type.then_some(name)
 }
 
 #[test]
@@ -212,6 +215,7 @@ fn no_two_types_have_one_name() {
         ("pub(crate) unsafe trait Plain: Copy {", Some("Plain")),
         ("    Target of TargetFields", Some("Target")),
         ("pub(super) type Parsed<T> = Result<T, Reported>;", Some("Parsed")),
+        ("    type Keyed = Vec<(Hash, usize)>;", Some("Keyed")),
         ("    type Target = Chat;", None),
         ("let part = whole of", None),
         ("publish(struct_of);", None),

@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// most one or two of them.
 pub(super) fn held_out(stimuli: &[Stimulus], share: f64, seed: u64) -> Vec<bool> {
     /// The stimuli of one passage, or general ones, by what decides.
-    type Group = Vec<(Hash, usize)>;
-    let mut groups: BTreeMap<Option<(usize, usize)>, Group> = BTreeMap::new();
+    type Keyed = Vec<(Hash, usize)>;
+    let mut groups: BTreeMap<Option<(usize, usize)>, Keyed> = BTreeMap::new();
     for (number, stimulus) in stimuli.iter().enumerate() {
         let passage = stimulus.passage.as_ref().map(|passage| (passage.start, passage.end));
         let is_general = stimulus.generator == GeneratorKind::General;

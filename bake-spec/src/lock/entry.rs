@@ -209,6 +209,7 @@ impl Locked {
     }
 
     /// Whether a target is the one that was baked.
+    #[cfg(feature = "syntax")]
     pub(crate) fn has_target(&self, target: &Target) -> bool {
         let document = target.document.as_ref().map(|document| document.hash);
         self.targets.get(&*target.name).is_some_and(|before| {

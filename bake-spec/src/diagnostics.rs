@@ -112,7 +112,10 @@ impl std::fmt::Display for Code {
 
 /// What settings are called in other tools, and what they are called here.
 #[cfg(feature = "syntax")]
-const ELSEWHERE: [(&str, &str); 24] = [
+const ELSEWHERE: [(&str, &str); 31] = [
+    ("assert", "expect"),
+    ("base", "model"),
+    ("base_model", "model"),
     ("batch_size", "batch"),
     ("per_device_train_batch_size", "batch"),
     ("clip_grad_norm", "clip"),
@@ -132,10 +135,14 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("lr_scheduler_type", "schedule"),
     ("max_grad_norm", "clip"),
     ("max_new_tokens", "max_tokens"),
+    ("n", "rollouts"),
     ("num_epochs", "epochs"),
     ("num_train_epochs", "epochs"),
     ("r", "rank"),
+    ("samples", "rollouts"),
     ("target_modules", "modules"),
+    ("test", "expect"),
+    ("tests", "expect"),
     ("warmup_ratio", "warmup"),
 ];
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use bake_spec::store::write::{Durability, replace};
 use cargo_metadata::MetadataCommand;
 
@@ -37,18 +37,16 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
         }
     };
     check_name(&name)?;
+    let around = manifests_around(folder);
     make_package(folder, &name)?;
-    let folder = folder.canonicalize().context("cannot find the new folder")?;
-    let workspace = workspace_of(&folder)?;
-    let manifest = manifest(&name, &folder, checkout.as_deref(), workspace.is_some())?;
-    for (file, text) in [("Cargo.toml", manifest.as_str())].into_iter().chain(FILES) {
-        let path = folder.join(file);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("cannot create {}", parent.display()))?;
+    let workspace = match write_files(folder, &name, checkout.as_deref()) {
+        Ok(workspace) => workspace,
+        Err(error) => {
+            // A member that cannot be read would leave the whole workspace unusable.
+            take_back(folder, &around);
+            return Err(error);
         }
-        replace(&path, text.as_bytes(), Durability::Cache)?;
-    }
+    };
     if !common.quiet {
         status("Created", format_args!("`{name}` in {}", args.folder.display()));
         if let Some(workspace) = workspace {
@@ -63,6 +61,48 @@ pub(crate) fn run(args: &New, common: &Common) -> Result<ExitCode> {
         next_step(format_args!("`cd {path}`, then `cargo bake`, then `cargo run`"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files of the starter into a package that cargo has made. Returns the folder of the
+/// workspace that it is a member of.
+fn write_files(folder: &Path, name: &str, checkout: Option<&Path>) -> Result<Option<PathBuf>> {
+    let folder = folder.canonicalize().context("cannot find the new folder")?;
+    let workspace = workspace_of(&folder).map_err(|error| {
+        let twice = format!("two packages named `{name}`");
+        match format!("{error:#}").contains(&twice) {
+            true => anyhow!(
+                "the workspace already has a package `{name}`; choose another name with --name"
+            ),
+            false => error,
+        }
+    })?;
+    let manifest = manifest(name, &folder, checkout, workspace.is_some())?;
+    for (file, text) in [("Cargo.toml", manifest.as_str())].into_iter().chain(FILES) {
+        let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("cannot create {}", parent.display()))?;
+        }
+        replace(&path, text.as_bytes(), Durability::Cache)?;
+    }
+    Ok(workspace)
+}
+
+/// The manifests above a folder, as they are: cargo makes a new package a member of a workspace.
+fn manifests_around(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let above = folder.ancestors().skip(1).map(|above| above.join("Cargo.toml"));
+    above.filter_map(|path| Some((path.clone(), std::fs::read(&path).ok()?))).collect()
+}
+
+/// Removes a package that was just made, and its name from the manifests above it.
+fn take_back(folder: &Path, around: &[(PathBuf, Vec<u8>)]) {
+    let _ = std::fs::remove_dir_all(folder);
+    for (path, before) in around {
+        if std::fs::read(path).is_ok_and(|now| now != *before) {
+            let _ = replace(path, before, Durability::Cache);
+        }
+    }
 }
 
 /// Packages and commands that a starter needs beside itself.

@@ -81,4 +81,8 @@ fn a_starter_in_a_workspace_is_a_member_of_it() {
     assert!(said(&output).contains("[profile.dev.package.\"*\"]"), "{}", said(&output));
     let listed = run(&package.root().join("hello"), &package.store(), &["list"]);
     assert!(listed.status.success(), "{}", said(&listed));
+    // With a second package of that name nothing in the workspace could be built any more.
+    let before = package.read("Cargo.toml");
+    package.fails(&["new", "other", "--name", "hello"], 101, "already has a package `hello`");
+    assert!(package.read("Cargo.toml") == before && !package.root().join("other").exists());
 }

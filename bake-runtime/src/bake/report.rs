@@ -149,6 +149,13 @@ impl GeneratorReport {
         if self.short_passages == 0 && self.missing() == 0 {
             return None;
         }
+        // A template makes as many as it makes.
+        if self.generator == GeneratorKind::Template {
+            return Some(format!(
+                "`{}`: {} of {} passages yielded no question of their own",
+                self.generator, self.short_passages, self.passages
+            ));
+        }
         Some(format!(
             "`{}`: {} of {} passages yielded too few questions; {} were taken from other passages, \
              and {} of {} are missing",

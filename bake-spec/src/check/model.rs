@@ -248,6 +248,17 @@ impl Checker<'_> {
 
 /// Why there is no model in a folder: it does not exist, or is something else.
 fn no_model_in(path: &Path, declared: &str) -> String {
+    if !path.exists() && NamedModel::names().any(|name| name == declared) {
+        return format!(
+            "`{declared}` is a built-in name; write `model {declared};` without quotes"
+        );
+    }
+    if path.join(ADAPTER_FILES[0]).is_file() {
+        return format!(
+            "`{declared}` contains an adapter and no model; name it as `parent`, and its base \
+             model here"
+        );
+    }
     if !path.exists() {
         let names: Vec<String> = NamedModel::names().map(|name| format!("`{name}`")).collect();
         return format!(

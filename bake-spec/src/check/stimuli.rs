@@ -204,6 +204,7 @@ impl Checker<'_> {
         else {
             return;
         };
+        let mut makes_some = false;
         for (number, section) in section::passages(text).iter().enumerate() {
             let passage = recipe::PassageVariables {
                 path: section.titles().chain(section.heading()).collect(),
@@ -212,11 +213,18 @@ impl Checker<'_> {
                 index: number + 1,
             };
             let heading = passage.path.last().copied().unwrap_or("without a heading").to_owned();
-            if let Err(why) = template.render(passage) {
-                let why = format!("it fails on the passage `{heading}`: {why}");
-                self.report_mistake(Mistake::NotATemplate { why: &why }, written.span());
-                return;
+            match template.render(passage) {
+                Ok(questions) => makes_some |= !questions.is_empty(),
+                Err(why) => {
+                    let why = format!("it fails on the passage `{heading}`: {why}");
+                    self.report_mistake(Mistake::NotATemplate { why: &why }, written.span());
+                    return;
+                }
             }
+        }
+        if !makes_some {
+            let why = "it makes no question about any passage";
+            self.report_mistake(Mistake::NotATemplate { why }, written.span());
         }
     }
 

@@ -5,7 +5,7 @@ use syn::LitStr;
 
 use super::Checker;
 use super::lookup::Settings;
-use crate::diagnostics::{Code, did_you_mean};
+use crate::diagnostics::{Code, did_you_mean, one_of};
 use crate::recipe::parts::{check_words, is_blank};
 use crate::recipe::training::{check_beta, check_layers, check_module};
 use crate::recipe::{Mistake, Pattern, Template};
@@ -87,10 +87,7 @@ impl Checker<'_> {
                 self.report(
                     Code::Value,
                     word.span(),
-                    format!(
-                        "`{name}` cannot be `{word}`; {}",
-                        did_you_mean(&word.to_string(), words)
-                    ),
+                    format!("`{name}` cannot be `{word}`; expected {}", one_of(words)),
                 );
             }
             (Kind::Divergence, Value::Word(word) | Value::Call(word, ..)) => {
@@ -145,6 +142,11 @@ impl Checker<'_> {
             );
         }
         for (i, word) in words.iter().enumerate() {
+            if word == "all" {
+                let message = "`all` stands alone: write `modules all`";
+                self.report(Code::Value, word.span(), message);
+                continue;
+            }
             if self.allow(check_module(&word.to_string()), word.span()) && words[..i].contains(word)
             {
                 self.repeated(word);

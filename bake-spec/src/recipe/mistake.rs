@@ -380,6 +380,10 @@ impl fmt::Display for Mistake<'_> {
                 "the prompt of the anchor `{name}` is not that of the student, whose answers it \
                  keeps; give it the same"
             ),
+            Self::NotAName { name, of } if *name != "_" && names::is_keyword(name) => write!(
+                f,
+                "`{name}` is a keyword of Rust and cannot be the name of {of}; choose another"
+            ),
             Self::NotAName { name, of } => {
                 let example = if *of == names::BAKE { "Support" } else { "iphone" };
                 write!(f, "`{name}` cannot be the name of {of}; use letters, as in `{example}`")

@@ -59,7 +59,7 @@ const fn may_be_word(text: &str) -> bool {
     !bytes.is_empty()
 }
 
-const fn is_keyword(text: &str) -> bool {
+pub(crate) const fn is_keyword(text: &str) -> bool {
     let mut i = 0;
     while i < KEYWORDS.len() {
         if same(KEYWORDS[i], text) {

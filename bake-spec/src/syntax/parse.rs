@@ -229,6 +229,10 @@ impl Parser {
             Some(name) => name,
             None => self.word(input, &format!("the {keyword}'s name"))?,
         };
+        if keyword == "anchor" && name == "none" {
+            let message = "this declares an anchor of that name; write `anchors none;`";
+            return self.report(Code::Syntax, name.span(), message);
+        }
         let (mut head, mut ends_in_brace) = (Vec::new(), false);
         let mut broken = clauses == Scope::TargetHead && self.path_without_from(input, &name);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
@@ -310,8 +314,14 @@ impl Parser {
         }
         let question = self.text(input, "the question")?;
         if !input.peek(Token![=>]) {
-            let message = "expected `=>` after the question, as in `expect \"…\" => contains \
-                           \"…\";`";
+            let message = match question.value() {
+                path if path.ends_with(".jsonl") => "write `from` before the path".to_owned(),
+                name if input.peek(LitStr) && syn::parse_str::<Ident>(&name).is_ok() => {
+                    format!("write the target's name without quotes: `{name}`")
+                }
+                _ => "expected `=>` after the question, as in `expect \"…\" => contains \"…\";`"
+                    .to_owned(),
+            };
             return self.report(Code::Syntax, input.span(), message);
         }
         self.syn(input.parse::<Token![=>]>())?;
@@ -413,6 +423,7 @@ impl Parser {
         let span = input.span();
         let Ok(sign) = input.parse::<TokenTree>() else { return };
         let value = written_value(&input.fork(), scope);
+        let value = value.trim_end_matches([',', ' ']);
         let end = match scope {
             Scope::TargetHead | Scope::AnchorHead => "",
             _ if value.ends_with('}') => "",
@@ -470,7 +481,10 @@ impl Parser {
                 .or_else(|| similar(&word, known.iter().copied()))
                 .or_else(|| very_similar(&word, everywhere().map(|(keyword, _)| keyword)))
         };
-        let message = if !places.is_empty() {
+        let here = || very_similar(&word, known.iter().copied());
+        let message = if let (false, Some(here)) = (places.is_empty(), here()) {
+            format!("`{word}` is not allowed in {}; did you mean `{here}`?", scope.name())
+        } else if !places.is_empty() {
             format!(
                 "`{word}` is not allowed in {}; it belongs in {}",
                 scope.name(),

@@ -16,6 +16,9 @@ const NAME: &str = "template";
 /// The variables, by the names that [`PassageVariables::value`] gives them.
 const VARIABLES: [&str; 5] = ["heading", "path", "text", "document", "index"];
 
+/// What is wrong where a character cannot be part of a question.
+const NUL: &str = "it makes a NUL character; remove it";
+
 /// Names that have a meaning in some places of any template.
 const OF_THE_LANGUAGE: [&str; 3] = ["caller", "loop", "self"];
 
@@ -83,12 +86,23 @@ impl Template {
         let environment = self.environment()?;
         let rendered = environment.get_template(NAME).and_then(|it| it.render(passage.value()));
         let text = rendered.map_err(|e| said(&e))?;
+        if text.contains('\0') {
+            return Err(NUL.to_owned());
+        }
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         Ok(lines.map(str::to_owned).collect())
     }
 
     fn environment(&self) -> Result<Environment<'_>, String> {
         jinja::check(&self.0).map_err(|what| format!("it {what}"))?;
+        if self.0.contains('\0') {
+            return Err(NUL.to_owned());
+        }
+        // As other languages fill texts in.
+        let meant = |name: &&&str| self.0.contains(&format!("{{{name}}}"));
+        if let (false, Some(name)) = (self.0.contains("{{"), VARIABLES.iter().find(meant)) {
+            return Err(format!("`{{{name}}}` is text in it; write `{{{{ {name} }}}}`"));
+        }
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
@@ -169,6 +183,8 @@ mod tests {
             ("{{ author }}", "there is no variable `author`; a template knows `heading`, `path`"),
             ("{% if index > 9 %}{{ txt }}{% endif %}", "`txt`; did you mean `text`?"),
             ("{% include 'other' %}", "it has `include` in line 1"),
+            ("What about {heading}?", "`{heading}` is text in it; write `{{ heading }}`"),
+            ("{{ heading }}\0", "it makes a NUL character; remove it"),
             (" ", "a template cannot be empty"),
         ] {
             let error = Template::new(text.to_owned()).unwrap_err().to_string();
@@ -181,6 +197,7 @@ mod tests {
         for (text, why) in [
             ("{{ heading | shout }}", "shout"),
             ("{{ path[7] }}", "undefined value"),
+            ("{{ '\\u0000' }}", "it makes a NUL character"),
             (
                 "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
                 "fuel",

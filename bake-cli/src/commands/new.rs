@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use bake_spec::file;
 use bake_spec::store::write::{Durability, replace};
 use cargo_metadata::MetadataCommand;
 
@@ -92,14 +93,14 @@ fn write_files(folder: &Path, name: &str, checkout: Option<&Path>) -> Result<Opt
 fn manifests_around(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let above = folder.ancestors().skip(1).map(|above| above.join("Cargo.toml"));
-    above.filter_map(|path| Some((path.clone(), std::fs::read(&path).ok()?))).collect()
+    above.filter_map(|path| Some((path.clone(), file::read(&path).ok()?))).collect()
 }
 
 /// Removes a package that was just made, and its name from the manifests above it.
 fn take_back(folder: &Path, around: &[(PathBuf, Vec<u8>)]) {
     let _ = std::fs::remove_dir_all(folder);
     for (path, before) in around {
-        if std::fs::read(path).is_ok_and(|now| now != *before) {
+        if file::read(path).is_ok_and(|now| now != *before) {
             let _ = replace(path, before, Durability::Cache);
         }
     }

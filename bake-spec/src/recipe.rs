@@ -65,9 +65,9 @@ pub use prompt::{Prompt, PromptFields, Role, Turn};
 pub use target::{
     Document, DocumentFields, Rollout, RolloutFields, Target, TargetFields, TeacherContext,
 };
-#[cfg(feature = "text")]
-pub use template::PassageVariables;
 pub use template::Template;
+#[cfg(feature = "text")]
+pub use template::{PassageTemplate, PassageVariables};
 pub use training::{Divergence, Lora, LoraFields, Schedule, Train, TrainFields};
 
 part! {

@@ -114,6 +114,10 @@ fn what_is_probably_meant_is_said_and_nothing_else() {
         ("lora { lora_alpha 8; }", "unknown keyword `lora_alpha`; did you mean `alpha`?"),
         ("learning_rate 1;", "`learning_rate`; did you mean `lr`, which belongs in `train`?"),
         ("train { optimizer adamw; }", "`optimizer` cannot be chosen: bake always trains with M"),
+        ("base_model tiny;", "unknown keyword `base_model`; did you mean `model`?"),
+        ("samples 4;", "unknown keyword `samples`; did you mean `rollouts`?"),
+        ("assert \"Who?\";", "unknown keyword `assert`; did you mean `expect`?"),
+        ("gate { expect 0.9; }", "`expect` is not allowed in `gate`; did you mean `expects`?"),
         // Quotes.
         ("train { schedule \"cosine\"; }", "write `cosine` without quotes [B0001]"),
         ("train { divergence \"reverse_kl\"; }", "write `reverse_kl` without quotes"),
@@ -131,7 +135,12 @@ fn what_is_probably_meant_is_said_and_nothing_else() {
         ("target \"b c\" from \"keys.md\";", "expected the target's name, found `\"b c\"`"),
         ("anchors 3;", "expected `everyday` or `none`, found `3` [B0001]"),
         ("train { divergence 3; }", "expected `forward_kl`, `reverse_kl` or `jsd`, found `3`"),
+        ("lora { modules [all]; }", "`all` stands alone: write `modules all`"),
+        ("train { teacher unchecked; }", "`teacher` cannot be `unchecked`; expected `checked` or"),
+        ("expect \"keys\" \"Who?\" => declines;", "write `keys` without quotes [B0001]"),
         // Forms.
+        ("expect \"asked.jsonl\";", "write `from` before the path [B0001]"),
+        ("anchor none;", "this declares an anchor of that name; write `anchors none;` [B0001]"),
         (
             "target b \"keys.md\";",
             "write `from` before the path, as in `target b from \"keys.md\"` [B0001]",
@@ -152,6 +161,8 @@ fn what_is_probably_meant_is_said_and_nothing_else() {
         let said = said(&format!("target keys from \"keys.csv\"; {source}"));
         assert!(said.len() == 1 && said[0].contains(want), "{source}: {said:?}");
     }
+    let with_comma = said("target keys from \"keys.md\"; lora { rank: 8, }");
+    assert!(with_comma[0].contains("without `:`; write `rank 8;`"), "{with_comma:?}");
     let said = said("bake \"Office\" { target keys from \"keys.md\"; }");
     assert_eq!(said, ["write `Office` without quotes [B0001]"]);
 }

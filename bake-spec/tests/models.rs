@@ -85,13 +85,22 @@ fn a_name_that_no_model_has_is_refused() {
 #[test]
 fn a_path_without_a_model_says_what_is_there() {
     let dir = package();
-    std::fs::create_dir(dir.path().join("docs")).unwrap();
+    for folder in ["docs", "adapter"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    std::fs::write(dir.path().join("adapter/adapter_config.json"), "{}").unwrap();
     let format = "name the folder of a model in the Hugging Face format";
     for (path, why) in [
         (
             "llama",
             "does not exist (paths are relative to the folder of Cargo.toml); built-in models are \
              written without quotes: `tiny`, `smollm2`"
+                .to_owned(),
+        ),
+        ("tiny", "is a built-in name; write `model tiny;` without quotes".to_owned()),
+        (
+            "adapter",
+            "contains an adapter and no model; name it as `parent`, and its base model here"
                 .to_owned(),
         ),
         ("docs", format!("has no config.json; {format}")),

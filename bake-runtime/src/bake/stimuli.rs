@@ -233,6 +233,7 @@ impl Collecting<'_> {
     fn template(&mut self, template: &Template) -> Result<()> {
         // Who has none has no template either.
         let Some(document) = &self.target.document else { return Ok(()) };
+        let template = template.read()?;
         let mut report = GeneratorReport::new(GeneratorKind::Template, false);
         report.passages = self.inputs.passages.len();
         for (number, passage) in self.inputs.passages.iter().enumerate() {

@@ -204,6 +204,8 @@ impl Checker<'_> {
         else {
             return;
         };
+        // What is wrong with it was reported where it is written.
+        let Ok(template) = template.read() else { return };
         let mut makes_some = false;
         for (number, section) in section::passages(text).iter().enumerate() {
             let passage = recipe::PassageVariables {

@@ -6,7 +6,7 @@ mod read;
 use super::parts::{is_blank, str};
 use super::{Mistake, Text};
 #[cfg(feature = "text")]
-pub use read::PassageVariables;
+pub use read::{PassageTemplate, PassageVariables};
 
 /// A template that makes questions of a passage, one a line, in the language of [minijinja].
 ///
@@ -29,7 +29,7 @@ pub use read::PassageVariables;
 ///     document: "shop",
 ///     index: 1,
 /// };
-/// assert_eq!(template.questions(passage)?, ["What does shop say about opening hours?"]);
+/// assert_eq!(template.read()?.questions(passage)?, ["What does shop say about opening hours?"]);
 ///
 /// let error = Template::new("What about {{ headin }}?").unwrap_err().to_string();
 /// assert!(error.contains("no variable `headin`; did you mean `heading`?"));

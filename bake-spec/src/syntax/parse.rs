@@ -3,6 +3,7 @@
 //! Parsing never fails: it returns what it understood and every mistake. After a mistake it
 //! continues after the next `;` or `}`.
 
+mod meant;
 mod values;
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
@@ -12,12 +13,10 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Lit, LitStr, Token, Visibility, token};
 
 use super::tokens::{
-    begins_named, begins_next_item, braces, brackets, check_nesting, found, hyphenated,
-    parentheses, recover, recover_to, skip_to_clause, written_value,
+    begins_named, begins_next_item, braces, brackets, check_nesting, found, parentheses, recover,
+    recover_to, skip_to_clause,
 };
-use crate::diagnostics::{
-    Code, Diagnostic, Diagnostics, called_here, did_you_mean, one_of, similar, very_similar,
-};
+use crate::diagnostics::{Code, Diagnostic, Diagnostics, did_you_mean, one_of, similar};
 use crate::model::named::NamedModel;
 use crate::settings::{CHECKS, Kind, Scope, find, keywords};
 use crate::syntax::ast::{
@@ -229,10 +228,7 @@ impl Parser {
             Some(name) => name,
             None => self.word(input, &format!("the {keyword}'s name"))?,
         };
-        if keyword == "anchor" && name == "none" {
-            let message = "this declares an anchor of that name; write `anchors none;`";
-            return self.report(Code::Syntax, name.span(), message);
-        }
+        self.not_the_anchor_none(&keyword, &name)?;
         let (mut head, mut ends_in_brace) = (Vec::new(), false);
         let mut broken = clauses == Scope::TargetHead && self.path_without_from(input, &name);
         while !input.is_empty() && !input.peek(Token![;]) && !input.peek(token::Brace) {
@@ -272,19 +268,6 @@ impl Parser {
         Ok((Item::Target(WrittenTarget { keyword, name, head, body, broken }), ends))
     }
 
-    /// Whether a path follows a target's name at once, which is reported; the path is skipped.
-    fn path_without_from(&mut self, input: ParseStream<'_>, name: &Ident) -> bool {
-        let Ok(path) = input.fork().parse::<LitStr>() else { return false };
-        let (span, what, form) = match name == "from" {
-            true => (name.span(), "expected the target's name before `from`", "name".to_owned()),
-            false => (path.span(), "write `from` before the path", name.to_string()),
-        };
-        let message = format!("{what}, as in `target {form} from {}`", path.token());
-        self.diagnostics.push(Diagnostic::new(Code::Syntax, span, message));
-        drop(input.parse::<LitStr>());
-        true
-    }
-
     fn expect(
         &mut self,
         input: ParseStream<'_>,
@@ -313,17 +296,7 @@ impl Parser {
             });
         }
         let question = self.text(input, "the question")?;
-        if !input.peek(Token![=>]) {
-            let message = match question.value() {
-                path if path.ends_with(".jsonl") => "write `from` before the path".to_owned(),
-                name if input.peek(LitStr) && syn::parse_str::<Ident>(&name).is_ok() => {
-                    format!("write the target's name without quotes: `{name}`")
-                }
-                _ => "expected `=>` after the question, as in `expect \"…\" => contains \"…\";`"
-                    .to_owned(),
-            };
-            return self.report(Code::Syntax, input.span(), message);
-        }
+        self.not_without_arrow(input, &question)?;
         self.syn(input.parse::<Token![=>]>())?;
         let what = "a check such as `contains`, `equals` or `declines`";
         let what = self.choice(input, &CHECKS, what)?;
@@ -414,92 +387,6 @@ impl Parser {
         Ok((Assignment { keyword, setting, value }, ends_in_brace))
     }
 
-    /// `ask = 40` and `ask: 40`, as other languages write it: the sign is reported, and the value
-    /// after it is read.
-    fn no_sign(&mut self, input: ParseStream<'_>, keyword: &Ident, scope: Scope) {
-        if !input.peek(Token![=]) && !input.peek(Token![:]) {
-            return;
-        }
-        let span = input.span();
-        let Ok(sign) = input.parse::<TokenTree>() else { return };
-        let value = written_value(&input.fork(), scope);
-        let value = value.trim_end_matches([',', ' ']);
-        let end = match scope {
-            Scope::TargetHead | Scope::AnchorHead => "",
-            _ if value.ends_with('}') => "",
-            _ => ";",
-        };
-        let message =
-            format!("settings are written without `{sign}`; write `{keyword} {value}{end}`");
-        self.diagnostics.push(Diagnostic::new(Code::Syntax, span, message));
-    }
-
-    /// `top-p`, as the settings of other tools are written: a keyword with `_` is meant.
-    fn not_hyphenated(
-        &mut self,
-        input: ParseStream<'_>,
-        keyword: &Ident,
-        scope: Scope,
-    ) -> Parsed<()> {
-        let Some(written) = hyphenated(input, keyword) else { return Ok(()) };
-        let joined = written.replace('-', "_");
-        let known = everywhere().map(|(known, _)| known).find(|known| *known == joined);
-        let Some(meant) = called_here(&joined).or(known) else { return Ok(()) };
-        let message = format!("unknown keyword `{written}`; {}", meant_in(meant, scope));
-        self.report(Code::UnknownKeyword, keyword.span(), message)
-    }
-
-    /// `document "…"` in a bake: documents are those of its targets.
-    fn not_a_document(
-        &mut self,
-        input: ParseStream<'_>,
-        keyword: &Ident,
-        scope: Scope,
-    ) -> Parsed<()> {
-        let (Some(setting), Ok(path)) = (find(scope, "documents"), input.fork().parse::<LitStr>())
-        else {
-            return Ok(());
-        };
-        let is_word = setting.kind.words().contains(&path.value().as_str());
-        if is_word || keyword != "document" && keyword != "documents" {
-            return Ok(());
-        }
-        let message =
-            format!("a document is that of a target; write `target NAME from {};`", path.token());
-        self.report(Code::UnknownKeyword, keyword.span(), message)
-    }
-
-    fn unknown<T>(&mut self, keyword: &Ident, scope: Scope) -> Parsed<T> {
-        let word = keyword.to_string();
-        let known: Vec<&str> = keywords(scope).collect();
-        let places: Vec<&str> = everywhere()
-            .filter(|(keyword, _)| *keyword == word)
-            .map(|(_, scope)| scope.name())
-            .collect();
-        let meant = || {
-            called_here(&word)
-                .or_else(|| similar(&word, known.iter().copied()))
-                .or_else(|| very_similar(&word, everywhere().map(|(keyword, _)| keyword)))
-        };
-        let here = || very_similar(&word, known.iter().copied());
-        let message = if let (false, Some(here)) = (places.is_empty(), here()) {
-            format!("`{word}` is not allowed in {}; did you mean `{here}`?", scope.name())
-        } else if !places.is_empty() {
-            format!(
-                "`{word}` is not allowed in {}; it belongs in {}",
-                scope.name(),
-                places.join(" or ")
-            )
-        } else if ["optimizer", "optimiser", "optim"].contains(&word.as_str()) {
-            format!("`{word}` cannot be chosen: bake always trains with Muon; leave it out")
-        } else if let Some(meant) = meant() {
-            format!("unknown keyword `{word}`; {}", meant_in(meant, scope))
-        } else {
-            format!("unknown keyword `{word}`; {}", did_you_mean(&word, &known))
-        };
-        self.report(Code::UnknownKeyword, keyword.span(), message)
-    }
-
     fn block(&mut self, input: ParseStream<'_>, scope: Scope) -> Parsed<Vec<Assignment>> {
         if !input.peek(token::Brace) {
             return self.report(
@@ -526,22 +413,5 @@ impl Parser {
     fn report<T>(&mut self, code: Code, span: Span, message: impl Into<String>) -> Parsed<T> {
         self.diagnostics.push(Diagnostic::new(code, span, message));
         Err(Reported)
-    }
-}
-
-/// Every keyword, with each place in which it is allowed.
-fn everywhere() -> impl Iterator<Item = (&'static str, Scope)> {
-    let inside = |scope| keywords(scope).map(move |keyword| (keyword, scope));
-    Scope::ALL.into_iter().flat_map(inside)
-}
-
-/// What is said in a place where another keyword is meant, which may belong elsewhere.
-fn meant_in(meant: &str, scope: Scope) -> String {
-    let places = || everywhere().filter(|(keyword, _)| *keyword == meant);
-    match places().next() {
-        Some((_, other)) if !places().any(|(_, place)| place == scope) => {
-            format!("did you mean `{meant}`, which belongs in {}?", other.name())
-        }
-        _ => format!("did you mean `{meant}`?"),
     }
 }

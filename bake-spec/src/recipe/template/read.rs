@@ -13,7 +13,7 @@ const FUEL: u64 = 100_000;
 /// The name of the template within its environment.
 const NAME: &str = "template";
 
-/// The variables, by the names that [`PassageVariables::value`] gives them.
+/// The variables, in the order of their values in [`PassageVariables::value`].
 const VARIABLES: [&str; 5] = ["heading", "path", "text", "document", "index"];
 
 /// What is wrong where a character cannot be part of a question.
@@ -38,13 +38,14 @@ pub struct PassageVariables<'a> {
 impl PassageVariables<'_> {
     fn value(self) -> Value {
         let heading = self.path.last().copied().unwrap_or_default();
-        Value::from_pairs([
-            ("heading", Value::from(heading)),
-            ("path", self.path.iter().map(|title| Value::from(*title)).collect()),
-            ("text", Value::from(self.text)),
-            ("document", Value::from(self.document)),
-            ("index", Value::from(self.index)),
-        ])
+        let values = [
+            Value::from(heading),
+            self.path.iter().map(|title| Value::from(*title)).collect(),
+            Value::from(self.text),
+            Value::from(self.document),
+            Value::from(self.index),
+        ];
+        Value::from_pairs(VARIABLES.into_iter().zip(values))
     }
 }
 
@@ -62,12 +63,43 @@ impl Template {
         if is_blank(&text) {
             return Err(report(Mistake::Blank(Self::WHAT)));
         }
-        let template = Self(text);
-        match template.environment().and_then(|environment| template.variables_exist(&environment))
-        {
-            Ok(()) => Ok(template),
-            Err(why) => Err(report(Mistake::NotATemplate { why: &why })),
+        if let Err(why) = PassageTemplate::of(&text) {
+            return Err(report(Mistake::NotATemplate { why: &why }));
         }
+        Ok(Self(text))
+    }
+
+    /// The template as its engine reads it, once for all passages.
+    ///
+    /// # Errors
+    /// Those of [`new`](Self::new), where a constant contains something else.
+    pub fn read(&self) -> Result<PassageTemplate<'_>, crate::error::Error> {
+        PassageTemplate::of(&self.0).map_err(|why| Mistake::NotATemplate { why: &why }.into())
+    }
+}
+
+/// A [`Template`] that was read, which makes questions of passages.
+#[derive(Debug)]
+pub struct PassageTemplate<'a>(Environment<'a>);
+
+impl<'a> PassageTemplate<'a> {
+    fn of(text: &'a str) -> Result<Self, String> {
+        jinja::check(text).map_err(|what| format!("it {what}"))?;
+        if text.contains('\0') {
+            return Err(NUL.to_owned());
+        }
+        // As other languages fill texts in.
+        let meant = |name: &&&str| text.contains(&format!("{{{name}}}"));
+        if let (false, Some(name)) = (text.contains("{{"), VARIABLES.iter().find(meant)) {
+            return Err(format!("`{{{name}}}` is text in it; write `{{{{ {name} }}}}`"));
+        }
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.add_template(NAME, text).map_err(|e| said(&e))?;
+        check_variables(&environment)?;
+        Ok(Self(environment))
     }
 
     /// The questions about a passage: the lines that are not empty.
@@ -83,8 +115,7 @@ impl Template {
 
     /// The same; an error says what is wrong and nothing else.
     pub(crate) fn render(&self, passage: PassageVariables<'_>) -> Result<Vec<String>, String> {
-        let environment = self.environment()?;
-        let rendered = environment.get_template(NAME).and_then(|it| it.render(passage.value()));
+        let rendered = self.0.get_template(NAME).and_then(|it| it.render(passage.value()));
         let text = rendered.map_err(|e| said(&e))?;
         if text.contains('\0') {
             return Err(NUL.to_owned());
@@ -92,46 +123,26 @@ impl Template {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         Ok(lines.map(str::to_owned).collect())
     }
+}
 
-    fn environment(&self) -> Result<Environment<'_>, String> {
-        jinja::check(&self.0).map_err(|what| format!("it {what}"))?;
-        if self.0.contains('\0') {
-            return Err(NUL.to_owned());
-        }
-        // As other languages fill texts in.
-        let meant = |name: &&&str| self.0.contains(&format!("{{{name}}}"));
-        if let (false, Some(name)) = (self.0.contains("{{"), VARIABLES.iter().find(meant)) {
-            return Err(format!("`{{{name}}}` is text in it; write `{{{{ {name} }}}}`"));
-        }
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.add_template(NAME, &self.0).map_err(|e| said(&e))?;
-        Ok(environment)
-    }
-
-    /// Refuses variables that no passage has, wherever in the template they are used.
-    fn variables_exist(&self, environment: &Environment<'_>) -> Result<(), String> {
-        let template = environment.get_template(NAME).map_err(|e| said(&e))?;
-        let used = template.undeclared_variables(false);
-        let exists = |name: &str| {
-            VARIABLES.contains(&name)
-                || OF_THE_LANGUAGE.contains(&name)
-                || environment.globals().any(|(global, _)| global == name)
-        };
-        // The first in the order of the alphabet: a set has none.
-        match used.iter().map(String::as_str).filter(|name| !exists(name)).min() {
-            Some(name) => {
-                let meant = match very_similar(name, VARIABLES) {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("a template knows `{}`", VARIABLES.join("`, `")),
-                };
-                Err(format!("there is no variable `{name}`; {meant}"))
-            }
-            None => Ok(()),
-        }
-    }
+/// Refuses variables that no passage has, wherever in a template they are used.
+fn check_variables(environment: &Environment<'_>) -> Result<(), String> {
+    let template = environment.get_template(NAME).map_err(|e| said(&e))?;
+    let used = template.undeclared_variables(false);
+    let exists = |name: &str| {
+        VARIABLES.contains(&name)
+            || OF_THE_LANGUAGE.contains(&name)
+            || environment.globals().any(|(global, _)| global == name)
+    };
+    // The first in the order of the alphabet: a set has none.
+    let Some(name) = used.iter().map(String::as_str).filter(|name| !exists(name)).min() else {
+        return Ok(());
+    };
+    let meant = match very_similar(name, VARIABLES) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("a template knows `{}`", VARIABLES.join("`, `")),
+    };
+    Err(format!("there is no variable `{name}`; {meant}"))
 }
 
 /// What the engine says in one line, with the line of a template that has several.
@@ -149,6 +160,7 @@ fn said(e: &minijinja::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::Code;
 
     fn passage() -> PassageVariables<'static> {
         PassageVariables {
@@ -160,7 +172,7 @@ mod tests {
     }
 
     fn questions(text: &str) -> Vec<String> {
-        Template::new(text.to_owned()).unwrap().questions(passage()).unwrap()
+        Template::new(text.to_owned()).unwrap().read().unwrap().questions(passage()).unwrap()
     }
 
     #[test]
@@ -203,8 +215,16 @@ mod tests {
                 "fuel",
             ),
         ] {
-            let error = Template::new(text).unwrap().questions(passage()).unwrap_err().to_string();
+            let template = Template::new(text).unwrap();
+            let error = template.read().unwrap().questions(passage()).unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("B0022"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_page_about_templates_has_all_variables() {
+        for name in VARIABLES {
+            assert!(Code::Template.page().contains(&format!("\n| `{name}` |")), "{name}");
         }
     }
 

@@ -55,6 +55,29 @@ fn recipes_of_run_time_are_checked_like_those_of_the_macro() {
     assert!(!counts("tiny"));
 }
 
+/// What a macro uses is not compiled again for the program because one of them asks for other
+/// features: that is a tenth of what there is to compile.
+#[test]
+fn no_package_is_compiled_with_two_sets_of_features() {
+    let app = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/embedded-app/Cargo.toml");
+    for args in [&["--workspace"][..], &["--manifest-path", app]] {
+        let args = [args, &["--duplicates", "--depth", "0"]].concat();
+        let text = printed("normal,build,dev", &args);
+        let packages = text.lines().filter(|line| line.contains(" v"));
+        let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+        for package in packages.map(|line| line.trim_end_matches(" (*)")) {
+            if !seen.insert(package) {
+                twice.insert(package.split(' ').next().unwrap());
+            }
+        }
+        // Our own reads no documents in a program that only answers. The other is listed with
+        // features that nothing asks for.
+        let known = ["bake-spec", "num-traits"];
+        twice.retain(|package| !known.contains(package));
+        assert!(twice.is_empty(), "{args:?}: {twice:?}");
+    }
+}
+
 /// What a manifest says of its profile for development.
 fn profile(manifest: &str) -> [Vec<&str>; 3] {
     let sections = ["[profile.dev]", "[profile.dev.package]", "[profile.dev.package.\"*\"]"];

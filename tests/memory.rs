@@ -17,6 +17,10 @@ use candle_core::{DType, Tensor};
 /// Only one test may count at a time.
 static COUNTING: Mutex<()> = Mutex::new(());
 
+/// The most bakes that are measured. A plan is for shards that take most at the same time, and on a
+/// busy machine one of them may be far ahead of the other.
+const MOST_BAKES: usize = 4;
+
 /// A bake that is measured: what its recipe has, and the room for its activations.
 struct Measured {
     name: &'static str,
@@ -108,26 +112,37 @@ impl Measured {
 
     /// Plans and bakes; the most memory that was in use is within a quarter of what was planned.
     fn check(&self) {
+        let recipe = self.recipe();
+        let megabytes = |bytes: usize| bytes as f64 / 1e6;
+        let mut most = 0;
+        for _ in 0..MOST_BAKES {
+            let (planned, taken) = self.plan_and_bake(&recipe);
+            most = most.max(taken);
+            let [planned_megabytes, most_megabytes] = [planned, most].map(megabytes);
+            println!(
+                "{}: planned {planned_megabytes:.1} MB, took {most_megabytes:.1} MB",
+                self.name
+            );
+            assert!(most <= planned + planned / 4, "{}: more than was planned", self.name);
+            if planned <= most + most / 4 {
+                return;
+            }
+        }
+        panic!("{}: less than was planned", self.name);
+    }
+
+    /// The bytes that are planned, and the most that were in use, of a bake in a store of its own.
+    fn plan_and_bake(&self, recipe: &Recipe) -> (usize, usize) {
         let folder = tempfile::tempdir().unwrap();
         let options = BakeOptions::new()
             .store(Store::new(folder.path()))
             .progress(Silent)
             .activation_bytes(self.room);
-        let recipe = self.recipe();
-        let planned = bake::plan(&recipe, &options).unwrap().memory_bytes as usize;
+        let planned = bake::plan(recipe, &options).unwrap().memory_bytes as usize;
         allocator::reset();
         let before = allocator::in_use();
-        bake_runtime::bake_recipe(&recipe, &options).unwrap();
-        let taken = allocator::peak() - before;
-        let megabytes = |bytes: usize| bytes as f64 / 1e6;
-        let what = format!(
-            "{}: planned {:.1} MB, took {:.1} MB",
-            self.name,
-            megabytes(planned),
-            megabytes(taken)
-        );
-        println!("{what}");
-        assert!(taken <= planned + planned / 4 && planned <= taken + taken / 4, "{what}");
+        bake_runtime::bake_recipe(recipe, &options).unwrap();
+        (planned, allocator::peak() - before)
     }
 }
 

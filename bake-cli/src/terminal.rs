@@ -1,6 +1,7 @@
 //! Words on the terminal, as cargo says them: progress goes to the standard error stream, results
 //! to the standard output.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
@@ -108,6 +109,31 @@ macro_rules! say {
 }
 pub(crate) use say;
 
+/// Text of a document, a dataset or a model, which cannot tell the terminal what to do: control
+/// characters are shown as their pictures.
+pub(crate) struct Harmless<'a>(pub(crate) &'a str);
+
+impl std::fmt::Display for Harmless<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.chars().try_for_each(|c| f.write_char(shown(c)))
+    }
+}
+
+fn shown(c: char) -> char {
+    let picture = match c {
+        '\n' | '\t' => Some(c),
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)),
+        '\x7f' => Some('\u{2421}'),
+        _ => Some(c).filter(|c| !c.is_control()),
+    };
+    picture.unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+/// What so many are called.
+pub(crate) fn noun<'a>(count: usize, one: &'a str, many: &'a str) -> &'a str {
+    if count == 1 { one } else { many }
+}
+
 /// A word in the colour of how good it is.
 pub(crate) fn rated(word: &str, good: bool) -> String {
     let style = if good { GOOD } else { NOTABLE };
@@ -131,5 +157,16 @@ pub(crate) fn seconds(seconds: f64) -> String {
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min", s / 60.0),
         s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        let text = "a\x1b]0;title\x07\tb\nc\r\u{9b}31m\x7f é";
+        assert_eq!(Harmless(text).to_string(), "a␛]0;title␇\tb\nc␍\u{fffd}31m␡ é");
     }
 }

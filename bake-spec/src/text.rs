@@ -12,6 +12,8 @@ pub mod outline;
 #[cfg(feature = "text")]
 pub mod section;
 #[cfg(feature = "text")]
+mod title;
+#[cfg(feature = "text")]
 pub mod unwrap;
 
 use std::borrow::Cow;

@@ -16,7 +16,7 @@ use bake_spec::{Hash, Store};
 
 use super::{NotFound, checkpoint, figures, similar_command, test, vendor};
 use crate::args::{BakeArgs, Common};
-use crate::terminal::{ShownProgress, bytes, error, next_step, say, seconds, status};
+use crate::terminal::{ShownProgress, bytes, error, next_step, noun, say, seconds, status};
 use crate::workspace::{DeclaredBake, Models, Package, packages, select};
 
 pub(crate) fn run(args: &BakeArgs, common: &Common) -> Result<ExitCode> {
@@ -381,17 +381,21 @@ const FAR: f64 = 0.1;
 /// Says what each target was learned from, where more is to be said.
 fn say_targets(report: &Report, common: &Common) {
     for target in report.targets.iter().filter(|_| common.verbose > 0) {
+        let learned = target.answered.learned;
         status(
             "",
             format_args!(
-                "{}: {} stimuli, {} rollouts; trained on {} answers ({} tokens); the prompt has {} \
-                 tokens",
+                "{}: {} {}, {} {}; trained on {learned} {} ({} {}); the prompt has {} {}",
                 target.name,
                 target.stimuli,
+                noun(target.stimuli, "stimulus", "stimuli"),
                 target.rollouts,
-                target.answered.learned,
+                noun(target.rollouts, "rollout", "rollouts"),
+                noun(learned, "answer", "answers"),
                 target.tokens,
-                target.prompt_tokens
+                noun(target.tokens, "token", "tokens"),
+                target.prompt_tokens,
+                noun(target.prompt_tokens, "token", "tokens"),
             ),
         );
     }

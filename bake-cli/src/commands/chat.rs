@@ -12,7 +12,7 @@ use bake_spec::recipe::{Recipe, Target};
 
 use super::{NotFound, checkpoint};
 use crate::args::{ChatArgs, Common, Who};
-use crate::terminal::{tell, warning};
+use crate::terminal::{Harmless, tell, warning};
 use crate::workspace::{Models, packages, select_one};
 
 const HELP: &str = "/base, /prompted [TARGET] and /baked switch models; /quit exits";
@@ -21,6 +21,7 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
     let packages = packages(common)?;
     let (package, found) = select_one(&packages, args.name.as_deref())?;
     let recipe = &found.declared.recipe;
+    let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;
     let folder = match package.adapter(found.name()) {
         Err(error) if args.who == Who::Baked || args.numbered.checkpoint.is_some() => {
             bail!("{error}, or use --who base")
@@ -42,7 +43,6 @@ pub(crate) fn run(args: &ChatArgs, common: &Common) -> Result<ExitCode> {
             package.not_fresh(&state)
         ));
     }
-    let target = args.target.as_deref().map(|name| named(recipe, name)).transpose()?;
     let mut talk =
         Talk { recipe, model, adapter, who: args.who, target: target.or(recipe.targets.first()) };
     if let Some(question) = &args.ask {
@@ -138,7 +138,7 @@ impl Talk<'_> {
         };
         let mut out = std::io::stdout().lock();
         for piece in chat.stream(question)? {
-            write!(out, "{}", piece?)?;
+            write!(out, "{}", Harmless(&piece?))?;
             out.flush()?;
         }
         writeln!(out)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Common, PlanArgs};
 use crate::json;
-use crate::terminal::{bytes, say, seconds, status};
+use crate::terminal::{bytes, noun, say, seconds, status};
 use crate::workspace::{Models, packages, select};
 
 #[derive(Serialize)]
@@ -93,11 +93,14 @@ fn say_made(target: &TargetPlan) {
 
 fn say_target(target: &TargetPlan) {
     let TargetPlan { name, prompt_tokens, written, made, max_tokens, .. } = target;
+    let (stimuli, rollouts) = (written + made, target.rollouts.kept + target.rollouts.to_make);
     say!(
-        "    {name:<20} {prompt_tokens:>5} prompt tokens, {:>5} stimuli ({written} written, \
-         {made} generated), {:>5} rollouts of at most {max_tokens} tokens",
-        written + made,
-        target.rollouts.kept + target.rollouts.to_make,
+        "    {name:<20} {prompt_tokens:>5} {}, {stimuli:>5} {} ({written} written, {made} \
+         generated), {rollouts:>5} {} of at most {max_tokens} {}",
+        noun(*prompt_tokens, "prompt token", "prompt tokens"),
+        noun(stimuli, "stimulus", "stimuli"),
+        noun(rollouts, "rollout", "rollouts"),
+        noun(*max_tokens, "token", "tokens"),
     );
     let count = |Kept { kept, to_make }: Kept| format!("{kept} ready, {to_make} to make");
     say!(

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::args::{Common, Show, Shown};
 use crate::json;
-use crate::terminal::{self, say};
+use crate::terminal::{self, Harmless, noun, say};
 use crate::workspace::{DeclaredBake, Package, packages, select};
 
 #[derive(Serialize)]
@@ -68,27 +68,26 @@ fn products(
 
 fn show_target(bake: &str, target: &TargetProducts, with_rollouts: bool) {
     let TargetProducts { target: name, stimuli, dropped, complete, generators } = target;
-    match stimuli.len() {
-        1 => say!("{bake}, {name}: 1 stimulus"),
-        count => say!("{bake}, {name}: {count} stimuli"),
-    }
+    let count = stimuli.len();
+    say!("{bake}, {name}: {count} {}", noun(count, "stimulus", "stimuli"));
     for report in generators {
         for line in [report.shortfall(), report.dropped()].into_iter().flatten() {
             say!("    {line}");
         }
     }
     for StimulusProducts { stimulus, rollouts, own } in stimuli {
-        say!("    {}  {}", origin(stimulus), stimulus.text);
+        say!("    {}  {}", origin(stimulus), Harmless(&stimulus.text));
         for RolloutProduct { text, left_out } in rollouts.iter().flatten() {
             let why = left_out.map(|why| format!("[{why}] ")).unwrap_or_default();
-            say!("        {why}{}", text.trim().replace('\n', "\n        "));
+            let text = text.trim().replace('\n', "\n        ");
+            say!("        {why}{}", Harmless(&text));
         }
         if let Some(own) = own {
-            say!("        [instead] {}", own.trim());
+            say!("        [instead] {}", Harmless(own.trim()));
         }
     }
     for Dropped { stimulus, why } in dropped {
-        say!("    {}  {} - dropped: {why}", origin(stimulus), stimulus.text);
+        say!("    {}  {} - dropped: {why}", origin(stimulus), Harmless(&stimulus.text));
     }
     let lacks_rollouts = with_rollouts && stimuli.iter().any(|s| s.rollouts.is_none());
     if !complete || lacks_rollouts {
@@ -126,13 +125,16 @@ fn metrics(selected: &[(&Package, DeclaredBake<'_>)], as_json: bool) -> Result<(
             report.kl_before
         );
         for target in &report.targets {
+            let learned = target.answered.learned;
             say!(
-                "    {:<20} {:>5} stimuli, {:>5} rollouts; trained on {} answers of {:.1} tokens",
+                "    {:<20} {:>5} {}, {:>5} {}; trained on {learned} {} of {:.1} tokens",
                 target.name,
                 target.stimuli,
+                noun(target.stimuli, "stimulus", "stimuli"),
                 target.rollouts,
-                target.answered.learned,
-                target.tokens as f64 / target.answered.learned.max(1) as f64,
+                noun(target.rollouts, "rollout", "rollouts"),
+                noun(learned, "answer", "answers"),
+                target.tokens as f64 / learned.max(1) as f64,
             );
             if let Some(left_out) = target.answered.left_out() {
                 say!("    {:<20} dropped rollouts: {left_out}", "");

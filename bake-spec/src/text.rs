@@ -12,8 +12,6 @@ pub mod outline;
 #[cfg(feature = "text")]
 pub mod section;
 #[cfg(feature = "text")]
-mod title;
-#[cfg(feature = "text")]
 pub mod unwrap;
 
 use std::borrow::Cow;

@@ -12,6 +12,7 @@ bake! {
     bake Unknown { target keys from "docs/keys.md" prompt { rules "Be brief."; } }
     bake Missing { target keys prompt from "docs/rules.md" from "docs/keys.md"; }
     bake Blank { target keys prompt { system from "docs/empty.md"; user " "; assistant "Bob."; } }
+    bake Path { target keys prompt "docs/rules.txt" { ask 3; } }
     bake Clause { target keys prompt of "docs/keys.md"; }
 }
 

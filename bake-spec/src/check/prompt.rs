@@ -31,10 +31,26 @@ impl Checker<'_> {
     ) -> Prompt {
         let Some(assignment) = settings.given(name) else { return Prompt::default() };
         match &assignment.value {
-            Value::Text(words) => words.value().into(),
+            Value::Text(words) => {
+                self.not_a_file(assignment, words);
+                words.value().into()
+            }
             Value::FromFile(path) => self.words_of(path, reading).unwrap_or_default().into(),
             Value::Block(turns) => self.turns(assignment, turns, reading),
             _ => Prompt::default(),
+        }
+    }
+
+    /// Reports a prompt that is the path of a file and nothing else.
+    fn not_a_file(&mut self, prompt: &Assignment, words: &LitStr) {
+        let (text, keyword) = (words.value(), &prompt.keyword);
+        if !text.is_empty() && self.package.root.join(text.trim()).is_file() {
+            let message = format!(
+                "this prompt is only the path of a file; write `{keyword} from {}` for what is in \
+                 it",
+                words.token()
+            );
+            self.report(Code::Prompt, words.span(), message);
         }
     }
 

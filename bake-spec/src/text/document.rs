@@ -11,16 +11,15 @@ use crate::hash::Hash;
 use crate::text::folder::{self, Unreadable};
 use crate::text::markdown::Markdown;
 use crate::text::section::{self, Section};
-use crate::text::{title, with_unix_lines};
+use crate::text::with_unix_lines;
 
 /// Reads a document: UTF-8 text in Markdown, as its readers see it.
 ///
 /// The result has no byte order mark, its lines end with `\n`, and there is no white space around
 /// it; so it has the same hash on every machine, however version control writes line ends. Front
 /// matter (YAML between `---` or TOML between `+++`, in the first lines) and HTML comments are left
-/// out. A folder is read as all of its [files], with empty lines between them; one that does not
-/// begin with a heading of the highest level gets its title as one (`title` of its front matter, or
-/// its name). Messages call the document `shown`.
+/// out. A folder is read as all of its [files], with empty lines between them. Messages call the
+/// document `shown`.
 ///
 /// # Errors
 /// When a file cannot be read, is not UTF-8 text (the message names the line), or contains a
@@ -29,20 +28,17 @@ pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     let text = if path.is_dir() {
         let mut texts = Vec::new();
         for file in files(path, &shown)? {
-            let MarkdownFile { text, title, open_fence } = read_markdown(&file, file.display())?;
-            if text.is_empty() {
-                continue;
-            }
-            texts.extend(title.map(|title| format!("# {title}")));
+            let (text, open_fence) = read_markdown(&file, file.display())?;
             // A fence that is open at the end of a file must not swallow the next file.
-            texts.push(match open_fence {
-                Some(fence) => format!("{text}\n{fence}"),
-                None => text,
-            });
+            match open_fence {
+                Some(fence) => texts.push(format!("{text}\n{fence}")),
+                None if text.is_empty() => {}
+                None => texts.push(text),
+            }
         }
         texts.join("\n\n")
     } else {
-        read_markdown(path, &shown)?.text
+        read_markdown(path, &shown)?.0
     };
     if text.is_empty() {
         let message = format!(
@@ -54,16 +50,8 @@ pub fn read(path: &Path, shown: impl Display) -> Result<String, Error> {
     Ok(text)
 }
 
-/// What is read of a Markdown file.
-struct MarkdownFile {
-    text: String,
-    /// What it is called, unless it begins with that.
-    title: Option<String>,
-    /// What would end a fence that it leaves open.
-    open_fence: Option<String>,
-}
-
-fn read_markdown(path: &Path, shown: impl Display) -> Result<MarkdownFile, Error> {
+/// What is shown of a Markdown file, and what would end a fence that it leaves open.
+fn read_markdown(path: &Path, shown: impl Display) -> Result<(String, Option<String>), Error> {
     let text = read_text(path, &shown, "document")?;
     let markdown = Markdown::parse(&text);
     if let Some(at) = markdown.unclosed_comment {
@@ -74,9 +62,8 @@ fn read_markdown(path: &Path, shown: impl Display) -> Result<MarkdownFile, Error
         );
         return Err(Error::new(ErrorKind::Document, message));
     }
-    let title = title::of_untitled(path, &text, &markdown);
     let text = markdown.shown(&text, 0..text.len()).trim().to_owned();
-    Ok(MarkdownFile { text, title, open_fence: markdown.open_fence })
+    Ok((text, markdown.open_fence))
 }
 
 /// The Markdown files of a folder and its subfolders, in the order of their paths, compared part by
@@ -243,24 +230,8 @@ mod tests {
             ("notes.txt", "no"),
             (".hidden.md", "no"),
         ]);
-        assert_eq!(read(dir.path(), "docs").unwrap(), "# Z\n\nAZ\n~~~\ncode\n~~~\n\n# B\n\nB");
+        assert_eq!(read(dir.path(), "docs").unwrap(), "AZ\n~~~\ncode\n~~~\n\nB");
         assert_eq!(files(dir.path(), "docs").unwrap().len(), 3);
-    }
-
-    #[test]
-    fn a_file_of_a_folder_belongs_to_no_heading_of_another() {
-        let dir = folder(&[
-            ("a.md", "# Mac\n\n## Slow\nRestart it."),
-            ("b.md", "---\ntitle: AirPods\n---\n## Loud\nTake them out."),
-            ("c.md", "Wipe it."),
-        ]);
-        let text = read(dir.path(), "docs").unwrap();
-        let want = [
-            "# Mac\n\n## Slow\nRestart it.",
-            "# AirPods\n\n## Loud\nTake them out.",
-            "# C\n\nWipe it.",
-        ];
-        assert_eq!(sections(&text), want);
     }
 
     #[test]
@@ -276,7 +247,7 @@ mod tests {
         use std::os::unix::fs::symlink;
         let (dir, common) = (folder(&[("top.md", "Top")]), folder(&[("zoe.md", "Zoe")]));
         symlink(common.path(), dir.path().join("shared")).unwrap();
-        assert_eq!(read(dir.path(), "docs").unwrap(), "# Zoe\n\nZoe\n\n# Top\n\nTop");
+        assert_eq!(read(dir.path(), "docs").unwrap(), "Zoe\n\nTop");
         symlink("nowhere", dir.path().join("lost")).unwrap();
         let error = read(dir.path(), "docs").unwrap_err().to_string();
         assert!(error.contains("lost is a link to a file that does not exist"), "{error}");
